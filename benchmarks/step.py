@@ -1,9 +1,9 @@
-"""The CPU time of one step of an MLJob: the operator takes an event about a task, and writes a
-patch of the status.
+"""The CPU time of one step of an MLJob. In a step, the operator takes an event about a task, and
+writes a patch of the status.
 
-The step runs the operator's own code. A stand-in for the API server merges the patch, and there is
-no Airflow. The floor is the JSON work that every operator has to do: encoding the patch, and
-decoding the API server's answer. The benchmark measures CPU time of the process.
+The code of the step is the operator's own. A stand-in for the API server merges the patch, and
+there is no Airflow. The floor is the JSON work that every operator has to do: encoding the patch,
+and decoding the API server's answer. The benchmark measures CPU time of the process.
 """
 
 from __future__ import annotations
@@ -50,20 +50,21 @@ _NAMESPACE = Namespace("team-a")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The CPU time of a step in microseconds: the 10th percentile, which other load of the machine
-    affects least.
+    """The CPU time of a step in microseconds. Each figure is the 10th percentile of the steps,
+    because other load of the machine affects the fastest steps least.
 
     Attributes:
-        operator: The step without the encoding of the patch and the decoding of the answer, by the
-            MLJob's number of tasks.
-        floor: Encoding the step's patch and decoding the answer, by the MLJob's number of tasks.
+        operator: The CPU time without encoding the patch and decoding the answer, by the MLJob's
+            number of tasks.
+        floor: The CPU time for encoding the patch and decoding the answer, by the MLJob's number of
+            tasks.
     """
 
     operator: Mapping[int, float]
     floor: Mapping[int, float]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures by number of tasks."""
+        """Return the rounded figures as a JSON object, by number of tasks."""
         return {
             str(tasks): {
                 "cpu_us": round(self.operator[tasks]),
@@ -75,8 +76,8 @@ class Result:
 
 
 def measure(steps: int = STEPS) -> Result:
-    """Measure the CPU time of a step, for an MLJob with each number of tasks in ``SIZES``.
-    ``steps`` is the number of steps to measure for each MLJob.
+    """Measure the CPU time of a step for MLJobs of different sizes: one MLJob for each number of
+    tasks in ``SIZES``. ``steps`` is the number of steps to measure for each MLJob.
     """
     operator, floor = {}, {}
     with step("step", f"{steps} steps of MLJobs with {' and '.join(map(str, SIZES))} tasks"):
@@ -166,7 +167,7 @@ def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:
 
 
 def _object() -> dict[str, Any]:
-    """Return an MLJob whose run is submitted."""
+    """Return an MLJob whose run is submitted, as the API server returns it."""
     meta = {"namespace": "team-a", "name": "churn", "uid": "5f2f", "generation": 1, "resourceVersion": "1"}
     meta |= {"creationTimestamp": _BEGAN.isoformat(), "finalizers": [FINALIZER]}
     body = {"metadata": meta, "spec": {"dagId": "train", "conf": {"epochs": 3}}}
@@ -188,8 +189,8 @@ class _Server:
     """A stand-in for the API server, which merges each patch.
 
     Attributes:
-        seconds: CPU time of the stand-in during the current step. The operator's time excludes this
-            time.
+        seconds: CPU time of the stand-in during the current step. The figure ``operator`` excludes
+            this time.
         floor: CPU time for encoding the last patch and decoding the answer, which is a part of
             ``seconds``.
     """
@@ -214,14 +215,14 @@ class _Server:
         return Job.from_object(decoded, job)
 
     async def record(self, *_: object) -> None:
-        """Ignore Events."""
+        """Drop a Kubernetes Event, because the benchmark measures only the patch of the status."""
 
     async def get(self, *_: object) -> None:
         raise AssertionError("nothing is read anew")
 
 
 def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply a merge patch (RFC 7396)."""
+    """Return ``old`` with a merge patch (RFC 7396) applied."""
     merged = dict(old)
     for name, value in patch.items():
         if value is None:
@@ -232,8 +233,8 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _NoAirflow:
-    """A stand-in for the operator's Airflows, without an Airflow and without a limit of active
-    runs.
+    """A stand-in for the operator's configured Airflows. There is no Airflow, and the number of
+    active runs has no limit.
     """
 
     def catalog(self, namespace: str) -> AirflowCatalog:

@@ -1,4 +1,6 @@
-"""Prints the results: each figure beside the figure of the floor, or beside its goal."""
+"""Prints the results of the benchmarks as tables: each figure beside the figure of the floor, or
+beside its goal.
+"""
 
 from __future__ import annotations
 

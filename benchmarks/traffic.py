@@ -1,9 +1,9 @@
-"""Sends events of running tasks at an even rate, and measures how long each event takes to reach
-the watcher.
+"""Sends events of running tasks to Kafka at an even rate, and measures how long each event takes
+until a watch of the MLJobs (:mod:`benchmarks.watcher`) sees it in a status.
 
-The clock of an event starts when its bytes are ready, before the producer gets them. The clock
-stops with the first version of the MLJob that contains this event or a later event. So an event
-that is merged into a later patch takes as long as that patch.
+The time of an event begins when its bytes are ready, before the producer gets them. The time ends
+with the first version of the MLJob that contains this event or a later event. So an event that is
+merged into a later patch takes as long as that patch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An MLJob that gets events."""
+    """An MLJob whose run gets events."""
 
     namespace: str
     name: str
@@ -41,8 +41,8 @@ class Target:
 
 
 class Traffic:
-    """Sends events for some MLJobs to one topic, and measures how long each event takes to reach
-    the watcher. Each event has a number of its own, by which the watcher recognises the event.
+    """Sends events for some MLJobs to one topic, and measures how long each event takes until the
+    watcher sees it in a status. The watcher recognises each event by its number.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
@@ -54,8 +54,12 @@ class Traffic:
         self._number = 0
 
     def warm_up(self, seconds: float = 60) -> None:
-        """Send events until each MLJob's status has changed, for at most ``seconds``. Then the
-        consumers have joined, and the connections are open.
+        """Send events until the watcher has seen one of them in each MLJob's status. Then the
+        operator's consumers have joined their group, and the connections are open.
+
+        Raises:
+            MeasurementError: The watcher has not seen such a status of each MLJob within
+                ``seconds``.
         """
         for target in self._targets:
             self._send(target, EventName.TASK_RUNNING)
@@ -82,7 +86,8 @@ class Traffic:
             The latency of each event, in milliseconds.
 
         Raises:
-            MeasurementError: An event did not arrive.
+            MeasurementError: The watcher has not seen the last event of each MLJob within 30
+                seconds.
         """
         self._watcher.observations()
         sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)
@@ -133,11 +138,11 @@ class Traffic:
 
 def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
     """Return the milliseconds from each event in ``sent`` to the first observation in ``seen`` that
-    contains this event or a later event of the same MLJob. ``sent`` has the number and the time of
-    each event, by MLJob.
+    contains this event or a later event of the same MLJob. ``sent`` has, for each MLJob, the number
+    and the time of each event.
 
     Raises:
-        MeasurementError: No observation contains an event.
+        MeasurementError: For an event in ``sent``, ``seen`` has no such observation.
     """
     arrived: dict[Name, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for s in seen:

@@ -1,8 +1,10 @@
-"""A rolling update of two replicas while MLJobs run, as the chart's Deployment makes it: another
-replica starts, and when this replica is ready, an old replica is told to end.
+"""A rolling update of two replicas while MLJobs run. As in the Deployment of the Helm chart, a new
+replica starts, and when it is ready, an old replica is told to end. The same follows for the other
+old replica.
 
-Each time the leader ends, so leadership changes twice. A gap is the time between two statuses that
-a watch sees; under this load some status changes every few milliseconds.
+Each of the two old replicas is the leader when it ends, so leadership changes twice. A gap is the
+time between two statuses that a watch sees. Under the load of this benchmark, some status changes
+every few milliseconds.
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ class Result:
 
     Attributes:
         jobs: How many MLJobs ran, each with one run.
-        longest_gap: The longest time without a status from the first replica's end until the last
-            replica leads.
-        usual_gap: The longest time without a status under the same load before the update.
-        latencies: The time from each end in Airflow to the watch.
-        twice: How many submissions Airflow answered with 409.
+        longest_gap: The longest time without a new status during the update and the second after
+            it.
+        usual_gap: The longest time without a new status before the update, under the same load.
+        latencies: For each run, the time from its end in Airflow until the watch sees the end.
+        twice: How many submissions Airflow answered with 409, because the run existed.
     """
 
     jobs: int
@@ -52,7 +54,7 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the rounded figures as a JSON object, by name."""
         return {
             "jobs": self.jobs,
             "longest_gap_s": round(self.longest_gap, 2),
@@ -68,7 +70,7 @@ def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> 
     per second.
 
     Raises:
-        MeasurementError: An MLJob has not ended, or has not exactly one run.
+        MeasurementError: An MLJob has not ended in time, or has not exactly one run.
     """
     names = [f"job-{number:05d}" for number in range(round(rate * seconds))]
     bench.cluster.make_namespace(NAMESPACE)
@@ -136,7 +138,7 @@ class Replicas:
         self._running.append(stack)
 
     def end_oldest(self) -> None:
-        """Tell the replica that has run longest to end, and wait until it has ended."""
+        """Tell the oldest replica to end, and wait until it has ended."""
         self._running.pop(0).close()
 
 
@@ -146,8 +148,9 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
-    """Return the longest time between two successive observations with a phase, of which the second
-    is between the times ``begin`` and ``end``. Return 0 if there are no such observations.
+    """Return the longest time between two successive observations with a phase, in seconds. Only
+    pairs count whose second observation is between the times ``begin`` and ``end``. Return 0 if
+    there is no such pair.
     """
     times = [one.at for one in found if one.phase is not None]
     return max((after - before for before, after in pairwise(sorted(times)) if begin <= after <= end), default=0.0)

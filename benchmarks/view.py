@@ -2,9 +2,9 @@
 
 The benchmark measures three things: the first paint of the list in Chromium, the time from a watch
 event to the row that shows it, and the memory of one replica with 50 viewers. The floor is a bare
-reader of the same watch, which parses each event and does nothing with it. The API server is
-simulated (:mod:`benchmarks.view_source`), because a real API server can't send 50 times 100 events
-a second on two cores beside the view.
+reader: it reads the same watch without the view, and only parses each event. The API server is
+simulated (:mod:`benchmarks.view_source`), because on two cores, which the view uses too, a real API
+server can't send 100 events a second to each of 50 viewers.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ class Result:
         first_paint_ms: The time until the first paint of the list: for the first viewer, for whom
             the view first lists all MLJobs, and for the second viewer.
         page_bytes: The size of the list's HTML, compressed.
-        shown_ms: The time from a watch event to its row in Chromium, with one viewer.
-        crowded_ms: The time from a watch event to its row in Chromium, beside the other viewers.
-        floor_ms: The time from a watch event to a bare reader of the watch.
+        shown_ms: The time from a watch event until Chromium shows it in a row, with one viewer.
+        crowded_ms: The same time while the other viewers look at the list too.
+        floor_ms: The time from a watch event until a bare reader of the watch has parsed it.
         one_mib: The view's memory with one viewer.
-        same_mib: The view's memory with all viewers, who have one identity.
-        all_mib: The view's memory with all viewers, each with an identity of their own and a watch
-            of one of ten namespaces.
+        same_mib: The view's memory with all viewers, if they have the same identity.
+        all_mib: The view's memory with all viewers, if each of them has an identity of their own
+            and watches one of ten namespaces.
         cpu_ms: The view's CPU time for a watch event, with one viewer.
     """
 
@@ -97,7 +97,7 @@ class Result:
     cpu_ms: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the rounded figures as a JSON object, by name."""
         floor = percentile(self.floor_ms, 0.5)
         return {
             "first_paint_cold_ms": round(self.first_paint_ms[0]),
@@ -117,7 +117,7 @@ class Result:
 
 
 def measure(plan: Plan = Plan()) -> Result:
-    """Measure the view under the load of a plan."""
+    """Measure the view under the load that ``plan`` describes."""
     program = chromium.program()
     with _process("benchmarks.view_source", str(plan.jobs), str(plan.moves)) as (_, port), ExitStack() as at_the_end:
         source = f"http://127.0.0.1:{port}"
@@ -196,7 +196,10 @@ def _memory(process: psutil.Process) -> float:
 @contextmanager
 def _viewers(streams: list[tuple[str, str]]) -> Iterator[None]:
     """Read streams of changes in another process during the ``with`` block, as the browsers of
-    viewers do. Each stream is a pair of its URL and a token.
+    viewers do. A stream is given as a pair: its URL, and the token of its viewer.
+
+    Raises:
+        MeasurementError: A stream has sent nothing within :data:`READY_SECONDS`.
     """
     command = [sys.executable, "-m", "benchmarks.view", json.dumps(streams)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

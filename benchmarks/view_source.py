@@ -1,4 +1,5 @@
-"""A Kubernetes API with many MLJobs that change: the source of the view's benchmark, as a process.
+"""A simulated Kubernetes API with many MLJobs that change, as a process: the view's benchmark reads
+from it.
 
 The process serves the list and the watch of MLJobs, and nothing else. Each change writes the time
 of the event into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an
@@ -25,7 +26,7 @@ TASKS = ("load", "split", "fit", "evaluate", "publish")
 
 
 def mljob(number: int, version: int, moved_at_ms: int) -> dict[str, Any]:
-    """Return an MLJob with five tasks. The MLJob has about 5 KB, as in a cluster."""
+    """Return an MLJob with five tasks. As JSON, it has about 5 KB, like an MLJob in a real cluster."""
     namespace, name = f"team-{number % NAMESPACES}", f"job-{number:05}"
     run = f"mljob.{namespace}.{name}.n3s7nmusm7-1"
     created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
@@ -78,7 +79,7 @@ class Source:
         self._watches: dict[asyncio.Queue[bytes], str | None] = {}
 
     def application(self) -> web.Application:
-        """Return the web application."""
+        """Return the web application, which also changes the MLJobs while it serves them."""
         app = web.Application()
         app.router.add_get(f"{COLLECTION}/mljobs", self._answer)
         app.router.add_get(f"{COLLECTION}/namespaces/{{namespace}}/mljobs", self._answer)
@@ -91,7 +92,9 @@ class Source:
         moving.cancel()
 
     async def _move(self) -> None:
-        """Change the MLJobs one after the other, evenly over time and over the list."""
+        """Change one MLJob after the other at an even rate. Successive MLJobs are far apart in the
+        list.
+        """
         begun, moved = time.monotonic(), 0
         while self._moves:
             due = begun + moved / self._moves

@@ -1,9 +1,9 @@
 """A watch in a process of its own, which records when each change arrives. Every measurement of a
 latency ends at this watch.
 
-The process records the time before it parses the change, with the clock that all processes of a
-machine share (CLOCK_MONOTONIC). The process hands over its observations only on request, so that
-only the watch runs during a measurement.
+For each change, the process records the time of arrival before it parses the change, on the clock
+that all processes of a machine share (CLOCK_MONOTONIC). The process hands over its observations
+only on request, so that only the watch runs during a measurement.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ SEQUENCE = "seq"
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A version of an MLJob that has arrived.
+    """A version of an MLJob that the watch has received.
 
     Attributes:
         namespace: The namespace of the MLJob.
         name: The name of the MLJob.
-        at: When it arrived, in seconds of the monotonic clock.
-        sequence: The number of the newest event in its status, or -1 without events.
+        at: When the version arrived, on the monotonic clock in seconds.
+        sequence: The number of the newest event that the status contains, or -1 if the status
+            contains no numbered event.
         run_state: ``status.dagRunState``.
         phase: ``status.phase``.
     """
@@ -67,14 +68,14 @@ class Watcher:
         self._process.join(10)
 
     def observations(self) -> list[Observation]:
-        """Return the observations since the last call."""
+        """Return the observations that have arrived since the last call, or since the start."""
         self._pipe.send(None)
         found: list[Observation] = self._pipe.recv()
         return found
 
 
 def observation(event: dict[str, Any], at: float) -> Observation:
-    """Return the observation of a watch event that arrived at the time ``at``."""
+    """Convert a watch event to an observation. ``at`` is the time at which the event arrived."""
     meta, status = event["object"]["metadata"], event["object"].get("status") or {}
     numbers = [
         int(task["metrics"][SEQUENCE]) for task in status.get("tasks") or () if SEQUENCE in (task.get("metrics") or {})

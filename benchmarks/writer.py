@@ -1,5 +1,6 @@
-"""Writes to the Kubernetes API by bare HTTP on open connections: MLJobs at an even rate or all at
-once, and the writes of the floor.
+"""Writes to the Kubernetes API with a bare HTTP client on open connections. The client creates
+MLJobs at an even rate or all at once, and sends the writes of the floor: for each MLJob, only the
+writes that no operator can do without.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ JSON = "application/json"
 
 
 class Writer:
-    """A client that creates and cancels MLJobs, and sends other writes. Use it as an asynchronous
+    """A client that creates and cancels MLJobs, and sends other requests. Use it as an asynchronous
     context manager.
     """
 
@@ -31,7 +32,7 @@ class Writer:
         self._credentials = credentials
 
     async def __aenter__(self) -> Self:
-        """Open a session."""
+        """Open an HTTP session, and return the client."""
         self._session = aiohttp.ClientSession(
             self._credentials.server,
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._credentials.tls()),
@@ -45,7 +46,7 @@ class Writer:
         await self._session.close()
 
     async def create(self, namespace: str, name: str, dag_id: str) -> float:
-        """Create an MLJob. Return the monotonic time of the answer, in seconds."""
+        """Create an MLJob. Return when the answer arrived, on the monotonic clock in seconds."""
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -56,8 +57,8 @@ class Writer:
         return time.monotonic()
 
     async def create_evenly(self, namespace: str, names: Sequence[str], dag_id: str, rate: float) -> None:
-        """Create MLJobs at an even rate, whether the server keeps up or not. ``rate`` is in MLJobs
-        per second.
+        """Create MLJobs at an even rate. Begin each request at its time, even if earlier requests
+        have no answer yet. ``rate`` is in MLJobs per second.
         """
         began, waiting = time.monotonic(), []
         for number, name in enumerate(names):
@@ -66,19 +67,23 @@ class Writer:
         await asyncio.gather(*waiting)
 
     async def create_at_once(self, namespace: str, names: Sequence[str], dag_id: str) -> None:
-        """Create MLJobs as fast as ``CONNECTIONS`` requests at a time allow."""
+        """Create MLJobs as fast as possible, with at most ``CONNECTIONS`` requests at the same
+        time.
+        """
         await asyncio.gather(*(self.create(namespace, name, dag_id) for name in names))
 
     async def cancel(self, namespace: str, name: str) -> float:
-        """Set ``spec.cancel`` of an MLJob. Return the monotonic time of the answer, in seconds."""
+        """Set ``spec.cancel`` of an MLJob to true. Return when the answer arrived, on the monotonic
+        clock in seconds.
+        """
         await self.send("PATCH", path_of(namespace, name), {"spec": {"cancel": True}}, MERGE_PATCH)
         return time.monotonic()
 
     async def send(self, method: str, path: str, body: Any, content_type: str = JSON) -> Any:
-        """Send a request, and return the answer.
+        """Send a request with a JSON body, and return the answer as JSON.
 
         Raises:
-            ServerError: The answer is an error.
+            ServerError: The status is neither 200 nor 201.
         """
         headers = {"Content-Type": content_type}
         async with self._session.request(method, path, data=json.dumps(body), headers=headers) as answer:

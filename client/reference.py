@@ -26,8 +26,8 @@ SHARED = ("namespace", "context", "kubeconfig", "help")
 
 
 def filled(page: str) -> str:
-    """Return the page with the current reference of the commands between the two comments
-    (``MARKED``).
+    """Return the text of the page, with the current reference of the commands between the two
+    comments.
     """
     commands: dict[str, Any] = get_command(application()).commands  # type: ignore[attr-defined]
     return MARKED.sub(lambda mark: f"{mark[1]}\n{''.join(map(_section, commands.values()))}{mark[2]}", page)

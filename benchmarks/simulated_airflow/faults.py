@@ -1,4 +1,6 @@
-"""The faults of requests and events, drawn at random. The same seed draws the same faults."""
+"""Draws the faults of the simulated Airflow at random: requests that fail or take long, and Kafka
+events that are lost, late or sent twice. The same seed draws the same faults.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +16,24 @@ Seconds = Annotated[float, Field(ge=0, le=600)]
 
 
 class Faults(BaseModel):
-    """Which faults the simulated Airflow has, and how often. Shares are of all requests, or of all
-    events, from 0 to 1.
+    """Which faults the simulated Airflow has, and how often. A share is a number from 0 to 1: the
+    part of the requests that match ``paths``, or of all events.
 
     Attributes:
         paths: A regular expression, for example ``POST .*/dagRuns$``. Only requests whose method
-            and path match it have faults.
-        latency_seconds: The mean time that each request takes in addition. The times are spread
-            evenly between half of the mean and one and a half times the mean.
+            and path match it are delayed or fail.
+        latency_seconds: The mean delay of an answer. The delays are spread evenly between half of
+            the mean and one and a half times the mean.
         errors: The share of requests that are answered with 503.
         throttled: The share of requests that are answered with 429.
         retry_after_seconds: The ``Retry-After`` of a 429, in whole seconds.
-        resets: The share of requests whose connection is reset before they take effect.
-        lost_answers: The share of requests whose connection is reset after they took effect.
+        resets: The share of requests that have no effect, because the connection is reset first.
+        lost_answers: The share of requests that take effect, but whose connection is reset instead
+            of an answer.
         lost_events: The share of events that are not sent.
         doubled_events: The share of events that are sent twice.
-        late_events: The share of events that are sent late, so that later ones overtake them.
-        late_seconds: How much later these events are sent.
+        late_events: The share of events that are sent late, so that later events overtake them.
+        late_seconds: The delay of a late event.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,8 +61,8 @@ class Faults(BaseModel):
 
 
 class RequestFault(Enum):
-    """A kind of fault: the request is answered with 503 (``ERROR``) or 429 (``THROTTLED``), or its
-    connection is reset before it takes effect (``RESET``) or afterwards (``LOST_ANSWER``).
+    """A kind of fault. The request is answered with 503 (``ERROR``) or 429 (``THROTTLED``), or the
+    connection is reset before the request takes effect (``RESET``) or afterwards (``LOST_ANSWER``).
     """
 
     ERROR = "error"
@@ -69,11 +72,12 @@ class RequestFault(Enum):
 
 
 class FaultPlan:
-    """The random choice of a fault for each request and each event. With the same seed, the same
+    """Draws the fault of each request and each event at random. With the same seed, the same
     sequence of requests and events gets the same faults.
 
     Args:
         seed: The seed.
+        faults: Which faults are drawn, and how often. Default: no faults.
     """
 
     def __init__(self, seed: int, faults: Faults | None = None) -> None:
@@ -82,7 +86,8 @@ class FaultPlan:
         self.faults = faults or Faults()
 
     def of_request(self, request: str) -> tuple[float, RequestFault | None]:
-        """Return how many seconds a request takes in addition, and its fault or None.
+        """Return by how many seconds the answer to a request is delayed, and the fault of the
+        request or None.
 
         Args:
             request: Method and path, separated by a space.
@@ -104,8 +109,8 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """Return the delays in seconds after which an event is sent: no delay for a lost event, and
-        two delays for an event that is sent twice.
+        """Return when to send an event: one delay in seconds for each copy of the event. The tuple
+        is empty for a lost event, and has two delays for an event that is sent twice.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

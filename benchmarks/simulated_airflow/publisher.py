@@ -1,4 +1,6 @@
-"""Sends messages to the Kafka topic. On purpose, some messages are lost, sent twice or sent late."""
+"""Sends the simulated Airflow's messages about runs and tasks to a Kafka topic. On purpose, some
+messages are lost, sent twice or sent late.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,17 @@ FLUSH_SECONDS = 5.0
 
 
 class Outlet(Protocol):
-    """An object to which the scheduler gives the messages about runs, such as a :class:`Publisher`."""
+    """A destination for the messages about runs. The scheduler publishes to it; a
+    :class:`Publisher` sends the messages to Kafka.
+    """
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Take messages, in order."""
+        """Take over messages, to be sent in this order."""
 
 
 class Publisher:
-    """A producer that sends messages from an event loop.
+    """Sends messages to a Kafka topic. :meth:`publish` has to be called in an event loop, which
+    sends the late messages after their delay.
 
     Args:
         brokers: Kafka's bootstrap servers.
@@ -58,7 +63,7 @@ class Publisher:
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Send the messages that wait, for at most ``FLUSH_SECONDS``."""
+        """Send the messages that are still queued. Give up after ``FLUSH_SECONDS``."""
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)
 

@@ -1,4 +1,6 @@
-"""Requests to the REST API, pages of lists, and answers with an error status."""
+"""What the routes of the simulated REST API share: the request, the pages of a list, and the error
+for an answer with an error status.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ MAXIMUM_PAGE = 100
 
 
 class Refused(Exception):
-    """The error for a request that is answered with an error status.
+    """The error that a route raises to answer a request with an error status.
 
     Attributes:
         status: The HTTP status.
@@ -30,8 +32,8 @@ class Request:
     """A request to the simulated REST API.
 
     Attributes:
-        path: The variable segments of the path by name, unquoted.
-        query: The values of each parameter.
+        path: The variable segments of the path by name, without percent-encoding.
+        query: The values of each query parameter, by name.
         body: The JSON body, or None without a body.
     """
 
@@ -40,12 +42,13 @@ class Request:
     body: Any = None
 
     def one(self, name: str) -> str | None:
-        """Return the first value of a parameter, or None without a value."""
+        """Return the first value of a query parameter, or None if the request lacks the parameter."""
         values = self.query.get(name)
         return values[0] if values else None
 
     def time(self, name: str) -> datetime | None:
-        """Return the first value of a parameter as a time, or None without a value.
+        """Return the first value of a query parameter as a time, or None if the parameter is
+        missing or empty.
 
         Raises:
             Refused: The value is not a time with a time zone.
@@ -54,7 +57,8 @@ class Request:
         return moment(name, text) if text else None
 
     def number(self, name: str, default: int) -> int:
-        """Return the first value of a parameter as a number, or ``default`` without a value.
+        """Return the first value of a query parameter as a whole number, or ``default`` if the
+        parameter is missing or empty.
 
         Raises:
             Refused: The value is not a whole number.
@@ -67,10 +71,10 @@ class Request:
         return int(text)
 
     def content(self, *required: str) -> Json:
-        """Return the body.
+        """Return the body as a JSON object.
 
         Raises:
-            Refused: The body is not an object, or lacks one of the required fields.
+            Refused: The body is not an object, or lacks a field that ``required`` names.
         """
         if not isinstance(self.body, dict):
             raise Refused(422, "body: has to be an object")
@@ -85,7 +89,7 @@ Row = TypeVar("Row", Run, TaskInstance)
 
 
 def moment(name: str, text: str) -> datetime:
-    """Return a time in a request.
+    """Parse a time in a request. ``name`` is the parameter or field with the time, for the error.
 
     Raises:
         Refused: The text is not a time with a time zone.
@@ -100,18 +104,21 @@ def moment(name: str, text: str) -> datetime:
 
 
 def page(request: Request, name: str, rows: list[Json]) -> Json:
-    """Return one page of a list without cursors. The rows are in the page's field ``name``."""
+    """Return one page of a list that has an offset and no cursors. ``name`` is the field of the
+    page that has the rows.
+    """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     begin = request.number("offset", 0)
     return {name: rows[begin : begin + limit], "total_entries": len(rows)}
 
 
 def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
-    """Return one page of the rows in ``found`` that ``fits`` accepts, in the order of creation. The
-    rows are in the page's field ``name``.
+    """Return one page of the rows in ``found`` that ``fits`` accepts, in the order of creation.
+    ``name`` is the field of the page that has the rows.
 
-    The answer to a request with a cursor begins after the cursor. So a row that changes between two
-    requests does not shift the rows of the next page. Only the rows of the returned page are made.
+    A cursor is the number of the last row that the client has received, and the page begins after
+    that row. So a row that changes between two requests does not shift the rows of the next page.
+    Only the rows of the page are converted to JSON.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     if request.one("cursor") is None:

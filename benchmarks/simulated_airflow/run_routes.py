@@ -17,7 +17,7 @@ _TOO_LATE = "Unique constraint violation"
 
 
 def known_dag(airflow: SimulatedAirflow, request: Request) -> Dag:
-    """Return the DAG that a request names.
+    """Return the DAG whose id is in the path of a request.
 
     Raises:
         Refused: There is no such DAG.
@@ -29,7 +29,7 @@ def known_dag(airflow: SimulatedAirflow, request: Request) -> Dag:
 
 
 def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
-    """Return the run that a request names.
+    """Return the run whose DAG id and run id are in the path of a request.
 
     Raises:
         Refused: There is no such run.
@@ -42,8 +42,8 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 
 
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the run id or the
-    logical date exists, and with 400 or 422 for an invalid run id or conf.
+    """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the DAG already has
+    a run with this run id or logical date, and with 400 or 422 for an invalid run id or conf.
     """
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}
@@ -63,7 +63,7 @@ def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the runs of one DAG, or of all DAGs (``~``), that pass the filters."""
+    """Return the runs of one DAG, or of all DAGs (``~``), that pass the filters in the query."""
     dag_id, store = request.path["dag_id"], airflow.store
     if dag_id != "~":
         known_dag(airflow, request)
@@ -90,13 +90,13 @@ def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one run."""
+    """Return one run as a row of the REST API."""
     return 200, known_run(airflow, request).row()
 
 
 def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set a run's note or state. Setting the state also sets running tasks to failed, and tasks
-    without a state to skipped.
+    """Set a run's note, state, or both. A new state ends the run: tasks that have begun and not
+    ended fail, and tasks without a state are skipped.
     """
     run, body = known_run(airflow, request), request.content()
     if "note" in body:
@@ -114,8 +114,8 @@ def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Clear all tasks of a run, or only the failed tasks with ``only_failed: true``. Clear nothing
-    unless the body has ``dry_run: false``.
+    """Clear all tasks of a run. If the body has ``only_failed: true``, clear only the failed tasks.
+    Unless the body has ``dry_run: false``, clear nothing.
     """
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
@@ -127,6 +127,6 @@ def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def delete_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Delete a run."""
+    """Delete a run, with its task instances."""
     airflow.store.remove(known_run(airflow, request))
     return 204, None

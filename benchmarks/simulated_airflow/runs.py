@@ -16,7 +16,7 @@ HEADER = ("::group::Log message source details", "/opt/airflow/logs/attempt=1.lo
 
 
 def now() -> datetime:
-    """Return the time on Airflow's clock, which is this machine's."""
+    """Return the current time in UTC: the simulated Airflow has the clock of this machine."""
     return datetime.now(UTC)
 
 
@@ -25,7 +25,7 @@ def _line(at: datetime | None, event: str) -> Json:
 
 
 def text(at: datetime | None) -> str | None:
-    """Return a time as Airflow writes it."""
+    """Return a time in ISO 8601, with ``Z`` for UTC, as Airflow writes it. Return None for None."""
     return at.isoformat().replace("+00:00", "Z") if at is not None else None
 
 
@@ -35,7 +35,7 @@ class TaskInstance:
 
     Attributes:
         number: The position among all task instances, which orders lists.
-        changed: When the run, as the REST API shows it, changed last.
+        changed: When the task instance was created, or its state changed last.
         written: By number of the try, the lines that :meth:`write` has added to the log.
     """
 
@@ -56,7 +56,7 @@ class TaskInstance:
         return self.state in FINISHED_TASK
 
     def set(self, state: TaskState, at: datetime) -> None:
-        """Enter a state. Starting begins the next try."""
+        """Set the state, and the times of the try. A change to running begins the next try."""
         if state is TaskState.RUNNING and self.state is not TaskState.RUNNING:
             self.try_number += 1
             self.start, self.end = at, None
@@ -71,9 +71,10 @@ class TaskInstance:
         self.written.setdefault(self.try_number, []).append(_line(now(), event))
 
     def log(self, number: int) -> list[Json]:
-        """Return the log of a try. If :meth:`write` has added no lines to any log of the task
-        instance, make the lines about the task's begin and end. So the logs of thousands of runs
-        need no memory.
+        """Return the log of the try ``number``: the lines that :meth:`write` has added. If nobody
+        has called :meth:`write` for this task instance, make a line about the begin of the task
+        and, when the task has ended, a line about its end. So the logs of thousands of runs need no
+        memory.
         """
         if self.written is not None:
             return self.written.get(number, [])
@@ -102,13 +103,14 @@ class Run:
 
     Attributes:
         number: The position among all runs, which orders lists.
-        changed: When the row changed last.
-        ended: The machine's monotonic clock at the end, in seconds, which a watcher on the same
-            machine compares with its own.
+        changed: When the run changed last.
+        ended: When the run ended, on the monotonic clock that all processes of this machine share,
+            in seconds.
         xcoms: The values that tasks have pushed, by task id and key.
-        generation: A counter that goes up when the run is cleared, deleted, or ended by a request
-            or the cancellation DAG. For a queued run it also goes up when the DAG is unpaused. The
-            scheduler drops the steps that it planned for an earlier generation.
+        generation: A counter by which the scheduler recognises outdated steps: the scheduler drops
+            the steps that it planned for an earlier generation. The counter goes up when the run is
+            cleared or deleted, and when a request or the DAG that cancels runs ends the run. The
+            counter of a queued run also goes up when its DAG is unpaused.
     """
 
     dag_id: str

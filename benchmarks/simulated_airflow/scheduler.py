@@ -1,8 +1,8 @@
-"""Advances runs, as Airflow's scheduler and workers do.
+"""Advances the simulated runs, as Airflow's scheduler and workers do.
 
-The life of a run is a generator that yields how long the run waits before its next step. A heap has
-the next step of each run, so runs that wait cost nothing, and one task of the event loop serves all
-runs.
+For each run, a generator takes one step after the other, and yields how long the run waits before
+each next step. A heap has the next step of each run. So runs that wait cost no CPU time, and one
+asyncio task advances all runs.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class Scheduler:
     """The scheduler of a simulated Airflow, which advances the runs in ``store``.
 
     Args:
-        store: The runs.
-        backfills: The backfills, which limit how many of their runs run at a time.
+        store: The DAGs and runs.
+        backfills: The backfills. Each of them limits how many of its runs are running at the same
+            time.
         events: Makes the messages.
         publisher: Sends the messages. With None, no messages are sent.
         seed: Decides how long tasks take.
@@ -69,7 +70,9 @@ class Scheduler:
         self._woken = asyncio.Event()
 
     async def work(self) -> None:
-        """Advance runs until the task is cancelled."""
+        """Take the planned steps of all runs when they are due, until the asyncio task is
+        cancelled.
+        """
         while True:
             self._woken.clear()
             self._take_steps()
@@ -83,7 +86,9 @@ class Scheduler:
                 continue
 
     def plan(self, run: Run) -> None:
-        """Plan the next step of a run. A queued run of a paused or stale DAG stays queued."""
+        """Plan the next step of a run, which :meth:`work` takes. Plan nothing for a run that has
+        ended, and for a queued run of a paused or stale DAG.
+        """
         dag = self._store.dags[run.dag_id]
         if run.is_over or (run.state is RunState.QUEUED and (dag.is_paused or dag.is_stale)):
             return
@@ -91,7 +96,7 @@ class Scheduler:
         self._woken.set()
 
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
-        """Pause or unpause a DAG."""
+        """Pause or unpause a DAG. Queued runs of an unpaused DAG go on."""
         dag = self._store.dags[dag_id]
         if dag.is_paused == paused:
             return
@@ -104,14 +109,15 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return the planned steps of runs: pairs of the time on the monotonic clock, in seconds,
-        and the run.
+        """Return the planned steps as pairs: when the step is due, on the monotonic clock in
+        seconds, and the run of the step.
         """
         return [(at, run) for at, _, run, _, _ in self._due]
 
     def end(self, run: Run, state: RunState) -> int:
-        """End a run at once, for a request or for the cancellation DAG. Tasks that have started and
-        not ended fail, and tasks without a state are skipped. Return how many tasks have failed.
+        """End a run at once, for a request or for the DAG that cancels runs. Tasks that have
+        started and not ended fail, and tasks without a state are skipped. Return how many tasks
+        have failed.
         """
         run.generation += 1
         failed = 0
@@ -124,7 +130,9 @@ class Scheduler:
         return failed
 
     def set_task(self, task: TaskInstance, state: TaskState, *, tell: bool = True) -> None:
-        """Set the state of a task instance, and publish its messages unless ``tell`` is False."""
+        """Set the state of a task instance. Publish the messages about this change, unless ``tell``
+        is False.
+        """
         self._store.set_task(task, state)
         if tell and self._publisher is not None:
             error = "the task failed" if state is TaskState.FAILED else None
@@ -150,7 +158,9 @@ class Scheduler:
         heapq.heappush(self._due, (time.monotonic() + pause, next(self._order), run, generation, life))
 
     def life(self, run: Run) -> Life:
-        """Take the remaining steps of a run. Yield the seconds before each next step."""
+        """Return a generator that takes the remaining steps of a run, and yields the seconds to
+        wait before each next step.
+        """
         dag = self._store.dags[run.dag_id]
         chance = random.Random(f"{self._seed} {run.dag_id} {run.run_id} {run.generation}")  # noqa: S311 - no secret
 
@@ -182,8 +192,9 @@ class Scheduler:
         self._set_run(run, RunState.FAILED)
 
     def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
-        """Run a task. ``about`` varies a time in seconds at random. Return False if the task never
-        ends by itself, because it asks a person or the DAG's outcome is ``waits``.
+        """Run a task, yield the seconds before each next step, and return True at the end of the
+        task. Return False if the task never ends by itself, because it asks a person, or because
+        the DAG's outcome is ``waits``. The function ``about`` varies a number of seconds at random.
         """
         self.set_task(task, TaskState.RUNNING)
         if task.task_id in dag.asks:
@@ -218,7 +229,9 @@ class Scheduler:
                 self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
 
     def _turn(self) -> float:
-        """Return how many seconds a run waits because other runs start first."""
+        """Reserve the next start of a run, and return how many seconds the run waits for it. So at
+        most ``starts_per_second`` runs start in a second.
+        """
         if not self._pause:
             return 0.0
         now = time.monotonic()

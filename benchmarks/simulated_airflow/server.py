@@ -69,8 +69,8 @@ _FOR_EVERYBODY = {dag_routes.get_version, dag_routes.get_health, dag_routes.log_
 
 
 def application(airflow: SimulatedAirflow) -> web.Application:
-    """Return the REST API of a simulated Airflow as an aiohttp application, which advances runs
-    while it serves.
+    """Return an aiohttp application with the REST API of a simulated Airflow. While the application
+    serves, the Airflow's runs advance.
     """
 
     async def at_work(_: web.Application) -> AsyncIterator[None]:
@@ -90,8 +90,8 @@ def application(airflow: SimulatedAirflow) -> web.Application:
 
 
 async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner, int]:
-    """Serve a simulated Airflow on loopback. Return the runner, whose ``cleanup`` ends the server,
-    and the port.
+    """Serve a simulated Airflow on loopback. Return two values: the runner, whose method
+    ``cleanup`` ends the server, and the port.
     """
     runner = web.AppRunner(application(airflow), access_log=None, handle_signals=False)
     await runner.setup()
@@ -101,11 +101,11 @@ async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner
 
 
 class Served:
-    """A simulated Airflow that a thread of this process serves over HTTP.
+    """A simulated Airflow that another thread of this process serves over HTTP.
 
     Attributes:
-        airflow: The Airflow. Only :meth:`do` may read or change it.
-        url: Its URL.
+        airflow: The simulated Airflow. Other threads read or change it only by :meth:`do`.
+        url: The URL of the simulated Airflow.
     """
 
     def __init__(self, airflow: SimulatedAirflow, url: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -114,8 +114,8 @@ class Served:
         self._loop = loop
 
     def do(self, what: Callable[[SimulatedAirflow], T]) -> T:
-        """Call ``what`` with the Airflow, in the thread that serves the Airflow. Return the result
-        of ``what``.
+        """Call the function ``what`` with the simulated Airflow, in the thread that serves it.
+        Return the result of ``what``.
         """
 
         async def call() -> T:

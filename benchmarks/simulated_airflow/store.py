@@ -1,9 +1,9 @@
-"""The runs of the simulated Airflow, with indexes, so that a list of active runs, of changed rows
-or of one DAG's runs does not read all runs.
+"""The runs of the simulated Airflow. Indexes make it unnecessary to read all runs for a list of
+active runs, of changed rows or of one DAG's runs.
 
-The change feed of an operator often asks for the changes since a recent time. So runs and task
-instances are also kept in the order of their last change. Such a list reads only the changed rows,
-however many runs there are.
+An operator's change feed often asks for the changes since a recent time. Therefore runs and task
+instances are also kept in the order of their last change. A list of recent changes reads only the
+changed rows, however many runs there are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Store:
 
     Attributes:
         dags: The DAGs by id.
-        ends: The monotonic times at which runs ended, by run id, in seconds.
+        ends: When runs ended, by run id, on the monotonic clock in seconds. Only the newest
+            ``MAX_ENDS`` ends are kept.
     """
 
     def __init__(self, dags: Iterable[Dag]) -> None:
@@ -51,7 +52,9 @@ class Store:
         return self._runs.get((dag_id, run_id))
 
     def of_date(self, dag_id: str, date: datetime | None) -> Run | None:
-        """Return the DAG's run of a logical date, or None."""
+        """Return the DAG's run for a logical date. Return None if there is no such run, or no date
+        is given.
+        """
         return self._dates.get((dag_id, date)) if date is not None else None
 
     def runs(self, dag_id: str = "~") -> ValuesView[Run]:
@@ -95,7 +98,7 @@ class Store:
         return run
 
     def set_run(self, run: Run, state: RunState) -> None:
-        """Set the state of a run."""
+        """Set the state of a run, and the time of its start or end."""
         at = now()
         run.state = state
         if state is RunState.RUNNING:
@@ -109,12 +112,12 @@ class Store:
         self.touch(run)
 
     def set_task(self, task: TaskInstance, state: TaskState) -> None:
-        """Set the state of a task instance."""
+        """Set the state of a task instance, and record the change for :meth:`tasks_since`."""
         task.set(state, now())
         self._moved(task)
 
     def clear(self, run: Run, keys: Iterable[TaskKey]) -> None:
-        """Clear task instances. A run that has ended is queued again."""
+        """Clear task instances of a run. If the run has ended, it is queued again."""
         at = now()
         for task in (run.tasks[key] for key in keys):
             task.state, task.start, task.end, task.changed = TaskState.NONE, None, None, at
@@ -127,7 +130,7 @@ class Store:
         self.touch(run)
 
     def remove(self, run: Run) -> None:
-        """Delete a run."""
+        """Delete a run and its task instances."""
         run.generation += 1
         for index in (self._runs, self._active, self._changed_runs):
             index.pop(run.key, None)
@@ -138,7 +141,9 @@ class Store:
             self._changed_tasks.pop(task.number, None)
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
-        """Record that a run, and some of its task instances, have changed now."""
+        """Record that a run has changed now. Make the run and the given task instances the latest
+        of :meth:`runs_since` and :meth:`tasks_since`.
+        """
         run.changed = now()
         self._changed_runs.pop(run.key, None)
         self._changed_runs[run.key] = run

@@ -1,4 +1,6 @@
-"""The REST API of task instances, their logs, questions and XComs."""
+"""The REST API of task instances, their logs, the questions that they ask a person, and their
+XComs.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from .runs import HEADER, Json, Run, TaskInstance
 
 
 def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instances of one run, or of all runs (``~``), that pass the filters."""
+    """Return the task instances of one run, or of all runs (``~``), that pass the filters in the
+    query.
+    """
     dag_id, run_id, store = request.path["dag_id"], request.path["run_id"], airflow.store
     since, prefix = request.time("updated_at_gte"), request.one("run_id_prefix_pattern") or ""
     if run_id != "~":
@@ -38,7 +42,9 @@ def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one task instance."""
+    """Return the task instance with the map index in the path. A task that is not mapped has the
+    index -1.
+    """
     path = request.path
     run = airflow.store.get(path["dag_id"], path["run_id"])
     index = path["map_index"]
@@ -55,7 +61,7 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Set the states of several task instances. Task instances that have ended keep their state. If
-    all tasks of the run have ended, the run becomes failed.
+    all tasks of the run have ended afterwards, and the run has not ended, the run fails.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
@@ -72,8 +78,9 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the log of a try. A request with a token gets the lines after the position in the
-    token. While the task runs or is deferred, the answer has a token for the next request.
+    """Return the log of a try. With a token, return only the lines after the position in the token.
+    A simulated Airflow 3.1 ignores the position and returns all lines, as the real Airflow 3.1
+    does. While the task runs or is deferred, the answer has a token for the next request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):
@@ -125,7 +132,7 @@ def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_xcom(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one XCom as it is stored."""
+    """Return one XCom, with its value as JSON text."""
     run, key = known_run(airflow, request), request.path["key"]
     place = (request.path["task_id"], key)
     if place not in run.xcoms:

@@ -5,8 +5,8 @@ them on Airflow.
 >>> job = Client().submit("train_model", {"model_id": "digits", "epochs": 20})  # doctest: +SKIP
 >>> job.wait().outputs  # doctest: +SKIP
 
-:class:`Client` is for scripts and notebooks, and :class:`AsyncClient` is the same for asyncio. Both
-use the person's own kubeconfig, as ``kubectl`` does, and have no rights of their own.
+:class:`Client` is for scripts and notebooks. :class:`AsyncClient` has the same methods for asyncio.
+Both read the kubeconfig as ``kubectl`` does, and have only the rights of its user.
 
 The classes of this package are imported when they are first used, so that commands of ``kubectl
 mljob`` that don't need them start fast.

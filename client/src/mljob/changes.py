@@ -1,4 +1,6 @@
-"""The changes of a set of objects, as a watch yields them."""
+"""The changes of a set of objects, as a watch yields them, and the states of the objects that a
+reader of the watch knows.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ Item = TypeVar("Item")
 
 
 class ChangeKind(StrEnum):
-    """The kind of a change: of an object, or of the connection to the API server."""
+    """What has happened: to an object, or to the connection to the API server."""
 
     ADDED = "Added"
     """The object is new to the reader."""
@@ -65,11 +67,12 @@ class State(Generic[Item]):
 
 
 class Known(Generic[Item]):
-    """The last state of each object that the reader of a watch has received. :meth:`put`,
-    :meth:`remove` and :meth:`replace` return the changes that are new to the reader.
+    """The objects that the reader of a watch knows, each in the last state that the reader has
+    received. :meth:`put`, :meth:`remove` and :meth:`replace` return only the changes that are new
+    to the reader.
 
     Args:
-        convert: Converts an object from JSON to the item that is kept and is part of changes.
+        convert: Converts an object from JSON to the item of its state and its changes.
     """
 
     def __init__(self, convert: Callable[[dict[str, Any]], Item]) -> None:
@@ -80,7 +83,9 @@ class Known(Generic[Item]):
         return len(self._states)
 
     def state(self, raw: dict[str, Any]) -> State[Item]:
-        """Return the state of an object. A known state is not converted again."""
+        """Return the state of an object that is given as JSON. If the reader knows this state,
+        return the known state instead of converting the JSON again.
+        """
         key, uid, version = _identity(raw)
         known = self._states.get(key)
         if known is not None and (known.uid, known.version) == (uid, version):

@@ -51,11 +51,12 @@ class Comparison:
     """Several MLJobs side by side.
 
     Attributes:
-        rows: The MLJobs, best first, and by name if equal. MLJobs without a number as the result
-            ``by`` come last.
-        params: The names of the params that differ, in the order of the confs.
-        results: The names of the results, ``by`` first.
-        by: The result that the rows are ordered by, or None.
+        rows: The MLJobs, best first, and by name if equal. MLJobs that have no number for ``by``
+            come last.
+        params: The names of the params that differ, in the order in which they first occur in the
+            confs.
+        results: The names of the outputs and metrics, ``by`` first.
+        by: The output or metric by which the rows are ordered, or None.
         less_is_better: Whether the smallest value of ``by`` comes first.
         columns_omitted: How many params and results are left out, because they exceed
             :data:`MAX_COLUMNS`.
@@ -70,17 +71,17 @@ class Comparison:
 
     @property
     def best(self) -> MLJob | None:
-        """The best MLJob, or None if no MLJob has a number as the result ``by``."""
+        """The best MLJob, or None if no MLJob has a number for ``by``."""
         first = self.rows[0] if self.rows and self.by is not None else None
         return first.job if first and _number(first.results.get(self.by or "")) is not None else None
 
     def header(self) -> list[str]:
-        """Return the titles of the columns."""
+        """Return the titles of the columns: name, phase, the params and the results."""
         return ["name", "phase", *self.params, *self.results]
 
     def cells(self) -> list[list[str]]:
-        """Return the rows as texts without control characters. Each param and each result is cut to
-        ``_MAX_CELL`` characters.
+        """Return the cells of each row as texts without control characters. Each param and each
+        result is cut to ``_MAX_CELL`` characters.
         """
         return [
             [
@@ -101,7 +102,9 @@ class Comparison:
         )
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return one dict for each MLJob."""
+        """Return one dict for each MLJob, best first: the name, the phase, and the params and
+        results that the MLJob has.
+        """
         return [
             {
                 "name": row.job.name,
@@ -113,7 +116,9 @@ class Comparison:
         ]
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return a pandas DataFrame. pandas must be installed."""
+        """Return the comparison as a pandas DataFrame, with a row for each MLJob. pandas must be
+        installed.
+        """
         import pandas
 
         return pandas.DataFrame(self.to_rows(), columns=list(dict.fromkeys(self.header())))
@@ -125,7 +130,7 @@ class Comparison:
 
 
 def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better: bool | None = None) -> Comparison:
-    """Compare MLJobs.
+    """Compare MLJobs, and return them ordered by an output or a metric, the best first.
 
     Args:
         jobs: The MLJobs.
@@ -135,7 +140,7 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
             contains ``loss``, ``error`` or the like.
 
     Raises:
-        Invalid: No MLJob has a number as the result ``by``.
+        Invalid: No MLJob has a number as the output or metric ``by``.
     """
     found = list(jobs)
     confs = [dict(flatten(job.conf)) for job in found]
@@ -178,7 +183,7 @@ def results_of(job: MLJob) -> dict[str, Any]:
 
 def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
     """Yield the values of a conf with their dotted paths, which begin with ``prefix``. A list, an
-    empty object, and an object below ``levels`` levels count as values.
+    empty object, and an object that is nested deeper than ``levels`` levels are yielded as a whole.
     """
     for key, value in conf.items():
         if isinstance(value, dict) and value and levels > 1:
@@ -205,9 +210,9 @@ def _number(value: Any) -> float | None:
 
 
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the name of the result to order by if the user names none: the result that is a number
-    in the largest number of MLJobs. Counters such as ``epoch`` are left out. If several results
-    are equal, return the first. Return None if no MLJob has such a result.
+    """Return the result to order by if the user names none: the output or metric that is a number
+    in the most MLJobs. Counters such as ``epoch`` don't count. If several results are numbers in
+    equally many MLJobs, return the first of them. Return None if no MLJob has such a result.
     """
     counts = {
         name: sum(_number(result.get(name)) is not None for result in results)

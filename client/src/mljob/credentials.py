@@ -1,4 +1,5 @@
-"""The credentials of requests: static ones, token files that change, and exec plugins.
+"""The credentials of requests: fixed credentials in the kubeconfig, token files whose content
+changes, and exec plugins, which are commands that print credentials.
 
 An exec plugin's answer is kept until it expires, or until the API server refuses it.
 Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
@@ -42,7 +43,7 @@ _EARLY: Final = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The credential of a request: its headers, and a client certificate.
+    """The credential of a request: HTTP headers, a client certificate, or both.
 
     Attributes:
         headers: Headers of each request.
@@ -56,7 +57,9 @@ class Credential:
 
 
 class Credentials:
-    """The source of the current credential of a cluster's user. Several threads may share it."""
+    """The source of the credentials of a kubeconfig's user, which may change with time. Several
+    threads may share one object.
+    """
 
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config

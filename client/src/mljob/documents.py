@@ -2,7 +2,7 @@
 file, and the nesting and the number of values of a document, have a maximum.
 
 kubectl converts YAML to JSON. So a time stays a text, a number may not be NaN, and a key is a text.
-The values are counted during the conversion, each alias as all the values that it stands for,
+The values are counted during the conversion. An alias counts as all values that it stands for,
 because a few lines with aliases can stand for more values than fit into memory.
 """
 
@@ -32,8 +32,8 @@ MAX_QUOTED = 80
 
 
 class DocumentError(ValueError):
-    """The error when a text is not YAML or exceeds a limit. The message names the line, if the
-    mistake has one.
+    """The error when a text is not YAML or exceeds a limit. The message names the line if the
+    mistake is in one line.
     """
 
 
@@ -56,7 +56,7 @@ class Document:
     Attributes:
         value: The content, made of the types of JSON: dict, list, str, int, float, bool and None.
         findings: Mistakes of the YAML itself, such as a key that is used twice.
-        lines: The line number of each field, by the field's path.
+        lines: The line number of each field, by the path of the field, such as ``spec.conf``.
     """
 
     value: Any
@@ -95,8 +95,12 @@ def documents(text: str) -> Iterator[Document]:
 
 
 def _refuse_excess(text: str) -> None:
-    """Check the limits of levels and documents by libyaml's events, before libyaml's composer reads
-    the text: the composer calls itself for each level, and ends the process when the stack is full.
+    """Check the limits of levels and documents before libyaml builds the nodes of the documents.
+    The function that builds the nodes calls itself for each level, and would crash the process when
+    the stack is full.
+
+    Raises:
+        DocumentError: The text exceeds a limit.
     """
     levels = count = 0
     for event in yaml.parse(text, _Loader):
@@ -170,8 +174,8 @@ class _Converter:
         return {**inherited, **found}
 
     def _merged(self, node: Node, path: str, level: int) -> Iterator[tuple[str, Any]]:
-        """Yield the fields of a merge key's mapping, or of each mapping in its list. The caller
-        keeps the first value of each name.
+        """Yield the fields of the mapping that a merge key (``<<``) names, or of each mapping if it
+        names a list. If several mappings have the same field, the caller keeps the first value.
         """
         for source in node.value if isinstance(node, SequenceNode) else [node]:
             value = self._value(source, path, level)

@@ -1,5 +1,5 @@
-"""The errors for an MLJob that ended in another way than success, or not in time: pure functions of
-the MLJob's last state.
+"""Makes the error for an MLJob that failed, can't go on, was cancelled or deleted, or did not end
+in time. All functions are pure functions of the MLJob's last state.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _MAX_TEXT: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """The task that failed.
+    """A failed task, as the status of an MLJob reports it.
 
     Attributes:
         task_id: The id of the task.
         map_index: The index of the failed instance of a mapped task, or -1.
-        error: The type and the text of the task's exception, or None.
+        error: The type and the text of the task's exception, or None if the status has no error.
     """
 
     task_id: str
@@ -34,8 +34,8 @@ class FailedTask:
 
 
 def failed_task(job: MLJob) -> FailedTask | None:
-    """Return the current task if it has failed, else the first failed task in the
-    status, or None.
+    """Return the failed task in the status: the current task if this task has failed, else the
+    first failed task. Return None if the status has no failed task.
     """
     listed = job.raw_status.get("tasks")
     tasks = [task for task in listed if isinstance(task, dict)] if isinstance(listed, list) else []

@@ -1,7 +1,7 @@
 """The errors that the client raises.
 
 - :class:`ConfigError`: the kubeconfig can't be used.
-- :class:`InvalidResource`: an object does not have the form of its kind.
+- :class:`InvalidResource`: an object of the cluster does not fit the model of its kind.
 - :class:`ApiError` and its subclasses: the Kubernetes API server refused a request, or did not
   answer.
 - :class:`JobError` and its subclasses: an MLJob ended in another way than success, or did not end
@@ -18,17 +18,21 @@ if TYPE_CHECKING:
 
 
 class MLJobError(Exception):
-    """The base class of all errors of this package. The text names the cause and, if the client
-    knows one, the way out.
+    """The base class of all errors of this package. The text of an error names the cause and, if
+    the client knows one, the way out.
     """
 
 
 class ConfigError(MLJobError):
-    """The kubeconfig, or what it names, can't be used."""
+    """The kubeconfig can't be used, or a file, a command or an entry that the kubeconfig names
+    can't.
+    """
 
 
 class InvalidResource(MLJobError):
-    """An object does not have the form of its kind, as this version of the client knows it."""
+    """An object of the cluster does not fit the model that this version of the client has of its
+    kind.
+    """
 
 
 class ApiError(MLJobError):
@@ -53,7 +57,7 @@ class NotAuthenticated(ApiError):
 
 
 class NotAllowed(ApiError):
-    """403: the person lacks a right. The message names the right."""
+    """403: the user of the kubeconfig lacks a right. The message names the right."""
 
 
 class NotFound(ApiError):
@@ -61,9 +65,7 @@ class NotFound(ApiError):
 
 
 class KindNotServed(NotFound):
-    """404: the API server does not serve the kind, for example because the CRDs are
-    not installed.
-    """
+    """404: the API server does not serve the kind, for example because the CRDs are not installed."""
 
 
 class RunApiMissing(NotFound):
@@ -75,19 +77,23 @@ class AlreadyExists(ApiError):
 
 
 class Conflict(ApiError):
-    """409: the object changed since it was read, or another object has its name now."""
+    """409: the object has changed since the client read it, or another object of the same name has
+    replaced it.
+    """
 
 
 class Invalid(ApiError):
-    """400 or 422: the API server refuses the object. The message names the field."""
+    """400 or 422: the API server refuses a value in the request. The message names the field."""
 
 
 class InvalidArgument(Invalid):
-    """The caller gave a value that no API server would take. Nothing was sent."""
+    """The caller gave a value that every API server would refuse. The client has sent nothing."""
 
 
 class Expired(ApiError):
-    """410: the resource version, or the page of a list, is too old. List again."""
+    """410: the resource version of a watch, or the next page of a list, is too old. List the
+    objects again.
+    """
 
 
 class TooManyRequests(ApiError):
@@ -99,7 +105,7 @@ class Unavailable(ApiError):
 
 
 class BadAnswer(ApiError):
-    """The answer is too large, too deep or not what the API promises."""
+    """The answer is too large, nested too deeply, or not what the API promises."""
 
 
 class JobError(MLJobError):
@@ -122,9 +128,9 @@ class JobFailed(JobError):
         task: The id of the task that failed, or None if the status names no failed task.
         map_index: The index of the failed instance of a mapped task, or -1.
         error: The type and the text of the task's exception, or None.
-        log: At most 20 lines of the task's log, without control characters: the last lines, or the
-            lines up to the end of the error's traceback. The tuple is empty if the log can't be
-            read, for example without mljob-api.
+        log: At most 20 lines of the task's log, without control characters: the last lines, or, if
+            the error's traceback is further up, the lines up to its end. The tuple is empty if the
+            log can't be read, for example without mljob-api.
     """
 
     def __init__(
@@ -191,8 +197,9 @@ def from_status(code: int, body: Any, *, asked: str, retry_after: float | None =
     Args:
         code: The HTTP status.
         body: The parsed answer, which is a ``Status`` object if the API server wrote it; or a text.
-        asked: The request, such as ``GET /apis/...``, for answers without a message.
-        retry_after: The seconds of the header ``Retry-After``.
+        asked: The request, such as ``GET /apis/...``, which the error names if the answer has no
+            message.
+        retry_after: The seconds of the header ``Retry-After``, or None.
     """
     status = body if isinstance(body, dict) and body.get("kind") == "Status" else {}
     reason = _text(status.get("reason"), 100)

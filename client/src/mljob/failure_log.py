@@ -35,25 +35,28 @@ class LogEnd(NamedTuple):
     following: int = 0
 
     def title(self, whose: str) -> str:
-        """Return the title of the lines. ``whose`` names the log, such as ``its log``."""
+        """Return a title for the lines. ``whose`` is the name of the log in the title, such as
+        ``its log``.
+        """
         if not self.following:
             return f"The last {len(self.lines)} lines of {whose}:"
         return f"The {len(self.lines)} lines of {whose} up to the error, before {self.following} others:"
 
 
 def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEnd:
-    """Return the last lines of a log if they contain the traceback of the error. Otherwise, return
-    the lines up to the end of that traceback, because a task may write many lines after its
-    failure. Successive frames in Airflow's own files become one line.
+    """Return the lines of a log that explain a failure. These are the last lines, if they contain
+    the whole traceback of the error. Otherwise, these are the lines up to the end of the traceback,
+    because a task may write many lines after its failure. Successive frames in Airflow's own files
+    become one line.
 
-    If no traceback contains the error, the last traceback of the log is taken. Without a traceback,
-    the last lines are returned.
+    If no traceback contains the text of the error, the last traceback of the log is used. In a log
+    without a traceback, the last lines are returned.
 
     Args:
         lines: The end of the log.
-        limit: How many lines to return at most.
-        error: The error in the status, by which its traceback is found among the tracebacks of the
-            log. None if the status has no error.
+        limit: The maximum number of lines to return.
+        error: The error in the status, or None. The function searches the tracebacks for the text
+            of this error.
     """
     tracebacks = list(_tracebacks(lines))
     first = (error or "").partition("\n")[0]
@@ -69,8 +72,8 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
 
 
 def _folded(lines: Sequence[str]) -> list[str]:
-    """Return the lines, with one line in place of each group of two or more successive frames of
-    Airflow.
+    """Return the lines. Where two or more frames of a traceback in Airflow's files follow each
+    other, one line with their number replaces them.
     """
     made, frames, number = list[str](), list[str](), 0
 
@@ -104,10 +107,10 @@ def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _end_of_message(lines: Sequence[str], at: int) -> int:
-    """Return the index of the last line of an exception's message that begins at the line ``at``. A
-    message has at most ``_MESSAGE_LINES`` lines after the line ``at``. The message ends before an
-    empty line and before the next entry of the log. If the line ``at`` begins an entry of the log,
-    the message has only this line.
+    """Return the index of the last line of an exception's message. The message begins at the line
+    ``at``, and has at most ``_MESSAGE_LINES`` lines after it. The message ends before an empty line
+    and before the next entry of the log. If the line ``at`` begins an entry of the log, the message
+    has only this line.
     """
     end = at
     if _ENTRY.match(clean_line(lines[at])):

@@ -62,8 +62,9 @@ def load(
     """Return the cluster, user and namespace of a context.
 
     Args:
-        kubeconfig: A file. Default: the files of ``KUBECONFIG``, else ``~/.kube/config``, else the
-            pod's ServiceAccount, if no context is given.
+        kubeconfig: The path of a kubeconfig. Default: the files of ``KUBECONFIG``, else
+            ``~/.kube/config``. If none of them exists and no context is given, the pod's
+            ServiceAccount is used.
         context: The name of a context. Default: the current context.
         namespace: The default namespace. Default: the context's namespace, or ``default`` if the
             context has none.
@@ -83,7 +84,7 @@ def load(
 
 
 def contexts(kubeconfig: str | os.PathLike[str] | None = None) -> list[str]:
-    """Return the names of all contexts, for completion."""
+    """Return the names of all contexts in the kubeconfig, for the completion of command lines."""
     parts = [part for path in _paths(kubeconfig) if (part := _read(path)) is not None]
     return list(_Merged(parts).entries("contexts"))
 
@@ -161,8 +162,9 @@ class _RefusedYAML(Exception):
 
 
 def _parsed(text: bytes) -> Any:
-    """Return the content of YAML text, read by the C parser if PyYAML has it. Deep nesting crashes
-    the C parser, and a few nested merge keys can fill the memory, so both are refused first.
+    """Return the content of YAML text. PyYAML's C parser reads the text, if it is installed. Deep
+    nesting crashes this parser, and a few nested merge keys can fill the memory. So both are
+    refused first, with :class:`_RefusedYAML`.
     """
     import yaml
 
@@ -182,7 +184,9 @@ class _Merged:
         self._files = list(files)
 
     def entries(self, plural: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
-        """Return the named entries of a list such as ``contexts``, each with its file."""
+        """Return the entries of a list such as ``contexts`` by name, each with the path of its
+        kubeconfig.
+        """
         found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
         for file in self._files:
             listed = file.content.get(plural)
@@ -193,7 +197,12 @@ class _Merged:
         return found
 
     def select(self, context: str | None, namespace: str | None) -> ClusterConfig:
-        """Return the cluster, the user and the namespace of a context."""
+        """Return the cluster, the user and the namespace of a context. Without ``context``, take
+        the current context; without ``namespace``, the namespace of the context.
+
+        Raises:
+            ConfigError: There is no such context, or an entry that the context names can't be used.
+        """
         name = context or next((text for file in self._files if (text := text_of(file.content, "current-context"))), "")
         if not name:
             raise ConfigError(

@@ -52,7 +52,8 @@ class User:
 
 
 def read_user(path: Path, user: Mapping[str, Any]) -> User:
-    """Return a user from its entry in the kubeconfig at a path.
+    """Return the user that the entry ``user`` of a kubeconfig describes. ``path`` is the path of
+    the kubeconfig.
 
     Raises:
         ConfigError: The entry, or a file that it names, can't be used.
@@ -140,10 +141,10 @@ def text_of(entry: Mapping[str, Any], key: str) -> str | None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file, of at most :data:`MAX_CONFIG_BYTES`.
+    """Return the content of a file that has at most :data:`MAX_CONFIG_BYTES` bytes.
 
     Raises:
-        ConfigError: The file can't be read, or is larger.
+        ConfigError: The file can't be read, or has more bytes.
     """
     try:
         with path.open("rb") as file:

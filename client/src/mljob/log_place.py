@@ -26,8 +26,8 @@ class LogLine(NamedTuple):
 
     Attributes:
         text: The line, without its line break.
-        after: The position after this line, where another request can continue, or an empty text if
-            the position is not known.
+        after: The position after this line, at which another request can continue the log. An empty
+            text if the position is not known.
     """
 
     text: str
@@ -35,12 +35,12 @@ class LogLine(NamedTuple):
 
 
 class LogPlace:
-    """The position of a reader in a log. The position moves with each line that is read. If the log
-    is followed, the next request begins at the position.
+    """The position of a reader in a log. The position moves with each line that is read. The next
+    request for a followed log begins at the position.
 
     Args:
         params: The query of the first request, without ``follow``.
-        follow: Whether the log is followed.
+        follow: Whether new lines of the log are read until the task ends.
         after: The position to begin at, instead of the beginning.
 
     Raises:
@@ -74,16 +74,22 @@ class LogPlace:
         return params
 
     def opened(self) -> None:
-        """Note that an answer has begun."""
+        """Record that an answer has begun. From then on, requests for a followed log are repeated
+        after failures for up to :data:`PATIENCE_SECONDS`.
+        """
         self._was_open, self._opened_at = True, monotonic()
 
     def take(self, line: bytes) -> LogLine | None:
         """Move the position past a line of the answer, and return the line with this position.
-        Return None for a line that only gives a position, repeats a notice of the answer before, or
-        says that the log continues.
+        Return None for a line that isn't shown:
+
+        - a line of mljob-api that only gives a position,
+        - a notice that repeats the line before, as at the beginning of an answer that continues the
+          log,
+        - the line that says that the log continues in another answer.
 
         Raises:
-            BadAnswer: The line has no valid position.
+            BadAnswer: The line gives a position that is not valid.
         """
         from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, LOG_POSITION, LogPosition
 
@@ -109,8 +115,8 @@ class LogPlace:
 
     def wait_after(self, error: ApiError) -> float | None:
         """Return how long to wait before the next request after a failure, in seconds. Return None
-        if no request may follow: it would lose or repeat lines, or requests have failed too often
-        or for too long.
+        if there must be no next request, because it would lose or repeat lines, or because requests
+        have failed too often or for too long.
         """
         now = monotonic()
         if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:

@@ -1,6 +1,7 @@
 """The manifest of an MLJob, made of the arguments of ``submit``: pure functions.
 
-A conf may be a dict, or an instance of a params class as ``mljob_dag`` uses it: any pydantic model.
+A conf is a dict, or an instance of any pydantic model, such as a DAG's params class of
+``mljob_dag``.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ def manifest(
     annotations: Mapping[str, str] | None = None,
     spec: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the MLJob as JSON.
+    """Return the manifest of an MLJob as JSON.
 
     Args:
-        name: Its name.
-        namespace: Its namespace.
+        name: The name of the MLJob.
+        namespace: The namespace of the MLJob.
         dag_id: The id of the Airflow DAG to run.
         conf: The conf of the run: a JSON object, or an instance of a params class.
-        labels: Its labels.
-        annotations: Its annotations.
+        labels: The labels of the MLJob.
+        annotations: The annotations of the MLJob.
         spec: Other fields of the spec, named as in the CRD (``backoffLimit``) or as in Python
             (``backoff_limit``).
 
@@ -66,8 +67,8 @@ def manifest(
 
 
 def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
-    """Return a conf as JSON. Of a pydantic model, return only the fields that were set, so that the
-    DAG's own defaults hold for the other fields.
+    """Return a conf as a JSON object. If the conf is a pydantic model, return only the fields that
+    were set, so that the DAG's own defaults hold for the other fields.
 
     Raises:
         InvalidArgument: The conf is not a JSON object.
@@ -89,8 +90,8 @@ def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
 
 
 def _unfit(conf: Any) -> str:
-    """Return the path of the first key of a conf whose value is not JSON, or ``conf`` if there is
-    no such key.
+    """Return the path of the first key of a conf whose value can't be JSON. Return ``conf`` if no
+    single value is to blame.
     """
     for key, value in conf.items() if isinstance(conf, Mapping) else ():
         try:
@@ -120,8 +121,8 @@ def random_name(dag_id: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Return a text as a name of lower-case letters, digits and hyphens. Return ``job`` if the text
-    has no such character.
+    """Turn a text into a name of lower-case letters, digits and hyphens. Return ``job`` if nothing
+    of the text is left.
     """
     ascii_text = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:MAX_NAME].rstrip("-") or "job"
@@ -137,7 +138,9 @@ def _camel(name: str) -> str:
 
 
 def _plain_value(value: Any) -> Any:
-    """Return a value of a spec as JSON. Models of ``mljob_contract`` and times are allowed."""
+    """Return a value of a spec as JSON. The value may be or contain models of ``mljob_contract``
+    and times.
+    """
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json", by_alias=True, exclude_unset=True)
@@ -150,8 +153,11 @@ def _plain_value(value: Any) -> Any:
 
 
 def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return the spec after a check against the model, so that a mistake is reported before
-    anything is sent.
+    """Check a spec against the model of the spec, and return the spec. So a mistake is reported
+    before anything is sent.
+
+    Raises:
+        InvalidArgument: A field does not exist, or has a wrong value.
     """
     from pydantic import ValidationError
 

@@ -13,8 +13,8 @@ _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)", re.IGN
 
 
 def in_words(problem: Any) -> str:
-    """Return one of the errors of a ``ValidationError`` in words, such as ``'Trainingg' should be
-    'Training' or 'Custom' (did you mean Training?)``.
+    """Return an error of a pydantic ``ValidationError`` as a text for a person, such as
+    ``'Trainingg' should be 'Training' or 'Custom' (did you mean Training?)``.
     """
     kind, given = str(problem["type"]), problem["input"]
     if kind == "missing":

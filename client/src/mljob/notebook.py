@@ -18,8 +18,8 @@ MAX_METRICS: Final = 20
 
 
 class Display:
-    """The display of one MLJob in a notebook, which is updated in place with each state. Outside of
-    notebooks, a line is printed whenever the text of :func:`job_line` changes.
+    """The display of one MLJob in a notebook, which each new state updates in place. Outside of
+    notebooks, a new state prints a line if the text of :func:`job_line` has changed.
     """
 
     def __init__(self, job: MLJob) -> None:
@@ -50,7 +50,7 @@ class Display:
 
 
 def job_line(job: MLJob) -> str:
-    """Return an MLJob as one line of text."""
+    """Return an MLJob as one line of text: the phase, the name, the progress and the message."""
     progress = job.raw_status.get("progress")
     sign = of_phase(job.phase)
     parts = [
@@ -106,7 +106,9 @@ def _is_percent(value: Any) -> bool:
 
 
 def _display_handle() -> Any:
-    """Return IPython's display handle in a notebook, else None."""
+    """Return a handle of IPython by which a display in a notebook can be updated. Return None
+    outside of a notebook.
+    """
     import sys
 
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()

@@ -1,8 +1,8 @@
 """An MLJob as the API server returns it: metadata, spec and status.
 
 Reading is tolerant, because another version of the CRD may have stored the object: metadata, phase,
-reason and message are read from the JSON itself. The whole spec and status, as the models of
-``mljob_contract``, are validated when they are first used.
+reason and message are read from the JSON itself. The attributes ``spec`` and ``status`` are models
+of ``mljob_contract``, and are validated when they are first used.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class MLJob:
 
     @property
     def uid(self) -> str:
-        """The uid: another object of the same name has another uid."""
+        """The uid. A later object of the same name has another uid."""
         return _string(self.metadata.get("uid"))
 
     @property
     def resource_version(self) -> str:
-        """The version of this state."""
+        """The resource version of this state."""
         return _string(self.metadata.get("resourceVersion"))
 
     @property
@@ -106,7 +106,7 @@ class MLJob:
 
     @cached_property
     def status(self) -> MLJobStatus:
-        """The status. Its fields are not set until an operator has written a status.
+        """The status. Until an operator has written a status, the fields are not set.
 
         Raises:
             InvalidResource: The stored status does not fit this version's model. The attribute
@@ -133,7 +133,7 @@ class MLJob:
 
     @property
     def conf(self) -> dict[str, Any]:
-        """The conf of the spec, without the keys of ``confFrom``."""
+        """The conf in the spec, without the keys that ``confFrom`` adds."""
         return _object(self.raw_spec.get("conf"))
 
     @property
@@ -153,30 +153,36 @@ class MLJob:
 
     @property
     def message(self) -> str:
-        """Why the MLJob is in this phase, in a sentence. Texts of tasks may be part of it."""
+        """Why the MLJob is in this phase, in a sentence. The sentence may contain texts that tasks
+        wrote.
+        """
         return _string(self.raw_status.get("message"))
 
     @property
     def sentence(self) -> str:
-        """The message without the kubectl command that retries a failed MLJob. The command is at
-        the end of the message. This package has shorter ways to retry.
+        """The message without the kubectl command at its end, which retries a failed MLJob. The
+        client and ``kubectl mljob`` have shorter ways to retry.
         """
         return without_how_to_retry(self.message, self.namespace, self.name)
 
     @cached_property
     def conditions(self) -> dict[str, dict[str, Any]]:
-        """The conditions by type, as JSON."""
+        """The conditions in the status by type, each as JSON."""
         listed = self.raw_status.get("conditions")
         found = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
         return {_string(entry.get("type")): entry for entry in found}
 
     def is_true(self, condition: str) -> bool:
-        """Return whether a condition of this type is True."""
+        """Return whether the MLJob has a condition of the type ``condition``, and its status is
+        True.
+        """
         return self.conditions.get(condition, {}).get("status") == "True"
 
 
 def without_how_to_retry(message: str, namespace: str, name: str) -> str:
-    """Return the message of an MLJob without the command at its end that requests a retry."""
+    """Return an MLJob's message without the kubectl command that requests a retry, if the message
+    ends with it.
+    """
     return message.removesuffix(
         f" To retry: kubectl annotate --overwrite -n {namespace} mljob/{name} {RETRY_REQUESTED_AT}=$(date +%s)"
     )

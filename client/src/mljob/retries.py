@@ -18,12 +18,12 @@ _READ_AGAIN: Final = frozenset({500, 502, 503, 504})
 
 
 def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: bool) -> bool:
-    """Return whether a refused request is sent again.
+    """Return whether the client sends a refused request again.
 
     Args:
         code: The HTTP status.
         headers: The answer's headers.
-        repeatable: Whether sending the request twice has the effect of sending it once.
+        repeatable: Whether sending the request twice has the same effect as sending it once.
     """
     if code == 429 or (code >= 500 and "retry-after" in headers):
         return True  # the API server says so before it acts
@@ -31,10 +31,10 @@ def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: b
 
 
 def wait_seconds(failures: int, retry_after: float | None = None) -> float:
-    """Return how long to wait after a number of failures in a row, in seconds. The wait is 0.2
-    after the first failure and doubles with each further failure up to 30. A longer ``retry_after``
-    replaces this wait, up to 30. Jitter adds at most a quarter, so that many clients don't come at
-    once.
+    """Return how many seconds to wait before the next request, after a number of failures in a row.
+    The wait is 0.2 seconds after the first failure, and doubles with each further failure, up to 30
+    seconds. A longer ``retry_after`` replaces this wait, up to 30 seconds. At most a quarter is
+    added at random, so that many clients don't send requests at the same time.
     """
     asked = min(retry_after, MAX_WAIT_SECONDS) if retry_after is not None else 0.0
     own: float = min(_FIRST_SECONDS * 2 ** min(failures - 1, 20), MAX_WAIT_SECONDS)

@@ -1,4 +1,6 @@
-"""Sweeps: one MLJob for each point of a grid of params, under one label: pure functions."""
+"""Sweeps. A sweep is one MLJob for each point of a grid of params; the MLJobs share a label. All
+functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ class Point:
     """One point of a grid: a value for each param, and the MLJob that runs with these values.
 
     Attributes:
-        name: The name of the MLJob. The same values give the same name in the same sweep.
+        name: The name of the MLJob. Within a sweep, the same values always give the same name.
         params: The values by param.
     """
 
@@ -45,11 +47,12 @@ class Point:
 
 
 def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> list[Point]:
-    """Return the points of a grid, in its order.
+    """Return the points of a grid, in the order of the grid.
 
     Args:
         sweep: The name of the sweep.
-        grid: The values of each param, whose combinations are the points; or a list of points.
+        grid: A dict with a list of values for each param, of which all combinations are points; or
+            a list of points.
 
     Raises:
         InvalidArgument: The grid has no points, too many points, the same point twice, or a value
@@ -64,11 +67,11 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
 
 
 def checked_sweep_name(name: str) -> str:
-    """Return the name if a sweep can have it: lower-case letters, digits and single hyphens, at
+    """Return the name if it is valid for a sweep: lower-case letters, digits and single hyphens, at
     most 63 characters.
 
     Raises:
-        InvalidArgument: The name has another form.
+        InvalidArgument: The name is not valid.
     """
     if name != slug(name) or len(name) > MAX_SWEEP_NAME:
         raise InvalidArgument(

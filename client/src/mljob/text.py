@@ -28,7 +28,7 @@ of such marks covers other lines.
 
 
 def plain(text: str, limit: int | None = None) -> str:
-    """Return a text on one line: a line break or a tab becomes a space.
+    """Clean a text, and return it on one line: a line break or a tab becomes a space.
 
     Args:
         text: Any text.
@@ -39,7 +39,7 @@ def plain(text: str, limit: int | None = None) -> str:
 
 
 def clean_line(line: str) -> str:
-    """Return a line without escape sequences and hidden characters. A tab becomes four spaces."""
+    """Clean a line: remove escape sequences and hidden characters. A tab becomes four spaces."""
     if line.isascii() and line.isprintable():
         return line
     kept: list[str] = []
@@ -55,8 +55,8 @@ def clean_line(line: str) -> str:
 
 
 def value_text(value: Any, limit: int) -> str:
-    """Return a JSON value on one line, cut as by :func:`plain`. A float has six significant digits,
-    and None becomes an empty text.
+    """Return a JSON value as a text on one line, cut by :func:`plain`. A float has at most six
+    significant digits, and None becomes an empty text.
     """
     if value is None:
         return ""
@@ -66,12 +66,14 @@ def value_text(value: Any, limit: int) -> str:
 
 
 def values_text(values: Mapping[str, Any]) -> str:
-    """Return params on one line: ``epochs=5 lr=0.1``. Each value has at most 60 characters."""
+    """Return names and values of params on one line: ``epochs=5 lr=0.1``. Each value is cut to 60
+    characters.
+    """
     return " ".join(f"{plain(key, 63)}={value_text(value, 60)}" for key, value in values.items())
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON with sorted keys."""
+    """Return a value as JSON text with sorted keys, so that equal values have equal texts."""
     try:
         return json.dumps(value, sort_keys=True, default=str)
     except RecursionError:

@@ -1,4 +1,6 @@
-"""The TLS context of a cluster: which authorities are trusted, and the client certificate."""
+"""The TLS context of requests to a cluster: which certificate authorities the client trusts, and
+the client certificate.
+"""
 
 from __future__ import annotations
 

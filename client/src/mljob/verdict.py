@@ -1,10 +1,10 @@
 """The verdict on an MLJob: whether and how it has ended, as a pure function of one state. ``wait``
 waits for a verdict.
 
-An MLJob has a verdict when its operator does nothing more by itself: the status describes the
-newest spec, no requested retry is pending, and the condition Reconciling is not True. The verdict
-Cancelled is final, so it needs none of these conditions. A suspended MLJob has no verdict, because
-somebody resumes it.
+An MLJob has a verdict when its operator does nothing more by itself. Three statements must be true:
+the status describes the newest spec, no requested retry is pending, and the condition Reconciling
+is not True. The verdict Cancelled is final, and does not depend on these statements. A suspended
+MLJob has no verdict, because somebody may resume it.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def verdict_of(job: MLJob) -> Verdict | None:
 
 
 def retry_is_pending(job: MLJob) -> bool:
-    """Return whether a retry was requested that no attempt handles yet."""
+    """Return whether a retry was requested that the operator has not handled yet."""
     requested = job.annotations.get(RETRY_REQUESTED_AT, "")[:_MAX_RETRY_REQUEST]
     return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Return whether the MLJob has ended, and its requested retry has not begun: the status still
-    describes the attempt before.
+    """Return whether the MLJob has ended and a requested retry of it has not begun. The status then
+    still describes the attempt before.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 

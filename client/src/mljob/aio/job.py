@@ -36,13 +36,15 @@ MLJob, in seconds.
 
 
 def collection_path(namespace: str | None) -> str:
-    """Return the path of the MLJobs of a namespace, or of all namespaces for None."""
+    """Return the path of the MLJobs of a namespace in the Kubernetes API. For None, return the path
+    of the MLJobs of all namespaces.
+    """
     within = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
     return f"/apis/mljob.dev/v1alpha1/{within}mljobs"
 
 
 class AsyncJob:
-    """A handle on one MLJob, which is identified by its uid. The handle does not refer to a later
+    """A handle on one MLJob. The uid identifies the MLJob, so the handle never refers to a later
     MLJob of the same name.
 
     Attributes:
@@ -75,7 +77,7 @@ class AsyncJob:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt, as last seen. The dict is empty until the attempt has
+        """The outputs of the newest attempt in ``state``. The dict is empty until the attempt has
         succeeded.
         """
         return self.state.outputs
@@ -93,15 +95,15 @@ class AsyncJob:
         return found
 
     async def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
-        """Wait until the MLJob has succeeded. While the MLJob is suspended, go on waiting, because
-        somebody may resume the MLJob.
+        """Wait until the MLJob has succeeded, and return the handle. While the MLJob is suspended,
+        go on waiting, because somebody may resume the MLJob.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
 
         Raises:
-            JobFailed: The MLJob failed. The error has the failed task, its error and the end of its
-                log.
+            JobFailed: The MLJob failed. The error names the failed task, and has the exception and
+                the end of the log of this task.
             JobStalled: The MLJob can't continue without a change, for example of its conf.
             JobCancelled: The MLJob was cancelled.
             JobDeleted: The MLJob was deleted before it ended.
@@ -145,7 +147,7 @@ class AsyncJob:
         raise timed_out(self.state, timeout or 0.0)
 
     async def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
-        """Show the MLJob live and in place in a notebook, until it has ended.
+        """Show the MLJob in a notebook until it has ended. The display is updated in place.
 
         Args:
             timeout: How long to show the MLJob, in seconds. Default: until the MLJob ends.
@@ -171,17 +173,21 @@ class AsyncJob:
         tail: int | None = None,
         follow: bool = False,
     ) -> AsyncGenerator[str, None]:
-        """Yield the lines of a task's log. The arguments are those of :meth:`RunApi.log`."""
+        """Yield the lines of a task's log. Each argument has the meaning and the default that it
+        has in :meth:`RunApi.log`.
+        """
         return self._runs.log(self.state, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow)
 
     def history(self, *, follow: bool = False) -> AsyncGenerator[HistoryEntry, None]:
-        """Yield the entries of the run's history: see :meth:`RunApi.history`."""
+        """Yield the entries of the run's history, such as a new state of a task or reported
+        metrics: see :meth:`RunApi.history`.
+        """
         return self._runs.history(self.state, follow=follow)
 
     async def metrics(self) -> pandas.DataFrame | list[dict[str, Any]]:
         """Return all metrics that tasks of the run have reported: a pandas DataFrame if pandas is
-        installed, else a list of rows. Without mljob-api, return only the last metrics of each
-        task.
+        installed, else a list of rows. If mljob-api, which serves the run's history, is not
+        available, return only the last metrics of each task.
         """
         try:
             rows = rows_of_history([entry async for entry in self.history()])
@@ -194,9 +200,9 @@ class AsyncJob:
         return await self._runs.graph(self.state)
 
     async def retry(self) -> Self:
-        """Request another attempt. The ``retryStrategy`` of a failed MLJob decides which tasks run
-        again. A succeeded MLJob runs again as a whole. :meth:`wait` then waits for the end of the
-        new attempt.
+        """Request another attempt. For a failed MLJob, ``retryStrategy`` decides which tasks run
+        again. A succeeded MLJob runs again as a whole. After this call, :meth:`wait` waits for the
+        end of the new attempt.
 
         Raises:
             Invalid: The MLJob was cancelled, which is final.
@@ -206,22 +212,24 @@ class AsyncJob:
         return await self._patch({"metadata": {"annotations": {RETRY_REQUESTED_AT: datetime.now(UTC).isoformat()}}})
 
     async def cancel(self) -> Self:
-        """Cancel the MLJob for good. Its run ends, and the MLJob stays as a record."""
+        """Cancel the MLJob for good. The operator ends the run, and the MLJob stays as a record."""
         # The API server refuses cancel and suspend together.
         return await self._patch({"spec": {"cancel": True, "suspend": False}})
 
     async def suspend(self) -> Self:
-        """Suspend the MLJob: its run is cancelled, and no new run starts until :meth:`resume`. A
-        backfill is paused.
+        """Suspend the MLJob: its run is cancelled, and no new run starts until :meth:`resume`. If
+        the MLJob runs a backfill, the backfill is paused instead.
         """
         return await self._patch({"spec": {"suspend": True}})
 
     async def resume(self) -> Self:
-        """Resume a suspended MLJob: a new attempt starts, or the backfill goes on."""
+        """Resume a suspended MLJob: a new attempt starts. If the MLJob runs a backfill, the
+        backfill goes on.
+        """
         return await self._patch({"spec": {"suspend": False}})
 
     async def delete(self) -> None:
-        """Delete the MLJob. The operator first cancels its run in progress, unless
+        """Delete the MLJob. If a run is in progress, the operator cancels the run first, unless
         ``deletionPolicy`` says otherwise. Do nothing if the MLJob no longer exists. Another MLJob
         of the same name stays.
         """
@@ -249,8 +257,8 @@ class AsyncJob:
         return self
 
     async def _log_end(self) -> LogEnd | None:
-        """Return the end of the failed task's log, or None if no task failed or the log can't be
-        read.
+        """Return the lines near the end of the failed task's log that explain the failure. Return
+        None if no task failed or the log can't be read.
         """
         task = failed_task(self.state)
         if task is None:

@@ -1,4 +1,6 @@
-"""The functions of asyncio that the client uses. ``mljob.sync.runtime`` is the same for threads."""
+"""The parts of asyncio that the client uses. ``mljob.sync.runtime`` has the same functions without
+asyncio.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ async def sleep(seconds: float) -> None:
 
 
 async def in_thread(function: Callable[[], Result]) -> Result:
-    """Call a function that may block in a worker thread, and return its result."""
+    """Call a function in a worker thread, because the function may block. Return its result."""
     return await asyncio.to_thread(function)
 
 
@@ -30,7 +32,7 @@ def lock() -> AbstractAsyncContextManager[None]:
 
 
 def aclosing(items: AsyncIterator[Item]) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
-    """Return a context manager that closes a generator at the end of the block, and so ends the
-    request that the generator reads from.
+    """Return a context manager that closes a generator at the end of the block. Closing the
+    generator also ends the request whose answer it reads.
     """
     return contextlib.aclosing(cast("Any", items))

@@ -1,8 +1,8 @@
 """``kubectl mljob``: a plugin of kubectl for people who run MLJobs.
 
 kubectl finds the program ``kubectl-mljob`` on ``PATH``. The plugin has what kubectl lacks: it
-starts, follows, explains, repeats and compares MLJobs. It uses the person's kubeconfig, and has no
-rights of its own.
+starts, follows, explains, repeats and compares MLJobs. It uses the person's kubeconfig, and has
+only the person's rights.
 
 A command imports the modules that it needs when it runs, so that ``--help`` and completion answer
 at once.

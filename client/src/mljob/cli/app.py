@@ -1,4 +1,6 @@
-"""The command line: its commands, and the exit codes of their errors."""
+"""The command line ``kubectl mljob``: its commands, and the messages and exit codes for their
+errors.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,9 @@ def application(command: str | None = None) -> typer.Typer:
     """Return the command line of ``kubectl mljob``, as a typer application.
 
     Args:
-        command: The only command whose module is imported. None or an unknown name means all
-            commands.
+        command: The command to run, if it is known. Then only the module of this command is
+            imported, which is fast. For None and for an unknown name, the modules of all commands
+            are imported.
     """
     app = typer.Typer(
         name="mljob",
@@ -71,8 +74,8 @@ def _about(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line, and return its exit code. Print the errors that a person can act on, and
-    raise all other errors.
+    """Run a command line, and return its exit code. Print an error if a person can act on it, and
+    raise any other error.
     """
     try:
         app = application(arguments[0] if arguments else None)
@@ -93,8 +96,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _told(error: Exception) -> int:
-    """Print an error that a person can act on, and return its exit code. Raise any other error
-    again: such an error is a defect, and its traceback is needed.
+    """Print an error that a person can act on, and return the exit code for the error. Raise any
+    other error again: it is a defect, and its traceback is needed.
     """
     from typer.exceptions import TyperException
 

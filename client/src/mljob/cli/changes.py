@@ -24,7 +24,9 @@ Watch = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands ``retry``, ``cancel``, ``suspend`` and ``resume`` to the command line
+    ``app``.
+    """
     for command in (retry, cancel, suspend, resume):
         app.command()(with_groups(command))
 
@@ -39,7 +41,7 @@ def retry(
 ) -> int:
     """Run finished MLJobs again.
 
-    A failed MLJob runs its failed tasks again, or all of them with retryStrategy NewRun. An MLJob
+    A failed MLJob runs its failed tasks again, or all its tasks with retryStrategy NewRun. An MLJob
     that succeeded runs again as a whole.
     """
     from ..verdict import retry_is_suspended
@@ -81,7 +83,7 @@ def cancel(session: Session, names: Names = None, selector: Selector = None, yes
 def suspend(session: Session, names: Names = None, selector: Selector = None) -> int:
     """Suspend MLJobs until they are resumed.
 
-    Their runs in progress end. A backfill is paused instead.
+    Their runs in progress are cancelled. A backfill is paused instead.
     """
     jobs = session.jobs(names, selector)
     for job in jobs:
@@ -112,8 +114,8 @@ def resume(
 
 
 def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
-    """Call ``change`` with each MLJob. For each call, print ``done``, the words for a success, or
-    the error. Return ERROR if at least one change was refused, else SUCCESS.
+    """Call the function ``change`` with each MLJob. Print the text ``done`` after each success, and
+    the error of each refusal. Return ERROR if at least one change was refused, else SUCCESS.
     """
     from ..errors import ApiError
     from ..text import plain
@@ -145,7 +147,9 @@ def _is_open(job: Job) -> bool:
 
 
 def _what_ends(job: Job) -> str:
-    """Return the consequences of a cancellation of the MLJob, as text for a person."""
+    """Return a sentence that says what a cancellation of the MLJob ends. A person reads it before
+    the cancellation.
+    """
     from ..render import fields
     from ..text import plain
 

@@ -12,7 +12,7 @@ from .session import Session
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command ``compare`` to the command line ``app``."""
     app.command()(with_groups(compare))
 
 

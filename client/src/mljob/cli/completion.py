@@ -1,4 +1,5 @@
-"""Completion: the candidates for a word of the command line, for the shell and for kubectl.
+"""Completion of command lines: the candidates for the word that a person has begun to type in the
+shell.
 
 kubectl 1.26 and later runs ``kubectl_complete-mljob`` for the words after ``kubectl mljob``, and
 reads the candidates in the format of cobra: a line for each candidate, and a last line with a
@@ -29,12 +30,12 @@ _WITH_FILES = ":0"
 
 
 def jobs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return names of MLJobs: only those that begin with ``incomplete``."""
+    """Return names of MLJobs in the namespace: only those that begin with ``incomplete``."""
     return _matching(incomplete, _asked(context, lambda job: [job.name]))
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
-    """Return ids of DAGs that MLJobs have run: only those that begin with ``incomplete``."""
+    """Return the DAG ids of the MLJobs in the namespace: only those that begin with ``incomplete``."""
     return _matching(incomplete, _asked(context, lambda job: [job.dag_id]))
 
 
@@ -78,14 +79,16 @@ def namespaces(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def phases(incomplete: str) -> list[str]:
-    """Return the phases of an MLJob: only those that begin with ``incomplete``."""
+    """Return the names of the phases of MLJobs, such as Running: only those that begin with
+    ``incomplete``.
+    """
     from mljob_contract.mljob import Phase
 
     return _matching(incomplete, Phase)
 
 
 def types(incomplete: str) -> list[str]:
-    """Return the types of an MLJob: only those that begin with ``incomplete``."""
+    """Return the types of MLJobs, such as Training: only those that begin with ``incomplete``."""
     from mljob_contract.job_type import JobType
 
     return _matching(incomplete, JobType)
@@ -126,8 +129,8 @@ def answer(words: list[str], incomplete: str) -> list[str]:
 
 
 def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
-    """Return the names that ``names`` returns for the MLJobs of the namespace. Return an empty list
-    if the cluster refuses the request or doesn't answer in time.
+    """List the MLJobs of the namespace, and return the names that the function ``names`` takes from
+    each MLJob. Return an empty list if the cluster refuses the request or doesn't answer in time.
     """
     from ..errors import MLJobError
     from ..resource import MLJob
@@ -141,8 +144,8 @@ def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> l
 
 
 def _listed(context: typer.Context, path: Callable[[Client], str]) -> list[dict[str, Any]]:
-    """Return the first objects of a collection, at most ``MAX_CANDIDATES``. ``path`` returns the
-    collection's path for a client.
+    """List a collection, and return its first objects, at most ``MAX_CANDIDATES``. The function
+    ``path`` returns the collection's path for a client.
     """
     from .session import Session
 

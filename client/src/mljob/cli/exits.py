@@ -34,7 +34,9 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for the end of an MLJob, or ``TIMED_OUT`` if the MLJob has not ended."""
+    """Return the exit code that says how an MLJob ended, or ``TIMED_OUT`` if the MLJob has not
+    ended.
+    """
     from ..verdict import Verdict, verdict_of
 
     verdict = verdict_of(job)
@@ -45,7 +47,7 @@ def exit_of(job: MLJob) -> Exit:
 
 def worst(codes: list[Exit]) -> Exit:
     """Return the exit code for several MLJobs: the first of ERROR, FAILED, TIMED_OUT and CANCELLED
-    that one of them has, else SUCCESS.
+    that one of the MLJobs has, else SUCCESS.
     """
     order = (Exit.ERROR, Exit.FAILED, Exit.TIMED_OUT, Exit.CANCELLED, Exit.SUCCESS)
     return next((code for code in order if code in codes), Exit.SUCCESS)

@@ -23,7 +23,7 @@ LOG_TAIL = 20
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands ``why``, ``logs`` and ``tree`` to the command line ``app``."""
     app.command()(with_groups(why))
     app.command()(with_groups(logs))
     app.command()(with_groups(tree))
@@ -38,8 +38,8 @@ def why(
 ) -> None:
     """Say why an MLJob waits or failed.
 
-    Shows the failed task with its error and the end of its log, or the lines of the log up to the
-    error, and the way out.
+    Also says what to do. If a task failed, shows the task's error, and the lines of its log that
+    explain the error.
     """
     from ..failure_log import LogEnd
     from ..render.explanation import explain
@@ -81,7 +81,7 @@ def logs(
 ) -> None:
     """Print the log of a task.
 
-    mljob-api has to be installed in the cluster.
+    The part of the operator that serves logs, mljob-api, has to be installed in the cluster.
     """
     job, screen = session.job(name), Screen()
     if follow:
@@ -95,8 +95,8 @@ def logs(
 def tree(session: Session, name: Name) -> None:
     """Show the tasks of a run as a tree.
 
-    The tasks are in the order of the DAG, by task groups, below the MLJobs whose outputs the run
-    takes.
+    First come the MLJobs whose outputs the run takes. Then come the tasks, by task groups, in the
+    order of the DAG.
     """
     from .live import look_of, now
     from .trees import tree_lines
@@ -110,8 +110,8 @@ def tree(session: Session, name: Name) -> None:
 
 
 def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
-    """Return at most ``tail`` lines of the task's log up to its error, and an empty text. If the
-    log can't be read, return no lines, and a text with the reason.
+    """Return two values: the lines of the log that explain the task's error, at most ``tail``; and
+    an empty text. If the log can't be read, there are no lines, and the text says why.
     """
     from ..errors import ApiError
     from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
@@ -127,8 +127,8 @@ def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]
 
 
 def _graph_of(job: Job) -> tuple[RunGraph | None, str]:
-    """Return the graph of the MLJob's run and an empty note. If the graph can't be read, return
-    None and a note with the reason.
+    """Return two values: the graph of the MLJob's run, and an empty text. If the graph can't be
+    read, the graph is None, and the text says why.
     """
     from ..errors import ApiError
 
@@ -146,8 +146,8 @@ def _upstream_names(job: Job) -> list[str]:
 
 
 def _upstream(session: Session, name: str) -> tuple[str, str | None]:
-    """Return the name and the phase of the MLJob ``name``, whose outputs the run takes. The phase
-    is None if the MLJob can't be read.
+    """Return the name and the phase of the MLJob ``name``, from which the run takes outputs. The
+    phase is None if this MLJob can't be read.
     """
     from ..errors import ApiError
 

@@ -1,5 +1,5 @@
-"""A local HTML page that only the person can read, and that redirects their browser to a URL with a
-token.
+"""A local HTML page that only the user's account can read. The page redirects the user's browser to
+a URL with a token.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def first_page() -> Iterator[Callable[[str], str]]:
-    """Yield a function that writes the page for a URL, and returns the page's own URL. The page is
-    removed at the end of the block.
+    """Yield a function that writes a page which redirects to a URL. The function returns the URL of
+    this page. At the end of the block, the page is removed.
 
-    Other people on the machine can see the arguments of the browser's process. So the browser gets
-    the URL of a file that they can't read.
+    Other people on the machine can see the arguments of the browser's process, and must not see the
+    token. So the browser gets the URL of a file that they can't read.
     """
     with TemporaryDirectory(prefix="mljob-ui-") as folder:
 

@@ -21,7 +21,7 @@ _GONE = "It was deleted before it ended, or has other labels now."
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands ``watch`` and ``wait`` to the command line ``app``."""
     app.command()(with_groups(watch))
     app.command()(with_groups(wait))
 
@@ -29,8 +29,8 @@ def add_to(app: typer.Typer) -> None:
 def watch(session: Session, name: Name, timeout: Timeout = None) -> int:
     """Show an MLJob live until it ends.
 
-    Shows its tasks, progress and metrics, and what it waits for. The exit code says how it ended.
-    To watch several, use list --watch.
+    Shows the MLJob's tasks, progress and metrics, and what it waits for. The exit code says how the
+    MLJob ended. To watch several MLJobs, use list --watch.
     """
     return shown_to_the_end(session, session.job(name), seconds(timeout))
 
@@ -55,8 +55,8 @@ def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
     """Wait until MLJobs have ended, and return the exit code for all of them. Print how each MLJob
-    ended as soon as it has ended. One watch follows all MLJobs; ``selector`` is the label selector
-    that has selected them, or None.
+    ended as soon as it has ended. One watch follows all MLJobs. If a label selector has chosen the
+    MLJobs, ``selector`` limits the watch to the matching MLJobs.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
@@ -101,8 +101,8 @@ def waited_for(
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
-    """Show an MLJob until it ends. Then print the MLJob's outputs, or the command that explains why
-    the MLJob failed. Return the exit code.
+    """Show an MLJob live until it ends, at most ``timeout`` seconds. Then print its outputs, or the
+    command that explains why it failed. Return the exit code.
     """
     from ..errors import JobTimeout
     from .live import follow
@@ -119,8 +119,8 @@ def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
 
 
 def conclude(session: Session, state: MLJob, screen: Screen) -> None:
-    """Print the outputs of an MLJob that has succeeded, or the command that explains why the MLJob
-    failed.
+    """Print the outputs of an MLJob that has succeeded. For an MLJob that has failed or can't go
+    on, print the command that explains why. Print nothing for a cancelled MLJob.
     """
     from .pages import output_lines
 

@@ -1,4 +1,6 @@
-"""``lint``: find mistakes in manifests, without a cluster and by the API server."""
+"""``lint``: find mistakes in manifests without a cluster. With ``--server``, also have the API
+server check the manifests.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ _ENDINGS = (".yaml", ".yml", ".json")
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command ``lint`` to the command line ``app``."""
     app.command()(with_groups(lint))
 
 
@@ -39,8 +41,8 @@ def lint(
     """Find mistakes in manifests.
 
     Manifests of MLJobs and AirflowInstances are checked. Without --server the command needs no
-    cluster: it checks names, types, bounds and the rules of the CRDs of its own version. It exits
-    with 1 if there is a mistake.
+    cluster: it checks names, types, limits and the validation rules in the CRDs of its own version.
+    It exits with 1 if there is a mistake.
     """
     from ..documents import MAX_BYTES, DocumentError, documents
     from ..lint import check, is_ours
@@ -73,11 +75,12 @@ def lint(
 
 
 def _found(paths: list[str]) -> Iterator[str]:
-    """Yield the paths of the files. For a folder, yield the paths of the YAML and JSON files in the
-    folder, sorted.
+    """Yield the paths of the files to check. For a folder, yield all YAML and JSON files in it and
+    below it, sorted.
 
     Raises:
-        typer.BadParameter: There are too many files, or a folder has no such file.
+        typer.BadParameter: There are more than :data:`MAX_FILES` files, or a folder has no such
+            file.
     """
     count = 0
     for path in paths:
@@ -98,7 +101,9 @@ def _found(paths: list[str]) -> Iterator[str]:
 
 
 def _refusals(session: Session, value: dict[str, Any]) -> Iterator[str]:
-    """Yield the reason if the API server would refuse an object."""
+    """Have the API server check an object by a dry run. Yield the reason if the API server refuses
+    the object.
+    """
     from ..errors import Invalid, NotAllowed
     from ..text import plain
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command ``list`` to the command line ``app``."""
     app.command("list")(with_groups(list_jobs))
 
 
@@ -74,7 +74,9 @@ def list_jobs(
 
 
 def print_objects(jobs: list[MLJob], output: Format, *, as_list: bool = True) -> None:
-    """Print objects in the format of ``-o``."""
+    """Print MLJobs in the format of the option ``-o``. ``as_list`` has the meaning that it has in
+    :func:`~mljob.cli.objects.dumped`.
+    """
     from .objects import dumped, named
 
     if output is Format.NAME:
@@ -118,9 +120,9 @@ def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> 
 
 
 def _known(word: str | None, beginning_with: Callable[[str], list[str]], option: str) -> str | None:
-    """Return the word as the API writes it, whatever its case, or None for no word.
-    ``beginning_with`` returns the API's words that begin with a text. ``option`` is the name of the
-    option, for the error.
+    """Return the API's spelling of a word that a person has written in any case. Return None for no
+    word. The function ``beginning_with`` returns the API's words that begin with a text. ``option``
+    is the name of the option, for the error.
 
     Raises:
         typer.BadParameter: The API has no such word, so that no MLJob would match.
@@ -137,5 +139,7 @@ def _known(word: str | None, beginning_with: Callable[[str], list[str]], option:
 
 
 def _escaped(value: str) -> str:
-    """Return a value escaped as field selectors need it (``fields.EscapeValue`` of apimachinery)."""
+    """Return a value for a field selector: its backslashes, commas and equals signs are escaped, as
+    by ``fields.EscapeValue`` of apimachinery.
+    """
     return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

@@ -1,5 +1,5 @@
-"""Pages that follow MLJobs. On a terminal, a page is drawn in place; elsewhere, a line is printed
-for each change.
+"""Shows MLJobs live. On a terminal, a page is drawn again and again in the same place. In a file or
+a pipe, a line is printed for each change.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ def now() -> datetime:
 
 
 def look_of(screen: Screen) -> Look:
-    """Return the look of signs and bars on a screen."""
+    """Return how icons and bars look on a screen."""
     return Look(screen.sign, screen.is_terminal, screen.has_unicode)
 
 
 @contextmanager
 def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
-    """Draw a page in place while the block runs, several times a second, so that durations advance.
-    ``lines`` returns the current lines of the page. The last page stays on the screen.
+    """Draw a page in place during the ``with`` block. The page is drawn several times a second,
+    because the durations on it grow. ``lines`` returns the current lines of the page. The last page
+    stays on the screen.
     """
     from rich.live import Live
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""A list of MLJobs that follows their changes."""
+"""The list of ``list --watch``, which follows the changes of MLJobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LiveList:
     """The list of MLJobs that ``list --watch`` shows.
 
     Args:
-        screen: The terminal that shows the list.
+        screen: The output that shows the list.
         with_namespace: Whether the namespace is shown.
     """
 
@@ -79,8 +79,8 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield a line about a change, if the change is visible to a person: a deletion, a lost
-        connection, or a new text in the line of an MLJob.
+        """Yield a line if a change matters to a person: a deletion, a lost connection, or a new
+        text in the line of an MLJob.
         """
         job = change.item
         if job is None:
@@ -99,7 +99,7 @@ class LiveList:
 
 
 def ordered(jobs: list[MLJob]) -> list[MLJob]:
-    """Return MLJobs by namespace and age: the newest come last, where a person in a
-    terminal looks.
+    """Return MLJobs sorted by namespace, then by age. The newest MLJobs come last, because a
+    terminal shows the end of a long list.
     """
     return sorted(jobs, key=lambda job: (job.namespace, str(job.created_at or ""), job.name))

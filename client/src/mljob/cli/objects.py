@@ -16,27 +16,25 @@ _HIDDEN = re.compile(
 
 
 def named(job: MLJob) -> str:
-    """Return the name of an MLJob as ``kubectl -o name`` prints it."""
+    """Return the name of an MLJob as ``kubectl -o name`` prints it: ``mljob.mljob.dev/NAME``."""
     return f"mljob.mljob.dev/{job.name}"
 
 
 def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> str:
-    """Return objects as JSON or YAML, without managedFields, as kubectl shows them.
+    """Return objects as JSON or YAML. As in kubectl, ``managedFields`` are left out.
 
     Args:
         objects: The objects as the API server sent them.
         output: JSON or YAML.
-        as_list: Whether the objects are the items of a List. Otherwise, only the first object is
-            returned.
+        as_list: Whether to return all objects, as the items of a Kubernetes List. Otherwise, only
+            the first object is returned.
     """
     shown = [_without_managers(value) for value in objects]
     return text_of({"apiVersion": "v1", "kind": "List", "items": shown} if as_list else shown[0], output)
 
 
 def text_of(value: Any, output: Format) -> str:
-    """Return a value as JSON or YAML that is harmless on a terminal: hidden
-    characters are escaped.
-    """
+    """Return a value as JSON or YAML that is harmless on a terminal: hidden characters are escaped."""
     text = json.dumps(value, indent=4, ensure_ascii=False) + "\n"
     if output is Format.JSON:
         return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)

@@ -13,7 +13,7 @@ from .session import Session
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands ``open`` and ``ui`` to the command line ``app``."""
     app.command("open")(with_groups(open_run))
     app.command()(with_groups(ui))
 
@@ -28,7 +28,8 @@ def open_run(
 ) -> int:
     """Open the run of an MLJob in Airflow.
 
-    Opens the page in the browser, or prints its address if there is no browser.
+    Opens the page of the run in the browser, or prints the address of the page if there is no
+    browser.
     """
     from ..render import fields
     from ..render.explanation import safe_url
@@ -61,8 +62,8 @@ def ui(
 ) -> int:
     """Show MLJobs live in the browser.
 
-    Only this machine reaches the page, and its address lets one browser in. The page uses your own
-    rights.
+    The page can be reached only from this machine. Its address lets in one browser: the first that
+    opens it. The page uses your own rights.
     """
     from importlib.util import find_spec
 

@@ -1,6 +1,4 @@
-"""The options that commands share, named as kubectl names them, and the arguments
-that name MLJobs.
-"""
+"""The options that commands share, named as kubectl names them, and the arguments that name MLJobs."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from . import completion
 
 
 class Format(StrEnum):
-    """The formats of ``-o``."""
+    """The output formats that the option ``-o`` accepts."""
 
     JSON = "json"
     YAML = "yaml"
@@ -63,9 +61,10 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command with the options of each group that it takes. A group is a parameter whose
-    type is a dataclass: the fields of the dataclass are options. A group that is a context manager
-    is open while the command runs.
+    """Return a command that typer can use, with the options of each group as options of its own. A
+    group is a parameter of the command whose type is a dataclass. The fields of the dataclass are
+    options that several commands share. A group that is a context manager is open while the command
+    runs.
     """
     signature = inspect.signature(command, eval_str=True)
     annotations: dict[str, Any] = {name: given.annotation for name, given in signature.parameters.items()}
@@ -97,8 +96,8 @@ def _members(group: type[Any]) -> list[inspect.Parameter]:
 
 
 def seconds(duration: str | None) -> float | None:
-    """Return the seconds of a duration as Go writes it, such as ``1h30m``, or of a number of
-    seconds. Return None for None.
+    """Return a duration in seconds, or None for None. The text is a duration as Go writes it, such
+    as ``1h30m``, or a whole number of seconds.
 
     Raises:
         typer.BadParameter: The text is not a duration.

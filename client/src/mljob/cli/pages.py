@@ -1,5 +1,5 @@
-"""The output of commands as lines: pure functions of the texts that :mod:`mljob.render` makes of
-MLJobs.
+"""Makes the lines that commands print, from the texts that :mod:`mljob.render` makes of MLJobs. All
+functions are pure.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ _MAX_OUTPUTS = 50
 
 @dataclass(frozen=True)
 class Look:
-    """How the icons of states and the bars of progress look on a screen.
+    """How states and progress look on a screen: icons, and bars.
 
     Attributes:
-        sign: Returns the icon and the word of a state as a part of a line.
-        is_terminal: Whether lines may be cut and drawn again. Otherwise each MLJob has one line.
+        sign: A function that returns the icon and the word of a state as a part of a line.
+        is_terminal: Whether the screen is a terminal. If not, each MLJob has exactly one line in a
+            list.
         has_unicode: Whether bars may use block characters.
     """
 
@@ -39,7 +40,7 @@ class Look:
     has_unicode: bool = False
 
     def bar(self, percent: int | None) -> str:
-        """Return a bar for a percentage, or an empty text for None."""
+        """Return a progress bar for a percentage, or an empty text for None."""
         return numbers.bar(percent, "█", "░") if self.has_unicode else numbers.bar(percent)
 
 
@@ -47,7 +48,9 @@ LIST_TITLES = ("NAMESPACE", "NAME", "SWEEP POINT", "PHASE", "PROGRESS", "TOOK", 
 
 
 def list_cells(row: Row, look: Look, *, with_namespace: bool) -> list[Piece]:
-    """Return the columns of an MLJob in a list. On a terminal the message has a line of its own."""
+    """Return the cells of an MLJob in a list, one for each column. On a terminal, the cell of the
+    message is empty, because :func:`list_lines` puts the message on a line below.
+    """
     has_bar = look.is_terminal and row.sign.tone is Tone.BUSY
     progress = f"{look.bar(row.percent)} {row.progress}".strip() if has_bar else row.progress
     return [
@@ -83,7 +86,9 @@ def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles:
 
 
 def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Line]:
-    """Return the lines of one MLJob with its tasks, for a page that is drawn repeatedly."""
+    """Return the lines of one MLJob and its tasks, for a page that is drawn repeatedly.
+    ``most_tasks`` limits the number of tasks.
+    """
     row = row_of(job, now)
     share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
     parts = [Piece(row.name, is_strong=True), look.sign(row.sign), Piece(share), Piece(row.progress), Piece(row.took)]
@@ -100,7 +105,7 @@ def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Li
 
 
 def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = INDENT) -> list[Line]:
-    """Return a line for each task, and one for the error of each failed task."""
+    """Return a line for each task. A task with an error has a second line with the error."""
     from .screen import columns
 
     rows = [line_of(task, now) for task in tasks]
@@ -116,12 +121,13 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
-    """Return the texts of a line about a change of an MLJob, and the line. Callers compare the
-    texts with the texts of the line before, because the line also has the time.
+    """Return two values: the texts in a line about a change of an MLJob, and the line itself. The
+    line also has the time since the command began. So callers compare the texts, not the lines, to
+    find out whether there is something new.
 
     Args:
         job: The MLJob.
-        look: The look of signs.
+        look: How icons and bars look on the screen.
         now: The current time, for durations.
         since: The seconds since the command began.
     """
@@ -138,7 +144,9 @@ def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tu
 
 
 def output_lines(job: MLJob) -> list[Line]:
-    """Return the outputs of a run, one on each line."""
+    """Return the outputs of an MLJob, one on each line, and how many are left out if there are more
+    than 50.
+    """
     from .screen import columns
 
     found = list(job.outputs.items())
@@ -152,9 +160,9 @@ def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: 
 
     Args:
         explanation: The explanation.
-        look: The look of signs.
+        look: How icons and bars look on the screen.
         now: The current time, for durations.
-        log: The lines of the task's log up to its error.
+        log: The lines of the log that explain the task's error.
         no_log: Why the log can't be read, or an empty text.
     """
     from .screen import columns
@@ -186,8 +194,8 @@ def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: 
 def comparison_lines(
     header: Sequence[str], cells: Sequence[Sequence[str]], best: str | None, by: str | None
 ) -> list[Line]:
-    """Return the lines of a comparison. The best MLJob and the title of the result ``by`` have a
-    star.
+    """Return the lines of a comparison. Two things have a star: the best MLJob, and the title of
+    the column ``by``.
 
     Args:
         header: The titles of the columns. The first column has the names.
@@ -206,9 +214,10 @@ def comparison_lines(
 
 
 def _worth_showing(tasks: Sequence[Task], most: int) -> list[Task]:
-    """Return at most ``most`` tasks, or :data:`MIN_TASKS` if that is more, in their order. Failed
-    tasks and tasks that await input are chosen first, then running tasks and retries, then deferred
-    and queued tasks. Later tasks are chosen before earlier ones.
+    """Return the tasks that a page shows, in their order: at most ``most`` tasks, or
+    :data:`MIN_TASKS` if ``most`` is smaller. Failed tasks and tasks that await input are chosen
+    first, then running tasks and retries, then deferred and queued tasks. Among tasks of the same
+    rank, later tasks are chosen first.
     """
     most = max(most, MIN_TASKS)
     if len(tasks) <= most:

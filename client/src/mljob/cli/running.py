@@ -36,9 +36,10 @@ class Request:
     """The options of ``run`` and ``sweep`` that describe the MLJob.
 
     Attributes:
-        set_: Keys of the conf with their values, as ``KEY=VALUE``.
+        set_: Values for keys of the conf, as ``KEY=VALUE``.
         conf: A file with the conf.
-        sources: ``KIND/NAME`` of objects whose data or outputs become keys of the conf.
+        sources: Objects that keys of the conf are taken from, as ``KIND/NAME``: ConfigMaps,
+            Secrets, and MLJobs with outputs.
         type_: The type of the MLJob.
         airflow: The name of the AirflowInstance.
         retries: The value of ``backoffLimit``.
@@ -100,21 +101,21 @@ class Request:
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label.", show_default=False)] = None
 
     def given_conf(self) -> dict[str, Any]:
-        """Return the conf of the file ``conf``, in which the assignments of ``set_`` replace
-        values.
+        """Return the conf: the content of the file ``conf``, merged with the values of ``set_``.
+        Where both have a value, the value of ``set_`` is taken.
         """
         from .values import assigned, conf_file, merged
 
         return merged(conf_file(self.conf) if self.conf is not None else {}, assigned(self.set_ or ()))
 
     def labels(self) -> dict[str, str]:
-        """Return the labels."""
+        """Return the labels by key, from the texts of ``label``."""
         from .values import labels_of
 
         return labels_of(self.label or ())
 
     def spec(self) -> dict[str, Any]:
-        """Return the fields of the spec that are given."""
+        """Return the fields of the spec that the options set, as JSON. The conf is not among them."""
         fields = {
             "type": self.type_,
             "confFrom": [_source(text) for text in self.sources or ()] or None,
@@ -125,7 +126,7 @@ class Request:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command ``run`` to the command line ``app``."""
     app.command()(with_groups(run))
 
 
@@ -152,7 +153,8 @@ def run(
 ) -> int | None:
     """Run a DAG: create an MLJob.
 
-    For a manifest in a file, use kubectl apply, and kubectl mljob lint before.
+    If the MLJob is a manifest in a file, check it with kubectl mljob lint, and create it with
+    kubectl apply.
     """
     limit = seconds(timeout)
     if dry_run:
@@ -183,7 +185,9 @@ def _source(text: str) -> dict[str, Any]:
 
 
 def _show_checked(session: Session, request: Request, dag_id: str, name: str | None, output: Format | None) -> None:
-    """Have the API server check the MLJob, and print what it would store."""
+    """Have the API server check the MLJob without creating it, and print the MLJob that the API
+    server would store.
+    """
     from ..manifest import manifest, random_name
     from ..resource import MLJob
     from .listing import print_objects

@@ -62,16 +62,18 @@ class Screen:
 
     @property
     def width(self) -> int | None:
-        """The columns of the terminal, or None for a file or a pipe, whose lines are not cut."""
+        """The number of columns of the terminal. None for a file or a pipe, whose lines are not
+        cut.
+        """
         return max(shutil.get_terminal_size().columns, MIN_WIDTH) if self.is_terminal else None
 
     @property
     def height(self) -> int:
-        """The rows of the terminal."""
+        """The number of rows of the terminal, at least 10."""
         return max(shutil.get_terminal_size().lines, 10)
 
     def sign(self, sign: Sign) -> Piece:
-        """Return the icon and the word of a state."""
+        """Return the icon and the word of a state as a piece of a line."""
         return Piece(f"{sign.icon if self.has_unicode else sign.ascii} {sign.word}", sign.tone)
 
     def show(self, lines: Iterable[Line]) -> None:
@@ -84,7 +86,7 @@ class Screen:
             console.print(as_text(line), no_wrap=True, overflow="ellipsis", crop=True)
 
     def wrap(self, lines: Iterable[Line]) -> None:
-        """Print lines in full. A terminal wraps them."""
+        """Print lines in full. A terminal wraps long lines."""
         if not self.is_terminal:
             self.show(lines)
             return
@@ -95,19 +97,21 @@ class Screen:
             console.print(text, soft_wrap=True)
 
     def say(self, *texts: str) -> None:
-        """Print texts, each on a line of its own, which a terminal wraps."""
+        """Print texts, each on a line of its own. A terminal wraps long texts."""
         for text in texts:
             self.stream.write(f"{text}\n")
 
     def console(self) -> Console:
-        """Return rich's console on this screen. The console follows NO_COLOR."""
+        """Return a console of the library rich that prints to this screen. The console has no
+        colours if the environment variable ``NO_COLOR`` is set.
+        """
         from rich.console import Console
 
         return Console(file=self.stream, highlight=False, markup=False, emoji=False)
 
 
 def as_text(line: Line) -> Text:
-    """Return a line as rich prints it."""
+    """Return a line as a text of the library rich, with its colours."""
     from rich.text import Text
 
     text = Text(no_wrap=True, overflow="ellipsis")
@@ -118,8 +122,8 @@ def as_text(line: Line) -> Text:
 
 
 def columns(rows: Sequence[Sequence[Piece]], titles: Sequence[str] | None = None) -> list[Line]:
-    """Return rows in columns that are as wide as their content. A column without content, below its
-    title, is left out.
+    """Return the rows as lines, below the titles if there are any. Each column is as wide as its
+    longest cell. A column in which all cells of the rows are empty is left out, with its title.
     """
     from rich.cells import cell_len
 

@@ -1,6 +1,6 @@
-"""One call of a command: the cluster that its options choose, and the sentence that is printed
-after Ctrl-C. The fields of :class:`Session` are options of each command, named as kubectl names
-them.
+"""One call of a command: the cluster and the namespace that the options choose, and the sentence
+that is printed after Ctrl-C. All commands have the fields of :class:`Session` as options, named as
+kubectl names them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Session:
     Attributes:
         namespace: The namespace, or None for the context's namespace.
         context: The context of the kubeconfig, or None for the current one.
-        kubeconfig: The file, or None for kubectl's rules.
+        kubeconfig: The kubeconfig file, or None for the files that kubectl reads.
     """
 
     namespace: Annotated[
@@ -87,12 +87,15 @@ class Session:
 
     @property
     def scope(self) -> str:
-        """The options that a suggested command needs to reach the same MLJob."""
+        """The options of this call that choose the cluster and the namespace, as text. A command
+        that is suggested to the user repeats them, so that it reaches the same MLJob.
+        """
         given = (("-n", self.namespace), ("--context", self.context), ("--kubeconfig", self.kubeconfig))
         return " ".join(f"{option} {shlex.quote(value)}" for option, value in given if value)
 
     def job(self, name: str) -> Job:
-        """Return a handle on an MLJob. ``mljob/NAME`` is allowed, as kubectl prints it.
+        """Return a handle on an MLJob. The name may have the resource before it, as kubectl prints
+        it: ``mljob/NAME``.
 
         Raises:
             NotFound: No MLJob has this name. The message says how to list the MLJobs.
@@ -116,8 +119,8 @@ class Session:
         """Return handles on the MLJobs that a command names, or selects by labels.
 
         Raises:
-            typer.BadParameter: Neither names nor a selector are given, or both.
-            NotFound: An MLJob of the names does not exist.
+            typer.BadParameter: Names and a selector are both given, or both missing.
+            NotFound: There is no MLJob for one of the names.
             Invalid: There are more MLJobs than :data:`MAX_NAMES`, or fewer than ``at_least``.
         """
         from ..errors import Invalid
@@ -132,7 +135,8 @@ class Session:
         return found
 
     def dry_run(self, value: dict[str, Any], *, create: bool = False) -> dict[str, Any]:
-        """Have the API server check an object, and return what it would store.
+        """Have the API server check an MLJob or an AirflowInstance by a dry run. Return the object
+        that the API server would store.
 
         Args:
             value: The object.
@@ -166,7 +170,9 @@ class Session:
         return transport.request("PATCH", path, params=params, body=value, content_type=MERGE_PATCH, repeatable=True)
 
     def follows(self, names: list[str]) -> None:
-        """Set the sentence that is printed after Ctrl-C, which says that these MLJobs go on."""
+        """Set the sentence that is printed after Ctrl-C: the MLJobs ``names`` go on without the
+        command.
+        """
         watched = names[0] if len(names) == 1 else ""
         who = f"MLJob {watched} goes on" if watched else f"{len(names)} MLJobs go on"
         goes_on.set(f"{who}. To follow again: kubectl mljob watch {watched} {self.scope}".rstrip())

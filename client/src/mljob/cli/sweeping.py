@@ -12,7 +12,7 @@ from .session import Session
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command ``sweep`` to the command line ``app``."""
     app.command()(with_groups(sweep))
 
 
@@ -44,7 +44,8 @@ def sweep(
 ) -> int | None:
     """Run a DAG for each point of a grid.
 
-    All MLJobs have the label mljob.dev/sweep=NAME. list shows the values of each.
+    All MLJobs have the label mljob.dev/sweep=NAME. kubectl mljob list shows the values of each
+    MLJob.
 
     The same command again creates only the MLJobs that are missing.
     """

@@ -44,14 +44,14 @@ class Branch:
 def tree_lines(
     job: MLJob, graph: RunGraph | None, upstreams: Sequence[tuple[str, str | None]], look: Look, now: datetime
 ) -> list[Line]:
-    """Return the tree of an MLJob.
+    """Return the lines of the tree of an MLJob.
 
     Args:
         job: The MLJob.
-        graph: The graph of its run, or None to show the tasks of the status.
-        upstreams: The names and phases of the MLJobs whose outputs it takes. The phase is None for
-            an MLJob that can't be read.
-        look: The look of signs.
+        graph: The graph of the MLJob's run, or None to show the tasks in the status.
+        upstreams: The names and phases of the MLJobs whose outputs the MLJob's run takes. The phase
+            is None for an MLJob that can't be read.
+        look: How icons and bars look on the screen.
         now: The current time, for durations.
     """
     row = row_of(job, now)
@@ -84,8 +84,9 @@ def _of_graph(graph: RunGraph, job: MLJob, look: Look, now: datetime) -> list[Br
 
 
 def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> list[Branch]:
-    """Return the list to which the tasks of a group are added. Groups below :data:`MAX_LEVELS`
-    levels have no line: their tasks are added to the outer group.
+    """Return the list to which the tasks of a group are added. A group that is nested more than
+    :data:`MAX_LEVELS` levels deep has no line of its own: its tasks are added to the group around
+    it.
     """
     if group is None:
         return top

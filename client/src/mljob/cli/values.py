@@ -25,11 +25,12 @@ _PATH = re.compile(r"(?:\\.|[^.\\])+")
 
 
 def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
-    """Return the conf of assignments such as ``optimizer.lr=0.1``. A dot in a key leads to a nested
-    object; a dot after a backslash is part of the key.
+    """Return the conf that texts such as ``optimizer.lr=0.1`` assign. A dot in a key leads to a
+    nested object. A dot after a backslash is part of the key.
 
     Raises:
-        typer.BadParameter: A text is no assignment, or two texts contradict each other.
+        typer.BadParameter: A text is no assignment, or assigns a value to a key that another text
+            uses as an object.
     """
     conf: dict[str, Any] = {}
     for key, value in _split(texts, option):
@@ -46,7 +47,8 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
 
 
 def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]]:
-    """Return the values of each param of a grid: ``epochs=5,10`` or ``layers=[[64],[64,32]]``.
+    """Return the values of each param of a grid, from texts such as ``epochs=5,10`` and
+    ``layers=[[64],[64,32]]``.
 
     Raises:
         typer.BadParameter: A text is no assignment, or two texts assign the same param.
@@ -62,7 +64,7 @@ def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]
 
 
 def conf_file(path: str) -> dict[str, Any]:
-    """Return the conf in a YAML or JSON file; ``-`` is standard input.
+    """Return the conf in a YAML or JSON file. The path ``-`` means standard input.
 
     Raises:
         typer.BadParameter: The file can't be read, or holds no object.
@@ -75,7 +77,9 @@ def conf_file(path: str) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two confs as one. Values of ``over`` win, and nested objects are merged."""
+    """Return two confs merged into one. If both have a value for a key, the value of ``over`` is
+    taken; two objects are merged.
+    """
     both = dict(base)
     for key, value in over.items():
         known = both.get(key)
@@ -84,7 +88,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def labels_of(texts: Iterable[str]) -> dict[str, str]:
-    """Return labels such as ``team=vision``.
+    """Return the labels in texts such as ``team=vision``, by key.
 
     Raises:
         typer.BadParameter: A text is not ``KEY=VALUE``.
@@ -93,7 +97,7 @@ def labels_of(texts: Iterable[str]) -> dict[str, str]:
 
 
 def read(path: str, limit: int, option: str) -> str:
-    """Return the text of a file; ``-`` is standard input.
+    """Return the text of a file. The path ``-`` means standard input.
 
     Raises:
         typer.BadParameter: The file can't be read, is larger than ``limit`` bytes, or is not UTF-8.
@@ -127,10 +131,10 @@ def path_of(key: str, option: str) -> list[str]:
 
 
 def parsed(text: str, key: str, option: str) -> Any:
-    """Return the value of a text in YAML. An empty text stays an empty text.
+    """Parse a text as YAML, and return its value. An empty text stays an empty text.
 
     Raises:
-        typer.BadParameter: The text is too long, is not YAML, or is not a value of JSON.
+        typer.BadParameter: The text is too long, is not YAML, or has a value that JSON lacks.
     """
     if len(text) > MAX_LENGTH:
         raise typer.BadParameter(

@@ -1,4 +1,4 @@
-"""Checks one object of a manifest."""
+"""Checks one object of a manifest: its kind, metadata, fields, values and validation rules."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _TEXTS = ("labels", "annotations")
 
 
 def is_ours(value: Any) -> bool:
-    """Return whether an object belongs to this project's API group, by its
-    apiVersion or its kind.
+    """Return whether an object has an ``apiVersion`` of this project's API group, or the kind MLJob
+    or AirflowInstance.
     """
     if not isinstance(value, dict):
         return False
@@ -42,7 +42,7 @@ def is_ours(value: Any) -> bool:
 
 
 def check(document: Document) -> list[Finding]:
-    """Return the mistakes in an object of this project, in the order of their lines."""
+    """Return the mistakes in an object that :func:`is_ours` accepts, in the order of their lines."""
     value = document.value
     found = [*document.findings, *_of_kind(value)]
     kind = value.get("kind")
@@ -109,8 +109,8 @@ def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
 
 
 def _misfits(spec: dict[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
-    """Yield a finding for each value in the spec that the model refuses: a value of another type,
-    or a value outside of the limits of its field.
+    """Yield a finding for each value in the spec that ``model``, the pydantic model of the spec,
+    refuses: a value of another type, or a value outside of the limits of its field.
     """
     given = {name: field for name, field in spec.items() if field is not None}
     try:
@@ -133,8 +133,8 @@ def _of_conf(conf: Any) -> Iterator[Finding]:
 
 
 def _levels(value: Any) -> int:
-    """Return how deep objects and lists are nested. The depth of the recursion is limited, because
-    a document has a maximum number of levels.
+    """Return how many levels deep objects and lists are nested. The recursion needs no limit of its
+    own, because a document has a maximum number of levels.
     """
     children: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     deepest = max((_levels(child) for child in children), default=0)
@@ -142,7 +142,9 @@ def _levels(value: Any) -> int:
 
 
 def _with_name(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with ``metadata.name``, which some rules read."""
+    """Return the schema with the field ``metadata.name`` added. Some validation rules read the
+    name, and the CRD's own schema lacks the field.
+    """
     metadata = {"type": "object", "properties": {"name": {"type": "string"}}}
     return {**schema, "properties": {**schema["properties"], "metadata": metadata}}
 

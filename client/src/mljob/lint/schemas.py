@@ -48,8 +48,8 @@ def schema_of(kind: str) -> Node:
 
 
 def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield the fields that the schema doesn't have. The API server drops them, with a warning at
-    most.
+    """Yield a finding for each field that the schema doesn't have. The API server drops such a
+    field, with a warning at most.
     """
     if isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
@@ -66,8 +66,9 @@ def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding
 
 
 def broken_rules(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield the validation rules that a value violates. A rule that can't be evaluated, because a
-    field is missing or has another type, is left out: the models find such a field.
+    """Yield a finding for each validation rule that a value violates. A rule that can't be
+    evaluated, because a field is missing or has another type, is left out: the check against the
+    models of :mod:`mljob_contract` reports such a field.
     """
     if value is None:
         return
@@ -95,8 +96,8 @@ def _broken_here(value: Any, schema: Node, path: str) -> Iterator[Finding]:
 
 
 def as_the_server_sees(value: Any, schema: Node) -> Any:
-    """Return a value as the API server gives it to a rule: with defaults, with times as times, and
-    without fields that the schema doesn't have.
+    """Return a value in the form that the API server gives to a validation rule: with defaults,
+    with times as ``datetime``, and without fields that the schema doesn't have.
     """
     if isinstance(value, list):
         return [as_the_server_sees(item, schema.get("items", {})) for item in value]

@@ -1,5 +1,6 @@
-"""Describes MLJobs in words, for the command line, notebooks and the view: signs of states,
-durations, folded tasks, rows of a list, and sentences with the reasons. All functions are pure.
-Each text in a result is plain text on one line. Texts that users, tasks or Airflow wrote have
-passed :mod:`mljob.text`. The caller escapes the text for its medium, for example for HTML.
+"""Describes MLJobs in words, for the command line, notebooks and the view: icons and words of
+states, durations, tasks, rows of a list, and sentences with reasons. All functions are pure.
+
+Each text in a result is plain text on one line. :mod:`mljob.text` has cleaned the texts that users,
+tasks or Airflow wrote. The caller escapes the texts for its medium, for example for HTML.
 """

@@ -1,5 +1,5 @@
-"""The explanation of an MLJob's state: the sentence, the failed task with its error, and the way
-out.
+"""The explanation of an MLJob's state: a sentence, the failed task with its error, and what a
+person can do.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ class Explanation:
         name: The name of the MLJob.
         sign: The icon and the word of the phase.
         reason: The reason of the phase, in one word.
-        sentence: The state in a sentence, in the words of the status.
+        sentence: The state in words: see :func:`~mljob.render.rows.sentence`.
         task: The task that failed, else a task that waits for input or for a retry, or None.
-        facts: Names and values: attempts, times, the page of the run.
+        facts: Pairs of a name and a value, such as the number of attempts, times, and the page of
+            the run.
         ways_out: What to do, the best first.
-        needs_log: Whether a try of the task failed, so that the end of the task's log is worth
-            reading.
+        needs_log: Whether a try of ``task`` has failed, so that the end of the log of ``task`` is
+            worth reading.
     """
 
     name: str
@@ -63,7 +64,9 @@ class Explanation:
 
     @property
     def map_index(self) -> int | None:
-        """The index of the failed instance of a mapped task, or None."""
+        """The index of the first failed instance of ``task``, if it is a mapped task with failed
+        instances. Otherwise None.
+        """
         return self.task.failed[0] if self.task is not None and self.task.failed else None
 
 
@@ -73,7 +76,7 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
     Args:
         job: The MLJob.
         now: The current time, for durations.
-        scope: Options to add to the commands of the ways out, such as ``-n team-a``.
+        scope: Options to add to the suggested commands, such as ``-n team-a``.
     """
     tasks = tasks_of(job.raw_status)
     failed = failed_task(job)
@@ -93,8 +96,8 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
 
 
 def safe_url(url: str) -> str:
-    """Return a URL if its scheme is http or https, it has no spaces or control characters, and at
-    most 2000 characters. Otherwise, return an empty text.
+    """Return the URL if it is safe to show as a link: its scheme is http or https, it has no spaces
+    and no control characters, and at most 2000 characters. Otherwise, return an empty text.
     """
     shown = plain(url, _MAX_URL)
     return shown if shown == url and shown.startswith(("https://", "http://")) and " " not in shown else ""

@@ -1,6 +1,6 @@
-"""Functions that read one field of a JSON object. A field that does not have the expected type counts
-as missing. So one unusual object, for example of another version of the CRD, doesn't break the table
-of all MLJobs.
+"""Functions that read one field of a JSON object. A field of another type than expected counts as
+missing. So one unusual object, for example of another version of the CRD, doesn't break the list of
+all MLJobs.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ Object = Mapping[str, Any]
 
 
 def text(value: Object, name: str) -> str:
-    """Return the field if it is a text, else an empty text."""
+    """Return the field ``name`` of ``value`` if it is a text, else an empty text."""
     found = value.get(name)
     return found if isinstance(found, str) else ""
 
 
 def whole(value: Object, name: str) -> int | None:
-    """Return the field if it is an integer, else None."""
+    """Return the field ``name`` of ``value`` if it is an integer, else None."""
     found = value.get(name)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def numbers(value: Object, name: str) -> dict[str, float]:
-    """Return the entries of a map whose values are numbers, without NaN and infinity."""
+    """Return the entries of the object in the field ``name`` of ``value`` whose values are numbers.
+    Leave out NaN and infinity.
+    """
     return {
         key: float(number)
         for key, number in child(value, name).items()
@@ -35,19 +37,19 @@ def numbers(value: Object, name: str) -> dict[str, float]:
 
 
 def child(value: Object, name: str) -> Object:
-    """Return the field if it is an object, else an empty object."""
+    """Return the field ``name`` of ``value`` if it is an object, else an empty object."""
     found = value.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def children(value: Object, name: str) -> list[Object]:
-    """Return the objects in the field if it is a list, else an empty list."""
+    """Return the objects in the field ``name`` of ``value`` if it is a list, else an empty list."""
     found = value.get(name)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def time(value: Object, name: str) -> datetime | None:
-    """Return the field if it is a time with a time zone, else None."""
+    """Return the field ``name`` of ``value`` if it is a time with a time zone, else None."""
     try:
         at = datetime.fromisoformat(text(value, name))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Numbers, metrics and bars as text."""
+"""Numbers, metrics, outputs and progress bars as text."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def number(value: float) -> str:
 
 
 def metrics(values: Mapping[str, float], most: int = MAX_SHOWN_METRICS) -> str:
-    """Return the first metrics by name, such as ``loss 0.1532  epoch 9``, and how many follow, such
-    as ``+2``.
+    """Return the names and values of the first ``most`` metrics, such as ``loss 0.1532  epoch 9``.
+    If there are more, add how many, such as ``+2``.
     """
     shown = [f"{plain(name, _MAX_NAME)} {number(value)}" for name, value in list(values.items())[:most]]
     more = len(values) - most
@@ -32,7 +32,7 @@ def metrics(values: Mapping[str, float], most: int = MAX_SHOWN_METRICS) -> str:
 
 
 def bar(percent: int | None, filled: str = "#", empty: str = ".") -> str:
-    """Return a bar of ten columns, or an empty text if the percentage is None."""
+    """Return a progress bar of ten characters, or an empty text if the percentage is None."""
     if percent is None:
         return ""
     full = BAR * max(0, min(100, percent)) // 100
@@ -40,5 +40,7 @@ def bar(percent: int | None, filled: str = "#", empty: str = ".") -> str:
 
 
 def output(value: Any) -> str:
-    """Return the value of an output: a text as it is, anything else as JSON, on one line."""
+    """Return the value of an output on one line, cut to 200 characters. A text stays a text, and
+    any other value becomes JSON.
+    """
     return value_text(value, _MAX_VALUE)

@@ -42,16 +42,17 @@ class Row:
         name: The name.
         point: The values by which the MLJob differs from the other MLJobs of its sweep, or an empty
             text.
-        sign: The sign of the phase.
-        progress: How many task instances succeeded, of how many: ``6/10``.
+        sign: The icon and the word of the phase.
+        progress: How many task instances succeeded, out of how many: ``6/10``.
         percent: The share of the run that has succeeded, in percent, or None.
-        now: The running task, or the task that failed, or the reason of an MLJob that waits.
-        metrics: The last metrics.
+        now: The current task if the MLJob is running or failed and has such a task. Otherwise the
+            reason of the phase, or an empty text if the reason says no more than the phase.
+        metrics: The last metrics of a task, as one text.
         took: How long the run took or takes.
         age: How old the MLJob is.
         message: The message of an MLJob that needs attention, or an empty text.
-        dag_id: The DAG.
-        attempts: The number of the attempt, or an empty text.
+        dag_id: The id of the DAG.
+        attempts: The number of attempts, or an empty text.
     """
 
     namespace: str
@@ -94,16 +95,17 @@ def row_of(job: MLJob, now: datetime) -> Row:
 
 
 def is_all_right(job: MLJob) -> bool:
-    """Return whether the MLJob makes progress or has succeeded. An MLJob that is being deleted, or
-    whose conf has unknown params, is not all right.
+    """Return whether the MLJob makes progress or has succeeded, so that a list needs no message
+    about it. An MLJob that is being deleted, or whose conf has unknown params, is not all right.
     """
     return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
-    """Return the message of an MLJob's status, with notices: of a deletion, of a retry that waits,
-    of unknown params, and of work that the operator still does after the MLJob's end. ``limit`` is
-    the maximum number of characters of each of these texts. Without a phase, return :data:`NEW`.
+    """Return the message of an MLJob's status. The message is extended in these situations: the
+    MLJob is being deleted, a requested retry waits, the conf has unknown params, or the operator
+    still works after the MLJob's end. ``limit`` is the maximum number of characters of each part.
+    For an MLJob without a phase, return :data:`NEW`.
     """
     if not job.phase:
         return NEW
@@ -120,16 +122,16 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 
 def retry_notice(job: MLJob) -> str:
-    """Return the notice of a requested retry that waits. The caller puts the message of the last
-    attempt after the notice.
+    """Return a notice that a requested retry waits, and for what. The notice ends with "The attempt
+    before:", and the caller adds the message of that attempt.
     """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"
 
 
 def _is_fresh(job: MLJob, now: datetime) -> bool:
-    """Return whether the MLJob has no phase, and was created so recently that its operator may not
-    have had the time to read it.
+    """Return whether the MLJob has no phase, and was created less than :data:`FRESH_SECONDS` ago.
+    The operator may not have had the time to read such an MLJob.
     """
     age = times.between(job.created_at, now)
     return not job.phase and age is not None and age < FRESH_SECONDS

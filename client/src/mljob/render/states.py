@@ -23,10 +23,10 @@ class Tone(StrEnum):
 
 
 class Sign(NamedTuple):
-    """The icon, the word and the colour by which a state is displayed.
+    """An icon, a word and a tone, by which a state is displayed.
 
     Attributes:
-        icon: One character of one column.
+        icon: One character, one column wide.
         ascii: The icon for a terminal without Unicode.
         word: The state in words.
         tone: The meaning of the state, which selects the colour.
@@ -71,11 +71,11 @@ _RETRY_WAITS = Sign("↻", "~", "Retry waits", Tone.WAITING)
 
 
 def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
-    """Return the sign of an MLJob.
+    """Return the sign of an MLJob's state.
 
     Args:
-        phase: Its phase. An MLJob without a phase is new: no operator has read it yet.
-        retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
+        phase: The phase of the MLJob. An MLJob without a phase is new: no operator has read it yet.
+        retry_waits: Whether the MLJob has ended, and a requested retry has not begun.
     """
     if retry_waits:
         return _RETRY_WAITS
@@ -83,8 +83,8 @@ def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
 
 
 def of_task(state: str | None) -> Sign:
-    """Return the sign of a task's state. A state that a later Airflow has added is shown as it
-    is.
+    """Return the sign of a task's state. For a state that is not known here, such as a state of a
+    later Airflow, the word is Airflow's name of the state.
     """
     name = state or "none"
     return _TASKS.get(name, Sign("?", "?", plain(name, _MAX_WORD), Tone.NEUTRAL))

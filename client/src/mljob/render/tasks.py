@@ -22,20 +22,21 @@ class Task:
     """A task of an MLJob's run, read from the MLJob's status or from the graph of the run.
 
     Attributes:
-        task_id: Its id in the DAG.
-        state: Airflow's name of its state.
-        try_number: The number of its try, from 1, or 0 if it has not been tried.
-        started_at: When the try started.
-        ended_at: When the try ended.
-        progress: How much of it is done, in percent.
-        metrics: The numbers that it reported last.
-        error: The type and the text of its exception, or an empty text.
-        question: The question that it asks a person, or an empty text.
-        url: The page where the question is answered, else the page of its log.
+        task_id: The id of the task in the DAG.
+        state: Airflow's name of the task's state.
+        try_number: The number of the newest try, from 1, or 0 before the first try.
+        started_at: When the newest try started.
+        ended_at: When the newest try ended.
+        progress: How much of the task is done, in percent.
+        metrics: The numbers that the task reported last.
+        error: The type and the text of the task's exception, or an empty text.
+        question: The question that the task asks a person, or an empty text.
+        url: The URL of the page where a person answers the question. Without a question, the URL of
+            the task's log.
         total: How many instances a mapped task has, or None for another task.
-        done: How many of the instances succeeded or were skipped.
-        failed: The map indexes of the first failed instances.
-        failures: How many instances failed.
+        done: How many instances of a mapped task succeeded or were skipped.
+        failed: The map indexes of the first failed instances of a mapped task.
+        failures: How many instances of a mapped task failed.
     """
 
     task_id: str
@@ -80,8 +81,9 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The id without control characters, cut to :data:`MAX_TASK_ID` characters, and how many
-        instances of a mapped task are done: ``score 12/40``.
+        """The id of the task for a person: without control characters, cut to :data:`MAX_TASK_ID`
+        characters. For a mapped task, the name also says how many instances are done: ``score
+        12/40``.
         """
         shown = plain(self.task_id, MAX_TASK_ID)
         return shown if self.total is None else f"{shown} {self.done}/{self.total}"
@@ -89,14 +91,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskLine:
-    """The texts of a task's line.
+    """The texts of the line that shows a task.
 
     Attributes:
-        sign: The sign of its state.
-        name: Its id, and how many instances of a mapped task are done.
-        took: How long the try took or takes.
+        sign: The sign of the task's state.
+        name: The id of the task, and how many instances of a mapped task are done.
+        took: How long the newest try took or takes.
         notes: The number of the try, progress, failed instances, the question and metrics.
-        error: Why it failed.
+        error: Why the task failed, or an empty text.
     """
 
     sign: states.Sign
@@ -107,7 +109,7 @@ class TaskLine:
 
 
 def tasks_of(status: Object) -> list[Task]:
-    """Return the tasks in a status. ``status`` is JSON."""
+    """Return the tasks in ``status``, the status of an MLJob as JSON."""
     return [Task.of(raw) for raw in fields.children(status, "tasks")]
 
 

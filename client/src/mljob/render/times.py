@@ -1,4 +1,4 @@
-"""Durations and ages in words, as kubectl and view show them."""
+"""Durations, ages and times as short texts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def duration(seconds: float | None) -> str:
 
 
 def between(begin: datetime | None, end: datetime | None) -> float | None:
-    """Return the seconds between two times, or None if one of them is not known."""
+    """Return the seconds from ``begin`` to ``end``, or None if one of them is None."""
     return None if begin is None or end is None else (end - begin).total_seconds()
 
 

@@ -32,8 +32,11 @@ class TooLarge(BadAnswer):
 
 
 def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
-    """Return the error for a response with an error status. ``asked`` is the request, such as ``GET
-    /apis``, for the error's message if the response has no message.
+    """Return the error for an answer with an error status. ``asked`` is the request, such as ``GET
+    /apis``, which the error names if the answer has no message.
+
+    Raises:
+        Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
     """
     content = _read_some(response, MAX_ERROR_BYTES)
     try:

@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """A client for the MLJobs of a cluster, with the person's own kubeconfig and rights.
+    """A client for the MLJobs of a cluster. The client has only the rights of the kubeconfig's
+    user.
 
     All methods that send requests raise :class:`~mljob.errors.ApiError` if the API server refuses a
     request or does not answer.
 
     Args:
-        namespace: The default namespace of all methods. Default: the context's.
+        namespace: The namespace of methods that are called without a namespace. Default: the
+            context's namespace.
         context: The context of the kubeconfig. Default: the current one.
-        kubeconfig: The file. Default: as ``kubectl`` finds it; in a pod, the pod's ServiceAccount.
+        kubeconfig: The kubeconfig file. Default: the files that ``kubectl`` reads. If there are
+            none and no ``context`` is given, a pod uses its own ServiceAccount.
         transport: The transport to use instead of a new one, for example with another person's
             token. ``context`` and ``kubeconfig`` are then ignored.
 
@@ -79,8 +82,8 @@ class Client:
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            conf: The conf of the run: a dict, or an instance of the DAG's params class. Only the
-                fields that were set in the instance are sent.
+            conf: The conf of the run: a dict, or an instance of the DAG's params class. Of an
+                instance, only the fields that were set are sent.
             name: The name. Default: the DAG's id and a random suffix.
             namespace: The namespace. Default: the client's.
             labels: The MLJob's labels.
@@ -151,9 +154,11 @@ class Client:
         field_selector: str | None = None,
         deadline: float | None = None,
     ) -> Generator[Change[MLJob], None]:
-        """Yield the changes of MLJobs as they happen, beginning with an addition for each MLJob
-        that exists: see :mod:`mljob.aio.watch`. The watch ends at ``deadline``, a time on the clock
-        of ``time.monotonic()``. The other arguments are those of :meth:`list_jobs`.
+        """Yield the changes of MLJobs as they happen. Yield first an addition for each MLJob that
+        exists. See :func:`~mljob.aio.watch.watch_objects`.
+
+        The watch ends at ``deadline``, a time on the clock of ``time.monotonic()``. The other
+        arguments are those of :meth:`list_jobs`.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
         return watch_objects(self.transport, path, MLJob, _selectors(selector, field_selector), deadline)
@@ -169,18 +174,20 @@ class Client:
         labels: Mapping[str, str] | None = None,
         **spec: Any,
     ) -> list[Job]:
-        """Create an MLJob for each of the points of a grid (at most 500 points), and return handles
-        on all MLJobs of the sweep. Each MLJob has two marks: the label ``mljob.dev/sweep`` with the
-        sweep's name, by which :meth:`compare` finds the MLJob, and the annotation
-        ``mljob.dev/sweep-point`` with the values of its point.
+        """Create an MLJob for each point of a grid, and return handles on all MLJobs of the sweep.
+        A point is one combination of values of the params; a grid has at most 500 points. The label
+        ``mljob.dev/sweep`` of each MLJob has the sweep's name, so that :meth:`compare` can select
+        the MLJobs. The annotation ``mljob.dev/sweep-point`` has the values of the MLJob's point.
 
         A second call with the same sweep creates only the MLJobs that are missing.
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            grid: The values of each param, whose combinations are the points; or a list of points.
+            grid: A dict with a list of values for each param, of which all combinations are points;
+                or a list of points.
             name: The name of the sweep, at most 63 characters.
-            conf: The conf that all points share. The params of a point replace its keys.
+            conf: The conf that all points share. A param of a point replaces the key of the same
+                name.
             namespace: The namespace. Default: the client's.
             labels: Labels in addition to ``mljob.dev/sweep``.
             **spec: Other fields of the spec, as in :meth:`submit`.
@@ -222,12 +229,13 @@ class Client:
                 MLJobs.
             by: The name of the output or metric to order by. Default: the name whose value is a
                 number in the most MLJobs, except counters such as ``epoch``.
-            less_is_better: Whether the smallest value is the best. Default: by the result's name.
+            less_is_better: Whether the smallest value is the best. Default: whether the name of the
+                output or metric contains a word such as ``loss`` or ``error``.
             namespace: The namespace. Default: the client's.
 
         Raises:
             Invalid: No MLJob has a number as the output or metric ``by``.
-            NotFound: An MLJob of the names or handles does not exist.
+            NotFound: There is no MLJob for one of the names or handles.
         """
         if isinstance(selector, str):
             jobs = [job.state for job in self.list_jobs(selector, namespace=namespace)]
@@ -238,9 +246,15 @@ class Client:
         return compare_jobs(jobs, by=by, less_is_better=less_is_better)
 
     def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:
-        """Create an MLJob. If the name exists, return the existing MLJob in two cases: this very
-        request created the MLJob, and the answer was lost; or ``adopt`` is set, and the existing
-        MLJob has the same DAG, conf and sweep as the wanted MLJob, and is not being deleted.
+        """Create an MLJob, and return it. If an MLJob of this name exists, return the existing
+        MLJob in two cases:
+
+        - This very request created the MLJob, and the answer was lost.
+        - ``adopt`` is set, and the existing MLJob has the same DAG, conf and sweep as the wanted
+          MLJob, and is not being deleted.
+
+        Raises:
+            AlreadyExists: An MLJob of this name exists, and neither case holds.
         """
         metadata = wanted["metadata"]
         path = collection_path(metadata["namespace"])

@@ -1,5 +1,7 @@
 # Generated from mljob.aio by client/generate.py.
-"""The client of mljob-api: reads a task's log, the history and the graph of an MLJob's run."""
+"""Reads a task's log, and the history and the graph of an MLJob's run, from mljob-api: a service of
+the operator that is called through the Kubernetes API server.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,8 @@ _MISSING: Final = (
 
 
 class RunApi:
-    """A client of mljob-api, which is called through the Kubernetes API server with the person's
-    credentials.
+    """A client of mljob-api, a service that serves logs, history and graphs of runs. The client
+    calls mljob-api through the Kubernetes API server, with the credentials of ``transport``.
 
     Every method raises :class:`~mljob.errors.RunApiMissing` if mljob-api is not installed or not
     available, and another ``ApiError`` if mljob-api refuses the request.
@@ -71,8 +73,8 @@ class RunApi:
             try_number: The number of the try. Default: the newest.
             tail: The maximum number of lines to read from the end of the log. Default: all lines.
             follow: Go on until the task has ended. If the task has not started, wait for its start.
-            idle_seconds: How long the answer may be silent, in seconds. Default: two minutes, and
-                an hour for a followed log.
+            idle_seconds: How long to wait for the next bytes of the answer, in seconds. Default:
+                two minutes, and an hour for a followed log.
             raw: Keep control characters, for callers that convert colour codes.
         """
         lines = self.log_lines(
@@ -94,7 +96,8 @@ class RunApi:
         idle_seconds: float | None = None,
         after: str = "",
     ) -> Generator[LogLine, None]:
-        """Yield the lines of a task's log unchanged, with their positions: see :meth:`log`.
+        """Yield the lines of a task's log unchanged, each with the position after the line. The
+        defaults are those of :meth:`log`.
 
         Args:
             job: The MLJob.
@@ -103,7 +106,7 @@ class RunApi:
             try_number: The number of the try.
             tail: The maximum number of lines to read from the end of the log.
             follow: Go on until the task has ended.
-            idle_seconds: How long the answer may be silent, in seconds.
+            idle_seconds: How long to wait for the next bytes of the answer, in seconds.
             after: The position of a line of a followed log, to begin after that line.
 
         Raises:
@@ -130,8 +133,9 @@ class RunApi:
             runtime.sleep(wait)
 
     def history(self, job: MLJob, *, follow: bool = False) -> Generator[HistoryEntry, None]:
-        """Yield the entries of the run's history, without the entry that ends each response. If a
-        response is cut off, another request continues.
+        """Yield the entries of the run's history: new states of the run and its tasks, progress and
+        metrics. If a response is cut off, another request continues. The last entry of each
+        response, which only says why the response ends, is left out.
 
         Args:
             job: The MLJob.
@@ -175,7 +179,7 @@ class RunApi:
                 runtime.sleep(wait_seconds(max(failures, 1), retry_after))
 
     def graph(self, job: MLJob) -> RunGraph:
-        """Return the tasks of the run and their dependencies."""
+        """Return the tasks of the MLJob's run and their dependencies."""
         from pydantic import ValidationError
 
         from mljob_contract.graph import RunGraph
@@ -218,10 +222,11 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
 
 
 def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
-    """Return whether no entry follows after a response that ended with ``end``.
+    """Return whether the history needs no further request after a response whose last entry is
+    ``end``.
 
     Raises:
-        Unavailable: mljob-api failed to read the history, and the history is not followed.
+        Unavailable: mljob-api failed to read the history, and ``follow`` is False.
     """
     from mljob_contract.history import EndReason
 

@@ -1,4 +1,4 @@
-"""The functions for threads that the client uses. ``mljob.aio.runtime`` is the same for asyncio."""
+"""The functions of ``mljob.aio.runtime`` without asyncio, for code that runs in threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def sleep(seconds: float) -> None:
 
 
 def in_thread(function: Callable[[], Result]) -> Result:
-    """Call a function that may block, in the caller's thread, and return its result."""
+    """Call a function in the caller's own thread, and return its result. Only the counterpart in
+    ``mljob.aio.runtime`` needs another thread.
+    """
     return function()
 
 
@@ -31,7 +33,7 @@ def lock() -> AbstractContextManager[bool]:
 
 
 def closing(items: Iterator[Item]) -> AbstractContextManager[Iterator[Item]]:
-    """Return a context manager that closes a generator at the end of the block, and so ends the
-    request that the generator reads from.
+    """Return a context manager that closes a generator at the end of the block. Closing the
+    generator also ends the request whose answer it reads.
     """
     return contextlib.closing(cast("Any", items))

@@ -1,6 +1,6 @@
 # Generated from mljob.aio by client/generate.py.
-"""Sends requests to the Kubernetes API server with the person's credentials. The size and the
-duration of answers are limited. A failed request is sent again where this is safe.
+"""Sends requests to the Kubernetes API server with the credentials of one person. The size and the
+duration of answers are limited. A failed request is sent again if it is safe to send it twice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Transport:
     """The connections to a cluster's API server, with the credentials of one person.
 
     Args:
-        config: The cluster and the person.
+        config: The cluster, and the credentials of the person.
         http: The transport of httpx to use instead of connections to the cluster, for tests.
             Default: None.
     """
@@ -81,11 +81,11 @@ class Transport:
             params: The query.
             body: An object to send as JSON.
             content_type: The type of the body.
-            repeatable: Whether sending the request twice has the effect of sending it once. A
-                repeatable request is also sent again after a lost connection. Default: True for GET
-                only.
-            tries: How often the request is sent at most.
-            deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
+            repeatable: Whether sending the request twice has the same effect as sending it once.
+                Only a repeatable request is sent again if the API server may have received it
+                before the connection was lost. Default: True for GET, False for all other methods.
+            tries: The maximum number of times that the request is sent.
+            deadline: When the caller stops waiting, on the clock of ``time.monotonic()``, or None.
 
         Raises:
             ApiError: The API server refused the request, or did not answer.
@@ -125,7 +125,7 @@ class Transport:
         Args:
             path: The path from the root of the API server, with a leading slash.
             params: The query.
-            idle_seconds: How long the stream may be silent, in seconds.
+            idle_seconds: How long to wait for the next bytes of the stream, in seconds.
             max_line_bytes: The maximum size of a line.
 
         Raises:
@@ -187,8 +187,8 @@ class Transport:
             raise BadAnswer(f"{method} {path}: the address is not valid.") from None
 
     def _connect(self) -> tuple[httpx2.Client, Credential]:
-        """Return the HTTP client and the current credential. Make a new HTTP client if the client
-        certificate has changed.
+        """Return the HTTP client, and the credential for the next request. Make a new HTTP client
+        for the first request, and when the client certificate has changed.
         """
         with self._lock:
             if self._credentials.may_block:
@@ -227,14 +227,17 @@ def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
 
 
 def until(deadline: float | None, at_most: float) -> float:
-    """Return the number of seconds until a deadline, at least 0.05 and at most ``at_most``. With
-    the minimum, a request that is still sent can succeed. Without a deadline, return ``at_most``.
+    """Return the number of seconds until a deadline, at least 0.05 and at most ``at_most``. The
+    minimum gives the last request before the deadline the time to succeed. Without a deadline,
+    return ``at_most``.
     """
     return at_most if deadline is None else max(min(at_most, deadline - monotonic()), 0.05)
 
 
 class _Lost(Exception):
-    """The error when the connection could not be made, or was lost."""
+    """The error when the connection could not be made, or was lost. ``was_sent`` is False if the
+    API server can't have received the request.
+    """
 
     def __init__(self, error: ApiError, was_sent: bool) -> None:
         super().__init__(str(error))

@@ -1,6 +1,6 @@
 # Generated from mljob.aio by client/generate.py.
-"""Lists and watches of a set of objects, as one stream of changes. The stream has the newest state
-of each object, and no state twice.
+"""Lists a set of objects, watches the set, and joins both into one stream of changes. The stream
+has the newest state of each object, and no state twice.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -57,10 +57,10 @@ def list_objects(
         convert: Converts an object from JSON to an item of the result. Only one page of objects is
             in memory at a time, so small items keep the list of large objects small.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
-        deadline: When the caller stops waiting, as ``time.monotonic()``, or None.
+        deadline: When the caller stops waiting, on the clock of ``time.monotonic()``, or None.
 
     Raises:
-        ApiError: The API server refused, or did not answer.
+        ApiError: The API server refused a request, or did not answer.
     """
     for attempt in range(1, _MAX_LISTS_IN_A_ROW + 1):
         try:
@@ -113,15 +113,15 @@ def watch_objects(
     the caller stops reading or the deadline passes.
 
     After a lost connection, the stream connects again. If the API server no longer has the changes
-    since then (410), the stream lists the collection again. Close the iterator with ``aclosing`` to
-    end the request at once.
+    since the loss (410), the stream lists the collection again. To end the request at once, close
+    the iterator.
 
     Args:
         transport: The connections to the API server.
         path: The path of the collection.
         convert: Converts an object from JSON to the item of its changes.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
-        deadline: When the stream ends, as ``time.monotonic()``, or None.
+        deadline: When the stream ends, on the clock of ``time.monotonic()``, or None.
 
     Raises:
         ApiError: The API server refused a request, for example because a right is missing, or the
@@ -153,9 +153,9 @@ class _Watch(Generic[Item]):
     Args:
         transport: The connections to the API server.
         path: The path of the collection.
-        convert: Converts an object from JSON to an item.
+        convert: Converts an object from JSON to the item of its changes.
         params: The selectors.
-        deadline: When the watch ends, as ``time.monotonic()``, or None.
+        deadline: When the watch ends, on the clock of ``time.monotonic()``, or None.
     """
 
     def __init__(
@@ -183,8 +183,9 @@ class _Watch(Generic[Item]):
         return self._deadline is not None and monotonic() >= self._deadline
 
     def listed(self) -> list[Change[Item]]:
-        """List the collection, unless the resource version to watch from is known. Return the
-        changes since the states that the caller knows.
+        """List the collection if no watch can continue: at the beginning, and after
+        :meth:`forget_version`. Return the changes that are new to the caller, and a change of the
+        kind Synced at the end. Return an empty list if a watch can continue.
         """
         if self._version:
             return []
@@ -196,7 +197,7 @@ class _Watch(Generic[Item]):
         return [*self._known.replace(found), Change(ChangeKind.SYNCED)]
 
     def changes(self) -> Generator[Change[Item], None]:
-        """Yield the changes of one watch request."""
+        """Send one watch request, and yield the changes from its answer."""
         query = _watch_query(self._params, self._version, self._deadline)
         idle = until(self._deadline, IDLE_SECONDS)
         self._begun = monotonic()
@@ -218,7 +219,7 @@ class _Watch(Generic[Item]):
         """Return the change that reports a lost connection.
 
         Raises:
-            ApiError: The first list has not succeeded yet.
+            ApiError: No list has succeeded yet. The error is ``error``.
         """
         if not self._was_synced:
             raise error
@@ -227,8 +228,8 @@ class _Watch(Generic[Item]):
         return Change(ChangeKind.DISCONNECTED, message=str(error))
 
     def forget_version(self) -> None:
-        """Make the next request a list. From the second failure in a row on, wait before the next
-        request.
+        """Make the next request a list, because the API server no longer has the changes to
+        continue from. From the second failure in a row on, wait before the next request.
         """
         self._version = ""
         self._failures += 1
@@ -236,16 +237,16 @@ class _Watch(Generic[Item]):
             runtime.sleep(until(self._deadline, wait_seconds(self._failures)))
 
     def pause_if_short(self) -> None:
-        """Wait if the last watch request took less than a second, because a proxy or an API server
-        may end each watch at once.
+        """Wait if the last watch request took less than a second. For example, a proxy may end each
+        watch at once, and without the wait the next request would follow immediately.
         """
         self._forgive()
         if monotonic() - self._begun < _SHORT_SECONDS:
             self.pause()
 
     def _forgive(self) -> None:
-        """Reset the number of failures if the last request lasted at least a second: a silent watch
-        is not a failure.
+        """Set the number of failures in a row to 0 if the last request lasted at least a second. A
+        watch without events is not a failure.
         """
         if monotonic() - self._begun >= _SHORT_SECONDS:
             self._failures = 0

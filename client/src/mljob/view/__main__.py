@@ -49,12 +49,12 @@ def _cluster() -> ClusterConfig:
 
 
 def main() -> int:
-    """Serve until SIGTERM. Return 0, or 2 if a setting is wrong.
+    """Serve the view until SIGTERM, and return 0. Return 2 if a setting is wrong.
 
     Environment variables:
 
-    - ``MLJOB_VIEW_HOSTS``: the values of the header Host that are answered, separated by commas:
-      the names under which people open the view. Required.
+    - ``MLJOB_VIEW_HOSTS``: the host names under which people open the view, separated by commas.
+      Requests with another header Host are refused. Required.
     - ``MLJOB_VIEW_HOST``: the address to listen on. Default: 0.0.0.0.
     - ``MLJOB_VIEW_PORT``: the port. Default: 8080.
     - ``MLJOB_VIEW_CA_FILE``: the certificate of the authority that signed the API server's

@@ -1,15 +1,17 @@
 """Access to the view: for one person on their own machine, or for people behind an OIDC proxy in
 the cluster.
 
-On a person's machine the view acts with the person's kubeconfig, so it must let nobody else in:
+On a person's machine the view acts with the person's kubeconfig, so it must let in nobody else:
 
-- It listens on 127.0.0.1, and answers only requests for that host, so that no web site reaches it
-  by a name of its own (DNS rebinding).
+- The view listens on 127.0.0.1, and answers only requests for this host, so that no web site
+  reaches the view by a name of its own (DNS rebinding).
 - The URL that the view prints has a token. The first browser that opens the URL gets a cookie,
   which scripts can't read, and which browsers don't send with requests from other sites. Other
-  people on the machine can see the arguments of the browser, and might open the URL first. So the
-  browser gets a file that they can't read, with the URL in it.
-- A request that changes something must come from the same origin, with the token of a page's form.
+  people on the machine can see the arguments of the browser's process, and might open the URL
+  first. So the view starts the browser with the path of a file that has the URL, and that other
+  people can't read.
+- A request that changes something must come from a page of the view itself, with the token of the
+  page's form.
 
 In the cluster, the view has no rights of its own. Each request brings the viewer's token, and the
 API server decides what the token allows.
@@ -43,34 +45,40 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
 class Access(Protocol):
-    """The part of the view that decides which person a request comes from."""
+    """Decides which person a request comes from, and keeps the watches and the connections of the
+    persons.
+    """
 
     allowed_hosts: frozenset[str]
     """The values of the header Host that are answered."""
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person, or None if the request does not prove who the person is."""
+        """Return the person who has sent a request. Return None if the request does not prove who
+        that is.
+        """
         ...
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the name and the value of the cookie to set, if the request is the first one with
-        the token of the printed URL. Otherwise, return None.
+        """Return the name and the value of a cookie to set, if the request is the first request
+        with the token of the URL that the view has printed. Otherwise, return None.
         """
         ...
 
     async def end_idle(self) -> None:
-        """End the feeds that no open page has used for some time."""
+        """End the feeds that no open page has used for some time. A feed is a watch that the pages
+        of a person share.
+        """
         ...
 
     async def aclose(self) -> None:
-        """End all feeds, and close the connections of all persons."""
+        """End the watches of all persons' pages, and close the connections of all persons."""
         ...
 
 
 def is_same_origin(request: Request) -> bool:
-    """Return whether a page of the view itself has sent a request, by the headers
-    ``Sec-Fetch-Site`` and ``Origin``. Return False for a request without both: every current
-    browser sends one of them with a form.
+    """Return whether a page of the view itself has sent a request. The headers ``Sec-Fetch-Site``
+    and ``Origin`` show that. Return False if a request has neither header: every current browser
+    sends at least one of them with a form.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site != "same-origin":
@@ -81,11 +89,11 @@ def is_same_origin(request: Request) -> bool:
 
 
 class LocalAccess:
-    """Lets in only the person who started the view on their own machine: the first browser that
-    opens the printed URL gets a cookie, and every other request needs the cookie.
+    """Lets in only the person who started the view on their own machine. The first browser that
+    opens the URL with the token gets a cookie. Every later request needs the cookie.
 
     Attributes:
-        token: The token of the printed URL.
+        token: The token in the URL that the view prints.
 
     Args:
         config: The person's cluster and credentials.
@@ -104,7 +112,7 @@ class LocalAccess:
         self._person: Person | None = None
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person if the browser has the cookie, else None."""
+        """Return the person who started the view if the request has the cookie, else None."""
         if not hmac.compare_digest(request.cookies.get(self._cookie, "").encode(), self._session.encode()):
             return None
         if self._person is None:
@@ -112,7 +120,9 @@ class LocalAccess:
         return self._person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the cookie for the first request with the token, else None."""
+        """Return the name and the value of the cookie for the first request with the token. Return
+        None for any other request.
+        """
         given = request.query_params.get("token", "")
         is_right = hmac.compare_digest(given.encode(), self.token.encode())
         if request.method != "GET" or self._was_visited or not is_right:
@@ -121,12 +131,14 @@ class LocalAccess:
         return self._cookie, self._session
 
     async def end_idle(self) -> None:
-        """End the feeds that no page has used for some time."""
+        """End the feeds that no page has used for some time. A feed is a watch that the pages
+        share.
+        """
         if self._person is not None:
             await self._person.feeds.end_idle()
 
     async def aclose(self) -> None:
-        """End all feeds, and close the connections."""
+        """End all feeds, which are the watches of the pages, and close the connections."""
         if self._person is not None:
             await self._person.aclose()
 
@@ -136,8 +148,9 @@ class ProxyAccess:
     adds. The API server decides whether the token is valid.
 
     Args:
-        config: The cluster. Its user is replaced by the viewer's token.
-        hosts: The values of the header Host that are answered.
+        config: The cluster. Requests to it have the viewer's token instead of the credentials of
+            ``config``.
+        hosts: The host names that are answered. Requests with another header Host are refused.
     """
 
     def __init__(self, config: ClusterConfig, hosts: frozenset[str]) -> None:
@@ -147,8 +160,8 @@ class ProxyAccess:
         self._persons: dict[str, Person] = {}
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person of the request's token, or None without a token of a valid form. The
-        API server decides whether the token is valid.
+        """Return the person whose token the request has, or None if the request has no token of a
+        valid form. The API server decides whether the token is valid.
 
         Raises:
             TooManyPersons: :data:`MAX_PERSONS` persons have pages open.
@@ -167,12 +180,12 @@ class ProxyAccess:
         return person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return None: the proxy identifies the person, so there is no cookie."""
+        """Return None: the proxy identifies the person, so the view needs no cookie."""
         return None
 
     async def end_idle(self) -> None:
-        """End the feeds that no page has used for some time, and forget the persons
-        without feeds.
+        """End the feeds that no page has used for some time, and forget the persons who have no
+        feeds left. A feed is a watch that the pages of a person share.
         """
         for key, person in list(self._persons.items()):
             await person.feeds.end_idle()
@@ -180,7 +193,7 @@ class ProxyAccess:
                 await self._forget(key, person)
 
     async def aclose(self) -> None:
-        """End all feeds, and close the connections of all persons."""
+        """End the watches of all persons' pages, and close the connections of all persons."""
         for person in self._persons.values():
             await person.aclose()
 
@@ -202,7 +215,9 @@ class ProxyAccess:
 
 
 class TooManyPersons(MLJobError):
-    """The error when more people have pages open than the view serves."""
+    """The error for a further person, when all persons that the view can serve at the same time
+    have pages open.
+    """
 
 
 def _bearer(request: Request) -> str | None:

@@ -1,5 +1,5 @@
-"""The watches of the view: one for each person and collection, which all open pages of that person
-share.
+"""The watches of the view. For each person, there is one watch of each collection, and all open
+pages of the person share it.
 
 Nothing is shared between persons: the API server decides what each person may see.
 """
@@ -42,19 +42,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The time since which a source may be out of date, and the reason."""
+    """Why a source may be out of date, and since when."""
 
     since: datetime
     why: str
 
 
 class Source:
-    """Data for pages of the view, which a task in the background reads. Pages wait for the next
-    change of the data.
+    """Data for pages of the view. A task in the background reads the data, and pages wait for the
+    next change of the data.
 
     Attributes:
         version: A number that grows with each change.
-        outage: Why the source may be out of date, or None.
+        outage: Why the data may be out of date, or None.
         refusal: Why the source has ended, such as a refusal of the API server, or None.
         ended_at: When the source ended, on the clock of the event loop, or None.
     """
@@ -68,12 +68,12 @@ class Source:
         self._task = asyncio.create_task(self._run_safely())
 
     async def changed(self, seen: int) -> None:
-        """Wait until the version is another one than ``seen``."""
+        """Wait until ``version`` differs from ``seen``, the version that the page has read."""
         while self.version == seen:
             await self._changed.wait()
 
     async def aclose(self) -> None:
-        """End the task that reads the source."""
+        """End the task that reads the data."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -102,13 +102,14 @@ class Source:
 
 
 class Feed(Source, Generic[Item]):
-    """A copy of the objects of a Kubernetes collection, such as the MLJobs of a namespace. A watch
-    keeps the copy up to date.
+    """A copy of the objects of a Kubernetes collection, such as the MLJobs of a namespace, which a
+    watch keeps up to date.
 
     Attributes:
-        items: The objects by key. MLJobs of several namespaces have the key ``namespace/name``, all
-            other objects their name.
-        memberships: A number that grows when an object is added or deleted.
+        items: The objects by key. In a feed of several namespaces, the key is ``namespace/name``.
+            Otherwise, the key is the name.
+        memberships: A number that grows when an object is added or deleted, by which readers see
+            that the order of ``items`` may have changed.
 
     Args:
         transport: Sends the requests.
@@ -116,8 +117,8 @@ class Feed(Source, Generic[Item]):
         convert: Converts an object from JSON to an item.
         key: Returns the key of an item.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
-        lists: Limits how many feeds read their first list at the same time. Default: no limit with
-            other feeds.
+        lists: A semaphore that several feeds share, which limits how many of them read their first
+            list at the same time. Default: no such limit.
     """
 
     def __init__(
@@ -143,10 +144,10 @@ class Feed(Source, Generic[Item]):
         return self._source[1]
 
     async def ready(self) -> None:
-        """Wait until the objects were listed.
+        """Wait until the feed has listed all objects.
 
         Raises:
-            MLJobError: The API server refused, or does not answer.
+            MLJobError: The API server refused a request, or did not answer.
         """
         while not self._is_synced and self.refusal is None:
             await self._changed.wait()
@@ -189,8 +190,8 @@ class Feed(Source, Generic[Item]):
 
 
 class Feeds:
-    """The feeds and other sources of one person. The person's open pages share the sources, and a
-    source that no page uses any more is ended after some time.
+    """The feeds of one person, and the other sources that the person's pages read. All open pages
+    of the person share a source. A source that no page uses any more is ended after some time.
 
     Args:
         transport: Sends requests as the person.
@@ -205,21 +206,21 @@ class Feeds:
 
     @property
     def is_in_use(self) -> bool:
-        """Whether an open page uses a feed."""
+        """Whether an open page uses a source."""
         return any(self._uses.values())
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no feeds."""
+        """Whether the person has no sources."""
         return not self._feeds
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
-        """Return the source of this name. Make a new source with ``make`` if the person has no
-        source of this name, or if that source ended with an error at least :data:`REFUSAL_SECONDS`
-        ago. Call :meth:`release` when the page no longer needs the source.
+        """Return the source with the name ``name`` for a page. Make a new source with ``make`` if
+        there is no source of this name, or if the source ended with an error at least
+        :data:`REFUSAL_SECONDS` ago. Call :meth:`release` when the page no longer needs the source.
 
         Raises:
-            TooManyFeeds: The person has too many pages open.
+            TooManyFeeds: The person has :data:`MAX_FEEDS` sources, and open pages use all of them.
         """
         if name not in self._feeds:
             await self._make_room()
@@ -231,9 +232,9 @@ class Feeds:
         return feed
 
     def _is_old(self, refused: Source) -> bool:
-        """Return whether at least :data:`REFUSAL_SECONDS` have passed since a source ended. All
-        pages that waited for the source have then seen its refusal, so another request to the API
-        server makes sense.
+        """Return whether a source ended at least :data:`REFUSAL_SECONDS` ago. By then, all pages
+        that waited for the source have shown why it ended, so another request to the API server
+        makes sense.
         """
         return refused.ended_at is not None and refused.ended_at <= asyncio.get_running_loop().time() - REFUSAL_SECONDS
 
@@ -247,7 +248,7 @@ class Feeds:
             self._idle_since[name] = self.used_at = asyncio.get_running_loop().time()
 
     async def end_idle(self, seconds: float = LINGER_SECONDS) -> None:
-        """End the feeds that no page has used for ``seconds``."""
+        """End the sources that no page has used for ``seconds``."""
         oldest = asyncio.get_running_loop().time() - seconds
         for name, since in list(self._idle_since.items()):
             # While one feed ended, a page may have begun to use the next one.
@@ -255,7 +256,7 @@ class Feeds:
                 await self._end(name)
 
     async def aclose(self) -> None:
-        """End all feeds and close the connections."""
+        """End all sources, and close the connections."""
         for name in list(self._feeds):
             await self._end(name)
         await self.transport.aclose()
@@ -274,4 +275,6 @@ class Feeds:
 
 
 class TooManyFeeds(MLJobError):
-    """The error when a person has more pages open than the view serves to one person."""
+    """The error when the open pages of a person need more sources than the view keeps for one
+    person.
+    """

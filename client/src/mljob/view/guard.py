@@ -1,5 +1,5 @@
-"""A middleware for every answer: it checks the requested host, and adds headers that keep browsers
-safe.
+"""A middleware for every request: it refuses unknown hosts, and adds security headers to every
+answer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Guard:
 
     Args:
         app: The application.
-        hosts: The values of the header Host that are answered.
+        hosts: The known hosts: the values of the header Host that are answered.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
@@ -50,7 +50,9 @@ class Guard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Pass a request to the application. Answer a request for an unknown host with 421 instead;
+        the paths in :data:`PROBES` are answered for any host.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -2,8 +2,8 @@
 elements that differ as server-sent events.
 
 Every event of a page carries the page's version as its id. A browser that reconnects sends the
-version that it has. If this is the current version of the page, the browser gets no elements.
-Otherwise the browser gets all elements, which its script applies in place.
+version that it has. If the version is still current, the browser gets no elements. Otherwise the
+browser gets all elements, and the page's script replaces them in place.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -36,10 +36,11 @@ class Shown:
 
     Attributes:
         title: The title of the page.
-        parts: The HTML of single elements by id. Their places in the page don't change.
-        rows: Ids and HTML of the rows of the page's list, in their order.
-        phases: The name and the phase of each MLJob on the page, for a screen reader.
-        again_after: After how many seconds the page changes by itself, or None.
+        parts: The HTML of elements that stay at their place in the page, by id.
+        rows: The id and the HTML of each row of the page's list, in the order of the list.
+        phases: The name and the phase of each MLJob on the page. A screen reader announces changes
+            of the phase.
+        again_after: After how many seconds the HTML changes without a change of a source, or None.
     """
 
     title: str
@@ -50,7 +51,7 @@ class Shown:
 
     @cached_property
     def version(self) -> str:
-        """A hash of the HTML of all parts and rows."""
+        """A hash of the HTML of all parts and rows. Equal HTML has equal versions."""
         digest = hashlib.blake2b(digest_size=12)
         for html in (*self.parts.values(), *(html for _, html in self.rows)):
             digest.update(html.encode())
@@ -63,11 +64,11 @@ class LivePage(Protocol):
 
     @property
     def sources(self) -> Sequence[Source]:
-        """The sources that the page reads."""
+        """The sources that the page reads. A change of a source may change the HTML."""
         ...
 
     async def show(self) -> Shown:
-        """Return the HTML of the page now.
+        """Return the current HTML of the page.
 
         Raises:
             MLJobError: The page can't be shown any more.
@@ -76,7 +77,9 @@ class LivePage(Protocol):
 
 
 def event(name: str, data: object, *, id: str = "") -> bytes:  # noqa: A002 - the field's name
-    """Return a server-sent event with JSON data."""
+    """Return a server-sent event with the name ``name``, the data ``data`` as JSON, and an optional
+    id.
+    """
     head = f"id: {id}\n" if id else ""
     return f"{head}event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
@@ -88,9 +91,9 @@ the page's script can't see comments.
 
 
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
-    """Return the change from one content of a page to another. Return None if the title and the
-    HTML of all parts and rows are the same. Without ``before``, return all parts and rows of
-    ``now``.
+    """Return what a browser has to change in order to show ``now``: the elements to put and to
+    drop. Return None if the title and the HTML of all parts and rows are the same. Without
+    ``before``, return all parts and rows of ``now``.
 
     Args:
         before: The content that the browser has, or None if it is not known.
@@ -116,8 +119,8 @@ def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
 
 
 def _said(before: Shown, now: Shown) -> str:
-    """Return the announcement, for a screen reader, of the MLJobs whose phase has changed: a
-    sentence for each MLJob. For more than three MLJobs, return only their number in a sentence.
+    """Return the text that a screen reader announces about the MLJobs whose phase has changed: a
+    sentence for each MLJob. For more than three MLJobs, the text is one sentence with their number.
     """
     changed = [
         f"{name}: {phase}."
@@ -128,7 +131,9 @@ def _said(before: Shown, now: Shown) -> str:
 
 
 async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a page.
+    """Yield the server-sent events of a page, until the browser leaves: changes of the HTML, and
+    notices whether the data may be out of date. While nothing changes, yield events that only keep
+    the connection open.
 
     Args:
         page: The page.
@@ -164,8 +169,8 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
 
 @lru_cache(maxsize=64)
 def _change_event(before: Shown | None, now: Shown) -> bytes | None:
-    """Return the event for a change of a page, or None if :func:`change` returns None. The result
-    is cached for all browsers that have the same page open.
+    """Return the event for a change of a page, or None if :func:`change` returns None. The event is
+    cached, because several browsers may have the same page open.
     """
     found = change(before, now)
     return event("change", found, id=now.version) if found is not None else None
@@ -178,9 +183,9 @@ def _upstream(outage: Outage | None) -> bytes:
 
 
 async def _changed(sources: Sequence[Source], seen: Sequence[int], seconds: float) -> bool:
-    """Wait until one of the sources has changed. Return False if none has changed within the time.
-    ``seen`` has the versions of the sources that the page has shown. Return True at once if the
-    number of sources has changed.
+    """Wait until one of the sources has changed, and return True. Return False if none has changed
+    within ``seconds``. ``seen`` has the version of each source that the page has shown. If the
+    number of sources has changed since then, return True at once.
     """
     if len(sources) != len(seen):
         return True

@@ -32,8 +32,9 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Return the last line that ``text`` names, which is the id of an event of
-        :func:`log_events`. Any other text means that the browser has received no line.
+        """Parse the id of an event of :func:`log_events`, and return the last line that the id
+        names. For any other text, return a line with the number 0: the browser has received no
+        line.
         """
         from mljob_contract.run_api import LogPosition
 
@@ -48,9 +49,10 @@ class LastLine(NamedTuple):
 async def log_events(
     lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a log: ``state`` at the beginning, ``lines`` with HTML, and ``done`` with
-    a sentence at the end. The id of an event of ``lines`` has the number and the position of the
-    event's last line (:class:`LastLine`).
+    """Yield the server-sent events of a log: ``state`` with a sentence at the beginning, ``lines``
+    with the HTML of lines, and ``done`` with a sentence at the end. While the log is silent, yield
+    events that only keep the connection open. The id of an event of ``lines`` has the number and
+    the position of the event's last line (:class:`LastLine`).
 
     Args:
         lines: The lines of the log that the browser has not received.
@@ -84,8 +86,8 @@ async def log_events(
 
 class _Batches:
     """Groups the lines of a log into batches. A batch has the lines that have arrived since the
-    batch before, at most :data:`MAX_BATCH`. The batch is empty if no line arrives within
-    :data:`BEAT_SECONDS`. Lines wait in memory for browsers that read slowly, so each line is cut to
+    batch before, at most :data:`MAX_BATCH`. A batch is empty if no line has arrived within
+    :data:`BEAT_SECONDS`. If a browser reads slowly, lines wait in memory. So each line is cut to
     the length that is shown.
     """
 

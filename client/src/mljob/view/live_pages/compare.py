@@ -22,9 +22,10 @@ class LiveComparison:
 
     Args:
         reads: The sources that the page reads.
-        feeds: A feed for each MLJob, by namespace and name.
+        feeds: A feed, which is a watch, for each MLJob, by namespace and name.
         by: The output or metric to order the MLJobs by, or an empty text.
-        asked: How many MLJobs the URL names.
+        asked: How many MLJobs the URL names. The page compares at most
+            :data:`~mljob.view.pages.compare_page.MAX_COMPARED` of them.
         renderer: Makes the HTML.
     """
 
@@ -44,7 +45,9 @@ class LiveComparison:
         return self._reads.sources
 
     async def page(self, now: datetime) -> ComparePage:
-        """Return the current content of the page. The content names the MLJobs that can't be read."""
+        """Return the current content of the page. The content also says which MLJobs are left out
+        or can't be read.
+        """
         jobs: list[MLJob] = []
         missing: list[str] = []
         if self._asked > MAX_COMPARED:
@@ -68,7 +71,7 @@ class LiveComparison:
         return compare_page(jobs, reports, by=self._by, missing=missing)
 
     async def show(self) -> Shown:
-        """Return the HTML of the comparison now."""
+        """Return the current HTML of the comparison."""
         now = datetime.now(UTC)
         page = await self.page(now)
         parts = self._renderer.fragments({"comparison-table": "compare/table.html"}, page=page, now=now)

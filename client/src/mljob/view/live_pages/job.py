@@ -51,7 +51,7 @@ class LiveJob:
         return self._reads.sources
 
     async def job(self) -> MLJob:
-        """Return the MLJob.
+        """Return the MLJob that the page shows.
 
         Raises:
             NotFound: The MLJob does not exist, or was deleted.
@@ -63,13 +63,13 @@ class LiveJob:
         return job
 
     async def show(self) -> Shown:
-        """Return the HTML of the page now."""
+        """Return the current HTML of the page."""
         now = datetime.now(UTC)
         page, tail = await self.page(now)
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of a page with this content."""
+        """Return the HTML of the page for the content and the log that :meth:`page` has returned."""
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
             page=page, tail=tail, now=now,
@@ -84,7 +84,8 @@ class LiveJob:
         )
 
     async def page(self, now: datetime) -> tuple[JobPage, LogTail]:
-        """Return the content of the page, and the end of the failed task's log in parts.
+        """Return the content of the page, and the end of the failed task's log. Each line of the
+        log is a tuple of parts with colours and links.
 
         Raises:
             MLJobError: The MLJob can't be shown.
@@ -99,7 +100,7 @@ class LiveJob:
         return job_page(given), tuple(parts_of(line, style) for line in given.log_tail)
 
     def panel(self, page: JobPage, now: datetime) -> Markup:
-        """Return the HTML of the chosen tab."""
+        """Return the HTML of the tab that the URL chooses."""
         tab = self._view.tab
         if tab in ("outputs", "conf"):
             values, omitted, sources = (
@@ -112,9 +113,9 @@ class LiveJob:
         return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
-        """Return ``given`` with the graph, the log and the history that mljob-api has of the run.
-        If mljob-api refuses one of these parts, the part is missing, and the page has a notice
-        about the part.
+        """Return ``given`` completed with data about the run from mljob-api, the service for logs,
+        history and graphs: the graph, the end of the failed task's log, and the history. A part
+        that mljob-api refuses is missing, and a notice says why.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

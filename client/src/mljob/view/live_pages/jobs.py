@@ -23,7 +23,7 @@ PARTS = {"summary": "jobs/summary.html", "empty": "jobs/empty.html", "pager": "j
 
 class JobRows:
     """Renders the rows of the list of MLJobs as HTML. Each state of an MLJob is rendered once, and
-    all open pages share the HTML.
+    all open pages share this HTML.
     """
 
     def __init__(self, renderer: Renderer) -> None:
@@ -31,7 +31,7 @@ class JobRows:
         self._rows: WeakKeyDictionary[JobSummary, Markup] = WeakKeyDictionary()
 
     def html(self, job: JobSummary, now: datetime) -> Markup:
-        """Return the row of an MLJob."""
+        """Return the HTML of an MLJob's row."""
         row = self._rows.get(job)
         if row is None:
             percent = job.percent
@@ -53,12 +53,12 @@ def _mark(job: JobSummary) -> Mark:
 
 
 class SharedList(Source):
-    """One page of the list of MLJobs, made once for all browser windows of a person that show this
-    page with the same filter.
+    """One page of the list of MLJobs. It is made once, and shared by all browser windows in which a
+    person has opened this page with the same filter.
 
     Attributes:
-        page: The content, or None before the MLJobs were listed.
-        shown: The HTML, or None before the MLJobs were listed.
+        page: The current content, or None before the MLJobs were listed.
+        shown: The current HTML, or None before the MLJobs were listed.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class SharedList(Source):
         return f"the list of {self._feed}"
 
     async def ready(self) -> tuple[JobsPage, Shown]:
-        """Return the page, as soon as the MLJobs were listed.
+        """Return the content and the HTML, as soon as the MLJobs were listed.
 
         Raises:
-            MLJobError: The API server refused, or does not answer.
+            MLJobError: The API server refused a request, or did not answer.
         """
         while self.refusal is None and (self.page is None or self.shown is None):
             await self.changed(self.version)
@@ -113,29 +113,31 @@ class SharedList(Source):
 
 
 class LiveJobs:
-    """The list of MLJobs in one browser. A :class:`SharedList` makes the content and the HTML."""
+    """The list of MLJobs in one browser window. The content and the HTML come from a
+    :class:`SharedList`, which windows with the same filter share.
+    """
 
     def __init__(self, shared: SharedList) -> None:
         self._shared = shared
 
     @property
     def sources(self) -> list[Source]:
-        """The sources that the page reads: the list alone, which all pages with this filter share."""
+        """The sources that the page reads: only the :class:`SharedList`."""
         return [self._shared]
 
     async def page(self) -> JobsPage:
-        """Return the content of the list now."""
+        """Return the current content of the list."""
         page, _ = await self._shared.ready()
         return page
 
     async def show(self) -> Shown:
-        """Return the HTML of the list now."""
+        """Return the current HTML of the list."""
         _, shown = await self._shared.ready()
         return shown
 
 
 async def live_jobs(person: Person, reads: Reads, chosen: JobFilter, renderer: Renderer, rows: JobRows) -> LiveJobs:
-    """Return the live list with a filter."""
+    """Return the live page of the list of MLJobs that match the filter ``chosen``."""
     feed = await reads.jobs(chosen.namespace)
     name = (chosen.namespace, chosen.query(page=chosen.page), str(person.may_list_all))
     shared = await reads.shared(name, lambda: SharedList(feed, chosen, renderer, rows, may_see_all=person.may_list_all))

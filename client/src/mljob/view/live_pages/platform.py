@@ -1,4 +1,6 @@
-"""The platform page, kept up to date while a browser shows it."""
+"""The platform page, kept up to date while a browser shows it. The page shows the Airflows, the
+MLJobs that wait, and the findings of the monitoring DAGs.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,11 @@ class LivePlatform:
         return self._reads.sources
 
     async def page(self) -> PlatformPage:
-        """Return the content of the page now. If the person may not read the AirflowInstances, the
-        content has the reason.
+        """Return the current content of the page. If the AirflowInstances can't be read, the
+        content says why.
 
         Raises:
-            MLJobError: The person may not list the MLJobs, or the API server does not answer.
+            MLJobError: The person may not list the MLJobs, or the API server did not answer.
         """
         refusal = ""
         try:
@@ -56,12 +58,14 @@ class LivePlatform:
         return platform_page(self._instances.items.values(), jobs, monitors, refusal=refusal)
 
     async def show(self) -> Shown:
-        """Return the HTML of the page now."""
+        """Return the current HTML of the page."""
         page = await self.page()
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Return a lookup of the whole MLJob of a summary."""
+        """Begin to read a whole MLJob in the background, and return the lookup that will have the
+        answer. ``summary`` identifies the MLJob, but lacks its outputs.
+        """
 
         async def read() -> MLJob:
             path = f"{collection_path(summary.namespace)}/{quote(summary.name, safe='')}"
@@ -72,6 +76,9 @@ class LivePlatform:
 
 
 def _newest_monitors(jobs: list[JobSummary]) -> list[JobSummary]:
-    """Return the newest succeeded MLJob of each monitoring DAG."""
+    """Return the newest succeeded MLJob of each monitoring DAG
+    (:data:`~mljob.view.pages.platform_page.MONITORS`). The outputs of such an MLJob can have a
+    report with findings.
+    """
     found = (next((job for job in jobs if job.dag_id == dag and job.phase == "Succeeded"), None) for dag in MONITORS)
     return [job for job in found if job is not None]

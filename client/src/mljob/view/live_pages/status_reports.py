@@ -1,5 +1,5 @@
-"""The metrics for curves if the run's history can't be read: the metrics of the MLJob's status,
-collected while a page is open.
+"""Metrics of an MLJob's status, collected while a page is open. The page draws curves from these
+metrics if the run's history can't be read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ...resource import MLJob
 
 
 class StatusReports:
-    """The metrics in the status of one MLJob, collected from each state of the MLJob that an open
-    page gets. The oldest metrics come first.
+    """The reports of metrics of one MLJob, oldest first. They are collected from each status of the
+    MLJob that an open page gets.
     """
 
     def __init__(self) -> None:
@@ -25,8 +25,9 @@ class StatusReports:
         self._reports: list[MetricsReport] = []
 
     def add(self, job: MLJob, now: datetime) -> list[MetricsReport]:
-        """Add the metrics of a state of the MLJob. Return the last 1,000 reports of all states that
-        were added. Metrics with names that no task can report are left out.
+        """Add the metrics in a state of the MLJob, and return the last 1,000 reports that were
+        added. A task whose metrics have not changed gets no new report. Metrics with names that no
+        task can report are left out.
         """
         status = job.status
         for task in status.tasks or ():

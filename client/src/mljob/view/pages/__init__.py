@@ -1,3 +1,3 @@
-"""The content of each page, as pure functions of Kubernetes objects. Templates turn the results
-into HTML. Nothing here does I/O or reads a clock.
+"""The content of each page, made of Kubernetes objects by pure functions: no module here does I/O
+or reads a clock. Templates turn the content into HTML.
 """

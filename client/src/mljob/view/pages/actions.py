@@ -1,7 +1,7 @@
 """The actions that fit the state of an MLJob, with their consequences in words.
 
-Each action is a request to the Kubernetes API, which decides whether the person has the right to
-it.
+Each action is a request to the Kubernetes API. The API server decides whether the person may do the
+action.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DEADLINES = frozenset({"DeadlineExceeded", "PreRunningDeadlineExceeded"})
 
 
 class Verb(StrEnum):
-    """The name of an action in URLs."""
+    """The name of an action, as it is in URLs."""
 
     RETRY = "retry"
     CANCEL = "cancel"
@@ -36,9 +36,10 @@ class Action:
 
     Attributes:
         label: The text of the button.
-        consequences: What will happen, in sentences.
+        consequences: What the action will do, in sentences.
         is_final: Whether the action can't be undone.
-        is_advised: Whether most people want this action now, so that its button stands out.
+        is_advised: Whether the button of the action stands out, because most people want this
+            action now.
     """
 
     verb: Verb
@@ -48,12 +49,15 @@ class Action:
     is_advised: bool = False
 
     def question(self, name: str) -> str:
-        """Return the action as a title: ``Cancel churn-train?``"""
+        """Return the question to confirm the action, with the name of the MLJob: ``Cancel
+        churn-train?``
+        """
         return f"{'Retry' if self.verb is Verb.RETRY else self.label} {name}?"
 
 
 def actions_for(job: MLJob) -> tuple[Action, ...]:
-    """Return the actions that make sense now, the most likely one first.
+    """Return the actions that make sense in the current state of the MLJob, the most likely action
+    first.
 
     Raises:
         InvalidResource: The stored object does not fit this version's model.

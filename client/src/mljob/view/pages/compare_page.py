@@ -57,8 +57,8 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class CompareRow:
     """A row in the table of the comparison: a result or a param, with a cell for each MLJob.
-    ``query`` is the URL query of the page on which the MLJobs are ordered by this result. ``query``
-    is empty for a param, and for a result that is a number in no MLJob.
+    ``query`` is the URL query of the same page with the MLJobs ordered by this result. ``query`` is
+    empty for a param, and for a result that is a number in no MLJob.
     """
 
     name: str
@@ -69,8 +69,8 @@ class CompareRow:
 
 @dataclass(frozen=True, slots=True)
 class ComparePage:
-    """The content of the page that compares MLJobs. Each column shows an MLJob, the best MLJob
-    first.
+    """The content of the page that compares MLJobs. Each column of the table shows an MLJob, and
+    the first column the best one.
     """
 
     columns: tuple[Column, ...]
@@ -93,9 +93,9 @@ def compare_page(
 
     Args:
         jobs: At most :data:`MAX_COMPARED` MLJobs.
-        reports: The metrics of each run, by ``namespace/name``.
-        by: The name of the output or metric to order by. For an empty text, and for a name whose
-            value is a number in no MLJob, the default of :func:`~mljob.compare.compare_jobs` is
+        reports: The reported metrics of each MLJob, by ``namespace/name``.
+        by: The name of the output or metric to order by. If the text is empty, or if the value of
+            this name is a number in no MLJob, the default of :func:`~mljob.compare.compare_jobs` is
             used.
         missing: Sentences that say what the page lacks, and why.
     """
@@ -170,8 +170,9 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
 
 
 def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
-    """Yield the lines of an MLJob with new labels. The label is the name of the MLJob. If the MLJob
-    has several lines, the label also has the old label of the line, which names the task instance.
+    """Yield the curves of an MLJob, labelled for a picture with curves of several MLJobs. The label
+    is the name of the MLJob. If the MLJob has several curves in the picture, the label continues
+    with the name of the task instance.
     """
     for line in lines:
         yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

@@ -1,4 +1,6 @@
-"""Curves of metrics: points of several series, scaled into one picture of SVG."""
+"""Curves of metrics. Each picture is an SVG image of one metric, with a line for each task
+instance.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,13 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The points of one metric of one task instance, in the order of x.
+    """The points of one metric of one task instance, in the order of the horizontal axis.
 
     Attributes:
         label: The name of the line in the picture.
         points: The points.
-        job: The MLJob that gives the line its colour, or an empty text.
+        job: The name of the MLJob, which decides the colour of the line. An empty text on the page
+            of one MLJob.
     """
 
     label: str
@@ -56,8 +59,8 @@ class Line:
     """A series that is drawn as a line in the picture.
 
     Attributes:
-        path: The path of SVG.
-        end: The place of the last point.
+        path: The line as an SVG path.
+        end: The place of the last point in the picture.
         words: The series in a sentence, for readers who don't see the picture.
     """
 
@@ -71,11 +74,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The picture of a metric: a line for each series, and the ticks of both axes. A tick has a
-    place on its axis and a text.
+    """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a
+    pair: its place on the axis, and its text.
 
     Attributes:
-        omitted: How many instances of a mapped task are not drawn.
+        omitted: How many lines are left out, because the picture would have too many.
     """
 
     name: str
@@ -87,8 +90,8 @@ class Curve:
 
 
 def by_instance(reports: Iterable[MetricsReport]) -> dict[str, dict[int, list[MetricsReport]]]:
-    """Return the reports by task and map index, in the order of the first reports and of the
-    indexes.
+    """Group reports by task, and within a task by map index. The tasks are in the order of their
+    first reports, and the map indexes in ascending order.
     """
     found: dict[str, dict[int, list[MetricsReport]]] = {}
     for report in reports:
@@ -102,12 +105,12 @@ def instance_name(task: str, map_index: int) -> str:
 
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
-    """Return the series of a task instance by metric and axis.
+    """Return a series for each metric and horizontal axis, from the reports of one task instance.
 
-    The axis is ``epoch`` or another metric that counts steps, if the report has such a metric.
-    Otherwise the axis is the seconds since the first report. If several reports have the same
-    metric at the same x, the value of the last one is drawn. So a second try replaces values of the
-    first try only where x is equal.
+    For each report, the axis is ``epoch`` or another metric that counts steps, if the report has
+    such a metric. Otherwise the axis is the seconds since the first report. If several reports have
+    a value of the same metric at the same place on the axis, the last value is drawn. So a second
+    try of the task replaces values of the first try only at equal places.
     """
     values: dict[tuple[str, str], dict[float, float]] = {}
     begin: float | None = None
@@ -123,7 +126,9 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
 
 def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> Curve | None:
-    """Return the picture of one metric with all series, or None if no series has a point."""
+    """Return the picture of one metric with a line for each series, or None if no series has a
+    point.
+    """
     drawn = [replace(one, points=_bounded(one.points)) for one in series if one.points]
     if not drawn:
         return None
@@ -152,8 +157,8 @@ def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> C
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return the path of a small curve, 60 by 16 units, or an empty text for fewer than two
-    values.
+    """Return the SVG path of a small curve, 60 by 16 units large. Return an empty text for fewer
+    than two values.
     """
     if len(values) < 2:
         return ""
@@ -184,10 +189,10 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Return round numbers that cover the range from ``low`` to ``high``. The distance between two
-    successive numbers is 1, 2 or 5 times a power of ten, and the range is at most ``wanted`` such
-    distances long. Return ``low`` and ``high`` if there are no such numbers within the limits of
-    floats.
+    """Return round numbers for the ticks of an axis. They cover the range from ``low`` to ``high``.
+    The distance between two successive numbers is 1, 2 or 5 times a power of ten, and the range is
+    at most ``wanted`` such distances long. Return ``low`` and ``high`` if there are no such numbers
+    within the limits of floats.
     """
     raw = (high - low) / wanted
     if not math.isfinite(raw) or raw <= 0 or raw < 1e-300:

@@ -1,4 +1,4 @@
-"""The times when each task of a run waited and ran, as bars on one axis.
+"""The chart of a run: bars on one time axis show when each task waited and ran.
 
 The status of an MLJob has the newest try of each task. The run's history adds when a task was
 queued, and its earlier tries.
@@ -41,7 +41,7 @@ class Bar:
     Attributes:
         left: Where the bar begins, in percent of the axis.
         width: How long the bar is, in percent of the axis.
-        tone: The class of the colour; ``queued`` for the wait for a worker.
+        tone: The CSS class of the colour. ``queued`` means that the task waited for a worker.
         title: What the bar shows, in words.
     """
 
@@ -58,7 +58,7 @@ class TaskRow:
     Attributes:
         counts: How many instances of a mapped task succeeded or were skipped, such as ``12/40``; or
             an empty text.
-        progress: What the task last reported, in percent.
+        progress: The progress that the task last reported, in percent, or None.
         started_at: When the newest try started.
         ended_at: When the newest try ended, or None while the task runs.
     """
@@ -79,8 +79,8 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class Gantt:
-    """The chart: the rows of the tasks, and the ticks of the time axis. A tick is a place in
-    percent of the axis, and a label.
+    """The chart: the rows of the tasks, and the ticks of the time axis. A tick is a pair: its place
+    in percent of the axis, and its label.
     """
 
     rows: tuple[TaskRow, ...]
@@ -96,13 +96,13 @@ class _Span:
 
 
 def gantt(tasks: Sequence[TaskStatus], history: Iterable[TaskChange], now: datetime) -> Gantt:
-    """Return the rows of a run's tasks, and the ticks of the axis.
+    """Return the chart of a run.
 
     Args:
-        tasks: The tasks of the status, in their order.
-        history: State changes of the run's tasks, or nothing. Changes of tasks that are not in the
-            status are left out.
-        now: The end of bars of running tasks.
+        tasks: The tasks of the status, in the order of the status.
+        history: State changes of the run's tasks. Empty if the history can't be read. Changes of
+            tasks that are not in the status are left out.
+        now: The current time, at which the bars of running tasks end.
     """
     changes: dict[str, list[TaskChange]] = {}
     for change in history:
@@ -130,7 +130,9 @@ def _span(begin: datetime, end: datetime, tone: str, state: str, try_number: int
 
 
 def _history_spans(changes: list[TaskChange], now: datetime) -> list[_Span]:
-    """Return the spans of each try: its wait and its run."""
+    """Return the spans of time for the bars of a task, from its state changes. Each try has at most
+    two spans: the wait for a worker, and the run.
+    """
     tries: dict[int, list[TaskChange]] = {}
     for change in sorted(changes, key=lambda change: change.time):
         tries.setdefault(change.try_number, []).append(change)

@@ -1,9 +1,10 @@
 """Places the tasks of a DAG in layers, so that each task comes after its upstream tasks.
 
-A task's layer is the length of the longest path to it. Within a layer, tasks are ordered by the
-mean position of their neighbours, some sweeps back and forth (Sugiyama, Tagawa and Toda, 1981). An
-edge over several layers goes through a free place in each layer between its tasks, so that the edge
-crosses no box.
+The layer of a task is the length of the longest path to the task. Within a layer, tasks are ordered
+by the mean position of their neighbours in the layer before. Then the same is done backward through
+the layers, with the neighbours in the layer after, and both are repeated (Sugiyama, Tagawa and
+Toda, 1981). An edge over several layers goes through a free place in each layer between its tasks,
+so that the edge crosses no box.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Layout:
     """A drawing of a graph.
 
     Attributes:
-        paths: The edges. Each has the id of the upstream task, the id of the downstream task, and
-            the line as an SVG path.
+        paths: The edges. Each edge has the id of the upstream task, the id of the downstream task,
+            and the line as an SVG path.
     """
 
     tasks: tuple[PlacedTask, ...]
@@ -58,7 +59,7 @@ def layout(
     """Place the tasks of a graph.
 
     Args:
-        ids: The ids of the tasks. Where nothing else decides, tasks keep this order.
+        ids: The ids of the tasks. Tasks that no edge puts into another order keep this order.
         edges: Pairs of upstream and downstream task. Edges of unknown tasks, and edges that close a
             cycle, are left out.
         box_width: The width of a box, in pixels.
@@ -197,8 +198,8 @@ def _turned(along: float, across: float, is_vertical: bool) -> tuple[float, floa
 
 
 def _path(chain: list[_Place], middle: dict[_Place, tuple[float, float]], along: float, is_vertical: bool) -> str:
-    """Return the path from the end of the first box to the beginning of the last box. The path has
-    curves whose ends lie along the layers.
+    """Return the SVG path of an edge, from the end of its first box to the beginning of its last
+    box. Each curve of the path begins and ends in the direction from layer to layer.
     """
 
     def point(at: float, across: float) -> str:

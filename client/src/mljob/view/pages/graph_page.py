@@ -33,7 +33,7 @@ class Box:
 
     Attributes:
         title: The whole id of the task, with the state in words.
-        link: The query of the page that shows the task's log.
+        link: The URL query of the page that shows the task's log.
     """
 
     label: str
@@ -46,7 +46,8 @@ class Box:
 @dataclass(frozen=True, slots=True)
 class DrawnGraph:
     """The graph of a run in two drawings. In the drawing for wide screens, downstream tasks are to
-    the right of upstream tasks. In the drawing for narrow screens, they are below.
+    the right of upstream tasks. In the drawing for narrow screens, downstream tasks are below
+    upstream tasks.
     """
 
     boxes: dict[str, Box]
@@ -60,9 +61,10 @@ class DrawnGraph:
 
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
-    """Return the drawings of a graph. If the MLJob's status has a task, the task's state is taken
-    from the status, because the status is newer than the graph. ``link`` returns the URL query for
-    the log of a task, by the task's id.
+    """Return the drawings of a graph. The state of a task comes from ``tasks``, the tasks in the
+    MLJob's status, because the status is newer than the graph. For a task that the status lacks,
+    the state comes from the graph. The function ``link`` returns the URL query of a task's log for
+    the id of the task.
 
     Returns:
         The drawings, or None if the graph is empty or too large to draw.

@@ -28,12 +28,13 @@ class JobFilter:
 
     Attributes:
         namespace: One namespace, or an empty text for all.
-        type: A job type, or an empty text.
-        phase: A phase, or an empty text.
-        label: Equalities of labels as kubectl writes them: ``team=a,tier!=gold,owner``.
-        text: Words that must all occur in the name, namespace, DAG, phase, reason or message, in
-            any case.
-        page: The page from 1.
+        type: A job type, or an empty text for all.
+        phase: A phase, or an empty text for all.
+        label: A label selector as in kubectl, of equalities and keys only:
+            ``team=a,tier!=gold,owner``.
+        text: Words, each of which must occur in the name, namespace, DAG, phase, reason or message.
+            Upper and lower case are the same.
+        page: The number of the page, from 1.
     """
 
     namespace: str = ""
@@ -45,7 +46,7 @@ class JobFilter:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> JobFilter:
-        """Return the filter in the query of a URL. A type or a phase that does not exist, and a
+        """Return the filter from the query of a URL. A type or a phase that does not exist, and a
         page that is not a number from 1 to 9999, count as missing.
         """
 
@@ -63,8 +64,8 @@ class JobFilter:
         )
 
     def query(self, **changes: Any) -> str:
-        """Return the query of the URL with some fields changed, for the first page unless ``page``
-        is given. The query begins with a question mark, or is empty.
+        """Return the URL query of this filter with some fields changed. The query is for the first
+        page, unless ``page`` is given. The query begins with a question mark, or is empty.
         """
         changed = replace(self, **{"page": 1, **changes})
         fields = {name: getattr(changed, name) for name in ("namespace", "type", "phase", "label", "text")}
@@ -75,12 +76,15 @@ class JobFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all MLJobs of the namespace match the filter."""
+        """Whether all MLJobs of the namespace match the filter: it has no type, phase, label or
+        text.
+        """
         return not (self.type or self.phase or self.label or self.text)
 
     def without_phase(self, jobs: Iterable[JobSummary]) -> list[JobSummary]:
         """Return the MLJobs that match the type, the labels and the text of the filter, in the
-        given order. Their phases and namespaces are not compared.
+        given order. Ignore the phase of the filter, so that the caller can count the MLJobs of each
+        phase. The caller has already selected the namespace.
         """
         labels = _requirements(self.label)
         words = self.text.lower().split()

@@ -34,11 +34,11 @@ class JobInput:
     """The data that the page of an MLJob is made of.
 
     Attributes:
-        graph: The graph, or None if mljob-api does not serve it.
-        changes: State changes of tasks, from the history.
-        reports: Metrics, from the history.
+        graph: The graph of the run, or None if it has not been read.
+        changes: State changes of tasks, from the run's history.
+        reports: Metrics that tasks reported, from the run's history or from the status.
         events: The Kubernetes Events about the MLJob.
-        log_tail: The last lines of the failed task's log.
+        log_tail: The lines near the end of the failed task's log that explain the failure.
         notices: Sentences that say what the page lacks, and why.
     """
 
@@ -64,7 +64,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt of the MLJob, which has ended or is the current one."""
+    """An attempt of the MLJob: the current attempt, or an earlier attempt that has ended."""
 
     number: int
     mark: Mark
@@ -78,8 +78,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class NamedValue:
-    """The name and the text of an output, or of a value in the conf. ``link`` is set if the value
-    is a link.
+    """The name and the text of an output, or of a value in the conf. ``link`` is the value if it is
+    a link, else an empty text.
     """
 
     name: str
@@ -89,8 +89,8 @@ class NamedValue:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """The content of the page of an MLJob. ``curves`` and ``events`` are empty unless their tab is
-    open.
+    """The content of the page of an MLJob. ``curves`` and ``events`` are empty unless the tab that
+    shows them is open.
     """
 
     namespace: str
@@ -128,7 +128,9 @@ class JobPage:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the run has started and not ended, so that the bars grow with the clock."""
+        """Whether the run has started and not ended. While that is so, the bars of running tasks
+        grow, and the page must be drawn again.
+        """
         return self.ended_at is None and self.started_at is not None
 
 
@@ -181,7 +183,7 @@ def job_page(given: JobInput) -> JobPage:
 
 def failed_task(status: MLJobStatus) -> TaskStatus | None:
     """Return the current task of a failed MLJob. Return None if the MLJob has not failed, or if the
-    status does not have the task.
+    tasks of the status lack the current task.
     """
     if status.phase != "Failed" or not status.current_task:
         return None
@@ -213,8 +215,8 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a picture for each metric of a task. Each picture has a line for each of the first
-    :data:`MAX_LINES` instances of a mapped task.
+    """Yield a picture for each metric of a task. For a mapped task, a picture has a line for each
+    of the first :data:`MAX_LINES` instances.
     """
     by_metric: dict[tuple[str, str], list[Series]] = {}
     for index, found in islice(instances.items(), MAX_LINES):
@@ -227,7 +229,9 @@ def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]])
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
-    """Return the first 200 values as texts: texts as they are, all other values as JSON."""
+    """Return the names and texts of the first 200 ``values``, such as outputs or values of a conf.
+    A text stays as it is, and any other value becomes JSON.
+    """
     found = []
     for name, value in list(values.items())[:200]:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)

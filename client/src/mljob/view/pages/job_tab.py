@@ -1,4 +1,6 @@
-"""The open tab of an MLJob's page, and the chosen log. Both are in the URL."""
+"""The open tab of an MLJob's page, and the log that the page shows. Both are in the URL of the
+page.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ class View:
 
     Attributes:
         tab: A key of :data:`TABS`.
-        task: The task of the log, or an empty text for the failed task, else the running one, else
+        task: The task of the log. An empty text means the failed task, else the running task, else
             the newest.
-        map_index: The instance of a mapped task, or -1.
+        map_index: The index of the instance of a mapped task, or -1.
         try_number: The number of the try, or 0 for the newest.
     """
 
@@ -37,8 +39,8 @@ class View:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> View:
-        """Return the view in the query of a URL. A tab that does not exist, and a value that is not
-        a valid number, count as missing.
+        """Return the tab and the log that the query of a URL asks for. A tab that does not exist,
+        and a value that is not a valid number, count as missing.
         """
         tab = query.get("tab", "")
         return cls(
@@ -50,7 +52,7 @@ class View:
 
     @property
     def log_query(self) -> str:
-        """The query of the URL for the stream of the chosen log, and for the log as text."""
+        """The URL query of the chosen log: for the stream of the log, and for the log as text."""
         return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 
 
@@ -63,5 +65,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def tab_query(tab: str, **more: Any) -> str:
-    """Return the query of a tab, with the task of a log if one is given."""
+    """Return the URL query of the page with the tab ``tab`` open. ``more`` can choose the log:
+    ``task``, ``map`` and ``try``.
+    """
     return "?" + urlencode({"tab": tab, **_given(**more)}, errors="replace")

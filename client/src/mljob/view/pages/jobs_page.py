@@ -30,11 +30,12 @@ class JobsPage:
     """The content of a page of the list.
 
     Attributes:
-        total: How many MLJobs the namespace has, or all namespaces together.
+        total: How many MLJobs there are without the filter: in the chosen namespace, or in all
+            namespaces.
         matching: How many MLJobs match the filter.
         first: The position of the first row among the matching MLJobs, from 1, or 0 without rows.
-        newer: The URL query of the page before, with newer MLJobs, or None.
-        older: The URL query of the next page, with older MLJobs, or None.
+        newer: The URL query of the page before, with newer MLJobs, or None on the first page.
+        older: The URL query of the next page, with older MLJobs, or None on the last page.
     """
 
     filter: JobFilter
@@ -49,10 +50,10 @@ class JobsPage:
 
 
 def jobs_page(jobs: Sequence[JobSummary], chosen: JobFilter) -> JobsPage:
-    """Return the content of a page of the list.
+    """Return the content of one page of the list of MLJobs.
 
     Args:
-        jobs: All MLJobs of the namespace, newest first.
+        jobs: All MLJobs of the chosen namespace, or of all namespaces, newest first.
         chosen: The filter. A page number after the last page means the last page.
     """
     of_all_phases = chosen.without_phase(jobs)

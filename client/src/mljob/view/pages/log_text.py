@@ -1,7 +1,7 @@
-"""Lines of a log as parts with classes: colours of terminals, and links.
+"""Splits the lines of a log into parts: texts with the CSS classes of their colours, and links.
 
-A terminal's control sequences other than colours are dropped. The template escapes the text that
-remains.
+Of a terminal's control sequences, only those for colours and for bold, dim or underlined text have
+an effect. All of them are removed from the text. The template escapes the text that remains.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class AnsiStyle:
 
     @property
     def classes(self) -> str:
-        """The classes of the style sheet."""
+        """The CSS classes of the style, separated by spaces, or an empty text."""
         return " ".join(f"ansi-{name}" for name in sorted({*self.switches, self.colour} - {""}))
 
 
@@ -80,18 +80,20 @@ _SWITCHES: Final = {1: "bold", 2: "dim", 4: "underline"}
 
 
 def _skip_colour(numbers: Iterator[int]) -> None:
-    """Skip the parameters of a colour of 256 or of 16 million colours."""
+    """Take the parameters of a colour of 256 or of 16 million colours from ``numbers``, so that
+    they aren't read as codes. The view shows no such colours.
+    """
     for _ in range({5: 1, 2: 3}.get(next(numbers, 0), 0)):
         next(numbers, None)
 
 
 def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
-    """Split a line into parts.
+    """Split a line of a log into parts, each with one style. A link is a part of its own.
 
     Args:
         line: The line without its line break. What exceeds :data:`MAX_LINE` is cut.
-        style: The colours at the beginning of the line. The function changes them to the colours at
-            the end of the line.
+        style: The style at the beginning of the line. The function changes this object to the style
+            at the end of the line.
     """
     text = cut(line, MAX_LINE)
     found: list[Part] = []
@@ -122,7 +124,9 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
 
 
 def _trimmed(link: str) -> str:
-    """Return a link without the punctuation of the sentence around it."""
+    """Return a link without the punctuation at its end, which belongs to the sentence around the
+    link.
+    """
     counts = Counter(link)
     end = len(link)
     while end:

@@ -1,4 +1,5 @@
-"""States as an icon and a word. The colour is an addition, and never the only sign of a state.
+"""Marks of states: an icon and a word. The colour of a mark is an addition, and never the only sign
+of a state.
 
 The words and the tones come from :mod:`mljob.render.states`, which the command line shows too.
 """
@@ -13,12 +14,12 @@ from ...render.states import Sign, of_phase, of_task
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The icon, the word and the colour of a state.
+    """The icon, the word and the colour that show a state.
 
     Attributes:
         icon: The name of a symbol in the template ``icons.svg``.
         word: The state in a word or two.
-        tone: The class of its colour: good, busy, waiting, bad or neutral.
+        tone: The CSS class of the colour: good, busy, waiting, bad or neutral.
     """
 
     icon: str
@@ -57,11 +58,11 @@ _TASK_ICONS: Final = {
 
 
 def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
-    """Return the mark of an MLJob.
+    """Return the mark of an MLJob's state.
 
     Args:
-        phase: Its phase. A new MLJob has an empty phase.
-        retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
+        phase: The phase of the MLJob. A new MLJob has an empty phase.
+        retry_waits: Whether the MLJob has ended, and a requested retry has not begun.
     """
     icon = "retry" if retry_waits else _PHASE_ICONS.get(phase, "question")
     return _mark(icon, of_phase(phase, retry_waits=retry_waits))
@@ -75,12 +76,13 @@ def task_mark(state: str) -> Mark:
 
 
 def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
-    """Return the mark of a condition.
+    """Return the mark of a Kubernetes condition.
 
     Args:
         status: True, False or Unknown.
-        good: The status that reports no problem. Default: none.
-        bad: The status that reports a problem. Default: none.
+        good: The status with which this condition reports that all is well. Default: no status
+            does.
+        bad: The status with which this condition reports a problem. Default: no status does.
     """
     if status == good:
         return Mark("success", status, "good")

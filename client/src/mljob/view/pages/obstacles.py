@@ -25,9 +25,9 @@ class Obstacle:
         code: The HTTP status.
         cause: Why the page shows no data, in a sentence.
         steps: What to do, one sentence each.
-        links: URLs and texts of buttons.
-        asks_namespace: Whether the page asks for a namespace.
-        again_seconds: After how many seconds the page loads itself again, or None.
+        links: The buttons: the URL and the text of each.
+        asks_namespace: Whether the page has a form that asks for a namespace.
+        again_seconds: After how many seconds the page is loaded again by itself, or None.
     """
 
     code: int
@@ -41,12 +41,12 @@ class Obstacle:
 
 
 def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = "") -> Obstacle:
-    """Return the page for an error of the client.
+    """Return the page that a person sees instead of data after an error.
 
     Args:
         error: The error. Its text is the cause on the page.
-        again: The URL to try again.
-        jobs: The URL of the list that the page belongs to.
+        again: The URL of the button that tries again.
+        jobs: The URL of the list of MLJobs.
         namespace: The person's default namespace, for the form that asks for a namespace.
     """
     cause = cut(str(error))
@@ -70,14 +70,15 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
 
 
 def loading() -> Obstacle:
-    """Return the page that people see while another page takes long to load."""
+    """Return the page that people see while the page that they want takes long to load."""
     cause = "The view reads all that you may see, once. After that, only changes are read."
     return Obstacle(200, "Loading …", cause, ("The page shows it as soon as it is there.",), again_seconds=1)
 
 
 def no_session(again: str) -> Obstacle:
-    """Return the page for a browser without a session. Its text is about a view on a person's own
-    machine.
+    """Return the page for a request that does not prove who the person is. The text of the page is
+    about a view on a person's own machine, where the browser lacks the cookie. ``again`` is the URL
+    of the button that tries again.
     """
     steps = (
         "If you followed a link from elsewhere, open the page again.",
@@ -93,7 +94,9 @@ def no_session(again: str) -> Obstacle:
 
 
 def too_late(name: str, verb: str, back: str) -> Obstacle:
-    """Return the page for an action that does not fit the state of the MLJob any more."""
+    """Return the page for an action that does not fit the state of the MLJob, often because the
+    MLJob has changed since the page was loaded.
+    """
     cause = f"{name} has changed since the page was loaded, or {verb} does not fit its state."
     return Obstacle(
         409, "Nothing was done", cause, ("Look at its state, and decide again.",), ((back, f"Back to {name}"),)

@@ -17,7 +17,7 @@ MAX_EVENTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A condition or a Kubernetes Event, as pages show it."""
+    """A condition or a Kubernetes Event, in the form in which pages show both."""
 
     mark: Mark
     name: str
@@ -42,18 +42,20 @@ class KubeEvent:
 
 
 def event_of(event: Mapping[str, Any]) -> KubeEvent:
-    """Return the parts of an Event that the view keeps. Fields of another type than expected are
-    left out.
+    """Return the parts of an Event that the view keeps. A field of another type than expected
+    counts as missing.
 
     Args:
-        event: The Event as the Kubernetes API has it.
+        event: The Event as JSON from the Kubernetes API.
     """
     metadata, about = mapping_of(event.get("metadata")), mapping_of(event.get("involvedObject"))
     return KubeEvent(text_of(metadata.get("name"), 253), text_of(about.get("uid"), 64), _occurrence(event))
 
 
 def newest(events: Iterable[KubeEvent]) -> tuple[Occurrence, ...]:
-    """Return the newest Events, at most :data:`MAX_EVENTS`, the newest first."""
+    """Return the newest Events in the form in which pages show them: at most :data:`MAX_EVENTS`,
+    the newest first.
+    """
     shown = (event.shown for event in events)
     return tuple(heapq.nlargest(MAX_EVENTS, shown, key=lambda one: one.at.timestamp() if one.at else 0.0))
 
