@@ -56,8 +56,8 @@ class RunPolicy(StrEnum):
 
 
 class RetryStrategy(StrEnum):
-    """Which tasks a retry runs: the failed tasks and the tasks that did not run because of them, or
-    all tasks in a new run.
+    """Which tasks a retry runs: all tasks, in a new run, or only the failed tasks and the tasks
+    downstream that could not run because of these failures.
     """
 
     CLEAR_FAILED = "ClearFailed"
@@ -65,7 +65,9 @@ class RetryStrategy(StrEnum):
 
 
 class ReprocessBehavior(StrEnum):
-    """Which runs a backfill runs again, among the runs of its dates that exist already."""
+    """What a backfill does with the runs that already exist for its dates: leave all of them as
+    they are, repeat the failed runs, or repeat all completed runs.
+    """
 
     NONE = "None"
     FAILED = "Failed"
