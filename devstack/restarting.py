@@ -32,16 +32,18 @@ LONGEST_PAUSE = 30.0
 
 
 def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = LONGEST_PAUSE) -> int:
-    """Run the program until it is asked to end, or until its first start fails.
+    """Run a program, and start it again whenever it ends. Return when a signal has asked the
+    program to end, or if the first start lasted less than `trial` seconds.
 
     Args:
         arguments: The program and its arguments.
-        trial: Seconds that the program must run after its first start to be started again.
+        trial: The minimum number of seconds that the program must run after its first start. If it
+            ends earlier, it is not started again.
         longest_pause: The maximum number of seconds between the end of the program and its next
             start.
 
     Returns:
-        The exit status.
+        The exit status of the program.
     """
     asked_to_end = threading.Event()
     program: subprocess.Popen[bytes] | None = None
