@@ -46,7 +46,8 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the active runs that a run has started, directly or through its children.
+        """Return the queued and running runs that were started by a run, by the runs that it
+        started, and so on.
 
         A task with the XCom ``trigger_run_id`` claims to have started a run. The claim may be
         wrong, because any task can push this XCom. At most ``MAX_CHILDREN`` such claims are read.
@@ -102,7 +103,7 @@ class Children:
         return row.content("rendered_fields").get("trigger_dag_id")
 
     def _run(self, dag_id: str, run_id: str) -> Child | None:
-        """Return the run as a child, or None if the run does not exist or has ended."""
+        """Return the run with these ids as a child, or None if the run does not exist or has ended."""
         row = self._runs.row(dag_id, run_id)
         if row is None or run_state(row.text_or_null("state")) in TERMINAL_RUN:
             return None
