@@ -1,5 +1,5 @@
-"""Finds the programs of the control plane, kubectl and helm. Programs that are not on the machine
-are built.
+"""Finds the programs that a stack needs: those of the Kubernetes control plane, kubectl and helm. A
+program that is not on the machine is installed from a wheel or built.
 
 Each program is searched for separately, because the folder with the programs for envtest
 (controller-runtime) has no kube-controller-manager. These places are searched in this order:
@@ -9,7 +9,7 @@ Each program is searched for separately, because the folder with the programs fo
 - the cache,
 - a wheel, which exists only for kubectl and helm.
 
-A program that is in none of them is built from its Go sources.
+A program that is in none of these places is built from its Go sources.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Makes the Python environments from the lock files in `requirements/`: `.venv` (operator, tools,
-tests) and `.venv-airflow` (Airflow).
+"""Makes Python environments from the lock files in `requirements/`. By default, or with the
+argument `newest`, it makes `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow).
 
 `bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported.
 `bootstrap.py docs` makes `.venv-docs`, which builds the documentation. `bootstrap.py lock` writes

@@ -1,5 +1,5 @@
 """The types of the stack's parts. A part is either a component, which is a process that keeps
-running, or a step, which runs once. Each part names the parts that it needs.
+running, or a step, which is work that ends. Each part names the parts that it needs.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def events_in(description: str, most: int = 8) -> list[str]:
 
 
 def show_command(text: str) -> None:
-    """Print a command as a person types the command."""
+    """Print a command as a person would type it, after an empty line and a `$`."""
     show(f"\n$ {text}")
 
 

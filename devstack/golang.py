@@ -131,8 +131,8 @@ def built(name: str, program: Program) -> Path:
 
 
 def has_sources() -> bool:
-    """Return whether the cache has Go's sources and caches. A build leaves them there, also if it
-    was interrupted.
+    """Return whether the cache has Go's sources and caches. A build leaves them there until they
+    are removed, even if the build was interrupted.
     """
     return _caches().exists()
 

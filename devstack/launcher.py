@@ -36,8 +36,8 @@ class Launcher:
             self._bring_up(component)
 
     def run(self, parts: list[Component | Step]) -> None:
-        """Start every part as soon as the parts that it needs are ready or done. Other parts start
-        at the same time.
+        """Start every part as soon as the parts that it needs are ready or done. Parts that don't
+        wait for each other start at the same time.
 
         If a part fails, or a person presses Ctrl-C, no further part starts. Processes that have
         started keep running, and the next `up` uses them.

@@ -1,5 +1,5 @@
-"""mljob-api in the stack: a process on loopback, to which the API server forwards requests because
-of an APIService.
+"""The aggregated API server mljob-api in the stack: a process on loopback, to which the Kubernetes
+API server forwards requests because of an APIService.
 
 The chart's Pods for mljob-api stay Pending, because the cluster has no kubelet. So the stack does
 not use the chart's APIService, but creates its own. A Service of type ExternalName leads the API

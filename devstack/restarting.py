@@ -6,10 +6,10 @@ Airflow's processes need such a restart. For example, a scheduler ends if Postgr
 transactions because of a deadlock, and nothing else would start the scheduler again.
 
 The pause before a start doubles from 1 s up to 30 s, and is 1 s again after the program has run for
-a minute. A program that ends within its first `TRIAL` seconds is not started again, because its
-configuration or installation is wrong. The signals SIGTERM, SIGINT and SIGQUIT go to the program,
-and after such a signal the program is not started again. The exit status is that of the program
-(128 + the signal's number for a signal).
+a minute. A program that ends within `TRIAL` seconds after its first start is not started again,
+because its configuration or installation is wrong. The signals SIGTERM, SIGINT and SIGQUIT go to
+the program, and after such a signal the program is not started again. The exit status is the
+program's exit status. If a signal has ended the program, it is 128 + the signal's number.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ LONGEST_PAUSE = 30.0
 
 
 def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = LONGEST_PAUSE) -> int:
-    """Run a program, and start it again whenever it ends. Return when a signal has asked the
-    program to end, or if the first start lasted less than `trial` seconds.
+    """Run a program, and start it again whenever it ends. Return when the program ends after a
+    signal has asked it to end, or when it ends within `trial` seconds after its first start.
 
     Args:
         arguments: The program and its arguments.

@@ -7,7 +7,8 @@ attributes in binary mode, with the names of the CloudEvents Kafka protocol bind
 ``content-type``.
 
 The field ``event`` distinguishes two kinds of messages. A :class:`TaskEvent` describes a task
-instance, and a :class:`RunCancellation` describes what the cancellation DAG did to a run.
+instance. A :class:`RunCancellation` describes what the cancellation DAG, which ends runs of other
+DAGs, did to a run.
 
 The topic may also have events of Airflow's own ``kafka_event_producer``
 (apache-airflow-providers-apache-kafka). A reader distinguishes the formats by the version field.
@@ -157,9 +158,7 @@ class TaskEvent(Message):
 
 
 class CancellationMode(StrEnum):
-    """Whether the cancellation DAG, which ends runs of other DAGs, lets the teardown tasks of these
-    runs finish.
-    """
+    """Whether the cancellation DAG lets the teardown tasks of a run finish."""
 
     GRACEFUL = "graceful"
     """Teardown tasks may run for a limited time."""
@@ -168,7 +167,7 @@ class CancellationMode(StrEnum):
 
 
 class CancellationOutcome(StrEnum):
-    """What the cancellation DAG, which ends runs of other DAGs, did to a run."""
+    """What the cancellation DAG, which ends runs of other DAGs, has achieved for a run."""
 
     CANCELLED = "cancelled"
     """The run was in progress and has ended."""

@@ -1,13 +1,13 @@
 """The response of the subresource ``mljobs/events`` of ``run.mljob.dev``: the history of an MLJob's
-run.
+run. The aggregated API server, mljob-api, sends the response.
 
 The response has the format JSON lines (``application/x-ndjson``): each line is one
 :data:`HistoryEntry`. An empty line is a heartbeat, which keeps idle connections open. Readers skip
 heartbeats. The last line of a response is a :class:`HistoryEnd`. If this line is missing, the
 response was cut off, and the reader must repeat the request.
 
-The Kubernetes API server cuts off each response of ``mljobs/events`` after a minute. So mljob-api
-ends a response after 50 seconds if there are more entries. The last line then has the reason
+The Kubernetes API server cuts off each response of ``mljobs/events`` after a minute. So if a
+response is not complete after 50 seconds, mljob-api ends it. The last line then has the reason
 ``Limit`` and a cursor, at which the reader's next request begins. A watch (:func:`.run_path` with
 ``watch=True``) can last for hours.
 

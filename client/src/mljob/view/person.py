@@ -219,8 +219,8 @@ class Person:
 
 class Reads:
     """The sources that one open page reads. The page opens each source by a method of this class,
-    within an ``async with`` block. At the end of the block, the page no longer uses any source, so
-    that sources that no other page uses can end.
+    within an ``async with`` block. At the end of the block, the page gives up its sources. A source
+    that no page uses any more ends later.
 
     Args:
         person: The person who has opened the page.

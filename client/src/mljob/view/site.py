@@ -78,7 +78,7 @@ class Site:
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Return an endpoint for Starlette that calls the function ``answer`` with the request, the
-        person and the sources that the response needs.
+        person who sent it, and an object that reads the data for the response.
 
         If the request does not prove who the person is, or if ``answer`` raises an
         :class:`~mljob.errors.MLJobError`, the endpoint returns a page about the problem.

@@ -46,8 +46,9 @@ class ChildRuns(StrEnum):
 
 
 class RunPolicy(StrEnum):
-    """What the operator does if a field of the spec that determines the run changes after the run
-    was submitted.
+    """What the operator does if the spec changes after the run was submitted, in a field that
+    determines the run. With OncePerSpec, also what it does if the MLJob is deleted and created
+    again.
     """
 
     ONCE = "Once"

@@ -93,7 +93,7 @@ def items_of(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def is_web_link(url: str) -> bool:
-    """Return whether the text is a link that a browser may follow: http or https,
-    without spaces.
+    """Return whether a text is a link that a browser may follow: an http or https URL of a limited
+    length, without white space, quotes and angle brackets.
     """
     return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None

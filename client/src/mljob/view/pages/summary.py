@@ -35,8 +35,8 @@ class JobSummary:
 
     Attributes:
         version: The resourceVersion.
-        done: How many task instances succeeded, or runs of a backfill. None if no number is known
-            yet.
+        done: How many task instances have succeeded, or in a backfill, how many runs. None if the
+            number is not known yet.
         percent: The progress from 0 to 100, or None if it is unknown.
         metrics: Names and values of at most 3 metrics, which the last task with metrics reported.
         trend: The values that the first metric had so far, the oldest first, at most ``TREND``.
