@@ -69,12 +69,12 @@ class Stack:
         Args:
             operator: Whether to run the operator. The chart is installed in any case.
             dags_folders: Folders with DAGs, in addition to the DAGs of this repository.
-            dags_repositories: git repositories with DAGs on the branch `main`, likewise. With the
-                oldest Airflow there must be no such repository, because its environment has no
-                provider for git.
+            dags_repositories: git repositories whose branch `main` has DAGs, in addition to the
+                DAGs of this repository. The oldest Airflow can't use them, because its environment
+                has no provider for git.
             extra_env: Environment variables for Airflow and the operator, with names such as
                 `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override variables of the
-                caller's environment. Of `PYTHONPATH`, only Airflow gets the value.
+                caller's environment. `PYTHONPATH` is passed to Airflow only.
             airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED` for the simulated Airflow of
                 the benchmarks, which needs no database.
 

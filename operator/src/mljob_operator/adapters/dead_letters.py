@@ -1,5 +1,5 @@
 """Sends Kafka messages that the operator can't read to another topic, the dead-letter topic. All
-functions run in the thread of the consumer that has received the messages (:mod:`.kafka`).
+methods run in the thread of the consumer that has received the messages (:mod:`.kafka`).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class DeadLetters:
 
     def _log_loss(self, position: str, error: Exception) -> None:
         """Log that a dead letter is lost, unless the loss before it was logged and no dead letter
-        has been taken for sending since then.
+        has been queued for sending since then.
         """
         if not self._loss_logged:
             self._loss_logged = True

@@ -177,7 +177,8 @@ class KafkaEvents:
                 self._leave()
 
     def _open(self) -> None:
-        """Create a consumer, and a producer for dead letters.
+        """Create a consumer that subscribes to the topic. If unreadable messages are kept, also
+        create a producer for dead letters.
 
         Raises:
             KafkaException: A certificate or a property can't be used.

@@ -100,8 +100,8 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the date range of a backfill existed already and were left as
-        they are, so that they are not the backfill's.
+        """Return how many runs in the date range of a backfill existed before, and were left as
+        they are.
 
         The result is the number of all runs in the range, minus ``members``, the number of the
         backfill's runs. The number of all runs is the total of

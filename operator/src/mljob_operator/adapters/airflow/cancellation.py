@@ -147,8 +147,8 @@ class RunCanceller:
     def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
         """Return the unfinished task instances of a run in groups, upstream tasks first.
 
-        Return an empty list if the task instances can't be read. Then no task instance is set to
-        failed by itself: Airflow ends them when the run is set to failed.
+        Return an empty list if the task instances can't be read. The caller then sets only the run
+        to failed, which ends its task instances too.
         """
         try:
             unfinished = [

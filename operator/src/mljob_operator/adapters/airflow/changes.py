@@ -41,7 +41,8 @@ class Changes:
         self._dags = DAGApi(session.client)
 
     def runs(self, since: datetime) -> list[RunChange]:
-        """Return the runs that changed at or after ``since`` (Airflow's clock).
+        """Return the runs with the operator's prefix that changed at or after ``since`` (Airflow's
+        clock).
 
         The request is ``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, for all
         pages.
@@ -57,10 +58,12 @@ class Changes:
         return self._list_runs(state=[RunState.QUEUED.value, RunState.RUNNING.value])
 
     def tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances that changed at or after ``since`` (Airflow's clock).
+        """Return the task instances that changed at or after ``since`` (Airflow's clock), of runs
+        with the operator's prefix.
 
-        The request is ``GET
-        /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, for all pages.
+        The request is
+        ``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, for all
+        pages.
         """
         observed_at = now()
         rows = self._session.pages(

@@ -35,7 +35,7 @@ class Children:
 
     Args:
         session: The session with the Airflow.
-        runs: The Airflow's dag runs.
+        runs: Reads dag runs of the Airflow.
     """
 
     def __init__(self, session: Session, runs: RunRequests) -> None:
@@ -80,7 +80,7 @@ class Children:
     def _started_run(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
         """Return the DAG id and run id of the run that a task claims to have started.
 
-        Return None if one of the two ids is missing or invalid.
+        Return None if one of the two ids is missing, too large or invalid.
         """
         try:
             child_run = self._entries.get(dag_id, run_id, task_id, map_index, RUN_ID_KEY).value

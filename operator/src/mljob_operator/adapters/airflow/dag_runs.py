@@ -128,7 +128,9 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Request the active runs that a run's tasks have started (:meth:`.Children.active`)."""
+        """Request the active runs that a run has started, directly or indirectly
+        (:meth:`.Children.active`).
+        """
         return await self._run(Work.CANCELLATIONS, "children", self._children.active, dag_id, run_id)
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
@@ -142,21 +144,25 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Request the runs that changed at or after ``since`` (:meth:`.Changes.runs`)."""
+        """Request the runs with the operator's prefix that changed at or after ``since``
+        (:meth:`.Changes.runs`).
+        """
         return await self._run(Work.FEED, "changed_runs", self._changes.runs, since)
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Request the task instances that changed at or after ``since``
-        (:meth:`.Changes.tasks`).
+        """Request the task instances that changed at or after ``since``, of runs with the
+        operator's prefix (:meth:`.Changes.tasks`).
         """
         return await self._run(Work.FEED, "changed_tasks", self._changes.tasks, since)
 
     async def active_runs(self) -> list[RunChange]:
-        """Request the queued and running runs (:meth:`.Changes.active_runs`)."""
+        """Request the runs with the operator's prefix that are queued or running
+        (:meth:`.Changes.active_runs`).
+        """
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Request the reasons why DAGs schedule no tasks (:meth:`.Changes.halts`)."""
+        """Request why Airflow schedules no tasks of some DAGs (:meth:`.Changes.halts`)."""
         return await self._run(Work.FEED, "halts", self._changes.halts, dag_ids)
 
     async def paused_dags(self) -> set[str]:

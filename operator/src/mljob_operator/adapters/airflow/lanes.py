@@ -136,7 +136,9 @@ class Circuit:
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Return whether an error means that Airflow is out of reach for all requests."""
+    """Return whether an error means that Airflow is out of reach, and not only that this one
+    request failed.
+    """
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
     )

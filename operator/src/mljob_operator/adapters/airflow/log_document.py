@@ -39,8 +39,8 @@ _CONTENT = re.compile(rb'"content"\s*:\s*\Z')
 
 
 class NotALog(ValueError):
-    """The error for an answer that is not a log: the answer is not JSON, has other fields, or is
-    too large outside of the entries.
+    """The error for an answer that is not a log: it is not whole JSON, has no field ``content``,
+    has an invalid token, or is too large outside of the entries.
     """
 
 

@@ -41,7 +41,7 @@ class RunRequests:
 
     Args:
         session: The session with the Airflow.
-        refusals: Explains why a DAG was not triggered.
+        refusals: Makes the errors that explain why Airflow did not trigger a DAG.
     """
 
     def __init__(self, session: Session, refusals: Refusals) -> None:
@@ -114,7 +114,8 @@ class RunRequests:
         """Return the DAG's params by name (``GET /dags/{dag_id}/details``). Return an empty dict if
         the DAG does not exist.
 
-        Each param is an object with ``value``, its default, and ``schema``, its JSON schema.
+        Each param is an object with ``value``, the param's default, and ``schema``, the param's
+        JSON schema.
         """
         try:
             row = self._session.ask(

@@ -331,7 +331,8 @@ class Session:
         """Send a request with a bearer token, and return the answer. The arguments are those of
         :meth:`ask`.
 
-        If Airflow refuses the token, get a new token, and send the request once more.
+        If Airflow refuses the token and there is another token, send the request once more with the
+        other token.
         """
         with _nothing_sent():
             token = self._use(self._tokens.token())

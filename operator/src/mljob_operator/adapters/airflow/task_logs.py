@@ -1,7 +1,7 @@
 """Reads the logs of task instances (``GET .../taskInstances/{task_id}/logs/{try_number}``).
 
-An answer is read piece by piece, so that its size doesn't matter, and so that no thread waits for a
-slow reader of the log.
+An answer is read piece by piece. So the operator never has a whole log in memory, and no thread
+waits while a slow client reads the log.
 """
 
 from __future__ import annotations

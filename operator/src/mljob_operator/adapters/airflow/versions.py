@@ -1,7 +1,7 @@
 """Checks Airflow's version. Refuses unsupported versions, and refuses backfills in versions that
 can't list the runs of one backfill.
 
-No other module checks the version. These differences between 3.1 and 3.3 need no check:
+Only this module compares version numbers. These differences between 3.1 and 3.3 need no comparison:
 
 - 3.1 ignores ``cursor``, and finds a page by its ``offset``. So requests have both a cursor and an
   offset.
