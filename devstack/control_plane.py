@@ -80,7 +80,7 @@ class ControlPlane:
 
     @property
     def authority(self) -> Path:
-        """The path of the file with the CA certificate that verifies the API server's certificate."""
+        """The path of the CA certificate that verifies the certificate of the API server."""
         return self._directory / "ca.crt"
 
     @property

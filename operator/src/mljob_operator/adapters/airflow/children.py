@@ -103,7 +103,7 @@ class Children:
         return row.content("rendered_fields").get("trigger_dag_id")
 
     def _run(self, dag_id: str, run_id: str) -> Child | None:
-        """Return the run with these ids as a child, or None if the run does not exist or has ended."""
+        """Return the run with these ids as a child, or None if it does not exist or has ended."""
         row = self._runs.row(dag_id, run_id)
         if row is None or run_state(row.text_or_null("state")) in TERMINAL_RUN:
             return None

@@ -129,6 +129,6 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in a thread of the lane of cancellations, whatever kind of work it is."""
+        """Call ``function`` in a thread of the lane of cancellations, whatever ``work`` is."""
         del work
         return await self._in_lane(Work.CANCELLATIONS, operation, function, *args)
