@@ -1,5 +1,5 @@
-"""The CRD of AirflowInstance: its columns, its validation rules, and how field managers share its
-lists.
+"""The CRD of AirflowInstance: its columns in ``kubectl get``, its validation rules, and whether a
+field manager of server-side apply owns a list as a whole or single entries of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A CustomResourceDefinition: the parts that all CRDs of this project share."""
+"""The frame of a CustomResourceDefinition, which is the same for all CRDs of this project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ Rules = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Resource:
-    """The properties in which the CRDs of this project differ."""
+    """The parts of a CRD that differ between the CRDs of this project. ``spec`` and ``status`` are
+    the structural schemas of these fields.
+    """
 
     kind: str
     plural: str
@@ -85,8 +87,11 @@ class Resource:
 
 
 def keyed(properties: dict[str, Any], lists: dict[str, list[str]]) -> None:
-    """Declare that keys identify the entries of lists (list type map). ``lists`` has the names of
-    the keys of each list, by the list's name in ``properties``.
+    """Set the list type ``map`` in the schemas of some lists, so that keys identify the entries.
+
+    Args:
+        properties: The schemas of the fields by name. The function changes them.
+        lists: The names of the keys of each list, by the list's name.
     """
     for name, keys in lists.items():
         properties[name]["x-kubernetes-list-type"] = "map"

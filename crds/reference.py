@@ -1,14 +1,15 @@
-"""Writes the tables of fields in ``docs/spec/`` from the CRDs (``make generate``). With ``--check``
-(``make verify``) the command fails if a table differs from its CRD.
+"""Writes the tables of fields in the pages of ``docs/spec/`` from the CRDs (``make generate``).
+With ``--check`` (``make verify``) the command fails if a table differs from its CRD.
 
-A pair of comments in a page says where a table belongs, and which field it describes::
+A pair of comments in a page marks the place of a table, and names the field that the table
+describes::
 
     <!-- fields: spec.backfill -->
     <!-- end of fields -->
 
-The table between these comments has all fields below ``spec.backfill``, with paths that begin below
-``spec``, for example ``backfill.from``. A table for ``spec, level 1`` has only the direct fields of
-``spec``. People write the text outside of the comments.
+The table between these comments has all fields below ``spec.backfill``, at every level. Their paths
+in the table are relative to ``spec``, for example ``backfill.from``. A table for ``spec, level 1``
+has only the direct fields of ``spec``. People write the text outside of the comments.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ Node = dict[str, Any]
 
 
 def filled(page: str, definition: Node) -> str:
-    """Return the page's text, with each marked table made anew from the
-    CustomResourceDefinition.
+    """Return the text of a page in which each marked table has been replaced by a table of the
+    current fields in the CustomResourceDefinition.
     """
     schema: Node = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     headings = set(re.findall(r"^#+ `([^`]+)`$", page, re.MULTILINE))
@@ -68,8 +69,8 @@ def filled(page: str, definition: Node) -> str:
 
 
 def find(node: Node, path: str) -> Node:
-    """Return the schema node of a field by the field's path from ``node``, for example
-    ``access[].credentials``. Return ``node`` itself for an empty path.
+    """Return the schema node of a field. ``path`` is the path from ``node`` to the field, for
+    example ``access[].credentials``. An empty path leads to ``node`` itself.
     """
     for part in filter(None, path.split(".")):
         node = node["properties"][part.removesuffix("[]")]
@@ -89,8 +90,8 @@ class Field(NamedTuple):
 
 
 def below(node: Node, prefix: str, levels: int) -> Iterator[Field]:
-    """Yield the fields below a node, depth first, down to ``levels`` levels. ``prefix`` is the path
-    of the node.
+    """Yield the fields below a node of a schema, at most ``levels`` levels deep. Each field is
+    followed by the fields below it. ``prefix`` is the path of the node.
     """
     for name, child in node.get("properties", {}).items():
         path = f"{prefix}.{name}" if prefix else name
@@ -101,13 +102,13 @@ def below(node: Node, prefix: str, levels: int) -> Iterator[Field]:
 
 
 def spec_row(field: Field, name: str) -> str:
-    """Return a row of a table about a spec."""
+    """Return a field's row in a table about a spec: name, type, default and description."""
     default = "required" if field.is_required else default_of(field.node)
     return f"| {name} | {type_of(field.node)} | {default} | {description_of(field.node)} |\n"
 
 
 def status_row(field: Field, name: str) -> str:
-    """Return a row of a table about a status."""
+    """Return a field's row in a table about a status: name, type and description."""
     return f"| {name} | {type_of(field.node)} | {description_of(field.node)} |\n"
 
 
@@ -124,8 +125,8 @@ def anchor(heading: str) -> str:
 
 
 def type_of(field: Node) -> str:
-    """Return the values that a field with an enum can have. For any other field, return the type
-    and the limits of the field's values, for example ``integer, 1 to 100``.
+    """Return the type of a field and the limits of its values, for example ``integer, 1 to 100``.
+    For a field with an enum, return the allowed values instead.
     """
     if values := field.get("enum"):
         return ", ".join(f"`{value}`" for value in values)
@@ -144,7 +145,9 @@ def type_of(field: Node) -> str:
 
 
 def between(least: int | None, most: int | None, unit: str) -> str:
-    """Return the minimum and the maximum of a value in words, or an empty text if both are None."""
+    """Return a range in words, for example ``1 to 100`` or ``at most 5 entries``. Return an empty
+    text if both limits are None.
+    """
     if least is None and most is None:
         return ""
     if most is None:
@@ -153,8 +156,8 @@ def between(least: int | None, most: int | None, unit: str) -> str:
 
 
 def pattern_of(field: Node) -> str:
-    """Return the pattern that a string field has to match, or an empty text if there is no
-    pattern.
+    """Return the regular expression that the field's values have to match, or an empty text if the
+    field has none.
     """
     rules = [PATTERN_RULE.fullmatch(rule["rule"]) for rule in field.get("x-kubernetes-validations", ())]
     found = [field.get("pattern"), *(rule[1] for rule in rules if rule)]
@@ -162,7 +165,9 @@ def pattern_of(field: Node) -> str:
 
 
 def default_of(field: Node) -> str:
-    """Return the default as JSON in backticks, or an empty text if the field has no default."""
+    """Return the default of a field in backticks. A default that is not a text is written as JSON.
+    Return an empty text if the field has no default.
+    """
     if "default" not in field:
         return ""
     default = field["default"]
@@ -170,8 +175,8 @@ def default_of(field: Node) -> str:
 
 
 def description_of(field: Node) -> str:
-    """Return the description of a field, which ``kubectl explain`` shows too, escaped for the cell
-    of a table.
+    """Return the description of a field, escaped for a cell of a Markdown table. It is the
+    description that ``kubectl explain`` shows.
     """
     return str(field.get("description", "")).replace("|", r"\|").replace("<", "&lt;")
 

@@ -1,8 +1,9 @@
-"""Converts the models in ``mljob_contract`` to structural schemas.
+"""Converts the pydantic models in ``mljob_contract`` to structural schemas.
 
-A CRD needs a structural schema (kubernetes.io: "Specifying a structural schema"). Such a schema has
-a type on every level, and no ``$ref``. This module converts pydantic's JSON schema, and leaves out
-``anyOf [X, null]`` and ``title``.
+A CRD needs a structural schema (kubernetes.io: "Specifying a structural schema"), which has a type
+on every level and no ``$ref``. Pydantic makes a JSON schema from a model. This module converts that
+schema: it puts the definition in place of each ``$ref``, X in place of ``anyOf [X, null]``, and
+removes ``title``.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ PATTERNS_IN_WORDS = {
 
 
 def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Convert a node of a pydantic JSON schema to a node of a structural schema, with references
-    resolved.
+    """Convert a node of a pydantic JSON schema to a node of a structural schema. ``definitions``
+    has the nodes to which a ``$ref`` can refer.
     """
     schema = dict(schema)
     if "$ref" in schema:
@@ -68,8 +69,8 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 
 def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the keywords of a structural schema about an object's fields, or about a list's
-    items.
+    """Return the keywords of a structural schema that describe what a node contains: the fields of
+    an object, the values of a map, or the items of a list. Return an empty dict for any other type.
     """
     if schema.get("type") == "array":
         return {"items": structural(schema["items"], definitions)}
@@ -83,15 +84,17 @@ def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def model_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the structural schema of a model. The fields have the names that they have in YAML."""
+    """Return the structural schema of a model. Its fields have their names in YAML, which are in
+    camelCase.
+    """
     schema = model.model_json_schema(by_alias=True)
     add_descriptions(schema, model)
     return structural(schema, schema.pop("$defs", {}))
 
 
 def without_defaults(node: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a status without defaults, because the API server must not add fields to
-    a status that the operator writes.
+    """Return the schema of a status without the defaults of the fields. With such a default, the
+    API server would add the field to a status in which the operator has not set it.
     """
     node = {key: value for key, value in node.items() if key != "default"}
     if "properties" in node:

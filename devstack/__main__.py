@@ -1,5 +1,5 @@
-"""`python -m devstack <verb>`: up, down, clean, status, logs, env, start, stop, kill, restart,
-demo, demo-platform.
+"""`python -m devstack <verb>`: starts, shows and stops a development stack. The verbs are up, down,
+clean, status, logs, env, start, stop, kill, restart, demo and demo-platform.
 """
 
 from __future__ import annotations

@@ -78,7 +78,9 @@ class Airflow:
 
     @staticmethod
     def has_database(directory: Path) -> bool:
-        """Return whether a stack in this directory has migrated a database for Airflow."""
+        """Return whether an earlier `up` of the stack in this directory has migrated a database for
+        a real Airflow.
+        """
         return (directory / "airflow" / _MIGRATED).exists()
 
     @property
@@ -92,8 +94,8 @@ class Airflow:
         return self._secrets["airflow-password"]
 
     def parts(self) -> list[Component | Step]:
-        """Return the migration of the database, and Airflow's four processes, which start together
-        after the migration.
+        """Return the parts of Airflow: the step that migrates the database, and the components of
+        the four processes, which start at the same time after the migration.
         """
         return [
             Step("airflow-migration", self._migrate, needs=("database",)),
@@ -112,8 +114,8 @@ class Airflow:
         ]
 
     def _component(self, name: str, part: str, *arguments: str) -> Component:
-        """Make the component of one process. `part` is the process's name in the answer of
-        `/api/v2/monitor/health`.
+        """Return the component of one of Airflow's processes. `part` is the key of the process in
+        the response of `/api/v2/monitor/health`.
         """
         return Component(
             name,
@@ -125,8 +127,8 @@ class Airflow:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of Airflow's processes, and of an `airflow` command on
-        the terminal.
+        """Return the environment variables of Airflow's processes. With these variables, an
+        `airflow` command on the terminal uses the same Airflow.
         """
         connection = json.dumps({"conn_type": "kafka", "extra": {"bootstrap.servers": self._kafka_servers}})
         itself = json.dumps({"conn_type": "http", "host": self.url, "login": USER, "password": self.password})
@@ -182,8 +184,9 @@ class Airflow:
         } | dict(self._overrides)
 
     def _bundles(self) -> list[dict[str, object]]:
-        """Return the value of `[dag_processor] dag_bundle_config_list`. If a bundle's name is
-        taken, underscores are appended.
+        """Return the DAG bundles of Airflow: the value of `[dag_processor] dag_bundle_config_list`.
+        The name of a bundle is the name of its folder or repository. If an earlier bundle has the
+        same name, underscores are appended.
         """
         bundles = {name: _folder_bundle(path) for name, path in _OWN_DAGS.items() if path.is_dir()}
         added = [(path, _folder_bundle(path)) for path in self._dags_folders]
@@ -229,9 +232,9 @@ class Airflow:
         migrated.write_text(stamp)
 
     def _healthy(self, name: str, part: str) -> bool:
-        """Return whether Airflow reports the part as healthy. If Airflow reports a heartbeat of the
-        part, the heartbeat must be later than the last start, because Airflow reports a killed
-        process as healthy for a while.
+        """Return whether Airflow reports a process as healthy. Airflow still does so for a while
+        after the process was killed. So if Airflow also reports a heartbeat of the process, the
+        heartbeat must be later than the last start.
         """
         health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]
         started = ManagedProcess(self._directory, name).started_at

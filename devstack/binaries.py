@@ -1,10 +1,15 @@
-"""Finds the programs of the control plane, and helm. Programs that are not on the machine are
-built.
+"""Finds the programs that a stack needs: those of the Kubernetes control plane, kubectl and helm. A
+program that is not on the machine is installed from a wheel or built.
 
-Each program is searched separately, because envtest's assets have no kube-controller-manager. A
-program is taken from the first of these places that has the program: the folder
-`KUBEBUILDER_ASSETS`, `PATH` if the version is right, the cache, a wheel (only kubectl and helm),
-the Go sources.
+Each program is searched for separately, because the folder with the programs for envtest
+(controller-runtime) has no kube-controller-manager. These places are searched in this order:
+
+- the folder `KUBEBUILDER_ASSETS`,
+- `PATH`, where only a program with the right version counts,
+- the cache,
+- a wheel, which exists only for kubectl and helm.
+
+A program that is in none of these places is built from its Go sources.
 """
 
 from __future__ import annotations
@@ -87,8 +92,8 @@ def locate(*names: str) -> dict[str, Path]:
 
 
 class Located(Mapping[str, Path]):
-    """The paths of programs by name. The programs are located at the first access, so that other
-    components can start while programs are built.
+    """The paths of programs by name. The programs are located when the first path is read. So the
+    stack can start other components while programs are being built.
     """
 
     def __init__(self, *names: str) -> None:
@@ -97,13 +102,15 @@ class Located(Mapping[str, Path]):
         self._found: dict[str, Path] | None = None
 
     def locate(self) -> None:
-        """Locate all programs, unless that has been done. Other threads wait meanwhile."""
+        """Locate all programs at the first call. Other threads that call this method meanwhile wait
+        for the result. Later calls do nothing.
+        """
         with self._lock:
             if self._found is None:
                 self._found = locate(*self._names)
 
     def tidy(self) -> None:
-        """Remove Go's sources and caches, which are gigabytes of small files."""
+        """Remove Go's sources and caches, which a build leaves behind: gigabytes of small files."""
         if golang.has_sources():
             golang.forget_sources()
 
@@ -120,7 +127,9 @@ class Located(Mapping[str, Path]):
 
 
 def client_directory(paths: Mapping[str, Path]) -> list[Path]:
-    """Return the directories of `kubectl` and `helm`, for PATH."""
+    """Return the directories to add to PATH for `kubectl` and `helm`: one directory, or two if the
+    programs are in different places.
+    """
     return list(dict.fromkeys(paths[name].parent for name in CLIENTS))
 
 
@@ -149,8 +158,9 @@ def _cached(name: str) -> Path:
 
 
 def _from_wheel(name: str) -> Path | None:
-    """Return the path of the program from a wheel, or None if no wheel has the program for this
-    machine in the right version, or if the wheel can't be installed.
+    """Return the path of a program from a wheel. Return None if there is no wheel with this program
+    for this machine, if the wheel can't be installed, or if its program does not run or is not the
+    version in `kubectl_layer.VERSIONS`.
     """
     if not kubectl_layer.holds(name):
         return None

@@ -1,12 +1,15 @@
-"""Makes the Python environments from the lock files in `requirements/`: `.venv` (operator, tools,
-tests) and `.venv-airflow` (Airflow).
+"""Makes Python environments from the lock files in `requirements/`. By default, or with the
+argument `newest`, it makes `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow).
 
 `bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported.
-`bootstrap.py docs` makes `.venv-docs`, which builds the documentation. This program needs only
-Python 3.11 or newer and the standard library. pip installs one wheel, uv, into the cache. uv
-installs all other packages from the lock files, which have a hash for each package. uv makes hard
-links to its cache, so that a second clone takes seconds. A stamp file in each environment records
-what is installed, so that a call returns at once if there is nothing to do.
+`bootstrap.py docs` makes `.venv-docs`, which builds the documentation. `bootstrap.py lock` writes
+the lock files anew.
+
+This program needs only Python 3.11 or newer and the standard library. It installs the wheel of uv
+into the cache with pip. uv installs all other packages from the lock files, which have a hash for
+each package. uv makes hard links to the packages in its cache, so that making the environments of a
+second clone takes seconds. A stamp file in each environment records what is installed, so that this
+program ends at once if nothing has changed.
 """
 
 from __future__ import annotations
@@ -77,10 +80,12 @@ def system_certificates() -> str | None:
 
 
 def pip_environment() -> dict[str, str]:
-    """Return the environment variables for pip, with the system's certificates.
+    """Return the environment variables for pip. They make pip trust the certificates that the
+    system trusts.
 
-    An older pip trusts its own certificates, without a company's certificate. On macOS the system's
-    file also lacks the company's certificate, so the variables leave pip's default as it is.
+    By default an older pip trusts only certificates of its own. These don't include the certificate
+    of a company's proxy. On macOS, the variables don't change pip's default, because the system's
+    file lacks a company's certificate too.
     """
     environment = dict(os.environ)
     trusted = environment.get("SSL_CERT_FILE") or system_certificates()
@@ -90,8 +95,8 @@ def pip_environment() -> dict[str, str]:
 
 
 def uv_environment() -> dict[str, str]:
-    """Return the environment variables for uv: its cache, the certificates to trust, and the
-    package index.
+    """Return the environment variables for uv, which set uv's cache, the certificates that uv
+    trusts, and the package index.
     """
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environment["UV_CACHE_DIR"] = str(cache_directory() / "uv-cache")
@@ -163,8 +168,9 @@ def uv() -> str:
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """Return a hash of the interpreter and of these files. An environment is updated if its stamp
-    has another hash.
+    """Return a hash of the Python interpreter and of the content of these files. An environment's
+    stamp has the hashes of the files that the environment was made from. If a hash has changed, the
+    environment is updated.
     """
     # Hash the real path, because python3 and python3.11 may be links to the same interpreter.
     digest = hashlib.sha256(f"{sys.version_info[:2]} {os.path.realpath(base_python())}".encode())
@@ -174,8 +180,8 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def ensure(environment: Path, lock: Path, members: tuple[str, ...]) -> None:
-    """Make or update an environment, unless the environment's stamp says that this lock file and
-    these packages of the repository (`members`) are installed.
+    """Make an environment, or update it. Do nothing if the environment's stamp says that it already
+    has the packages of this lock file, and the packages of this repository in `members`.
     """
     stamp = environment / "mljob-stamp.json"
     present = [ROOT / member for member in members if (ROOT / member / "pyproject.toml").exists()]
@@ -242,7 +248,7 @@ def lock() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`bootstrap.py [lock | newest | oldest | docs]`."""
+    """Usage: `bootstrap.py [newest | oldest | docs | lock]`. The default is `newest`."""
     try:
         if arguments == ["lock"]:
             lock()

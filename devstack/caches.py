@@ -34,10 +34,10 @@ def cache_directory() -> Path:
 
 @contextmanager
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file.
+    """Hold an exclusive lock on a file during the `with` block.
 
-    If another process holds the lock, print `waiting_for`, the work of that process, because the
-    wait can be long.
+    If another process holds the lock, print what that process does, because the wait can be long.
+    `waiting_for` is the text for this, for example "building kubectl".
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -51,7 +51,9 @@ def locked(path: Path, waiting_for: str) -> Iterator[None]:
 
 @contextmanager
 def used(path: Path) -> Iterator[None]:
-    """Hold a shared lock on a file during the `with` block. Meanwhile `unused` yields False."""
+    """Hold a shared lock on a file during the `with` block, so that `unused` yields False for this
+    file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -60,8 +62,9 @@ def used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Yield whether no other process holds a lock on the file. If the value is True, callers of
-    `used` wait until the `with` block ends.
+    """Yield True if nobody uses the file: no process is in a `with` block of `used` or `unused` for
+    this file. Until the end of the `with` block, callers of `used` then wait. Otherwise yield
+    False.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -75,13 +78,14 @@ def unused(path: Path) -> Iterator[bool]:
 
 def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
     """Return `target`, the path of a file or directory in the cache. If `target` does not exist,
-    make it with `make`.
+    make it first.
 
     Args:
         target: The path in the cache.
-        waiting_for: The work of `make`, for example "building kubectl". Other processes print this
-            text while they wait.
-        make: Makes the file or directory under the temporary path that is the function's argument.
+        waiting_for: What `make` does, for example "building kubectl". A process that waits for this
+            process prints the text.
+        make: Makes the file or directory. The argument of `make` is a temporary path, which is
+            renamed to `target` afterwards.
     """
     if target.exists():
         return target
@@ -96,8 +100,8 @@ def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory with its content, including folders without write permission, which Go
-    makes.
+    """Delete a directory with its content. Folders without write permission, such as Go's module
+    cache has, are deleted too.
     """
     for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o700)

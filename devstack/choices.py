@@ -1,5 +1,5 @@
-"""The choices of the person who starts a stack: the arguments of `up`, and variables of the
-environment.
+"""What a person has chosen when starting a stack: the arguments of `up`, and environment variables
+for Airflow and the operator.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ class Choices:
 
     Attributes:
         operator: Whether the stack runs an operator.
-        dags_folders: Absolute paths of folders with more DAGs.
-        dags_repositories: Absolute paths of git repositories with more DAGs.
-        environment: Variables for Airflow and the operator.
-        airflow: A key of `devstack.bootstrap.AIRFLOW_ENVIRONMENTS`, or `SIMULATED` of that module.
+        dags_folders: Absolute paths of folders with DAGs, in addition to the DAGs of this
+            repository.
+        dags_repositories: Absolute paths of git repositories with DAGs, likewise.
+        environment: Environment variables for Airflow and the operator.
+        airflow: Which Airflow the stack runs: a key of `devstack.bootstrap.AIRFLOW_ENVIRONMENTS`,
+            or `devstack.bootstrap.SIMULATED`.
     """
 
     operator: bool = True
@@ -56,9 +58,9 @@ class Choices:
 
 
 def chosen_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for Airflow and the operator: the variables of the caller's environment
-    with a prefix such as `AIRFLOW__` or `MLJOB_`, and the variables in `extra`, which override
-    them.
+    """Return the environment variables that a person has set for Airflow and the operator: those of
+    the caller's environment with a prefix such as `AIRFLOW__` or `MLJOB_`, and those in `extra`. If
+    both have a variable, the value in `extra` counts.
     """
     wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", OPTIONS, COVERAGE)
     caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}

@@ -56,8 +56,8 @@ def program() -> Path:
 
 
 def environment(chromium: Path) -> dict[str, str]:
-    """Return the environment variables with which this Chromium starts. For the Chromium of the npm
-    package, `LD_LIBRARY_PATH` also has the folder of the package's libraries.
+    """Return the environment variables for starting the Chromium at this path. The Chromium of the
+    npm package gets a `LD_LIBRARY_PATH` that begins with the folder of the package's libraries.
     """
     libraries = chromium.parent / "libraries" / "lib"
     if not libraries.is_dir():

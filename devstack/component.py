@@ -1,5 +1,5 @@
 """The types of the stack's parts. A part is either a component, which is a process that keeps
-running, or a step, which runs once. Each part names the parts that it needs.
+running, or a step, which is work that ends. Each part names the parts that it needs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from devstack.processes import Command
 
 
 def _nothing() -> None:
-    """Do nothing. This is the preparation of a component that needs no preparation."""
+    """Do nothing: the default of `Component.prepare`."""
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,16 @@ class Component:
     """A part of the stack that keeps running as a process, such as etcd.
 
     Attributes:
-        command: Makes the command. The function is called when the parts in `needs` are ready, so
-            the command may depend on their results.
-        ready: Returns whether the component is ready. An exception counts as False.
-        needs: The names of the components that must be ready, and of the steps that must be done,
-            before this component starts.
+        command: A function that returns the command of the process. It is called when the parts in
+            `needs` are ready, so the command may depend on their results.
+        ready: A function that returns whether the component is ready. An exception counts as False.
+        needs: The names of the parts that this component needs. Before it starts, the components
+            among them must be ready, and the steps must be done.
         ports: The names of the ports that the component listens on.
-        prepare: Is called before the component starts, for example to write its configuration.
-        bound: Seconds that the component may take to become ready.
-        patience: Seconds that the component may take to stop before it is killed.
+        prepare: A function that is called before the component starts, for example to write its
+            configuration.
+        bound: How many seconds the component may take to become ready.
+        patience: How many seconds the component may take to stop before it is killed.
     """
 
     name: str
@@ -42,7 +43,9 @@ class Component:
 
 @dataclass(frozen=True)
 class Step:
-    """Work that each `up` does once. Repeating the work must do no harm."""
+    """A part of the stack that does some work and ends, such as creating a topic. Each `up` does
+    the work again, so repeating the work must do no harm.
+    """
 
     name: str
     run: Callable[[], None]

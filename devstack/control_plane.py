@@ -1,8 +1,9 @@
 """A Kubernetes API for the stack: etcd, kube-apiserver and kube-controller-manager, as processes on
 loopback.
 
-There is no kubelet and no scheduler, so pods stay Pending, and the operator runs as a process.
-Admission, RBAC, garbage collection and ServiceAccount tokens are real.
+There is no kubelet and no scheduler. So Pods stay Pending, and the stack runs the operator as a
+process instead of a Pod. Admission, RBAC, garbage collection and ServiceAccount tokens work as in
+any cluster.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class ControlPlane:
         self.kubeconfig = directory / "admin.kubeconfig"
 
     def parts(self) -> list[Component | Step]:
-        """Return the components of etcd, kube-apiserver and kube-controller-manager."""
+        """Return one component each for etcd, kube-apiserver and kube-controller-manager."""
         return [
             Component(
                 "etcd",
@@ -79,7 +80,7 @@ class ControlPlane:
 
     @property
     def authority(self) -> Path:
-        """The path of the certificate of the authority that signed the API server's certificate."""
+        """The path of the CA certificate that verifies the certificate of the API server."""
         return self._directory / "ca.crt"
 
     @property
@@ -88,16 +89,16 @@ class ControlPlane:
 
     @property
     def _key(self) -> Path:
-        """The path of the API server's private key.
-
-        ServiceAccount tokens are signed with the same key.
-        """
+        """The path of the API server's private key. The key signs ServiceAccount tokens too."""
         return self._directory / "server.key"
 
     def _front_proxy(self, part: str) -> Path:
-        """Return the path of the file with the authority (`ca`), the certificate (`crt`) or the key
-        (`key`) of the front proxy. As the front proxy, the API server calls aggregated API servers,
-        such as mljob-api.
+        """Return the path of one of the files with which the API server authenticates to aggregated
+        API servers, such as mljob-api. In this role, Kubernetes calls the API server the front
+        proxy.
+
+        `part` names the file: `crt` is the API server's client certificate, `key` its private key,
+        and `ca` the certificate of the authority that signed the client certificate.
         """
         return self._directory / f"front-proxy.{part}"
 
@@ -106,7 +107,7 @@ class ControlPlane:
 
     def _controllers_work(self) -> bool:
         """Return True if the controllers have made the ServiceAccount `default` in the namespace
-        `default`.
+        `default`, which shows that they work. This function never returns False.
 
         Raises:
             urllib.error.HTTPError: The ServiceAccount does not exist yet.
@@ -144,11 +145,11 @@ class ControlPlane:
         write_kubeconfig(self.kubeconfig, self.server, self.authority, "admin", self._secrets["kubernetes-admin"])
 
     def _make_certificates(self) -> None:
-        """Write the certificate and the key of the API server, and the certificate of the authority
-        that signed the API server's certificate.
+        """Make the API server's certificate: write the certificate, its private key, and the
+        certificate of the authority that signed it.
 
-        The API server can make a certificate for itself. But newer versions of Python refuse such a
-        certificate, because it lacks extensions that their strict verification requires.
+        The API server could make a certificate for itself. But newer versions of Python refuse such
+        a certificate, because it lacks extensions that their strict verification requires.
         """
         authority = trustme.CA(organization_name="mljob devstack")
         server = authority.issue_cert(*_NAMES, organization_name="mljob devstack", common_name="kube-apiserver")
@@ -157,8 +158,9 @@ class ControlPlane:
         write_private_key(server, self._key)
 
     def _make_front_proxy(self) -> None:
-        """Write the certificate and the key with which the API server calls aggregated API servers,
-        and the certificate of the authority that signed that certificate, as kubeadm does.
+        """Make the client certificate with which the API server calls aggregated API servers: write
+        the certificate, its private key, and the certificate of the authority that signed it. As
+        with kubeadm, this authority signs nothing else.
         """
         authority = trustme.CA(organization_name="mljob devstack front proxy")
         # trustme requires a name of a host.
@@ -214,13 +216,15 @@ class ControlPlane:
 
 
 def write_private_key(certificate: trustme.LeafCert, path: Path) -> None:
-    """Write the private key of a certificate, readable by its owner only."""
+    """Write the private key of a certificate to a file. Only the owner of the file can read it."""
     path.touch(mode=0o600)
     certificate.private_key_pem.write_to_path(path)
 
 
 def write_service_account_kubeconfig(kubectl: Kubectl, namespace: str, name: str, path: Path) -> None:
-    """Write a kubeconfig with a new token of a ServiceAccount, for the cluster of ``kubectl``."""
+    """Create a new token of a ServiceAccount, and write a kubeconfig with which a program acts as
+    the ServiceAccount. The cluster is that of ``kubectl``.
+    """
     token = kubectl("--namespace", namespace, "create", "token", name, "--duration=720h").strip()
     admin = json.loads(kubectl("config", "view", "--minify", "--raw", "--flatten", "--output=json"))
     cluster = admin["clusters"][0]["cluster"]
@@ -229,7 +233,9 @@ def write_service_account_kubeconfig(kubectl: Kubectl, namespace: str, name: str
 
 
 def write_kubeconfig(path: Path, server: str, authority: Path | bytes, user: str, token: str) -> None:
-    """Write a kubeconfig for one user of one cluster, readable by its owner only."""
+    """Write a kubeconfig with one cluster and one user, who authenticates with a token. Only the
+    owner of the file can read it.
+    """
     content = authority if isinstance(authority, bytes) else authority.read_bytes()
     partial = path.with_suffix(".part")
     partial.touch(mode=0o600)
@@ -257,20 +263,20 @@ def write_kubeconfig(path: Path, server: str, authority: Path | bytes, user: str
 
 
 class Kubectl:
-    """kubectl and helm, called as the cluster's administrator."""
+    """Runs kubectl, or helm, as the cluster's administrator."""
 
     def __init__(self, binaries: Mapping[str, Path], kubeconfig: Path) -> None:
         self._binaries = binaries
         self._kubeconfig = kubeconfig
 
     def command(self, *arguments: str, program: str = "kubectl") -> list[str]:
-        """Return the whole command, for a caller that reads the command's output while the command
-        runs.
+        """Return the command for these arguments as a list, with the program and the kubeconfig. A
+        caller that wants the output while the command still runs starts the command itself.
         """
         return [str(self._binaries[program]), f"--kubeconfig={self._kubeconfig}", *arguments]
 
     def __call__(self, *arguments: str, program: str = "kubectl", stdin: str | None = None) -> str:
-        """Run the command and return its standard output.
+        """Run kubectl, or another `program`, with these arguments, and return its standard output.
 
         Raises:
             StackError: The command failed; the message has its output.

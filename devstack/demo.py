@@ -35,10 +35,10 @@ _DELETION_BOUND = 120
 
 
 def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
-    """Apply the example, watch the job until it ends, and print its results.
+    """Run the demo: apply the example, watch the job until it ends, and print its results.
 
     Raises:
-        StackError: The job failed, or took longer than `bound` seconds.
+        StackError: The job did not succeed, or took longer than `bound` seconds.
     """
     demo = ShownJob(stack, manifest)
     demo.clear()
@@ -51,10 +51,11 @@ def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
 
 
 def assert_succeeded(demo: ShownJob, job: dict[str, Any], bound: float) -> None:
-    """Raise an error that explains a job which has not succeeded within `bound` seconds.
+    """Check that `job`, the latest version of the MLJob of `demo`, has succeeded. `bound` is the
+    number of seconds that the demo has waited for it.
 
     Raises:
-        StackError: The job has not succeeded.
+        StackError: The job has not succeeded. The message explains why.
     """
     phase = phase_of(job)
     if phase != "Succeeded":
@@ -81,9 +82,9 @@ class ShownJob:
         self.kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
 
     def clear(self) -> None:
-        """Delete the finished MLJob of an earlier demo, because `kubectl apply` of an unchanged
-        manifest would not run the MLJob again. An MLJob in progress is not deleted, and the demo
-        watches it.
+        """Delete the MLJob of an earlier demo if the MLJob has ended, because `kubectl apply` of an
+        unchanged manifest would not run it again. If the MLJob is still in progress, keep it: this
+        demo then follows that MLJob.
         """
         before = self._find()
         if before is None:
@@ -100,12 +101,11 @@ class ShownJob:
         show(self.kubectl("apply", f"--filename={self._manifest}", *self._scope).strip())
 
     def watch(self, deadline: float) -> dict[str, Any]:
-        """Show the job with `kubectl mljob watch` until the job ends or the deadline passes. Return
-        the latest version of the job.
+        """Follow the job on the terminal with `kubectl mljob watch`, until the job ends or the
+        deadline passes. Return the latest version of the job.
 
         Args:
-            deadline: The latest time at which the function returns, on the clock of
-                `time.monotonic`.
+            deadline: The time at which to stop watching, on the clock of `time.monotonic`.
         """
         show_command(f"kubectl mljob watch {self.name}")
         sys.stdout.flush()
@@ -118,8 +118,8 @@ class ShownJob:
         return self.get()
 
     def until_reason(self, reason: str, deadline: float) -> dict[str, Any]:
-        """Wait with `kubectl wait` until the status has a reason or the deadline passes. Return the
-        latest version of the job.
+        """Wait with `kubectl wait` until the reason in the job's status is `reason`, or until the
+        deadline passes. Return the latest version of the job.
         """
         condition = f"--for=jsonpath={{.status.reason}}={reason}"
         show_command(f"kubectl wait '{condition}' mljob/{self.name}")
@@ -129,8 +129,8 @@ class ShownJob:
         return self.get()
 
     def conclude(self, job: dict[str, Any]) -> None:
-        """Print the job's columns and Events, the URL of the run in Airflow, and commands
-        to try next.
+        """Print the results of a job that has succeeded: the job's row in `kubectl get`, its
+        Events, the URL of the run in Airflow, and commands to try next.
         """
         show_command(f"kubectl get mljob {self.name} -o wide")
         show(self.kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
@@ -142,9 +142,11 @@ class ShownJob:
         show(_next_steps(os.path.relpath(self._stack.directory / "env")))
 
     def _events(self, until: str) -> list[str]:
-        """Return the lines of `kubectl describe` about the job's Events. Wait up to 10 seconds for
-        an Event with the reason `until`, because the operator makes the Event about the job's end
-        after it has written the status.
+        """Return the lines about the job's Events in the output of `kubectl describe`.
+
+        The operator writes the status of an ended job first, and creates the Event about the end
+        afterwards. So this method waits up to 10 seconds until there is an Event with the reason
+        `until`.
         """
         deadline = time.monotonic() + 10
         while True:
@@ -154,8 +156,8 @@ class ShownJob:
             time.sleep(0.5)
 
     def explain(self, job: dict[str, Any], why: str) -> str:
-        """Return the text of an error about this job: reason, message, Events, run, and the end of
-        the operator's log.
+        """Return the message of an error about this job: `why`, then the reason and the message in
+        the job's status, its Events, the URL of its run, and the end of the operator's log.
         """
         status = job.get("status") or {}
         log = self._stack.log("operator")
@@ -189,8 +191,8 @@ class ShownJob:
 
 
 def events_in(description: str, most: int = 8) -> list[str]:
-    """Return the lines about Events at the end of `kubectl describe`'s output: two heading lines
-    and the last `most` Events.
+    """Return the lines about Events from the output of `kubectl describe`: two heading lines and
+    the last `most` Events. Return an empty list if the output has no Events.
     """
     lines = description.splitlines()
     starts = [number for number, text in enumerate(lines) if text.startswith("Events:")]
@@ -201,7 +203,7 @@ def events_in(description: str, most: int = 8) -> list[str]:
 
 
 def show_command(text: str) -> None:
-    """Print a command as a person types the command."""
+    """Print a command as a person would type it, after an empty line and a `$`."""
     show(f"\n$ {text}")
 
 

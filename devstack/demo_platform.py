@@ -1,11 +1,11 @@
 """The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused
 DAG.
 
-The demo applies all files of `examples/platform/` at once, and watches the MLJobs in the order in
-which they take each other's outputs. Then it pauses a DAG. The monitoring DAG finds the paused DAG,
-and sends a message to the DAG's owner in Slack. A server in this process, on loopback, takes the
-place of Slack. The demo prints the `kubectl` and `airflow` commands with which a person can do the
-same.
+The demo applies all files of `examples/platform/` at once. Then it watches the MLJobs one after the
+other, each after the MLJobs whose outputs it needs. Then it pauses a DAG. The monitoring DAG finds
+the paused DAG, and sends a message to the DAG's owner in Slack. A server in this process, on
+loopback, takes the place of Slack. The demo prints the `kubectl` and `airflow` commands with which
+a person can repeat each of these actions.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ seconds on an idle machine.
 
 
 def settings(stack: Stack) -> dict[str, str]:
-    """Return variables for Airflow. With these variables the monitoring DAG sends messages to the
-    demo's Slack server, and runs only when it is triggered.
+    """Return the environment variables for an Airflow whose monitoring DAG sends its messages to
+    the demo's Slack server, and runs only when it is triggered.
     """
     stack.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.ports.forget_taken(["slack"])
@@ -69,12 +69,12 @@ def run(stack: Stack, bound: float) -> None:
     """Run the whole demo.
 
     Args:
-        stack: A stack that is up with `settings`.
-        bound: Seconds that each job may take.
+        stack: A running stack that was started with the variables of `settings`.
+        bound: How many seconds each job may take.
 
     Raises:
-        StackError: A job failed or took longer than `bound`, the predictions of a day were not
-            repeated, or Slack got no message in time.
+        StackError: A job failed or took longer than `bound`. Or the second backfill, with the new
+            version of the model, did not predict each day again. Or Slack got no message in time.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}
@@ -113,8 +113,8 @@ def _show_columns(kubectl: Any) -> None:
 
 
 def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
-    """Print the version of the model that predicted each day, and the artifacts that the last day's
-    predictions were made from, back to the dataset.
+    """Print which version of the model made the predictions of each day. Then print the lineage of
+    the last day's predictions: each artifact that they were made from, back to the dataset.
     """
     data = Path(predict.get()["status"]["outputs"]["predictions_path"]).parents[3]
     show("\nThe days after the second backfill:")
@@ -150,7 +150,12 @@ def _paused(stack: Stack, dag_id: str) -> Iterator[None]:
 
 
 def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
-    """Trigger the monitoring DAG, and return the message to the paused DAG's owner."""
+    """Trigger the monitoring DAG, wait until it sends a message to the owner of the paused DAG, and
+    return this message.
+
+    Raises:
+        StackError: No message came within ``MESSAGE_BOUND`` seconds, or the server refused one.
+    """
     # Clear the Variable with the monitoring DAG's state, because the DAG would not repeat the
     # message of an earlier demo.
     _airflow(stack, "variables", "set", f"{MONITOR}_memory", "{}")

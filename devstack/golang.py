@@ -29,7 +29,7 @@ OLDEST = (1, 26)
 
 @dataclass(frozen=True)
 class Program:
-    """A program to build.
+    """A program to build from Go sources.
 
     Attributes:
         module: The folder in `go/` whose go.mod pins the sources.
@@ -43,8 +43,8 @@ class Program:
 
 
 def toolchain() -> str:
-    """Return the path of the machine's `go` if that version is new enough, and otherwise the path
-    of `go` from a wheel.
+    """Return the path of the machine's `go` if its version is at least `OLDEST`. Otherwise, return
+    the path of `go` from a wheel.
     """
     found = shutil.which("go")
     if found:
@@ -58,7 +58,8 @@ def toolchain() -> str:
 
 
 def build(name: str, program: Program, target: Path) -> None:
-    """Compile one program to `target`.
+    """Compile one program from its Go sources, and write it to the file `target`. `name` is the
+    name for the progress lines.
 
     Raises:
         MissingToolError: The build failed.
@@ -111,8 +112,8 @@ def build(name: str, program: Program, target: Path) -> None:
 
 
 def built(name: str, program: Program) -> Path:
-    """Return the path of a program in the cache. If the cache lacks the program with these sources,
-    build the program first, and then remove Go's sources and caches.
+    """Return the path of a program in the cache. If the cache has no program that was built from
+    the current sources, build the program first, and then remove Go's sources and caches.
 
     Raises:
         MissingToolError: The program can't be built. The message says why.
@@ -130,15 +131,15 @@ def built(name: str, program: Program) -> Path:
 
 
 def has_sources() -> bool:
-    """Return whether the cache has Go's sources and caches, from a build of this process or from an
-    interrupted build.
+    """Return whether the cache has Go's sources and caches. A build leaves them there until they
+    are removed, even if the build was interrupted.
     """
     return _caches().exists()
 
 
 def forget_sources() -> None:
-    """Remove Go's sources and caches. If another process is building, leave them to that process,
-    which removes them later.
+    """Remove Go's sources and caches from the cache. If a process is still building, keep them:
+    after its build, that process removes them.
     """
     with unused(_lock()) as nobody_builds:
         if nobody_builds:
@@ -155,8 +156,9 @@ def _lock() -> Path:
 
 
 def _politely() -> list[str]:
-    """Return the beginning of a command that runs with a low priority. A build needs a low
-    priority, because it occupies every processor for minutes while other components start.
+    """Return the first words of a build's command, `nice -n 10`, or an empty list if the machine
+    has no `nice`. A build needs a low priority, because it occupies every processor for minutes
+    while other components start.
     """
     nice = shutil.which("nice")
     return [nice, "-n", "10"] if nice else []

@@ -1,4 +1,6 @@
-"""Sends HTTP requests to the stack's servers on loopback, without the machine's proxy."""
+"""Sends HTTP requests to the stack's servers on loopback. A proxy that the machine is configured
+for is not used.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Downloads Kafka's jars into the cache, with Maven. Without Maven, or if Maven fails, the Python
-package maven-artifact downloads the jars from Maven Central.
+"""Downloads Kafka's jars into the cache, with the machine's Maven. If Maven is missing or fails,
+the Python package maven-artifact downloads the jars from Maven Central.
 
 `jars/kafka.txt` names every jar with its hash, so Maven and the Python package download the same
 files.
@@ -39,7 +39,7 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """The name that Maven gives the file."""
+        """The name of the jar's file, as Maven names it."""
         return f"{self.artifact}-{self.version}.jar"
 
 
@@ -81,7 +81,7 @@ def _fetch(target: Path) -> None:
 
 
 def listed() -> list[Jar]:
-    """Return the jars that `jars/kafka.txt` names."""
+    """Return the jars that Kafka needs, from `jars/kafka.txt`."""
     jars = []
     for line in _LIST.read_text().splitlines():
         coordinates, _, digest = line.partition(" sha256:")
@@ -133,7 +133,7 @@ def _by_wheel(wanted: list[Jar], target: Path) -> None:
 
 
 def bootstrap_python() -> str:
-    """Return the path of the Python that the wheels are installed for."""
+    """Return the path of the Python interpreter that can run the packages from wheels."""
     from devstack import bootstrap
 
     return bootstrap.base_python()

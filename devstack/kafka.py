@@ -27,9 +27,9 @@ class Kafka:
     """The Kafka broker of one stack, and the topic for events.
 
     Args:
-        listeners: The ports of listeners in addition to the default listener, by name. The default
+        listeners: Ports by the names of listeners, in addition to the default listener. The default
             listener has neither TLS nor a login.
-        properties: Further settings of the broker and of its listeners.
+        properties: Further properties of the broker and of its listeners.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Kafka:
         return f"{HOST}:{self._ports['kafka']}"
 
     def parts(self) -> list[Component | Step]:
-        """Return the component of the broker, and the step that creates the topic. The stack
-        creates the topic, because the producer in Airflow's tasks creates no topic.
+        """Return the component that runs the broker, and the step that creates the topic. The step
+        is needed, because the producer in Airflow's tasks does not create the topic.
         """
         return [
             Component(

@@ -31,21 +31,21 @@ _IN_WHEEL = Path("kubernetes_validate") / "kubernetes-json-schema"
 def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...] = ()) -> str:
     """Check objects strictly: an unknown field is a problem, and so is a kind without a schema.
 
-    One call for many manifests costs little more than a call for one: most of the time goes into
-    compiling the schemas, which kubeconform does once for each kind.
+    A call for many manifests takes little longer than a call for one. Most of the time is needed
+    for compiling the schemas, and kubeconform compiles each kind's schema only once.
 
     Args:
-        manifests: Streams of YAML with the objects, by the name that a problem shows. A name is
-            part of a file name.
+        manifests: YAML with the objects, by names. A name is used as a file name, so that the
+            messages contain it.
         version: One of ``VERSIONS``.
-        skip: Kinds that Kubernetes itself does not have.
+        skip: Kinds that are not checked, because Kubernetes itself does not have them.
 
     Returns:
         kubeconform's messages about the objects with a problem, or an empty text. Each message
         begins with the path of a file that has the name of the manifest.
 
     Raises:
-        MissingToolError: kubeconform or the schemas can't be made.
+        MissingToolError: kubeconform can't be built, or the schemas can't be installed.
     """
     location = _schemas() / f"v{version}" / "{{ .ResourceKind }}{{ .KindSuffix }}.json"
     command = [
@@ -66,7 +66,9 @@ def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...
 
 
 def _schemas() -> Path:
-    """Return the folder of the schemas, with a folder for each version."""
+    """Return the folder with the schemas of Kubernetes, which has one folder for each version. If
+    the cache lacks the schemas, copy them from the wheel.
+    """
     locked = hashlib.sha256((bootstrap.REQUIREMENTS / f"{_SCHEMAS}.txt").read_bytes()).hexdigest()[:12]
 
     def make(target: Path) -> None:

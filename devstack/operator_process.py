@@ -54,9 +54,9 @@ class Operator:
         chart's ServiceAccount.
 
         Args:
-            needs: The parts that must be ready before.
-            api: Whether the chart installs mljob-api too, without its APIService: the stack
-                registers a process instead of the chart's Pods.
+            needs: The names of the parts that the installation needs.
+            api: Whether the chart also installs mljob-api. The chart's APIService is never
+                installed, because the stack registers its own process for mljob-api.
         """
         return Step("chart", partial(self._install, api=api), needs=needs)
 
@@ -72,12 +72,14 @@ class Operator:
 
     @staticmethod
     def exists() -> bool:
-        """Return whether this work tree has the operator's code."""
+        """Return whether this work tree contains the operator. If not, the stack starts without an
+        operator.
+        """
         return (_PACKAGE / "__main__.py").exists()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of an operator's process. Variables of the caller
-        override the stack's variables.
+        """Return the environment variables for a process that runs an operator. A `MLJOB_` variable
+        that a person has chosen for `up` overrides the stack's value.
         """
         return {
             "KUBECONFIG": str(self.kubeconfig),

@@ -23,8 +23,8 @@ _RANGE = range(20000, 32000)
 
 
 class Ports:
-    """The ports of the stack in one directory, by name. Several threads and processes can use the
-    ports at the same time.
+    """The loopback ports of the stack in one directory, by the names under which components ask for
+    them. Several threads and processes can use the ports at the same time.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -32,7 +32,9 @@ class Ports:
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> int:
-        """Return the port called `name`. At the first call, choose a free port."""
+        """Return the port called `name`. If the stack has no port of this name yet, choose a free
+        one.
+        """
         with self._locked():
             chosen = self._read()
             if name not in chosen:
@@ -41,8 +43,9 @@ class Ports:
             return chosen[name]
 
     def forget_taken(self, names: list[str]) -> None:
-        """Forget the ports in `names` on which a process listens, so that other ports are chosen.
-        The components of these ports must not be running.
+        """Forget those of the ports in `names` that another program has taken, so that free ports
+        are chosen for the next start. Call this only while the stack's own components don't use the
+        ports.
         """
         with self._locked():
             chosen = self._read()

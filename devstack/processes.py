@@ -1,10 +1,10 @@
-"""Starts processes that keep running after the devstack command that started them has ended.
-Another devstack command later finds these processes, and stops these and no others.
+"""Starts the processes of a stack. They keep running after the devstack command that started them
+has ended. A later devstack command finds the processes of the stack again, and stops only these.
 
-The record of a process is a file with the process id and the kernel's start time of the process.
-The start time is needed, because after a reboot or a long time another process may have the same
-id. Each process leads a session, and stopping the process stops the whole session. Processes that
-have left the session are found by the variable `MARK` in their environment.
+The record of a process is a file with the process id and the start time that the kernel reports.
+The start time is needed, because later another process may get the same id. Each process is the
+leader of a session, and stopping the process stops all processes in the session. Processes that
+have left the session are found by the environment variable `MARK`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Command:
             from the caller.
         user: The id of the user that the process runs as. With None, the process runs as the
             caller's user.
-        stop_signal: The signal that stops the component without waiting for its clients.
+        stop_signal: The signal that stops the component. PostgreSQL needs another signal than
+            SIGTERM, after which it would wait until its clients disconnect.
     """
 
     arguments: tuple[str, ...]
@@ -79,8 +80,8 @@ class Command:
     stop_signal: signal.Signals = signal.SIGTERM
 
     def fingerprint(self) -> str:
-        """Return a hash of arguments, environment and user. `up` restarts a component if the hash
-        of its command has changed.
+        """Return a hash of the arguments, the environment and the user. If a command's hash has
+        changed, `up` restarts the component.
         """
         said = json.dumps([self.arguments, sorted(self.environment.items()), self.user])
         return hashlib.sha256(said.encode()).hexdigest()[:16]
@@ -94,11 +95,11 @@ file. The process leads a new session. The function returns the process id.
 
 @dataclass(frozen=True)
 class Record:
-    """The content of the file about a process that was started: how to recognise and stop the
-    process, and which command started it.
+    """What the file about a started process contains: how to recognise and stop the process, and
+    which command started it.
 
     Attributes:
-        began: The start time of the process, from `_began`.
+        began: The start time of the process as a text, from `_began`.
         fingerprint: The fingerprint of the command that started the process.
     """
 
@@ -109,7 +110,9 @@ class Record:
 
 
 class ManagedProcess:
-    """The process of one component of the stack in `directory`. The process need not be running."""
+    """The process of the component `name` in the stack in `directory`. The process does not have to
+    be running.
+    """
 
     def __init__(self, directory: Path, name: str) -> None:
         self.name = name
@@ -124,14 +127,17 @@ class ManagedProcess:
         return record.pid if record and _began(record.pid) == record.began else None
 
     def exists(self) -> bool:
-        """Return whether the process was started and has not been stopped since its start. The
-        process itself may have died and left children.
+        """Return whether the component was started, and neither stopped nor killed by devstack
+        since then. The process may have died in the meantime, and may have left children that are
+        still running.
         """
         return self._file.exists()
 
     @property
     def started_at(self) -> datetime | None:
-        """The time of the last start, or None if the process was stopped, or was never started."""
+        """The time of the last start. None if the process was stopped after that, or was never
+        started.
+        """
         with contextlib.suppress(OSError):
             return datetime.fromtimestamp(self._file.stat().st_mtime, UTC)
         return None
@@ -149,7 +155,8 @@ class ManagedProcess:
 
         Args:
             command: The command to run.
-            launch: Starts the process. With None, the command is executed directly.
+            launch: A function that starts the process in another way. With None, the command is
+                executed directly.
 
         Raises:
             StackError: The program can't be executed.
@@ -176,9 +183,9 @@ class ManagedProcess:
         partial.rename(self._file)
 
     def stop(self, patience: float = 15.0) -> None:
-        """Stop the process and its children. The process gets its stop signal, and has `patience`
-        seconds to end. Then all processes that are left get SIGTERM, and after three seconds
-        SIGKILL.
+        """Stop all processes of the component. The component's main process first gets its stop
+        signal, and has `patience` seconds to end. Then all processes that are left get SIGTERM, and
+        after three seconds SIGKILL.
         """
         record, members = self._record(), self._members()
         if record is not None and self.pid is not None:
@@ -195,7 +202,7 @@ class ManagedProcess:
         self._forget()
 
     def kill(self) -> None:
-        """Kill the process and its children with SIGKILL."""
+        """Kill all processes of the component with SIGKILL."""
         members = self._members()
         _signal(members, signal.SIGKILL)
         psutil.wait_procs(members, timeout=5)
@@ -214,8 +221,8 @@ class ManagedProcess:
         self._file.unlink(missing_ok=True)
 
     def _members(self) -> list[psutil.Process]:
-        """Return the running processes of the component: the processes in its session, its
-        descendants, and the processes with its mark.
+        """Return the running processes that belong to the component: the processes in its session,
+        its descendants, and the processes whose variable `MARK` names the component.
         """
         record = self._record()
         if record is None or record.began.partition(":")[0] != (_began(os.getpid()) or "").partition(":")[0]:
@@ -262,8 +269,8 @@ def _execute(command: Command, environment: Mapping[str, str], log: Path) -> int
 
 
 def end_marked(directory: Path) -> None:
-    """Stop all processes with a mark of the stack in `directory`, including processes whose record
-    is lost.
+    """Stop all processes whose variable `MARK` names the stack in `directory`, including processes
+    whose record is lost.
     """
     left = []
     for process in psutil.process_iter():
@@ -300,8 +307,8 @@ def _no_proxy() -> str:
 
 
 def _began(pid: int) -> str | None:
-    """Return a text that is made from the start time of a process. For another process with the
-    same id the text is another one. Return None if no process with this id runs.
+    """Return the start time of a process as a text, or None if no process with this id runs. Two
+    processes that have had the same id differ in this text.
     """
     child = _children.get(pid)
     if child is not None and child.poll() is not None:

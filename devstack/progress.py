@@ -2,8 +2,9 @@
 a line at the end.
 
 This module uses only the standard library, because `bootstrap` prints before any package is
-installed. `devstack.terminal` adds colours. Several steps run at the same time, so lines are not
-redrawn, and every line names its step. A log file has the same lines as the terminal.
+installed. `devstack.terminal` can print the lines in colour. Several steps run at the same time. So
+each line names its step, and no line is overwritten. If the output goes to a file, the file gets
+the same lines.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ _print: Callable[[str], None] = _write
 
 
 def print_with(function: Callable[[str], None]) -> None:
-    """Print every line with this function from now on. Several threads call the function, so it
-    must write each line as a whole.
+    """Let `function` print all later lines, for example in colour. Several threads call the
+    function, so it must write each line as a whole.
     """
     global _print
     _print = function
 
 
 def say(text: str) -> None:
-    """Print one whole line on standard error."""
+    """Print one line on standard error, or with the function that was passed to `print_with`."""
     _print(text)
 
 
@@ -50,13 +51,14 @@ def elapsed(seconds: float) -> str:
 
 @contextmanager
 def step(name: str, what: str, detail: Callable[[], str] | None = None) -> Iterator[None]:
-    """Print that a step starts, that the step is still running, and how the step ended.
+    """Print that a step starts, every 20 seconds that it is still running, and how it ended. The
+    step is the `with` block.
 
     Args:
         name: The component that the step is for.
         what: The work of the step, for example "installing".
-        detail: Returns more text for the lines while the step is running, for example how much is
-            done.
+        detail: Returns a text that is added to the lines about the running step, for example how
+            much is done.
     """
     started = time.monotonic()
     done = threading.Event()

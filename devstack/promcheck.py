@@ -37,10 +37,10 @@ class Findings:
     """The result of a check.
 
     Attributes:
-        problems: Why rules or queries are invalid, and how metrics differ from Prometheus'
+        problems: Messages about invalid rules and queries, and about metrics that break Prometheus'
             conventions.
-        uses: The metrics in the queries, and in the rules' queries.
-        firing: The alerts of the rules that fire at the end of the series, each with its labels.
+        uses: The metrics that occur in the queries, and in the expressions of the rules.
+        firing: The names and labels of the alerts that fire at the end of the given series.
     """
 
     problems: Sequence[str]
@@ -49,14 +49,16 @@ class Findings:
 
 
 def check(*, rules: str = "", series: Sequence[str] = (), queries: Sequence[str] = (), metrics: str = "") -> Findings:
-    """Check rules, queries and metrics.
+    """Check rules, queries and metrics for Prometheus, and find out which alerts of the rules fire
+    for given series.
 
     Args:
         rules: A file of rules for Prometheus, as ``promtool check rules`` reads it.
         series: Series in the notation of ``promtool test rules``, such as ``up{job="x"} 1x10``,
             with one sample per minute. Prometheus' engine evaluates the rules on these series.
         queries: PromQL expressions.
-        metrics: The text of a scrape, as ``promtool check metrics`` reads it.
+        metrics: The text that a ``/metrics`` endpoint returns, as ``promtool check metrics`` reads
+            it.
 
     Raises:
         MissingToolError: The program can't be built. The message says why.

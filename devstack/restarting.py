@@ -6,10 +6,10 @@ Airflow's processes need such a restart. For example, a scheduler ends if Postgr
 transactions because of a deadlock, and nothing else would start the scheduler again.
 
 The pause before a start doubles from 1 s up to 30 s, and is 1 s again after the program has run for
-a minute. A program that ends within its first `TRIAL` seconds is not started again, because its
-configuration or installation is wrong. The signals SIGTERM, SIGINT and SIGQUIT go to the program,
-and after such a signal the program is not started again. The exit status is that of the program
-(128 + the signal's number for a signal).
+a minute. A program that ends within `TRIAL` seconds after its first start is not started again,
+because its configuration or installation is wrong. The signals SIGTERM, SIGINT and SIGQUIT go to
+the program, and after such a signal the program is not started again. The exit status is the
+program's exit status. If a signal has ended the program, it is 128 + the signal's number.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ LONGEST_PAUSE = 30.0
 
 
 def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = LONGEST_PAUSE) -> int:
-    """Run the program until it is asked to end, or until its first start fails.
+    """Run a program, and start it again whenever it ends. Return when the program ends after a
+    signal has asked it to end, or when it ends within `trial` seconds after its first start.
 
     Args:
         arguments: The program and its arguments.
-        trial: Seconds that the program must run after its first start to be started again.
+        trial: The minimum number of seconds that the program must run after its first start. If it
+            ends earlier, it is not started again.
         longest_pause: The maximum number of seconds between the end of the program and its next
             start.
 
     Returns:
-        The exit status.
+        The exit status of the program.
     """
     asked_to_end = threading.Event()
     program: subprocess.Popen[bytes] | None = None

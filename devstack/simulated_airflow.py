@@ -1,5 +1,5 @@
-"""The simulated Airflow of the benchmarks as a part of the stack, in place of a real Airflow and
-its database. The simulated Airflow starts in a second, and needs a hundredth of the memory.
+"""The simulated Airflow of the benchmarks, as a component of the stack. It takes the place of a
+real Airflow and its database, starts in a second, and needs a hundredth of their memory.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class SimulatedAirflow:
     """The simulated Airflow of one stack.
 
     Args:
-        options: Options of ``python -m benchmarks.simulated_airflow``, as in a shell, in addition
-            to the stack's own options.
+        options: Command line options of ``python -m benchmarks.simulated_airflow``, as one text, in
+            addition to the options that the stack sets.
     """
 
     api = "airflow-simulated"
@@ -63,7 +63,9 @@ class SimulatedAirflow:
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """Return no variables: there is no command `airflow`."""
+        """Return an empty mapping. For a real Airflow, this method returns the variables of the
+        command `airflow`, which the simulated Airflow does not have.
+        """
         return {}
 
     def _command(self) -> Command:

@@ -47,8 +47,9 @@ KNOWN_FIELDS = {
 
 
 def complaints(body: Mapping[str, Any]) -> list[str]:
-    """Return the complaints about a message: one about each part that Slack refuses, or that Slack
-    shows in another way than the author meant.
+    """Return what is wrong with a message, one text for each problem: parts that Slack refuses, and
+    parts that Slack shows in another way than the author meant. Return an empty list for a good
+    message.
     """
     said = [f"unknown field {name}" for name in set(body) - KNOWN_FIELDS]
     if not body.get("text"):
@@ -129,20 +130,21 @@ class Message:
 
     @property
     def thread(self) -> str | None:
-        """The time stamp of the first message of the thread, if this message is a reply, or None if
-        this message starts a thread.
+        """The time stamp that identifies the thread to which this message replies. None if the
+        message is not a reply.
         """
         return self.body.get("thread_ts")
 
     @property
     def words(self) -> str:
-        """All texts of the message."""
+        """The texts in the message's blocks, joined by line breaks."""
         return "\n".join(_words(self.body.get("blocks", [])))
 
 
 def as_text(message: Message) -> str:
-    """Return a message as text for a terminal. The header is a line, the URL of a link is behind
-    the link's text, and buttons are in brackets.
+    """Return a message as text for a terminal. The header is a line of its own. A link is shown as
+    the link's text, followed by the URL in parentheses. A button is shown in brackets, followed by
+    its URL.
 
     Source: Block Kit and mrkdwn (api.slack.com/reference/block-kit/blocks,
     api.slack.com/reference/surfaces/formatting).
@@ -162,8 +164,8 @@ def as_text(message: Message) -> str:
 
 
 def _plain(text: Mapping[str, Any]) -> str:
-    """Return the visible text of a text object. A link becomes the link's text and the URL in
-    parentheses.
+    """Return the text that a reader sees of a Block Kit text object. A link is shown as the link's
+    text, followed by the URL in parentheses.
     """
     said: str = text["text"]
     if text["type"] == "mrkdwn":
@@ -188,17 +190,18 @@ def _words(part: Any) -> Iterator[str]:
 
 @dataclass
 class SlackServer:
-    """The server's messages and settings.
+    """What the server has received, and how it answers.
 
     Attributes:
         messages: Accepted messages.
-        refused: The complaints about refused messages. The server answered these messages with
+        refused: The reasons why messages were refused. The server answered these messages with
             `invalid_blocks`.
-        requests: The time, on the clock of `time.monotonic`, and the status of each request.
+        requests: The time of each request, on the clock of `time.monotonic`, and 429 if the request
+            was refused because of `limited`, otherwise 200.
         limited: How many of the next requests the server answers with 429.
         retry_after: Seconds in the `Retry-After` header of a 429.
-        missing: Channels that do not exist.
-        members: User ids by e-mail address.
+        missing: Names and ids of channels that the server reports as not found.
+        members: The users: ids by e-mail address.
         url: The server's URL.
     """
 
@@ -216,7 +219,7 @@ class SlackServer:
         self._number = 0
 
     def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a request of `chat.postMessage`, and keep the message if it is
+        """Return the body of the response to `chat.postMessage`. Keep the message if it is
         accepted.
         """
         channel = body.get("channel", "")
@@ -235,14 +238,14 @@ class SlackServer:
         return {"ok": True, "channel": message.channel, "ts": message.ts, "message": {"text": body["text"]}}
 
     def look_up(self, address: str) -> dict[str, Any]:
-        """Return the answer to a request of `users.lookupByEmail`."""
+        """Return the body of the response to `users.lookupByEmail`."""
         member = self.members.get(address)
         return {"ok": True, "user": {"id": member}} if member else {"ok": False, "error": "users_not_found"}
 
     def answer(
         self, path: str, query: Mapping[str, list[str]], headers: email.message.Message, content: bytes
     ) -> tuple[int, Any]:
-        """Return the status and the body of the answer to a request."""
+        """Handle any request to the server: return the status and the body of the response."""
         if path == WEBHOOK:
             return self.webhook(json.loads(content))
         if headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -258,8 +261,8 @@ class SlackServer:
         return 200, {"ok": False, "error": "unknown_method"}
 
     def webhook(self, body: dict[str, Any]) -> tuple[int, str]:
-        """Return the answer of an incoming webhook, a status and one word of text, and keep the
-        message if it is accepted.
+        """Return the status and the body of the response to a message for an incoming webhook. Keep
+        the message if it is accepted.
         """
         if wrong := complaints(body):
             self.refused += wrong
@@ -276,15 +279,17 @@ class SlackServer:
 
     @staticmethod
     def id_of(name: str) -> str:
-        """Return the id of a channel, or of the conversation with a user."""
+        """Return the id that the server gives to a channel. For the id of a user, return the id of
+        the direct conversation with the user.
+        """
         letters = re.sub(r"[^A-Z0-9]", "", name.upper())
         return f"{'D' if name[0] in 'UW' else 'C'}{letters:0<9}"
 
 
 @contextmanager
 def slack_server(port: int = 0) -> Iterator[SlackServer]:
-    """Run a server on loopback until the `with` block ends. With port 0, the server takes a free
-    port.
+    """Run a server that behaves like Slack on loopback, until the `with` block ends. With port 0,
+    the server takes any free port.
     """
     slack = SlackServer()
 

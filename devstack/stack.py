@@ -63,23 +63,24 @@ class Stack:
         extra_env: Mapping[str, str] | None = None,
         airflow: str = NEWEST,
     ) -> Stack:
-        """Start every component that is not running, and restart every component whose command has
-        changed.
+        """Start every component that is not running, and restart every component that is not ready
+        or whose command has changed.
 
         Args:
-            operator: Whether to run the operator. The chart is also installed without the operator.
-            dags_folders: Folders with more DAGs.
-            dags_repositories: git repositories with more DAGs on the branch `main`. They need the
-                newest Airflow, because the environment of the oldest Airflow has no provider for
-                git.
+            operator: Whether to run the operator. The chart is installed in any case.
+            dags_folders: Folders with DAGs, in addition to the DAGs of this repository.
+            dags_repositories: git repositories whose branch `main` has DAGs, in addition to the
+                DAGs of this repository. The oldest Airflow can't use them, because its environment
+                has no provider for git.
             extra_env: Environment variables for Airflow and the operator, with names such as
-                `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override the caller's
-                environment. `PYTHONPATH` is for Airflow.
+                `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override variables of the
+                caller's environment. `PYTHONPATH` is passed to Airflow only.
             airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED` for the simulated Airflow of
                 the benchmarks, which needs no database.
 
         Raises:
-            StackError: A component did not start, or a newer Airflow has migrated the database.
+            StackError: A component did not start. Or the oldest Airflow was requested, and the
+                newest Airflow has migrated the database.
         """
         started = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -108,7 +109,7 @@ class Stack:
         return self
 
     def down(self) -> None:
-        """Stop every component of this directory. Data and ports stay."""
+        """Stop every component of the stack. The stack's data and ports are kept."""
         if not self.directory.exists():
             return
         with locked(self.directory / "lock", f"starting or stopping the stack in {self.directory}"):
@@ -127,7 +128,9 @@ class Stack:
         remove_tree(self.directory)
 
     def start(self, name: str) -> None:
-        """Start one component with its port and data, and wait until the component is ready."""
+        """Start one component, and wait until it is ready. The component keeps its port and its
+        data.
+        """
         self._launcher.start(self._component(name))
 
     def stop(self, name: str) -> None:
@@ -153,8 +156,8 @@ class Stack:
         return self._process(name).log
 
     def states(self) -> dict[str, str]:
-        """Return the state of each component by name: `ready`, `running` (and not ready) or
-        `stopped`.
+        """Return the state of each component by name: `stopped`, `running` if the component is
+        running but not ready, or `ready`.
         """
         return {
             component.name: "stopped"
@@ -185,14 +188,14 @@ class Stack:
         return self._cluster or self.directory / "admin.kubeconfig"
 
     def operator_env(self) -> dict[str, str]:
-        """Return the environment variables of the operator's process. Tests use these variables to
-        start more operators.
+        """Return the environment variables of the stack's operator. Tests start further operators
+        with these variables.
         """
         return self._operator.environment()
 
     def airflow_env(self) -> dict[str, str]:
-        """Return the environment variables with which the command `airflow` on a terminal uses this
-        stack.
+        """Return the environment variables with which an `airflow` command on the terminal works on
+        this stack's Airflow. With a simulated Airflow, the result is empty.
         """
         return dict(self._airflow.environment())
 
@@ -201,7 +204,9 @@ class Stack:
             self.__dict__.pop(name, None)
 
     def _stop_airflow(self) -> None:
-        """Stop the Airflow of the last `up`: a real and a simulated Airflow have the same port."""
+        """Stop the Airflow that the last `up` started. This is needed when a simulated Airflow
+        replaces a real one or the other way round, because both use the same port.
+        """
         for wave in _SHUTDOWN:
             for name in wave:
                 if name.startswith("airflow-"):
@@ -292,7 +297,9 @@ class Stack:
 
     @property
     def mljob_api(self) -> MLJobApi:
-        """mljob-api. A stack on an existing cluster does not run it."""
+        """The mljob-api of this stack, with its URL and credentials. A stack on an existing cluster
+        does not start it.
+        """
         return MLJobApi(self.directory, self.ports, self._kubectl, self._operator.environment, self._airflow.api)
 
     def _parts(self) -> list[Component | Step]:

@@ -1,7 +1,7 @@
-"""Prints coloured lines on a terminal, and plain lines to a file or a pipe.
+"""Prints lines in colour on a terminal, and without colour to a file or a pipe.
 
 The package rich detects a terminal, and follows the environment variables `NO_COLOR`, `FORCE_COLOR`
-and `TERM`. `devstack.progress` does not need this module, because `bootstrap` prints before rich is
+and `TERM`. `devstack.progress` works without this module, because `bootstrap` prints before rich is
 installed.
 """
 
@@ -17,8 +17,8 @@ _THEME = Theme(
 
 
 class _States(RegexHighlighter):
-    """Selects colours for the words that name the state of a component or an MLJob, for lines with
-    commands, and for lines with titles.
+    """Selects which parts of a line are coloured: words for the state of a component or an MLJob,
+    such as `ready` or `Failed`, and whole lines with commands or titles.
     """
 
     base_style = "state."
@@ -39,12 +39,14 @@ _OUT, _ERR = _console(), _console(stderr=True)
 
 
 def show(text: str) -> None:
-    """Print the result of a command on standard output."""
+    """Print a text on standard output, in colour on a terminal. For output that the person has
+    asked for, such as a command's result.
+    """
     _OUT.print(text)
 
 
 def show_progress(text: str) -> None:
-    """Print one line on standard error. The line is written as a whole, even if several threads
-    print at the same time.
+    """Print a line about progress on standard error, in colour on a terminal. The line is written
+    as a whole, even if several threads print at the same time.
     """
     _ERR.print(text)

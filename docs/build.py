@@ -1,9 +1,11 @@
-"""Build the site of the documentation: ``make docs``.
+"""Builds the site of the documentation: ``make docs``.
 
 The pages are files of the repository, so that people can read them on GitHub too. The site is built
-from a copy of the pages. In the copy, a link to a file that is not a page (code, a manifest, a
-folder) becomes plain text, because such files are not on the site, and comments are left out.
-Zensical builds strictly: it fails for a link or an anchor that leads nowhere.
+from a copy of the pages, in which two things differ. Comments are left out. A link to a file that
+is not a page, such as code, a manifest or a folder, becomes plain text, because the site does not
+have such files.
+
+Zensical builds the site strictly: the build fails if a link or an anchor leads nowhere.
 """
 
 from __future__ import annotations
@@ -43,8 +45,9 @@ CODE_COMMENT_OR_LINK = re.compile(
 
 
 def on_site(text: str, page: Path) -> str:
-    """Return a page's text without its comments. A link to a file that is not a page becomes plain
-    text. Code, and a link that leads nowhere, stay unchanged.
+    """Return the text of a page for the site. Comments are removed. A link to a file that is not a
+    page becomes plain text. Code stays as it is, and so does a link to a file that does not exist,
+    so that the build fails.
     """
 
     def replaced(found: re.Match[str]) -> str:

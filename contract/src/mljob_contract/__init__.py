@@ -7,13 +7,13 @@ Airflow workers install this package, so pydantic is its only dependency.
   generated.
 - :mod:`mljob_contract.resource`: the common base of both resources.
 - :mod:`mljob_contract.job_type`: the kinds of ML work. DAG files import this module too.
-- :mod:`mljob_contract.run_id`: the id of an MLJob's dag run, written and parsed.
+- :mod:`mljob_contract.run_id`: the id of an MLJob's dag run, and how to parse it.
 - :mod:`mljob_contract.backfill_marker`: the conf key that links a backfill's runs to an MLJob.
 - :mod:`mljob_contract.events`: the messages on the Kafka topic of events.
 - :mod:`mljob_contract.run_api`: the API group of an MLJob's run, ``run.mljob.dev``.
 - :mod:`mljob_contract.history`: the response with the events of a run.
 - :mod:`mljob_contract.graph`: the response with the tasks of a run and their edges.
-- :mod:`mljob_contract.param_schema`: a keyword in the JSON Schemas of a DAG's params.
+- :mod:`mljob_contract.param_schema`: the keyword by which a DAG refuses a conf with unknown keys.
 - :mod:`mljob_contract.reports`: the messages of the monitoring DAGs.
 - :mod:`mljob_contract.message`: the base class of events and reports.
 - :mod:`mljob_contract.airflow_id`: the ids that Airflow allows for DAGs and tasks.

@@ -53,8 +53,11 @@ SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-
 
 
 def _require_host(url: str) -> str:
-    """Return a URL. Raise a ValueError if the URL has no host, or a port that is not from 1 to
-    65535. The pattern of ``Url`` can't express these two rules.
+    """Return ``url`` if it has a host, and if its port, if any, is from 1 to 65535. The pattern of
+    ``Url`` can't check these two rules.
+
+    Raises:
+        ValueError: The URL breaks one of the rules.
     """
     try:
         parts = urlsplit(url)
@@ -183,7 +186,7 @@ class Credentials(ResourceModel):
 
     @property
     def source(self) -> str:
-        """The Secret or the token file with the login, as messages name it: ``Secret airflow-prod``
+        """The kind and the name of the object with the login, for messages: ``Secret airflow-prod``
         or ``token file prod``.
         """
         if self.token_file is not None:

@@ -1,10 +1,12 @@
 """The marker in the conf of a backfill's runs, which links the runs to an MLJob.
 
-Airflow chooses the id of a backfill and the ids of its runs, so these ids can't name the MLJob as
-the id of a single run does (:mod:`.run_id`). But Airflow gives the conf of a backfill to each run
-of the backfill, also to a run that existed before and runs again. The marker is a key of this conf.
-The key's value has the dag run id that the MLJob would have as a single run, and the number of the
-attempt that created the run or ran the run again.
+Airflow chooses the id of a backfill and the ids of its runs. So these ids can't name the MLJob, as
+the id of a single run does (:mod:`.run_id`). But Airflow copies the conf of a backfill to each run
+of the backfill, even to a run that existed before and that the backfill repeats. The marker is a
+key of this conf.
+
+The value of the key has the dag run id that the MLJob would have as a single run, and the number of
+the MLJob's attempt that created or repeated the run.
 """
 
 from __future__ import annotations
@@ -21,12 +23,11 @@ CONF_KEY = "mljob"
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The identity of the MLJob and of the attempt to which a backfill, or one run of a backfill,
-    belongs.
+    """The MLJob and the attempt to which a backfill, or one run of a backfill, belongs.
 
     Attributes:
-        run_id: ``status.dagRunId`` of the MLJob. An attempt that runs only the failed runs again
-            has the same id as the attempt before.
+        run_id: ``status.dagRunId`` of the MLJob. If an attempt repeats only the failed runs of the
+            attempt before, both attempts have the same id.
         attempt: The number of the attempt, from 1.
     """
 
@@ -34,15 +35,14 @@ class Marker:
     attempt: int
 
     def as_conf(self) -> dict[str, Any]:
-        """Return the entry of a conf that contains this marker, as a dict with the key
-        ``CONF_KEY``.
-        """
+        """Return this marker as a part of a conf: a dict with the single key ``CONF_KEY``."""
         return {CONF_KEY: {"id": self.run_id, "attempt": self.attempt}}
 
     @classmethod
     def read(cls, conf: Mapping[str, Any] | None) -> Marker | None:
-        """Return the marker in a conf, or None if the conf has no valid marker. Everybody who may
-        trigger a run can write any marker into the conf, so a marker proves nothing.
+        """Return the marker in a conf, or None if the conf has no valid marker. A marker doesn't
+        prove that the operator created the run: everybody who may trigger a run can write a marker
+        into its conf.
         """
         match (conf or {}).get(CONF_KEY):
             # JSON's true is an int in Python.

@@ -7,7 +7,8 @@ attributes in binary mode, with the names of the CloudEvents Kafka protocol bind
 ``content-type``.
 
 The field ``event`` distinguishes two kinds of messages. A :class:`TaskEvent` describes a task
-instance, and a :class:`RunCancellation` describes what the cancellation DAG did to a run.
+instance. A :class:`RunCancellation` describes what the cancellation DAG, which ends runs of other
+DAGs, did to a run.
 
 The topic may also have events of Airflow's own ``kafka_event_producer``
 (apache-airflow-providers-apache-kafka). A reader distinguishes the formats by the version field.
@@ -157,7 +158,7 @@ class TaskEvent(Message):
 
 
 class CancellationMode(StrEnum):
-    """How the cancellation DAG treats the teardown tasks of a run."""
+    """Whether the cancellation DAG lets the teardown tasks of a run finish."""
 
     GRACEFUL = "graceful"
     """Teardown tasks may run for a limited time."""
@@ -166,7 +167,7 @@ class CancellationMode(StrEnum):
 
 
 class CancellationOutcome(StrEnum):
-    """What the cancellation DAG did to a run."""
+    """What the cancellation DAG, which ends runs of other DAGs, has achieved for a run."""
 
     CANCELLED = "cancelled"
     """The run was in progress and has ended."""
@@ -181,7 +182,7 @@ class CancellationOutcome(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has ended, or does not exist."""
+        """Whether the run is no longer in progress: it has ended, or Airflow does not have it."""
         return self is not CancellationOutcome.NOT_OVER
 
 
@@ -190,8 +191,8 @@ CANCELLATION_EVENT: Final = "dag_run.cancellation"
 
 
 class RunCancellation(Message):
-    """The result of the cancellation DAG for one run. Each try of the DAG's task sends one message
-    for each run to cancel.
+    """What the cancellation DAG did to one run of another DAG. Each try of the cancellation DAG's
+    task sends one such message for each run that it was asked to end.
     """
 
     mljob_version: Literal[1] = 1

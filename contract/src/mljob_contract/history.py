@@ -1,17 +1,18 @@
 """The response of the subresource ``mljobs/events`` of ``run.mljob.dev``: the history of an MLJob's
-run.
+run. The aggregated API server, mljob-api, sends the response.
 
 The response has the format JSON lines (``application/x-ndjson``): each line is one
 :data:`HistoryEntry`. An empty line is a heartbeat, which keeps idle connections open. Readers skip
 heartbeats. The last line of a response is a :class:`HistoryEnd`. If this line is missing, the
 response was cut off, and the reader must repeat the request.
 
-The Kubernetes API server ends each GET of events after a minute. So a response that isn't complete
-after 50 seconds ends with the reason ``Limit`` and a cursor, and the next request of the reader
-begins at the cursor. A watch (``run_path`` with ``watch=True``) can last for hours.
+The Kubernetes API server cuts off each response of ``mljobs/events`` after a minute. So if a
+response is not complete after 50 seconds, mljob-api ends it. The last line then has the reason
+``Limit`` and a cursor, at which the reader's next request begins. A watch (:func:`.run_path` with
+``watch=True``) can last for hours.
 
 Entries from Kafka come in the order of the Kafka partition. Kafka may deliver an event twice, so a
-reader that counts entries must first remove equal entries.
+reader that counts entries must first remove duplicates.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ TryNumber = Annotated[int, Field(ge=0, le=MAX_INT)]
 
 
 class _Entry(ResourceModel):
-    """The fields that all entries about a run or a task have in common."""
+    """The fields that all entries have in common that report about a run or a task."""
 
     time: Time
     """The time of the change or of the report, by the clock of the producer, with a time zone."""
@@ -62,7 +63,7 @@ class _TaskEntry(_Entry):
 
 
 class RunChange(_Entry):
-    """An entry that reports the new state of the run."""
+    """An entry for a change of the run's state."""
 
     kind: Literal["run"] = "run"
     """The kind of this entry. Readers distinguish the kinds of entries by this field."""
@@ -80,7 +81,7 @@ class EntryError(ResourceModel):
 
 
 class TaskChange(_TaskEntry):
-    """An entry that reports the new state of a task instance."""
+    """An entry for a change of a task instance's state."""
 
     kind: Literal["task"] = "task"
     """The kind of this entry. Readers distinguish the kinds of entries by this field."""
@@ -124,8 +125,8 @@ class EndReason(StrEnum):
 
 
 class HistoryEnd(ResourceModel):
-    """The last entry of a response: why the response ends, and with Kafka the position at which the
-    next request can begin.
+    """The last entry of a response. It says why the response ends. If the history comes from Kafka,
+    the entry also has the position at which the next request can begin.
     """
 
     kind: Literal["end"] = "end"
@@ -141,7 +142,9 @@ class HistoryEnd(ResourceModel):
 
 
 class HistoryNotice(ResourceModel):
-    """A notice for the reader of the history, for example that events are missing."""
+    """An entry in which mljob-api tells the reader something about the history itself, for example
+    that older events are missing.
+    """
 
     kind: Literal["notice"] = "notice"
     """The kind of this entry. Readers distinguish the kinds of entries by this field."""
@@ -161,8 +164,8 @@ def parse_entry(line: str | bytes) -> HistoryEntry | None:
     """Return the entry in a line of the history.
 
     Returns:
-        The entry, or None for a heartbeat, and for an entry of a kind that this version does not
-        know.
+        The entry. None if the line is a heartbeat, or if this version of the package does not know
+        the entry's kind.
 
     Raises:
         ValueError: The line is not an entry.

@@ -1,5 +1,5 @@
-"""The kinds of ML work. DAG files import this module. The module is separate from the MLJob
-resource, because the import of the MLJob resource takes 50 ms.
+"""The kinds of ML work. DAG files import this module instead of the MLJob resource, because
+importing the resource would take 50 ms.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from enum import StrEnum
 
 class JobType(StrEnum):
     """The kind of ML work that an MLJob does. Backfill runs a DAG for a range of its schedule. All
-    other kinds run the DAG once, and differ only for filters and dashboards.
+    other kinds run the DAG once. The operator treats these other kinds alike: they only serve as
+    filters and on dashboards.
     """
 
     TRAINING = "Training"

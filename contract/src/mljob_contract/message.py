@@ -1,6 +1,8 @@
-"""The base class of all messages that the Airflow provider sends over Kafka.
+"""The base class of all messages that the Airflow provider sends to Kafka: events, and reports of
+monitoring DAGs.
 
-Sender and reader are upgraded at different times, so a reader ignores fields that it does not know.
+The sender and the reader of a message are upgraded at different times, so a reader ignores fields
+that it does not know.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Message(BaseModel):
-    """A message, or a part of a message. Unknown fields are ignored, because a newer sender may add
-    fields.
+    """A message, or a part of a message. A reader ignores unknown fields, because a newer sender
+    may add fields.
 
-    Pydantic does not read the docstrings of the fields, because each process of a task builds these
-    models. With Airflow loaded, reading the docstrings would cost 0.15 s of CPU time.
+    Pydantic is not configured to read the docstrings of the fields: every process that runs an
+    Airflow task imports these models, and reading the docstrings would cost each process 0.15 s of
+    CPU time.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -1,8 +1,9 @@
-"""A keyword that this project adds to the JSON Schemas of a DAG's params. DAGs that are made by
-``mljob_dag`` have the keyword.
+"""A keyword that this project adds to the JSON Schemas of a DAG's params. With the keyword, the DAG
+accepts no other keys in a conf than its params. DAGs that are made by ``mljob_dag`` have the
+keyword.
 
-Airflow has a schema for each param and none for the whole conf, and accepts every key in a conf.
-With this keyword, a DAG says that it accepts only its params.
+Airflow itself can't refuse such keys: it has a schema for each param, but no schema for the whole
+conf.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The report of a monitoring DAG, with the problems that a check of Airflow has found. The DAG
-sends the report to Kafka, and returns the report as an XCom.
+"""The report of a monitoring DAG. A monitoring DAG checks Airflow for problems, such as DAGs that
+were paused. It sends its report of these problems to Kafka, and returns the report as an XCom.
 
 The value of a message is one JSON object. The key of a message is the id of the monitoring DAG, so
 that a compacted topic keeps the newest report of each DAG. Reports have their own topic, separate
@@ -31,7 +31,7 @@ field ``incomplete`` names the kinds of findings that may be missing.
 
 
 class FindingKind(StrEnum):
-    """The kinds of problems that a check of Airflow can find."""
+    """The kinds of problems that a monitoring DAG can find in Airflow."""
 
     DAG_PAUSED = "dag_paused"
     """A paused DAG that waiting runs or MLJobs need."""
@@ -61,7 +61,7 @@ class FindingKind(StrEnum):
 
 
 class Severity(StrEnum):
-    """How severe a finding is."""
+    """How severe the problem of a finding is."""
 
     INFO = "info"
     """The web page shows the finding. Nobody is notified."""
@@ -77,7 +77,7 @@ class Severity(StrEnum):
 
 
 class Finding(Message):
-    """One problem that a check of Airflow has found."""
+    """One problem that a monitoring DAG has found in Airflow."""
 
     kind: FindingKind
     """The kind of problem."""
@@ -137,7 +137,9 @@ class Table(Message):
 
 
 class Series(Message):
-    """A plot on the web page of a report: the values of a number over time, at equal steps."""
+    """A plot on the web page of a report: how a number has changed over time. The times of the
+    values are equally spaced.
+    """
 
     title: str
     """The heading."""
@@ -154,7 +156,7 @@ class Series(Message):
 
 
 class Mute(Message):
-    """A rule with which people mute findings. Muted findings cause no notifications."""
+    """A rule with which people mute findings. Nobody is notified of a muted finding."""
 
     place: str
     """Where the mute is configured, such as ``mljob_mutes[0]`` for an entry of the Airflow
@@ -177,8 +179,8 @@ class Mute(Message):
 
 
 class MonitoringReport(Message):
-    """The result of one check of Airflow: the findings, the mutes, and the tables and plots of the
-    web page.
+    """The result of one run of a monitoring DAG: the problems in Airflow (findings), the rules that
+    mute some of them (mutes), and the tables and plots of the report's web page.
     """
 
     report_version: Literal[1] = 1

@@ -13,10 +13,12 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 
 class ResourceModel(BaseModel):
-    """A part of a resource. In YAML, the names of the fields are in camelCase. Unknown fields are
-    ignored, because an object may have been stored under another version of the CRD.
+    """The base class of resources, of their parts, and of responses. In YAML and JSON, the names of
+    the fields are in camelCase. Unknown fields are ignored, because another version of this project
+    may have written the object.
 
-    Pydantic does not read the docstrings of the fields: see ``crds/docstrings.py``.
+    Pydantic is not configured to read the docstrings of the fields, which would cost CPU time at
+    each import. ``crds/docstrings.py`` reads them for the CRDs.
     """
 
     model_config = ConfigDict(

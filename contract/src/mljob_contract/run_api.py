@@ -1,8 +1,9 @@
-"""The API group of an MLJob's run, ``run.mljob.dev/v1alpha1``: the log, the events and the graph.
+"""The API group ``run.mljob.dev/v1alpha1``, with which clients read about the run of an MLJob: its
+log, its history of events and its graph.
 
 The Kubernetes API server proxies requests for this group to mljob-api, the aggregated API server
-(docs/adr/0032-aggregated-api.md). An MLJob of the group ``mljob.dev`` and its subresources in the
-group ``run.mljob.dev`` have the same namespace and name.
+(docs/adr/0032-aggregated-api.md). A client reads about the run of an MLJob under the MLJob's own
+namespace and name.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ RUN_API_VERSION: Final = f"{RUN_GROUP}/{RUN_VERSION}"
 
 
 class RunSubresource(StrEnum):
-    """A subresource of an MLJob in the group ``run.mljob.dev``. All subresources have the verb
-    ``get``. Events also have the verb ``watch``.
+    """A subresource of an MLJob in the group ``run.mljob.dev``. The verb of all subresources is
+    ``get``. The subresource ``events`` can also be watched.
     """
 
     LOG = "log"
@@ -51,14 +52,14 @@ _LOG_POSITION = re.compile(r"([0-9]{1,10})/([\w.-]{1,250})/(-1|[0-9]{1,10})/([0-
 
 
 class LogPosition(NamedTuple):
-    """The position of a line in the logs of a run. A later request can begin at this line, with the
-    position as its parameter ``after``.
+    """The position of a line in the logs of a run. A later request begins at this line if its
+    parameter ``after`` is the position.
 
     Attributes:
-        attempt: The attempt of the MLJob.
-        task_id: The task.
-        map_index: The instance of a mapped task, or -1.
-        try_number: The try.
+        attempt: The number of the MLJob's attempt.
+        task_id: The id of the task.
+        map_index: The index of the instance of a mapped task, or -1 for a task that is not mapped.
+        try_number: The number of the task instance's try.
         line: How many lines of this try's log come before the position.
     """
 
@@ -74,10 +75,10 @@ class LogPosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LogPosition:
-        """Return the position that a text from :meth:`__str__` describes.
+        """Return the position from its text, which :meth:`__str__` has made.
 
         Raises:
-            ValueError: The text is no position.
+            ValueError: The text is not a position.
         """
         found = _LOG_POSITION.fullmatch(text)
         if found is None:
@@ -87,14 +88,14 @@ class LogPosition(NamedTuple):
 
 
 def run_path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool = False) -> str:
-    """Return the path of a subresource at the Kubernetes API server, without parameters.
+    """Return the path of a subresource at the Kubernetes API server, without query parameters.
 
     Args:
         namespace: The namespace of the MLJob.
         name: The name of the MLJob.
         subresource: The subresource.
-        watch: Whether the response lasts until the run has ended. Only events can be watched. The
-            log is followed with the parameter ``follow``.
+        watch: Whether the response lasts until the run has ended. Only ``events`` can be watched.
+            To follow a log, use the query parameter ``follow`` instead.
     """
     prefix = "watch/" if watch else ""
     of_job = f"namespaces/{quote(namespace, safe='')}/mljobs/{quote(name, safe='')}"

@@ -2,8 +2,8 @@
 
 The id links an MLJob and its run in both directions. The operator computes the id before it
 triggers the run, so that Airflow rejects a repeated trigger as a duplicate instead of starting a
-second run. Operator and provider read the namespace and name of the MLJob from the run id of a run,
-an event or a log line, so they need no index.
+second run. Whenever the operator or the provider meets a run id, for example in an event or a log
+line, it reads the namespace and name of the MLJob from the id. So neither needs an index.
 
 Airflow allows 250 characters of ``[A-Za-z0-9_.~:+-]`` (``airflow.models.dagrun``). An id always
 fits, because its parts have limits: prefix 16 characters, namespace 63 (an RFC 1123 label, which

@@ -1,9 +1,9 @@
 """Times in MLJobs and AirflowInstances: RFC 3339 date-times in the years 1900 to 2999.
 
-The Kubernetes API server accepts date-times that Python's datetime does not accept: offsets of 24
-hours or with 60 minutes (Go's ``time.Parse``), and the year 0. Times with such offsets are
-converted to UTC. Years outside of 1900 to 2999 are refused, because a deadline after such a time
-could exceed the range of datetime.
+The Kubernetes API server accepts some date-times that Python's datetime refuses: UTC offsets of 24
+hours, offsets with 60 minutes, such as ``+01:60``, and the year 0. This module converts a time with
+such an offset to UTC. It refuses years before 1900 and after 2999, so that a deadline, which is
+computed from a time, stays within the range of datetime.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ _LONG_OFFSET = re.compile(r"(.*[0-9])([+-])(24):([0-5][0-9]|60)|(.*[0-9])([+-])(
 
 
 def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
-    """Return the time that a value describes. ``read`` is pydantic's own validator. A text with a
-    long offset, which ``read`` refuses, is converted to UTC.
+    """Validate a value of the type :data:`Time`, and return it as a datetime.
+
+    ``read`` is pydantic's validator of datetimes. It refuses offsets of 24 hours or with 60
+    minutes, so this function converts a time with such an offset itself.
     """
     try:
         at: datetime = read(value)
@@ -40,8 +42,8 @@ def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
 
 
 def _convert_long_offset(value: object) -> datetime | None:
-    """Return the time in UTC of a text whose offset has 24 hours or 60 minutes, or None for any
-    other value.
+    """Return a time in UTC, if the value is a text with an offset of 24 hours or with 60 minutes,
+    such as ``+01:60``. Return None for any other value.
     """
     match = _LONG_OFFSET.fullmatch(value) if isinstance(value, str) and len(value) < 64 else None
     if match is None:

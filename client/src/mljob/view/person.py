@@ -1,4 +1,6 @@
-"""A person who uses the view, and the sources that the person's pages read."""
+"""A person who uses the view, and the sources that the person's pages read. A source is data that a
+task in the background reads and keeps up to date.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def _age(job: JobSummary) -> tuple[float, str, str]:
 
 
 class RunHistory(Source):
-    """The history of one run: state changes of its tasks, and the metrics that they report."""
+    """A source with the history of one run: the state changes of the run's tasks, and the metrics
+    that these tasks report.
+    """
 
     def __init__(self, transport: AsyncTransport, job: MLJob) -> None:
         self.changes: list[TaskChange] = []
@@ -114,8 +118,8 @@ class RunHistory(Source):
 
 
 class Lookup(Source, Generic[Answer]):
-    """One request through the API server, which is sent in the background. ``answer`` is None until
-    the answer has been read.
+    """A source that sends one request to the API server, in the background. ``answer`` is None
+    until the response has been read.
     """
 
     def __init__(self, name: str, read: Callable[[], Awaitable[Answer]]) -> None:
@@ -129,7 +133,7 @@ class Lookup(Source, Generic[Answer]):
 
     @property
     def is_pending(self) -> bool:
-        """Whether there is neither an answer nor a refusal yet."""
+        """Whether the request has neither succeeded nor failed yet."""
         return self.answer is None and self.refusal is None
 
     async def _run(self) -> None:
@@ -137,8 +141,8 @@ class Lookup(Source, Generic[Answer]):
 
 
 async def settle(lookups: Iterable[Lookup[Any]]) -> None:
-    """Wait until all lookups have ended, but at most :data:`PATIENCE_SECONDS`. An answer that comes
-    later reaches the open pages as a change.
+    """Wait until all lookups have ended, but at most :data:`PATIENCE_SECONDS`. If a lookup ends
+    later, the open pages show its answer as a change.
     """
     waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
     if waits:
@@ -148,19 +152,20 @@ async def settle(lookups: Iterable[Lookup[Any]]) -> None:
 
 
 class Person:
-    """A person who uses the view: the connection with the person's rights, and the sources that the
-    person's open pages share.
+    """A person who uses the view. All open pages of the person share a connection with the person's
+    rights. They also share their sources: data that background tasks read and keep up to date.
 
     Attributes:
-        default_namespace: The namespace of the person's context, or an empty text.
-        streams: How many streams the person has open.
-        may_list_all: False after the API server has refused the list of all namespaces, else True.
+        default_namespace: The namespace of the person's kubeconfig context, or an empty text.
+        streams: How many streams of events or of long texts the person has open.
+        may_list_all: Whether the person may list the MLJobs of all namespaces. True until the API
+            server has refused such a list.
 
     Args:
-        config: The cluster and the person.
+        config: The cluster, and the person's credentials.
         secret: The key that :attr:`form_token` is derived from.
-        lists: Limits how many feeds read their first list at the same time, for all persons
-            together.
+        lists: Limits how many feeds of MLJobs are being filled at the same time, for all persons
+            together. A feed is a source that a Kubernetes watch keeps up to date.
         transport: Sends the requests, for tests. Default: made from ``config``.
     """
 
@@ -177,18 +182,18 @@ class Person:
 
     @property
     def is_in_use(self) -> bool:
-        """Whether a page or a stream of the person is open."""
+        """Whether the person has a page or a stream open."""
         return self.feeds.is_in_use or self.streams > 0
 
     @property
     def form_token(self) -> str:
-        """A value that only pages of this person's session know, for forms that
-        change something.
+        """The secret value that each form of this person contains. A form without this value does
+        not come from a page of the view, and is refused.
         """
         return hmac.new(self._secret, b"form", hashlib.sha256).hexdigest()
 
     def is_form_token(self, token: str) -> bool:
-        """Return whether a token is the form token of this session."""
+        """Return whether a token is the person's :attr:`form_token`."""
         return hmac.compare_digest(token.encode(), self.form_token.encode())
 
     async def namespaces(self) -> list[str]:
@@ -208,16 +213,17 @@ class Person:
         return sorted(name for name in names if name)
 
     async def aclose(self) -> None:
-        """End all sources of the person, and close the connections."""
+        """Stop the background tasks of all sources of the person, and close the connections."""
         await self.feeds.aclose()
 
 
 class Reads:
-    """The sources that one open page reads. When the ``async with`` block ends, all of them are
-    released.
+    """The sources that one open page reads. The page opens each source by a method of this class,
+    within an ``async with`` block. At the end of the block, the page gives up its sources. A source
+    that no page uses any more ends later.
 
     Args:
-        person: The person whose page it is.
+        person: The person who has opened the page.
     """
 
     def __init__(self, person: Person) -> None:
@@ -234,19 +240,22 @@ class Reads:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources that the page reads."""
+        """All sources that the page has opened."""
         return list(self._held.values())
 
     async def jobs(self, namespace: str) -> JobsFeed:
-        """Return the MLJobs of a namespace, or of all namespaces for an empty text."""
+        """Return a feed of the MLJobs of a namespace, as summaries. An empty ``namespace`` means
+        all namespaces.
+        """
         person = self._person
         return await self._hold(
             ("jobs", namespace), lambda: JobsFeed(person.transport, namespace or None, person._lists)
         )
 
     async def shared(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
-        """Return a source that ``make`` makes from other sources. All pages of the person that ask
-        for this name share the source.
+        """Return the source called ``name``. The first page of the person that asks for ``name``
+        makes the source with ``make``, for example from other sources. All other pages of the
+        person get the same source.
         """
         return await self._hold(("shared", *name), make)
 
@@ -264,7 +273,7 @@ class Reads:
         )
 
     async def events(self, namespace: str, name: str) -> Feed[KubeEvent]:
-        """Return the Kubernetes Events about an MLJob."""
+        """Return a feed of the Kubernetes Events about an MLJob."""
         return await self._hold(
             ("events", namespace, name),
             lambda: Feed(
@@ -277,7 +286,7 @@ class Reads:
         )
 
     async def instances(self) -> Feed[dict[str, Any]]:
-        """Return the AirflowInstances."""
+        """Return a feed of all AirflowInstances, as JSON."""
         return await self._hold(
             ("instances",),
             lambda: Feed(
@@ -289,12 +298,17 @@ class Reads:
         )
 
     async def history(self, job: MLJob) -> RunHistory:
-        """Return the history of the MLJob's current run."""
+        """Return a source with the history of the MLJob's current run."""
         return await self._hold(("history", *_attempt(job)), lambda: RunHistory(self._person.transport, job))
 
     async def look_up(self, what: str, job: MLJob, read: Callable[[], Awaitable[Answer]]) -> Lookup[Answer]:
-        """Return a lookup about the MLJob's current attempt. ``what`` names the data that the
-        lookup reads, and ``read`` sends the request. All pages of the person share one request.
+        """Return a :class:`Lookup` about the MLJob's current attempt. All pages of the person share
+        one lookup for the same ``what`` and the same attempt.
+
+        Args:
+            what: A name for the data that the lookup reads, such as ``log``.
+            job: The MLJob.
+            read: Sends the request.
         """
         return await self._hold((what, *_attempt(job)), lambda: Lookup(f"{what} of {job.namespace}/{job.name}", read))
 

@@ -1,5 +1,5 @@
-"""Turns pages into HTML. Jinja escapes every text. Before that, each text is cut, and characters
-that escaping leaves are replaced.
+"""Renders the Jinja templates of the view as HTML. Each text is cut, unsafe characters such as
+control characters are replaced, and then the text is escaped.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def _quoted(text: str) -> str:
 
 @cache
 def fingerprint(name: str) -> str:
-    """Return a hash of a static file. The URL of the file has the hash, so that browsers keep the
-    file until it changes.
+    """Return a hash of a static file. The file's URL contains the hash, so that a browser may cache
+    the file forever: a changed file has another URL.
     """
     return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:16]
 
@@ -78,11 +78,13 @@ class Renderer:
         )
 
     def render(self, template: str, **values: Any) -> Markup:
-        """Return the HTML of a template, in which all texts among the values are escaped."""
+        """Return the HTML of a template. All texts in ``values`` are escaped."""
         return Markup(self._environment.get_template(template).render(values))  # noqa: S704 - autoescape is on
 
     def fragments(self, templates: Mapping[str, str], **values: Any) -> dict[str, Markup]:
-        """Return the HTML of templates, by the ids of their elements."""
+        """Return the HTML of several elements of a page, by the ids of the elements. ``templates``
+        has the template of each element by the element's id.
+        """
         return {name: self.render(template, **values) for name, template in templates.items()}
 
     def job_url(self, namespace: str, name: str) -> str:

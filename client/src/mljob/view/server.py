@@ -1,5 +1,5 @@
-"""The web application of the view, and the servers that run it: on a person's own machine, or
-behind a proxy.
+"""The Starlette application of the view, and the functions that serve it: on a person's own
+machine, or to several people behind a proxy.
 """
 
 from __future__ import annotations
@@ -50,10 +50,11 @@ logger = logging.getLogger(__name__)
 
 
 def application(site: Site) -> Starlette:
-    """Return the application.
+    """Return the Starlette application of the view: the routes of all pages, the static files and
+    the health checks.
 
     Args:
-        site: The pages.
+        site: What all pages share. Its ``access`` decides who may open the pages.
     """
     access = site.access
 
@@ -97,13 +98,14 @@ def application(site: Site) -> Starlette:
 
 
 async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str], None]) -> None:
-    """Serve the view on this machine, for the person who started it, until the task is cancelled or
-    the process gets SIGINT or SIGTERM.
+    """Serve the view on this machine, for the person who has started it. The view runs until the
+    process gets SIGINT or SIGTERM, or until the task is cancelled.
 
     Args:
         config: The person's cluster and credentials.
         port: The port on 127.0.0.1, or 0 for any free one.
-        started: Is called with the URL that lets the person's browser in.
+        started: Is called as soon as the server listens, with the view's URL. The URL contains the
+            token that lets the person's browser in.
 
     Raises:
         OSError: The port is in use.
@@ -116,18 +118,19 @@ async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str
 async def serve_behind_proxy(
     config: ClusterConfig, host: str, port: int, hosts: frozenset[str], started: Callable[[str], None]
 ) -> None:
-    """Serve the view to people whom a proxy in front of it has authenticated, until the task is
-    cancelled or the process gets SIGINT or SIGTERM.
+    """Serve the view to people whom a proxy in front of the view has authenticated. The view runs
+    until the process gets SIGINT or SIGTERM, or until the task is cancelled.
 
     Args:
-        config: The cluster. Its user is not used: each request brings the viewer's token.
+        config: The cluster. The user in ``config`` is not used: each request brings the token of
+            the person who sends it.
         host: The address to listen on.
         port: The port, or 0 for any free one.
-        hosts: The values of the header Host that are answered, besides the address itself.
-        started: Is called with the URL.
+        hosts: Allowed values of a request's Host header. The address itself is always allowed.
+        started: Is called with the view's URL as soon as the server listens.
 
     Raises:
-        OSError: The address can't be used.
+        OSError: The server can't listen on the address.
     """
     with _listening(host, port) as (listener, bound):
         access = ProxyAccess(config, hosts | {f"{host}:{bound}"})
@@ -147,8 +150,9 @@ def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
 
 
 class _Server(uvicorn.Server):
-    """The HTTP server of one view. When it shuts down, it first ends the streams of changes, which
-    would not end by themselves, and then waits for open answers.
+    """The HTTP server of the view. On shutdown, the server first ends the streams of changes,
+    because a stream lasts as long as its page is open. Then the server waits for the other
+    responses, at most ``STOP_SECONDS``.
     """
 
     def __init__(self, site: Site) -> None:

@@ -1,5 +1,5 @@
-"""The parts that all pages of the view share: the person of a request, the pages for errors, and
-the stream of changes.
+"""The parts that all pages of the view share: finding the person who sends a request, pages about
+errors, and streams of changes.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ rights.
 
 
 class Site:
-    """Makes the endpoints and answers of one view: finds out which person sends a request, renders
-    pages, makes pages about errors, and streams changes.
+    """Turns functions that answer a person's request into endpoints of the view: finds out who
+    sends a request, renders pages, shows errors as pages, and streams changes.
 
     Attributes:
         access: Decides which person a request comes from.
@@ -54,12 +54,16 @@ class Site:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """End all streams, because the process ends. Browsers then open new streams."""
+        """End all streams of changes, because the process is about to end. The browsers reconnect
+        by themselves.
+        """
         self._closing.set()
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return the endpoint of a page for Starlette. If the page takes longer than
-        :data:`LOADING_SECONDS`, the endpoint answers with
+        """Return the Starlette endpoint of a page, which calls the function ``answer`` as
+        :meth:`answer` does.
+
+        If ``answer`` takes longer than :data:`LOADING_SECONDS`, the endpoint returns
         :func:`~mljob.view.pages.obstacles.loading`, a page that loads itself again.
         """
 
@@ -73,9 +77,11 @@ class Site:
         return self.answer(patient)
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint for Starlette. If the request does not prove who the person is, or if
-        ``answer`` raises an :class:`~mljob.errors.MLJobError`, the endpoint answers with a page
-        about the problem.
+        """Return an endpoint for Starlette that calls the function ``answer`` with the request, the
+        person who sent it, and an object that reads the data for the response.
+
+        If the request does not prove who the person is, or if ``answer`` raises an
+        :class:`~mljob.errors.MLJobError`, the endpoint returns a page about the problem.
         """
 
         async def respond(request: Request) -> Response:
@@ -95,11 +101,15 @@ class Site:
         return respond
 
     def obstacle(self, state: Obstacle) -> Response:
-        """Return the page that a person sees instead of data, as ``state`` describes it."""
+        """Return the page that a person sees instead of the requested data. ``state`` has the
+        problem, its cause, and what the person can do.
+        """
         return HTMLResponse(self.renderer.render("state.html", title=state.title, state=state), state.code)
 
     def html(self, template: str, shown: live.Shown, request: Request, **values: object) -> Response:
-        """Return a whole page. Its changes come from the same path with ``/events``."""
+        """Render a whole page. The browser then gets changes of the page from a stream, whose path
+        is the page's path plus ``/events``.
+        """
         query = f"?{request.url.query}" if request.url.query else ""
         return HTMLResponse(
             self.renderer.render(
@@ -116,8 +126,8 @@ class Site:
     def changes(
         self, person: Person, request: Request, open_page: Callable[[Reads], Awaitable[live.LivePage]]
     ) -> Response:
-        """Return the stream of a page's changes. ``open_page`` returns the page. The stream holds
-        the page's sources while the browser reads.
+        """Return a response that streams the changes of a page until the browser closes the stream.
+        ``open_page`` opens the page whose changes are streamed.
         """
         last = last_of(request)
 
@@ -132,16 +142,16 @@ class Site:
         return self.stream(person, events())
 
     def stream(self, person: Person, events: AsyncGenerator[bytes, None]) -> Response:
-        """Return server-sent events as an answer, or the status 429 if the person has
-        :data:`MAX_STREAMS` answers open.
+        """Return a response that streams server-sent events. If the person has :data:`MAX_STREAMS`
+        streams of events and long texts open, return the status 429 instead.
         """
         # Proxies such as nginx must not collect events before they pass them on.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return self._streamed(person, _until(events, self._closing), "text/event-stream", headers)
 
     def text(self, person: Person, text: AsyncGenerator[bytes, None]) -> Response:
-        """Return a long text as an answer, or the status 429 if the person has :data:`MAX_STREAMS`
-        answers open.
+        """Return a response with a long text, such as a log, in pieces. If the person has
+        :data:`MAX_STREAMS` streams of events and long texts open, return the status 429 instead.
         """
         return self._streamed(person, text, "text/plain; charset=utf-8", {})
 
@@ -164,7 +174,9 @@ class Site:
 
 
 async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) -> AsyncGenerator[bytes, None]:
-    """Yield events until there are no more, or until the view closes."""
+    """Yield the events of a stream until the stream ends, or until ``closing`` is set because the
+    view closes.
+    """
     end = asyncio.ensure_future(closing.wait())
     one: asyncio.Future[Any] = end
     try:
@@ -183,7 +195,9 @@ async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) ->
 
 
 def last_of(request: Request) -> str:
-    """Return the id of the last event that the browser got from a stream, or an empty text."""
+    """Return the id of the last event of a stream that the browser has received, from the header
+    ``Last-Event-ID`` or the parameter ``last``. Return an empty text if the request has neither.
+    """
     return (request.headers.get("last-event-id") or request.query_params.get("last", ""))[:MAX_LAST]
 
 

@@ -46,8 +46,9 @@ class ChildRuns(StrEnum):
 
 
 class RunPolicy(StrEnum):
-    """What the operator does if a field of the spec that determines the run changes after the run
-    was submitted.
+    """What the operator does if the spec changes after the run was submitted, in a field that
+    determines the run. With OncePerSpec, also what it does if the MLJob is deleted and created
+    again.
     """
 
     ONCE = "Once"
@@ -56,8 +57,8 @@ class RunPolicy(StrEnum):
 
 
 class RetryStrategy(StrEnum):
-    """Which tasks a retry runs: the failed tasks and the tasks that did not run because of them, or
-    all tasks in a new run.
+    """Which tasks a retry runs: all tasks, in a new run, or only the failed tasks and the tasks
+    downstream that could not run because of these failures.
     """
 
     CLEAR_FAILED = "ClearFailed"
@@ -65,7 +66,9 @@ class RetryStrategy(StrEnum):
 
 
 class ReprocessBehavior(StrEnum):
-    """Which runs a backfill runs again, among the runs of its dates that exist already."""
+    """What a backfill does with the runs that already exist for its dates: leave all of them as
+    they are, repeat the failed runs, or repeat all completed runs.
+    """
 
     NONE = "None"
     FAILED = "Failed"

@@ -1,5 +1,6 @@
 """The adapters for Airflow, Kubernetes and Kafka, for metrics and traces, and the operator's HTTP
 endpoints.
 
-Each adapter maps its library's exceptions to :mod:`mljob_operator.errors`.
+Each adapter turns the exceptions of the library that it uses into the exceptions in
+:mod:`mljob_operator.errors`.
 """

@@ -1,5 +1,6 @@
-"""librdkafka's properties for the consumer of events, and the check whether librdkafka accepts the
-configured properties. Some properties are fixed, some have defaults, and some name files.
+"""The properties of librdkafka for the consumer of events: the properties with a fixed value, the
+properties with a default, and the properties that name files. A function checks whether librdkafka
+accepts the properties that the operator's settings contain.
 """
 
 from __future__ import annotations

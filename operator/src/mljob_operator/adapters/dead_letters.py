@@ -1,5 +1,5 @@
-"""Sends Kafka messages that the operator can't read to a topic of their own, the dead-letter topic.
-The functions run in the thread of the consumer that received the messages (:mod:`.kafka`).
+"""Sends Kafka messages that the operator can't read to another topic, the dead-letter topic. All
+methods run in the thread of the consumer that has received the messages (:mod:`.kafka`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ PROPERTIES = {"acks": "all", "queue.buffering.max.kbytes": KEPT_KB}
 
 
 class DeadLetters:
-    """Sends unreadable messages to the dead-letter topic. A copied message is called a dead letter.
+    """Sends unreadable messages to the dead-letter topic. Such a copy of a message is called a dead
+    letter.
 
     Args:
         topic: The dead-letter topic.
@@ -37,7 +38,7 @@ class DeadLetters:
         self._loss_logged = False
 
     def open(self, config: Mapping[str, Any]) -> None:
-        """Create the producer.
+        """Create the Kafka producer that sends the dead letters.
 
         Args:
             config: librdkafka's properties for brokers and security.
@@ -74,8 +75,8 @@ class DeadLetters:
             self._loss_logged = False
 
     def serve(self) -> None:
-        """Run the producer's callbacks for errors and tokens. The consumer's thread calls this
-        method at short intervals.
+        """Let the producer call its callbacks for errors and tokens, which confluent-kafka
+        requires. The consumer's thread calls this method at short intervals.
         """
         if self._producer is not None:
             self._producer.poll(0)
@@ -87,8 +88,8 @@ class DeadLetters:
             self._producer = None
 
     def _log_loss(self, position: str, error: Exception) -> None:
-        """Log that a dead letter is lost. The next loss is logged only if a broker has accepted a
-        dead letter after this loss.
+        """Log that a dead letter is lost, unless the loss before it was logged and no dead letter
+        has been queued for sending since then.
         """
         if not self._loss_logged:
             self._loss_logged = True

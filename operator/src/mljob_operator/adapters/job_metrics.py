@@ -53,7 +53,9 @@ class BoundedLabel:
         self._values: set[str] = set()
 
     def value(self, wanted: str) -> str:
-        """Return the wanted value, or ``OTHER`` if the label has ``limit`` other values already."""
+        """Return ``wanted`` if it is one of the kept values, or if there is room to keep it.
+        Otherwise, return ``OTHER``.
+        """
         if wanted not in self._values and len(self._values) >= self._limit:
             return OTHER
         self._values.add(wanted)
@@ -120,8 +122,8 @@ class JobMetrics(Collector):
         return self._gauges()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metrics with the numbers of unfinished MLJobs. The calls of :meth:`follow` and
-        :meth:`forget` determine these numbers.
+        """Return the metrics that count unfinished MLJobs. prometheus_client calls this method when
+        Prometheus scrapes the operator. :meth:`follow` and :meth:`forget` determine the numbers.
         """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
@@ -134,8 +136,8 @@ class JobMetrics(Collector):
         return live, jobs
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob by ``labels`` from now on, instead of the labels of an earlier
-        call.
+        """Count an unfinished MLJob with these labels from now on. If an earlier call has counted
+        the MLJob with other labels, stop counting it with those.
         """
         if self._followed.get(key) != labels:
             self.forget(key)
@@ -156,19 +158,23 @@ class JobMetrics(Collector):
         self._finished.labels(*self._values(labels)).inc()
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited until Airflow had queued its run."""
+        """Record how long an attempt waited, from the time when it was due until Airflow had queued
+        its run.
+        """
         self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long a run was queued in Airflow."""
+        """Record how long a run was queued in Airflow before it started."""
         self._queue.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def run(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long a run took."""
+        """Record how long a run took, from its start to its end."""
         self._run.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record the duration of an attempt that has ended with this phase."""
+        """Record how long an attempt took, from the time when it was due to its end. ``phase`` is
+        the phase with which the attempt ended.
+        """
         self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
 
     def namespace_deleted(self, namespace: str) -> None:
@@ -179,14 +185,14 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"namespace": namespace})
 
     def airflow_exists(self, airflow: str) -> None:
-        """Count the MLJobs of this AirflowInstance under its name from now on, and not under
-        ``OTHER``.
+        """From now on, count the MLJobs of an AirflowInstance with its name as the value of the
+        label ``airflow``. Until now, that value was ``OTHER``.
         """
         self._airflows.add(airflow)
 
     def airflow_deleted(self, airflow: str) -> None:
-        """Remove the series of an AirflowInstance. Its MLJobs are counted under ``OTHER`` from now
-        on.
+        """Remove the series of an AirflowInstance. From now on, its MLJobs are counted with
+        ``OTHER`` as the value of the label ``airflow``.
         """
         self._airflows.discard(airflow)
         for metric in self._lasting:
@@ -208,14 +214,19 @@ class JobMetrics(Collector):
         )
 
     def _values(self, labels: JobLabels) -> tuple[str, ...]:
-        """Return the values of the labels, in the order ``_STATIC``, phase, reason."""
+        """Return the values of the labels namespace, type, airflow, phase and reason, in this
+        order. ``OTHER`` replaces a namespace or reason beyond the maximum number, and an
+        AirflowInstance that does not exist.
+        """
         namespace = self._namespaces.value(labels.namespace)
         self._used_at[namespace] = self._clock()
         airflow = labels.airflow if labels.airflow in self._airflows else OTHER
         return namespace, labels.type, airflow, labels.phase, self._reasons.value(labels.reason)
 
     def _forget_unused(self) -> None:
-        """Remove the series of namespaces that no MLJob has used for ``UNUSED_AFTER``."""
+        """Remove the series of each namespace that has had no MLJob to record for ``UNUSED_AFTER``
+        seconds.
+        """
         before = self._clock() - UNUSED_AFTER
         for namespace in [namespace for namespace, used_at in self._used_at.items() if used_at < before]:
             self.namespace_deleted(namespace)

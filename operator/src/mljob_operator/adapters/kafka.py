@@ -118,7 +118,8 @@ class KafkaEvents:
 
         Args:
             deliver: Called in the current event loop with the messages that have arrived.
-            revoked: Called in the current event loop with the partitions that this consumer loses.
+            revoked: Called in the current event loop with the partitions that this consumer no
+                longer reads, for example because another member of the group gets them.
         """
         self._loop = asyncio.get_running_loop()
         self._deliver, self._revoked = deliver, revoked
@@ -126,7 +127,9 @@ class KafkaEvents:
         self._thread.start()
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit offsets in the background, by partition. A failure is logged."""
+        """Commit the offset of each partition in ``offsets``, in the background. A failure is
+        logged.
+        """
         positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
         self._commands.put(lambda: self._commit(positions))
 
@@ -174,7 +177,8 @@ class KafkaEvents:
                 self._leave()
 
     def _open(self) -> None:
-        """Create a consumer, and a producer for dead letters.
+        """Create a consumer that subscribes to the topic. If unreadable messages are kept, also
+        create a producer for dead letters.
 
         Raises:
             KafkaException: A certificate or a property can't be used.
@@ -239,10 +243,10 @@ class KafkaEvents:
         return call_if_current
 
     def _usable(self) -> bool:
-        """Return whether librdkafka accepts the certificates on disk.
+        """Return whether librdkafka accepts the certificates on disk. If not, log the reason.
 
-        Certificates that librdkafka refuses may be only partly written. When the files change, the
-        certificates are checked once more.
+        Certificates may be refused only because they are not completely written yet. They are
+        checked again when the files change again.
         """
         why = consumer_properties.refusal(self._config)
         if why is not None:
@@ -293,11 +297,12 @@ class KafkaEvents:
             self._connection.check()
 
     def _reporting_token_errors(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """Return the property ``oauth_cb`` with a function that calls the token callback ``tokens``
-        and reports its errors to the connection.
+        """Return librdkafka's property ``oauth_cb``: a function that calls the token callback
+        ``tokens``. If ``tokens`` raises an exception, the function records the cause, so that the
+        operator can show it with the state of the connection. librdkafka itself would report only
+        that the callback failed.
 
-        librdkafka itself would only report that the callback failed, without the cause. Return an
-        empty dict if ``tokens`` is None.
+        Return an empty dict if ``tokens`` is None.
         """
         if tokens is None:
             return {}
@@ -326,10 +331,11 @@ class KafkaEvents:
             self._loop.call_soon_threadsafe(self._link_changed, link)
 
     def _run_commands(self, *, wait: bool = False) -> None:
-        """Run the functions that the event loop has queued for the consumer's thread.
+        """Run the functions that the event loop has queued for the consumer's thread, for example
+        commits of offsets.
 
         Args:
-            wait: Whether to wait until the brokers have accepted the commits. This is necessary
+            wait: Whether each commit waits until the brokers have accepted it. This is necessary
                 when another member of the group is about to get the partitions.
         """
         self._waits_for_commits = wait

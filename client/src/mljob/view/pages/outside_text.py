@@ -1,8 +1,9 @@
-"""Cleans values in Kubernetes objects, Events, logs, answers and URLs, and limits the length of
-texts.
+"""Makes values that come from outside of the view safe for a page: values in Kubernetes objects,
+Events, logs, URLs and responses of the API server.
 
-Jinja escapes HTML. This module handles what escaping leaves: control characters, characters that
-turn the direction of a line, values of another type than expected, and very long texts.
+Jinja escapes HTML. This module handles what Jinja does not handle: control characters, invisible
+characters, characters that reverse the direction of writing, values of an unexpected type, and very
+long texts.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ _TIME: TypeAdapter[datetime] = TypeAdapter(Time)
 
 
 def clean(value: str) -> str:
-    """Return the text with each unsafe character replaced by U+FFFD."""
+    """Return the text with each unsafe character replaced by U+FFFD. Control characters, invisible
+    characters and characters that reverse the direction of writing are unsafe.
+    """
     return _UNSAFE.sub("\ufffd", value)
 
 
 def cut(value: str, limit: int = MAX_TEXT) -> str:
-    """Return at most ``limit`` characters of the text. A text that was cut ends
-    with an ellipsis.
+    """Return the text, cut to ``limit`` characters. The last of these characters is an ellipsis if
+    the text was cut.
     """
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
 
@@ -82,13 +85,15 @@ def mapping_of(value: object) -> Mapping[str, Any]:
 
 
 def items_of(value: object) -> Iterator[Mapping[str, Any]]:
-    """Yield the mappings in a list. Any other value yields nothing."""
+    """Yield the mappings in ``value`` if it is a list. Other items are skipped. Yield nothing if
+    ``value`` is not a list.
+    """
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, Mapping))
 
 
 def is_web_link(url: str) -> bool:
-    """Return whether the text is a link that a browser may follow: http or https,
-    without spaces.
+    """Return whether a text is a link that a browser may follow: an http or https URL of a limited
+    length, without white space, quotes and angle brackets.
     """
     return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None

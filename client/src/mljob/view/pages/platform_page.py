@@ -1,5 +1,5 @@
-"""The platform page: the state of each Airflow and the number of its runs, the MLJobs that wait and
-their reasons, and the findings of the monitoring DAGs.
+"""The platform page: the state of each Airflow and the number of its active runs, the MLJobs that
+wait and their reasons, and the problems that the monitoring DAGs have found.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Airflow:
 
 @dataclass(frozen=True, slots=True)
 class WaitingGroup:
-    """MLJobs that wait for the same reason. ``count`` is the number of all these MLJobs, and
-    ``jobs`` are the oldest of them, the oldest first.
+    """MLJobs that wait for the same reason. ``count`` is the number of all these MLJobs. ``jobs``
+    has only the oldest of them, at most ``_NAMED``, the oldest first.
     """
 
     reason: str
@@ -80,8 +80,9 @@ class ShownFinding:
 
 @dataclass(frozen=True, slots=True)
 class PlatformPage:
-    """The content of the platform page. ``findings`` has pairs: the name of an owner, and the
-    findings for this owner.
+    """The content of the platform page. ``findings`` has the problems that monitoring DAGs have
+    found, as pairs: the owner of a DAG, or ``platform`` for a problem without such an owner, and
+    the problems of this owner.
     """
 
     airflows: tuple[Airflow, ...]
@@ -166,8 +167,8 @@ def _waiting(jobs: Iterable[JobSummary]) -> tuple[WaitingGroup, ...]:
 
 
 def _report(job: MLJob) -> MonitoringReport | None:
-    """Return the monitoring report among the outputs of an MLJob, or None. Anybody may write an
-    output, so outputs that are not a report are skipped.
+    """Return the report of a monitoring DAG from the outputs of an MLJob, or None if no output is a
+    valid report. Anybody may write an output, so all other outputs are skipped.
     """
     for value in job.outputs.values():
         if isinstance(value, dict) and value.get("monitor") in MONITORS:

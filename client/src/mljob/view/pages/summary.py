@@ -1,6 +1,7 @@
-"""The summary of an MLJob for lists: about a kilobyte, whatever the size of the object.
+"""The summary of an MLJob, from which the view shows a row of a list. A summary takes about a
+kilobyte, whatever the size of the MLJob.
 
-The view keeps thousands of summaries, and forgets the objects that they were made from.
+The view keeps thousands of summaries in memory, but not the MLJobs that they were made from.
 """
 
 from __future__ import annotations
@@ -30,17 +31,19 @@ _STEPS = ("epoch", "step", "iteration", "rows", "total", "seconds")
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class JobSummary:
-    """The summary of an MLJob for lists.
+    """The summary of an MLJob, for a row of a list.
 
     Attributes:
         version: The resourceVersion.
-        done: How many tasks succeeded, or None if the run has no tasks yet.
-        percent: The progress from 0 to 100.
-        metrics: Names and values of the metrics that a task last reported, at most 3.
-        trend: The last values of the first metric, as the view saw them.
-        error: The error of the current task, if the MLJob has failed.
+        done: How many task instances have succeeded, or in a backfill, how many runs. None if the
+            number is not known yet.
+        percent: The progress from 0 to 100, or None if it is unknown.
+        metrics: Names and values of at most 3 metrics, which the last task with metrics reported.
+        trend: The values that the first metric had so far, the oldest first, at most ``TREND``.
+            Values from before the view began to watch the MLJob are missing.
+        error: The error of the current task if the MLJob has failed, else an empty text.
         is_stalled: Whether the condition Stalled is True.
-        retry_waits: Whether the MLJob has ended, and its requested retry has not begun.
+        retry_waits: Whether the MLJob has ended, and a requested retry has not begun.
         searched: Name, namespace, DAG, phase, reason and message in lower case, for searches.
     """
 
@@ -71,7 +74,7 @@ class JobSummary:
 
     @property
     def key(self) -> str:
-        """The namespace and the name, as links and forms name the MLJob."""
+        """The namespace and the name, joined by a slash. Links and forms contain this key."""
         return f"{self.namespace}/{self.name}"
 
     @property
@@ -81,8 +84,8 @@ class JobSummary:
 
     @property
     def needs_words(self) -> bool:
-        """Whether a list shows the message on a second line: the MLJob has a message, and waits,
-        has failed or was cancelled.
+        """Whether the row in a list has a second line, with the message. The row of an MLJob that
+        runs or has succeeded needs no message, unless the MLJob is stalled or a retry waits.
         """
         return bool(self.message) and (
             self.is_stalled
@@ -140,11 +143,12 @@ def _trend(metrics: tuple[tuple[str, float], ...], before: JobSummary | None) ->
 
 
 def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSummary:
-    """Return the summary of an MLJob. Fields of another type than expected are left out.
+    """Return the summary of an MLJob. Fields of another type than expected count as missing.
 
     Args:
-        item: The object as the Kubernetes API has it.
-        before: The summary of an earlier version of the same MLJob, which the trend continues.
+        item: The MLJob as JSON.
+        before: The summary of the MLJob's previous version, or None. The new summary's ``trend``
+            starts with the values in the previous ``trend``.
     """
     metadata, spec, status = (mapping_of(item.get(part)) for part in ("metadata", "spec", "status"))
     phase, task_id = text_of(status.get("phase"), 40), text_of(status.get("currentTask"), 250)

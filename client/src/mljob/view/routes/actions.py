@@ -1,5 +1,5 @@
-"""``/jobs/{namespace}/{name}/actions/{verb}``: the confirmation of an action, and the request that
-does it.
+"""``/jobs/{namespace}/{name}/actions/{verb}``: the page that asks a person to confirm an action on
+an MLJob, such as a retry, and the request that carries out the action.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _REQUESTS: Final[dict[Verb, Callable[[AsyncJob], Awaitable[Any]]]] = {
 
 
 class ActionRoutes:
-    """The routes of an action: the page that asks for a confirmation, and the request that does the
-    action.
+    """The routes of an action on an MLJob, such as a retry: GET returns the page that asks for a
+    confirmation, and POST carries out the action.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the routes."""
+        """Return the routes, for the view's Starlette application."""
         return [Route(f"{JOB}/actions/{{verb}}", self._site.answer(self._action), methods=["GET", "POST"])]
 
     async def _action(self, request: Request, person: Person, reads: Reads) -> Response:

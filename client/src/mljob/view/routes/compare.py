@@ -19,7 +19,7 @@ class CompareRoutes:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the routes."""
+        """Return the routes, for the view's Starlette application."""
         page, answer = self._site.page, self._site.answer
         return [Route("/compare", page(self._compare)), Route("/compare/events", answer(self._changes))]
 

@@ -33,7 +33,7 @@ class JobRoutes:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the routes."""
+        """Return the routes, for the view's Starlette application."""
         page, answer = self._site.page, self._site.answer
         return [
             Route(JOB, page(self._job)),

@@ -20,7 +20,7 @@ class JobsRoutes:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the routes."""
+        """Return the routes, for the view's Starlette application."""
         page, answer = self._site.page, self._site.answer
         return [Route("/jobs", page(self._jobs)), Route("/jobs/events", answer(self._changes))]
 

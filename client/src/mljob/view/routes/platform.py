@@ -1,4 +1,6 @@
-"""``/platform``: the Airflows, the MLJobs that wait, and the findings of the monitoring DAGs."""
+"""``/platform``: the state of each Airflow, the MLJobs that wait, and the problems that the
+monitoring DAGs have found.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ class PlatformRoutes:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return the routes."""
+        """Return the routes, for the view's Starlette application."""
         page, answer = self._site.page, self._site.answer
         return [Route("/platform", page(self._platform)), Route("/platform/events", answer(self._changes))]
 

@@ -2,11 +2,10 @@
 
 These modules offer operations to the rest of the operator:
 
-- :mod:`.client` is the adapter of one Airflow. The adapter also probes the Airflow.
-- :mod:`.dag_runs` has the operations on dag runs, and chooses the lane of each operation.
-- :mod:`.backfills` has the operations on backfills.
-- :mod:`.lanes` runs the operations in threads, and has a circuit breaker for an Airflow that does
-  not answer.
+- :mod:`.client` is the adapter of one Airflow. It also checks whether the Airflow answers (probe).
+- :mod:`.dag_runs` has the operations on dag runs, and :mod:`.backfills` those on backfills.
+- :mod:`.lanes` runs the operations in lanes. A lane is a group of threads for one kind of work,
+  with a circuit breaker for an Airflow that does not answer.
 
 These modules send the requests of the operations:
 

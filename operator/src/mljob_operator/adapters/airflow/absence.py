@@ -1,13 +1,14 @@
-"""The texts by which Airflow says that an object does not exist, for each request.
+"""The texts by which Airflow says that a requested object does not exist. Each kind of request has
+its own texts.
 
 The status 404 alone proves nothing: a proxy without a backend answers with 404, and so does another
 service at the same URL. The proof is Airflow's own sentence about the requested object, so each
 text is compared as a whole, with the ids of the request in the text. If a later Airflow rewords a
-text, the request fails, with an error that says so, until the new text is added to this module.
+text, the request fails, with an error that says so. The new text must then be added to this module.
 
 Source: ``airflow/api_fastapi`` of Airflow 3.1.0, 3.1.8, 3.2.2 and 3.3.2. The docstring below each
-text names the file and the function. The comparison ignores the case of all words but ids, because
-versions differ ("DAG", "Dag").
+constant names the file and the function in Airflow. The comparison ignores the case of all words
+but ids, because versions differ ("DAG", "Dag").
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ class Absence:
         self._ids = ids or {}
 
     def with_ids(self, **ids: str) -> Absence:
-        """Return the same texts with the ids of a request."""
+        """Return the same texts, to be compared with the answer to a request with these ids."""
         return Absence(*self.texts, ids=ids)
 
     def proved_by(self, detail: str) -> bool:
-        """Return whether ``detail``, from a 404 answer, equals one of the texts with the request's
-        ids.
+        """Return whether ``detail``, the text of a 404 answer, equals one of the texts, with the
+        ids of the request in place of the braces.
         """
         return any(re.fullmatch(self._pattern(text), detail) for text in self.texts)
 

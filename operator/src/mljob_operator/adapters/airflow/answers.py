@@ -42,10 +42,9 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """The exception for an error answer of Airflow's API, such as a 409, whose meaning depends on
-    the operation.
-
-    The session raises this exception, and the operation that sent the request interprets it.
+    """The exception for an error that Airflow's API itself has answered, such as a 409. What the
+    error means depends on the request: the session raises this exception, and the operation that
+    sent the request interprets it.
 
     Attributes:
         status: The HTTP status.
@@ -59,8 +58,8 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """Airflow's answer that the requested object does not exist, with one of the texts in
-    :mod:`.absence`.
+    """The exception for an answer in which Airflow says, with one of the texts in :mod:`.absence`,
+    that the requested object does not exist.
     """
 
 
@@ -99,8 +98,8 @@ class Reply:
             max_bytes: The maximum number of bytes of a successful answer.
 
         Raises:
-            TooLarge: The successful answer has more than ``max_bytes`` bytes, or too many JSON
-                values for this limit.
+            TooLarge: The successful answer has more than ``max_bytes`` bytes, or more JSON values
+                than :func:`.read_body` allows.
             AirflowUnavailable: The body did not end within ``bodies.MAX_BODY_SECONDS``.
             urllib3.exceptions.HTTPError: The connection broke.
         """
@@ -108,8 +107,8 @@ class Reply:
 
     @classmethod
     def head(cls, response: urllib3.BaseHTTPResponse, base: str, body: bytes = b"") -> Reply:
-        """Return the answer with the status and the headers of a response, and with the body
-        ``body``. If the caller reads the body later, ``body`` is empty.
+        """Return a reply with the status and the headers of ``response``. ``body`` is the body of
+        the response, or empty if the caller reads the body later.
         """
         headers = response.headers
         return cls(
@@ -203,7 +202,10 @@ class Reply:
             )
 
     def _error(self, detail: str | None, source: str) -> AirflowError:
-        """Return the error for an answer that is neither a success nor an :class:`Answer`."""
+        """Return the exception for an answer that is neither a success nor an error for the
+        operation to interpret: a refused login, a missing permission, a server error, or an answer
+        that is not from Airflow.
+        """
         text = detail or self._quote
         match self.status:
             case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
@@ -243,14 +245,17 @@ class Reply:
 
     @property
     def answered(self) -> str:
-        """The URL, the status and a quote of the answer, as the beginning of a message."""
+        """The beginning of an error message: the request's URL, the status, and a quote of the
+        answer.
+        """
         return f"{self.url} answered {self.status} with {self._quote}"
 
     @property
     def _quote(self) -> str:
-        """A quote of the answer for the message of an error.
+        """A quote of the answer, for error messages.
 
-        A successful answer may hold a token or a conf, so it is quoted only if it is HTML.
+        A successful answer may contain a token or a conf. So of a successful answer, only HTML is
+        quoted.
         """
         kind = cut(self.content_type.partition(";")[0], MAX_KIND) or "no content type"
         if not self.body or (self.succeeded and kind != "text/html"):
@@ -260,8 +265,8 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:
-        """Return a hint that the answer is not Airflow's. The hint is empty if the answer has a
-        ``detail``, because then Airflow has sent the answer.
+        """Return a hint for error messages that the answer is not from Airflow. Return an empty
+        text if the answer has a ``detail``, because then Airflow has sent the answer.
         """
         return (
             "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"

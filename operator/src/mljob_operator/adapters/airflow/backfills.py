@@ -1,10 +1,11 @@
 """Airflow's backfills (``/api/v2/backfills``) and their runs.
 
-Airflow's answers about a run don't name the run's backfill. So the operator adds a marker to the
-conf of each backfill that it creates. The marker holds the run id and the number of an MLJob's
-attempt, and Airflow copies the backfill's conf to each of its runs. The operator lets Airflow
-filter lists of runs by the marker (``conf_contains``), so the number of pages depends on the number
-of the operator's runs, and not on the number of all runs of the DAG.
+When Airflow lists runs, it does not say which backfill a run belongs to. So the operator adds a
+marker to the conf of each backfill that it creates, and Airflow copies this conf to each run of the
+backfill. The marker holds ``status.dagRunId`` of the MLJob and the number of the MLJob's attempt.
+
+The operator lets Airflow filter lists of runs by the marker (``conf_contains``). So the number of
+pages depends on how many runs the operator's backfills have, and not on how many runs the DAG has.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class AirflowBackfills:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in the lane of its kind of work (:mod:`.lanes`).
-        refusals: Explains why a DAG does not exist.
+        run: Runs a function in a thread of the lane for its kind of work (:mod:`.lanes`).
+        refusals: Makes the error for a DAG that does not exist.
         prefix: The prefix of the operator's run ids.
     """
 
@@ -60,7 +61,8 @@ class AirflowBackfills:
         self._runs = DagRunApi(session.client)
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
-        """Create a backfill (``POST /backfills``), or return the backfill that has this marker.
+        """Create a backfill with the marker ``marker`` (``POST /backfills``). If an earlier request
+        has already created a backfill with this marker, return that backfill.
 
         Raises:
             BackfillActive: Another backfill of the DAG is in progress.
@@ -74,15 +76,17 @@ class AirflowBackfills:
         return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, request)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill whose marker has this run id and attempt (``GET
-        /backfills?dag_id=``).
+        """Return the DAG's newest backfill whose marker has this run id and attempt
+        (``GET /backfills?dag_id=``). If ``attempt`` is None, the marker may have any attempt.
 
-        Return None if Airflow has no such backfill. If ``attempt`` is None, any attempt matches.
+        Return None if Airflow has no such backfill.
         """
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs whose markers have the backfill's run id.
+        """Return all runs whose markers have the same run id as the marker of ``backfill``. An
+        attempt that repeats only failed runs has the run id of the attempt before, so these may be
+        the runs of several attempts.
 
         The request is ``GET /dags/{dag_id}/dagRuns?conf_contains=``, for all pages.
         """
@@ -96,11 +100,13 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return the number of runs in the backfill's range that the backfill did not create.
+        """Return how many runs in the date range of a backfill existed before, and were left as
+        they are.
 
-        This is the total of ``GET
-        /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=`` for the run types in
-        ``TIMED``, less ``members``, the number of runs that the backfill created.
+        The result is the number of all runs in the range, minus ``members``, the number of the
+        backfill's runs. The number of all runs is the total of
+        ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=`` for the run
+        types in ``TIMED``.
         """
 
         def ask() -> int:
@@ -117,8 +123,8 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_range", ask)
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """Pause or unpause a backfill (``PUT /backfills/{id}/pause`` or ``/unpause``). Nothing
-        changes if the backfill is closed or deleted.
+        """Pause or unpause a backfill (``PUT /backfills/{id}/pause`` or ``/unpause``). Do nothing
+        if the backfill has ended, or was deleted in Airflow.
         """
         pause, unpause = (
             self._backfills.pause_backfill_without_preload_content,
@@ -127,15 +133,15 @@ class AirflowBackfills:
         await self._run(Work.LOOKUPS, "pause_backfill", self._put, pause if paused else unpause, backfill_id)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Nothing changes if the backfill is
-        closed or deleted.
+        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Do nothing if the backfill has ended,
+        or was deleted in Airflow.
         """
         cancel = self._backfills.cancel_backfill_without_preload_content
         await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of the operator's backfills that changed at or after ``since`` (Airflow's
-        clock).
+        """Return the runs that changed at or after ``since`` (Airflow's clock), of all backfills
+        that the operator created.
 
         The request is ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, for
         all pages.
@@ -176,7 +182,9 @@ class AirflowBackfills:
         return _backfill(row)
 
     def _error_of(self, dag_id: str, answer: Answer) -> AirflowError:
-        """Return the error for a refused backfill, with the cause and the remedy."""
+        """Return the error for a backfill that Airflow refused to create. The message has the cause
+        and the remedy.
+        """
         if answer.status == 404:
             return self._refusals.no_dag(dag_id)
         if answer.status in (400, 422):
@@ -186,16 +194,16 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
-        """Return the DAG's backfill in progress, if an earlier request has created it with the
-        marker ``marker``. The caller uses this method when Airflow has answered 409 to the creation
-        of a backfill, because the DAG has a backfill in progress.
+        """Return the DAG's backfill in progress if it has the marker ``marker``. Airflow has
+        refused to create a backfill with this marker (409), because the DAG already has a backfill
+        in progress.
 
-        The earlier request may have created the backfill after the operator had given up waiting
-        for the answer.
+        The two backfills may be the same: an earlier request may have created the backfill after
+        the operator had given up waiting for the answer.
 
         Raises:
-            BackfillActive: The backfill in progress has another marker, or no backfill is in
-                progress any more.
+            BackfillActive: The backfill in progress has another marker, or none is in progress any
+                more.
         """
         active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:
@@ -223,7 +231,7 @@ class AirflowBackfills:
         )
 
     def _members(self, dag_id: str, marked: str, **query: Any) -> Iterator[Row]:
-        """Yield the runs of backfills whose conf contains the text ``marked``."""
+        """Yield the runs of backfills, but only runs with the text ``marked`` in their conf."""
         return self._session.pages(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -250,10 +258,11 @@ class AirflowBackfills:
 
 
 def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
-    """Return the name of the MLJob that created the backfill with the marker ``theirs``.
+    """Return the name of the MLJob to which the marker ``theirs`` belongs, if that MLJob is in the
+    same namespace as the MLJob of the marker ``own``.
 
-    Return None if no MLJob created the backfill, or if the two MLJobs have different namespaces or
-    different prefixes of run ids. A tenant must not learn the names of MLJobs in other namespaces.
+    Return None for an MLJob in another namespace, because a tenant must not learn its name. Return
+    None also if the prefixes of the run ids differ, or if ``theirs`` is None or names no MLJob.
     """
     mine, other = RunId.parse(own.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):
@@ -262,8 +271,8 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the run that a JSON object of an answer describes. Return None if the run has no
-    marker, because the operator did not create the backfill of such a run.
+    """Return the run that a JSON object of an answer describes. Return None if the run has no valid
+    marker, because then its backfill is not the operator's.
     """
     marker = _marker(row, "conf")
     if marker is None:
@@ -275,10 +284,8 @@ def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
 
 
 def _marker(row: Row, field: str) -> Marker | None:
-    """Return the marker in a conf, or None if the conf has no valid marker. ``field`` is the name
-    of the field with the conf in ``row``.
-
-    Any user of Airflow may have written the conf.
+    """Return the marker in a conf, or None if the conf has no valid marker. ``field`` is the field
+    of ``row`` that has the conf. Every user who may trigger runs can write a marker.
     """
     conf = row.value(field)
     return Marker.read(conf) if isinstance(conf, dict) else None

@@ -46,8 +46,9 @@ def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> b
         url: The request's URL, for the messages of errors.
 
     Raises:
-        TooLarge: The successful answer has more than ``max_bytes`` bytes, or more JSON values than
-            ``BYTES_A_VALUE`` allows.
+        TooLarge: The successful answer has more than ``max_bytes`` bytes. Or it has more JSON
+            values than one for every ``BYTES_A_VALUE`` bytes of ``max_bytes``. In any case,
+            ``FEW_VALUES`` values are allowed, and more than ``MANY_VALUES`` are not.
         AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
         urllib3.exceptions.HTTPError: The connection broke.
     """
@@ -90,8 +91,8 @@ def _at_most(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tu
 
 
 def _values(body: bytes) -> int:
-    """Return an upper bound of the number of JSON values in a body, without parsing the body.
-
-    Commas and brackets within strings are counted too.
+    """Estimate the number of JSON values in a body, without parsing the body: return the number of
+    its commas and opening brackets. The estimate may be too high, because commas and brackets
+    within strings are counted too.
     """
     return body.count(b",") + body.count(b"[") + body.count(b"{")

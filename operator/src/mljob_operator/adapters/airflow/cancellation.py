@@ -48,8 +48,8 @@ class RunCanceller:
 
     Args:
         session: The session with the Airflow.
-        runs: The Airflow's dag runs.
-        structure: The tasks of the Airflow's DAGs.
+        runs: Reads and submits dag runs of the Airflow.
+        structure: Reads the tasks of the Airflow's DAGs.
         dag_id: The id of the cancellation DAG.
     """
 
@@ -63,12 +63,13 @@ class RunCanceller:
         self._tasks = TaskInstanceApi(session.client)
 
     def trigger(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG for a run.
+        """Trigger the cancellation DAG, which then ends a run of another DAG.
 
         Args:
-            dag_id: The DAG of the run to cancel.
-            run_id: The run to cancel.
-            reason: The reason, which becomes the note of the cancellation DAG's run.
+            dag_id: The DAG of the run to end.
+            run_id: The run to end.
+            reason: Why the run is cancelled. The reason becomes the note of the cancellation DAG's
+                run.
 
         Raises:
             DagRefused: The cancellation DAG is missing, broken or paused.
@@ -94,17 +95,18 @@ class RunCanceller:
             raise DagRefused(f"the cancellation DAG {cancel_dag_id} can't be run ({error.reason})") from error
 
     def is_cancelling(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG's task for this run is executing.
+        """Return whether the cancellation DAG is at work on the run ``run_id``: its task is
+        executing.
 
-        The state of the cancellation DAG's run does not show whether the task executes, because
-        Airflow sets a dag run to running before the run's task gets a pool slot.
+        The state of the cancellation DAG's own run does not show this, because Airflow sets a dag
+        run to running before the run's task gets a pool slot.
         """
         return any(task.state in ACTIVE_TASK for task in self._runs.tasks(self._dag_id, cancel_run_id(run_id)))
 
     def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances to failed through the REST API, and then the run
-        itself. After ``ONE_BY_ONE_SECONDS``, the run is set to failed even if task instances are
-        left.
+        """End a run through the REST API: set its unfinished task instances to failed, and then the
+        run itself. If task instances are left after ``ONE_BY_ONE_SECONDS``, set the run to failed
+        nevertheless, which ends them too.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
@@ -134,20 +136,19 @@ class RunCanceller:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """Set a run of the cancellation DAG to failed if that run is still queued. This is the run
-        that was triggered to cancel the run ``run_id``.
-
-        The run ``run_id`` has ended, so the cancellation DAG has nothing left to do.
+        """End the run of the cancellation DAG that was triggered to cancel ``run_id``: set it to
+        failed if it is still queued. ``run_id`` has ended, so the cancellation DAG has nothing left
+        to do.
         """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
     def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
-        """Return the unfinished task instances in groups, upstream tasks first.
+        """Return the unfinished task instances of a run in groups, upstream tasks first.
 
-        Return an empty list if the task instances can't be read. Setting the run to failed ends
-        them too.
+        Return an empty list if the task instances can't be read. The caller then sets only the run
+        to failed, which ends its task instances too.
         """
         try:
             unfinished = [

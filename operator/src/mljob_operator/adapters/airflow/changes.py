@@ -1,5 +1,5 @@
-"""Lists the changes of all runs whose ids have the operator's prefix. So the operator does not have
-to read each run.
+"""Lists what has changed in all runs whose ids have the operator's prefix. With these lists, the
+operator does not have to read each run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Changes:
         self._dags = DAGApi(session.client)
 
     def runs(self, since: datetime) -> list[RunChange]:
-        """Return the runs that changed at or after ``since`` (Airflow's clock).
+        """Return the runs with the operator's prefix that changed at or after ``since`` (Airflow's
+        clock).
 
         The request is ``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, for all
         pages.
@@ -49,7 +50,7 @@ class Changes:
         return self._list_runs(updated_at_gte=since)
 
     def active_runs(self) -> list[RunChange]:
-        """Return the runs that are queued or running.
+        """Return the runs with the operator's prefix that are queued or running.
 
         The request is ``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``,
         for all pages.
@@ -57,10 +58,12 @@ class Changes:
         return self._list_runs(state=[RunState.QUEUED.value, RunState.RUNNING.value])
 
     def tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances that changed at or after ``since`` (Airflow's clock).
+        """Return the task instances that changed at or after ``since`` (Airflow's clock), of runs
+        with the operator's prefix.
 
-        The request is ``GET
-        /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, for all pages.
+        The request is
+        ``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, for all
+        pages.
         """
         observed_at = now()
         rows = self._session.pages(
@@ -80,11 +83,12 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return the reason why each DAG schedules no tasks, by DAG id. The reason is None if the
-        DAG schedules tasks.
+        """Return for each DAG id why the DAG is halted. Airflow schedules no tasks of a halted DAG:
+        the DAG is paused, or it is stale, which means that Airflow no longer finds it in the DAG
+        files. The value is None if the DAG is not halted.
 
         The requests are ``GET /dags/{dag_id}``, for each DAG. A DAG that Airflow doesn't know
-        counts as stale. DAGs that the operator can't read are left out.
+        counts as stale. DAGs that the operator can't read are left out of the result.
         """
         found: dict[str, Halt | None] = {}
         for dag_id in dag_ids:
@@ -130,9 +134,10 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def _ours(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Yield those of the rows that describe runs with the operator's prefix.
+        """Yield only the rows about runs with the operator's prefix.
 
-        Airflow 3.1 ignores ``run_id_prefix_pattern``, and later versions ignore the prefix's last
-        dot.
+        Airflow's own filter lets other rows through. Airflow 3.1 ignores ``run_id_prefix_pattern``.
+        Later versions ignore the dot at the end of the prefix, so they also return runs whose
+        prefix is longer.
         """
         return (row for row in rows if row.starts_with("dag_run_id", self._prefix))

@@ -35,7 +35,7 @@ class Children:
 
     Args:
         session: The session with the Airflow.
-        runs: The Airflow's dag runs.
+        runs: Reads dag runs of the Airflow.
     """
 
     def __init__(self, session: Session, runs: RunRequests) -> None:
@@ -46,7 +46,8 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the active runs that a run has started, directly or through its children.
+        """Return the queued and running runs that were started by a run, by the runs that it
+        started, and so on.
 
         A task with the XCom ``trigger_run_id`` claims to have started a run. The claim may be
         wrong, because any task can push this XCom. At most ``MAX_CHILDREN`` such claims are read.
@@ -79,7 +80,7 @@ class Children:
     def _started_run(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
         """Return the DAG id and run id of the run that a task claims to have started.
 
-        Return None if one of the two ids is missing or invalid.
+        Return None if one of the two ids is missing, too large or invalid.
         """
         try:
             child_run = self._entries.get(dag_id, run_id, task_id, map_index, RUN_ID_KEY).value
@@ -102,7 +103,7 @@ class Children:
         return row.content("rendered_fields").get("trigger_dag_id")
 
     def _run(self, dag_id: str, run_id: str) -> Child | None:
-        """Return the run as a child, or None if the run does not exist or has ended."""
+        """Return the run with these ids as a child, or None if it does not exist or has ended."""
         row = self._runs.row(dag_id, run_id)
         if row is None or run_state(row.text_or_null("state")) in TERMINAL_RUN:
             return None

@@ -1,5 +1,5 @@
-"""The adapter of one Airflow offers the operations on its dag runs, and reads its version and
-health.
+"""The adapter of one Airflow: the operations on the Airflow's dag runs, and a probe that reads the
+Airflow's version and health.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ class Airflow(AirflowRuns):
             None, the adapter only reads.
 
     Attributes:
-        cancelling: The operations on the same dag runs, all in the lane of cancellations, so that
-            none of them waits for submissions.
+        cancelling: The same operations as on this adapter, for use in a cancellation. All of them
+            run in the lane of cancellations (:mod:`.lanes`), so that a cancellation never waits for
+            submissions.
     """
 
     def __init__(
@@ -107,8 +108,9 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in the lane of ``work``, record the duration of the call, and return
-        its result. ``operation`` is the name of the operation in metrics.
+        """Call ``function`` in a thread of the lane for this kind of work, and return its result.
+        Record the outcome and the duration of the call as metrics. ``operation`` is the name of the
+        call in the metrics.
 
         An :class:`.Answer` that ``function`` did not interpret becomes an AirflowError.
         """
@@ -127,6 +129,6 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in the lane of cancellations, whatever ``work`` is."""
+        """Call ``function`` in a thread of the lane of cancellations, whatever ``work`` is."""
         del work
         return await self._in_lane(Work.CANCELLATIONS, operation, function, *args)

@@ -25,10 +25,11 @@ _NOT_CONNECTED = (
 
 @contextmanager
 def connection_errors(server: str, proxy: str | None) -> Iterator[None]:
-    """Turn the exceptions of a request that gets no answer into AirflowUnavailable.
+    """Run the ``with`` block, which sends a request. If there is no answer, turn the exception into
+    AirflowUnavailable.
 
     Args:
-        server: The server, as the beginning of the message.
+        server: What the message calls the server, such as ``Airflow at http://airflow``.
         proxy: The URL of the proxy, which the message names. None if no proxy is used.
 
     Raises:

@@ -1,8 +1,7 @@
-"""Implements the port :class:`.ports.DagRuns`: passes each operation to the module that sends its
-requests.
+"""Implements the interface :class:`.ports.DagRuns`: passes each operation to the module that sends
+its requests. :mod:`.run_requests` has the requests about single dag runs.
 
-Each operation runs in the lane of its kind of work (:mod:`.lanes`). :mod:`.run_requests` has the
-requests about single dag runs.
+Each operation runs in a thread of the lane for its kind of work (:mod:`.lanes`).
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from .task_logs import AirflowLog, TaskLogs
 
 
 class AirflowRuns:
-    """The operations on the dag runs of one Airflow. Each operation runs in the lane of its kind of
-    work.
+    """The operations on the dag runs of one Airflow. Each operation runs in a thread of the lane
+    for its kind of work (:mod:`.lanes`).
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in the lane of its kind of work (:mod:`.lanes`).
+        run: Runs a function in a thread of such a lane.
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
     """
@@ -58,7 +57,8 @@ class AirflowRuns:
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock is ahead of the operator's.
+        """How far Airflow's clock is ahead of the operator's clock. Negative if Airflow's clock is
+        behind.
 
         A difference of up to two seconds counts as zero, because HTTP dates have no fractions of
         seconds.
@@ -118,9 +118,8 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG's task for a run is executing.
-
-        See :meth:`.RunCanceller.is_cancelling`.
+        """Return whether the cancellation DAG's task for a run is executing
+        (:meth:`.RunCanceller.is_cancelling`).
         """
         return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
 
@@ -129,7 +128,9 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Request the active runs that a run's tasks have started (:meth:`.Children.active`)."""
+        """Request the active runs that a run has started, directly or indirectly
+        (:meth:`.Children.active`).
+        """
         return await self._run(Work.CANCELLATIONS, "children", self._children.active, dag_id, run_id)
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
@@ -137,25 +138,31 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """End the cancellation DAG's queued run for an ended run (:meth:`.RunCanceller.drop`)."""
+        """End the cancellation DAG's run for a run that has ended, if the cancellation DAG's run is
+        still queued (:meth:`.RunCanceller.drop`).
+        """
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Request the runs that changed at or after ``since`` (:meth:`.Changes.runs`)."""
+        """Request the runs with the operator's prefix that changed at or after ``since``
+        (:meth:`.Changes.runs`).
+        """
         return await self._run(Work.FEED, "changed_runs", self._changes.runs, since)
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Request the task instances that changed at or after ``since``
-        (:meth:`.Changes.tasks`).
+        """Request the task instances that changed at or after ``since``, of runs with the
+        operator's prefix (:meth:`.Changes.tasks`).
         """
         return await self._run(Work.FEED, "changed_tasks", self._changes.tasks, since)
 
     async def active_runs(self) -> list[RunChange]:
-        """Request the queued and running runs (:meth:`.Changes.active_runs`)."""
+        """Request the runs with the operator's prefix that are queued or running
+        (:meth:`.Changes.active_runs`).
+        """
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Request the reasons why DAGs schedule no tasks (:meth:`.Changes.halts`)."""
+        """Request why Airflow schedules no tasks of some DAGs (:meth:`.Changes.halts`)."""
         return await self._run(Work.FEED, "halts", self._changes.halts, dag_ids)
 
     async def paused_dags(self) -> set[str]:

@@ -1,5 +1,5 @@
-"""Each kind of work in one Airflow has a lane with its own threads, so that no kind of work waits
-for another kind.
+"""The lanes of an Airflow. A lane is a group of threads for one kind of work in the Airflow, so
+that no kind of work waits for another kind.
 
 Requests are synchronous and may hang until their timeouts. If all requests shared their threads, a
 thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by an hour.
@@ -67,10 +67,11 @@ connection, so no thread waits for another lane's connection.
 
 
 class Run(Protocol):
-    """Runs a synchronous function in a thread of a lane."""
+    """The type of a function that runs synchronous functions in the threads of lanes."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Run ``function(*args)`` in the lane of ``work``, and return the result.
+        """Run ``function(*args)`` in a thread of the lane for this kind of work, and return the
+        result.
 
         ``operation`` is the operation's name in metrics.
         """
@@ -80,8 +81,8 @@ class Run(Protocol):
 class Circuit:
     """A circuit breaker for an Airflow that gives no answer.
 
-    After ``FAILURES`` failures in a row, the circuit breaker lets one request at a time through,
-    with growing pauses.
+    After ``FAILURES`` requests in a row without an answer, the circuit breaker lets only one
+    request at a time through, with growing pauses in between.
 
     Args:
         clock: A monotonic clock, in seconds.
@@ -135,7 +136,9 @@ class Circuit:
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Return whether an error means that Airflow is out of reach for all requests."""
+    """Return whether an error means that Airflow is out of reach, and not only that this one
+    request failed.
+    """
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
     )
@@ -182,7 +185,9 @@ class Lane:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function if the circuit breaker lets the request through, and return the result."""
+        """Call the function and return the result, if the circuit breaker lets a request through.
+        Tell the circuit breaker whether Airflow has answered.
+        """
         if self._circuit is None:
             return self._mapped(function, *args)
         self._circuit.admit()
@@ -199,9 +204,10 @@ class Lane:
 
     def _mapped(self, function: Callable[..., T], *args: Any) -> T:
         """Call the function, and return the result. Turn an unexpected exception into
-        AirflowUnreadable.
+        AirflowUnreadable, which the callers handle.
 
-        So if an answer breaks the code that reads it, only this Airflow is affected.
+        So if an unusual answer breaks the code that reads it, only requests to this Airflow fail,
+        and the rest of the operator goes on.
         """
         try:
             return function(*args)
@@ -215,7 +221,8 @@ class Lane:
             ) from None
 
     def _log_once(self, error: Exception) -> None:
-        """Log the traceback of an unexpected exception once.
+        """Log the traceback of an unexpected exception, unless the lane has already logged the same
+        traceback.
 
         The log leaves the exception's message out, because it may quote an answer or a token.
         """

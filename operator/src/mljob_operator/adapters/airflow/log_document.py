@@ -1,9 +1,10 @@
-"""Splits Airflow's answer with a log into its entries while the answer arrives.
+"""Splits Airflow's response with a log into the entries of the log, while the response arrives.
 
-The answer is one JSON object, ``{"content": [entry, ...], "continuation_token": text or null}``, of
-any size. A JSON parser would keep the whole answer in memory, or a whole entry of any size. So this
-module finds the ends of the entries itself, and a JSON parser sees only one entry at a time, of at
-most ``MAX_ENTRY`` bytes.
+The response is one JSON object of any size:
+``{"content": [entry, ...], "continuation_token": text or null}``. A JSON parser would keep the
+whole response in memory, or at least a whole entry, which may have any size too. So this module
+finds the ends of the entries itself. A JSON parser sees only one entry at a time, and of each entry
+at most ``MAX_ENTRY`` bytes.
 
 Source: ``TaskInstancesLogResponse`` in ``airflow/api_fastapi/core_api/datamodels/log.py``.
 """
@@ -38,8 +39,8 @@ _CONTENT = re.compile(rb'"content"\s*:\s*\Z')
 
 
 class NotALog(ValueError):
-    """The error for an answer that is not a log: the answer is not JSON, has other fields, or is
-    too large outside of the entries.
+    """The error for an answer that is not a log: it is not whole JSON, has no field ``content``,
+    has an invalid token, or is too large outside of the entries.
     """
 
 
@@ -91,7 +92,9 @@ class LogDocument:
         return token
 
     def _string(self, chunk: bytes, at: int) -> int:
-        """Take the part of a string that is in the chunk, and return the position after this part."""
+        """Process a JSON string from the position ``at``, until the end of the string or of the
+        chunk. Return the position behind the processed bytes.
+        """
         if self._escaped:
             self._escaped = False
             self._take(chunk[at : at + 1])
@@ -104,8 +107,8 @@ class LogDocument:
         return end
 
     def _mark(self, mark: bytes) -> LogEntry | None:
-        """Take a character that opens, closes or separates values. Return the entry that ends at
-        this character, or None.
+        """Process a character that opens, closes or separates JSON values. Return the entry if an
+        entry ends at this character, else None.
         """
         between_entries = self._in_content and self._depth == 2
         if between_entries and mark in b",]}":
@@ -142,8 +145,9 @@ class LogDocument:
 
 
 def _parsed(text: bytes, *, is_whole: bool) -> Any:
-    """Return the JSON value of an entry. If the entry was cut, return the part of the value that is
-    known. If the entry is not JSON or has more than ``MAX_VALUES`` values, return its text.
+    """Return an entry as a JSON value. If the entry was cut, the value has only what comes before
+    the cut. If the entry is not JSON or has more than ``MAX_VALUES`` values, return the entry as
+    text.
     """
     if sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
         try:

@@ -93,17 +93,18 @@ class XComOutputs:
         name. The outputs of ``sources`` are added last, and replace published outputs of the same
         name.
 
-        ``omitted`` of the result names the missing outputs:
+        ``omitted`` of the result says what is missing:
 
-        - An XCom of ``sources`` that is too large or kept in an object store is named by its
-          output.
-        - An XCom ``mljob_outputs`` that is too large or kept in an object store is named by its
-          task.
-        - An XCom that was deleted while the outputs were read is named in the same way.
-        - If more than ``MAX_XCOMS`` XComs have the same key, the output of ``sources`` is named, or
-          the XCom ``mljob_outputs``.
-        - An output that ``publish_outputs`` omitted is named, unless a later task published this
-          output.
+        - The XCom of an entry in ``sources`` is too large, is kept in an object store, or was
+          deleted while the outputs were read: ``omitted`` has the name of the entry.
+        - An XCom ``mljob_outputs`` can't be read for one of these reasons: ``omitted`` has the name
+          of the XCom's task.
+        - An entry in ``sources`` stands for more than ``MAX_XCOMS`` XComs, because its task is
+          mapped: ``omitted`` has the name of the entry, and none of these XComs is read.
+        - The run has more than ``MAX_XCOMS`` XComs ``mljob_outputs``: ``omitted`` says so, and the
+          XComs after the maximum are not read.
+        - The task's ``publish_outputs`` has omitted an output: ``omitted`` has the name of the
+          output, unless a later task published it.
 
         Args:
             dag_id: The DAG.
@@ -137,9 +138,9 @@ class XComOutputs:
             reading: Collects the names of omitted outputs.
             task_id: The task, or ``~`` for all tasks of the run.
             key: The XCom key.
-            name: The name of the output of the spec that consists of these XComs, or None for
-                ``mljob_outputs``. With a name, the result is empty if one of the XComs can't be
-                read. Without a name, XComs that can't be read are left out.
+            name: The name of the output in ``spec.outputs`` that is read from these XComs. If one
+                of the XComs can't be read, the result is then empty. None for the key
+                ``mljob_outputs``: XComs that can't be read are then left out.
         """
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
@@ -190,18 +191,20 @@ class XComOutputs:
 
 
 def _names(value: Any) -> dict[str, None]:
-    """Return the names in ``value``, as the keys of a dict that keeps their order.
-
-    Items of ``value`` that are not strings are ignored.
+    """Return the names of omitted outputs in ``value``, as the keys of a dict, in the same order.
+    At most ``MAX_OMITTED`` items are read, and items that are not strings are ignored. Return an
+    empty dict if ``value`` is not a list.
     """
     names = value[:MAX_OMITTED] if isinstance(value, list) else []
     return {name: None for name in names if isinstance(name, str)}
 
 
 def _replace(target: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
-    """Add the newer entries to ``target``, and remove entries of the same names from ``other``.
+    """Add the entries of ``newer`` to ``target``, and remove entries of the same names from
+    ``other``.
 
-    An output is either published or omitted. The last task that names the output decides which.
+    Of ``target`` and ``other``, one has the published outputs, and the other has the omitted
+    outputs. The last task that names an output decides whether it is published or omitted.
     """
     target |= newer
     for name in newer:

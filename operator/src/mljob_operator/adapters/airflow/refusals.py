@@ -55,7 +55,9 @@ class Refusals:
         self._dags = DAGApi(session.client)
 
     def of_submission(self, dag_id: str, answer: Answer) -> AirflowError:
-        """Return the error for Airflow's answer to a submission."""
+        """Return the error that explains why Airflow refused to create a run of the DAG. ``answer``
+        is the error that Airflow answered.
+        """
         detail = answer.detail
         if answer.status == 404:
             return self.no_dag(dag_id)
@@ -83,7 +85,9 @@ class Refusals:
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 
     def no_dag(self, dag_id: str) -> DagNotFound:
-        """Return the error for a DAG that does not exist."""
+        """Return the error for a DAG that does not exist. The error names similar DAG ids, and the
+        import error of the DAG's file if Airflow reports one.
+        """
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
         return DagNotFound(
@@ -93,8 +97,8 @@ class Refusals:
         )
 
     def _similar(self, dag_id: str) -> list[str]:
-        """Return the ids of DAGs with similar ids, the most similar first. Return an empty list if
-        the request fails.
+        """Return the ids of existing DAGs that resemble ``dag_id``, which does not exist, the most
+        similar first. Return an empty list if the request fails.
         """
         part = max(re.split(r"[-_.]", dag_id), key=len)
         try:
@@ -109,8 +113,8 @@ class Refusals:
             return []
 
     def _import_error_of(self, dag_id: str) -> str:
-        """Return the DAG's file and the last line of the traceback of its import error, as ``file:
-        error``.
+        """Return why Airflow can't import the DAG's file, as ``file: error``. The error is the last
+        line of the traceback.
 
         Return an empty string if Airflow can import the file, does not know the file, or does not
         answer.
@@ -142,11 +146,11 @@ class Refusals:
 
 
 def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
-    """Return whether an import error concerns the DAG's file.
+    """Return whether an import error is about the file of the DAG ``dag_id``.
 
-    The DAG's file is the file from which Airflow has loaded the DAG. If Airflow does not know the
-    DAG (``dag`` is None), a file whose name without its suffix is the DAG's id counts as the DAG's
-    file.
+    ``dag`` is Airflow's information about the DAG, with the file from which Airflow has loaded the
+    DAG. If Airflow does not know the DAG (``dag`` is None), the file name decides: without its
+    suffix, it must be the DAG's id.
     """
     file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:

@@ -38,7 +38,8 @@ def date_of(header: str) -> datetime | None:
 
 
 def clock_offset(date: datetime, now: datetime) -> timedelta:
-    """Return how far the server's clock is ahead of the operator's.
+    """Return how far the server's clock is ahead of the operator's clock. The result is negative if
+    the server's clock is behind.
 
     A difference of up to two seconds counts as zero, because HTTP dates have no fractions of
     seconds.

@@ -172,8 +172,8 @@ class Row:
         return field in self._data
 
     def invalid(self, field: str, expected: str) -> AirflowUnreadable:
-        """Return the error for a missing or invalid field. ``expected`` says what the field should
-        be.
+        """Return the error for a field that is missing or invalid. ``expected`` says in words what
+        the field should be.
         """
         found = f"is a {_kind(self._data[field])}" if field in self._data else "is missing"
         return AirflowUnreadable(
@@ -183,7 +183,9 @@ class Row:
 
 
 def run_fact(row: Row, observed_at: datetime) -> RunFact:
-    """Return the state of a dag run in an answer to a request that was sent at ``observed_at``."""
+    """Return the state of a dag run from Airflow's answer. ``observed_at`` is the time just before
+    the request was sent.
+    """
     return RunFact(
         state=run_state(row.text_or_null("state")),
         source=StatusSource.REST,
@@ -196,8 +198,8 @@ def run_fact(row: Row, observed_at: datetime) -> RunFact:
 
 
 def task_fact(row: Row, observed_at: datetime) -> TaskFact:
-    """Return the state of a task instance in an answer to a request that was sent at
-    ``observed_at``.
+    """Return the state of a task instance from Airflow's answer. ``observed_at`` is the time just
+    before the request was sent.
     """
     return TaskFact(
         task_id=row.text("task_id"),
@@ -231,8 +233,8 @@ def assert_about(row: Row, dag_id: str, run_id: str) -> None:
 def now() -> datetime:
     """Return the current time in UTC.
 
-    Callers read the clock before they send a request, so that the time of a fact is never later
-    than the time at which Airflow had the state.
+    Callers take this time before they send a request, as the time at which they observed the state
+    in the answer. So this time is never later than the moment at which Airflow read the state.
     """
     return datetime.now(UTC)
 
@@ -255,9 +257,10 @@ def _kind(value: Any) -> str:
 
 
 def _within(value: Any, levels: int) -> bool:
-    """Return whether a value has at most this number of nested levels.
+    """Return whether a value has at most ``levels`` nested levels.
 
-    The recursion stops at this number, so deeply nested JSON can't exhaust the stack.
+    The function looks no deeper than ``levels``, so that deeply nested JSON can't exhaust the
+    stack.
     """
     if not isinstance(value, dict | list):
         return True

@@ -41,7 +41,7 @@ class RunRequests:
 
     Args:
         session: The session with the Airflow.
-        refusals: Explains why a DAG was not triggered.
+        refusals: Makes the errors that explain why Airflow did not trigger a DAG.
     """
 
     def __init__(self, session: Session, refusals: Refusals) -> None:
@@ -114,7 +114,8 @@ class RunRequests:
         """Return the DAG's params by name (``GET /dags/{dag_id}/details``). Return an empty dict if
         the DAG does not exist.
 
-        Each param is an object with ``value``, its default, and ``schema``, its JSON schema.
+        Each param is an object with ``value``, the param's default, and ``schema``, the param's
+        JSON schema.
         """
         try:
             row = self._session.ask(
@@ -145,13 +146,13 @@ class RunRequests:
     ) -> RunFact | None:
         """Clear the failed tasks of an ended run, so that Airflow runs them again.
 
-        The request is ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. A run
-        that was queued at or after ``since`` (Airflow's clock) has already been cleared by an
-        earlier request, and is not cleared again. A run that has not ended is not cleared either.
+        The request is ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. A run is
+        not cleared if it has not ended. A run that was queued at or after ``since`` (Airflow's
+        clock) is not cleared either, because an earlier request has already cleared it.
 
         Returns:
-            The state of the run after the request, or its current state if the run is not cleared.
-            None if Airflow has no such run.
+            The state of the run after the request, or the state that was found if the run is not
+            cleared. None if Airflow has no such run.
 
         Raises:
             NothingToClear: The run has no failed task.

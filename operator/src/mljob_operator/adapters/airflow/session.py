@@ -1,4 +1,5 @@
-"""A session with Airflow's REST API logs in, sends requests and raises the operator's errors.
+"""The session with an Airflow: logs in, sends the requests to Airflow's REST API, and turns
+failures into the operator's errors.
 
 The session handles what all requests have in common: tokens, timeouts, pages and the clock offset.
 :mod:`.answers` decides whether an answer is Airflow's.
@@ -118,10 +119,11 @@ class Session:
     def _request(
         self, send: Callable[..., urllib3.BaseHTTPResponse], gate: Gate, method: str, url: str, **options: Any
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request by calling ``send``. Every request to Airflow goes through this method.
+        """Send a request by calling ``send``, and don't follow redirects. Every request to Airflow
+        goes through this method.
 
-        urllib3 follows redirects by default, and apache-airflow-client has no setting to turn this
-        off. A redirect may lead to a login page.
+        A redirect may lead to a login page. urllib3 follows redirects by default, and
+        apache-airflow-client has no setting against that.
 
         Raises:
             NotLeading: The request would change something, and this process is not the leader.
@@ -211,8 +213,8 @@ class Session:
             return self._supported()[0]
 
     def connection_errors(self) -> AbstractContextManager[None]:
-        """Return a context that turns the exceptions of a broken connection into
-        AirflowUnavailable.
+        """Return a context manager that turns the exceptions of a request without an answer into
+        AirflowUnavailable (:mod:`.connection_errors`).
         """
         return connection_errors(f"Airflow at {self._shown_url}", self._proxy)
 
@@ -232,9 +234,9 @@ class Session:
             field: The field of a page that holds the rows.
             method: A method of apache-airflow-client's API classes, as for :meth:`ask`.
             args: The method's positional arguments.
-            cursors: Whether Airflow offers cursors for this list since version 3.2. Requests then
-                have both a cursor and an offset. Airflow 3.1 ignores the cursor, and later versions
-                ignore the offset.
+            cursors: Whether this list has cursors in Airflow 3.2 and later. Each request then has a
+                cursor and an offset, for any version of Airflow: 3.1 ignores the cursor, and later
+                versions ignore the offset.
             absent: The texts by which Airflow says that the object does not exist.
             skip_too_large: Whether to leave out a row that is too large to be read. Set this for a
                 list of many runs, in which the conf of one run must not hide the other runs.
@@ -289,8 +291,8 @@ class Session:
     def each(self, rows: Iterable[Row], read: Callable[[Row], T]) -> Iterator[T]:
         """Call ``read`` with each row, and yield the results.
 
-        A row that can't be read is left out and logged, so that it does not hide the other rows.
-        Equal messages are logged once.
+        If ``read`` raises AirflowUnreadable, the row is left out and logged, so that one bad row
+        does not hide the other rows. Equal messages are logged once.
         """
         for row in rows:
             try:
@@ -301,7 +303,9 @@ class Session:
             yield found
 
     def _log_once(self, why: str) -> None:
-        """Log that a row is left out, unless the same message has been logged."""
+        """Log that a row is left out, unless the session has already logged the same message. After
+        ``_REPEATED`` different messages, log nothing.
+        """
         if why not in self._unreadable and len(self._unreadable) < _REPEATED:
             self._unreadable.add(why)
             log.warning("a row is left out: %s", why)
@@ -324,10 +328,11 @@ class Session:
             raise
 
     def _with_token(self, method: Callable[..., Any], *args: Any, **query: Any) -> Reply:
-        """Send a request with a token, and return the answer. ``method`` and the other arguments
-        are the same as for :meth:`ask`.
+        """Send a request with a bearer token, and return the answer. The arguments are those of
+        :meth:`ask`.
 
-        If Airflow refuses the token, the request is repeated with a new token.
+        If Airflow refuses the token and there is another token, send the request once more with the
+        other token.
         """
         with _nothing_sent():
             token = self._use(self._tokens.token())
@@ -343,10 +348,10 @@ class Session:
         return reply
 
     def _use(self, token: str) -> str:
-        """Send this token with all later requests, and return the token.
+        """Set the token that all later requests except logins are sent with, and return the token.
 
-        The token is also sent with requests for which Airflow needs no token, because a gateway in
-        front of Airflow may require the token.
+        Even requests for which Airflow needs no token are sent with the token, because a gateway in
+        front of Airflow may require it.
         """
         self.client.default_headers["Authorization"] = f"Bearer {token}"
         return token
@@ -413,10 +418,10 @@ class Session:
                 return Reply.read(response, at, MAX_OBJECT_BYTES)
 
     def _first_answer(self, reply: Reply) -> Row:
-        """Return the answer to a login or a version request.
+        """Return the answer to a login, or to the request for the version.
 
-        Callers of the session can't interpret an :class:`Answer` to one of these requests, because
-        they sent another request. So the :class:`Answer` becomes an AirflowUnavailable.
+        The caller of the session has sent neither of these requests, so it can't interpret an
+        :class:`Answer` to them. So the :class:`Answer` becomes an AirflowUnavailable.
         """
         if reply.status == 404:
             raise without_api(reply.answered)
@@ -441,11 +446,11 @@ class Session:
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """Mark errors of a login or a version request, so that the caller knows that its own request
-    was not sent.
+    """Correct an AirflowUnavailable that the ``with`` block raises. The block logs in or requests
+    the version, before the caller's own request is sent.
 
-    ``outcome_unknown`` becomes false, because a request that was not sent has no effect.
-    ``of_one_request`` becomes false, because every request needs the token and the version.
+    ``outcome_unknown`` becomes false, because the caller's request was not sent and so has no
+    effect. ``of_one_request`` becomes false, because every request needs the token and the version.
     """
     try:
         yield

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Work that only one thread does at a time.
+    """Shares the result of some work between threads that ask for the work at the same time.
 
     While one thread does the work, every other thread that asks for the work waits for the result.
     If the work raises an exception, the waiting threads raise it too, and don't repeat the work.

@@ -1,7 +1,7 @@
 """Reads the logs of task instances (``GET .../taskInstances/{task_id}/logs/{try_number}``).
 
-An answer is read piece by piece, so that its size doesn't matter, and so that no thread waits for a
-slow reader of the log.
+An answer is read piece by piece. So the operator never has a whole log in memory, and no thread
+waits while a slow client reads the log.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class AirflowLog:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in the lane of its kind of work.
+        run: Runs a function in a thread of the lane for its kind of work (:mod:`.lanes`).
         response: The answer, whose body was not read yet.
-        skip: The number of entries to skip, because earlier answers had these entries and this
-            version of Airflow begins each log again. None if this version goes on after the
-            position of a token.
+        skip: How many entries to skip, because earlier answers had them: before version 3.2,
+            Airflow sends the log from its beginning in each answer. None if this Airflow continues
+            where the previous answer ended.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class AirflowLog:
         self.token: str | None = None
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return the next entries, each converted by ``convert``, which runs in the thread that
-        reads. Return None at the end of the answer, or if the answer was closed.
+        """Return the next entries. Each entry is converted by ``convert``, which is called in the
+        lane's thread. Return None at the end of the answer, or if the answer was closed.
 
         Raises:
             AirflowUnreadable: The answer is not a log, or is larger than ``MAX_BYTES``.
@@ -77,7 +77,9 @@ class AirflowLog:
         return await self._run(Work.LOGS, "log", self._next, convert)
 
     def close(self) -> None:
-        """Drop the rest of the answer, without waiting for a thread that reads it."""
+        """Stop reading, and drop the rest of the answer. This method returns at once, even if a
+        thread is still reading.
+        """
         if not self._closed:
             self._closed = True
             threading.Thread(target=self._release, name="airflow log that ends", daemon=True).start()
@@ -104,14 +106,17 @@ class AirflowLog:
             return entries
 
     def _token(self) -> str | None:
-        """Return the token at the end of the answer, with the number of entries so far if Airflow
-        begins each log again.
+        """Return the token for requesting the next answer, or None if the log ends here. If this
+        Airflow sends the log from its beginning in each answer, the token begins with the number of
+        entries so far and a colon.
         """
         token = self._document.token()
         return token if token is None or self._skip is None else f"{self._seen}:{token}"
 
     def _is_new(self, entry: LogEntry) -> bool:
-        """Return whether no earlier answer had this entry. Only the first answer has the header."""
+        """Return whether no earlier answer had this entry. The entries of the log's header are
+        always new, because only the first answer has a header.
+        """
         if self._skip is None:
             return True
         self._in_header = (self._in_header or (not self._seen and entry.event == HEADER)) and entry.event != GROUP_END
@@ -148,7 +153,7 @@ class TaskLogs:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in the lane of its kind of work.
+        run: Runs a function in a thread of the lane for its kind of work (:mod:`.lanes`).
     """
 
     def __init__(self, session: Session, run: Run) -> None:
@@ -159,8 +164,9 @@ class TaskLogs:
     async def open(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> AirflowLog | None:
-        """Request the log of a try, from its beginning or from the position of a token. Return None
-        if the task instance or the try does not exist.
+        """Request the log of a try. With a ``token``, which an earlier answer ended with, request
+        the part of the log after that answer. Return None if the task instance or the try does not
+        exist.
         """
         return await self._run(Work.LOGS, "open_log", self._open, dag_id, run_id, task, try_number, token)
 

@@ -1,8 +1,8 @@
 """Gets bearer tokens, and renews them.
 
-A token comes from a Secret, a file, Airflow itself or an OAuth 2 provider. For each of these
-sources, this module has a class that returns the current token. If Airflow has refused the current
-token, the class returns a new token if the source has one.
+A token comes from a Secret, a file, Airflow itself or an OAuth 2 provider. This module has a class
+for each of these sources. The class returns the current token. After Airflow has refused that
+token, the class returns a new one, unless its source has no other.
 
 Specifications: Airflow's documentation, "Public API authentication"; RFC 6749 for OAuth 2 client
 credentials.
@@ -54,11 +54,11 @@ class Tokens(Protocol):
     """A source of bearer tokens. Threads may share a source."""
 
     def token(self, refused: str | None = None) -> str:
-        """Return a token that fits an HTTP header.
+        """Return a token whose characters are allowed in an HTTP header.
 
         Args:
-            refused: The token that Airflow has refused. The source then returns another token if it
-                can get one. None if no token was refused.
+            refused: The token that Airflow has refused, so that another token is needed. The source
+                returns the same token if it has no other. None if no token was refused.
 
         Raises:
             AirflowUnauthorized: The source has no valid token, or the login was refused.
@@ -68,7 +68,9 @@ class Tokens(Protocol):
 
 
 def tokens_of(login: Login, ask_airflow: AskAirflow, post: Post) -> Tokens:
-    """Return the source of tokens that the login's credentials require."""
+    """Return the source of tokens for a login. The kind of the credentials in the login decides
+    which source it is.
+    """
     if login.token is not None:
         return FixedToken(login.token.get_secret_value().strip(), login.source)
     if login.token_file is not None:
@@ -228,7 +230,7 @@ class ProviderToken(_RenewedToken):
         return token, _lifetime(row)
 
     def _request(self) -> tuple[bytes, dict[str, str]]:
-        """Return the body and the headers of the request."""
+        """Return the body and the headers of the request for a token."""
         client, secret = self._client, self._client.client_secret.get_secret_value()
         form = {"grant_type": "client_credentials"}
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -244,7 +246,7 @@ class ProviderToken(_RenewedToken):
         return urlencode(form).encode(), headers
 
     def _refusal(self, reply: Reply) -> AirflowUnauthorized | AirflowUnavailable:
-        """Return the error for an answer without a token (RFC 6749, 5.2)."""
+        """Return the error for an answer of the provider that has no token (RFC 6749, 5.2)."""
         error = _oauth2_error(reply)
         if 400 <= reply.status < 500 and reply.status != 429 and error is not None:
             # A provider's error may quote the request, which holds the client's secret. So the

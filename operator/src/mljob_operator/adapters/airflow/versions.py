@@ -1,7 +1,7 @@
 """Checks Airflow's version. Refuses unsupported versions, and refuses backfills in versions that
 can't list the runs of one backfill.
 
-No other module checks the version. These differences between 3.1 and 3.3 need no check:
+Only this module compares version numbers. These differences between 3.1 and 3.3 need no comparison:
 
 - 3.1 ignores ``cursor``, and finds a page by its ``offset``. So requests have both a cursor and an
   offset.
@@ -64,9 +64,8 @@ def warn_if_untested(number: Version, version: str, url: str) -> None:
 
 
 def without_api(answered: str) -> AirflowUnavailable:
-    """Return the error for a server that answers 404 to a request of Airflow 3's API.
-
-    Airflow 2 gives such an answer, and so does a proxy without a backend.
+    """Return the error for a server that answers 404 to a request that every Airflow 3 knows. The
+    server may be Airflow 2, or a proxy without a backend.
     """
     return AirflowUnavailable(
         f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."
@@ -74,7 +73,9 @@ def without_api(answered: str) -> AirflowUnavailable:
 
 
 def repeats_logs(number: Version) -> bool:
-    """Return whether this version begins the log again if a request has a token."""
+    """Return whether this version of Airflow sends a log from its beginning again when a request
+    asks for the next part with a continuation token.
+    """
     return number < LOGS_GO_ON
 
 

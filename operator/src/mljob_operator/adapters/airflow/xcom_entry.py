@@ -44,7 +44,8 @@ class XComEntries:
     def get(
         self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str, *, max_bytes: int = MAX_OBJECT_BYTES
     ) -> XComEntry:
-        """Return an XCom of a task instance. Airflow returns the value as it is stored.
+        """Return an XCom of a task instance. Airflow is asked for the value as it is stored
+        (``deserialize=false``), and the value is then converted to plain JSON.
 
         Args:
             dag_id: The DAG.

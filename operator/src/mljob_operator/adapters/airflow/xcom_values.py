@@ -39,9 +39,8 @@ def plain(value: Any) -> Any:
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Return whether a value is the path of this task's XCom in an object store.
-
-    Otherwise the value is the XCom itself.
+    """Return whether the value of a task's XCom is only a path in an object store. An XCom backend
+    of Airflow keeps the actual value there.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None
