@@ -161,12 +161,12 @@ class Watch:
 
 
 def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
-    """Close all open answers when the session closes.
+    """Make ``session.close`` also close all open answers of the session.
 
     When the API refuses one watch (401), kopf closes the session and the answers of the other
-    watches that kopf knows. An answer that arrives at this moment would stay open. Reading such an
-    answer raises aiohttp's RuntimeError instead of a ClientConnectionError, and kopf would then end
-    the process.
+    watches that kopf knows. kopf does not know an answer that arrives at this moment. If kopf then
+    read this answer, aiohttp would raise a RuntimeError instead of a ClientConnectionError, and
+    kopf would end the process.
     """
     close = session.close
 

@@ -16,8 +16,8 @@ class Refreshed:
     """Data that is read when a caller needs it. A result is used for at most ``seconds``, and
     :meth:`expire` can shorten this time.
 
-    A failure is remembered. Until the backoff of the error is over, all callers get this error at
-    once, without another request.
+    A failure is remembered for a time that grows with each failure (the backoff). During this time
+    all callers get the same error at once, without another request.
 
     Args:
         read: Reads the data and stores the data for the callers.
