@@ -84,25 +84,27 @@ class Term:
 
     @property
     def acts(self) -> bool:
-        """Whether the process has begun to act."""
+        """Whether the process has begun its work as the leader."""
         return self._acts
 
     def check(self) -> None:
-        """Do nothing if the term still runs and the process has begun to act (:class:`.Gate`).
+        """Do nothing if this process may change something now (:class:`.Gate`).
 
         Raises:
-            NotLeading: The term is over, or the process has not begun to act.
+            NotLeading: The term is over, or the process has not begun its work as the leader.
         """
         if self.over or not self._acts:
             raise NotLeading(f"this process does not hold the Lease {self.lease.name} any more, so it changes nothing")
 
     def renew(self, lease: Lease, until: float) -> None:
-        """Extend the term, unless it is over."""
+        """Extend the term to ``until`` after a renewal of the Lease. A term that is over is not
+        extended.
+        """
         if not self.over:
             self.lease, self._until = lease, max(self._until, until)
 
     def begin(self) -> None:
-        """Let the process act from now on."""
+        """Let the process do the work of the leader from now on."""
         self._acts = True
 
     def end(self) -> None:
@@ -116,9 +118,10 @@ class Election:
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: The claims of this operator.
-        name: Returns a new identity. Each term has its own identity, so that requests of an earlier
-            term have no effect on a later term.
+        claims: The MLJobs, dag run ids and events that this operator uses. No other operator may
+            use the same.
+        name: Returns a new identity for the holder of the Lease. Each term has its own identity, so
+            that requests of an earlier term have no effect on a later term.
         seconds: The duration of the Lease.
         clock: A monotonic clock, in seconds.
     """
@@ -150,17 +153,18 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Check at the start that no other operator acts whose claims conflict with the claims of
-        this operator.
+        """Check, before this process competes for leadership, that its operator conflicts with no
+        other operator that acts now. Two operators conflict if they use the same MLJobs, dag run
+        ids or events.
 
         Raises:
-            CannotStart: Such an operator acts.
+            CannotStart: An operator that acts conflicts with this operator.
         """
         await self._rivals.refuse_acting()
 
     async def lead(self) -> Term:
-        """Wait until this process holds the Lease, and return its term. The process may not act
-        before :meth:`begin`.
+        """Wait until this process holds the Lease, and return its term. The process may not change
+        anything before :meth:`begin`.
         """
         identity = self._name()
         while True:
@@ -186,14 +190,15 @@ class Election:
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:
-        """Check that the claims of no other operator conflict with the claims of this operator, and
-        let the process act.
+        """Check that this operator conflicts with no other operator (:meth:`refuse_rivals`), and
+        let this process begin its work as the leader.
 
         The caller runs :meth:`hold` at the same time. If the term ends during the check, the
         process does not act.
 
         Raises:
-            CannotStart: The claims of another operator conflict.
+            CannotStart: A conflicting operator acts, or is about to act and has the Lease with the
+                smaller name.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
@@ -297,7 +302,8 @@ class Election:
         """Return the answer to a request about the Lease.
 
         Raises:
-            StoreUnavailable: There is no answer within ``REQUEST_TIMEOUT`` of the Lease's duration.
+            StoreUnavailable: There is no answer within 30 percent of the Lease's duration
+                (``REQUEST_TIMEOUT``).
             StoreError: The request failed.
         """
         timeout = REQUEST_TIMEOUT * self._seconds

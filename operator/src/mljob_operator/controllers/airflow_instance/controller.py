@@ -151,8 +151,8 @@ class AirflowInstanceController:
         self._meter.jobs.namespace_deleted(name)
 
     def _restore_vanished(self, instance: Instance) -> None:
-        """If the stored status shows that many runs were missing when the previous process ended,
-        remember that they are missing.
+        """If the stored status, which an earlier process has written, says that many runs have
+        vanished from the Airflow, assume that these runs are still missing.
         """
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)
@@ -193,7 +193,10 @@ class AirflowInstanceController:
                 pass
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
-        """Reconcile an AirflowInstance once. Return the seconds until the next reconciliation."""
+        """Reconcile an AirflowInstance once, and return the seconds until the next reconciliation.
+        An error raises no exception: it is logged, and the next reconciliation follows after a
+        backoff.
+        """
         name = registered.instance.name
         try:
             await self.reconcile(name)
@@ -273,10 +276,11 @@ class AirflowInstanceController:
         )
 
     def _accept_vanished_runs(self, registered: RegisteredInstance) -> None:
-        """Count vanished runs as deleted if an administrator accepts their loss with the annotation
-        ``mljob.dev/accept-vanished-runs``.
+        """If many runs have vanished from the Airflow at once, and an administrator accepts their
+        loss, count these runs as deleted from now on.
 
-        Each value of the annotation has an effect only once.
+        The administrator sets the annotation ``mljob.dev/accept-vanished-runs``. Each value of the
+        annotation has an effect only once.
         """
         instance = registered.instance
         is_handled = instance.accepts in (None, registered.accepted, instance.status.last_accepted_vanished_runs)
