@@ -66,7 +66,9 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=triggered))
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
-        """Find out whether the cancellation DAG's task for the run is executing."""
+        """Ask Airflow whether the cancellation DAG is executing its task for the run. If the task
+        does not start in time, the operator cancels through Airflow's REST API instead.
+        """
         running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
@@ -97,9 +99,7 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Look for the active runs that tasks of a cancelled run have started. If
-        ``spec.cancellation.children`` is Cancel, cancel those of them that may be cancelled
-        (:func:`.may_be_cancelled`).
+        """Cancel the child runs as :meth:`handle_children` describes, without Events.
 
         Returns:
             The runs that were cancelled, and the runs that are still active. Both lists are empty

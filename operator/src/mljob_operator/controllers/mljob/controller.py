@@ -6,8 +6,8 @@ status, so no lock is needed.
 Input that arrives during a step waits in the worker's inbox, and the next step takes the whole
 inbox. So a burst of events causes few patches. The first event is written at once, and the next
 patch, at least ``min_interval`` seconds later, has all events that have arrived since then. Each
-fact from a Kafka message comes with a callback ``done``, which the worker calls when the status
-that holds the fact is stored.
+fact (a change of a run or task) from a Kafka message comes with a callback ``done``. The worker
+calls ``done`` when a status with the fact is stored.
 """
 
 from __future__ import annotations
@@ -262,8 +262,8 @@ class MLJobController:
             self.workers.wake(key)
 
     def observe_halt(self, key: Key, halt: Halt | None) -> None:
-        """Handle the reason why the run's DAG schedules no tasks. ``halt`` is None if the DAG
-        schedules tasks.
+        """Take from the reader of an Airflow why the run's DAG schedules no tasks, for example
+        because the DAG is paused. ``halt`` is None if the DAG schedules tasks.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
@@ -301,8 +301,8 @@ class MLJobController:
         return [*self.workers.tasks, *self._waiting.tasks, *self._writer.tasks]
 
     async def close(self) -> None:
-        """Start no more steps, and wait for the running steps and the Events that are being
-        recorded, for a limited time.
+        """Start no more steps. Wait for a limited time until the running steps have ended and the
+        Kubernetes Events that wait are recorded.
         """
         self.workers.stop()
         await self._waiting.close()
@@ -345,16 +345,17 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Handle that many runs have vanished from an Airflow, or are back: request a probe of the
-        Airflow, and wake the MLJobs that wait for the Airflow. So their new statuses show the
-        change.
+        """Update the statuses after many runs have vanished from an Airflow, or have come back. The
+        probe of the Airflow updates the AirflowInstance. The MLJobs that wait for the Airflow are
+        woken.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
 
     def _follow_up(self, key: Key, worker: WorkerState) -> None:
         """After a step, request an early pass over the change feed if the run may change without an
-        event, or if the run is missing and a relist is needed.
+        event, or if the run is missing and the next list of all active runs has to show whether
+        other runs are missing too.
 
         Also update the index of backfills in progress, and record for which other MLJobs the MLJob
         waits.
@@ -396,10 +397,10 @@ def _job(worker: WorkerState) -> Job:
 
 
 def _needs_step(before: Job, after: Job) -> bool:
-    """Return whether a new version of an MLJob needs a step.
+    """Return whether a worker has to run a step for a new version of an MLJob.
 
-    Most versions result from the operator's own status patches, and need none. A step is needed
-    after a change of the spec, of the deletion or of the finalizer.
+    Most versions result from the operator's own status patches, and need no step. A step is needed
+    if the spec or the finalizer has changed, or if the deletion has begun.
     """
     return (before.generation, before.deleted_at, before.has_finalizer) != (
         after.generation,

@@ -52,7 +52,7 @@ class QueuedJobs:
         return written
 
     async def store_status(self, job: Job, patch: Mapping[str, Any], priority: Priority) -> tuple[Job, float]:
-        """Patch the status when the write has its turn.
+        """Patch the status when a write of this priority has its turn.
 
         Args:
             job: The version of the MLJob that the patch was made from.

@@ -128,7 +128,7 @@ class RunActions:
         return await context.dag_runs.get(run.dag_id, run.run_id)
 
     async def cancel(self, context: ActionContext) -> TrackedJob:
-        """Set the run's unfinished task instances to failed, and then the run.
+        """Set the run's unfinished task instances to failed, and then set the run to failed.
 
         If a run of the cancellation DAG for this run is still queued, set that run to failed too,
         because the cancellation DAG has nothing left to do.

@@ -91,7 +91,9 @@ class SharedActions:
         return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
 
     async def _has_run(self, context: ActionContext, number: int) -> bool:
-        """Return whether Airflow has the run of the MLJob's spec with this number."""
+        """Return whether Airflow has the run with this number among the runs of the MLJob's spec.
+        The number is part of the run id.
+        """
         run = first_attempt(context.state.inputs, number)
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
@@ -115,7 +117,9 @@ class SharedActions:
         return context.with_result(observed_run=observed_run, transient=begun)
 
     async def read_questions(self, context: ActionContext, _: actions.ReadQuestions) -> TrackedJob:
-        """Read the questions of the tasks that await input."""
+        """Read from Airflow the questions of the tasks that await the input of a person (human in
+        the loop).
+        """
         run = context.state.run
         await self._confs.read(context.state, context.dag_runs)
         return context.with_result(

@@ -1,5 +1,5 @@
-"""Redacts the texts of a status, which must not contain values that a run's conf has
-from Secrets.
+"""Redacts the texts of a status, which must not show values that came into a run's conf from
+Secrets.
 """
 
 from __future__ import annotations
