@@ -51,7 +51,7 @@ class AirflowConnections:
         )
 
     def connect(self, instance: Instance, login: Login) -> Airflow:
-        """Return the adapter of an AirflowInstance."""
+        """Make an adapter for the Airflow of an AirflowInstance, which logs in with ``login``."""
         ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
         return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
 

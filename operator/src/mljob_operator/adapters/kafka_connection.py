@@ -89,7 +89,9 @@ class Connection:
             self._set_lost()
 
     def statistics(self, statistics: Mapping[str, Any]) -> None:
-        """Read from librdkafka's statistics whether the group's coordinator is connected."""
+        """Take from librdkafka's statistics whether the coordinator of the consumer group is
+        connected, and report a change.
+        """
         group = statistics.get("cgrp") or {}
         if group.get("state") == "up":
             self._set_connected()

@@ -172,7 +172,9 @@ class Metrics:
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a pass over an Airflow's change feed. The outcome is ``ok`` or ``failed``."""
+        """Count a pass over an Airflow's change feed (the list of recent changes that the operator
+        requests every few seconds). The outcome is ``ok`` or ``failed``.
+        """
         if airflow in self._deleted_airflows:
             return
         self._resyncs.labels(airflow, outcome).inc()

@@ -90,7 +90,7 @@ def pool_manager(proxy: str | None, **options: Any) -> PoolManager:
 
 
 def shown(proxy: str) -> str:
-    """Return the proxy's URL without user and password, for the messages of errors."""
+    """Return the proxy's URL without user and password, for error messages."""
     url = urlsplit(proxy)
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return f"{url.scheme}://{host}" + (f":{url.port}" if url.port is not None else "")

@@ -111,7 +111,7 @@ class Traces:
         self._tracer = self._provider.get_tracer(SERVICE)
 
     def attempt_ended(self, trace: AttemptTrace) -> None:
-        """Export the trace of an attempt, without waiting and without raising."""
+        """Export the trace of an attempt in the background. An error is logged and not raised."""
         try:
             self._export(trace)
         except Exception:

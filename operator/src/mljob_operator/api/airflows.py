@@ -1,4 +1,5 @@
-"""The Airflows that mljob-api reads from, with the access rules and the logins of the operator.
+"""The Airflows from which mljob-api reads. Their access rules and logins are the same as the
+operator's.
 
 The operator watches AirflowInstances and namespaces. mljob-api has no watches: it reads
 AirflowInstances and namespaces when a request needs them, at most every few seconds. So an idle

@@ -114,8 +114,8 @@ class EventsWriter:
 
         Args:
             history: Reads the messages of the run.
-            is_origin: Returns whether a message with this source may be from the Airflow of the
-                run.
+            is_origin: Takes the name of the Airflow in a message, or None, and returns whether the
+                message may be from the Airflow of the run.
 
         Raises:
             OperatorError: Kafka or Airflow fails.

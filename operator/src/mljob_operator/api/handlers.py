@@ -105,8 +105,8 @@ class Handlers:
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
         """Return the run of an attempt, and the redaction of its texts. If the MLJob has no run yet
-        and the client can wait, wait for the run and send heartbeats. NoRunYet is raised if there
-        is no run after this time.
+        and the client can wait, wait for the run and send heartbeats. If there is still no run
+        after ``seconds``, raise NoRunYet.
 
         Args:
             request: The request.

@@ -31,10 +31,10 @@ _IGNORED = {"timeout", "pretty"}
 
 
 def job_of(request: web.Request) -> tuple[str, str]:
-    """Return the namespace and the name in the path.
+    """Return the namespace and the name of the MLJob in the request's path.
 
     Raises:
-        Refusal: One of them is not valid.
+        Refusal: The namespace or the name is not valid.
     """
     namespace, name = request.match_info["namespace"], request.match_info["name"]
     if not _NAMESPACE.fullmatch(namespace) or not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:

@@ -67,7 +67,7 @@ class FollowedRun:
     """Reads one run from Airflow repeatedly, for one or more clients that follow the run.
 
     Args:
-        read: Asks Airflow.
+        read: Reads the state of the run from Airflow once.
         clock: A monotonic clock, in seconds.
     """
 

@@ -52,8 +52,8 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Make the next call of :meth:`ensure` read the data again, if ``at_most_every`` seconds
-        have passed since the last reading.
+        """Let the result expire before its time, but not earlier than ``at_most_every`` seconds
+        after the last reading. The next call of :meth:`ensure` then reads the data again.
         """
         self._until = min(self._until, self._read_at + at_most_every)
 

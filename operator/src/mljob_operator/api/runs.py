@@ -44,7 +44,7 @@ class ShownRun:
     Attributes:
         job: The MLJob.
         key: The Airflow, the DAG and the run id.
-        since: A time before the first event of the run.
+        since: A time before the first event of the run, from which events are read.
         is_current: Whether this is the run of the newest attempt.
         attempt: The number of the attempt.
     """
@@ -109,7 +109,7 @@ class Runs:
         return ShownRun(job, key, since, is_current=run_id == status.dag_run_id, attempt=number)
 
     async def still_there(self, run: ShownRun) -> bool:
-        """Return whether the MLJob still exists.
+        """Return whether the MLJob of the run still exists.
 
         Raises:
             StoreError: The Kubernetes API fails.

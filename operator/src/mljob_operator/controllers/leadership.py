@@ -2,10 +2,10 @@
 and only the leader acts.
 
 For the leader, the duration of the Lease begins just before it sends a renewal, and the leader
-stops after the part ``STOPS_AFTER`` of the duration. For another process, the duration begins when
-this process sees the renewal, and the process waits for the whole duration. So a leader that can't
-renew the Lease has stopped before another process starts, whatever the clocks of their machines
-show. Each period of leadership is a :class:`Term`. A term that is over never comes back.
+stops when 70 percent of the duration are over (``STOPS_AFTER``). For another process, the duration
+begins when this process sees the renewal, and the process waits for the whole duration. So a leader
+that can't renew the Lease has stopped before another process starts, whatever the clocks of their
+machines show. Each period of leadership is a :class:`Term`. A term that is over never comes back.
 
 The election of the Kubernetes client (``kubernetes.aio.leaderelection``) gives none of these
 guarantees: docs/adr/0035-standby.md.
@@ -225,7 +225,8 @@ class Election:
         """End the term and let another process take the Lease at once. Further calls have no
         effect.
 
-        A failure is logged. Other processes then wait for the Lease's duration.
+        If the Lease can't be released, the failure is logged, and other processes wait for the
+        Lease's duration.
         """
         term.end()
         self._meter.leader(False)

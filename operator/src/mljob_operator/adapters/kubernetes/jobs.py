@@ -72,8 +72,8 @@ class Jobs(CustomObjects[Job]):
         does not select the MLJob.
 
         Raises:
-            StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
-                be read.
+            StoreUnavailable: There is no answer, or the answer is a server error or not a valid
+                MLJob.
         """
         return await self._get(key, self._selector)
 
@@ -82,8 +82,8 @@ class Jobs(CustomObjects[Job]):
         None if the MLJob does not exist, or if its namespace is not watched.
 
         Raises:
-            StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
-                be read.
+            StoreUnavailable: There is no answer, or the answer is a server error or not a valid
+                MLJob.
         """
         return await self._get(key, LabelSelector())
 
@@ -108,6 +108,7 @@ class Jobs(CustomObjects[Job]):
         Raises:
             ReferenceMissing: The object does not exist and the reference is not optional, or the
                 operator may not read the object.
+            StoreUnavailable: No answer, or a server error.
         """
         secret = reference.secret_ref is not None
         named = reference.secret_ref or reference.config_map_ref

@@ -80,8 +80,8 @@ class Leases:
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
         """Write a new time of renewal, and return the new version of the Lease. ``acting`` says
-        whether the holder has begun its work as the leader. If this is new, also set the annotation
-        ``ACTING``.
+        whether the holder has begun its work as the leader. If the Lease does not show this yet,
+        also set the annotation ``ACTING``.
         """
         return await self._patch(
             lease, {"renewTime": _now()}, {"annotations": {ACTING: "true"}} if acting != lease.acting else {}

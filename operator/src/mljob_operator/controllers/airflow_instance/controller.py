@@ -96,7 +96,10 @@ class AirflowInstanceController:
     # Input
 
     def observe(self, instance: Instance) -> None:
-        """Handle a version of an AirflowInstance from the watch."""
+        """Take a version of an AirflowInstance from the watch. Register the AirflowInstance if it
+        is new, and otherwise update it. Request a probe or wake waiting MLJobs if the change
+        requires this.
+        """
         registered = self._registry.find(instance.name)
         if registered is not None and registered.instance.uid != instance.uid:
             self.observe_deletion(instance.name, registered.instance.uid)
@@ -124,9 +127,7 @@ class AirflowInstanceController:
                     other.probe_requested.set()
 
     def observe_deletion(self, name: str, uid: str) -> None:
-        """Handle the deletion of the AirflowInstance with this uid, which the watch has
-        reported.
-        """
+        """Remove the AirflowInstance with this uid, because the watch has reported its deletion."""
         registered = self._registry.find(name)
         if registered is None or registered.instance.uid != uid:
             return

@@ -230,7 +230,8 @@ class AirflowRegistry:
     # Airflows
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """Return the operations on the dag runs of an Airflow.
+        """Return the operations on the dag runs of an Airflow, for an MLJob or for the operator
+        itself.
 
         The requests use the credentials of the access rule that admits the MLJob. If the rule has
         no credentials, the requests use the Airflow's own credentials.

@@ -23,8 +23,8 @@ from .status_redaction import StatusRedaction
 
 
 class CancellationActions:
-    """Implements the actions of a cancellation that don't differ between a single run and a
-    backfill.
+    """Implements the actions of a cancellation, as far as the actions are the same for a single run
+    and a backfill.
 
     Each action returns the MLJob after the action, with all that this process knows of it. All
     methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob has

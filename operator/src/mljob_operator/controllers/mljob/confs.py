@@ -96,9 +96,9 @@ class Confs:
     async def make(self, s: State, dag_runs: DagRuns) -> BuiltConf:
         """Build the conf from the spec, and check it against the DAG's params.
 
-        A DAG can say in the schemas of its params that a conf must have no keys except its params.
-        Then this method refuses other keys. Otherwise Airflow accepts the other keys, and the
-        result has a message about them.
+        A DAG can say in the schemas of its params that a conf must have no other keys than the
+        params. Then this method refuses other keys. In all other cases Airflow accepts other keys,
+        and the result has a message about them.
 
         Raises:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.

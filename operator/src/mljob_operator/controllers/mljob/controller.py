@@ -3,11 +3,11 @@
 Input comes from the watch, from Kafka and from Airflow's REST API. Only the worker writes the
 status, so no lock is needed.
 
-Input that arrives during a step waits in the worker's inbox, and the next step takes the whole
-inbox. So a burst of events causes few patches. The first event is written at once, and the next
-patch, at least ``min_interval`` seconds later, has all events that have arrived since then. Each
-fact (a change of a run or task) from a Kafka message comes with a callback ``done``. The worker
-calls ``done`` when a status with the fact is stored.
+Input that arrives during a step (in which the worker acts and writes the status) waits in the
+worker's inbox, and the next step takes the whole inbox. So a burst of events causes few patches.
+The first event is written at once, and the next patch, at least ``min_interval`` seconds later, has
+all events that have arrived since then. Each fact (a change of a run or task) from a Kafka message
+comes with a callback ``done``. The worker calls ``done`` when a status with the fact is stored.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ class MLJobController:
     # Input
 
     def observe(self, job: Job) -> None:
-        """Handle a version of an MLJob from the watch."""
+        """Take a version of an MLJob from the watch, and wake the MLJob's worker if there is
+        something to do. A finished MLJob gets no worker.
+        """
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
         if worker is None:
@@ -158,12 +160,14 @@ class MLJobController:
             self._follow_again(job.key)
 
     def latest(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob that this process knows, or None."""
+        """Return the latest known version of an MLJob, or None if this process has no worker for
+        the MLJob or has not read it yet.
+        """
         worker = self.workers.get(key)
         return worker.job if worker is not None else None
 
     def observe_deletion(self, key: Key, uid: str) -> None:
-        """Handle the deletion of the MLJob with this uid, which the watch has reported."""
+        """Forget the MLJob with this uid, because the watch has reported its deletion."""
         self.workers.end_expiry(key, uid)
         self.workers.retry_paced(self._upstreams.observe_deletion(key, uid))
         worker = self.workers.get(key)
@@ -173,7 +177,7 @@ class MLJobController:
             self._wake_admitted()
 
     def observe_event(self, key: Key, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
-        """Handle a fact from a Kafka event about an MLJob's run.
+        """Pass a fact (a change of a run or task) from a Kafka event to the MLJob's worker.
 
         Args:
             key: The MLJob that the event's run id names.
@@ -192,7 +196,8 @@ class MLJobController:
         self.workers.wake(key)
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
-        """Handle a fact from a Kafka event about a run whose id does not name an MLJob.
+        """Find the MLJob for a Kafka event about a run whose id does not name an MLJob, and pass
+        the fact in the event (a change of a run or task) to the MLJob's worker.
 
         Args:
             candidates: The runs that the event may be about.
@@ -226,18 +231,20 @@ class MLJobController:
         return False
 
     def observe_backfill_runs(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
-        """Handle facts from Airflow's REST API about runs of an MLJob's backfill."""
+        """Pass the states of some runs of an MLJob's backfill, which were read from Airflow's REST
+        API, to the MLJob's worker.
+        """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
             self.workers.wake(key)
 
     def observe_run(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
-        """Handle facts from Airflow's REST API about a run.
+        """Pass the state of a run, which was read from Airflow's REST API, to the MLJob's worker.
 
         Args:
             key: The MLJob that the run id names.
             run: The run.
-            snapshot: The facts.
+            snapshot: What Airflow has answered about the run and its tasks.
         """
         worker = self.workers.get(key)
         if worker is None and snapshot.run is not None and self._past.needs_check(run, snapshot.run):
@@ -262,8 +269,8 @@ class MLJobController:
             self.workers.wake(key)
 
     def observe_halt(self, key: Key, halt: Halt | None) -> None:
-        """Take from the reader of an Airflow why the run's DAG schedules no tasks, for example
-        because the DAG is paused. ``halt`` is None if the DAG schedules tasks.
+        """Tell the MLJob's worker why the run's DAG schedules no tasks, for example because the DAG
+        is paused. ``halt`` is None if the DAG schedules tasks.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
@@ -281,8 +288,8 @@ class MLJobController:
         self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """Return the event that is set when an Airflow's change feed should be read before its
-        time.
+        """Return the asyncio event of an Airflow that is set when the Airflow's change feed should
+        be read before its time.
         """
         return self._early_passes[airflow]
 

@@ -19,9 +19,9 @@ from ...ports import JobStore
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
     """Return the texts of a run's conf that may have come from a Secret.
 
-    A text of ``spec.conf``, of a ConfigMap or of another MLJob's outputs, as they are now, did not
-    come from a Secret. Every other text of the conf counts as secret. If ``reads_secrets`` is true,
-    the values that the Secrets have now count as secret too.
+    A text counts as public if ``spec.conf``, a ConfigMap or another MLJob's outputs have the text
+    now. Every other text of the conf counts as secret. If ``reads_secrets`` is true, the values
+    that the Secrets have now count as secret too.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.

@@ -82,7 +82,8 @@ class QueuedJobs:
         return await self.writes.send(priority, write, key=job.key)
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """Return the data of a source of confs (:meth:`.JobStore.source`)."""
+        """Return the data of a ConfigMap or Secret in ``spec.confFrom`` (:meth:`.JobStore.source`).
+        """
         return await self._jobs.source(namespace, reference)
 
     async def delete(self, job: Job) -> None:

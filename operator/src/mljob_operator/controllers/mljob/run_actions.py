@@ -157,7 +157,8 @@ def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
 
 
 def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
-    """Return whether the list of an ended run's tasks is final (``FINAL_AFTER``).
+    """Return whether an ended run's tasks need not be listed again: all tasks have ended, or the
+    tasks were listed again for ``FINAL_AFTER`` (10 seconds).
 
     Args:
         tasks: The task instances in the list.

@@ -52,7 +52,7 @@ class SharedActions:
         self._process = process
 
     async def take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
-        """Record in the status that this process submits the run."""
+        """Record in the status that this process, and no other process, submits the run."""
         attempt = context.state.current.attempt
         assert attempt is not None
         sent_at = asyncio.get_running_loop().time()
@@ -77,7 +77,11 @@ class SharedActions:
         return context.with_result()
 
     async def count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
-        """Count the runs of the spec that an earlier MLJob of this name has left in Airflow."""
+        """Count the runs of the spec that an earlier MLJob of this name has left in Airflow. With
+        ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
+
+        The count is complete when Airflow has said for some time that there is no further run.
+        """
         transient, now = context.transient, context.state.now
         counted = transient.counted
         while await self._has_run(context, counted + 1):

@@ -1,4 +1,5 @@
-"""Knows the MLJobs whose outputs other MLJobs wait for, and wakes the MLJobs that wait.
+"""Knows the MLJobs whose outputs other MLJobs wait for, and finds the MLJobs to wake when one of
+these MLJobs changes.
 
 A finished MLJob has no worker and costs no memory. So this module keeps only the facts that the
 waiting MLJobs need about an upstream MLJob (an MLJob whose outputs they take), and only while at

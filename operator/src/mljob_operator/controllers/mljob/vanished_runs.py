@@ -55,7 +55,7 @@ class VanishedRuns:
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether a relist is needed soon.
+        """Return whether a relist (a new list of all active runs) is needed soon.
 
         If a run is missing, a relist has to show whether other runs are missing too.
         """

@@ -43,8 +43,8 @@ class Change:
 
 
 class WaitingJobs:
-    """Wakes the MLJobs that wait for something that has changed. All methods run in the event
-    loop's thread.
+    """Wakes the MLJobs that wait for a change of Airflows, access rules, logins or limits. All
+    methods run in the event loop's thread.
 
     Args:
         workers: The workers of all MLJobs.

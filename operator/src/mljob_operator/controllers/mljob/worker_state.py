@@ -70,7 +70,7 @@ class WorkerState:
         needs_step: Whether another step is needed.
         woken_at: Since when an input has waited for a stored status, in the event loop's seconds,
             or None if no input waits.
-        task: The task that runs the steps. None if no step is running.
+        task: The asyncio task that runs the steps. None if no step is running.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
         refining_since: Since when a patch that only makes values more exact has been waiting, or
@@ -226,8 +226,8 @@ class WorkerState:
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Take a snapshot of the run without a step, if the snapshot contains nothing new. Return
-        whether the worker has taken the snapshot.
+        """Take a snapshot of the run (Airflow's answer about its state and tasks) without a step,
+        if the snapshot contains nothing new. Return whether the worker has taken the snapshot.
 
         The result is also False if a step is due or running, if the MLJob is finished, if the
         snapshot is about another run, or if the state was not determined since the last change.
@@ -246,8 +246,8 @@ class WorkerState:
         return True
 
     def fold_inbox(self, state: State) -> None:
-        """Add the input in the inbox to the observed run and to the transient state, and empty the
-        inbox.
+        """Empty the inbox, and add its input to what is known: to the observed run, and to the
+        transient state (what this process has tried, and what failed).
 
         Facts and snapshots about other runs than ``state.run`` have no effect, because such runs
         belong to earlier attempts or to an earlier MLJob of this name.
@@ -289,7 +289,9 @@ class WorkerState:
         self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Call the callbacks of the facts that are stored now."""
+        """Call the callbacks of the facts that are stored now, so that the Kafka messages with
+        these facts count as handled.
+        """
         unstored, self.unstored = self.unstored, []
         for done in unstored:
             done()
