@@ -29,8 +29,7 @@ class Expiry:
     timer: asyncio.TimerHandle
 
     def covers(self, job: Job) -> bool:
-        """Return whether the timer was set for this version of the MLJob, or for a later version.
-        """
+        """Return whether the timer was set for this version of the MLJob or a later version."""
         return self.uid == job.uid and int(self.resource_version) >= int(job.resource_version)
 
 
@@ -52,7 +51,7 @@ class Expiries:
         return self._expiries
 
     def covers(self, job: Job) -> bool:
-        """Return whether a timer was set for this version of the MLJob, or for a later version."""
+        """Return whether a timer was set for this version of the MLJob or a later version."""
         expiry = self._expiries.get(job.key)
         return expiry is not None and expiry.covers(job)
 

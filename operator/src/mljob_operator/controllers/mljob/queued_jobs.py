@@ -82,8 +82,7 @@ class QueuedJobs:
         return await self.writes.send(priority, write, key=job.key)
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """Return the data of a ConfigMap or Secret in ``spec.confFrom`` (:meth:`.JobStore.source`).
-        """
+        """Return the data of an object in ``spec.confFrom`` (:meth:`.JobStore.source`)."""
         return await self._jobs.source(namespace, reference)
 
     async def delete(self, job: Job) -> None:
