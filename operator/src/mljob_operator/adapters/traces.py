@@ -89,8 +89,8 @@ class Traces:
         from opentelemetry.sdk.trace.id_generator import IdGenerator
 
         class ComputedIds(IdGenerator):
-            """Gives a new span the ids that are set in ``trace_id`` and ``span_id``, which were
-            computed from the attempt, instead of random ids.
+            """Gives a new span the ids in ``trace_id`` and ``span_id`` instead of random ids. The
+            caller computes these ids from the attempt.
             """
 
             trace_id = span_id = 0

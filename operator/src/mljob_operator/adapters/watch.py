@@ -164,9 +164,9 @@ def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohtt
     """Make ``session.close`` also close all open answers of the session.
 
     When the API refuses one watch (401), kopf closes the session and the answers of the other
-    watches that kopf knows. kopf does not know an answer that arrives at this moment. If kopf then
-    read this answer, aiohttp would raise a RuntimeError instead of a ClientConnectionError, and
-    kopf would end the process.
+    watches that kopf knows. Without this function, an answer that arrives at this moment would stay
+    open. The next read of this answer would raise aiohttp's RuntimeError instead of a
+    ClientConnectionError, and kopf would end the process.
     """
     close = session.close
 

@@ -163,8 +163,8 @@ class EventsWriter:
                 return None
 
     async def end(self, reason: EndReason, message: str) -> None:
-        """Write the entry that ends the response. It has the reason of the end, a message for
-        people, and the cursor with which the client can continue.
+        """Write the entry that ends the response. The entry has the reason of the end, a message
+        for people, and the cursor with which the client can continue.
         """
         await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
 

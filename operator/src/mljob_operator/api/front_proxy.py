@@ -120,7 +120,7 @@ class FrontProxyConfig:
         """The front proxy. None if no client may call."""
 
     async def read(self) -> None:
-        """Read from the ConfigMap which front proxy to trust, into ``current``.
+        """Read from the ConfigMap which front proxy to trust, and keep the result in ``current``.
 
         Raises:
             NoFrontProxy: The ConfigMap does not exist, has no CA, allows certificates with any name

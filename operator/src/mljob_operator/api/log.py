@@ -222,9 +222,9 @@ class TaskLogWriter:
         return write if tail is None else Tail(tail, write)
 
     def _try(self, fact: TaskFact, number: int, choose: Callable[[Sink], Sink] | None = None) -> _Watched:
-        """Return a try to watch, with its sink. ``choose`` returns a sink that passes only some of
-        the lines to the sink that writes lines to the client. If ``choose`` is None, the client
-        gets all lines.
+        """Return a try to watch, with the sink for the lines of its log. By default, this sink
+        writes all lines to the client. ``choose`` can put another sink before it, which passes on
+        only some of the lines.
         """
         run, key = self._run, fact.key
         lines = Lines(LogPosition(run.attempt, *key, number, 0), self._output.write, positions=self._request.positions)

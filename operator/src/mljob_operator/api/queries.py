@@ -98,7 +98,7 @@ class Parameters:
 
 
 def log_request(parameters: Parameters) -> LogRequest:
-    """Return the request for a log that the parameters describe.
+    """Return the :class:`.LogRequest` that the parameters describe.
 
     Raises:
         Refusal: A parameter is not valid, or does not fit another parameter.
@@ -147,7 +147,7 @@ def _after(parameters: Parameters) -> LogPosition | None:
 
 
 def events_request(parameters: Parameters, *, watch_seconds: float | None) -> EventsRequest:
-    """Return the request for events that the parameters describe.
+    """Return the :class:`.EventsRequest` that the parameters describe.
 
     Args:
         parameters: The parameters of the request.

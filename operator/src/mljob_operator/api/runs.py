@@ -162,7 +162,13 @@ class Runs:
 
     @staticmethod
     def _attempt(job: Job, number: int | None) -> tuple[int, str, str]:
-        """Return the number, the run id and the Airflow of an attempt."""
+        """Return the number, the run id and the Airflow of an attempt. ``number`` is None for the
+        newest attempt.
+
+        Raises:
+            NoRunYet: The MLJob has no run yet.
+            Refusal: The MLJob has ended without a run, or its status does not have the attempt.
+        """
         newest = current(job.status)
         if newest is None:
             phase = f"it is {job.status.phase}" if job.status.phase else "the operator has not read it yet"

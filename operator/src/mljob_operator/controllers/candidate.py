@@ -36,7 +36,7 @@ class Candidate:
         self._act = act
 
     async def run(self) -> None:
-        """Compete for leadership and act in each term, until the stop event is set.
+        """Compete for leadership, and call ``act`` in each term, until the stop event is set.
 
         Raises:
             CannotStart: Another operator uses some of the same MLJobs, dag run ids or events.

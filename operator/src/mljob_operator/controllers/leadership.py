@@ -1,8 +1,8 @@
 """Takes, renews and releases the operator's Lease. The process that holds the Lease is the leader,
-and only the leader acts.
+and only the leader does the operator's work.
 
 For the leader, the duration of the Lease begins just before it sends a renewal, and the leader
-stops when 70 percent of the duration are over (``STOPS_AFTER``). For another process, the duration
+stops when 70 percent of the duration is over (``STOPS_AFTER``). For another process, the duration
 begins when this process sees the renewal, and the process waits for the whole duration. So a leader
 that can't renew the Lease has stopped before another process starts, whatever the clocks of their
 machines show. Each period of leadership is a :class:`Term`. A term that is over never comes back.
@@ -118,8 +118,8 @@ class Election:
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: The MLJobs, dag run ids and events that this operator uses. No other operator may
-            use the same.
+        claims: The MLJobs, dag run ids and events of this operator, which no other operator may
+            use.
         name: Returns a new identity for the holder of the Lease. Each term has its own identity, so
             that requests of an earlier term have no effect on a later term.
         seconds: The duration of the Lease.
@@ -153,12 +153,12 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Check, before this process competes for leadership, that its operator conflicts with no
-        other operator that acts now. Two operators conflict if they use the same MLJobs, dag run
+        """Check, before this process competes for leadership, that this operator conflicts with no
+        other operator that is at work. Two operators conflict if they use the same MLJobs, dag run
         ids or events.
 
         Raises:
-            CannotStart: An operator that acts conflicts with this operator.
+            CannotStart: A conflicting operator is at work.
         """
         await self._rivals.refuse_acting()
 
@@ -194,11 +194,11 @@ class Election:
         let this process begin its work as the leader.
 
         The caller runs :meth:`hold` at the same time. If the term ends during the check, the
-        process does not act.
+        process changes nothing.
 
         Raises:
-            CannotStart: A conflicting operator acts, or is about to act and has the Lease with the
-                smaller name.
+            CannotStart: A conflicting operator is at work, or is about to begin and has the Lease
+                with the smaller name.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
@@ -315,7 +315,7 @@ class Election:
             raise StoreUnavailable(f"the Kubernetes API did not answer within {timeout:g} s") from None
 
     def _tell(self, level: int, message: str) -> None:
-        """Log a message, unless it is the last one that was logged."""
+        """Log a message, unless it equals the message that was logged last."""
         if message != self._told:
             self._told = message
             log.log(level, "%s", message)

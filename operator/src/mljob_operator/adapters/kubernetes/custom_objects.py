@@ -116,8 +116,8 @@ class CustomObjects(Generic[T]):
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
 
     def _namespace_field(self, stored: T) -> dict[str, str]:
-        """Return the argument ``namespace`` for requests about an object. Return an empty dict for
-        cluster-scoped objects.
+        """Return the argument ``namespace`` for requests about an object, as a dict. The dict is
+        empty for cluster-scoped objects.
         """
         return {}
 

@@ -56,8 +56,8 @@ class Leases:
         """Write the new holder into the Lease, and return the new version. If ``lease`` is None,
         create the Lease.
 
-        ``claims`` says which MLJobs, dag run ids and consumer group the operator uses. It becomes
-        an annotation, which other operators read.
+        ``claims`` says which MLJobs, dag run ids and consumer group the operator uses. The claims
+        become an annotation, which other operators read.
         """
         transitions = lease.transitions + 1 if lease is not None else 0
         spec = {

@@ -175,7 +175,7 @@ class AirflowInstanceController:
         )
 
     async def _reconcile_repeatedly(self, registered: RegisteredInstance) -> None:
-        """Reconcile an AirflowInstance repeatedly, until the task is cancelled.
+        """Reconcile an AirflowInstance repeatedly, until this asyncio task is cancelled.
 
         The function also returns when the AirflowInstance is deleted, because Python 3.11 may lose
         a cancellation while it waits with a timeout (gh-86296 in CPython).
@@ -195,8 +195,7 @@ class AirflowInstanceController:
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
         """Reconcile an AirflowInstance once, and return the seconds until the next reconciliation.
-        An error raises no exception: it is logged, and the next reconciliation follows after a
-        backoff.
+        Errors are logged and not raised, and the next reconciliation then follows after a backoff.
         """
         name = registered.instance.name
         try:

@@ -136,9 +136,9 @@ class ActionContext:
 
         The known version may be old, because a list or a watch may be stale and another process may
         have changed the MLJob. The check is an empty patch of the known version. The Kubernetes API
-        server refuses the patch with a Conflict if a later version exists. It may also refuse the
-        stored object as invalid (422). It compares the versions before it validates the object, so
-        the known version is the latest in this case too.
+        server refuses the patch with a Conflict if a later version exists. The server may also
+        refuse the stored object as invalid (422). The server compares the versions before it
+        validates the object, so the known version is the latest in this case too.
 
         Raises:
             Conflict: A later version exists.

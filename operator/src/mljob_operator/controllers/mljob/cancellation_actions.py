@@ -99,7 +99,8 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Cancel the child runs as :meth:`handle_children` describes, without Events.
+        """Cancel the runs that the cancelled run has started, as :meth:`handle_children` describes,
+        but create no Events.
 
         Returns:
             The runs that were cancelled, and the runs that are still active. Both lists are empty

@@ -152,7 +152,7 @@ class Confs:
     async def read(self, s: State, dag_runs: DagRuns) -> None:
         """Read the run's conf from Airflow, to find out which of its values came from Secrets.
 
-        The conf is not read if it has no values from Secrets or was read before.
+        The conf is not read if it can't have values from Secrets, or if it was read before.
 
         Raises:
             AirflowError: The conf can't be read.
@@ -186,7 +186,8 @@ class Confs:
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:
-        """Return the redaction for texts about the MLJob's run."""
+        """Return the redaction, which hides values from Secrets, for texts about the MLJob's run.
+        """
         if runs_current_spec(s.job, s.run.run_id) and not self._may_have_secrets(s.job):
             return NOTHING_HIDDEN
         return self._secrets_of_run(s).redaction

@@ -231,15 +231,15 @@ class MLJobController:
         return False
 
     def observe_backfill_runs(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
-        """Pass the states of some runs of an MLJob's backfill, which were read from Airflow's REST
-        API, to the MLJob's worker.
+        """Pass to the MLJob's worker the states of some runs of the MLJob's backfill. The states
+        come from Airflow's REST API.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
             self.workers.wake(key)
 
     def observe_run(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
-        """Pass the state of a run, which was read from Airflow's REST API, to the MLJob's worker.
+        """Pass to the MLJob's worker what Airflow's REST API says about a run.
 
         Args:
             key: The MLJob that the run id names.
@@ -352,9 +352,9 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Update the statuses after many runs have vanished from an Airflow, or have come back. The
-        probe of the Airflow updates the AirflowInstance. The MLJobs that wait for the Airflow are
-        woken.
+        """Have statuses updated after many runs have vanished from an Airflow, or have come back.
+        Request a probe of the Airflow, which updates the status of the AirflowInstance, and wake
+        the MLJobs that wait for the Airflow.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

@@ -73,7 +73,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """The MLJobs with a run of one DAG in progress.
+    """The MLJobs that have a run in progress, for one DAG.
 
     Attributes:
         by_halt: The MLJobs by the last observed reason why the DAG schedules no tasks.

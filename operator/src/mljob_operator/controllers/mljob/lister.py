@@ -1,4 +1,4 @@
-"""Lists the MLJobs that have a worker. The readers of the change feeds use the list, and the
+"""Lists the MLJobs that have a worker. The list is for the readers of the change feeds, and for the
 controller of AirflowInstances, which keeps an AirflowInstance while MLJobs need it.
 """
 

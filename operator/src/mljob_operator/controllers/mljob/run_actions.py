@@ -148,8 +148,8 @@ class RunActions:
 
 
 def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
-    """Return the observed run after an answer of Airflow. ``fact`` is the state of the run in the
-    answer, or None if Airflow has no such run.
+    """Return what is known of the run (the observed run) after an answer of Airflow. ``fact`` is
+    the state of the run in the answer, or None if Airflow has no such run.
     """
     if fact is None:
         return observe_absence(context.observed_run, context.state.now, context.transient.unknown_until)

@@ -30,7 +30,8 @@ count.
 
 
 class SharedActions:
-    """Implements the actions that don't differ between a single run and a backfill.
+    """Implements the actions that are the same for a single run and a backfill, except the actions
+    of a cancellation.
 
     Each action returns the MLJob after the action, with all that this process knows of it. All
     methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
@@ -72,7 +73,7 @@ class SharedActions:
         return context.with_metadata(job) if job is not None else None
 
     async def read_upstreams(self, context: ActionContext, action: actions.ReadUpstreams) -> TrackedJob:
-        """Read the MLJobs whose outputs the conf takes."""
+        """Read the MLJobs whose outputs go into the conf of the next run."""
         await self._upstreams.read(context.job.key, action.names)
         return context.with_result()
 

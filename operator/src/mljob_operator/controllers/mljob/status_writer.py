@@ -69,7 +69,8 @@ class StatusWriter:
 
     Three requests don't use this class, because they are parts of the reconciler's actions: the
     patch of ``submittedBy`` that takes over an attempt, the empty patch that checks that a version
-    is the latest (:meth:`.ActionContext.confirm`), and the Events about child runs.
+    is the latest (:meth:`.ActionContext.confirm`), and the Events about runs that a cancelled run
+    has started.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.

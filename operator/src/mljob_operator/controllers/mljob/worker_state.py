@@ -310,5 +310,7 @@ class WorkerState:
 
 
 def _ends(before: Job, after: Job) -> bool:
-    """Return whether the status of an MLJob has got a terminal phase between two versions."""
+    """Return whether an MLJob has ended between two versions: only the later version has a terminal
+    phase.
+    """
     return before.status.phase not in TERMINAL_PHASES and after.status.phase in TERMINAL_PHASES
