@@ -187,8 +187,8 @@ class Runs:
 
 
 def no_run(run: ShownRun) -> Refusal:
-    """Return the refusal for a run that Airflow does not have: NoRunYet if the operator may still
-    submit the run.
+    """Return the refusal for a run that Airflow does not have. The refusal is NoRunYet if the run
+    may still appear in Airflow.
     """
     message = f"Airflow has no run {run.key.run_id} of DAG {run.key.dag_id!r}. It is not there yet, or was deleted in Airflow."
     may_come = run.is_current and run.job.status.phase not in TERMINAL_PHASES

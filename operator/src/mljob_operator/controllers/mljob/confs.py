@@ -186,7 +186,8 @@ class Confs:
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:
-        """Return the redaction, which hides values from Secrets, for texts about the MLJob's run.
+        """Return the redaction for texts about the MLJob's run. The redaction hides values from
+        Secrets.
         """
         if runs_current_spec(s.job, s.run.run_id) and not self._may_have_secrets(s.job):
             return NOTHING_HIDDEN
