@@ -37,7 +37,9 @@ class AirflowConnections:
         self._gate = gate
 
     def own(self) -> OwnAirflow | None:
-        """Return the Airflow of the settings, or None if the settings have no Airflow."""
+        """Return the Airflow of the settings with its adapter and access rules, or None if the
+        settings name no Airflow.
+        """
         settings = self._settings
         if settings.airflow_url is None:
             return None
@@ -49,7 +51,7 @@ class AirflowConnections:
         )
 
     def connect(self, instance: Instance, login: Login) -> Airflow:
-        """Return the adapter of an AirflowInstance."""
+        """Make an adapter for the Airflow of an AirflowInstance, which logs in with ``login``."""
         ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
         return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
 
@@ -93,9 +95,11 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def refused_by_kafka(settings: Settings) -> list[str]:
-    """Return a list with one sentence: why librdkafka refuses the settings and which environment
-    variables are the cause, or which package is not installed. Return an empty list if librdkafka
-    accepts the settings or the settings name no brokers.
+    """Return why librdkafka refuses the settings for Kafka, as a list with one sentence. The
+    sentence names the environment variables that are the cause, or the package that is not
+    installed.
+
+    Return an empty list if librdkafka accepts the settings or the settings name no brokers.
     """
     if settings.kafka_bootstrap_servers is None:
         return []

@@ -2,10 +2,10 @@
 once.
 
 librdkafka's own log does not serve this purpose. The log has a line for each failed attempt to
-connect to a broker, many times a second, but no line if librdkafka can't start to log in. So this
-module reads librdkafka's statistics, which show whether the coordinator of the consumer group is
-connected. Without the coordinator the consumer gets no messages. librdkafka's errors give the cause
-of a lost connection.
+connect to a broker, many times a second, but no line if the login at a broker can't begin, for
+example without a token. So this module reads librdkafka's statistics, which show whether the
+coordinator of the consumer group is connected. Without the coordinator the consumer gets no
+messages. librdkafka's errors give the cause of a lost connection.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class Connection:
     Args:
         brokers: The configured brokers, as log lines and statuses name them.
         topic: The topic of the consumer.
-        changed: Called in the consumer's thread when the connection changes, and again with the
-            cause when the connection has been missing for ``GRACE``.
+        changed: Receives the state of the connection, in the consumer's thread, when a consumer is
+            created and when the connection is made or lost. Called again, with the cause, when the
+            connection has been missing for ``GRACE`` (30 seconds).
         clock: A monotonic clock, in seconds.
     """
 
@@ -73,10 +74,11 @@ class Connection:
         self._problem_at = 0.0
 
     def opened(self) -> None:
-        """Record that a consumer is being created.
+        """Record that a consumer is being created, which has ``CONNECTS_WITHIN`` (10 seconds) to
+        connect.
 
-        If the consumer replaces a connected consumer, the connection counts as lost only after
-        ``CONNECTS_WITHIN``.
+        If the consumer replaces a connected consumer, the connection counts as lost only after this
+        time.
         """
         self._opened = self._clock()
         self._report_change()
@@ -87,7 +89,9 @@ class Connection:
             self._set_lost()
 
     def statistics(self, statistics: Mapping[str, Any]) -> None:
-        """Read from librdkafka's statistics whether the group's coordinator is connected."""
+        """Take from librdkafka's statistics whether the coordinator of the consumer group is
+        connected, and report a change.
+        """
         group = statistics.get("cgrp") or {}
         if group.get("state") == "up":
             self._set_connected()
@@ -95,29 +99,34 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """Remember an error of librdkafka (callback ``error_cb``). Errors that don't name a cause
-        are only logged. librdkafka itself retries after any error.
+        """Take an error from librdkafka (callback ``error_cb``). An error that names a cause is
+        remembered as the cause of a missing connection. All errors are logged at level DEBUG.
+        librdkafka itself retries after any error.
         """
         log.debug("Kafka: %s", error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and _NO_TOKEN not in error.str():
             self.failed(error.name(), error.str())
 
     def no_token(self, error: Exception) -> None:
-        """Record why the token callback failed. librdkafka reports only that the callback raised an
-        exception.
+        """Remember why the operator could not make an OAuth token to log in with. librdkafka
+        reports only that the token callback raised an exception.
         """
         self.failed("NoToken", f"there is no token to log in with: {error or type(error).__name__}")
 
     def failed(self, code: str, why: str) -> None:
-        """Remember an error that may be the cause of the missing connection."""
+        """Remember an error as the probable cause of a missing connection. The next report of a
+        missing connection quotes the error.
+        """
         self._code = code
         # The text may quote a token endpoint's answer, which may hold control characters.
         plain = "".join(character if character.isprintable() else "?" for character in " ".join(why.split()))
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def check(self) -> None:
-        """Report a connection that has been missing for ``GRACE``. The consumer's thread calls this
-        method at short intervals.
+        """If the connection has been missing for ``GRACE``, pass the cause to ``changed``, and log
+        the cause unless the log has it already. A new cause is reported too.
+
+        The consumer's thread calls this method at short intervals.
         """
         now = self._clock()
         if self._connected or now - self._since < GRACE:

@@ -1,7 +1,8 @@
 """Reads the events of one run from the topic of events, beginning with the submission of the run.
 
 Each reader has a consumer of its own, without a consumer group, and commits nothing. The consumer
-reads the partition of the run's key, and drops the messages with other keys.
+reads the partition of the run's key, or all partitions if the settings say so, and drops the
+messages with other keys.
 
 confluent-kafka's consumer blocks, so its calls run in threads, one call at a time. Closing a reader
 does not wait for a call that is running: another thread closes the consumer after the call.
@@ -82,16 +83,19 @@ class KafkaHistory:
     async def open(
         self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
     ) -> KafkaRunHistory:
-        """Open a reader of the messages with a key.
+        """Open a reader of the messages with a key, and return the reader.
 
         Args:
             topic: The topic.
             key: The key of the messages.
-            since: The reader begins at the first message that has this timestamp or a later one.
-            after: Instead of ``since``, the offset of the first message, by partition.
+            since: Each partition is read from the first message that has this timestamp or a later
+                one.
+            after: Offsets by partition. A partition in this mapping is read from its offset instead
+                of ``since``.
 
         Raises:
-            TooManyReaders: There are as many readers as the settings allow.
+            TooManyReaders: For ``TIMEOUT`` seconds there have been as many readers as the settings
+                allow.
             KafkaUnavailable: The brokers don't answer or refuse the topic, or the topic has more
                 than ``MAX_PARTITIONS`` partitions.
         """
@@ -121,12 +125,12 @@ class KafkaHistory:
 
 
 class KafkaRunHistory:
-    """Reads the messages with one key from a topic.
+    """Reads the events of one run: the messages of a topic that have the run's key.
 
     Args:
         config: librdkafka's properties.
         topic: The topic.
-        key: The key.
+        key: The run's key, as producers put it into their messages.
         threads: The threads for the consumer's calls.
         ended: Called in the event loop when the consumer is closed.
     """
@@ -155,12 +159,13 @@ class KafkaRunHistory:
         """Whether Kafka may have deleted the first events of the run."""
 
     async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
-        """Find the first message, and begin to read at this message."""
+        """Find the first message to read in each partition, and begin to read there."""
         await self._call(self._open, since, after, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait for messages for at most half a second, and return a batch with the results of
-        ``convert`` for the messages with the key. ``convert`` runs in another thread.
+        """Wait for messages for at most half a second, and return a batch. The batch has the items
+        that ``convert`` returns for each message with the run's key. ``convert`` runs in another
+        thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer.
@@ -168,7 +173,7 @@ class KafkaRunHistory:
         return await self._call(self._read, convert)
 
     def close(self) -> None:
-        """Close the consumer. The call does not wait."""
+        """Let another thread close the consumer, and return at once."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -244,7 +249,9 @@ class KafkaRunHistory:
         return HistoryBatch(items, dict(self._positions), not self._behind)
 
     def _message(self, raw: KafkaMessage) -> Message | None:
-        """Record the position of a message. Return the message, or None if it has another key."""
+        """Record the position after a message. Return the message, or None if the message has
+        another key or only marks the end of a partition.
+        """
         number, offset = raw.partition() or 0, raw.offset() or 0
         if (error := raw.error()) is not None:
             if error.code() != KafkaError._PARTITION_EOF:
@@ -261,8 +268,8 @@ class KafkaRunHistory:
             self._error = error
 
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
-        """Return the error that the caller gets. It does not contain the cause, which may name
-        brokers. Only the log has the cause.
+        """Log an error of librdkafka, and return the exception to raise. The exception has only the
+        name of the error, because the error's text may name brokers.
         """
         log.warning("Kafka: the events of topic %s can't be read: %s", self._topic, error)
         return KafkaUnavailable(f"Kafka can't be read ({error.name()}). Try again later.")

@@ -122,8 +122,9 @@ class Metrics:
         )
 
     def event(self, outcome: str) -> None:
-        """Count a Kafka message by its outcome: ``applied`` (an MLJob's worker takes the message),
-        ``foreign`` (no worker takes the message), ``tombstone`` or ``unreadable``.
+        """Count a Kafka message by its outcome: ``applied`` (the message was passed to the worker
+        of an MLJob), ``foreign`` (the message is about a run that no MLJob has), ``tombstone`` (the
+        message has no value) or ``unreadable``.
         """
         self._events.labels(outcome).inc()
 
@@ -136,12 +137,14 @@ class Metrics:
         self._patches.observe(seconds)
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the first input of a step until the step has stored a status."""
+        """Record how many seconds the oldest unhandled input of an MLJob has waited until a status
+        was stored. Input is an event, an answer of Airflow or a change of the MLJob.
+        """
         self._lag.observe(seconds)
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Set the function that each scrape calls. ``waiting`` returns the number of waiting writes
-        of each priority.
+        """Set the source of the metric of waiting writes. Each scrape calls ``waiting``, which
+        returns how many writes to the Kubernetes API wait, by priority.
         """
         self._waiting_writes.numbers = waiting
 
@@ -150,8 +153,8 @@ class Metrics:
         self._refused.inc()
 
     def event_latency(self, seconds: float) -> None:
-        """Record the seconds from the timestamp of a Kafka message until the status with the
-        message's fact was stored.
+        """Record the seconds from the timestamp of a Kafka message until a status that includes the
+        message's content was stored.
         """
         self._latency.observe(seconds)
 
@@ -169,7 +172,9 @@ class Metrics:
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a pass over an Airflow's change feed. The outcome is ``ok`` or ``failed``."""
+        """Count a pass over an Airflow's change feed (the list of recent changes that the operator
+        requests every few seconds). The outcome is ``ok`` or ``failed``.
+        """
         if airflow in self._deleted_airflows:
             return
         self._resyncs.labels(airflow, outcome).inc()
@@ -233,8 +238,9 @@ class Metrics:
         self._leader.set(leads)
 
     def stand_by(self) -> None:
-        """Remove the series that only a leader keeps up to date, or set them to 0. Counters and
-        histograms stay.
+        """Reset the gauges when this process stops being the leader, because only the leader keeps
+        them up to date. Gauges with labels lose their series, and the others are set to 0. Counters
+        and histograms stay.
         """
         self.jobs.stand_by()
         self._waiting_writes.numbers = dict
@@ -254,5 +260,7 @@ class Metrics:
         self._deleted_airflows.clear()
 
     def in_flight(self, messages: int) -> None:
-        """Set the number of read Kafka messages whose facts are not in a stored status yet."""
+        """Set how many Kafka messages the operator has read whose content is not in a stored status
+        yet.
+        """
         self._in_flight.set(messages)

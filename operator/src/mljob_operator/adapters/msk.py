@@ -14,7 +14,7 @@ from ..errors import CannotStart
 
 
 class NoCredentials(Exception):
-    """The error of an operator that gets no credentials from AWS's credential chain."""
+    """Raised if AWS's credential chain has no credentials for the operator."""
 
 
 def tokens(region: str) -> Callable[[str | None], tuple[str, float]]:

@@ -36,7 +36,8 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
             precedence over the same variable in small letters.
 
     Raises:
-        ValueError: The variable's value is not the URL of an HTTP proxy.
+        ValueError: HTTPS_PROXY (for an https server) or HTTP_PROXY (for an http server) is not the
+            URL of an HTTP proxy.
     """
     url = urlsplit(server)
     proxy = _variable(f"{url.scheme.upper()}_PROXY", environment) if url.scheme in _PORTS else ""
@@ -46,8 +47,8 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return one sentence for each variable whose value is invalid. The sentences contain no user
-    names and no passwords.
+    """Return one sentence for each of HTTPS_PROXY and HTTP_PROXY whose value is invalid. The
+    sentences contain no user names and no passwords.
     """
     found = []
     for name in VARIABLES:
@@ -59,7 +60,9 @@ def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
-    """Return the passwords in the variables, URL-encoded and decoded, for the redaction of logs."""
+    """Return the passwords in HTTPS_PROXY and HTTP_PROXY, so that logs can be redacted. Each
+    password is returned in two forms: URL-encoded and decoded.
+    """
     urls = [_variable(name, environment) for name in VARIABLES]
     written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}
     return {text for password in written for text in (password, unquote(password)) if text}
@@ -87,7 +90,7 @@ def pool_manager(proxy: str | None, **options: Any) -> PoolManager:
 
 
 def shown(proxy: str) -> str:
-    """Return the proxy's URL without user and password, for the messages of errors."""
+    """Return the proxy's URL without user and password, for error messages."""
     url = urlsplit(proxy)
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return f"{url.scheme}://{host}" + (f":{url.port}" if url.port is not None else "")
@@ -98,7 +101,7 @@ def _variable(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _checked(proxy: str) -> str:
-    """Check the value of a variable, and return the proxy's URL.
+    """Check the value of HTTPS_PROXY or HTTP_PROXY, and return the proxy's URL.
 
     The form ``host:port`` counts as an http URL.
 

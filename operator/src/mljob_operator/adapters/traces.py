@@ -1,7 +1,7 @@
-"""Exports traces by OTLP over HTTP, with the SDK of OpenTelemetry.
+"""Exports traces of the attempts of MLJobs by OTLP over HTTP, with the SDK of OpenTelemetry.
 
-The SDK takes some megabytes, and most operators send no traces. So it is the optional dependency
-``tracing``, and is imported only when :func:`exporter` is called.
+The SDK takes some megabytes, and most operators send no traces. So the SDK is the optional
+dependency ``tracing``, and is imported only when :func:`exporter` is called.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Traces:
         from opentelemetry.sdk.trace.id_generator import IdGenerator
 
         class ComputedIds(IdGenerator):
-            """Gives a new span the ids that are set in ``trace_id`` and ``span_id``, which were
-            computed from the attempt, instead of random ids.
+            """Gives a new span the ids in ``trace_id`` and ``span_id`` instead of random ids. The
+            caller computes these ids from the attempt.
             """
 
             trace_id = span_id = 0
@@ -111,7 +111,7 @@ class Traces:
         self._tracer = self._provider.get_tracer(SERVICE)
 
     def attempt_ended(self, trace: AttemptTrace) -> None:
-        """Export the trace of an attempt, without waiting and without raising."""
+        """Export the trace of an attempt in the background. An error is logged and not raised."""
         try:
             self._export(trace)
         except Exception:
@@ -119,7 +119,7 @@ class Traces:
             log.exception("the trace of run %s was not exported", trace.run_id)
 
     async def close(self) -> None:
-        """Send the spans that wait, for at most ``LAST_SPANS`` seconds."""
+        """Send the spans that are still in the buffer. Give up after ``LAST_SPANS`` seconds."""
         # An executor's thread would keep the process alive until the collector answers.
         closing = threading.Thread(target=self._provider.shutdown, name="traces that end", daemon=True)
         closing.start()

@@ -21,7 +21,7 @@ class WaitingWrites(Collector):
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        """Return the numbers of waiting writes."""
+        """Return the metric with the current numbers of waiting writes. Called at each scrape."""
         gauge = GaugeMetricFamily("mljob_writes_waiting", "Writes that wait for their turn", labels=["priority"])
         for priority, number in self.numbers().items():
             gauge.add_metric([priority], number)

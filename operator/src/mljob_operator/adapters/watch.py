@@ -36,8 +36,8 @@ LONGEST_DELAY = 10.0
 
 
 class EndlessBackoff:
-    """The delays between the tries of a request, in seconds. The series is endless, so kopf never
-    gives up.
+    """The delays between kopf's tries of a request, in seconds. The series is endless, so kopf
+    never gives up.
 
     kopf's default series is finite: kopf then ends the process after a minute without an answer.
     """
@@ -88,8 +88,8 @@ class Watch:
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
         """Return a session like kopf's own session, with hooks for answers and errors.
 
-        kopf calls this method again when the API refuses the credentials. Usually the kubelet has
-        renewed the token of the ServiceAccount in its file, so the second session is made at once.
+        kopf calls this method again when the API refuses the credentials. Usually the file with the
+        ServiceAccount's token has a new token by then, so the second session is made at once.
         Further sessions are made after a pause, because the API probably refuses their credentials
         too.
         """
@@ -152,8 +152,8 @@ class Watch:
             self._log_problem(request.url.path, unanswered(error, self._proxy))
 
     def _log_problem(self, path: str, why: str) -> None:
-        """Log why a path can't be read, unless the last log line about the path has the same cause.
-        kopf itself would log the cause at each try.
+        """Log why a path of the Kubernetes API can't be read, unless the last log line about the
+        path has the same cause. kopf itself would log the cause at each try.
         """
         if self._problems.get(path) != why:
             self._problems[path] = why
@@ -161,12 +161,12 @@ class Watch:
 
 
 def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
-    """Close all open answers when the session closes.
+    """Make ``session.close`` also close all open answers of the session.
 
     When the API refuses one watch (401), kopf closes the session and the answers of the other
-    watches that kopf knows. An answer that arrives at this moment would stay open. Reading such an
-    answer raises aiohttp's RuntimeError instead of a ClientConnectionError, and kopf would then end
-    the process.
+    watches that kopf knows. Without this function, an answer that arrives at this moment would stay
+    open. The next read of this answer would raise aiohttp's RuntimeError instead of a
+    ClientConnectionError, and kopf would end the process.
     """
     close = session.close
 

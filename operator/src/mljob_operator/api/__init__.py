@@ -1,5 +1,5 @@
 """mljob-api, the aggregated API server of ``run.mljob.dev``: the log, the events and the graph of
-an MLJob's run, for everybody who may read them in the Kubernetes API.
+an MLJob's run, as subresources with permissions of their own (RBAC).
 
 ``python -m mljob_operator.api`` starts mljob-api. The process reads MLJobs and AirflowInstances
 from the Kubernetes API, logs and graphs from Airflow, and events from Kafka. mljob-api writes

@@ -1,4 +1,5 @@
-"""The Airflows that mljob-api reads from, with the access rules and the logins of the operator.
+"""The Airflows from which mljob-api reads. Their access rules and logins are the same as the
+operator's.
 
 The operator watches AirflowInstances and namespaces. mljob-api has no watches: it reads
 AirflowInstances and namespaces when a request needs them, at most every few seconds. So an idle
@@ -45,7 +46,8 @@ class ApiAirflows:
     AirflowInstances.
 
     Args:
-        registry: The registry, which this object fills.
+        registry: Keeps the Airflows, their adapters and the namespaces. This object adds what it
+            reads.
         store: Reads AirflowInstances, namespaces and Secrets.
         topic: The topic of the settings.
         with_instances: Whether mljob-api uses AirflowInstances (``MLJOB_AIRFLOW_INSTANCES``).
@@ -63,7 +65,8 @@ class ApiAirflows:
 
     async def dag_runs(self, namespace: str, airflow: str, dag_id: str) -> DagRuns:
         """Return the operations on the dag runs of an Airflow, with the credentials of the access
-        rule that lets the namespace run the DAG. Callers must not keep the result.
+        rule that lets the namespace run the DAG. Callers ask again for each use, because access
+        rules and credentials may change.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, or the Airflow does not exist.
@@ -95,7 +98,8 @@ class ApiAirflows:
 
         Args:
             airflow: The name of the Airflow.
-            source: The name of the Airflow in the event, or None if the event has none.
+            source: The name of an Airflow in the event (``spec.kafka.source`` of an
+                AirflowInstance), or None if the event names no Airflow.
         """
         return airflow in self._registry.origins(self.topic(airflow), source)
 

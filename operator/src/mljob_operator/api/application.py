@@ -128,7 +128,9 @@ class Application:
 
 
 async def _without_version(_: web.Request, answer: web.StreamResponse) -> None:
-    """Set the header ``Server``, which otherwise would show clients the versions of libraries."""
+    """Set the header ``Server`` to ``mljob-api``. By default, aiohttp's header would show clients
+    the versions of libraries.
+    """
     answer.headers["Server"] = "mljob-api"
 
 
@@ -140,8 +142,8 @@ def _json(content: Mapping[str, Any]) -> Handler:
 
 
 def _subresource(request: web.Request) -> str:
-    """Return the subresource of a request for metrics: ``log``, ``events``, ``graph``, ``watch``
-    for a watch of events, or ``other``.
+    """Return the subresource of a request, as metrics name it: ``log``, ``events``, ``graph``,
+    ``watch`` for a watch of events, or ``other``.
     """
     name = request.match_info.route.name
     return name if name is not None and (name == "watch" or name in list(RunSubresource)) else "other"

@@ -93,7 +93,9 @@ def refusal_of(error: OperatorError) -> Refusal:
 
 
 def explained(error: OperatorError) -> str:
-    """Return the message of an error for clients, without credentials."""
+    """Return the message of an error as clients may see it. Causes that concern the platform, such
+    as the names of Secrets, are only logged. Credentials are redacted.
+    """
     match error:
         case StoreError():
             # The message may quote the API server's answer, which names mljob-api's own rights.

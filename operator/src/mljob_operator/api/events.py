@@ -83,14 +83,14 @@ def parse_cursor(text: str) -> Mapping[int, int]:
 
 
 class EventsWriter:
-    """Writes the events of a run to a client.
+    """Writes the events of a run to a client. Each entry of the response is a line of JSON.
 
     Args:
-        key: The run.
+        key: The Airflow, the DAG and the run id.
         request: The request of the client.
         redaction: Redacts the texts.
         output: The body of the response.
-        followed: The readings of the run.
+        followed: Reads the state of the run from Airflow repeatedly.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class EventsWriter:
 
         Args:
             history: Reads the messages of the run.
-            is_origin: Returns whether a message with this source may be from the Airflow of the
-                run.
+            is_origin: Takes the name of the Airflow in a message, or None, and returns whether the
+                message may be from the Airflow of the run.
 
         Raises:
             OperatorError: Kafka or Airflow fails.
@@ -163,7 +163,9 @@ class EventsWriter:
                 return None
 
     async def end(self, reason: EndReason, message: str) -> None:
-        """Write the entry that ends the response."""
+        """Write the entry that ends the response. The entry has the reason of the end, a message
+        for people, and the cursor with which the client can continue.
+        """
         await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
 
     def _is_over(self) -> bool:
@@ -176,8 +178,9 @@ class EventsWriter:
         return time.monotonic() - self._ended_at >= LATE
 
     async def _is_full(self) -> bool:
-        """Return whether the response has reached a limit. If so, write the entry that ends the
-        response. Otherwise send a heartbeat if no data was sent for a while.
+        """Return whether the response has reached its limit of entries, bytes or time. In this
+        case, also write the entry that ends the response. Otherwise keep the connection alive by a
+        heartbeat.
         """
         if self._entries >= MAX_ENTRIES or self._output.is_full:
             await self.end(EndReason.LIMIT, "The answer has reached its size. Ask again with after=<cursor>.")
@@ -197,8 +200,8 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return the source and the lines of a message. Return an empty list for a message that
-        can't be read, is about another run, or repeats a failure.
+        """Return the lines for a Kafka message, and the name of the Airflow in the message. Return
+        an empty list for a message that can't be read, is about another run, or repeats a failure.
         """
         if message.value is None:
             return []
@@ -213,9 +216,11 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether ``fact`` is a failure that an earlier event has reported more precisely.
-        An event of Airflow's own producer does not show whether a retry follows. The event of the
-        MLJob provider about the same try shows whether a retry follows.
+        """Return whether an event reports a failure of a try that an earlier event has reported
+        more precisely.
+
+        Both the MLJob provider and Airflow's own producer may send an event for the same failure.
+        Only the provider's event shows whether a retry follows.
         """
         if isinstance(fact, RunFact):
             return False
@@ -228,7 +233,9 @@ class EventsWriter:
 
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
-    """Yield the entries of a fact. Texts of the task are redacted."""
+    """Yield the entries (lines of the response) for one change of a task or run that a Kafka
+    message reports. Texts that the task has written are redacted.
+    """
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)
         return
@@ -255,8 +262,8 @@ def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[
 
 
 def entries_of(reading: Reading) -> list[HistoryEntry]:
-    """Return the entries of a reading: the task instances that have a state, in the order of their
-    start times, then the run if it is known.
+    """Return the entries (lines of the response) for the state of a run in Airflow: the task
+    instances that have a state, in the order of their start times, then the run if Airflow has it.
     """
     found: list[HistoryEntry] = []
     for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):
@@ -279,7 +286,8 @@ def entries_of(reading: Reading) -> list[HistoryEntry]:
 
 
 def _identity(entry: HistoryEntry) -> object:
-    """Return an entry without its time, for comparisons. The time is left out, because the time of
-    a waiting task is the time of the reading.
+    """Return an entry without its time, so that an entry that was sent already is recognised. The
+    time is left out because the entry of a waiting task has the time of the latest request to
+    Airflow.
     """
     return entry.model_copy(update={"time": None})

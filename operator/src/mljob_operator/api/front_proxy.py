@@ -96,8 +96,8 @@ class FrontProxy:
         return not self.names or bool(found & self.names)
 
     def user(self, headers: Mapping[str, str]) -> str | None:
-        """Return the name of the user. Return None if the headers have no name, or a name of more
-        than ``MAX_USER`` characters.
+        """Return the name of the user from the headers of a request. Return None if the headers
+        have no name, or a name of more than ``MAX_USER`` characters.
         """
         user = next((headers[name] for name in self.user_headers if headers.get(name)), None)
         return user if user is not None and len(user) <= MAX_USER else None
@@ -109,7 +109,7 @@ class FrontProxyConfig:
 
     Args:
         api: The client of the Kubernetes API.
-        allow_any_name: Whether a ConfigMap that allows certificates with any name is used.
+        allow_any_name: Whether to accept a ConfigMap that allows certificates with any name.
     """
 
     def __init__(self, api: client.ApiClient, *, allow_any_name: bool) -> None:
@@ -120,7 +120,7 @@ class FrontProxyConfig:
         """The front proxy. None if no client may call."""
 
     async def read(self) -> None:
-        """Read the ConfigMap.
+        """Read from the ConfigMap which front proxy to trust, and keep the result in ``current``.
 
         Raises:
             NoFrontProxy: The ConfigMap does not exist, has no CA, allows certificates with any name

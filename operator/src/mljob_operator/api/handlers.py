@@ -104,9 +104,16 @@ class Handlers:
     async def _find(
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
-        """Return the run of an attempt, and the redaction of its texts. ``attempt`` is None for the
-        newest attempt. If ``waiting``, the body of the response, is not None, wait for at most
-        ``seconds`` until the MLJob has a run, and send heartbeats during this time.
+        """Return the run of an attempt, and the redaction of its texts. If the MLJob has no run yet
+        and the client can wait, wait for the run and send heartbeats. If there is still no run
+        after ``seconds``, raise NoRunYet.
+
+        Args:
+            request: The request.
+            attempt: The number of the attempt, or None for the newest attempt.
+            waiting: The body of the response to a client that can wait. None if the client can't
+                wait.
+            seconds: The longest time to wait.
         """
         namespace, name = job_of(request)
         until = time.monotonic() + seconds
@@ -192,8 +199,8 @@ class Handlers:
         return Reading(fact, tuple(tasks))
 
     def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
-        """Return the function that reads a followed run. This function raises Refusal if the MLJob
-        was deleted.
+        """Return a function that reads the state of a run from Airflow. The function raises Refusal
+        if the MLJob was deleted meanwhile.
         """
         checked_at = time.monotonic()
 

@@ -2,8 +2,8 @@
 limited.
 
 Every Pod in the cluster can connect. So there can be only a few connections of clients that haven't
-shown the front proxy's certificate, and such a connection is closed after seconds. The connections
-of the front proxy have their own limit.
+shown the front proxy's certificate, and such a connection is closed after a few seconds. The
+connections of the front proxy have their own limit.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Listener:
         log.info("listening on %s:%d for the Kubernetes API server", host, port)
 
     async def refuse(self) -> None:
-        """Accept no more connections."""
+        """Accept no more connections. Open connections stay open."""
         if self._accepting is not None:
             self._accepting.cancel()
             await asyncio.gather(self._accepting, return_exceptions=True)

@@ -84,7 +84,7 @@ class _Watched:
     """The try of a task whose log the client gets at the moment.
 
     Attributes:
-        fact: The task instance, as it was read last.
+        fact: The task instance, as Airflow last described it.
         number: The number of the try.
         log: The log of the try.
         sink: Receives the lines.
@@ -101,7 +101,7 @@ class _Watched:
 
     @property
     def key(self) -> TaskKey:
-        """The task instance."""
+        """The task id and the map index of the task instance."""
         return self.fact.key
 
 
@@ -197,7 +197,8 @@ class TaskLogWriter:
         return self._begin(reading, is_first=before is None or not before.log.was_read)
 
     def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
-        """Return the try that a request begins with, or None if no task has started.
+        """Return the try whose log is written first, or None if no task has started. If the client
+        asks for the lines from a position on (``after``), this is the try of the position.
 
         Args:
             reading: The state of the run and its task instances.
@@ -213,14 +214,18 @@ class TaskLogWriter:
         return self._try(fact, number, self._tail if is_first else None)
 
     def _tail(self, write: Sink) -> Sink:
-        """Return the sink for the first try of the response. The sink passes all lines to
-        ``write``, or at first only the last lines if the request has ``tail``.
+        """Return the sink for the first try of the response. If the request has ``tail``, the sink
+        passes only the last lines that exist now, and then all later lines, to ``write``. Otherwise
+        the sink is ``write`` itself.
         """
         tail = self._request.tail
         return write if tail is None else Tail(tail, write)
 
     def _try(self, fact: TaskFact, number: int, choose: Callable[[Sink], Sink] | None = None) -> _Watched:
-        """Return a try to watch. ``choose`` makes the sink that chooses the lines to write."""
+        """Return a try to watch, with the sink for the lines of its log. By default, this sink
+        writes all lines to the client. ``choose`` can put another sink before it, which passes on
+        only some of the lines.
+        """
         run, key = self._run, fact.key
         lines = Lines(LogPosition(run.attempt, *key, number, 0), self._output.write, positions=self._request.positions)
         of = TaskTry(run.dag_id, run.run_id, key, number)
@@ -228,8 +233,8 @@ class TaskLogWriter:
         return _Watched(fact, number, log, lines if choose is None else choose(lines))
 
     async def _is_over(self, watched: _Watched, reading: Reading) -> bool:
-        """Write the new lines of the try, and return whether the response is complete. If a later
-        try has begun, change ``watched`` to the next try.
+        """Write the new lines of the watched try, and return whether the response is complete. If
+        the next try of the task has begun, put this try into ``watched``.
         """
         fact, number = watched.fact, watched.number
         state = try_state(fact, number, run_has_ended=reading.has_ended)

@@ -41,12 +41,16 @@ class ApiMetrics:
         self._readers = Gauge("mljob_api_event_readers", "Open readers of Kafka's events", registry=self.registry)
 
     def request(self, subresource: str, code: int, seconds: float) -> None:
-        """Record a request that has ended."""
+        """Count an answered request by subresource and HTTP status code, and record its duration in
+        seconds.
+        """
         self._requests.labels(subresource, str(code)).inc()
         self._seconds.labels(subresource).observe(seconds)
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record an operation on an Airflow that has ended."""
+        """Record the outcome and the duration, in seconds, of an operation on an Airflow's REST
+        API.
+        """
         self._airflow.labels(airflow, operation, outcome).observe(seconds)
 
     def watch(

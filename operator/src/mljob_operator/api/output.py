@@ -29,8 +29,8 @@ class ClientGone(Exception):
 
 
 class Output:
-    """The body of a response. The status code 200 and the headers are sent with the first piece. So
-    the response to an error before the first piece can still have another status code.
+    """The body of a response. The status code 200 and the headers are sent with the first piece. If
+    an error occurs before that, the client can still get another status code.
 
     Args:
         request: The request.
@@ -60,7 +60,9 @@ class Output:
         return self.size >= MAX_BYTES
 
     async def begin(self) -> web.StreamResponse:
-        """Send the headers, unless they have been sent."""
+        """Send the status code 200 and the headers, unless they have been sent, and return the
+        response.
+        """
         if self._response is None:
             response = web.StreamResponse(
                 headers={

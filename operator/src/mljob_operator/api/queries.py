@@ -31,10 +31,10 @@ _IGNORED = {"timeout", "pretty"}
 
 
 def job_of(request: web.Request) -> tuple[str, str]:
-    """Return the namespace and the name in the path.
+    """Return the namespace and the name of the MLJob in the request's path.
 
     Raises:
-        Refusal: One of them is not valid.
+        Refusal: The namespace or the name is not valid.
     """
     namespace, name = request.match_info["namespace"], request.match_info["name"]
     if not _NAMESPACE.fullmatch(namespace) or not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
@@ -98,7 +98,7 @@ class Parameters:
 
 
 def log_request(parameters: Parameters) -> LogRequest:
-    """Return the request for a log that the parameters describe.
+    """Return the :class:`.LogRequest` that the parameters describe.
 
     Raises:
         Refusal: A parameter is not valid, or does not fit another parameter.
@@ -147,7 +147,7 @@ def _after(parameters: Parameters) -> LogPosition | None:
 
 
 def events_request(parameters: Parameters, *, watch_seconds: float | None) -> EventsRequest:
-    """Return the request for events that the parameters describe.
+    """Return the :class:`.EventsRequest` that the parameters describe.
 
     Args:
         parameters: The parameters of the request.

@@ -67,7 +67,7 @@ class FollowedRun:
     """Reads one run from Airflow repeatedly, for one or more clients that follow the run.
 
     Args:
-        read: Asks Airflow.
+        read: Reads the state of the run from Airflow once.
         clock: A monotonic clock, in seconds.
     """
 
@@ -85,8 +85,8 @@ class FollowedRun:
         """The latest reading.
 
         Raises:
-            OperatorError: There is no reading yet, or Airflow could not be asked for longer than
-                ``PATIENCE``.
+            OperatorError: There is no reading yet, or all requests to Airflow have failed for
+                ``PATIENCE`` seconds.
             Refusal: The client may not read the run any more, or the MLJob was deleted.
         """
         if self._error is not None:
@@ -114,7 +114,7 @@ class FollowedRun:
         return True
 
     async def run(self) -> None:
-        """Read the run repeatedly, until the task is cancelled."""
+        """Read the run repeatedly, until this asyncio task is cancelled."""
         interval, failures = SHORTEST, 0
         while True:
             began = self._clock()

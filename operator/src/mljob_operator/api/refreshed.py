@@ -16,8 +16,8 @@ class Refreshed:
     """Data that is read when a caller needs it. A result is used for at most ``seconds``, and
     :meth:`expire` can shorten this time.
 
-    A failure is remembered. Until the backoff of the error is over, all callers get this error at
-    once, without another request.
+    A failure is remembered for a time that grows with each failure (the backoff). During this time
+    all callers get the same error at once, without another request.
 
     Args:
         read: Reads the data and stores the data for the callers.
@@ -52,8 +52,8 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Make the next call of :meth:`ensure` read the data again, if ``at_most_every`` seconds
-        have passed since the last reading.
+        """Let the result expire before its time, but not earlier than ``at_most_every`` seconds
+        after the last reading. The next call of :meth:`ensure` then reads the data again.
         """
         self._until = min(self._until, self._read_at + at_most_every)
 

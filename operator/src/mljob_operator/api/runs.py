@@ -44,7 +44,7 @@ class ShownRun:
     Attributes:
         job: The MLJob.
         key: The Airflow, the DAG and the run id.
-        since: A time before the first event of the run.
+        since: A time before the first event of the run, from which events are read.
         is_current: Whether this is the run of the newest attempt.
         attempt: The number of the attempt.
     """
@@ -109,7 +109,7 @@ class Runs:
         return ShownRun(job, key, since, is_current=run_id == status.dag_run_id, attempt=number)
 
     async def still_there(self, run: ShownRun) -> bool:
-        """Return whether the MLJob still exists.
+        """Return whether the MLJob of the run still exists.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -118,7 +118,8 @@ class Runs:
         return job is not None and job.uid == run.job.uid
 
     async def dag_runs(self, run: ShownRun) -> DagRuns:
-        """Return the operations on the run's Airflow. Callers must not keep the result.
+        """Return the operations on the run's Airflow. Callers ask again for each use, because
+        access rules and credentials may change.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG.
@@ -130,14 +131,13 @@ class Runs:
         """Return the redaction of the texts that the run's tasks write.
 
         If the run was started with the current spec, and this spec names no Secret, nothing is
-        hidden. Otherwise the hidden texts are the values of the run's conf that are not public. A
-        value is public if the spec, a ConfigMap or the outputs of another MLJob have this value.
-        mljob-api reads no Secret of an MLJob. So the result is right even if a Secret has changed
-        since the run was submitted.
+        hidden. Otherwise a value of the run's conf is hidden unless it is public. A value is public
+        if the spec, a ConfigMap or the outputs of another MLJob have this value. mljob-api does not
+        compare with the Secrets themselves, which may have changed since the run was submitted.
 
         Raises:
-            Refusal: No access rule lets the namespace run the DAG, or Airflow does not have the run
-                or hides values of the run's conf.
+            Refusal: No access rule lets the namespace run the DAG, Airflow does not have the run,
+                or Airflow does not show the values of the run's conf.
             OperatorError: Airflow or the Kubernetes API fails.
         """
         job = run.job
@@ -162,7 +162,13 @@ class Runs:
 
     @staticmethod
     def _attempt(job: Job, number: int | None) -> tuple[int, str, str]:
-        """Return the number, the run id and the Airflow of an attempt."""
+        """Return the number, the run id and the Airflow of an attempt. ``number`` is None for the
+        newest attempt.
+
+        Raises:
+            NoRunYet: The MLJob has no run yet.
+            Refusal: The MLJob has ended without a run, or its status does not have the attempt.
+        """
         newest = current(job.status)
         if newest is None:
             phase = f"it is {job.status.phase}" if job.status.phase else "the operator has not read it yet"
@@ -181,8 +187,8 @@ class Runs:
 
 
 def no_run(run: ShownRun) -> Refusal:
-    """Return the refusal for a run that Airflow does not have: NoRunYet if Airflow may still get
-    the run.
+    """Return the refusal for a run that Airflow does not have. The refusal is NoRunYet if the run
+    may still appear in Airflow.
     """
     message = f"Airflow has no run {run.key.run_id} of DAG {run.key.dag_id!r}. It is not there yet, or was deleted in Airflow."
     may_come = run.is_current and run.job.status.phase not in TERMINAL_PHASES

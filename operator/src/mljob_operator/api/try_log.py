@@ -84,10 +84,11 @@ class TryLog:
         """Whether a call of :meth:`pump` has read all that Airflow had."""
 
     async def pump(self, sink: Sink) -> bool:
-        """Pass the new lines that Airflow has to ``sink``. Return whether Airflow has the try.
+        """Read the new lines of the try from Airflow, and pass them to ``sink``. Return whether
+        Airflow has the try.
 
-        After the response has begun, a failure of Airflow raises no error for ``PATIENCE`` seconds.
-        ``is_behind`` is True then.
+        After the response has begun, failures of Airflow raise no error until they have lasted for
+        ``PATIENCE`` seconds. After a failure without an error, ``is_behind`` is True.
 
         Raises:
             OperatorError: Airflow fails.

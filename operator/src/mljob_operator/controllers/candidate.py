@@ -36,10 +36,10 @@ class Candidate:
         self._act = act
 
     async def run(self) -> None:
-        """Compete for leadership and act in each term, until the stop event is set.
+        """Compete for leadership, and call ``act`` in each term, until the stop event is set.
 
         Raises:
-            CannotStart: The claims of another operator conflict with the claims of this operator.
+            CannotStart: Another operator uses some of the same MLJobs, dag run ids or events.
         """
         stopping = asyncio.create_task(self._stop.wait(), name="told to end")
         try:
@@ -67,8 +67,8 @@ class Candidate:
 
 
 async def _before(work: Coroutine[Any, Any, T], *ends: asyncio.Task[Any]) -> T | None:
-    """Return the result of ``work``. If one of the tasks ``ends`` ends before ``work``, cancel
-    ``work`` and return None.
+    """Return the result of ``work``, unless one of the tasks in ``ends`` is done earlier. In that
+    case, cancel ``work`` and return None.
     """
     working = asyncio.create_task(work)
     try:

@@ -1,11 +1,11 @@
 """Takes, renews and releases the operator's Lease. The process that holds the Lease is the leader,
-and only the leader acts.
+and only the leader does the operator's work.
 
 For the leader, the duration of the Lease begins just before it sends a renewal, and the leader
-stops after the part ``STOPS_AFTER`` of the duration. For another process, the duration begins when
-this process sees the renewal, and the process waits for the whole duration. So a leader that can't
-renew the Lease has stopped before another process starts, whatever the clocks of their machines
-show. Each period of leadership is a :class:`Term`. A term that is over never comes back.
+stops when 70 percent of the duration is over (``STOPS_AFTER``). For another process, the duration
+begins when this process sees the renewal, and the process waits for the whole duration. So a leader
+that can't renew the Lease has stopped before another process starts, whatever the clocks of their
+machines show. Each period of leadership is a :class:`Term`. A term that is over never comes back.
 
 The election of the Kubernetes client (``kubernetes.aio.leaderelection``) gives none of these
 guarantees: docs/adr/0035-standby.md.
@@ -84,25 +84,27 @@ class Term:
 
     @property
     def acts(self) -> bool:
-        """Whether the process has begun to act."""
+        """Whether the process has begun its work as the leader."""
         return self._acts
 
     def check(self) -> None:
-        """Do nothing if the term still runs and the process has begun to act (:class:`.Gate`).
+        """Do nothing if this process may change something now (:class:`.Gate`).
 
         Raises:
-            NotLeading: The term is over, or the process has not begun to act.
+            NotLeading: The term is over, or the process has not begun its work as the leader.
         """
         if self.over or not self._acts:
             raise NotLeading(f"this process does not hold the Lease {self.lease.name} any more, so it changes nothing")
 
     def renew(self, lease: Lease, until: float) -> None:
-        """Extend the term, unless it is over."""
+        """Extend the term to ``until`` after a renewal of the Lease. A term that is over is not
+        extended.
+        """
         if not self.over:
             self.lease, self._until = lease, max(self._until, until)
 
     def begin(self) -> None:
-        """Let the process act from now on."""
+        """Let the process do the work of the leader from now on."""
         self._acts = True
 
     def end(self) -> None:
@@ -116,9 +118,10 @@ class Election:
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: The claims of this operator.
-        name: Returns a new identity. Each term has its own identity, so that requests of an earlier
-            term have no effect on a later term.
+        claims: The MLJobs, dag run ids and events of this operator, which no other operator may
+            use.
+        name: Returns a new identity for the holder of the Lease. Each term has its own identity, so
+            that requests of an earlier term have no effect on a later term.
         seconds: The duration of the Lease.
         clock: A monotonic clock, in seconds.
     """
@@ -150,17 +153,18 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Check at the start that no other operator acts whose claims conflict with the claims of
-        this operator.
+        """Check, before this process competes for leadership, that this operator conflicts with no
+        other operator that is at work. Two operators conflict if they use the same MLJobs, dag run
+        ids or events.
 
         Raises:
-            CannotStart: Such an operator acts.
+            CannotStart: A conflicting operator is at work.
         """
         await self._rivals.refuse_acting()
 
     async def lead(self) -> Term:
-        """Wait until this process holds the Lease, and return its term. The process may not act
-        before :meth:`begin`.
+        """Wait until this process holds the Lease, and return its term. The process may not change
+        anything before :meth:`begin`.
         """
         identity = self._name()
         while True:
@@ -186,14 +190,15 @@ class Election:
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:
-        """Check that the claims of no other operator conflict with the claims of this operator, and
-        let the process act.
+        """Check that this operator conflicts with no other operator (:meth:`refuse_rivals`), and
+        let this process begin its work as the leader.
 
         The caller runs :meth:`hold` at the same time. If the term ends during the check, the
-        process does not act.
+        process changes nothing.
 
         Raises:
-            CannotStart: The claims of another operator conflict.
+            CannotStart: A conflicting operator is at work, or is about to begin and has the Lease
+                with the smaller name.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
@@ -220,7 +225,8 @@ class Election:
         """End the term and let another process take the Lease at once. Further calls have no
         effect.
 
-        A failure is logged. Other processes then wait for the Lease's duration.
+        If the Lease can't be released, the failure is logged, and other processes wait for the
+        Lease's duration.
         """
         term.end()
         self._meter.leader(False)
@@ -297,7 +303,8 @@ class Election:
         """Return the answer to a request about the Lease.
 
         Raises:
-            StoreUnavailable: There is no answer within ``REQUEST_TIMEOUT`` of the Lease's duration.
+            StoreUnavailable: There is no answer within 30 percent of the Lease's duration
+                (``REQUEST_TIMEOUT``).
             StoreError: The request failed.
         """
         timeout = REQUEST_TIMEOUT * self._seconds
@@ -308,7 +315,7 @@ class Election:
             raise StoreUnavailable(f"the Kubernetes API did not answer within {timeout:g} s") from None
 
     def _tell(self, level: int, message: str) -> None:
-        """Log a message, unless it is the last one that was logged."""
+        """Log a message, unless it equals the message that was logged last."""
         if message != self._told:
             self._told = message
             log.log(level, "%s", message)

@@ -1,5 +1,5 @@
 """Lets other asyncio tasks run during a loop over thousands of MLJobs. The renewal of the Lease,
-for example, must not wait for seconds.
+for example, can't wait until such a loop ends.
 """
 
 from __future__ import annotations

@@ -95,14 +95,16 @@ def credentials_advice(namespace: str) -> str:
 
 
 def server_in_cluster() -> str:
-    """Return the URL of the Kubernetes API from the environment variables of the pod."""
+    """Return the URL of the Kubernetes API, from the environment variables that Kubernetes sets in
+    each pod.
+    """
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     return f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
 
 
 def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.ApiClient:
-    """Patch a client to call ``answered`` with the HTTP status of each answer, and return the
-    client.
+    """Patch a client to pass the HTTP status of each answer to ``answered``, which learns in this
+    way whether the Kubernetes API refuses the operator's credentials. Return the client.
     """
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
@@ -117,7 +119,8 @@ def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.A
 
 def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
     """Patch a client to send requests that change something only while the process is the leader,
-    and return the client. Reading is always allowed.
+    and return the client. At other times such a request raises NotLeading. Reading is always
+    allowed.
     """
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
@@ -131,7 +134,9 @@ def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a function that calls ``request``, and raises errors that name the proxy."""
+    """Return a function that sends requests by ``request``. If a request gets no answer, the
+    function raises an error that names the proxy.
+    """
 
     async def through(*args: Any, **kwargs: Any) -> Any:
         try:

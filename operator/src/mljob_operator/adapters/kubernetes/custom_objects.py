@@ -40,8 +40,8 @@ class CustomObjects(Generic[T]):
         kind: The resource's kind, for Events.
         plural: The resource's name in the API.
         finalizer: The operator's finalizer.
-        from_object: Reads the object in the API server's answer to a write. The second argument is
-            the version of the object that the write named.
+        from_object: Makes the object from the API server's answer to a write. The second argument
+            is the version for which the write was made.
     """
 
     def __init__(
@@ -116,8 +116,8 @@ class CustomObjects(Generic[T]):
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
 
     def _namespace_field(self, stored: T) -> dict[str, str]:
-        """Return the argument ``namespace`` for requests about an object. Return an empty dict for
-        cluster-scoped objects.
+        """Return the argument ``namespace`` for requests about an object, as a dict. The dict is
+        empty for cluster-scoped objects.
         """
         return {}
 
@@ -142,8 +142,8 @@ def exactly(stored: Job | Instance) -> dict[str, str]:
 
 def read_or_log(kind: str, from_object: Callable[[Mapping[str, Any]], T], body: Mapping[str, Any]) -> T | None:
     """Return the result of ``from_object`` for the API object ``body``. If ``from_object`` raises
-    an exception, log the exception and return None. ``kind`` is the kind of the object for the log
-    line.
+    an exception, log the exception and return None, so that one broken object does not stop the
+    work for other objects. ``kind`` is the kind of the object for the log line.
     """
     try:
         return from_object(body)

@@ -34,9 +34,9 @@ class Jobs(CustomObjects[Job]):
         api: The client.
         namespaces: The watched namespaces. If there are none, all namespaces are watched.
         selector: Selects the MLJobs of this operator.
-        prefix: The prefix of this operator's dag run ids. By this prefix, the operator recognises
-            its own records of ended MLJobs (:mod:`...core.mljob.finished`). If None, no record is
-            read.
+        prefix: The prefix of this operator's dag run ids. The annotation that says how an MLJob has
+            ended counts only if its run id has this prefix
+            (:mod:`...core.mljob.resource.finished`). If None, the annotation is ignored.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Jobs(CustomObjects[Job]):
         """Yield all selected MLJobs in the watched namespaces. Only one page is in memory at a
         time.
 
-        An MLJob that can't be read is logged and left out. The list may have an MLJob twice, or in
-        an older version.
+        An MLJob that can't be read is logged and left out. If an MLJob changes during the call, the
+        list may have the MLJob twice, or in a version from before the change.
         """
         for namespace in self._namespaces or ("",):
             async for item in list_objects(*self._lister(namespace), **self._query()):
@@ -72,8 +72,8 @@ class Jobs(CustomObjects[Job]):
         does not select the MLJob.
 
         Raises:
-            StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
-                be read.
+            StoreUnavailable: There is no answer, or the answer is a server error or not a valid
+                MLJob.
         """
         return await self._get(key, self._selector)
 
@@ -82,8 +82,8 @@ class Jobs(CustomObjects[Job]):
         None if the MLJob does not exist, or if its namespace is not watched.
 
         Raises:
-            StoreUnavailable: There is no answer, the answer is a server error, or the MLJob can't
-                be read.
+            StoreUnavailable: There is no answer, or the answer is a server error or not a valid
+                MLJob.
         """
         return await self._get(key, LabelSelector())
 
@@ -108,6 +108,7 @@ class Jobs(CustomObjects[Job]):
         Raises:
             ReferenceMissing: The object does not exist and the reference is not optional, or the
                 operator may not read the object.
+            StoreUnavailable: No answer, or a server error.
         """
         secret = reference.secret_ref is not None
         named = reference.secret_ref or reference.config_map_ref
@@ -173,10 +174,13 @@ def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None
     """Read an MLJob from an API object of a list or a watch. If the object can't be read, log the
     error and return None.
 
-    ``prefix`` is the prefix of this operator's dag run ids, as for :class:`Jobs`. ``earlier`` is
-    the latest version that this process knows, and is returned if the object is this version.
-
     If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
+
+    Args:
+        body: The API object.
+        prefix: The prefix of this operator's dag run ids, as for :class:`Jobs`.
+        earlier: The latest version of the MLJob that this process knows. If the object has the same
+            version, this function returns ``earlier``.
     """
 
     def read_version(version: Mapping[str, Any]) -> Job:

@@ -53,8 +53,11 @@ class Leases:
             return None
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Write ``holder`` and ``claims`` into the Lease, and return the new version. If ``lease``
-        is None, create the Lease.
+        """Write the new holder into the Lease, and return the new version. If ``lease`` is None,
+        create the Lease.
+
+        ``claims`` says which MLJobs, dag run ids and consumer group the operator uses. The claims
+        become an annotation, which other operators read.
         """
         transitions = lease.transitions + 1 if lease is not None else 0
         spec = {
@@ -76,22 +79,25 @@ class Leases:
         return self._read(await self._call(self._leases.create_namespaced_lease, body=body))
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new time of renewal, and return the new version of the Lease. If the holder has
-        begun to act (``acting``), also record this in the annotation ``ACTING``.
+        """Write a new time of renewal, and return the new version of the Lease. ``acting`` says
+        whether the holder has begun its work as the leader. If the Lease does not show this yet,
+        also set the annotation ``ACTING``.
         """
         return await self._patch(
             lease, {"renewTime": _now()}, {"annotations": {ACTING: "true"}} if acting != lease.acting else {}
         )
 
     async def release(self, lease: Lease) -> None:
-        """Remove the holder from the Lease."""
+        """Remove the holder from the Lease, so that another process can take the Lease at once."""
         await self._patch(lease, {"holderIdentity": "", "renewTime": _now()}, {"annotations": {ACTING: "false"}})
 
     async def others(self) -> list[Lease]:
-        """Return the Leases of other operators in the namespace.
+        """Return the Leases of the other MLJob operators in the namespace.
 
         Raises:
-            StoreUnavailable: There are more than ``MAX_LEASES``.
+            StoreUnavailable: The namespace has more than ``MAX_LEASES`` Leases of operators, or the
+                Kubernetes API does not answer.
+            StoreError: The request failed for another reason.
         """
         found: list[Lease] = []
         lister = self._leases.list_namespaced_lease_without_preload_content

@@ -45,9 +45,9 @@ async def send(
 ) -> dict[str, Any]:
     """Send an object to the Kubernetes API, and return the object in the answer.
 
-    The generated methods of the client check each argument, copy each body twice, and read an
-    answer into models. This takes longer than the JSON itself, and writes are the operator's most
-    frequent requests.
+    This function replaces the generated methods of the client for writes, the operator's most
+    frequent requests. The generated methods check each argument, copy each body twice, and read an
+    answer into models. All this takes longer than encoding and decoding the JSON.
 
     Args:
         api: The client.
@@ -127,10 +127,10 @@ def _is_ending(answer: Mapping[str, Any]) -> bool:
 
 
 def _retry_after(error: ApiException) -> float:
-    """Return the seconds for which the API server asks the operator to wait, at most
-    ``LONGEST_PAUSE``, or 0.
+    """Return how many seconds the API server asks the operator to wait (header ``Retry-After``), at
+    most ``LONGEST_PAUSE``.
 
-    The API server sends whole seconds (RFC 9110, section 10.2.3). Any other value is treated as 0.
+    Return 0 if the header is absent or is not a number of whole seconds (RFC 9110, section 10.2.3).
     """
     value = (error.headers or {}).get("Retry-After") or ""
     return min(float(value), LONGEST_PAUSE) if value.isascii() and value.isdecimal() and len(value) < 10 else 0.0

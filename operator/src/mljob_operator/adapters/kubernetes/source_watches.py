@@ -1,4 +1,4 @@
-"""Watches the ConfigMaps and Secrets that MLJobs wait for."""
+"""Watches the ConfigMaps and Secrets that MLJobs wait for before their runs can be submitted."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class WatchedSources:
     """Watches single ConfigMaps and Secrets, and reports that an object has changed. The API server
     sends only the metadata of the objects.
 
-    Whatever arrives from the API server counts as a change. The operator reads the object itself
-    when it makes the conf.
+    Whatever arrives from the API server counts as a change. The operator reads the content of the
+    object later, when it builds the conf of a run.
     """
 
     def __init__(self, api: client.ApiClient) -> None:
         self._core = client.CoreV1Api(api)
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Yield at each change of an object, as :meth:`.SourceChanges.of` describes.
+        """Watch an object, and yield None at each change, as :meth:`.SourceChanges.of` describes.
 
         For a Secret, the request is ``GET /api/v1/namespaces/{namespace}/secrets`` with
         ``watch=true`` and ``fieldSelector=metadata.name={name}``.

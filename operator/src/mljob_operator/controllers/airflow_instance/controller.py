@@ -96,7 +96,10 @@ class AirflowInstanceController:
     # Input
 
     def observe(self, instance: Instance) -> None:
-        """Handle a version of an AirflowInstance from the watch."""
+        """Take a version of an AirflowInstance from the watch. Register the AirflowInstance if it
+        is new, and otherwise update it. Request a probe or wake waiting MLJobs if the change
+        requires this.
+        """
         registered = self._registry.find(instance.name)
         if registered is not None and registered.instance.uid != instance.uid:
             self.observe_deletion(instance.name, registered.instance.uid)
@@ -124,9 +127,7 @@ class AirflowInstanceController:
                     other.probe_requested.set()
 
     def observe_deletion(self, name: str, uid: str) -> None:
-        """Handle the deletion of the AirflowInstance with this uid, which the watch has
-        reported.
-        """
+        """Remove the AirflowInstance with this uid, because the watch has reported its deletion."""
         registered = self._registry.find(name)
         if registered is None or registered.instance.uid != uid:
             return
@@ -151,8 +152,8 @@ class AirflowInstanceController:
         self._meter.jobs.namespace_deleted(name)
 
     def _restore_vanished(self, instance: Instance) -> None:
-        """If the stored status shows that many runs were missing when the previous process ended,
-        remember that they are missing.
+        """If the stored status, which an earlier process has written, says that many runs have
+        vanished from the Airflow, assume that these runs are still missing.
         """
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)
@@ -174,7 +175,7 @@ class AirflowInstanceController:
         )
 
     async def _reconcile_repeatedly(self, registered: RegisteredInstance) -> None:
-        """Reconcile an AirflowInstance repeatedly, until the task is cancelled.
+        """Reconcile an AirflowInstance repeatedly, until this asyncio task is cancelled.
 
         The function also returns when the AirflowInstance is deleted, because Python 3.11 may lose
         a cancellation while it waits with a timeout (gh-86296 in CPython).
@@ -193,7 +194,9 @@ class AirflowInstanceController:
                 pass
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
-        """Reconcile an AirflowInstance once. Return the seconds until the next reconciliation."""
+        """Reconcile an AirflowInstance once, and return the seconds until the next reconciliation.
+        Errors are logged and not raised, and the next reconciliation then follows after a backoff.
+        """
         name = registered.instance.name
         try:
             await self.reconcile(name)
@@ -273,10 +276,11 @@ class AirflowInstanceController:
         )
 
     def _accept_vanished_runs(self, registered: RegisteredInstance) -> None:
-        """Count vanished runs as deleted if an administrator accepts their loss with the annotation
-        ``mljob.dev/accept-vanished-runs``.
+        """If many runs have vanished from the Airflow at once, and an administrator accepts their
+        loss, count these runs as deleted from now on.
 
-        Each value of the annotation has an effect only once.
+        The administrator sets the annotation ``mljob.dev/accept-vanished-runs``. Each value of the
+        annotation has an effect only once.
         """
         instance = registered.instance
         is_handled = instance.accepts in (None, registered.accepted, instance.status.last_accepted_vanished_runs)

@@ -53,13 +53,13 @@ decides. For all other errors, the error's own reason is used.
 
 
 def reason(error: OperatorError) -> str:
-    """Return the reason in a condition for an error, one CamelCase word."""
+    """Return the reason that a condition shows for an error, one CamelCase word."""
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 
 class Logins:
-    """Reads from Secrets the logins (user and password, token or client) that credentials in a spec
-    describe. A login with a token file has only the path of the file.
+    """Reads from Secrets the logins that credentials in a spec describe. A login is a user with a
+    password, a token, or an OAuth2 client. A login with a token file has only the path of the file.
 
     Args:
         store: The store that reads the Secrets.

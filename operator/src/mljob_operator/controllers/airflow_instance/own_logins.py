@@ -33,7 +33,7 @@ class OwnLogins:
         self._changed = changed
 
     async def run(self) -> None:
-        """Refresh the logins repeatedly, until the task is cancelled."""
+        """Refresh the logins repeatedly, until this asyncio task is cancelled."""
         while True:
             self._registry.own_refresh_requested.clear()
             try:

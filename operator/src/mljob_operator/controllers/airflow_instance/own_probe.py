@@ -38,7 +38,7 @@ class OwnProbe:
         self._last_problem = ""
 
     async def run(self) -> None:
-        """Probe repeatedly until the task is cancelled."""
+        """Probe the Airflow repeatedly, until this asyncio task is cancelled."""
         while True:
             try:
                 await self.probe()

@@ -202,7 +202,9 @@ class AirflowRegistry:
         return self._defaults
 
     def _recompute(self) -> None:
-        """Recompute the defaults, and drop the cached results of :meth:`origins`."""
+        """Determine again which AirflowInstances are the default, and drop the cached results of
+        :meth:`origins`.
+        """
         self._defaults = defaults(self._instances.values())
         self._origins.clear()
 
@@ -210,7 +212,7 @@ class AirflowRegistry:
 
     @property
     def namespaces(self) -> Mapping[str, Namespace]:
-        """All namespaces by name."""
+        """The known namespaces with their labels, by name."""
         return self._namespaces
 
     def set_namespace(self, name: str, labels: Mapping[str, str]) -> bool:
@@ -222,16 +224,17 @@ class AirflowRegistry:
         return True
 
     def remove_namespace(self, name: str) -> None:
-        """Remove a namespace."""
+        """Forget a namespace that was deleted."""
         self._namespaces.pop(name, None)
 
     # Airflows
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """Return the operations on the dag runs of an Airflow.
+        """Return the operations on the dag runs of an Airflow, for an MLJob or for the operator
+        itself.
 
-        The requests use the credentials of the access rule that admits the user. If the rule has no
-        credentials, the requests use the Airflow's own credentials.
+        The requests use the credentials of the access rule that admits the MLJob. If the rule has
+        no credentials, the requests use the Airflow's own credentials.
 
         Args:
             name: The Airflow's name.
@@ -276,10 +279,11 @@ class AirflowRegistry:
         return self._catalog(Namespace("")).access(name)
 
     def _credentials(self, name: str, user: User | None) -> Credentials | None:
-        """Return the credentials of the access rule that admits the user.
+        """Return the credentials of the access rule that admits the MLJob with this namespace and
+        DAG (``user``).
 
         Return None if the Airflow's own credentials are used. This is also the case if no rule
-        admits the user any more, so that the operator can follow the user's runs to their end.
+        admits the MLJob any more, so that the operator can follow the MLJob's runs to their end.
         """
         return self.catalog(user.namespace).credentials(name, user.dag_id) if user is not None else None
 
@@ -313,7 +317,8 @@ class AirflowRegistry:
         )
 
     def request_probe(self, name: str, user: User | None = None) -> None:
-        """Schedule an early probe of an Airflow. The probe also tries the user's credentials.
+        """Schedule an early probe of an Airflow. If the access rule for ``user`` (the namespace and
+        the DAG of an MLJob) has credentials, the probe also tries these credentials.
 
         For the Airflow of the settings, only the logins of its access rules are refreshed early.
         """

@@ -65,7 +65,9 @@ class ActionContext:
 
     @property
     def transient(self) -> TransientState:
-        """The facts about what this process has tried for the MLJob's attempt."""
+        """What this process has tried for the MLJob's attempt, and what failed. Unlike the status,
+        this is never stored.
+        """
         return self._tracked.transient
 
     @property
@@ -93,8 +95,9 @@ class ActionContext:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """Return the result of the action: the MLJob before the action, with these parts replaced.
-        A part whose argument is None stays as it was.
+        """Return the MLJob after the action. The arguments replace what was known before: the
+        observed run, the transient state (what this process has tried, and what failed) and the
+        outputs. A part whose argument is None stays as it was.
         """
         tracked = self._tracked
         return replace(
@@ -105,7 +108,7 @@ class ActionContext:
         )
 
     def with_status(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
-        """Return the result of an action that has written the MLJob's status.
+        """Return the MLJob after an action that has written its status.
 
         Args:
             job: The version of the MLJob in the answer to the write.
@@ -115,11 +118,15 @@ class ActionContext:
         return replace(self._tracked, job=job, transient=transient, confirmed_at=sent_at)
 
     def with_metadata(self, job: Job) -> TrackedJob:
-        """Return the result of an action that has written the MLJob's metadata."""
+        """Return the MLJob after an action that has written its metadata. ``job`` is the version in
+        the answer to the write.
+        """
         return replace(self._tracked, job=job)
 
     def with_new_run(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
-        """Return the result of starting an attempt with a new run."""
+        """Return the MLJob after an action that has begun an attempt with a new run. The outputs of
+        the earlier run are dropped.
+        """
         return replace(self._tracked, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
@@ -129,9 +136,9 @@ class ActionContext:
 
         The known version may be old, because a list or a watch may be stale and another process may
         have changed the MLJob. The check is an empty patch of the known version. The Kubernetes API
-        server refuses the patch with a Conflict if a later version exists. It may also refuse the
-        stored object as invalid (422). It compares the versions before it validates the object, so
-        the known version is the latest in this case too.
+        server refuses the patch with a Conflict if a later version exists. The server may also
+        refuse the stored object as invalid (422). The server compares the versions before it
+        validates the object, so the known version is the latest in this case too.
 
         Raises:
             Conflict: A later version exists.

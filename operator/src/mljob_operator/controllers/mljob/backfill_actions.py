@@ -44,12 +44,13 @@ class BackfillActions:
         return await self._create(context, *await self._request(context, earlier, action.conf_of))
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Create another backfill of the same range, in which Airflow repeats only the failed runs
-        and creates the missing runs.
+        """Create a backfill with the range and the conf of the failed attempt's backfill. Airflow
+        repeats the failed runs and creates the missing runs. Runs that have succeeded are not
+        repeated.
 
-        If the earlier backfill does not exist any more, the conf is built again. If this conf takes
-        outputs of other MLJobs, the first call creates no backfill. The call only records that the
-        conf is lost, so that these MLJobs are checked before the next call.
+        If Airflow does not have the earlier backfill any more, the conf is built again. If this
+        conf takes outputs of other MLJobs, the first call creates no backfill. The call only
+        records that the conf is lost, so that these MLJobs are checked before the next call.
         """
         run_id = context.state.run.run_id
         earlier = await self._earlier(context, run_id)
@@ -107,8 +108,9 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the backfill of an earlier attempt. Return None if ``conf_of`` is None, or if
-        Airflow does not have the backfill any more.
+        """Return the backfill with the run id ``conf_of``, whose range and conf the new backfill
+        repeats. Return None if ``conf_of`` is None, or if Airflow does not have the backfill any
+        more.
         """
         if conf_of is None:
             return None
@@ -117,19 +119,19 @@ class BackfillActions:
     async def _request(
         self, context: ActionContext, earlier: Backfill | None, conf_of: str | None
     ) -> tuple[BackfillRequest, str | None]:
-        """Return the request that creates the backfill, and the message about keys of its conf that
-        the DAG does not declare as params. The message is None if the conf was not built from the
-        spec.
+        """Return the request that creates a backfill, and a message about the keys of its conf that
+        the DAG does not declare as params. The message is None if an earlier backfill is repeated,
+        and empty if there are no such keys.
 
         Args:
             context: The context of the action.
             earlier: The backfill whose range and conf are used again. If None, the range and the
                 conf come from the spec.
-            conf_of: The run id of the earlier backfill.
+            conf_of: The run id of the backfill to repeat. None if no backfill is repeated.
 
         Raises:
-            ValidationFailed: The earlier backfill does not exist any more, and ``runPolicy: Once``
-                does not allow the changed spec.
+            ValidationFailed: The backfill to repeat does not exist any more, and ``runPolicy:
+                Once`` does not allow the changed spec.
         """
         state = context.state
         if earlier is not None:

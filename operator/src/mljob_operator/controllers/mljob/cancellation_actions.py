@@ -23,8 +23,8 @@ from .status_redaction import StatusRedaction
 
 
 class CancellationActions:
-    """Implements the actions of a cancellation that don't differ between a single run and a
-    backfill.
+    """Implements the actions of a cancellation, as far as the actions are the same for a single run
+    and a backfill.
 
     Each action returns the MLJob after the action, with all that this process knows of it. All
     methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob has
@@ -66,7 +66,9 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=triggered))
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
-        """Find out whether the cancellation DAG's task for the run is executing."""
+        """Ask Airflow whether the cancellation DAG is executing its task for the run. If the task
+        does not start in time, the operator cancels through Airflow's REST API instead.
+        """
         running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
@@ -97,9 +99,8 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Look for the active runs that tasks of a cancelled run have started. If
-        ``spec.cancellation.children`` is Cancel, cancel those of them that may be cancelled
-        (:func:`.may_be_cancelled`).
+        """Cancel the runs that the cancelled run has started, as :meth:`handle_children` describes,
+        but create no Events.
 
         Returns:
             The runs that were cancelled, and the runs that are still active. Both lists are empty

@@ -145,8 +145,9 @@ class Classifier:
         return self._admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
 
     def _follow(self, state: State) -> bool:
-        """Record whether the MLJob's run is missing. Return whether the record may have changed, so
-        that the state of the MLJob has to be determined again.
+        """Tell the record of missing runs whether this MLJob's run is missing in Airflow. Return
+        whether the record may have changed. In that case the caller determines the state of the
+        MLJob again.
         """
         key = state.job.key
         if not state.current.active or state.observed_run.over:

@@ -3,7 +3,7 @@
 The operator tries the submission again as soon as the object appears or changes. Each object has
 its own watch, as the kubelet has for the objects that Pods name. So the operator need not list all
 Secrets. A watch lasts while an MLJob waits for the object. If the operator may not watch the
-object, it tries the submission again only after the error's backoff.
+object, it tries the submission again only at intervals that grow with each failure.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class ConfSources:
         """Set the objects for which an MLJob waits. ``references`` is empty if the MLJob waits for
         no object.
 
-        An object may have changed between the MLJob's last step and this call. So the MLJob is
-        woken after this call. If the object is watched already, a timer wakes the MLJob. If the
-        object is not watched yet but exists, the first item of the new watch wakes the MLJob.
+        An object may have changed between the MLJob's last step and this call, when nobody watched
+        it for the MLJob. So the MLJob is woken after this call: by a timer if another MLJob's watch
+        of the object is running, or by the first item of the new watch if the object exists.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):
@@ -141,10 +141,9 @@ class ConfSources:
             await asyncio.sleep(PAUSE)
 
     async def _wake_by(self, reference: ConfObject, changes: AsyncIterator[None]) -> None:
-        """When an object changes, wake the MLJobs that wait for the object, and then pause
-        (``PAUSE``).
-
-        After the pause, the MLJobs are woken once for all changes during the pause.
+        """Wake the MLJobs that wait for an object, at each item of ``changes``. Pause after each
+        change (at least ``PAUSE`` seconds), and then wake the MLJobs once for all changes during
+        the pause.
         """
         loop, pause, since = asyncio.get_running_loop(), PAUSE, float("-inf")
         async for _ in changes:

@@ -96,9 +96,9 @@ class Confs:
     async def make(self, s: State, dag_runs: DagRuns) -> BuiltConf:
         """Build the conf from the spec, and check it against the DAG's params.
 
-        A DAG can say in the schemas of its params that a conf must have no keys except its params.
-        Then this method refuses other keys. Otherwise Airflow accepts the other keys, and the
-        result has a message about them.
+        A DAG can say in the schemas of its params that a conf must have no other keys than the
+        params. Then this method refuses other keys. In all other cases Airflow accepts other keys,
+        and the result has a message about them.
 
         Raises:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
@@ -126,7 +126,9 @@ class Confs:
         return BuiltConf(conf, f"{message} {SUBMITTED_ANYWAY}" if unknown else "")
 
     async def _sources(self, s: State) -> list[Source]:
-        """Return the sources of ``spec.confFrom``, in order."""
+        """Read the ConfigMaps, Secrets and outputs that ``spec.confFrom`` names, and return them in
+        the order of the spec. Optional objects that don't exist are left out.
+        """
         found = []
         for index, reference in enumerate(s.job.spec.conf_from):
             if reference.outputs_ref is None:
@@ -141,16 +143,16 @@ class Confs:
         return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the conf of an earlier run for another run, and remember the secret values in the
-        conf.
+        """Return the conf of an earlier run, with which another run is started. Remember the secret
+        values in the conf.
         """
         self._learn(s.job, await hidden_texts(self._jobs, s.job, conf, reads_secrets=True))
         return conf
 
     async def read(self, s: State, dag_runs: DagRuns) -> None:
-        """Read the run's conf from Airflow, to learn its values from Secrets.
+        """Read the run's conf from Airflow, to find out which of its values came from Secrets.
 
-        The conf is not read if it has no values from Secrets or was read before.
+        The conf is not read if it can't have values from Secrets, or if it was read before.
 
         Raises:
             AirflowError: The conf can't be read.
@@ -172,8 +174,8 @@ class Confs:
         self._known_secrets[s.job.key] = replace(found, redaction=replace(found.redaction, complete=True), run=s.run)
 
     def read_at(self, s: State) -> datetime | None:
-        """Return the time at which to read the run's conf, because the status has texts that may
-        quote the conf.
+        """Return when to read the run's conf from Airflow. The conf is needed if the status has
+        texts that may quote values from Secrets.
 
         Return None if the conf's secret values are known, if the status has no such text, or if the
         attempt is over.
@@ -184,7 +186,9 @@ class Confs:
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:
-        """Return the redaction for texts about the MLJob's run."""
+        """Return the redaction for texts about the MLJob's run. The redaction hides values from
+        Secrets.
+        """
         if runs_current_spec(s.job, s.run.run_id) and not self._may_have_secrets(s.job):
             return NOTHING_HIDDEN
         return self._secrets_of_run(s).redaction

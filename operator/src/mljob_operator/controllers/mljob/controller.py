@@ -3,11 +3,11 @@
 Input comes from the watch, from Kafka and from Airflow's REST API. Only the worker writes the
 status, so no lock is needed.
 
-Input that arrives during a step waits in the worker's inbox, and the next step takes the whole
-inbox. So a burst of events causes few patches. The first event is written at once, and the next
-patch, at least ``min_interval`` seconds later, has all events that have arrived since then. Each
-fact from a Kafka message comes with a callback ``done``, which the worker calls when the status
-that holds the fact is stored.
+Input that arrives during a step (in which the worker acts and writes the status) waits in the
+worker's inbox, and the next step takes the whole inbox. So a burst of events causes few patches.
+The first event is written at once, and the next patch, at least ``min_interval`` seconds later, has
+all events that have arrived since then. Each fact (a change of a run or task) from a Kafka message
+comes with a callback ``done``. The worker calls ``done`` when a status with the fact is stored.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ class MLJobController:
     # Input
 
     def observe(self, job: Job) -> None:
-        """Handle a version of an MLJob from the watch."""
+        """Take a version of an MLJob from the watch, and wake the MLJob's worker if there is
+        something to do. A finished MLJob gets no worker.
+        """
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
         if worker is None:
@@ -158,12 +160,14 @@ class MLJobController:
             self._follow_again(job.key)
 
     def latest(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob that this process knows, or None."""
+        """Return the latest known version of an MLJob, or None if this process has no worker for
+        the MLJob or has not read it yet.
+        """
         worker = self.workers.get(key)
         return worker.job if worker is not None else None
 
     def observe_deletion(self, key: Key, uid: str) -> None:
-        """Handle the deletion of the MLJob with this uid, which the watch has reported."""
+        """Forget the MLJob with this uid, because the watch has reported its deletion."""
         self.workers.end_expiry(key, uid)
         self.workers.retry_paced(self._upstreams.observe_deletion(key, uid))
         worker = self.workers.get(key)
@@ -173,7 +177,7 @@ class MLJobController:
             self._wake_admitted()
 
     def observe_event(self, key: Key, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
-        """Handle a fact from a Kafka event about an MLJob's run.
+        """Pass a fact (a change of a run or task) from a Kafka event to the MLJob's worker.
 
         Args:
             key: The MLJob that the event's run id names.
@@ -192,7 +196,8 @@ class MLJobController:
         self.workers.wake(key)
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
-        """Handle a fact from a Kafka event about a run whose id does not name an MLJob.
+        """Find the MLJob for a Kafka event about a run whose id does not name an MLJob, and pass
+        the fact in the event (a change of a run or task) to the MLJob's worker.
 
         Args:
             candidates: The runs that the event may be about.
@@ -226,18 +231,20 @@ class MLJobController:
         return False
 
     def observe_backfill_runs(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
-        """Handle facts from Airflow's REST API about runs of an MLJob's backfill."""
+        """Pass to the MLJob's worker the states of some runs of the MLJob's backfill. The states
+        come from Airflow's REST API.
+        """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
             self.workers.wake(key)
 
     def observe_run(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
-        """Handle facts from Airflow's REST API about a run.
+        """Pass to the MLJob's worker what Airflow's REST API says about a run.
 
         Args:
             key: The MLJob that the run id names.
             run: The run.
-            snapshot: The facts.
+            snapshot: What Airflow has answered about the run and its tasks.
         """
         worker = self.workers.get(key)
         if worker is None and snapshot.run is not None and self._past.needs_check(run, snapshot.run):
@@ -262,8 +269,8 @@ class MLJobController:
             self.workers.wake(key)
 
     def observe_halt(self, key: Key, halt: Halt | None) -> None:
-        """Handle the reason why the run's DAG schedules no tasks. ``halt`` is None if the DAG
-        schedules tasks.
+        """Tell the MLJob's worker why the run's DAG schedules no tasks, for example because the DAG
+        is paused. ``halt`` is None if the DAG schedules tasks.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
@@ -281,8 +288,8 @@ class MLJobController:
         self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """Return the event that is set when an Airflow's change feed should be read before its
-        time.
+        """Return the asyncio event of an Airflow that is set when the Airflow's change feed should
+        be read before its time.
         """
         return self._early_passes[airflow]
 
@@ -301,8 +308,8 @@ class MLJobController:
         return [*self.workers.tasks, *self._waiting.tasks, *self._writer.tasks]
 
     async def close(self) -> None:
-        """Start no more steps, and wait for the running steps and the Events that are being
-        recorded, for a limited time.
+        """Start no more steps. Wait for a limited time until the running steps have ended and the
+        Kubernetes Events that wait are recorded.
         """
         self.workers.stop()
         await self._waiting.close()
@@ -345,16 +352,17 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Handle that many runs have vanished from an Airflow, or are back: request a probe of the
-        Airflow, and wake the MLJobs that wait for the Airflow. So their new statuses show the
-        change.
+        """Have statuses updated after many runs have vanished from an Airflow, or have come back.
+        Request a probe of the Airflow, which updates the status of the AirflowInstance, and wake
+        the MLJobs that wait for the Airflow.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
 
     def _follow_up(self, key: Key, worker: WorkerState) -> None:
         """After a step, request an early pass over the change feed if the run may change without an
-        event, or if the run is missing and a relist is needed.
+        event, or if the run is missing and the next list of all active runs has to show whether
+        other runs are missing too.
 
         Also update the index of backfills in progress, and record for which other MLJobs the MLJob
         waits.
@@ -396,10 +404,10 @@ def _job(worker: WorkerState) -> Job:
 
 
 def _needs_step(before: Job, after: Job) -> bool:
-    """Return whether a new version of an MLJob needs a step.
+    """Return whether a worker has to run a step for a new version of an MLJob.
 
-    Most versions result from the operator's own status patches, and need none. A step is needed
-    after a change of the spec, of the deletion or of the finalizer.
+    Most versions result from the operator's own status patches, and need no step. A step is needed
+    if the spec or the finalizer has changed, or if the deletion has begun.
     """
     return (before.generation, before.deleted_at, before.has_finalizer) != (
         after.generation,

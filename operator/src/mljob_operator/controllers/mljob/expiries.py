@@ -16,7 +16,7 @@ from ...core.run.run_key import Key
 
 @frozen
 class Expiry:
-    """The end of a finished MLJob's time to live.
+    """The timer for the end of a finished MLJob's time to live.
 
     Attributes:
         uid: The MLJob's uid.
@@ -29,7 +29,7 @@ class Expiry:
     timer: asyncio.TimerHandle
 
     def covers(self, job: Job) -> bool:
-        """Return whether the timer was set for this version of the MLJob, or a later version."""
+        """Return whether the timer was set for this version of the MLJob or a later version."""
         return self.uid == job.uid and int(self.resource_version) >= int(job.resource_version)
 
 
@@ -47,11 +47,11 @@ class Expiries:
 
     @property
     def pending(self) -> Mapping[Key, Expiry]:
-        """All expiries by MLJob."""
+        """The timers that are running, by MLJob."""
         return self._expiries
 
     def covers(self, job: Job) -> bool:
-        """Return whether there is an expiry for this version of the MLJob, or a later version."""
+        """Return whether a timer was set for this version of the MLJob or a later version."""
         expiry = self._expiries.get(job.key)
         return expiry is not None and expiry.covers(job)
 
@@ -62,11 +62,11 @@ class Expiries:
         self._expiries[job.key] = Expiry(job.uid, job.resource_version, timer)
 
     def end(self, key: Key, uid: str | None = None) -> bool:
-        """Drop the expiry of an MLJob, and return whether the MLJob had one.
+        """Cancel the timer of an MLJob, and return whether the MLJob had a timer.
 
         Args:
             key: The MLJob.
-            uid: Drop the expiry only if the MLJob has this uid. If None, the uid does not matter.
+            uid: Cancel the timer only if the MLJob has this uid. If None, the uid does not matter.
         """
         expiry = self._expiries.get(key)
         if expiry is None or uid not in (None, expiry.uid):

@@ -26,7 +26,8 @@ class _Entry:
 
     Attributes:
         run: The run of the attempt.
-        active: Whether the attempt is open and has a run.
+        active: Whether the attempt has a run, and the status does not have the end of the attempt
+            yet.
         is_backfill: Whether the run is a backfill.
         over: Whether the run has ended.
         unread: Whether not all tasks of the run are known, or the backfill is not known yet.
@@ -72,7 +73,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """The MLJobs with a run of one DAG in progress.
+    """The MLJobs that have a run in progress, for one DAG.
 
     Attributes:
         by_halt: The MLJobs by the last observed reason why the DAG schedules no tasks.
@@ -114,7 +115,7 @@ class FollowedRuns:
     dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
 
     def is_hot(self, now: datetime) -> bool:
-        """Return whether a run may change at any moment without an event."""
+        """Return whether at least one of the runs may change at any moment without an event."""
         if self.hot:
             return True
         for key in [key for key, at in self.events.items() if not has_recent_event(at, now)]:
@@ -133,7 +134,7 @@ class FollowedRuns:
         return sorted(key for before, keys in dag.by_halt.items() if before not in skipped for key in keys)
 
     def add(self, key: Key, entry: _Entry) -> None:
-        """Add an MLJob to all sets of this object to which its entry belongs."""
+        """Add an MLJob to each set whose condition it fulfils, according to ``entry``."""
         run = self.runs[key] = entry.run
         if entry.active:
             if entry.is_backfill:
@@ -157,7 +158,7 @@ class FollowedRuns:
                 dag.moving.add(key)
 
     def remove(self, key: Key, entry: _Entry) -> None:
-        """Remove an MLJob that was added with this entry."""
+        """Remove an MLJob from all sets. ``entry`` is the entry with which the MLJob was added."""
         self.runs.pop(key, None)
         self.submitted.pop(key, None)
         self.backfills.pop(entry.run, None)

@@ -19,16 +19,15 @@ from ...ports import JobStore
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
     """Return the texts of a run's conf that may have come from a Secret.
 
-    A text of ``spec.conf``, of a ConfigMap or of another MLJob's outputs, as they are now, did not
-    come from a Secret. Every other text of the conf counts as secret. If ``reads_secrets`` is true,
-    the values that the Secrets have now count as secret too.
+    A text counts as public if ``spec.conf``, a ConfigMap or another MLJob's outputs have the text
+    now. Every other text of the conf counts as secret. If ``reads_secrets`` is true, the values
+    that the Secrets have now count as secret too.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
         job: The MLJob.
         conf: The conf of its run, as Airflow has it.
-        reads_secrets: Whether this process may read Secrets. Whether or not it may read them, a
-            text of the conf that is not known to be public counts as secret.
+        reads_secrets: Whether this process may read Secrets.
 
     Raises:
         StoreError: The Kubernetes API fails.
@@ -38,9 +37,9 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
 
 
 async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIterator[Source]:
-    """Yield the sources of ``spec.confFrom`` that can be read, without Secrets if ``reads_secrets``
-    is false. The values of sources that are not yielded count as secret, because nothing shows that
-    these values are public.
+    """Yield what the ConfigMaps, Secrets and outputs in ``spec.confFrom`` contain now. Objects that
+    can't be read are left out, and Secrets too if ``reads_secrets`` is false. Values that are left
+    out count as secret, because nothing shows that they are public.
     """
     for reference in job.spec.conf_from:
         source: Source | None = None
@@ -56,9 +55,9 @@ async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIte
 
 
 async def _outputs(jobs: JobStore, job: Job, reference: OutputsReference) -> Source | None:
-    """Return the outputs that the newest run's conf took from another MLJob. Return None if the
-    other MLJob does not exist any more, or if its outputs are now from another run than the run
-    whose outputs the conf took.
+    """Return the outputs of another MLJob that the newest run's conf has taken. Return None if
+    these outputs are not available any more: the other MLJob does not exist, or has the outputs of
+    a later run.
     """
     found = await jobs.get((job.namespace, reference.name))
     upstream = Upstream.of(found) if found is not None else Upstream()

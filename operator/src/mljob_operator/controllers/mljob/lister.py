@@ -1,4 +1,6 @@
-"""Lists the MLJobs that have a worker, for code that reads an Airflow or waits for its deletion."""
+"""Lists the MLJobs that have a worker. The list is for the readers of the change feeds, and for the
+controller of AirflowInstances, which keeps an AirflowInstance while MLJobs need it.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,8 @@ class MLJobLister:
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
     def has_answer(self, key: Key) -> bool:
-        """Return whether an answer of Airflow waits for an MLJob's next step, or a step of the
-        MLJob is running.
+        """Return whether the MLJob need not be looked up in Airflow now: an answer of Airflow waits
+        for the MLJob's next step, or a step of the MLJob is running.
         """
         worker = self._workers.get(key)
         return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))

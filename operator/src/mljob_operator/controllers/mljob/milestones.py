@@ -16,7 +16,7 @@ from ...ports import Clock, JobMeter, Tracer
 
 class Milestones:
     """Records in metrics and traces that a stage of an attempt, an attempt or an MLJob has ended.
-    The process that stores the status with the end records the end, so each end is recorded once.
+    Each end is recorded only once: by the process that stores the status in which the end appears.
 
     Args:
         meter: The metrics of MLJobs.

@@ -1,9 +1,9 @@
 """Wakes many MLJobs in batches, so that one change does not occupy the operator and the Kubernetes
 API at once.
 
-Ten thousand MLJobs may wait for the outputs of one MLJob, which may change every second. After each
-change, every waiting MLJob runs a step, and most of the steps write a status. If the next change
-comes before a waiting MLJob was woken, the MLJob is woken once for both changes.
+Ten thousand MLJobs may wait for the outputs of one MLJob, and this MLJob may change every second.
+After each change, every waiting MLJob runs a step, and most of the steps write a status. If the
+next change comes before a waiting MLJob was woken, the MLJob is woken once for both changes.
 """
 
 from __future__ import annotations

@@ -41,20 +41,22 @@ class PastJobs:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
     def has(self, job: Job) -> bool:
-        """Return whether this version of an MLJob is not newer than the version at which the MLJob
-        had nothing more to do.
+        """Return whether this version of an MLJob is no reason for a worker: it is the remembered
+        version, in which the MLJob had nothing more to do, or an earlier version.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
-        """Return whether the MLJob of a run without a worker has to be checked. The result is True
-        if the run was not checked before, or if Airflow has queued the run again since the last
-        check.
+        """Return whether the MLJob of a run has to be read from the Kubernetes API, to see if it
+        needs a worker. The result is True if the run was not checked before, or if Airflow has
+        queued the run again since the last check.
         """
         return self._queued_at.get(run) != fact.queued_at
 
     def note_checked(self, run: RunKey, fact: RunFact) -> None:
-        """Remember that a run without a worker needs no check until Airflow queues it again."""
+        """Remember that the MLJob of a run needs no worker. The run is checked again only if
+        Airflow queues it again.
+        """
         self._queued_at.pop(run, None)
         self._queued_at[run] = fact.queued_at
         if len(self._queued_at) > MAX_REMEMBERED:

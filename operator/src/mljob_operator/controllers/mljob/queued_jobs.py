@@ -52,7 +52,7 @@ class QueuedJobs:
         return written
 
     async def store_status(self, job: Job, patch: Mapping[str, Any], priority: Priority) -> tuple[Job, float]:
-        """Patch the status when the write has its turn.
+        """Patch the status when a write of this priority has its turn.
 
         Args:
             job: The version of the MLJob that the patch was made from.
@@ -82,7 +82,7 @@ class QueuedJobs:
         return await self.writes.send(priority, write, key=job.key)
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """Return the data of a source of confs (:meth:`.JobStore.source`)."""
+        """Return the data of an object in ``spec.confFrom`` (:meth:`.JobStore.source`)."""
         return await self._jobs.source(namespace, reference)
 
     async def delete(self, job: Job) -> None:

@@ -121,18 +121,21 @@ class Reconciler:
         }
 
     def transient(self, job: Job) -> TransientState:
-        """Return the transient state of an MLJob that is new to this process.
+        """Return the transient state (what this process has tried in Airflow) of an MLJob that is
+        new to this process.
 
-        If the status has a run id but no submit time, the previous process may have crashed while
-        it waited for the answer to the submission. So the run may still appear in Airflow for
-        ``UNKNOWN_FOR``.
+        The state is empty unless the status has a run id but no submit time. In that case an
+        earlier process may have crashed while it waited for the answer to the submission. So the
+        run may still appear in Airflow during the next ``UNKNOWN_FOR``.
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
     def takeover_state(self, job: Job) -> TransientState | None:
-        """Return the transient state for an MLJob whose attempt another process has begun.
+        """Return the transient state (what is known about requests to Airflow) of an MLJob whose
+        attempt another process has begun. Return None if this process has begun the attempt.
 
-        Return None if this process has begun the attempt.
+        If the run may not be submitted yet, the other process may still submit it. So this process
+        leaves the attempt alone for ``UNKNOWN_FOR``.
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
@@ -199,8 +202,8 @@ class Reconciler:
         return self._backfill if context.job.is_backfill else self._single_run
 
     def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:
-        """Return the transient state after a failed action. The state has the error and the time of
-        the next try.
+        """Return the transient state (what this process has tried, and what failed) after a failed
+        action. The state has the error and the time of the next try.
         """
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
         starting = isinstance(action, actions.CountRuns | actions.Submit | actions.ClearFailed)
@@ -229,7 +232,9 @@ def _message(error: OperatorError, state: State) -> str:
 
 
 def _announced(job: Job) -> bool:
-    """Return whether the status announces a run: it has an open attempt without a submit time."""
+    """Return whether the status announces a run that may not be submitted yet: the attempt has not
+    ended and has no submit time.
+    """
     status = job.status
     open_attempt = attempts.current(status) is not None and not attempts.closed(status)
     return open_attempt and status.submit_time is None and status.phase not in TERMINAL_PHASES

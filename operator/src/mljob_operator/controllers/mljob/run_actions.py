@@ -128,7 +128,7 @@ class RunActions:
         return await context.dag_runs.get(run.dag_id, run.run_id)
 
     async def cancel(self, context: ActionContext) -> TrackedJob:
-        """Set the run's unfinished task instances to failed, and then the run.
+        """Set the run's unfinished task instances to failed, and then set the run to failed.
 
         If a run of the cancellation DAG for this run is still queued, set that run to failed too,
         because the cancellation DAG has nothing left to do.
@@ -148,8 +148,8 @@ class RunActions:
 
 
 def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
-    """Return the observed run after an answer of Airflow. ``fact`` is the state of the run in the
-    answer, or None if Airflow has no such run.
+    """Return what is known of the run (the observed run) after an answer of Airflow. ``fact`` is
+    the state of the run in the answer, or None if Airflow has no such run.
     """
     if fact is None:
         return observe_absence(context.observed_run, context.state.now, context.transient.unknown_until)
@@ -157,7 +157,8 @@ def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
 
 
 def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
-    """Return whether the list of an ended run's tasks is final (``FINAL_AFTER``).
+    """Return whether an ended run's tasks need not be listed again: all tasks have ended, or the
+    tasks were listed again for ``FINAL_AFTER`` (10 seconds).
 
     Args:
         tasks: The task instances in the list.

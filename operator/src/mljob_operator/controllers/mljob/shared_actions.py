@@ -30,7 +30,8 @@ count.
 
 
 class SharedActions:
-    """Implements the actions that don't differ between a single run and a backfill.
+    """Implements the actions that are the same for a single run and a backfill, except the actions
+    of a cancellation.
 
     Each action returns the MLJob after the action, with all that this process knows of it. All
     methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
@@ -52,7 +53,7 @@ class SharedActions:
         self._process = process
 
     async def take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
-        """Record in the status that this process submits the run."""
+        """Record in the status that this process, and no other process, submits the run."""
         attempt = context.state.current.attempt
         assert attempt is not None
         sent_at = asyncio.get_running_loop().time()
@@ -72,12 +73,16 @@ class SharedActions:
         return context.with_metadata(job) if job is not None else None
 
     async def read_upstreams(self, context: ActionContext, action: actions.ReadUpstreams) -> TrackedJob:
-        """Read the MLJobs whose outputs the conf takes."""
+        """Read the MLJobs whose outputs go into the conf of the next run."""
         await self._upstreams.read(context.job.key, action.names)
         return context.with_result()
 
     async def count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
-        """Count the runs of the spec that an earlier MLJob of this name has left in Airflow."""
+        """Count the runs of the spec that an earlier MLJob of this name has left in Airflow. With
+        ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
+
+        The count is complete when Airflow has said for some time that there is no further run.
+        """
         transient, now = context.transient, context.state.now
         counted = transient.counted
         while await self._has_run(context, counted + 1):
@@ -91,7 +96,9 @@ class SharedActions:
         return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
 
     async def _has_run(self, context: ActionContext, number: int) -> bool:
-        """Return whether Airflow has the run of the MLJob's spec with this number."""
+        """Return whether Airflow has the run with this number among the runs of the MLJob's spec.
+        The number is part of the run id.
+        """
         run = first_attempt(context.state.inputs, number)
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
@@ -115,7 +122,9 @@ class SharedActions:
         return context.with_result(observed_run=observed_run, transient=begun)
 
     async def read_questions(self, context: ActionContext, _: actions.ReadQuestions) -> TrackedJob:
-        """Read the questions of the tasks that await input."""
+        """Read from Airflow the questions of the tasks that await the input of a person (human in
+        the loop).
+        """
         run = context.state.run
         await self._confs.read(context.state, context.dag_runs)
         return context.with_result(

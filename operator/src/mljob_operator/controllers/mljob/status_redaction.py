@@ -1,5 +1,5 @@
-"""Redacts the texts of a status, which must not contain values that a run's conf has
-from Secrets.
+"""Redacts the texts of a status, which must not show values that came into a run's conf from
+Secrets.
 """
 
 from __future__ import annotations
@@ -57,5 +57,7 @@ class StatusRedaction:
         return self._confs.redaction(state)
 
     async def transient(self, state: State) -> TransientState:
-        """Return the transient state of an MLJob, with redacted texts."""
+        """Return the transient state of an MLJob (what this process has tried, and what failed),
+        with redacted texts.
+        """
         return redacted_state(state, None, await self.of(state))[0].transient

@@ -69,7 +69,8 @@ class StatusWriter:
 
     Three requests don't use this class, because they are parts of the reconciler's actions: the
     patch of ``submittedBy`` that takes over an attempt, the empty patch that checks that a version
-    is the latest (:meth:`.ActionContext.confirm`), and the Events about child runs.
+    is the latest (:meth:`.ActionContext.confirm`), and the Events about runs that a cancelled run
+    has started.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
@@ -92,14 +93,14 @@ class StatusWriter:
         return self._background
 
     def has_turn(self, key: Key, priority: Priority) -> bool:
-        """Return whether a status may be stored now. If not, the MLJob is woken at its turn, and
-        then stores its status as it is by then.
+        """Return whether the status of an MLJob may be stored now. If not, the MLJob waits in the
+        queue of writes. At its turn, the MLJob is woken and stores its current status.
         """
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """Give back a turn that a step has not used. If ``waits`` is true, the MLJob keeps its
-        place in the queue.
+        """After a step, give back the MLJob's turn in the queue of writes if the step has not used
+        the turn. Also remove the MLJob from the queue, unless ``waits`` is true.
         """
         self._writes.end_turn(key)
         if not waits:
@@ -165,13 +166,13 @@ class StatusWriter:
         await self._recorded(job, KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
 
     def report_contradiction(self, state: State, count: int, *, first: bool) -> None:
-        """Count the Kafka events about a run that Airflow has contradicted, and log the first
-        contradiction.
+        """Count the Kafka events that Airflow's REST API has contradicted, and log the first such
+        event of a run.
 
         Args:
             state: The state of the MLJob.
             count: The number of events.
-            first: Whether Airflow has not contradicted an event about the run before.
+            first: Whether no event of the run was contradicted before.
         """
         self._meter.events_contradicted(count)
         if first:
@@ -242,7 +243,8 @@ def difference(
         outputs: The outputs of the run. None if the outputs were not read.
         ui_url: The base URL of the Airflow's UI. None if no Airflow has the name in the status.
         redaction: Redacts values from Secrets.
-        run_tasks: The tasks of earlier statuses of the MLJob, which the next status can use again.
+        run_tasks: Remembers the tasks of the last status, so that tasks that have not changed are
+            not computed again.
     """
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)

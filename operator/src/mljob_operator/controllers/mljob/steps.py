@@ -76,8 +76,8 @@ class Steps:
         delay.
 
         Returns:
-            The seconds until the next step is due, or None if no step is due without input, or if
-            ``worker.needs_step`` asks for a step at once.
+            The seconds until the next step is due. None if the next step waits for input, or
+            follows at once (``worker.needs_step``).
         """
         try:
             return await self._taken(key, worker)
@@ -111,11 +111,11 @@ class Steps:
         return until
 
     async def _read_again(self, key: Key, worker: WorkerState, refused: Conflict) -> float | None:
-        """Read the MLJob's latest version after a Conflict.
+        """Read the MLJob's latest version after a Conflict, and have the step repeated.
 
         A Conflict means that the Kubernetes API server has a later version than the worker. If the
-        answer to the read has no later version, the answer is stale, and the step is repeated, from
-        the second such answer in a row on after a delay.
+        read fails or returns no later version, the first repetition follows at once, and the next
+        repetitions follow after a delay.
 
         Returns:
             The seconds until the next step. None if the next step follows at once.
@@ -278,7 +278,9 @@ class Steps:
         worker.start_over()
 
     def _report_contradictions(self, worker: WorkerState, state: State) -> None:
-        """Count the events that Airflow has contradicted, and log the first event of each run."""
+        """Count the events of the run that Airflow has contradicted since the last step, and log
+        the first such event of each run.
+        """
         before, worker.contradicted = worker.contradicted, state.observed_run.contradicted
         if new := worker.contradicted - before:
             self._writer.report_contradiction(state, len(new), first=not before)
@@ -314,16 +316,17 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
     """Return whether no step is needed, because the MLJob is finished and its status need not
     change any more.
 
-    A finished MLJob still needs steps if it has a time to live, if the inbox has a snapshot of a
-    run from Airflow's REST API, or if its run has appeared late in Airflow.
+    A finished MLJob still needs steps if it has a time to live, if the inbox has an answer of
+    Airflow's REST API about a run, or if its run has appeared late in Airflow.
     """
     ttl = state.job.spec.ttl_seconds_after_finished
     return is_done(state.job) and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
 def _require_stored(patch: Patch, written: Job) -> None:
-    """Check that the Kubernetes API server has stored those fields of ``_RECEIPTS`` that the patch
-    has. Without these fields, one request may begin several attempts.
+    """Check that the Kubernetes API server has stored the fields of the patch that an old CRD does
+    not have (``_RECEIPTS``). Without these fields, the operator would handle the same request to
+    retry again, and begin a further attempt.
 
     Raises:
         FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.
@@ -337,17 +340,18 @@ def _require_stored(patch: Patch, written: Job) -> None:
 
 
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
-    """Return the state with the MLJob as it is stored now.
+    """Return the state with the MLJob as it was stored.
 
-    The state is not determined again, because the stored status shows only what is in the state
-    already.
+    The other parts of the state stay valid, because the stored status was made from this state.
     """
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)
     return replace(state, inputs=inputs)
 
 
 def _start_times(job: Job) -> tuple[datetime | None, bool]:
-    """Return the time at which the deadlines begin, or None, and whether the MLJob has finished, so
-    that its time to live and the backoff of a requested retry have begun.
+    """Return the values that show whether a time limit has begun: the time from which
+    ``activeDeadlineSeconds`` counts, or None, and whether the MLJob has finished.
+
+    The end of the MLJob begins its time to live, and the backoff of a requested retry.
     """
     return job.status.active_since, job.status.phase in TERMINAL_PHASES

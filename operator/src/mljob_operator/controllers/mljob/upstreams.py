@@ -1,9 +1,10 @@
-"""Knows the MLJobs whose outputs other MLJobs wait for, and wakes the MLJobs that wait.
+"""Knows the MLJobs whose outputs other MLJobs wait for, and finds the MLJobs to wake when one of
+these MLJobs changes.
 
 A finished MLJob has no worker and costs no memory. So this module keeps only the facts that the
-waiting MLJobs need about each MLJob that they name, and only while they wait. The first MLJob that
-waits reads the upstream MLJob from the Kubernetes API. After that the watch of MLJobs, which the
-operator has anyway, delivers the changes.
+waiting MLJobs need about an upstream MLJob (an MLJob whose outputs they take), and only while at
+least one MLJob waits. The first waiting MLJob reads the upstream MLJob from the Kubernetes API.
+After that the watch of MLJobs, which the operator has anyway, delivers the changes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class _Known:
 
     Attributes:
         waiting: The MLJobs that wait.
-        upstream: The MLJob. None if it does not exist.
+        upstream: What the waiting MLJobs need to know about the MLJob. None if the MLJob was not
+            read yet, or if it does not exist and had no run as far as known.
         uid: The uid of the last version. Empty if no version is known.
         version: The resourceVersion of the last version, as a number. 0 if no version is known.
         known_at: When the MLJob was last read or observed. None before the first time.
@@ -82,12 +84,13 @@ class Upstreams:
         self._followed: dict[Key, frozenset[Key]] = {}
 
     def of(self, job: Job) -> tuple[Mapping[str, Upstream | None], datetime | None]:
-        """Return the known facts about the MLJobs whose outputs an MLJob takes.
+        """Return the known facts about the MLJobs whose outputs an MLJob takes, and about the
+        MLJobs for which those MLJobs wait.
 
         Returns:
-            The MLJobs by name, as :func:`.upstream.dependencies` takes them, and the time of the
-            oldest information about the MLJobs that the MLJob itself names. The time is None if
-            nothing is known about them.
+            The facts by the MLJobs' names, as :func:`.upstream.dependencies` takes them, and the
+            age of the facts: the earliest of the times at which the MLJobs in ``spec.confFrom``
+            were last read or observed. The time is None if nothing is known about these MLJobs.
         """
         names = upstream_names(job.spec)
         if not names:
@@ -138,8 +141,8 @@ class Upstreams:
         known.known_at = now
 
     def follow(self, key: Key, names: Iterable[str]) -> None:
-        """Set the MLJobs for which an MLJob waits. ``names`` is empty if it waits for no other
-        MLJob.
+        """Set the MLJobs for which an MLJob waits. ``names`` is empty if the MLJob waits for no
+        other MLJob.
         """
         self._follow(key, frozenset((key[0], name) for name in names))
 
@@ -177,5 +180,5 @@ class Upstreams:
 
 
 def waited_for(state: State) -> tuple[str, ...]:
-    """Return the names of the MLJobs whose outputs the next run of an MLJob takes."""
+    """Return the names of the MLJobs whose outputs go into the conf of an MLJob's next run."""
     return state.start.needed.names if state.start is not None else ()

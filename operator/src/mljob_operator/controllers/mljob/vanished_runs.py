@@ -1,8 +1,9 @@
-"""Wakes the MLJobs whose runs are missing in an Airflow, when the missing runs begin or cease to
-count as deleted.
+"""Wakes MLJobs whose runs are missing in Airflow, as soon as the missing runs count as deleted or
+no longer do.
 
 A single missing run counts as deleted. If many runs are missing at once, something has happened to
-the Airflow, such as a restored backup (:mod:`...core.run.vanishing`).
+the Airflow, such as a restored backup, and the runs don't count as deleted
+(:mod:`...core.run.vanishing`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ log = logging.getLogger(__name__)
 
 
 class VanishedRuns:
-    """Takes Airflow's lists of active runs. When missing runs begin or cease to count as deleted,
-    wakes the MLJobs of these runs.
+    """Takes Airflow's lists of active runs. Wakes the MLJobs of missing runs as soon as these runs
+    count as deleted or no longer do.
 
     Args:
         missing_runs: Knows the missing runs of each Airflow.
@@ -54,7 +55,7 @@ class VanishedRuns:
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether a relist is needed soon.
+        """Return whether a relist (a new list of all active runs) is needed soon.
 
         If a run is missing, a relist has to show whether other runs are missing too.
         """
@@ -68,11 +69,11 @@ class VanishedRuns:
         return self._missing_runs.have_vanished(airflow)
 
     def report(self) -> None:
-        """Wake the MLJobs with missing runs in each Airflow in which missing runs have begun or
-        ceased to count as deleted.
+        """For each Airflow whose missing runs now count as deleted, or no longer do, wake the
+        MLJobs of these runs.
 
-        If many runs have vanished from an Airflow, or all vanished runs are back, log the change
-        and wake all MLJobs that wait for the Airflow.
+        If many runs have vanished from an Airflow, or all vanished runs are back, also log the
+        change and wake all MLJobs that wait for the Airflow.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.take_changes():

@@ -43,8 +43,8 @@ class Change:
 
 
 class WaitingJobs:
-    """Wakes the MLJobs that wait for something that has changed. All methods run in the event
-    loop's thread.
+    """Wakes the MLJobs that wait for a change of Airflows, access rules, logins or limits. All
+    methods run in the event loop's thread.
 
     Args:
         workers: The workers of all MLJobs.
@@ -113,9 +113,9 @@ class WaitingJobs:
 def _waits(state: State) -> bool:
     """Return whether an MLJob waits for a change of Airflows, access rules, logins or limits.
 
-    The result is True if a run is due, if the last request failed, or if the run is missing in
-    Airflow. The result is also True if the AirflowInstance was deleted or created again, and the
-    status does not show this yet.
+    The result is True if the MLJob is to start a run, if the last request failed, or if the run is
+    missing in Airflow. The result is also True if the AirflowInstance was deleted or created again,
+    and the status does not show this yet.
     """
     reports_lost = state.job.status.reason == AIRFLOW_GONE
     failed = state.transient.last_error is not None or state.observed_run.missed_at is not None

@@ -55,21 +55,22 @@ class WorkerState:
     """The state of one MLJob's worker.
 
     Attributes:
-        takeover_state: Called with a version of the MLJob. Returns the transient state if another
-            process has begun the attempt in this version, and None if this process has begun the
-            attempt.
+        takeover_state: Called with a version of the MLJob. Returns None if this process has begun
+            the attempt in this version, or else the transient state (what is known about requests
+            to Airflow) with which to continue.
         tracked: The MLJob with its observed run, or None if the MLJob was not read yet or is
             deleted.
         state: The last state that was computed for ``tracked``, or None if there is none.
         inbox: The input since the last step.
-        run_tasks: The tasks of earlier statuses of the MLJob, which the next status can use again.
+        run_tasks: Remembers the tasks of the last status, so that tasks that have not changed are
+            not computed again.
         contradicted: The events that Airflow has contradicted and that the metrics have counted.
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
         woken_at: Since when an input has waited for a stored status, in the event loop's seconds,
             or None if no input waits.
-        task: The task that runs the steps. None if no step is running.
+        task: The asyncio task that runs the steps. None if no step is running.
         timer: Wakes the worker for the next step that is due without input.
         written_at: The time of the last status patch, in the event loop's seconds.
         refining_since: Since when a patch that only makes values more exact has been waiting, or
@@ -128,8 +129,8 @@ class WorkerState:
         return state
 
     def rest(self) -> None:
-        """Save memory while the MLJob is silent. Keep the MLJob in a compact form, and drop the
-        data that the next step can make again. A worker whose step is running stays as it is.
+        """Save memory until the next input. Keep the MLJob in a compact form, and drop the data
+        that the next step can make again. A worker whose step is running stays as it is.
         """
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
@@ -169,24 +170,28 @@ class WorkerState:
             self.begin(job, transient)
 
     def drop_outdated_run(self, before: Job) -> None:
-        """Drop the observed run if the end of the run has been written since ``before``, the
-        version for which a write failed. Either another process has written the end, or the failed
-        write has stored the end and only its answer was lost.
+        """After a failed write of the status, drop the observed run if the MLJob's end is stored
+        already: the version ``before``, from which the write was made, has no terminal phase, but
+        the latest known version has one.
+
+        Either another process has written the end, or the write has succeeded and only its answer
+        was lost.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)
 
     def _begin_after_end(self, job: Job) -> None:
-        """Track an MLJob after another process has written the end of its run.
+        """Track an MLJob anew, because another process has written the end of its run.
 
         The answers of Airflow in the inbox are dropped, because they may be from before the end. If
-        somebody has cleared the run since, the change feed or the next relist shows it.
+        somebody has cleared the run since then, the change feed or the next list of active runs has
+        the run again.
         """
         self.inbox.snapshots.clear()
         self.begin(job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
-        """Take the answer to a request about an MLJob.
+        """Take the version of an MLJob that the answer to a request contains.
 
         The watch may be faster than the answer. If the watch has delivered a later version, the
         deletion, or another MLJob with this name, the answer is dropped.
@@ -213,16 +218,16 @@ class WorkerState:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Take ``after``, the result of :meth:`.Reconciler.advance`, and return it. If a later
-        version of the MLJob is known, the result has that version.
+        """Track the MLJob as it is after the actions of a step (``after``), and return the tracked
+        MLJob. If the watch has delivered a later version of the MLJob, use this version.
         """
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Take a snapshot of the run without a step, if the snapshot contains nothing new. Return
-        whether the worker has taken the snapshot.
+        """Take a snapshot of the run (Airflow's answer about its state and tasks) without a step,
+        if the snapshot contains nothing new. Return whether the worker has taken the snapshot.
 
         The result is also False if a step is due or running, if the MLJob is finished, if the
         snapshot is about another run, or if the state was not determined since the last change.
@@ -241,8 +246,8 @@ class WorkerState:
         return True
 
     def fold_inbox(self, state: State) -> None:
-        """Add the input in the inbox to the observed run and to the transient state, and empty the
-        inbox.
+        """Empty the inbox, and add its input to what is known: to the observed run, and to the
+        transient state (what this process has tried, and what failed).
 
         Facts and snapshots about other runs than ``state.run`` have no effect, because such runs
         belong to earlier attempts or to an earlier MLJob of this name.
@@ -284,7 +289,9 @@ class WorkerState:
         self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Call the callbacks of the facts that are stored now."""
+        """Call the callbacks of the facts that are stored now, so that the Kafka messages with
+        these facts count as handled.
+        """
         unstored, self.unstored = self.unstored, []
         for done in unstored:
             done()
@@ -303,5 +310,7 @@ class WorkerState:
 
 
 def _ends(before: Job, after: Job) -> bool:
-    """Return whether the status of an MLJob has got a terminal phase between two versions."""
+    """Return whether an MLJob has ended between two versions: only the later version has a terminal
+    phase.
+    """
     return before.status.phase not in TERMINAL_PHASES and after.status.phase in TERMINAL_PHASES
