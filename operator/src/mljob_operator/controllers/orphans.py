@@ -71,9 +71,13 @@ class Orphans:
     async def relist(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
-        """Check at most ``MAX_LOOK_UPS`` suspected runs among the active runs of an Airflow, and
-        report each of them that is orphaned. If the operator is to cancel orphaned runs, also
-        cancel at most ``MAX_CANCELLATIONS`` orphaned runs.
+        """Find orphaned runs in a list of an Airflow's active runs, and report them. If the
+        operator is to cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` orphaned
+        runs.
+
+        A run that no MLJob of this process follows is suspected at first. Of the runs that have
+        been suspected for ``SUSPECTED_FOR``, at most ``MAX_LOOK_UPS`` are checked in the Kubernetes
+        API.
 
         Args:
             airflow: The Airflow's name.
@@ -141,7 +145,7 @@ class Orphans:
             log.warning("event %s was not recorded: %s", event.reason, error)
 
     async def _cancel_run(self, run: RunKey, key: Key, at: datetime) -> None:
-        """Cancel an orphaned run, unless an MLJob has begun to follow it."""
+        """Cancel an orphaned run, unless an MLJob follows the run by now."""
         if not await self._is_orphaned(run, key, at):
             return
         try:
