@@ -71,7 +71,8 @@ def unfit_header(name: str, value: str) -> str | None:
 
 
 def unfit_headers(headers: Mapping[str, str]) -> str | None:
-    """Return why headers can't be sent together, or None if they can be sent. The text is for
+    """Return why one request can't have all of these headers: there are too many headers, or a
+    header is unfit (:func:`unfit_header`). Return None if the headers can be sent. The text is for
     people, and doesn't quote the values.
     """
     if len(headers) > MAX_HEADERS:
