@@ -219,8 +219,9 @@ def _field(sources: Mapping[str, Source] | None, key: str) -> str:
 
 
 def _hint(error: ValidationError, name: str, value: Any, source: Source | None) -> str:
-    """Return how to write the value of a param, in parentheses and with a space before it. Return
-    an empty text if there is no hint. ``source`` is the object that has the value, or None.
+    """Return a hint for the message about an invalid param: how to write a valid value. The hint is
+    in parentheses and begins with a space. If there is no hint, return an empty text. ``source`` is
+    the object that has the value, or None if the value does not come from ``spec.confFrom``.
     """
     hints = [of_param(error.message)]
     is_text = source is not None and not source.typed and source.data.get(name) == value
