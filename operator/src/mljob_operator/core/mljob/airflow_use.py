@@ -47,5 +47,7 @@ def reservation(state: State) -> Reservation | None:
 
 
 def active_reservation(state: State) -> Reservation:
-    """Return the reservation of an MLJob that has submitted its run."""
+    """Return the reservation of an MLJob for the run of its newest attempt. The reservation counts
+    the run as active, even if its submission is still under way.
+    """
     return state.catalog.reservation(state.run.airflow, state.run.dag_id, active=True)
