@@ -119,7 +119,8 @@ class Orphans:
         return key if change.note == orphans.note(key) else None
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
-        """Return whether no MLJob follows the run, after a request to the Kubernetes API.
+        """Ask the Kubernetes API whether an MLJob follows the run. Return True if no MLJob does. If
+        an MLJob does, forget for how long the run was suspected, and return False.
 
         Args:
             run: The run.
@@ -127,7 +128,7 @@ class Orphans:
             at: The time of the relist.
 
         Raises:
-            StoreError: The Kubernetes API does not answer.
+            StoreError: The Kubernetes API fails.
         """
         # An MLJob whose labels were changed belongs to another operator, which follows the run.
         job = await self._jobs.find(key)

@@ -105,12 +105,12 @@ class Workers:
 
     @property
     def tracked(self) -> Mapping[Key, WorkerState]:
-        """The workers by MLJob: of unfinished MLJobs, and of finished MLJobs with new input."""
+        """The worker of each unfinished MLJob, and of each finished MLJob that has new input."""
         return self._states
 
     @property
     def expiring(self) -> Mapping[Key, Expiry]:
-        """The finished MLJobs that wait for the end of their time to live."""
+        """The finished MLJobs that wait for the end of their time to live, each with its timer."""
         return self._expiries.pending
 
     @property
@@ -220,10 +220,11 @@ class Workers:
             self.wake(key)
 
     def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
-        """Call ``function`` with the worker of each known MLJob, and return the results by MLJob.
+        """Call ``function`` with the workers of MLJobs, and return each result with its MLJob.
 
-        If ``function`` raises, the MLJob is left out: a defect with one MLJob must not affect the
-        other MLJobs. The MLJob's own steps log the defect.
+        An MLJob that was not read yet or is deleted is left out. An MLJob for which ``function``
+        raises an error is left out too, because a defect with one MLJob must not affect other
+        MLJobs. The MLJob's own steps log the defect.
 
         Args:
             function: A function of a worker.
@@ -255,7 +256,7 @@ class Workers:
                 worker.rest()
 
     def stop(self) -> None:
-        """Start no more steps."""
+        """Start no more steps. The steps that are running continue."""
         self._closing = True
         self._due.clear()
         self._expiries.stop()
