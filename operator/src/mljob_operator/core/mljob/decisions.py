@@ -75,12 +75,12 @@ Policy = Callable[[State], Action | None]
 
 
 def decide(state: State) -> Action:
-    """Return the next action: the action of the first policy that returns an action, or to wait if
-    no policy does.
+    """Return the next action: the action of the first policy that returns an action, or ``Wait`` if
+    no policy returns an action.
 
     Two rules change this action. A wait ends no later than the next time at which the state changes
-    without an event. If Airflow did not find the run, the operator asks again only when a second
-    answer can prove that the run does not exist, and waits until then.
+    without an event. If Airflow did not find the run, the next request for the run becomes a wait
+    until a second answer can prove that the run does not exist.
     """
     policies = (*GUARDS, *POLICIES[state.stage])
     action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
@@ -241,12 +241,13 @@ def _cancel_directly_at(s: State) -> datetime:
     """Return when to cancel the run through Airflow's REST API. The first of these cases that
     applies decides:
 
-    - The operator has done so before: ``CANCEL_AGAIN_AFTER`` after the last time.
+    - The operator has already cancelled the run in this way: ``CANCEL_AGAIN_AFTER`` after the last
+      time.
     - The cancellation DAG was not triggered or can't cancel the run, or the deadline of a deletion
       has passed: now.
     - The cancellation DAG is executing the cancellation: ``CANCEL_DAG_TAKES`` after the operator
       has seen this.
-    - Otherwise: when the cancellation DAG has had ``cancel_fallback`` to start.
+    - Otherwise: ``cancel_fallback`` after the cancellation DAG was triggered.
     """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:
@@ -298,8 +299,8 @@ def collect_results(s: State) -> Action | None:
 def hold_restored(s: State) -> Action | None:
     """Decide to add the finalizer to a finished MLJob whose status was lost, and was restored from
     the annotation mljob.dev/finished. With the finalizer, the MLJob is not deleted before its tasks
-    and outputs have been read from Airflow again. Backfills are left out. The restored status
-    already shows how the MLJob ended, even if Airflow can't be reached.
+    and outputs have been read from Airflow again. If Airflow can't be reached, the restored status
+    still shows how the MLJob ended. This policy does not apply to backfills.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
@@ -312,7 +313,7 @@ def store_the_end(s: State) -> Action | None:
 
 
 def release(s: State) -> Action | None:
-    """Decide to remove the finalizer of an MLJob that has no run in Airflow and starts none."""
+    """Decide to remove the finalizer of an MLJob that has no run in progress and starts no run."""
     return Release() if s.job.has_finalizer else None
 
 
@@ -352,7 +353,7 @@ def clear_up(s: State) -> Action | None:
 
     If the MLJob has not finished, an operator that crashed may have submitted the run that the
     status announces. So the operator asks Airflow for this run. If the MLJob has finished, it has
-    no run in progress. The operator adds its finalizer again before the next run.
+    no run in progress. The operator adds the finalizer again before the MLJob's next run.
     """
     if s.current.finished:
         return release(s)

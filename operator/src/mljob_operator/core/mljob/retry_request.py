@@ -22,8 +22,8 @@ def how_to_retry(job: Job) -> str:
 
 
 def without_how_to_retry(message: str) -> str:
-    """Return the message of a failed MLJob without the command that requests a retry. The history
-    keeps only the failure.
+    """Return the message of a failed MLJob without the command that requests a retry. The entry of
+    the attempt in the history has only the cause of the failure.
     """
     return message.partition(_HOW_TO)[0]
 

@@ -69,8 +69,9 @@ class TransientState:
         attempt: The attempt that this process has begun, until the stored status describes it.
         last_error: The last request that failed, or None if none has failed.
         kept_by: What last prevented the start of the run, as text for people.
-        newest: With runPolicy OncePerSpec, how many runs of the spec an earlier MLJob of the same
-            name has left in Airflow. None until the operator has counted these runs.
+        newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
+            the same name has left in Airflow for this spec, or 0 if there is no such run. None
+            until the operator has counted these runs.
         counted: How many runs the operator has found so far while it counts the runs for
             ``newest``.
         counted_at: When Airflow first answered that it has no further run of the spec.

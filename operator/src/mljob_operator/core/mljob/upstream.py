@@ -178,7 +178,7 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
 
 def outputs_of(reference: OutputsReference, upstream: Upstream) -> Source:
-    """Return the outputs that a reference takes, as a source of the conf."""
+    """Return the outputs that an ``outputsRef`` of a spec takes, as a source of the conf."""
     keys = upstream.outputs if reference.keys is None else reference.keys
     taken = {key: upstream.outputs[key] for key in keys if key in upstream.outputs}
     return Source(f"the outputs of MLJob {reference.name}", taken, secret=False, typed=True)

@@ -118,7 +118,9 @@ class State:
 
     @property
     def run(self) -> RunKey:
-        """The run of the newest attempt."""
+        """The key of the newest attempt's run. Before the first attempt, the key of the run that
+        the first attempt would have.
+        """
         return self.current.run
 
 
