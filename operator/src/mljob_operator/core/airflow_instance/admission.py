@@ -285,8 +285,8 @@ class _RuleQueue:
         self._enqueue(namespace)
 
     def remove(self, queue_key: QueueKey, next_turn: int | None = None) -> None:
-        """Remove an MLJob. Its namespace gets the turn ``next_turn``, or keeps its turn if
-        ``next_turn`` is None.
+        """Remove an MLJob. If other MLJobs of its namespace wait in this queue, the namespace gets
+        the turn ``next_turn``, or keeps its turn if ``next_turn`` is None.
         """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys[namespace]

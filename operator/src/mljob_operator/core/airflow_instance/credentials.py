@@ -48,7 +48,8 @@ def fits_header(token: str) -> bool:
     """Return whether a bearer token can be sent in an HTTP header.
 
     If an HTTP library refuses a header, its error quotes the header. So a token that doesn't fit
-    must not reach the library. Source: RFC 6750, section 2.1, whose syntax for tokens is narrower.
+    must not reach the library. RFC 6750, section 2.1, allows even fewer characters than this
+    function.
     """
     return _VISIBLE.fullmatch(token) is not None
 

@@ -1,8 +1,8 @@
 """Merges the conf of a run from ConfigMaps, Secrets, outputs of other MLJobs and ``spec.conf``, and
 checks the conf against the DAG's params.
 
-The operator sends values from Secrets to Airflow only. Texts about an MLJob with such values, such
-as its status, go through :mod:`.redaction`.
+The operator sends values from Secrets to Airflow only. If an MLJob has such values, all texts about
+the MLJob, for example its status, go through :mod:`.redaction`.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def unknown_keys(
 
 
 def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
-    """Return whether the schema of a param says that a conf of the DAG must have no keys except
-    the DAG's params.
+    """Return whether the DAG's author wants a conf to have no keys except the DAG's params. The
+    schema of at least one param then says this.
     """
     schemas = (param.get("schema") for param in params.values() if isinstance(param, Mapping))
     return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)
@@ -213,7 +213,9 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
 
 
 def _field(sources: Mapping[str, Source] | None, key: str) -> str:
-    """Return the field of the spec from which a key of the conf comes."""
+    """Return where a key of the conf comes from, for messages: the field of the spec, and the
+    object that this field names, such as ``spec.confFrom[0] (Secret warehouse)``.
+    """
     source = (sources or {}).get(key)
     return f"{source.field} ({source.what})" if source is not None else "spec.conf"
 

@@ -49,8 +49,8 @@ class Checks:
 
     def problem(self, value: Any, schema: Any) -> jsonschema.ValidationError | None:
         """Return the error in a param's value. Return None if the value is valid, or if the
-        operator leaves the check to Airflow. The operator leaves the check to Airflow if the schema
-        is invalid, has a keyword that the operator doesn't check, or exceeds the work limit.
+        operator leaves the check to Airflow. The operator does so if the schema is invalid or has a
+        keyword that the operator doesn't check, or if the check would exceed the work limit.
         """
         if not isinstance(schema, dict) or not schema:
             return None

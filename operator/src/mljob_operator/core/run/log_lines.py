@@ -129,7 +129,9 @@ class EntryLines:
         self.unreadable: list[str] = []
 
     def __call__(self, entry: LogEntry) -> list[str]:
-        """Return the lines of the next entry."""
+        """Return the lines of the next entry. The list is empty if the entry is skipped or belongs
+        to the header.
+        """
         if self._may_begin:
             self._may_begin, self._in_header = False, entry.event == HEADER
         if self._in_header:
