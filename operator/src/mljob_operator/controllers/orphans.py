@@ -71,9 +71,13 @@ class Orphans:
     async def relist(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
-        """Check at most ``MAX_LOOK_UPS`` suspected runs among the active runs of an Airflow, and
-        report each of them that is orphaned. If the operator is to cancel orphaned runs, also
-        cancel at most ``MAX_CANCELLATIONS`` orphaned runs.
+        """Find orphaned runs in a list of an Airflow's active runs, and report them. If the
+        operator is to cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` orphaned
+        runs.
+
+        A run that no MLJob of this process follows is suspected at first. Of the runs that have
+        been suspected for ``SUSPECTED_FOR``, at most ``MAX_LOOK_UPS`` are checked in the Kubernetes
+        API.
 
         Args:
             airflow: The Airflow's name.
@@ -115,7 +119,8 @@ class Orphans:
         return key if change.note == orphans.note(key) else None
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
-        """Return whether no MLJob follows the run, after a request to the Kubernetes API.
+        """Ask the Kubernetes API whether an MLJob follows the run. Return True if no MLJob does. If
+        an MLJob does, forget for how long the run was suspected, and return False.
 
         Args:
             run: The run.
@@ -123,7 +128,7 @@ class Orphans:
             at: The time of the relist.
 
         Raises:
-            StoreError: The Kubernetes API does not answer.
+            StoreError: The Kubernetes API fails.
         """
         # An MLJob whose labels were changed belongs to another operator, which follows the run.
         job = await self._jobs.find(key)
@@ -141,7 +146,7 @@ class Orphans:
             log.warning("event %s was not recorded: %s", event.reason, error)
 
     async def _cancel_run(self, run: RunKey, key: Key, at: datetime) -> None:
-        """Cancel an orphaned run, unless an MLJob has begun to follow it."""
+        """Cancel an orphaned run, unless an MLJob follows the run by now."""
         if not await self._is_orphaned(run, key, at):
             return
         try:

@@ -1,9 +1,9 @@
 """Finds operators that claim the same MLJobs, run ids or events, so that only one of them acts.
 
 An operator takes its own Lease before it lists the Leases of other operators. So of two operators
-that start at the same time, at least one sees the Lease of the other. If both see the other's
-Lease, the operator whose Lease has the smaller name goes on, and the other operator ends with an
-error.
+that start at the same time, at least one sees the Lease of the other. If each of them sees the
+Lease of the other, the operator whose Lease has the smaller name goes on, and the other operator
+ends with an error.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Rivals:
         self._interval = interval
 
     async def refuse_acting(self) -> None:
-        """Wait until it is known that no rival acts.
+        """Wait until no rival is running. If a rival acts, raise an error instead.
+
+        An operator acts once its own check has found no running rival. Until then, the operator
+        only holds its Lease.
 
         Raises:
             CannotStart: A rival acts.
@@ -50,13 +53,15 @@ class Rivals:
         await self._settle(lambda rival: rival.acting)
 
     async def yield_to_others(self, own_lease: str) -> None:
-        """Wait until it is known that no rival acts, or is about to act.
+        """Wait until no rival is running. If a rival has precedence over this operator, raise an
+        error instead.
 
         Args:
             own_lease: The name of the Lease that this process holds.
 
         Raises:
-            CannotStart: A rival acts, or is about to act and has the smaller name.
+            CannotStart: A rival acts, or the name of a running rival's Lease is smaller than
+                ``own_lease``.
         """
         await self._settle(lambda rival: rival.acting or rival.name < own_lease)
 
@@ -90,11 +95,11 @@ class Rivals:
         Args:
             rivals: The Leases of the rivals, each with the conflict in words.
             observations: For each Lease, by its name, the newest version that this process knows.
-            has_precedence: Returns whether the operator with this Lease goes on if it runs, so that
-                this operator must end.
+            has_precedence: Returns whether this operator must end if the rival with this Lease is
+                running.
 
         Raises:
-            CannotStart: A rival runs and has precedence.
+            CannotStart: A rival that has precedence is running.
         """
         now, left = self._clock(), False
         for rival, why in rivals:

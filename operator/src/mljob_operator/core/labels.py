@@ -19,9 +19,9 @@ def selects(selector: LabelSelector, labels: Mapping[str, str], *, complete: boo
 
     Args:
         selector: The selector.
-        labels: The labels of the object that are known.
-        complete: Whether ``labels`` has all labels of the object. If not, a requirement on a label
-            that ``labels`` lacks isn't met.
+        labels: The known labels of the object.
+        complete: Whether ``labels`` has all labels of the object. If not, a selector with a
+            requirement on an unknown label does not select the object.
     """
     return all(
         (requirement.key in labels or complete) and labels.get(requirement.key) in _Allowed.by(requirement)

@@ -8,7 +8,7 @@ A run is orphaned in two cases:
 - The operator gave up a cancellation (CancellationAbandoned).
 
 In both cases, only Airflow's list of active runs shows the run. The Kubernetes API has no trace of
-the run. The operator reads this list periodically, which is called a relist.
+the run. The operator reads the list periodically; each reading is called a relist.
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ def note_of_retained(key: Key) -> str:
 
 
 def follows(job: Job, run: RunKey) -> bool:
-    """Return whether an MLJob follows a run, or will follow the run in its first attempt.
+    """Return whether an MLJob follows a run, or may follow the run with its first attempt.
 
     An MLJob follows the run of its current attempt. The MLJob also follows the runs of earlier
     attempts, if these runs had started, because somebody may have cleared such a run in Airflow.
-    The comparison ignores the name of the Airflow: two AirflowInstances may lead to one Airflow,
-    and each of them lists the runs of both.
+    Before its first attempt, an MLJob may follow each run whose id contains the MLJob's hash. The
+    comparison ignores the name of the Airflow: two AirflowInstances may lead to one Airflow, and
+    each of them lists the runs of both.
     """
     attempt = attempts.current(job.status)
     if attempt is None:

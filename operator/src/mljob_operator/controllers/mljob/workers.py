@@ -1,8 +1,9 @@
-"""The workers of all MLJobs. Each MLJob that is not finished has one worker, which runs one step at
-a time.
+"""The workers of all MLJobs. Each MLJob that is not finished has one worker.
 
-A worker runs a step when it is woken, and when the next step is due without input. Input that
-arrives during a step waits in the worker's inbox, and the next step takes the whole inbox.
+A worker runs steps, one at a time. A step takes in new facts about the MLJob and its run, carries
+out the next actions and stores the status (:mod:`.steps`). A worker runs a step when it is woken,
+and when the next step is due without input. Input that arrives during a step waits in the worker's
+inbox, and the next step takes the whole inbox.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ class Workers:
 
     Args:
         steps: Runs one step of a worker.
-        confs: Knows the redaction of secret values, for log lines.
+        confs: Redacts secret values in log lines.
         takeover_state: Returns the transient state for an MLJob whose attempt another process has
             begun, or None if this process has begun the attempt.
         after_step: Called after each step, with the MLJob and its worker.
         drop: Called for an MLJob that is deleted or has nothing more to do.
-        meter: Records how long inputs wait for a stored status.
+        meter: Records the time from an input to the stored status that includes the input.
         min_interval: The minimum number of seconds between two patches of one status.
     """
 
@@ -88,9 +89,9 @@ class Workers:
 
     @contextmanager
     def hold_steps(self) -> Iterator[None]:
-        """Return a context manager that lets no worker start a step while the block runs.
+        """Return a context manager. While its block runs, no worker starts a step.
 
-        After its start, the operator lists the MLJobs in such a block. Until the list is complete,
+        After its start, the operator lists all MLJobs in such a block. Until the list is complete,
         the number of active runs is not known, so no MLJob may be admitted.
         """
         self._holds += 1
@@ -104,12 +105,12 @@ class Workers:
 
     @property
     def tracked(self) -> Mapping[Key, WorkerState]:
-        """The workers by MLJob: of unfinished MLJobs, and of finished MLJobs with new input."""
+        """The worker of each unfinished MLJob, and of each finished MLJob that has new input."""
         return self._states
 
     @property
     def expiring(self) -> Mapping[Key, Expiry]:
-        """The finished MLJobs that wait for the end of their time to live."""
+        """The finished MLJobs that wait for the end of their time to live, each with its timer."""
         return self._expiries.pending
 
     @property
@@ -118,11 +119,11 @@ class Workers:
         return [*self._steps_under_way(), *self._paced.tasks]
 
     def get(self, key: Key) -> WorkerState | None:
-        """Return the worker of an MLJob, or None if it has none."""
+        """Return the worker of an MLJob, or None if the MLJob has no worker."""
         return self._states.get(key)
 
     def get_or_add(self, key: Key) -> WorkerState:
-        """Return the worker of an MLJob. If it has none, add one."""
+        """Return the worker of an MLJob. If the MLJob has no worker, add a worker."""
         worker = self._states.get(key)
         if worker is None:
             worker = self._states[key] = WorkerState(self._takeover_state)
@@ -145,14 +146,15 @@ class Workers:
         self._awake.pop(key, None)
 
     def expire(self, seconds: float, job: Job) -> None:
-        """Wake the worker of a finished MLJob after this many seconds, unless a timer was set for
-        this version of the MLJob or a later version.
+        """Set a timer that wakes the worker of a finished MLJob after ``seconds``, the rest of the
+        MLJob's time to live. If a timer was set for this version of the MLJob or a later version,
+        nothing happens.
         """
         if not self._expiries.covers(job):
             self._expiries.begin(seconds, job)
 
     def end_expiry(self, key: Key, uid: str) -> None:
-        """Cancel the timer for the time to live of a deleted MLJob."""
+        """Cancel the timer that was set for the end of a deleted MLJob's time to live."""
         self._expiries.end(key, uid)
 
     def wake(self, key: Key) -> None:
@@ -175,7 +177,9 @@ class Workers:
             self._start(key, worker)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
-        """Start the steps of a worker, in this round of the event loop or in a later round."""
+        """Start the steps of a worker. If ``MAX_STARTS`` workers have started in this round of the
+        event loop, the worker starts in a later round.
+        """
         if self._starts == 0:
             asyncio.get_running_loop().call_soon(self._next_round)
         if self._starts >= MAX_STARTS:
@@ -193,8 +197,8 @@ class Workers:
             self.wake(key)
 
     def retry_now(self, key: Key) -> None:
-        """Tell the worker to retry a refused submission at once. The number of failures in a row is
-        kept.
+        """Tell an MLJob's worker to retry a refused submission at once. The number of failures in a
+        row is kept, so another failure makes the backoff longer.
         """
         if (worker := self._states.get(key)) is not None:
             worker.inbox.retry_now = True
@@ -208,18 +212,19 @@ class Workers:
             self._paced.wake(keys)
 
     def forget_last_error(self, key: Key) -> None:
-        """Tell the worker to drop the last error and its backoff, because the cause of the error
-        may be gone.
+        """Tell an MLJob's worker to drop the MLJob's last error and not to wait for the end of the
+        backoff, because the cause of the error may be gone.
         """
         if (worker := self._states.get(key)) is not None:
             worker.inbox.forget_error = True
             self.wake(key)
 
     def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
-        """Call ``function`` with the worker of each known MLJob, and return the results by MLJob.
+        """Call ``function`` with the workers of MLJobs, and return each result with its MLJob.
 
-        If ``function`` raises, the MLJob is left out: a defect with one MLJob must not affect the
-        other MLJobs. The MLJob's own steps log the defect.
+        An MLJob that was not read yet or is deleted is left out. An MLJob for which ``function``
+        raises an error is left out too, because a defect with one MLJob must not affect other
+        MLJobs. The MLJob's own steps log the defect.
 
         Args:
             function: A function of a worker.
@@ -238,8 +243,9 @@ class Workers:
         return answers
 
     def _keep_awake(self, key: Key) -> None:
-        """Keep this MLJob in the form that a step needs. If more than ``MAX_AWAKE`` MLJobs are in
-        this form, change the MLJob that was not used for the longest time to the compact form.
+        """Keep the MLJob in memory in full, as a step needs it. If more than ``MAX_AWAKE`` MLJobs
+        are kept in full, change the MLJob that was not used for the longest time to its compact
+        form (:meth:`.WorkerState.rest`).
         """
         self._awake.pop(key, None)
         self._awake[key] = None
@@ -250,7 +256,7 @@ class Workers:
                 worker.rest()
 
     def stop(self) -> None:
-        """Start no more steps."""
+        """Start no more steps. The steps that are running continue."""
         self._closing = True
         self._due.clear()
         self._expiries.stop()
@@ -273,8 +279,9 @@ class Workers:
         return [worker.task for worker in self._states.values() if worker.task is not None]
 
     async def _measured(self, key: Key, worker: WorkerState) -> float | None:
-        """Run a step, and measure how long its input has waited for a stored status. If the status
-        waits for its turn among all writes, or the step fails, the measurement goes on.
+        """Run a step. If the step stores a status, record the time for which the input has waited
+        for the status. If the step fails, or if its status has to wait for a turn among all writes,
+        the input goes on waiting.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)
@@ -285,7 +292,9 @@ class Workers:
         return until
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Run steps for an MLJob until no input has arrived during the last step."""
+        """Run steps for an MLJob until the last step has left no input and no failure, or until no
+        step may start (:meth:`hold_steps`, :meth:`stop`).
+        """
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:

@@ -5,9 +5,9 @@ the API server have no priority any more, and can't be merged with later writes.
 sends as many writes as keep the API server busy, and lets the other writes wait in its own queue
 (:mod:`.write_queue`).
 
-Source: TCP Vegas (Brakmo and Peterson, 1995). If answers take longer than the fastest answer, the
-difference is the time that writes wait in the API server. The number of writes is changed until a
-few of them wait in the API server.
+Source: TCP Vegas (Brakmo and Peterson, 1995). If an answer takes longer than the fastest answer,
+the difference is the time for which the write has waited in the API server. The number of writes
+under way is changed until a few of them wait in the API server.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ second.
 
 
 class WritePace:
-    """The number of writes that may be under way. All times are in seconds of one clock."""
+    """Adapts the number of writes that may be under way. All times are in seconds of one clock."""
 
     def __init__(self) -> None:
         self._limit = LEAST
@@ -44,8 +44,8 @@ class WritePace:
         return int(self._limit)
 
     def answered(self, seconds: float, now: float) -> None:
-        """Adjust the limit to the duration of a write that the Kubernetes API server
-        has answered.
+        """Raise or lower :attr:`limit` after the Kubernetes API server has answered a write.
+        ``seconds`` is the time from the write to the answer.
         """
         if now >= self._fastest_until:
             self._fastest, self._fastest_until = float("inf"), now + FASTEST_COUNTS

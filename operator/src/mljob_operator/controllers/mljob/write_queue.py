@@ -1,8 +1,8 @@
 """The priority queue of all writes about MLJobs.
 
 While the Kubernetes API server keeps up, each write is sent at once. Otherwise the writes wait in
-this queue. If no further action depends on a status, the status is not made before its turn. The
-MLJob is woken at its turn, and writes its status as it is by then. So all waiting changes of one
+this queue for their turns. If no further action depends on a status, the status is built only when
+its turn comes: the MLJob is then woken, and writes its newest status. So all waiting changes of one
 MLJob become one write.
 """
 
@@ -35,7 +35,8 @@ class Priority(IntEnum):
     goes to the write that has waited longest.
 
     Attributes:
-        CANCELLATION: Announces or reports a cancellation, or lets a deletion through.
+        CANCELLATION: Announces or reports a cancellation, or changes an MLJob that is being
+            deleted, for example by removing its finalizer.
         END: Stores how an MLJob, or an attempt, has ended.
         SUBMISSION: Stores the status before an action that depends on it, such as the submission of
             a run.
@@ -127,7 +128,9 @@ class WriteQueue:
         self._expiry = loop.call_at(next_at, self._end_expired_turns) if next_at is not None else None
 
     def end_turn(self, key: Key) -> None:
-        """Give back the turn of an MLJob that has not used the turn."""
+        """End the turn of an MLJob that has not written in its turn, so that the next write gets
+        the turn.
+        """
         if self._turns.pop(key, None) is not None:
             self._end_write()
 
@@ -142,8 +145,9 @@ class WriteQueue:
         Args:
             priority: The priority of the write.
             request: Sends the write.
-            key: The MLJob whose turn (:meth:`has_turn`) the write uses, if the MLJob has one. None
-                if the write always waits for a turn of its own.
+            key: The MLJob that the write is about. If this MLJob has a turn (:meth:`has_turn`), the
+                write uses the turn. If the MLJob has no turn, or if ``key`` is None, the write
+                waits for a turn of its own.
 
         Raises:
             StoreError: The error of the write.

@@ -41,11 +41,11 @@ class Namespace:
     """A namespace as access rules see it.
 
     Attributes:
-        labels: The labels of the namespace that the operator knows.
-        complete: Whether ``labels`` has all labels of the namespace. If not, a requirement on a
-            label that ``labels`` lacks isn't met.
-        pending: Whether the operator is about to learn the other labels. An operator that doesn't
-            watch namespaces never learns more than the names of namespaces.
+        labels: The known labels of the namespace.
+        complete: Whether ``labels`` has all labels of the namespace. If not, a selector with a
+            requirement on an unknown label does not select the namespace.
+        pending: Whether the operator will soon know all labels of the namespace. An operator that
+            doesn't watch namespaces never learns more than the names of namespaces.
     """
 
     name: str
@@ -60,7 +60,9 @@ class Namespace:
 
 
 def selects(selector: LabelSelector, namespace: Namespace) -> bool:
-    """Return whether a selector selects a namespace. An empty selector selects every namespace."""
+    """Return whether a label selector selects a namespace. An empty selector selects every
+    namespace.
+    """
     return labels.selects(selector, namespace.labels, complete=namespace.complete)
 
 
@@ -80,8 +82,9 @@ def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) 
 
 
 def depends_on_labels(rules: Iterable[AccessRule], dag_id: str) -> bool:
-    """Return whether the first rule for a DAG selects namespaces by their labels. Then the operator
-    must know the labels of a namespace to find the rule that applies to the namespace.
+    """Return whether the first rule whose globs match a DAG selects namespaces by their labels. If
+    so, the operator must know the labels of a namespace to find the rule that applies to the
+    namespace.
     """
     first = next((rule for rule in rules if matches(rule.dags, dag_id)), EVERYBODY)
     return first.namespace_selector != EVERYBODY.namespace_selector

@@ -40,8 +40,8 @@ class Reservation:
         airflow: The name of the Airflow.
         rule: The access rule that applies to the MLJob.
         priority: The priority of the access rule.
-        active: Whether the MLJob has or may have a run in the Airflow. If not, the MLJob wants to
-            submit a run.
+        active: Whether the MLJob certainly or possibly has a run in the Airflow. If not, the MLJob
+            wants to submit a run.
     """
 
     airflow: str
@@ -119,15 +119,16 @@ class AdmissionQueue:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Return whether an MLJob is admitted to an Airflow: the MLJob has a run in this Airflow,
-        or may submit one.
+        """Return whether an MLJob is admitted to an Airflow, so that the MLJob counts against the
+        limits. An admitted MLJob has a run in this Airflow, or is allowed to submit a run.
         """
         reservations = self._airflows.get(airflow)
         return reservations is not None and key in reservations.admitted
 
     def has_to_wait(self, key: Key, airflow: str, rule: Rule, limits: Limits) -> bool:
-        """Return whether an MLJob waits for admission, or would have to wait if it made a
-        reservation. The MLJob must not be admitted already.
+        """Return whether an MLJob waits for admission to an Airflow, or would have to wait if it
+        made a reservation now. Call this method only for an MLJob that is not admitted
+        (:meth:`is_admitted`).
         """
         stored = self._reservations.get(key)
         if stored is not None and stored[0].airflow == airflow:
@@ -143,15 +144,15 @@ class AdmissionQueue:
         return list(reservations.admit_next(limits)) if reservations is not None else []
 
     def airflows_with_waiting(self) -> list[str]:
-        """Return the names of the Airflows for which MLJobs wait."""
+        """Return the names of the Airflows to which at least one MLJob waits for admission."""
         return [name for name, airflow in self._airflows.items() if airflow.waiting]
 
     def active(self, airflow: str) -> int:
-        """Return how many MLJobs have or may have a run in an Airflow."""
+        """Return how many MLJobs certainly or possibly have a run in an Airflow."""
         return self._active[airflow]
 
     def waiting(self, airflow: str) -> int:
-        """Return how many MLJobs wait for an Airflow."""
+        """Return how many MLJobs wait for admission to an Airflow."""
         reservations = self._airflows.get(airflow)
         return reservations.waiting if reservations is not None else 0
 
@@ -212,13 +213,13 @@ class _AirflowReservations:
 
 
 class _PriorityQueue:
-    """The MLJobs of one priority that wait for one Airflow. Namespaces take turns, separately for
-    each access rule.
+    """The MLJobs of one priority that wait for admission to one Airflow. Namespaces take turns,
+    separately for each access rule.
 
-    A namespace that is new in the queue comes after the namespaces that wait already, and before
-    the namespace whose MLJob was admitted last. After the admission of an MLJob, its namespace goes
-    to the end. Namespaces that entered the queue between the same two admissions are ordered by
-    their oldest MLJobs, so that every process begins with the same order.
+    After the admission of an MLJob, its namespace goes to the end. A namespace that is new in the
+    queue comes before the namespace whose MLJob was admitted last, and after all other namespaces.
+    Namespaces that entered the queue between the same two admissions are ordered by their oldest
+    MLJobs, so that every new process begins with the same order.
     """
 
     def __init__(self) -> None:
@@ -270,9 +271,9 @@ class _RuleQueue:
         return self._order[0]
 
     def add(self, queue_key: QueueKey, turn: int) -> None:
-        """Add an MLJob. If its namespace has no other MLJob in this queue, the namespace's turn
-        becomes ``turn``; the namespace with the lowest turn is the next. Otherwise the namespace
-        keeps its turn.
+        """Add an MLJob. The namespace with the lowest turn is the next. If the MLJob's namespace
+        has no other MLJob in this queue, the namespace gets the turn ``turn``. Otherwise the
+        namespace keeps its turn.
         """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys.setdefault(namespace, [])
@@ -284,8 +285,8 @@ class _RuleQueue:
         self._enqueue(namespace)
 
     def remove(self, queue_key: QueueKey, next_turn: int | None = None) -> None:
-        """Remove an MLJob. Its namespace gets the turn ``next_turn``, or keeps its turn if
-        ``next_turn`` is None.
+        """Remove an MLJob. If other MLJobs of its namespace wait in this queue, the namespace gets
+        the turn ``next_turn``, or keeps its turn if ``next_turn`` is None.
         """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys[namespace]

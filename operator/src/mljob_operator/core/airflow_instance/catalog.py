@@ -1,8 +1,8 @@
 """Finds out what an MLJob may do in each Airflow, and what blocks the start of its next run.
 
-Airflows and their access rules change while MLJobs wait. So the operator computes both the Airflow
-for an MLJob's next run and the blocker again in each step. A blocker disappears as soon as its
-cause does. The status stores the Airflow of an attempt that has begun.
+Airflows and their access rules change while MLJobs wait. So each step of an MLJob finds the Airflow
+for the next run and the blocker again, and a blocker disappears as soon as its cause does. Once an
+attempt has begun, the status names its Airflow.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class AirflowCatalog:
         default: The Airflow for MLJobs without spec.airflowRef, or ``NO_AIRFLOW``.
         namespace: The MLJob's namespace.
         reserved: Globs of the DAG ids that no MLJob may run (:meth:`is_reserved`).
-        logins: For each Airflow and the credentials of each access rule, the reason why the
-            credentials can't be used now. The reason is None if they can be used. Credentials that
-            are still being read have no entry.
+        logins: Maps the name of an Airflow and the credentials of one of its access rules to the
+            reason why these credentials can't be used now, or to None if they can be used.
+            Credentials that are still being read have no entry.
         full: The Airflows whose limits on active runs leave no room for this MLJob now.
     """
 
@@ -96,8 +96,8 @@ class AirflowCatalog:
         return (instance.spec.access if instance is not None else None) or ()
 
     def undecided(self, airflow: str, dag_id: str) -> bool:
-        """Return whether the MLJob's access rule depends on namespace labels that the operator is
-        about to learn.
+        """Return whether the access rule for a DAG is not known yet, because it depends on labels
+        of the MLJob's namespace that the operator is about to learn.
         """
         return self.namespace.pending and depends_on_labels(self.access(airflow), dag_id)
 
@@ -116,9 +116,11 @@ class AirflowCatalog:
         return not self.is_reserved(airflow, dag_id) and self.rule(airflow, dag_id) is not None
 
     def is_reserved(self, airflow: str, dag_id: str) -> bool:
-        """Return whether a DAG is reserved for the platform in an Airflow.
+        """Return whether a DAG of an Airflow is reserved for the platform, so that the MLJob may
+        not run the DAG.
 
-        A monitoring DAG is not reserved if the MLJob's access rule names the DAG by its full id.
+        Monitoring DAGs are reserved because they read the runs of all tenants. A monitoring DAG is
+        not reserved if the MLJob's access rule names the DAG by its full id.
         """
         if not matches(self.reserved, dag_id):
             return False
@@ -128,8 +130,9 @@ class AirflowCatalog:
         return index is None or dag_id not in self.access(airflow)[index].dags
 
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
-        """Return the credentials of the MLJob's access rule. Return None if the MLJob uses the
-        credentials of the Airflow, or if no access rule applies.
+        """Return the credentials of the access rule that applies to the MLJob. Return None if the
+        rule has no credentials, so that the MLJob uses the credentials of the Airflow, or if no
+        rule applies.
         """
         index = self.rule(airflow, dag_id)
         return self.access(airflow)[index].credentials if index is not None else None
@@ -141,8 +144,8 @@ class AirflowCatalog:
         return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
-        """Return the MLJob's reservation in an Airflow. If ``active`` is true, the MLJob has or may
-        have a run in this Airflow. Otherwise the MLJob wants to submit a run.
+        """Return the MLJob's reservation in an Airflow. ``active`` says whether the MLJob certainly
+        or possibly has a run in this Airflow. If not, the MLJob wants to submit a run.
         """
         index = self.rule(airflow, dag_id)
         priority = self.access(airflow)[index].priority if index is not None else 0
@@ -164,8 +167,12 @@ def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker 
 
 
 def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return the reason why the status of the MLJob may show no facts about a DAG in an Airflow.
-    Return None if the status may show such facts (:meth:`AirflowCatalog.may_run`).
+    """Return the reason why the MLJob's namespace may not run a DAG in an Airflow, and so may not
+    read the DAG's runs either. Return None if the namespace may do both
+    (:meth:`AirflowCatalog.may_run`).
+
+    Unlike :func:`find_blocker`, this function ignores limits on active runs, the credentials of
+    access rules, and whether the Airflow is ready.
     """
     if airflow != SETTINGS_AIRFLOW and airflow not in catalog.instances:
         return Blocker(AIRFLOW_GONE, f"AirflowInstance {airflow!r} of the run does not exist.")

@@ -48,7 +48,8 @@ def fits_header(token: str) -> bool:
     """Return whether a bearer token can be sent in an HTTP header.
 
     If an HTTP library refuses a header, its error quotes the header. So a token that doesn't fit
-    must not reach the library. Source: RFC 6750, section 2.1, whose syntax for tokens is narrower.
+    must not reach the library. RFC 6750, section 2.1, allows even fewer characters than this
+    function.
     """
     return _VISIBLE.fullmatch(token) is not None
 
@@ -71,7 +72,8 @@ def unfit_header(name: str, value: str) -> str | None:
 
 
 def unfit_headers(headers: Mapping[str, str]) -> str | None:
-    """Return why headers can't be sent together, or None if they can be sent. The text is for
+    """Return why one request can't have all of these headers: there are too many headers, or a
+    header is unfit (:func:`unfit_header`). Return None if the headers can be sent. The text is for
     people, and doesn't quote the values.
     """
     if len(headers) > MAX_HEADERS:

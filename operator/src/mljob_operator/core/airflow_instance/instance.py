@@ -37,9 +37,9 @@ class Instance:
 
     Attributes:
         annotated: Whether the object is annotated as the default.
-        accepts: The value of the annotation with which an administrator accepts the loss of
-            vanished runs. Each new value accepts the loss of the runs that are missing at that
-            time.
+        accepts: The value of the annotation ``mljob.dev/accept-vanished-runs``, or None if the
+            annotation is absent or empty. With each new value, an administrator tells the operator
+            once to count the runs that have vanished from this Airflow as deleted.
         stored_status: The status as the API server has it. Patches of the status start from it.
         problem: The invalid fields of the spec, as text for people, or None if all fields are
             valid. An AirflowInstance with a problem is not used.

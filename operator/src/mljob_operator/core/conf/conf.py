@@ -1,8 +1,8 @@
 """Merges the conf of a run from ConfigMaps, Secrets, outputs of other MLJobs and ``spec.conf``, and
 checks the conf against the DAG's params.
 
-The operator sends values from Secrets to Airflow only. Texts about an MLJob with such values, such
-as its status, go through :mod:`.redaction`.
+The operator sends values from Secrets to Airflow only. If an MLJob has such values, all texts about
+the MLJob, for example its status, go through :mod:`.redaction`.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def unknown_keys(
 
 
 def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
-    """Return whether the schema of a param says that a conf of the DAG must have no keys except
-    the DAG's params.
+    """Return whether the DAG's author wants a conf to have no keys except the DAG's params. The
+    schema of at least one param then says this.
     """
     schemas = (param.get("schema") for param in params.values() if isinstance(param, Mapping))
     return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)
@@ -213,14 +213,17 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
 
 
 def _field(sources: Mapping[str, Source] | None, key: str) -> str:
-    """Return the field of the spec from which a key of the conf comes."""
+    """Return where a key of the conf comes from, for messages: the field of the spec, and the
+    object that this field names, such as ``spec.confFrom[0] (Secret warehouse)``.
+    """
     source = (sources or {}).get(key)
     return f"{source.field} ({source.what})" if source is not None else "spec.conf"
 
 
 def _hint(error: ValidationError, name: str, value: Any, source: Source | None) -> str:
-    """Return how to write the value of a param, in parentheses and with a space before it. Return
-    an empty text if there is no hint. ``source`` is the object that has the value, or None.
+    """Return a hint for the message about an invalid param: how to write a valid value. The hint is
+    in parentheses and begins with a space. If there is no hint, return an empty text. ``source`` is
+    the object that has the value, or None if the value does not come from ``spec.confFrom``.
     """
     hints = [of_param(error.message)]
     is_text = source is not None and not source.typed and source.data.get(name) == value

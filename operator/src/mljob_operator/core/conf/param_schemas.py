@@ -49,8 +49,8 @@ class Checks:
 
     def problem(self, value: Any, schema: Any) -> jsonschema.ValidationError | None:
         """Return the error in a param's value. Return None if the value is valid, or if the
-        operator leaves the check to Airflow. The operator leaves the check to Airflow if the schema
-        is invalid, has a keyword that the operator doesn't check, or exceeds the work limit.
+        operator leaves the check to Airflow. The operator does so if the schema is invalid or has a
+        keyword that the operator doesn't check, or if the check would exceed the work limit.
         """
         if not isinstance(schema, dict) or not schema:
             return None
@@ -73,8 +73,8 @@ class Checks:
 
 
 def _parts(value: Any, most: int) -> list[tuple[str | None, Any]]:
-    """Return all parts of a JSON value with their keys, beginning with the value itself. The search
-    stops soon after ``most`` parts.
+    """Return the parts of a JSON value with their keys, beginning with the value itself. The search
+    stops once it has found more than ``most`` parts.
     """
     found: list[tuple[str | None, Any]] = [(None, value)]
     for _, part in found:

@@ -126,8 +126,10 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """The encodings to find anywhere in a text, and a pattern for short encodings, which must
-        be whole words. None if there are too many encodings.
+        """The encodings of all hidden texts, and a pattern for the short ones. An encoding of at
+        least ``MIN_LENGTH`` characters is found anywhere in a text. The pattern finds shorter
+        encodings only as whole words, and is None if there are none. If there are too many
+        encodings, the property is None.
         """
         forms: set[str] = set()
         size = 0
@@ -173,13 +175,16 @@ class _Forms:
             self._by_start[form[:MIN_LENGTH]].append(form)
 
     def begin_in(self, text: str) -> list[str]:
-        """Return the encodings whose first characters occur in a text."""
+        """Return the encodings whose first ``MIN_LENGTH`` characters occur in a text. Only these
+        encodings can occur in the text as a whole.
+        """
         starts = {text[at : at + MIN_LENGTH] for at in range(len(text) - MIN_LENGTH + 1)}
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Return the position where an encoding begins that is cut off at the position ``cut``.
-        Return None if there is no such encoding.
+        """Find the beginning of an encoding whose rest is missing, because the text was cut at the
+        position ``cut``. Return the position of this beginning, or None if there is no such
+        encoding.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):

@@ -1,4 +1,5 @@
-"""The claims of an operator, and the check whether the claims of two operators exclude each other.
+"""The claims of an operator, and the check whether two operators may run side by side. An operator
+claims MLJobs, dag run ids and a Kafka consumer group, which no other operator may use.
 
 An operator writes its claims into an annotation of its Lease, where other operators of the
 namespace read them. Other programs can write the annotation too, so the operator limits the length
@@ -62,9 +63,9 @@ class Claims(BaseModel):
             return None
 
     def conflict(self, other: Claims) -> str | None:
-        """Return why this operator must not run beside an operator with the claims ``other``. The
-        text is the end of a sentence, with a proposal what to change. Return None if both operators
-        may run.
+        """Return why this operator must not run beside an operator with the claims ``other``.
+        Return None if both operators may run side by side. The text is the end of a sentence about
+        the other operator, and says what to change.
         """
         if self._share_namespaces(other):
             if may_overlap(self.selector, other.selector):

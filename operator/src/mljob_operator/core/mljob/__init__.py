@@ -15,7 +15,7 @@
 - :mod:`.tracked`: everything that this process knows of an MLJob, as one value.
 - :mod:`.timeline`, :mod:`.attempt_trace`: the times of an MLJob for metrics and traces.
 
-In each round of the reconciler, :func:`.classification.state.classify` builds one
+Before each decision, :func:`.classification.state.classify` builds one
 :class:`.classification.state.State`. Decisions and the status read this state.
 
 - :mod:`.classification`: the state of an MLJob, and its parts.

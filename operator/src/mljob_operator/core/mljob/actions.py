@@ -91,12 +91,14 @@ class ReadQuestions:
 
 @frozen
 class TriggerCancellation:
-    """Trigger the cancellation DAG for the run."""
+    """Trigger the cancellation DAG, which comes with the Airflow provider, to cancel the run inside
+    Airflow.
+    """
 
 
 @frozen
 class CheckCancellation:
-    """Ask Airflow whether the run of the cancellation DAG has started."""
+    """Ask Airflow whether the task of the cancellation DAG that cancels the run is executing."""
 
 
 @frozen
@@ -109,8 +111,8 @@ class CancelDirectly:
 @frozen
 class HandleChildren:
     """Look for active runs that tasks of the cancelled run have started. If
-    ``spec.cancellation.children`` is Cancel, cancel those of them that may be cancelled. Report all
-    of them in Events.
+    ``spec.cancellation.children`` is Cancel, cancel those runs for which :func:`.may_be_cancelled`
+    returns True. Events report all of the runs, cancelled or not.
     """
 
 

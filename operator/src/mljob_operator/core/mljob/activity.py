@@ -57,7 +57,7 @@ def last_event_at(state: State) -> datetime | None:
 
 
 def has_recent_event(at: datetime, now: datetime) -> bool:
-    """Return whether further changes of a backfill are expected, because the last event of its runs
-    is recent. ``at`` is the time when the operator read this event.
+    """Return whether the last event of a backfill's runs is so recent that more changes are likely
+    (``CHANGE_FOLLOWS_WITHIN``). ``at`` is the time when the operator read this event.
     """
     return now - at < CHANGE_FOLLOWS_WITHIN

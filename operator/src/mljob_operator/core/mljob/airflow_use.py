@@ -34,8 +34,9 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """Return the MLJob's claim to one of the active runs in an Airflow. Return None if the MLJob
-    has no active run, and something other than a limit keeps it from starting a run now.
+    """Return the MLJob's claim to one of the active runs in an Airflow. An MLJob has a claim if it
+    certainly or possibly has an active run, if it can start a run now, or if only a limit on active
+    runs prevents the start. Otherwise return None.
     """
     current, start = state.current, state.start
     holds = current.submitted or state.presence.in_doubt
@@ -47,5 +48,7 @@ def reservation(state: State) -> Reservation | None:
 
 
 def active_reservation(state: State) -> Reservation:
-    """Return the reservation of an MLJob that has submitted its run."""
+    """Return the reservation of an MLJob for the run of its newest attempt. The reservation counts
+    the run as active, even if its submission is still under way.
+    """
     return state.catalog.reservation(state.run.airflow, state.run.dag_id, active=True)

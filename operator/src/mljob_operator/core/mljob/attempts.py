@@ -110,12 +110,13 @@ def closed(status: MLJobStatus) -> bool:
 def next_run(
     job: Job, prefix: str, number: int, *, airflow: str, unused: str | None = None, newest: int = 0
 ) -> Attempt:
-    """Return an attempt with a new run.
+    """Return an attempt that starts a new run, or that takes over an earlier run with runPolicy
+    OncePerSpec.
 
-    The number in the run id is one more than the highest number that this MLJob has used, or has
-    used for the current spec with runPolicy OncePerSpec. With this policy, the attempt takes over
-    the run with the highest number if that run succeeded: the spec was changed back to the spec of
-    that run. A requested retry takes over no run.
+    The number in the run id is one more than the highest number that was used before: by this
+    MLJob, or, with runPolicy OncePerSpec, for the current spec. With runPolicy OncePerSpec, the
+    attempt takes over the run with the highest number if that run succeeded: the spec was changed
+    back to the spec of that run. An attempt for a requested retry takes over no run.
 
     Args:
         job: The MLJob.
@@ -183,7 +184,7 @@ def ended_at(status: MLJobStatus) -> datetime | None:
 
 
 def last_end(status: MLJobStatus) -> tuple[Phase, str] | None:
-    """Return the phase and the reason with which the status's attempt ended, or None if this
+    """Return the phase and the reason with which the attempt of a status ended, or None if this
     attempt has not ended.
     """
     if status.phase in TERMINAL_PHASES:
@@ -217,9 +218,9 @@ def close(
 
 
 def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
-    """Return the status that announces an attempt, before the run of the attempt is submitted. If
-    the status describes an earlier attempt that is not in the history yet, that attempt is added to
-    the history.
+    """Return the status that announces an attempt: the status names the attempt before the run of
+    the attempt is submitted. If the status describes an earlier attempt that is not in the history
+    yet, that attempt is added to the history.
     """
     finished = status.phase in TERMINAL_PHASES
     if not finished and not closed(status) and status.attempts is not None and attempt.number > status.attempts:

@@ -30,9 +30,10 @@ class Capabilities:
             cancels the workload through Airflow's REST API.
         has_children: Whether the operator looks for runs that tasks of the workload have started,
             after a cancellation.
-        repeats_cancelled: Whether retryStrategy ClearFailed repeats the whole workload after a
-            cancellation. Airflow repeats the failed runs of a backfill as a whole. Of a single run,
-            Airflow repeats the failed tasks, and a cancellation may leave other tasks skipped.
+        repeats_cancelled: Whether retryStrategy ClearFailed repeats everything that a cancellation
+            has stopped. This is True for a backfill, because Airflow repeats the failed runs of a
+            backfill as a whole. For a single run, Airflow repeats only failed tasks, and a
+            cancellation may leave other tasks skipped.
     """
 
     pausable: bool

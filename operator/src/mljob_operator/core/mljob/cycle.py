@@ -17,7 +17,7 @@ cut, and the end of the message explains what to do.
 
 @frozen
 class CycleSearch:
-    """The result of a search for a cycle.
+    """The result of a search for a cycle: MLJobs that wait for each other's outputs.
 
     Attributes:
         members: The names of the MLJobs in the cycle. Each MLJob waits for the next MLJob in the

@@ -13,8 +13,8 @@ changes that the operator reads from Airflow every few seconds.
 Only the MLJob in the Kubernetes API outlives the operator's process. An operator that starts with
 an empty ``TransientState`` still acts correctly, because every action is safe to repeat. The id of
 a single run is computed from the MLJob, so a second submission has the same id, and Airflow answers
-409. For a backfill, the operator first looks for the backfill of an earlier request. Setting a
-failed task to failed changes nothing.
+409. For a backfill, the operator first looks for the backfill of an earlier request. A repeated
+cancellation sets tasks to failed that are failed already, which changes nothing.
 """
 
 from __future__ import annotations
@@ -75,11 +75,12 @@ Policy = Callable[[State], Action | None]
 
 
 def decide(state: State) -> Action:
-    """Return the next action.
+    """Return the next action: the action of the first policy that returns an action, or ``Wait`` if
+    no policy returns an action.
 
-    Two rules change the action that the policies return. A wait ends at the next time at which the
-    state changes without an event. A look-up of a run that Airflow did not find becomes a wait
-    until Airflow's answer can prove that the run does not exist.
+    Two rules change this action. A wait ends no later than the next time at which the state changes
+    without an event. If Airflow did not find the run, the next request for the run becomes a wait
+    until a second answer can prove that the run does not exist.
     """
     policies = (*GUARDS, *POLICIES[state.stage])
     action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
@@ -237,11 +238,16 @@ def cancel_the_run(s: State) -> Action | None:
 
 
 def _cancel_directly_at(s: State) -> datetime:
-    """Return when to cancel the run through Airflow's REST API: at once if the cancellation DAG was
-    not triggered or can't cancel the run, or if the deadline of a deletion has passed, and
-    otherwise when the cancellation DAG has used up its time. The cancellation DAG gets more time if
-    its run has started. After a cancellation through the REST API, return when to repeat this
-    cancellation.
+    """Return when to cancel the run through Airflow's REST API. The first of these cases that
+    applies decides:
+
+    - The operator has already cancelled the run in this way: ``CANCEL_AGAIN_AFTER`` after the last
+      time.
+    - The cancellation DAG was not triggered or can't cancel the run, or the deadline of a deletion
+      has passed: now.
+    - The cancellation DAG is executing the cancellation: ``CANCEL_DAG_TAKES`` after the operator
+      has seen this.
+    - Otherwise: ``cancel_fallback`` after the cancellation DAG was triggered.
     """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:
@@ -293,8 +299,8 @@ def collect_results(s: State) -> Action | None:
 def hold_restored(s: State) -> Action | None:
     """Decide to add the finalizer to a finished MLJob whose status was lost, and was restored from
     the annotation mljob.dev/finished. With the finalizer, the MLJob is not deleted before its tasks
-    and outputs have been read from Airflow again. Backfills are left out. The restored status
-    already shows how the MLJob ended, even if Airflow can't be reached.
+    and outputs have been read from Airflow again. If Airflow can't be reached, the restored status
+    still shows how the MLJob ended. This policy does not apply to backfills.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
@@ -307,7 +313,7 @@ def store_the_end(s: State) -> Action | None:
 
 
 def release(s: State) -> Action | None:
-    """Decide to remove the finalizer of an MLJob that has no run in Airflow and starts none."""
+    """Decide to remove the finalizer of an MLJob that has no run in progress and starts no run."""
     return Release() if s.job.has_finalizer else None
 
 
@@ -324,7 +330,8 @@ def wait_for_the_backoff(s: State) -> Action | None:
 
 def read_upstreams(s: State) -> Action | None:
     """Decide to read the MLJobs whose outputs the conf takes, if they block the start of the run,
-    and if this process has not read them yet or has last read them ``READ_AGAIN_AFTER`` ago.
+    and if this process has not read them yet or has last read them at least ``READ_AGAIN_AFTER``
+    ago.
     """
     at = _read_upstreams_at(s)
     return ReadUpstreams(s.start.needed.names) if s.start is not None and at is not None and s.now >= at else None
@@ -341,12 +348,12 @@ def _read_upstreams_at(s: State) -> datetime | None:
 
 
 def clear_up(s: State) -> Action | None:
-    """Decide to find out whether a blocked MLJob has a run. An operator that crashed may have
-    submitted the run that the status announces.
+    """Decide to find out whether a blocked MLJob has a run, or to remove the finalizer of a blocked
+    MLJob that has finished. The deletion of an AirflowInstance waits for such runs and finalizers.
 
-    If the run is in progress, the deletion of its AirflowInstance has to wait for the run. A
-    finished MLJob has no such run. The finalizer of a finished MLJob is removed until the MLJob can
-    run again, because the deletion of the AirflowInstance waits for the finalizer.
+    If the MLJob has not finished, an operator that crashed may have submitted the run that the
+    status announces. So the operator asks Airflow for this run. If the MLJob has finished, it has
+    no run in progress. The operator adds the finalizer again before the MLJob's next run.
     """
     if s.current.finished:
         return release(s)

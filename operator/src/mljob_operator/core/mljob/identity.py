@@ -42,8 +42,9 @@ def pin(job: Job) -> str:
 def has_one_spec(job: Job) -> bool:
     """Return whether the MLJob still has the spec with which it was created.
 
-    The Kubernetes API server counts the changes of the spec in the generation, which nobody else
-    can set. The API server counts the deletion too.
+    The generation shows this, because no client can set it. The Kubernetes API server sets it to 1
+    at the creation, and raises it with each change of the spec and with the request to delete the
+    MLJob.
     """
     return job.generation == (2 if job.deleting else 1)
 

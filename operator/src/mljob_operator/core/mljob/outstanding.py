@@ -9,9 +9,12 @@ from .resource.job import Job
 
 
 def is_retryable(job: Job) -> bool:
-    """Return whether the operator carries out a requested retry now. The result is False if the
-    MLJob is being deleted, or if ``spec.cancel`` or ``spec.suspend`` is true. A request waits until
-    ``spec.suspend`` is false again, while ``spec.cancel`` is final.
+    """Return whether the operator can carry out a requested retry now. The result is False in these
+    cases:
+
+    - The MLJob is being deleted.
+    - ``spec.cancel`` is true. This field stays true.
+    - ``spec.suspend`` is true. The retry waits until this field is false again.
     """
     return not (job.deleting or job.spec.cancel or job.spec.suspend)
 

@@ -2,9 +2,9 @@
 
 The annotation is the request, and ``status.lastHandledRetry`` names the request that was handled
 last. The object has both, so a request is not lost while no operator runs, and no request is
-handled twice (:func:`.wants_retry`). An attempt handles a request that comes before the run of the
-attempt is submitted. The operator stores in the status that the request is handled, and then
-submits the run.
+handled twice (:func:`.wants_retry`). If a request comes before the run of an attempt is submitted,
+this attempt handles the request. The operator stores in the status that the request is handled, and
+then submits the run.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def how_to_retry(job: Job) -> str:
 
 
 def without_how_to_retry(message: str) -> str:
-    """Return the message of a failed MLJob without the command that requests a retry. The history
-    keeps only the failure.
+    """Return the message of a failed MLJob without the command that requests a retry. The entry of
+    the attempt in the history has only the cause of the failure.
     """
     return message.partition(_HOW_TO)[0]
 

@@ -68,7 +68,8 @@ class Timeline:
 
         Args:
             job: The MLJob.
-            status: The status of any version of the MLJob.
+            status: The status whose attempt the timeline is for: the current status of the MLJob or
+                an earlier status.
         """
         if status.attempts is None:
             return None
@@ -129,9 +130,11 @@ def _started_at(status: MLJobStatus) -> datetime | None:
     """Return when Airflow started the run of the attempt, or None if the run has not started in
     this attempt.
 
-    An attempt that clears a run begins with the start time of the attempt before it. Airflow then
-    sets the start time of the queued run to the time of the clearing. ``startTime`` has whole
-    seconds, and ``submitTime`` has microseconds.
+    The status of an attempt that clears a run has the start time of the attempt before it at first.
+    Airflow then sets the start time of the queued run to the time of the clearing. So a start time
+    that is at least one second before the queue time belongs to the attempt before. Smaller
+    differences are ignored, because ``startTime`` has whole seconds and ``submitTime`` has
+    microseconds.
     """
     started, queued = status.start_time, status.submit_time
     if started is None or queued is None or status.dag_run_state == RunState.QUEUED:

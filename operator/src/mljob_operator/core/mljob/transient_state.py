@@ -44,9 +44,9 @@ class CancelRequests:
 
     Attributes:
         dag_triggered_at: When the operator triggered the cancellation DAG, or None.
-        dag_checked_at: When the operator last asked whether the run of the cancellation DAG has
-            started, or None.
-        dag_running: Whether the run of the cancellation DAG had started at the time
+        dag_checked_at: When the operator last asked whether the cancellation DAG was executing the
+            cancellation, or None.
+        dag_running: Whether the cancellation DAG was executing the cancellation at the time
             ``dag_checked_at``.
         dag_refused: Why the cancellation DAG can't cancel the run, for example because the DAG is
             paused. None if the operator knows of no such reason.
@@ -69,8 +69,9 @@ class TransientState:
         attempt: The attempt that this process has begun, until the stored status describes it.
         last_error: The last request that failed, or None if none has failed.
         kept_by: What last prevented the start of the run, as text for people.
-        newest: With runPolicy OncePerSpec, how many runs of the spec an earlier MLJob of the same
-            name has left in Airflow. None until the operator has counted these runs.
+        newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
+            the same name has left in Airflow for this spec, or 0 if there is no such run. None
+            until the operator has counted these runs.
         counted: How many runs the operator has found so far while it counts the runs for
             ``newest``.
         counted_at: When Airflow first answered that it has no further run of the spec.
@@ -86,10 +87,11 @@ class TransientState:
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
         children_handled: Whether the operator has looked for runs that tasks of the cancelled run
-            have started, and has cancelled those of them that may be cancelled, if
-            ``spec.cancellation.children`` is Cancel.
+            have started, and has cancelled or reported these runs
+            (:class:`~.actions.HandleChildren`).
         looked_up_at: When the operator last asked Airflow for the run.
-        over_since: When the operator first read the tasks and outputs of the ended run.
+        over_since: When the operator first read the tasks and outputs of the ended run. None if it
+            has not read them yet.
         needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the
             operator must ask Airflow for the run and its tasks.
         resumed: The generation of the spec for which Airflow has resumed the backfill, or None if
@@ -97,8 +99,9 @@ class TransientState:
         unknown_params: The message about keys of the run's conf that the DAG does not declare as
             params. Empty if the DAG declares all keys. None if this process has not built the conf.
         halt: Why the DAG of the run schedules no tasks, or None if the DAG schedules tasks.
-        refused: Whether the Kubernetes API refused the status as invalid. The operator has then
-            forgotten the facts behind that status, and can't announce anything in the status.
+        refused: Whether the Kubernetes API refused the last status as invalid. The operator then
+            forgets all facts that the stored status does not have, and can announce nothing in the
+            status until a status is stored.
     """
 
     attempt: Attempt | None = None

@@ -1,12 +1,12 @@
 """The MLJobs whose outputs another MLJob takes (``spec.confFrom[].outputsRef``).
 
 As in Airflow, an MLJob whose outputs are taken is upstream of the MLJob that takes them. Both are
-in the same namespace. The MLJob that waits has no finalizer, no place in the admission queue and no
-run.
+in the same namespace. An MLJob that waits for outputs has no finalizer, no place in the admission
+queue and no run.
 
 The conditions of an upstream MLJob show whether the upstream MLJob can still succeed: an MLJob that
-is Stalled needs a change. So :func:`dependencies` treats an MLJob that failed, was cancelled, was
-refused, or ran an older spec in the same way. In a chain of MLJobs, a Stalled MLJob makes all
+is Stalled needs a change. So :func:`dependencies` makes no difference between an MLJob that failed,
+was cancelled, was refused, or ran an older spec. In a chain of MLJobs, a Stalled MLJob makes all
 MLJobs after it Stalled. They recover as soon as the first MLJob of the chain is not Stalled any
 more.
 """
@@ -70,8 +70,8 @@ class Upstream:
             None if the MLJob may still succeed.
         suspended: Whether the MLJob is suspended.
         deleted: Whether the MLJob has succeeded and was deleted before its outputs were taken.
-        waits_for: The names of the MLJobs that the MLJob itself waits for.
-        has_secrets: Whether texts from Secrets may be redacted in the outputs.
+        waits_for: The names of the MLJobs for whose outputs this MLJob waits.
+        has_secrets: Whether the outputs may contain ``***`` where texts from Secrets were redacted.
     """
 
     run: UpstreamRun | None = None
@@ -178,7 +178,7 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
 
 def outputs_of(reference: OutputsReference, upstream: Upstream) -> Source:
-    """Return the outputs that a reference takes, as a source of the conf."""
+    """Return the outputs that an ``outputsRef`` of a spec takes, as a source of the conf."""
     keys = upstream.outputs if reference.keys is None else reference.keys
     taken = {key: upstream.outputs[key] for key in keys if key in upstream.outputs}
     return Source(f"the outputs of MLJob {reference.name}", taken, secret=False, typed=True)
@@ -200,12 +200,13 @@ _OF_UPSTREAM = re.compile(rf"(MLJob \S+) \(spec\.confFrom\[\d+\]\.outputsRef\) (
 
 
 def _passed_on(message: str) -> str | None:
-    """Return the failure of an MLJob that fails because of an upstream MLJob: which MLJob of the
-    chain failed first, and why. Return None if the MLJob itself is the cause.
+    """Return the failure that reached an MLJob through a chain of upstream MLJobs: which MLJob
+    failed first, and why. Return None if the MLJob itself is the cause. ``message`` is the message
+    of the MLJob's condition Stalled.
 
-    Each message in the chain repeats the cause, because the status is all that the operator keeps
-    of an MLJob. A message names only two MLJobs, so the message at the end of a long chain still
-    has the whole cause.
+    This message is all that the operator knows of the chain. A message names only the next upstream
+    MLJob and the MLJob that failed first, so the message at the end of a long chain still has the
+    whole cause.
     """
     found = _OF_UPSTREAM.fullmatch(message.removesuffix(CONTINUES))
     if found is None:

@@ -63,7 +63,7 @@ class BackfillRequest:
     @classmethod
     def repeating(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
         """Return a request with the range and the settings of an existing backfill. The direction
-        comes from the spec, because Airflow does not return it.
+        (``backwards``) comes from the spec, because Airflow does not return it.
         """
         backwards = spec.backfill is not None and spec.backfill.run_backwards
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)

@@ -37,9 +37,10 @@ def may_be_cancelled(child: Child, parent: RunKey, prefix: str, *, allowed: bool
 
     A task can claim to have started any run. So three conditions must hold: the namespace of the
     parent's MLJob may run the child's DAG (``allowed``), Airflow's own data confirms that a task
-    started the child, and the child is not the run of another MLJob. A run whose id has the form of
-    MLJobs' run ids and the prefix is treated as the run of another MLJob. The exception is a run of
-    another DAG with the run id of the parent, because a task can give its run id to a child.
+    started the child, and the child is not the run of another MLJob. A child counts as the run of
+    another MLJob if its id has the form of MLJobs' run ids and begins with ``prefix``. The
+    exception is a child that has the run id of its parent and another DAG than the parent, because
+    a task can give its own run id to a child.
 
     Args:
         child: The run that a task claims to have started.

@@ -74,7 +74,7 @@ class Envelope:
     reports.
 
     Attributes:
-        fact: The fact, or None if the event changes nothing.
+        fact: The fact, or None if the message reports no fact that the operator uses.
         source: The name that the sending Airflow gives itself, or None if the message does not
             contain it.
     """
@@ -221,7 +221,7 @@ def _from_airflow_producer(event: OfficialEvent, now: datetime) -> Envelope:
 
 
 def _plausible(field: str, at: datetime, now: datetime) -> datetime:
-    """Return a time of a message in UTC.
+    """Return a time from a message, in UTC.
 
     Raises:
         Unreadable: The time has no time zone, or is not plausible (``OLDEST``, ``MAX_AHEAD``).

@@ -33,14 +33,15 @@ class RunFact:
 
     Attributes:
         occurred_at: When the run entered the state, on Airflow's clock. The status shows this time
-            as the time of the last event. This time orders two events only if their states have the
-            same rank.
+            as the time of the last event. This time orders two events only if their states are
+            equally late: queued comes before running, and running before success and failed.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
         start: When the run started, or None if the source does not contain this time.
         end: When the run ended, or None if the source does not contain this time.
-        queued_at: When the run was last queued, on Airflow's clock. If this time changes, the run
-            was cleared, and events from before this time are ignored.
+        queued_at: When the run was last queued, on Airflow's clock, or None if the source does not
+            contain this time. If this time changes, the run was cleared, and events from before the
+            new time are ignored.
     """
 
     state: RunState
@@ -98,7 +99,8 @@ def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact)
     order in which events arrive does not matter.
 
     Args:
-        run: The state of the run in the REST API, or None if the REST API was not asked yet.
+        run: The state of the run in the REST API, or None if the REST API has not returned the run
+            yet.
         reported: The event that reported the latest state so far, or None.
         event: Another event.
     """

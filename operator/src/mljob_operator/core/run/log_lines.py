@@ -101,9 +101,10 @@ class LogEntry:
 class EntryLines:
     """Turns the entries of one answer of Airflow into lines of text.
 
-    Airflow's header about the sources of the log is left out, because the header names hosts and
-    paths, and because a later answer may have another header: while a task starts, its worker does
-    not serve the log yet. So entries of the header have no lines and don't count.
+    The answer may begin with Airflow's header, whose entries describe the sources of the log. These
+    entries have no lines, because they name hosts and paths. They are not counted either, because a
+    later answer may have another header: while a task starts, its worker does not serve the log
+    yet.
 
     Args:
         redaction: Redacts the values from Secrets.
@@ -113,7 +114,8 @@ class EntryLines:
             entries of a header.
 
     Attributes:
-        count: The number of entries so far, with the skipped ones.
+        count: The number of entries so far without those of the header, including the skipped
+            entries.
         unreadable: The lines of the header's entries about sources that can't be read.
     """
 
@@ -127,7 +129,9 @@ class EntryLines:
         self.unreadable: list[str] = []
 
     def __call__(self, entry: LogEntry) -> list[str]:
-        """Return the lines of the next entry."""
+        """Return the lines of the next entry. The list is empty if the entry is skipped or belongs
+        to the header.
+        """
         if self._may_begin:
             self._may_begin, self._in_header = False, entry.event == HEADER
         if self._in_header:
@@ -204,7 +208,10 @@ def _time(value: Any) -> str:
 
 
 def _fields(value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the fields of an entry that are not shown otherwise, each as ``name=value``."""
+    """Yield the first ``MAX_FIELDS`` fields of an entry, each as ``name=value``. Fields that the
+    lines show in another form, such as the time, and fields that name the task instance are left
+    out.
+    """
     names = [name for name in value if name not in _SHOWN_OTHERWISE]
     for name in names[:MAX_FIELDS]:
         text = value[name] if isinstance(value[name], str) else _json(value[name])

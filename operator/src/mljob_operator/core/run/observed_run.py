@@ -70,8 +70,8 @@ class ObservedRun:
     """One run and its task instances. The object is immutable: each change creates a new one.
 
     Attributes:
-        run: The state of the run according to the REST API, or None if the REST API was not asked
-            yet.
+        run: The state of the run according to the REST API, or None if the REST API has not
+            returned the run yet.
         reported: The event that reports a later state than ``run``, or None. The event is a hint:
             the status may show the reported state, and no decision depends on this state.
         tasks: The task instances by task id and map index.
@@ -79,9 +79,9 @@ class ObservedRun:
             have nothing new.
         complete: Whether all task instances of the run are known, so that their counts are totals.
         missed_at: When Airflow first answered that it has no such run, on the operator's clock.
-            None if Airflow's last answer had the run.
-        not_found: Whether Airflow has given this answer twice, at least ``ABSENCE_CONFIRMED_AFTER``
-            apart.
+            None if Airflow has not answered yet, or if its last answer had the run.
+        not_found: Whether Airflow has answered twice that it has no such run, at least
+            ``ABSENCE_CONFIRMED_AFTER`` apart.
         denied: The events that the REST API has contradicted. Contradicted events of a backfill's
             runs are kept with these runs.
         since: The time before which facts are about an earlier attempt, whose run was cleared. None
@@ -113,16 +113,16 @@ class ObservedRun:
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The state of the run that the status shows. It may come from an event, except for the end
-        of the run, which the REST API has to confirm.
+        """The state of the run that the status shows. This state may come from an event, except for
+        the end of the run, which the REST API has to confirm.
         """
         return self.reported if self.reported is not None and not self.reported.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
-        """When the oldest event without confirmation by the REST API was read, on the operator's
-        clock. An event of the run's end is left out, because the operator asks about the end at
-        once.
+        """When the oldest event that the REST API has not confirmed was read, on the operator's
+        clock. None if there is no such event. An event of the run's end is left out, because the
+        operator asks about the end at once.
         """
         observed = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
         if self.reported is not None and self.reported_end is None:
@@ -152,8 +152,9 @@ class ObservedRun:
 
 
 def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
-    """Return the observed run after more facts: events, and changes of a backfill's runs from the
-    change feed. Repeated facts, or the same facts in another order, give the same observed run.
+    """Add facts to an observed run, and return the new observed run. The facts come from events,
+    and from the change feed for the runs of a backfill. Repeated facts, or the same facts in
+    another order, give the same result.
     """
     reported = observed_run.reported
     tasks: dict[TaskKey, TaskFact] | None = None
@@ -187,9 +188,9 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 
 def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return the event with the latest state of the run, after one more event, or None if the REST
-    API has reported a state that is as late or later. An event about an earlier attempt, or an
-    event that the REST API has contradicted, changes nothing.
+    """Return which of two events reports the later state of the run: ``reported`` or ``event``.
+    Return None if the REST API has reported a state that is as late or later. If ``event`` is about
+    an earlier attempt, or if the REST API has contradicted it, return ``reported``.
     """
     past = observed_run.since is not None and _attempt_time(event) < observed_run.since
     return (
@@ -198,7 +199,9 @@ def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact)
 
 
 def observe_backfill(observed_run: ObservedRun, snapshot: BackfillSnapshot) -> ObservedRun:
-    """Return the observed run after a snapshot of its backfill from the REST API."""
+    """Add a snapshot of a backfill from the REST API to an observed run, and return the new
+    observed run.
+    """
     observed_run = _with_backfill(observed_run, with_snapshot(observed_run.observed_backfill, snapshot))
     return replace(
         observed_run, complete=True, listed=observed_run.listed or snapshot.final, missed_at=None, not_found=False
@@ -217,8 +220,8 @@ def _with_backfill(observed_run: ObservedRun, observed_backfill: ObservedBackfil
 
 
 def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
-    """Return the observed run after a snapshot of the run and its task instances from the REST
-    API.
+    """Add a snapshot from the REST API, of the run or of its task instances or of both, to an
+    observed run. Return the new observed run.
     """
     run, reported, answer = observed_run.run, observed_run.reported, snapshot.run
     contradicted: list[EventId] = []
@@ -258,8 +261,9 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
 
 
 def tells_nothing_new(after: ObservedRun, before: ObservedRun) -> bool:
-    """Return whether a snapshot has changed nothing but the times of the requests. The change feed
-    repeats each change for longer than ``GRACE``, so most of its snapshots are of this kind.
+    """Return whether a snapshot has changed nothing in the observed run except the times of the
+    requests. The change feed repeats each change for longer than ``GRACE``, so most of its
+    snapshots change nothing.
     """
     if len(after.tasks) != len(before.tasks) or replace(after, tasks=before.tasks) != before:
         return False
@@ -271,7 +275,8 @@ def _repeats(new: TaskFact, old: TaskFact) -> bool:
 
 
 def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
-    """Return the observed run after Airflow's answer that it has no such run.
+    """Add Airflow's answer that it has no such run to an observed run, and return the new observed
+    run.
 
     One such answer may be wrong, and its consequences can't be undone. So the run counts as not
     found only when Airflow repeats the answer at least ``ABSENCE_CONFIRMED_AFTER`` later.
@@ -343,7 +348,9 @@ def _attempt_time(fact: RunFact) -> datetime:
 
 
 def started_by(fact: TaskFact) -> RunFact:
-    """Return the fact that a run is running, which follows from an event of one of its tasks."""
+    """Return the fact that a run is in the state running. An event of one of its tasks implies this
+    fact.
+    """
     return RunFact(RunState.RUNNING, fact.source, fact.occurred_at, fact.observed_at)
 
 

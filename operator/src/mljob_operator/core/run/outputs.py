@@ -43,7 +43,8 @@ class Outputs:
 
 
 def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collection[str]) -> list[str]:
-    """Return the names of outputs whose task the run does not have, each with the reason.
+    """Return the names of outputs that were not read because the run does not have their task, each
+    with this reason.
 
     Args:
         sources: The entries of ``spec.outputs``.
@@ -58,8 +59,8 @@ def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collecti
 
 
 def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
-    """Return whether outputs may be lacking because the run was deleted while they were read.
-    According to Airflow's answers, a deleted run has no XComs.
+    """Return whether outputs may be lacking because the run was deleted while they were read. For a
+    deleted run, Airflow answers as for a run without XComs.
 
     Args:
         sources: The entries of ``spec.outputs``.

@@ -1,5 +1,5 @@
-"""Determines the state of an MLJob, which is called classification. Each part of the state has its
-own module, which depends only on the modules before it in this list:
+"""Classification determines the state of an MLJob. Each part of the state has its own module, which
+depends only on the modules before it in this list:
 
 - :mod:`.inputs`: the MLJob, its run, what was tried, the Airflows, and the time.
 - :mod:`.current`: the newest attempt, and how far it has come.

@@ -1,4 +1,4 @@
-"""All inputs of decisions and statuses."""
+"""Everything from which the state of an MLJob is computed (:mod:`.state`)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..upstream import Upstream
 
 @frozen
 class Inputs:
-    """The inputs of one round of the reconciler. A state depends only on its inputs.
+    """The inputs from which the state of one MLJob is computed at one time.
 
     Attributes:
         job: The MLJob.
         observed_run: What the operator knows of the newest attempt's run.
-        transient: What this process has tried.
-        now: The time of the round.
+        transient: What this process has tried for the newest attempt, and what failed.
+        now: The time at which the state is computed.
         prefix: The prefix of dag run ids.
         cancel_fallback: The longest time that the run of the cancellation DAG may take to start.
             After this time, the operator cancels through Airflow's REST API.
@@ -30,8 +30,9 @@ class Inputs:
         absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist,
             because too many runs are missing in that Airflow at once.
         upstreams: The MLJobs whose outputs the MLJob takes, as for :func:`.upstream.dependencies`.
-        upstreams_known_at: When the operator last learned about the MLJobs that ``spec.confFrom``
-            names: the earliest of these times. None if none of these MLJobs was read.
+        upstreams_known_at: The time of the oldest information that the operator has about the
+            MLJobs in ``spec.confFrom``. None if the operator has no information about these MLJobs
+            yet.
     """
 
     job: Job

@@ -29,7 +29,7 @@ class Presence:
             Airflow.
         in_doubt: Whether a submission may have taken effect, or may still take effect.
         ask_again_at: When to ask Airflow again for a run that it did not find. None if Airflow has
-            the run, or if the run is proved absent.
+            not answered yet, if its last answer had the run, or if the run is proved absent.
     """
 
     absent: bool

@@ -109,7 +109,9 @@ def backoff_ends_at(job: Job) -> datetime | None:
 
 
 def _failed_at(status: MLJobStatus) -> datetime | None:
-    """Return when the attempt of an unfinished MLJob failed, or None if it did not fail."""
+    """Return when the last attempt of an unfinished MLJob failed. Return None if this attempt has
+    not ended, or has ended in another way.
+    """
     ended = (status.history or [])[-1] if attempts.closed(status) else None
     return ended.completion_time if ended is not None and ended.phase is Phase.FAILED else None
 
@@ -150,10 +152,11 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
     """Return whether an upstream MLJob has run again since the announced attempt took its outputs.
-    Another attempt then takes the new outputs, so that the status names the runs behind the conf.
+    Another attempt then takes the new outputs, so that the status names the runs whose outputs are
+    in the conf.
 
-    An announced attempt that took no outputs keeps its conf. Only if Airflow has lost that conf,
-    another attempt takes outputs that exist by now.
+    An announced attempt that took no outputs keeps its conf, unless Airflow has lost this conf. In
+    that case, another attempt takes the outputs that exist now.
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:

@@ -38,9 +38,9 @@ class Stage(StrEnum):
         ENDED: The attempt is over, and the stored status does not show this yet.
         STOPPED: No attempt is open. Suspension, cancellation, a deadline or deletion prevents
             another attempt.
-        RETAINED: The MLJob is being deleted with deletionPolicy Retain, and the operator knows of
-            no run in Airflow for an open attempt. No other run is started. An MLJob with such a run
-            stays in the stage RUNNING or COLLECTING.
+        RETAINED: The MLJob is being deleted with deletionPolicy Retain, and as far as the operator
+            knows, no open attempt has a run in Airflow. No run is started. If an open attempt has a
+            run, the stage is RUNNING or COLLECTING instead.
         FINISHED: The status shows how the MLJob ended, and neither the spec nor a requested retry
             asks for another run.
     """
@@ -59,7 +59,7 @@ class Stage(StrEnum):
 
 @frozen
 class State:
-    """The state of one MLJob in one round of the reconciler.
+    """The state of one MLJob at one time.
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
@@ -86,22 +86,22 @@ class State:
 
     @property
     def job(self) -> Job:
-        """The MLJob."""
+        """The MLJob that is in this state."""
         return self.inputs.job
 
     @property
     def observed_run(self) -> ObservedRun:
-        """What the operator knows of the run."""
+        """What the operator knows of the newest attempt's run."""
         return self.inputs.observed_run
 
     @property
     def transient(self) -> TransientState:
-        """What this process has tried."""
+        """What this process has tried for the newest attempt, and what failed."""
         return self.inputs.transient
 
     @property
     def now(self) -> datetime:
-        """The time of the round."""
+        """The time at which the state was computed."""
         return self.inputs.now
 
     @property
@@ -118,7 +118,9 @@ class State:
 
     @property
     def run(self) -> RunKey:
-        """The run of the newest attempt."""
+        """The key of the newest attempt's run. Before the first attempt, the key of the run that
+        the first attempt would have.
+        """
         return self.current.run
 
 

@@ -53,7 +53,7 @@ class Job:
 
     @property
     def key(self) -> Key:
-        """Namespace and name."""
+        """The namespace and the name of the MLJob."""
         return self.namespace, self.name
 
     @property
@@ -63,12 +63,16 @@ class Job:
 
     @property
     def status(self) -> MLJobStatus:
-        """The valid fields of the status, or of the status that the object has lost."""
+        """The valid fields of the status. If the object has lost its status, the fields come from
+        the annotation mljob.dev/finished (``recorded``).
+        """
         return (self.recorded or self.stored).fields
 
     @property
     def deleting(self) -> bool:
-        """Whether the object is being deleted. It still exists only because of its finalizers."""
+        """Whether the object is being deleted. Such an object exists only because of its
+        finalizers.
+        """
         return self.deleted_at is not None
 
     @property

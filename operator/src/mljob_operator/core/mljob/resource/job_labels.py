@@ -33,7 +33,7 @@ class JobLabels:
 
     @classmethod
     def of(cls, job: Job) -> JobLabels:
-        """Return the labels of a version of an MLJob."""
+        """Return the labels with which metrics count a version of an MLJob."""
         status, ref = job.status, job.spec.airflow_ref
         named = status.airflow_instance if status.attempts or ref is None else ref.name
         return cls(

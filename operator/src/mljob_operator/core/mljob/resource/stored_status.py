@@ -1,7 +1,7 @@
 """The status of an MLJob as the Kubernetes API server has it, read into typed fields.
 
-The next step of an MLJob that waits may be hours away. Until then, the operator keeps the status in
-compressed form, and reads the status again for the next step.
+The next step of an MLJob may be hours away. Until then, the operator keeps the status in compressed
+form, and reads the status again for the next step.
 """
 
 from __future__ import annotations
@@ -71,9 +71,10 @@ class StoredStatus:
         self._content = self._fields = None
 
     def read_later(self, later: Mapping[str, Any]) -> MLJobStatus | None:
-        """Return the fields of a later version of the status. Only the fields that differ from this
-        version are read. Return None if the whole later version must be read: this version is
-        packed or has an invalid field, or the later version has an invalid field or lacks a field.
+        """Return the fields of ``later``, a later version of the status. Only the fields that
+        differ from this version are parsed. Return None if the whole later version must be parsed:
+        this version is packed or has an invalid field, or the later version has an invalid field or
+        lacks a field.
         """
         content, fields = self._content, self._fields
         if content is None or fields is None or self.is_invalid or not content.keys() <= later.keys():
@@ -88,8 +89,9 @@ class StoredStatus:
 
 
 def _with_models(later: object, earlier: Sequence[Any], models: Sequence[Any]) -> object:
-    """Return the items of ``later``. An item that equals the item of ``earlier`` at the same index
-    is replaced by the model of that item. If ``later`` is not a list, return ``later``.
+    """Return a list of the later version of a status with the models of its unchanged items, so
+    that these items need not be parsed again. An item is unchanged if ``earlier`` has an equal item
+    at the same index. If ``later`` is not a list, return ``later``.
     """
     if not isinstance(later, list):
         return later
