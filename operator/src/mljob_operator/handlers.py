@@ -41,7 +41,7 @@ class ControllerManager(Protocol):
     watch: Watch
 
     async def start(self) -> None:
-        """List the objects and start the background tasks."""
+        """List the AirflowInstances and MLJobs, and start the background tasks."""
         ...
 
     async def stop(self) -> None:
@@ -162,10 +162,11 @@ def ignore_signals() -> None:
 
 
 def configure(settings: kopf.OperatorSettings, selector: str = "") -> None:
-    """Change kopf's settings.
+    """Set kopf's timeouts and selectors, and turn off the functions of kopf that the operator does
+    not use.
 
     Args:
-        settings: The settings.
+        settings: The settings of kopf, which are changed in place.
         selector: The label selector of the watched MLJobs. An empty text selects all MLJobs.
     """
     if selector:
@@ -199,7 +200,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        """Return an empty essence, because nothing is compared."""
+        """Return an empty essence (kopf's extract of an object), because nothing is compared."""
         return kopf.BodyEssence()
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:

@@ -146,7 +146,7 @@ class Process:
         return self._operator.ready if self._operator is not None else self._election.stands_by
 
     async def _enter(self) -> Election:
-        """Return the election in which this process competes."""
+        """Connect to the Kubernetes API, and return the election for the Lease."""
         settings = self._settings
         self._lease_api = observed(await connect(), self._authentication.answered)
         leases = Leases(

@@ -1,6 +1,8 @@
-"""Connects the parts of the operator.
+"""Connects the parts of the operator: the controllers, the readers, and the adapters for Airflow,
+Kubernetes and Kafka.
 
-:mod:`.operator` passes adapters to :func:`wire`, and tests pass fakes.
+:mod:`.operator` passes adapters to :func:`wire`. Tests pass fakes, which need none of these
+systems.
 """
 
 from __future__ import annotations
@@ -129,7 +131,7 @@ class Parts:
 
 
 def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground, process: str) -> Parts:
-    """Connect the parts of one operator process.
+    """Create and connect the parts of one operator process, and return them.
 
     Args:
         settings: The operator's settings.

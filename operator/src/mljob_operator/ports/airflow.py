@@ -27,8 +27,8 @@ class Airflow(DagRuns, Protocol):
 
     @property
     def cancelling(self) -> DagRuns:
-        """The operations on dag runs for MLJobs that are being cancelled. Their requests never wait
-        behind submissions.
+        """The operations on dag runs, for MLJobs that are being cancelled. Requests of these
+        operations never wait behind submissions.
         """
         ...
 
@@ -93,7 +93,7 @@ class Airflows(Protocol):
 
     def catalog(self, namespace: str) -> AirflowCatalog:
         """Return the Airflows, access rules and logins for MLJobs in this namespace. The result
-        does not show which Airflows are full.
+        does not show which Airflows have reached their limits on active runs.
         """
         ...
 

@@ -28,7 +28,8 @@ class Backfills(Protocol):
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
-        """Create a backfill, or adopt the backfill that has this marker.
+        """Create a backfill with this marker in its conf. If Airflow already has a backfill with
+        the same marker, return that backfill.
 
         Raises:
             BackfillActive: Another backfill of this DAG is in progress.
@@ -50,13 +51,14 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs of the backfill. Runs of earlier attempts whose markers have the same run
-        id are included.
+        """Return all runs of the backfill. If backfills of earlier attempts have the same run id in
+        their markers, their runs are included.
         """
         ...
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the backfill's range the backfill did not create.
+        """Return how many runs in the backfill's range were not created by the backfill, because
+        they existed already.
 
         Args:
             backfill: The backfill.

@@ -216,7 +216,9 @@ class DagRuns(Protocol):
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances to failed, and then set the run to failed."""
+        """Cancel a run through the REST API: set its unfinished task instances to failed, and then
+        the run.
+        """
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
@@ -231,9 +233,9 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Set a run of the cancellation DAG to failed if that run is still queued. This is the run
-        that was triggered to cancel the run ``run_id``. The cancellation DAG has nothing left to
-        do, because the run ``run_id`` has ended.
+        """Set the cancellation DAG's run for the run ``run_id`` to failed, if the cancellation
+        DAG's run is still queued. The run ``run_id`` has ended, so the cancellation DAG has nothing
+        left to do.
         """
         ...
 
@@ -255,8 +257,9 @@ class DagRuns(Protocol):
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return the reason why each DAG schedules no tasks, by DAG id. The reason is None for a
-        DAG that schedules tasks.
+        """Return why each of these DAGs is halted, by DAG id. A halted DAG is paused or no longer
+        in a DAG file, so Airflow schedules none of its tasks. The value is None for a DAG that is
+        not halted.
 
         DAGs that can't be read are left out.
         """

@@ -101,7 +101,9 @@ class RunHistory(Protocol):
 
     @property
     def incomplete(self) -> bool:
-        """Whether Kafka may have deleted the first messages."""
+        """Whether Kafka may have deleted the oldest messages with the key before they could be
+        read.
+        """
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:

@@ -137,8 +137,8 @@ class ChangeFeedReader:
         """Make one pass. If the pass fails, log and count the failure.
 
         Returns:
-            The seconds until the next pass, and whether the next pass should follow after
-            ``hot_interval`` instead of these seconds.
+            The seconds until the next pass, and True if a change without an event is expected at
+            any moment, so that the next pass should follow after ``hot_interval``.
         """
         try:
             await self.pass_once()
@@ -320,8 +320,13 @@ class ChangeFeedReader:
             self._observe_halt(dag_id, Halt.PAUSED if dag_id in paused else None, unless=Halt.STALE)
 
     def _observe_halt(self, dag_id: str, halt: Halt | None, *, unless: Halt | None = None) -> None:
-        """Tell the workers of the MLJobs with a run of the DAG which halt was observed. MLJobs for
-        which ``halt`` or ``unless`` was observed last are left out.
+        """Tell the workers of MLJobs with a run of this DAG whether the DAG is halted.
+
+        Args:
+            dag_id: The DAG.
+            halt: Why the DAG is halted, or None if it is not halted.
+            unless: Workers that already know ``halt`` are left out. Workers that know the reason
+                ``unless`` are left out too.
         """
         for key in self._followed.differing(dag_id, halt, unless):
             self._controller.observe_halt(key, halt)

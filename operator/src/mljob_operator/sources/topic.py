@@ -109,8 +109,8 @@ class TopicReader:
         """Pass the fact in a message to the worker of its MLJob.
 
         Returns:
-            Whether a worker took the fact. The offset then waits until a status with the fact is
-            stored.
+            Whether a worker took the fact. If so, the offset must not be committed before a status
+            with the fact is stored.
 
         Raises:
             Unreadable: The message can't be read.
