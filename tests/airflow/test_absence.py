@@ -41,7 +41,9 @@ def absence() -> ModuleType:
 
 
 def plain(text: str) -> str:
-    """Return the text without the names in braces, in lower case."""
+    """Return the text of a message in lower case, with ``{}`` in place of each placeholder, because
+    the names of placeholders may differ.
+    """
     return re.sub(r"\{[^}]*\}", "{}", text).casefold()
 
 

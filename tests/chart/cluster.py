@@ -57,7 +57,7 @@ class Cluster:
 
     def patch_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
         """Patch the status of an MLJob in one request. `kubectl patch` would also read the MLJob,
-        which needs another right.
+        so the user would need the right to read it too.
         """
         with config.new_client_from_config(str(self.kubeconfig)) as api:
             client.CustomObjectsApi(api).patch_namespaced_custom_object_status(
