@@ -291,7 +291,7 @@ def _shown(config: pytest.Config) -> AbstractContextManager[None]:
 
 @pytest.fixture(scope="session")
 def airflow(stack: Stack) -> Iterator[AirflowRest]:
-    """Airflow's REST API, without the operator."""
+    """A client with which tests use Airflow's REST API directly, without the operator."""
     env = stack.env
     airflow = AirflowRest(env["AIRFLOW_URL"], env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
     yield airflow

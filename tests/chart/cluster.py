@@ -105,8 +105,8 @@ class Cluster:
         }
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
-        """Write `kubeconfig` with the token of a ServiceAccount as the only credential. Return the
-        cluster with this kubeconfig.
+        """Write the file ``kubeconfig`` with the token of a ServiceAccount as the only credential.
+        Return a Cluster that uses this file.
         """
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()

@@ -254,7 +254,9 @@ def test_oauth2_values_become_variables(render: Render) -> None:
 
 
 def test_a_token_file_and_headers_are_mounted_as_whole_volumes(render: Render) -> None:
-    """Only a whole volume shows a change of its Secret in the running Pod."""
+    """The running Pod sees a change of the Secret only if the whole volume is mounted, not a single
+    file of it.
+    """
     rendered = render(
         {"airflow": {"existingSecret": "creds", "auth": "TokenFile", "headers": {"existingSecret": "gateway"}}}
     )

@@ -51,7 +51,7 @@ def planned(
 
 
 class Outages:
-    """Threads that take parts away at the planned times and bring them back.
+    """Threads that kill parts of the system at the planned times and bring them back.
 
     Args:
         seconds: How long each part is away.

@@ -100,9 +100,9 @@ class AirflowUnavailable(AirflowError):
     from Airflow.
 
     Attributes:
-        of_one_request: Whether this request alone may be the cause, for example because its DAG
-            makes Airflow answer 500, or because Airflow has not sent a whole log. Airflow may
-            answer other requests.
+        of_one_request: Whether this request alone may be the cause, for example because the DAG in
+            the request makes Airflow answer 500, or because Airflow has not sent a whole log.
+            Airflow may answer other requests.
     """
 
     reason = "AirflowUnavailable"
@@ -178,8 +178,8 @@ class AirflowInstanceNotReady(AirflowError):
 
 
 class InvalidCredentials(AirflowInstanceNotReady):
-    """A Secret with credentials holds values that can't be sent to Airflow, or credentials name a
-    token file although the operator has no folder of token files.
+    """Credentials can't be used: a value in their Secret can't be sent to Airflow, or they need a
+    token file and the operator has no folder of token files.
     """
 
 
@@ -277,8 +277,7 @@ class SecretUnlabelled(ReferenceMissing):
 
 
 class KafkaUnavailable(OperatorError):
-    """The events of a run can't be read from Kafka, for example because the brokers don't answer.
-    """
+    """The events of a run can't be read from Kafka, for example because no broker answers."""
 
     reason = "KafkaUnavailable"
 

@@ -133,8 +133,8 @@ def _watch_instances(registry: kopf.OperatorRegistry, operator: ControllerManage
 
 @contextmanager
 def _isolated(body: kopf.Body) -> Iterator[None]:
-    """Log an unexpected error in the handling of one object. kopf would otherwise deliver the same
-    event again.
+    """Log an unexpected error in the handling of one object, and don't raise the error. kopf would
+    otherwise deliver the same event again.
     """
     try:
         yield
@@ -144,8 +144,8 @@ def _isolated(body: kopf.Body) -> Iterator[None]:
 
 
 def handle_signals(stop: Callable[[], None]) -> None:
-    """Call ``stop`` at SIGINT and SIGTERM. kopf's own signal handler would fail at the second
-    signal.
+    """Let SIGINT and SIGTERM call ``stop``, instead of kopf's own signal handler, which would fail
+    at the second signal.
     """
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -195,7 +195,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
     object in an annotation of the object.
 
     Only kopf's change handlers need the last version, and the operator has no such handlers. kopf's
-    default storage copies every object of the watch with its status, which took a third of the
+    default storage would copy every received object with its status. The copies took a third of the
     operator's time per event.
     """
 

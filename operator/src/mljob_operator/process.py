@@ -138,8 +138,9 @@ class Process:
         )
 
     def is_ready(self) -> bool:
-        """Return whether the process is ready (``/readyz``). A leader is ready when it watches
-        everything. Any other process is ready when it stands by.
+        """Return whether the process is ready (``/readyz``). A leader is ready when it has listed
+        all objects, watches them, and has started its readers. Any other process is ready when it
+        stands by.
         """
         if self._stop.is_set() or self._election is None:
             return False

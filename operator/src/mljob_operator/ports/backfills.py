@@ -81,7 +81,7 @@ class Backfills(Protocol):
         ...
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of MLJobs' backfills that changed at or after ``since``, on Airflow's
-        clock.
+        """Return the runs that changed at or after ``since`` (on Airflow's clock) and belong to
+        backfills of MLJobs.
         """
         ...

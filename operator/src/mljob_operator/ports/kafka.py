@@ -52,7 +52,7 @@ class EventSource(Protocol):
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Start reading. The arguments are called in the thread of the event loop.
+        """Start reading. Both functions are called in the thread of the event loop.
 
         Args:
             deliver: Receives messages in the order in which they were read.

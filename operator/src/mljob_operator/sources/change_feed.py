@@ -214,7 +214,7 @@ class ChangeFeedReader:
             run: The run.
             run_facts: The changes of the run.
             task_facts: The changes of the run's task instances.
-            since: The time since which the feed was read, on Airflow's clock.
+            since: The time, on Airflow's clock, since which the feed shows all changes.
             started: When the feed was read.
         """
         state = self._controller.lister.state(key, self._airflow)

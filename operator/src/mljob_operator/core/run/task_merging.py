@@ -94,8 +94,8 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
 
 
 def _without_contradicted(details: Details, rest: TaskFact) -> Details:
-    """Return the details of a task instance, except details that the REST API contradicts: reports
-    of tries that have not begun, and the failure of a try that is still in progress.
+    """Return the details of a task instance, except details that the REST API contradicts: progress
+    and metrics of tries that have not begun, and the failure of a try that is still in progress.
     """
     try_number = rest.try_number
 
@@ -110,7 +110,9 @@ def _without_contradicted(details: Details, rest: TaskFact) -> Details:
 
 
 def is_recent(fact: TaskFact, requested_at: datetime) -> bool:
-    """Return whether an event is so recent that an answer of the REST API may not include it."""
+    """Return whether a fact comes from an event, and is so recent that an answer of the REST API
+    may not include it. The answer was requested at ``requested_at``.
+    """
     return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 
 
@@ -147,8 +149,8 @@ def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
 
 
 def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
-    """Return the failure of the later try. Of two failures of one try, return the failure that
-    names the class of its exception, or else the later failure.
+    """Return the failure of the later try. If both failures are of the same try, prefer a failure
+    that names the class of its exception, and otherwise the later failure.
     """
     if one is None or other is None:
         return one or other

@@ -222,7 +222,7 @@ class MissingRuns:
         self._update_vanished(airflow)
 
     def assume_vanished(self, airflow: str) -> None:
-        """Record that many runs were missing when the previous process ended."""
+        """Record that many runs were missing in an Airflow when the previous process ended."""
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
 

@@ -39,8 +39,8 @@ class Context:
 
     @property
     def last_error(self) -> str:
-        """The error of the last request for the MLJob that failed, to append to a sentence. Empty
-        if there is no such error.
+        """The message of the last request that failed, to append to a sentence. Empty if there is
+        no such error.
         """
         last_error = self.state.transient.last_error
         return f" {last_error.message}" if last_error is not None else ""

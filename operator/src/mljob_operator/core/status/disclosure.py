@@ -1,5 +1,5 @@
-"""Redacts texts from Secrets in the state and the outputs of an MLJob: in texts of tasks, in
-answers of Airflow and in errors.
+"""Redacts the state and the outputs of an MLJob. Tasks, answers of Airflow and errors may quote
+texts that come from Secrets.
 
 The status is built from the redacted state. Long texts are cut after the redaction. If they were
 cut before, a cut might leave a short beginning of a text from a Secret, which redaction would not
@@ -74,7 +74,8 @@ def _redact(text: str, *, redaction: Redaction, stored_texts: frozenset[str]) ->
 
 
 def _stored_texts(status: MLJobStatus) -> frozenset[str]:
-    """Return the texts of tasks in the stored status."""
+    """Return the texts of tasks in the stored status, which were redacted when they were written.
+    """
     found: set[str] = set()
     for task in status.tasks or ():
         if task.error is not None:
