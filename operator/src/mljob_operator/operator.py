@@ -112,8 +112,8 @@ class Operator:
         self._started = True
 
     async def settle(self) -> None:
-        """Start no further step of an MLJob, and wait for the steps in progress. Also tell the
-        readers of Kafka topics and change feeds to end, without waiting for them.
+        """Start no further reconciliation step of an MLJob, and wait for the steps in progress.
+        Also tell the readers of Kafka topics and change feeds to end, without waiting for them.
 
         This method may be called in any state. Further calls have no effect.
         """

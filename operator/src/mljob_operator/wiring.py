@@ -118,7 +118,7 @@ class Parts:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def settle(self) -> None:
-        """Stop the controllers, and wait for the steps of MLJobs that are in progress.
+        """Stop the controllers, and wait for the reconciliation steps in progress.
 
         The caller must end the tasks that ``run_in_background`` has started.
         """

@@ -40,8 +40,8 @@ class Backfills(Protocol):
         ...
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill whose marker has this run id, or None if Airflow has no such
-        backfill.
+        """Return the newest backfill whose marker (the part of its conf that names the MLJob) has
+        this run id, or None if Airflow has no such backfill.
 
         Args:
             dag_id: The DAG.
@@ -51,8 +51,8 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs of the backfill. If backfills of earlier attempts have the same run id in
-        their markers, their runs are included.
+        """Return all runs of the backfill. Backfills of earlier attempts may have the same run id
+        in the marker of their conf. Their runs are included.
         """
         ...
 

@@ -159,7 +159,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of Kafka messages that were read and whose facts are not in a stored
+        """Record the number of Kafka messages that were read and whose content is not in a stored
         status yet.
         """
         ...

@@ -78,7 +78,7 @@ class ChangeFeedReader:
         airflow: The Airflow's name.
         airflows: Gives access to the Airflow.
         controller: Receives the changes.
-        orphans: Checks each relist for orphaned runs.
+        orphans: Looks for orphaned runs, which are active runs that no MLJob follows.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between passes.
         hot_interval: Seconds between passes while a change without an event is expected at any

@@ -70,8 +70,8 @@ def _verdict(summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _condition(kind: str, holds: bool, summary: StatusSummary) -> DesiredCondition:
-    """Return a condition with the reason of the summary. The message is empty if the condition does
-    not hold, which keeps the output of `kubectl describe` short.
+    """Return a condition with the reason of the MLJob's phase. The message is empty if the
+    condition does not hold, which keeps the output of `kubectl describe` short.
     """
     return DesiredCondition(kind, holds, summary.reason, summary.message if holds else "")
 
