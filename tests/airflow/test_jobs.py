@@ -1,5 +1,4 @@
-"""Airflow stores, triggers and runs a job that is declared with ``mljob_dag`` like any other DAG.
-"""
+"""Airflow stores, triggers and runs a job declared with ``mljob_dag`` like any other DAG."""
 
 from __future__ import annotations
 

@@ -331,8 +331,7 @@ async def _remove(
 
 @pytest.fixture(params=WORLDS)
 async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    """Each Kubernetes API with MLJobs in turn: the fake in memory, and the real API of the stack.
-    """
+    """Each Kubernetes API with MLJobs in turn: the fake in memory, and the API of the stack."""
     if request.param == "memory":
         yield MemoryCluster()
         return

@@ -74,8 +74,7 @@ def _redact(text: str, *, redaction: Redaction, stored_texts: frozenset[str]) ->
 
 
 def _stored_texts(status: MLJobStatus) -> frozenset[str]:
-    """Return the texts of tasks in the stored status, which were redacted when they were written.
-    """
+    """Return the texts of tasks in the stored status. They were redacted when they were written."""
     found: set[str] = set()
     for task in status.tasks or ():
         if task.error is not None:

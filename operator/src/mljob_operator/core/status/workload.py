@@ -53,8 +53,7 @@ class Workload(Protocol):
         ...
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """Return the phase, reason and message of a workload that failed without being cancelled.
-        """
+        """Return the phase, reason and message of a workload that failed and was not cancelled."""
         ...
 
 
