@@ -1,5 +1,5 @@
-"""The installed Airflow has the texts by which the operator recognises that a run, a task or a DAG
-does not exist.
+"""The operator recognises by the text of an answer that a run, a task or a DAG does not exist. The
+installed Airflow has these texts.
 """
 
 from __future__ import annotations

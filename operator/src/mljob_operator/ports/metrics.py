@@ -19,8 +19,8 @@ class RequestMeter(Protocol):
 
 class JobMeter(Protocol):
     """Records the values of the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the
-    metrics. All durations are in seconds. ``run_id`` is the dag run that was measured. It becomes
-    the exemplar of the measurement, so that people find the run from the metric.
+    metrics. All durations are in seconds. ``run_id`` is the id of the dag run that was measured.
+    The id becomes the exemplar of the measurement, so that people find the run from the metric.
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:

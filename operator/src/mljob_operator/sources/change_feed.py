@@ -1,5 +1,5 @@
-"""Reads the change feed of an Airflow, which is the list of all changes of runs since a watermark
-in the REST API.
+"""Reads the change feed of an Airflow: the list, in its REST API, of all runs and task instances
+that have changed since a given time (the watermark).
 
 Kafka events may be lost or late, and Airflow sends no event for some changes: ``airflow.listeners``
 has no hook for queued, retry, deferred, upstream_failed or removed. So the operator is

@@ -212,8 +212,8 @@ class MissingRuns:
         return True
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Record which runs a relist did not list. ``asked_at`` is the time when Airflow was asked
-        for all active runs.
+        """Record which followed runs were not in the list of all active runs (a relist).
+        ``asked_at`` is the time when Airflow was asked for the list.
         """
         runs = self._runs[airflow]
         runs.relisted_at = asked_at
@@ -237,15 +237,15 @@ class MissingRuns:
         return lost
 
     def knows_missing(self, airflow: str) -> bool:
-        """Return whether the operator knows which runs are missing: there was a relist, and the
-        operator has looked up the runs that the relist did not list.
+        """Return whether the operator knows which runs are missing: it has listed the active runs
+        (a relist), and has then asked Airflow for each run that was not listed.
         """
         runs = self._runs[airflow]
         return runs.relisted_at is not None and not runs.unchecked
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether another relist should be made soon, because without it a missing run in
-        this Airflow can't count as deleted.
+        """Return whether another relist (a list of all active runs) should be made soon, because
+        without it a missing run in this Airflow can't count as deleted.
         """
         return any(self.needs_relist(key) for key in self._runs[airflow].missing)
 
@@ -262,9 +262,9 @@ class MissingRuns:
         return self.needs_relist(key) or runs.is_uncertain
 
     def needs_relist(self, key: Key) -> bool:
-        """Return whether a relist is needed before this MLJob's run can count as deleted, because
-        other runs may be missing too. The method must only be called for an MLJob whose run is
-        followed.
+        """Return whether a relist (a list of all active runs) is needed before this MLJob's run can
+        count as deleted, because other runs may be missing too. The method must only be called for
+        an MLJob whose run is followed.
         """
         runs = self._runs[self._airflow_of[key]]
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
@@ -292,8 +292,8 @@ class MissingRuns:
         return list(runs.missing) if runs is not None else []
 
     def take_changes(self) -> list[str]:
-        """Return the Airflows in which missing runs have begun or ceased to count as deleted since
-        the last call.
+        """Return the Airflows for which one of two answers has changed since the last call: whether
+        many runs have vanished, and whether missing runs count as deleted.
         """
         changed, self._changed = self._changed, set()
         return sorted(changed)
