@@ -6,8 +6,8 @@ The stack is in ``.dev-test`` and is removed when the session ends. Its logs sta
 the next session uses it. This is for people who write tests.
 
 ``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
-oldest Airflow that is supported, in ``.dev-test-oldest``. Without ``--airflow``, all tests but
-those marked ``oldest_airflow`` run, with the newest Airflow.
+oldest Airflow that is supported, in ``.dev-test-oldest``. Without ``--airflow``, pytest runs all
+tests except the tests marked ``oldest_airflow``, with the newest Airflow.
 
 A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not
 disruptive"`` runs live tests side by side: each worker has operators of its own on the one stack,
@@ -118,14 +118,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the id of the session, unless the suite has set one id for several parts. The workers of the
-    session inherit the id.
+    """Give the session an id in an environment variable, which the workers inherit. If the variable
+    is set already, several runs of pytest share one session and its stack.
     """
     os.environ.setdefault(SESSION, uuid.uuid4().hex)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Return the scheduling that distributes tests to workers."""
+    """Return the scheduler that gives the tests of a file to one worker of pytest-xdist."""
     return sharing.scheduling(config, log)
 
 
@@ -160,10 +160,13 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of logs to the report of a failed test: the logs of components that are not
-    ready, if the test has the stack among its arguments, and the logs of operators among its
-    arguments. The log of an operator is left out if the error contains the operator's name. A log
-    end that an earlier report has is not repeated.
+    """Add the ends of logs to the report of a failed test:
+
+    - If the test uses the stack, the logs of the stack's components that are not ready.
+    - The log of each operator that the test uses, unless the error names the operator. Such an
+      error shows the log already.
+
+    The end of a log that an earlier report shows is not repeated.
     """
     report = yield
     if report.failed:
@@ -247,8 +250,8 @@ def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
 
 
 def _session_of(directory: Path) -> list[str]:
-    """Return the id of the session that has started a directory's stack, and the stack's state:
-    ``begun`` or ``up``. Return an empty list if there is no stack.
+    """Return two words about the stack in a directory: the id of the session that has started it,
+    and its state (``begun`` or ``up``). Return an empty list if there is no stack.
     """
     of_session = directory / "session"
     return of_session.read_text().split() if of_session.exists() else []
@@ -288,7 +291,7 @@ def _shown(config: pytest.Config) -> AbstractContextManager[None]:
 
 @pytest.fixture(scope="session")
 def airflow(stack: Stack) -> Iterator[AirflowRest]:
-    """Airflow's REST API, without the operator."""
+    """A client with which tests use Airflow's REST API directly, without the operator."""
     env = stack.env
     airflow = AirflowRest(env["AIRFLOW_URL"], env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
     yield airflow

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """Return an object with this many levels."""
+    """Return a JSON object that is nested this many levels deep."""
     value: Any = 1
     for _ in range(levels):
         value = {"a": value}

@@ -1,5 +1,5 @@
-"""The installed Airflow has the texts by which the operator recognises that a run, a task or a DAG
-does not exist.
+"""The operator recognises by the text of an answer that a run, a task or a DAG does not exist. The
+installed Airflow has these texts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def absence() -> ModuleType:
 
 
 def plain(text: str) -> str:
-    """Return the text without the names in braces, in lower case."""
+    """Return the text of a message in lower case, with ``{}`` in place of each placeholder, because
+    the names of placeholders may differ.
+    """
     return re.sub(r"\{[^}]*\}", "{}", text).casefold()
 
 

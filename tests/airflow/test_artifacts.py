@@ -17,8 +17,8 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 
 @pytest.fixture
 def artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """The module ``artifacts``, as in a task of an MLJob's run, with a temporary
-    folder for data.
+    """The module ``artifacts`` of the example DAGs, in the context of a task of an MLJob's run. Its
+    folder for data is temporary.
     """
     monkeypatch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
     from mljob_examples import artifacts

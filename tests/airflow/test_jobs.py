@@ -1,4 +1,4 @@
-"""Airflow stores, triggers and runs declared jobs like any other DAG."""
+"""Airflow stores, triggers and runs a job declared with ``mljob_dag`` like any other DAG."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Outputs(BaseModel):
 
 
 def users_own(context: object) -> None:
-    """A callback that the user has written."""
+    """A callback that the author of the DAG has given a task. The provider must keep it."""
 
 
 def declare(dag_id: str = "train", **arguments: Any) -> Job[Any]:
@@ -158,8 +158,8 @@ class Run:
 
 @pytest.fixture
 def in_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that lets the test act as a task of a run with a conf. The params are made by
-    Airflow's task runner.
+    """A function that sets the context of the current task: the given conf is the run's conf, and
+    Airflow makes the params from the conf.
     """
     from airflow.sdk.definitions.param import process_params
 

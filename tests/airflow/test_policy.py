@@ -18,12 +18,12 @@ from tests.airflow.versions import policy_plugins
 
 
 def users_own(context: object) -> None:
-    """A callback that the user has written."""
+    """A callback that the author of the DAG has given a task. The provider must keep it."""
 
 
 @pytest.fixture(autouse=True)
 def installed_policies() -> None:
-    """Load the cluster policies of the installed packages, as Airflow does when it starts."""
+    """Loads the cluster policies of the installed packages, as Airflow does when it starts."""
     manager = policy_plugins()
     if not manager.has_plugin("mljob"):
         load_policy_plugins(manager)

@@ -125,7 +125,7 @@ def test_all_pages_of_a_list_are_read_once(server: Server, cursors: bool, number
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
 def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursors: bool) -> None:
-    """The cancellation can't set a task instance to failed that it has not read."""
+    """The cancellation can set only those task instances to failed that it has read."""
     server.cursors = cursors
     recorded = json.loads((GOLDEN / "parity_mapped.task_instances.json").read_text())["task_instances"][0]
     rows = [recorded | {"task_id": f"task_{number}"} for number in range(250)]

@@ -70,7 +70,7 @@ def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 @pytest.fixture
 def dataset(begin: Begin) -> Callable[..., Any]:
     """A function that makes a dataset and returns the outputs of its DAG. By default, the dataset
-    has 600 rows, about three rows for each row of the source.
+    has 600 rows, made from scikit-learn's digits.
     """
 
     def generate(source: str = "digits", rows: int = 600) -> dict[str, Any]:

@@ -33,7 +33,9 @@ def policy_plugins() -> PluginManager:
 
 
 def validate(dag: Any, conf: dict[str, Any] | None) -> None:
-    """Validate a conf with a DAG's params, as Airflow does for a run."""
+    """Check that a DAG's params accept a conf, as Airflow does for a run. If they don't, Airflow's
+    error is raised.
+    """
     if hasattr(dag.params, "deep_merge"):
         dag.params.deep_merge(conf).validate()
     else:

@@ -57,7 +57,7 @@ class Cluster:
 
     def patch_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
         """Patch the status of an MLJob in one request. `kubectl patch` would also read the MLJob,
-        which needs another right.
+        so the user would need the right to read it too.
         """
         with config.new_client_from_config(str(self.kubeconfig)) as api:
             client.CustomObjectsApi(api).patch_namespaced_custom_object_status(
@@ -105,8 +105,8 @@ class Cluster:
         }
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
-        """Write `kubeconfig` with the token of a ServiceAccount as the only credential. Return the
-        cluster with this kubeconfig.
+        """Write the file ``kubeconfig`` with the token of a ServiceAccount as the only credential.
+        Return a Cluster that uses this file.
         """
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()

@@ -1,4 +1,4 @@
-"""Fixtures of the chart's tests: helm, rendering with it, and a cluster."""
+"""Fixtures of the chart's tests: helm, functions that render the chart, and a cluster."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Rendered:
         return {(each["kind"], each["metadata"]["name"]) for each in self.objects}
 
     def without(self, *component: str) -> Rendered:
-        """Return this release without the objects whose names are in ``component``."""
+        """Return this release without the objects that have one of these names."""
         return Rendered([each for each in self.objects if each["metadata"]["name"] not in component])
 
     @property
@@ -81,7 +81,9 @@ class Rendered:
 
     @property
     def env(self) -> dict[str, str | tuple[str, str]]:
-        """The environment variables by name: a value, or (Secret, key), or ("fieldRef", path)."""
+        """The environment variables of the only container, by name. The value of a variable is its
+        text, or a pair: (name of the Secret, key), or ("fieldRef", path).
+        """
         variables: dict[str, str | tuple[str, str]] = {}
         for each in self.container["env"]:
             assert each["name"] not in variables, f"{each['name']} is set twice"
@@ -126,7 +128,7 @@ def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
 
 
 def complete(values: Mapping[str, Any] | None) -> str:
-    """Return ``values`` merged over ``MINIMAL``, as JSON."""
+    """Return ``values`` merged over the values that the chart requires (``MINIMAL``), as JSON."""
     return json.dumps(merged(MINIMAL, values or {}))
 
 
@@ -139,7 +141,8 @@ def render(
     chart: Path = CHART,
     options: tuple[str, ...] = (),
 ) -> Rendered:
-    """Return the objects that `helm template` renders with ``values`` merged over ``MINIMAL``.
+    """Return the objects that `helm template` renders with ``values`` merged over the values that
+    the chart requires (``MINIMAL``).
 
     Raises:
         RefusedError: The schema or a template refused the values.

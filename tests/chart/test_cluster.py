@@ -82,8 +82,8 @@ def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Pat
 
 @pytest.fixture(scope="module")
 def crds(cluster: Cluster) -> None:
-    """Installs the CRDs if the cluster doesn't have them, and waits until the API server serves
-    them. The development stack has installed them already.
+    """Makes sure that the API server serves the CRDs. The fixture installs them if the cluster
+    doesn't have them. Usually the development stack has installed them.
     """
     if not cluster.exists("crd", MLJOBS):
         cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
@@ -168,8 +168,8 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
 
 
 def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace: str) -> None:
-    """The fixture ``namespace`` enforces restricted Pod security, so the test of the operator's Pod
-    can fail.
+    """The fixture ``namespace`` refuses a Pod that is not restricted. So the test that this
+    namespace admits the operator's Pod proves something.
     """
     with pytest.raises(CommandError, match='violates PodSecurity "restricted'):
         cluster.kubectl("run", "lax", "--image=lax", f"--namespace={namespace}")
@@ -454,7 +454,7 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
 @dataclass(frozen=True)
 class ChartCopy:
     """A copy of the chart whose CRD has another name, so that its upgrade and removal affect no
-    other MLJob.
+    MLJob of another test.
     """
 
     path: Path
@@ -483,7 +483,9 @@ def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
 
 @contextmanager
 def chart_copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
-    """Yield a copy of the chart. At the end, delete the copy's CRD."""
+    """Make a copy of the chart for a ``with`` block. At the end of the block, delete the copy's
+    CRD.
+    """
     group = f"{unique('test')}.mljob.dev"
     path = tmp_path / "chart"
     shutil.copytree(CHART, path)

@@ -1,4 +1,4 @@
-"""The CRDs in the chart are the generated ones, and the values decide how Helm manages them."""
+"""The chart contains the generated CRDs, and its values decide how Helm manages them."""
 
 from __future__ import annotations
 

@@ -254,7 +254,9 @@ def test_oauth2_values_become_variables(render: Render) -> None:
 
 
 def test_a_token_file_and_headers_are_mounted_as_whole_volumes(render: Render) -> None:
-    """Only a whole volume shows a change of its Secret in the running Pod."""
+    """The running Pod sees a change of the Secret only if the whole volume is mounted, not a single
+    file of it.
+    """
     rendered = render(
         {"airflow": {"existingSecret": "creds", "auth": "TokenFile", "headers": {"existingSecret": "gateway"}}}
     )
@@ -369,7 +371,7 @@ def test_a_certificate_is_mounted_and_its_file_becomes_a_setting(
 
 
 def test_without_brokers_the_other_kafka_values_have_no_effect(render: Render) -> None:
-    """An empty ``kafka.bootstrapServers`` disables Kafka. The other values of Kafka can stay."""
+    """An empty ``kafka.bootstrapServers`` disables Kafka, even if other values of Kafka are set."""
     rendered = render(merged(EVERYTHING, {"kafka": {"bootstrapServers": ""}}))
 
     assert [name for name in rendered.env if "KAFKA" in name] == ["MLJOB_KAFKA_BOOTSTRAP_SERVERS"]
@@ -533,7 +535,9 @@ def test_a_user_name_can_be_a_value_instead_of_a_secrets_key(render: Render) -> 
 
 
 def test_extra_variables_override_the_charts_and_no_name_occurs_twice(render: Render) -> None:
-    """Server-side apply, which Helm 4 uses, refuses a list with a name twice."""
+    """Server-side apply, which Helm 4 uses, refuses a list of variables in which two have the same
+    name.
+    """
     extra = [
         {"name": "MLJOB_KAFKA_SASL_USERNAME", "value": "first"},
         {"name": "MLJOB_LOG_LEVEL", "value": "debug"},

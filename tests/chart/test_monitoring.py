@@ -40,7 +40,7 @@ VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$namespace": ".*", "$type"
 
 
 def everything() -> Metrics:
-    """Return metrics with a series of everything that the operator measures."""
+    """Return the operator's metrics, after at least one value was recorded for each metric."""
     metrics, labels = Metrics(), JobLabels("team-a", "Training", "Failed", "TaskFailed", "prod")
     metrics.jobs.airflow_exists("prod")
     metrics.jobs.follow(("team-a", "churn"), labels)
@@ -251,8 +251,8 @@ TYPES = {"Gauge": "gauge", "StateSet": "stateSet", "Info": "info"}
 
 
 def field(schema: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """Return the schema of a field. The path must not begin with ``metadata``, which a CRD does not
-    describe.
+    """Return the schema of the field at ``path`` in the schema of a CRD. The path must not begin
+    with ``metadata``, which a CRD does not describe.
     """
     for name in path:
         schema = schema.get("items", schema)["properties"][name]

@@ -1,5 +1,5 @@
 """The chart's values for containers and Pods have the same effect on the operator, mljob-api and
-the view. The values api.pod and view.pod replace single values for mljob-api and for the view.
+the view. A value in api.pod or view.pod replaces the same value for mljob-api or for the view only.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_schema_lets_each_component_replace_every_value_of_the_section() -> None:
-    """If the schema gets a new value, this test fails until POD has the value too. The other tests
-    then cover the new value.
+    """The tests of this module set each value in ``POD``. When the schema gets a new value, this
+    test fails until ``POD`` has the value too, so that no value stays without a test.
     """
     replaceable = json.loads((CHART / "values.schema.json").read_text())["definitions"]["pod"]["properties"]
 

@@ -93,8 +93,8 @@ def test_the_right_to_read_secrets_can_be_limited_to_some_secrets(render: Render
 
 
 def test_airflow_instances_can_be_enabled_with_chosen_namespaces(render: Render) -> None:
-    """Events about cluster-scoped objects are in the namespace default. The operator has no other
-    right there.
+    """Kubernetes keeps Events about cluster-scoped objects in the namespace default. There, the
+    operator may create Events and do nothing else.
     """
     rendered = render({"operator": {"namespaces": ["team-a"]}, "airflowInstances": {"enabled": True}})
 

@@ -118,7 +118,7 @@ class AirflowWorld(Protocol):
 
 
 class MemoryAirflow:
-    """The fake Airflow as an :class:`AirflowWorld`."""
+    """The unit tests' fake of Airflow, in memory, as an :class:`AirflowWorld`."""
 
     def __init__(self) -> None:
         self.dag_runs = FakeAirflow(now, DAGS)
@@ -208,7 +208,9 @@ def airflow_with_dags(airflow: AirflowRest) -> AirflowRest:
 
 @pytest.fixture(params=AIRFLOWS)
 async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[AirflowWorld]:
-    """Each Airflow in turn: the fake one, the simulated one, and the Airflow of the stack."""
+    """Each Airflow in turn: the fake in memory, the simulated Airflow of the benchmarks, and the
+    real Airflow of the stack.
+    """
     if request.param == "memory":
         yield MemoryAirflow()
         return
@@ -248,7 +250,7 @@ class Cluster(Protocol):
 
 
 class MemoryCluster:
-    """The fake store of MLJobs as a :class:`Cluster`."""
+    """The unit tests' fake of the Kubernetes API with MLJobs, in memory, as a :class:`Cluster`."""
 
     def __init__(self) -> None:
         self.store = FakeJobs()
@@ -329,7 +331,7 @@ async def _remove(
 
 @pytest.fixture(params=WORLDS)
 async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    """Each Kubernetes API in turn: the fake one, and the API of the stack."""
+    """Each Kubernetes API with MLJobs in turn: the fake in memory, and the API of the stack."""
     if request.param == "memory":
         yield MemoryCluster()
         return
@@ -371,7 +373,9 @@ class Platform(Protocol):
 
 
 class MemoryPlatform:
-    """The fake store of AirflowInstances as a :class:`Platform`."""
+    """The unit tests' fake of the Kubernetes API with AirflowInstances, in memory, as a
+    :class:`Platform`.
+    """
 
     def __init__(self) -> None:
         self.store = self.store_of_api = FakeInstances()
@@ -398,8 +402,8 @@ class MemoryPlatform:
 
 class RealPlatform:
     """The Kubernetes API of the development stack as a :class:`Platform`. Platform engineers act
-    with kubectl. The first store under test has the permissions of the operator, and the second has
-    those of mljob-api.
+    with kubectl. ``store`` has the permissions of the operator, and ``store_of_api`` has those of
+    mljob-api.
     """
 
     def __init__(self, store: InstanceObjects, store_of_api: InstanceObjects, kubectl: Kubectl) -> None:
@@ -430,7 +434,9 @@ class RealPlatform:
 
 @pytest.fixture(params=WORLDS)
 async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
-    """Each Kubernetes API with AirflowInstances in turn: the fake one, and the API of the stack."""
+    """Each Kubernetes API with AirflowInstances in turn: the fake in memory, and the real API of
+    the stack.
+    """
     if request.param == "memory":
         yield MemoryPlatform()
         return

@@ -27,8 +27,8 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """Return the facts in the messages of a run, producer by producer. The messages of a producer
-    are in the order in which they were sent.
+    """Return the facts in the recorded messages of a run: first all facts of one producer, then
+    those of the next. The facts of a producer are in the order in which the messages were sent.
     """
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]
@@ -39,8 +39,8 @@ def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
 @pytest.mark.parametrize("producers", PRODUCERS.values(), ids=PRODUCERS)
 @pytest.mark.parametrize("run", RUNS)
 def test_tasks_derived_from_events_agree_with_rest(run: str, producers: list[str]) -> None:
-    """No event reports some of the changes of a task's state. The test therefore compares only the
-    tasks whose last try has certainly ended according to the events.
+    """Some changes of a task's state have no event. So the test compares only the tasks whose last
+    try has certainly ended according to the events.
     """
     answer = json.loads((GOLDEN / "rest" / f"{run}.task_instances.json").read_text(encoding="utf-8"))
     rest = {(row["task_id"], row["map_index"]): row for row in answer["task_instances"]}

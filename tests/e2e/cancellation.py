@@ -54,8 +54,8 @@ class Worker:
 
 
 class Work:
-    """Starts MLJobs whose runs stay active, and ends all those runs in Airflow after the test. One
-    task of each run has a process (:class:`Worker`).
+    """Starts MLJobs whose runs stay active, and ends all those runs in Airflow after the test. A
+    :class:`Worker` stands for the process of one task in each run.
     """
 
     def __init__(self, folder: Path, airflow: AirflowRest) -> None:
@@ -64,7 +64,9 @@ class Work:
         self._begun: list[Installation] = []
 
     def begin(self, installation: Installation, *names: str, **spec: Any) -> list[Worker]:
-        """Submit MLJobs and wait until their processes work."""
+        """Submit MLJobs, and wait until a task of each MLJob has a process that works. Return these
+        processes.
+        """
         self._begun.append(installation)
         workers = [Worker(self._folder / f"{installation.operator.name}-{name}") for name in names]
         jobs = installation.jobs
@@ -74,8 +76,8 @@ class Work:
         return workers
 
     def leave_none_of(self, installation: Installation) -> None:
-        """End the unfinished runs of an operator's MLJobs. Each of these runs holds three of
-        Airflow's slots.
+        """End the unfinished runs of an operator's MLJobs, because each of these runs holds three
+        of Airflow's slots.
         """
         for run in self._airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
             if run["state"] not in OVER:

@@ -51,7 +51,7 @@ def planned(
 
 
 class Outages:
-    """Threads that take parts away at the planned times and bring them back.
+    """Threads that kill parts of the system at the planned times and bring them back.
 
     Args:
         seconds: How long each part is away.
@@ -104,7 +104,8 @@ class Course:
 
     Attributes:
         ended: When the watch saw a terminal phase, in seconds since the epoch, or 0 before that.
-        backward: Each step of phase or percent that went backward.
+        backward: Each change in which the phase or the percentage went backward, such as "phase
+            Running -> Queued".
     """
 
     phase: str = Phase.PENDING.value

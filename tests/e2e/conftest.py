@@ -27,9 +27,9 @@ def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
 
 @pytest.fixture(scope="module")
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """An object that creates AirflowInstances (:class:`.Platform`) for the operator of the module's
-    fixture ``instances``. After the module's tests, the AirflowInstances are deleted and the
-    operator is stopped.
+    """An object that creates AirflowInstances (:class:`.Platform`) for the operator ``instances``,
+    which is a fixture of each test module. After the module's tests, the AirflowInstances are
+    deleted and the operator is stopped.
     """
     with platform_of(instances, kubectl, stack) as platform:
         yield platform

@@ -19,24 +19,26 @@ policy.
     │   │   └── InvalidCredentials  the credentials can't be sent to Airflow: retried
     │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retried: the DAG may be fixed
-    │   ├── DagRefused              the DAG can't be triggered, for example because the cancellation
-    │   │                           DAG is paused: retried
+    │   ├── DagRefused              the cancellation DAG can't be triggered, for example because it is
+    │   │                           paused: the run is cancelled through Airflow's REST API
     │   ├── BackfillActive          the DAG has another backfill, and Airflow allows one: retried
     │   ├── NothingToClear          a failed run has no failed task: the retry needs a new run
     │   ├── SubmissionRefused       a setting of Airflow or of the DAG forbids the run: retried
     │   │                           slowly, the setting may be changed
     │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly,
     │   │                           that run may be deleted
-    │   └── ValidationFailed        Airflow refused the conf: stalls, and is retried slowly, because
-    │                               the DAG may be changed instead of the spec
+    │   └── ValidationFailed        Airflow refused the conf: the MLJob is Stalled. The run is retried
+    │                               slowly, because the DAG may be changed instead of the spec
     ├── ReferenceMissing            a ConfigMap or Secret does not exist or can't be read: retried
     │   └── SecretUnlabelled        a Secret lacks the label for Airflow's credentials: retried
-    ├── KafkaUnavailable            mljob-api can't read events: its client asks again
+    ├── KafkaUnavailable            mljob-api, which shows the events of runs, can't read them: its
+    │   │                           client asks again
     │   └── TooManyReaders          as many readers of events are open as the settings allow
     └── StoreError
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
         ├── Refused                 the Kubernetes API refuses the written object as invalid: the
-        │                           status is built again from Airflow's answers, slowly
+        │                           operator asks Airflow again and writes another status, with
+        │                           growing pauses
         ├── FieldsDropped           the CRD lacks fields of the written object: retried slowly
         ├── NotLeading              this process is not the leader, or not any more: it changes
         │                           nothing
@@ -85,7 +87,8 @@ class AirflowError(OperatorError):
 
     Attributes:
         outcome_unknown: Whether the request may have taken effect, or may still take effect. True
-            if the request was sent and its answer is missing, or if a follow-up request failed.
+            if the request was sent and no answer came, or if the request took effect and a request
+            after it failed (:func:`after_effect`).
     """
 
     reason = "AirflowError"
@@ -97,9 +100,9 @@ class AirflowUnavailable(AirflowError):
     from Airflow.
 
     Attributes:
-        of_one_request: Whether this request alone may be the cause, for example because its DAG
-            makes Airflow answer 500, or because Airflow has not sent a whole log. Airflow may
-            answer other requests.
+        of_one_request: Whether this request alone may be the cause, for example because the DAG in
+            the request makes Airflow answer 500, or because Airflow has not sent a whole log.
+            Airflow may answer other requests.
     """
 
     reason = "AirflowUnavailable"
@@ -123,11 +126,12 @@ class AirflowUnreadable(AirflowUnavailable):
 
 @contextmanager
 def after_effect() -> Iterator[None]:
-    """Mark the error of a follow-up request: the first request has taken effect, even if the
-    follow-up request fails.
+    """A context manager for a request that is sent after another request has taken effect, for
+    example to read the run that was submitted. If the second request fails, the effect of the first
+    request stays.
 
     Raises:
-        AirflowError: The error of the follow-up request, with ``outcome_unknown`` set.
+        AirflowError: The error of the second request, with ``outcome_unknown`` set.
     """
     try:
         yield
@@ -174,8 +178,8 @@ class AirflowInstanceNotReady(AirflowError):
 
 
 class InvalidCredentials(AirflowInstanceNotReady):
-    """A Secret with credentials holds values that can't be sent to Airflow, or credentials name a
-    token file although the operator has no folder of token files.
+    """Credentials can't be used: a value in their Secret can't be sent to Airflow, or they need a
+    token file and the operator has no folder of token files.
     """
 
 
@@ -205,7 +209,9 @@ class DagImportError(AirflowError):
 
 
 class DagRefused(AirflowError):
-    """The DAG can't be triggered at the moment."""
+    """The cancellation DAG, with which the operator ends runs, can't be triggered at the moment.
+    For example, the cancellation DAG is missing, broken or paused.
+    """
 
     reason = "DagRefused"
 
@@ -255,8 +261,8 @@ class ValidationFailed(AirflowError):
 
 
 class ReferenceMissing(OperatorError):
-    """An object that ``spec.confFrom`` or credentials name does not exist, can't be read or has
-    invalid data.
+    """An object does not exist, can't be read or has invalid data. The object is a ConfigMap or a
+    Secret in ``spec.confFrom``, or a Secret with credentials for Airflow.
     """
 
     reason = "ReferenceMissing"
@@ -265,17 +271,19 @@ class ReferenceMissing(OperatorError):
 
 
 class SecretUnlabelled(ReferenceMissing):
-    """A Secret that credentials name lacks the label for Airflow's credentials."""
+    """A Secret with credentials for Airflow lacks the label ``mljob.dev/airflow-credentials``.
+    Without the label, the operator sends the Secret to no Airflow.
+    """
 
 
 class KafkaUnavailable(OperatorError):
-    """The events of a run can't be read from Kafka."""
+    """The events of a run can't be read from Kafka, for example because no broker answers."""
 
     reason = "KafkaUnavailable"
 
 
 class TooManyReaders(KafkaUnavailable):
-    """As many readers of events are open as the settings allow."""
+    """No further reader of events can be opened, because as many are open as the settings allow."""
 
 
 class StoreError(OperatorError):
@@ -350,14 +358,16 @@ class CannotStart(Exception):
 
 
 def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = random.random) -> float:
-    """Return how many seconds to wait after the ``failures``-th failure in a row.
+    """Return how many seconds to wait before the next try.
+
+    The result is the longer of two times. The first is the delay of the error's class for this
+    number of failures, shortened by a random share of up to ``SPREAD``. The second is the server's
+    ``retry_after``, lengthened by the same share.
 
     Args:
         error: The last error.
-        failures: The number of failures in a row.
-        jitter: A function that returns random numbers from 0 to 1. The random numbers shorten the
-            error's own delay by up to ``SPREAD``, and lengthen the server's ``retry_after`` by up
-            to ``SPREAD``. The longer of these two times is the result.
+        failures: The number of failures in a row, from 1.
+        jitter: A function that returns random numbers from 0 to 1.
     """
     varied = SPREAD * jitter()
     delay = min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16))

@@ -41,7 +41,7 @@ class ControllerManager(Protocol):
     watch: Watch
 
     async def start(self) -> None:
-        """List the objects and start the background tasks."""
+        """List the AirflowInstances and MLJobs, and start the background tasks."""
         ...
 
     async def stop(self) -> None:
@@ -133,8 +133,8 @@ def _watch_instances(registry: kopf.OperatorRegistry, operator: ControllerManage
 
 @contextmanager
 def _isolated(body: kopf.Body) -> Iterator[None]:
-    """Log an unexpected error in the handling of one object. kopf would otherwise deliver the same
-    event again.
+    """Log an unexpected error in the handling of one object, and don't raise the error. kopf would
+    otherwise deliver the same event again.
     """
     try:
         yield
@@ -144,8 +144,8 @@ def _isolated(body: kopf.Body) -> Iterator[None]:
 
 
 def handle_signals(stop: Callable[[], None]) -> None:
-    """Call ``stop`` at SIGINT and SIGTERM. kopf's own signal handler would fail at the second
-    signal.
+    """Let SIGINT and SIGTERM call ``stop``, instead of kopf's own signal handler, which would fail
+    at the second signal.
     """
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -162,10 +162,11 @@ def ignore_signals() -> None:
 
 
 def configure(settings: kopf.OperatorSettings, selector: str = "") -> None:
-    """Change kopf's settings.
+    """Set kopf's timeouts and selectors, and turn off the functions of kopf that the operator does
+    not use.
 
     Args:
-        settings: The settings.
+        settings: The settings of kopf, which are changed in place.
         selector: The label selector of the watched MLJobs. An empty text selects all MLJobs.
     """
     if selector:
@@ -194,12 +195,12 @@ class _NoDiffBase(kopf.DiffBaseStorage):
     object in an annotation of the object.
 
     Only kopf's change handlers need the last version, and the operator has no such handlers. kopf's
-    default storage copies every object of the watch with its status, which took a third of the
+    default storage would copy every received object with its status. The copies took a third of the
     operator's time per event.
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        """Return an empty essence, because nothing is compared."""
+        """Return an empty essence (kopf's extract of an object), because nothing is compared."""
         return kopf.BodyEssence()
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:

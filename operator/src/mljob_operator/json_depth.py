@@ -58,8 +58,8 @@ def _with_fallback(fast: Callable[..., Any], deep: Callable[..., Any]) -> Callab
 
 
 class _DeepEncoder(json.JSONEncoder):
-    """An encoder that uses the encoder in C, or the encoder in Python for values that are too deep
-    for C.
+    """A JSON encoder that uses the C code of ``json``, and the Python code of ``json`` for values
+    that are too deep for the C code.
     """
 
     def encode(self, o: Any) -> str:

@@ -1,7 +1,7 @@
 """Configures the log: one JSON object per line for machines, or plain lines for people.
 
-JSON lines about an MLJob have the fields namespace, job and run_id. No line contains secrets, which
-are the values that MLJobs get from Secrets and the operator's own credentials.
+JSON lines about an MLJob have the fields namespace, job and run_id. No line contains a secret:
+neither the operator's own credentials nor a value that an MLJob gets from a Secret.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def hide(owner: str, *credentials: str | None) -> None:
     owner.
 
     Args:
-        owner: A name for the place where the credentials are used.
+        owner: A name for the settings or the Airflow to which the credentials belong.
         credentials: The credentials. None and empty strings are ignored.
     """
     global _of_the_operator
@@ -46,12 +46,16 @@ def hide(owner: str, *credentials: str | None) -> None:
 
 
 def redacted(text: str) -> str:
-    """Return a text without the credentials of this process, and without tokens."""
+    """Return a text in which the credentials of this process are redacted, and everything that
+    looks like a token.
+    """
     return _redacted(text, NOTHING_HIDDEN)
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts log records and the texts of their exceptions. The filter drops no record."""
+    """Redacts secrets in log records and in the texts of their exceptions. The filter drops no
+    record.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact a record in place."""

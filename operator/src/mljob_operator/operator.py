@@ -1,4 +1,6 @@
-"""The parts of the operator that act while this process is the leader, except kopf."""
+"""The parts of the operator that work only while this process is the leader: the controllers, and
+the readers of Kafka topics and change feeds. :mod:`.process` runs kopf beside them.
+"""
 
 from __future__ import annotations
 
@@ -37,18 +39,18 @@ def now() -> datetime:
 
 
 class Operator:
-    """The parts of the operator that do its work, except kopf: the controllers, and the readers of
-    Kafka topics and change feeds. These parts exist only while the process is the leader.
+    """Starts and stops the parts that do the operator's work: the controllers, and the readers of
+    Kafka topics and change feeds. An object of this class serves one period of leadership.
 
     Args:
         settings: The operator's settings.
         api: The client of the Kubernetes API.
         watches: The client for watches of single objects.
-        authentication: Records the HTTP status of each answer of the Kubernetes API.
+        authentication: Tracks whether the Kubernetes API accepts the operator's credentials.
         metrics: The metrics of the process.
         tracer: Exports the traces of attempts. None if traces are off.
         gate: Lets requests that change something pass only while the process is the leader.
-        name: A unique name of the process and of this period of leadership.
+        name: A name that is unique for this process and this period of leadership.
     """
 
     def __init__(
@@ -110,10 +112,10 @@ class Operator:
         self._started = True
 
     async def settle(self) -> None:
-        """Stop acting: start no further step of an MLJob, and wait for the steps in progress.
+        """Start no further reconciliation step of an MLJob, and wait for the steps in progress.
+        Also tell the readers of Kafka topics and change feeds to end, without waiting for them.
 
-        While this method waits, the readers of the sources end. This method may be called in any
-        state. Further calls have no effect.
+        This method may be called in any state. Further calls have no effect.
         """
         async with self._stopping:
             if self._settled:
@@ -125,7 +127,8 @@ class Operator:
             await self._parts.settle()
 
     async def stop(self) -> None:
-        """Stop acting, wait for the readers of the sources, and close the connections.
+        """Call :meth:`settle`, wait until the readers of Kafka topics and change feeds have ended,
+        and close the connections.
 
         This method may be called in any state. Further calls have no effect.
         """
@@ -154,11 +157,11 @@ class Operator:
         )
 
     async def _list_all(self) -> None:
-        """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
+        """List the AirflowInstances and namespaces, and then the MLJobs.
 
         All MLJobs must be known before events are read. Otherwise the operator would drop events of
-        unknown backfills, and would request every other unknown MLJob from the Kubernetes API when
-        an event arrives.
+        backfills that it does not know yet. It would also request each MLJob that it does not know
+        yet from the Kubernetes API, when an event for the MLJob arrives.
         """
         if self._settings.airflow_instances:
             for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):

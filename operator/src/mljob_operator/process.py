@@ -138,15 +138,16 @@ class Process:
         )
 
     def is_ready(self) -> bool:
-        """Return whether the process is ready (``/readyz``). A leader is ready when it watches
-        everything. Any other process is ready when it stands by.
+        """Return whether the process is ready (``/readyz``). A leader is ready when it has listed
+        all objects, watches them, and has started its readers. Any other process is ready when it
+        stands by.
         """
         if self._stop.is_set() or self._election is None:
             return False
         return self._operator.ready if self._operator is not None else self._election.stands_by
 
     async def _enter(self) -> Election:
-        """Return the election in which this process competes."""
+        """Connect to the Kubernetes API, and return the election for the Lease."""
         settings = self._settings
         self._lease_api = observed(await connect(), self._authentication.answered)
         leases = Leases(

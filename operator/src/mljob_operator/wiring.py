@@ -1,6 +1,8 @@
-"""Connects the parts of the operator.
+"""Connects the parts of the operator: the controllers, the readers, and the adapters for Airflow,
+Kubernetes and Kafka.
 
-:mod:`.operator` passes adapters to :func:`wire`, and tests pass fakes.
+:mod:`.operator` passes adapters to :func:`wire`. Tests pass fakes, which need none of these
+systems.
 """
 
 from __future__ import annotations
@@ -116,7 +118,7 @@ class Parts:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def settle(self) -> None:
-        """Stop the controllers, and wait for the steps of MLJobs that are in progress.
+        """Stop the controllers, and wait for the reconciliation steps in progress.
 
         The caller must end the tasks that ``run_in_background`` has started.
         """
@@ -129,7 +131,7 @@ class Parts:
 
 
 def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground, process: str) -> Parts:
-    """Connect the parts of one operator process.
+    """Create and connect the parts of one operator process, and return them.
 
     Args:
         settings: The operator's settings.

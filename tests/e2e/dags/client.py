@@ -1,5 +1,6 @@
-"""A training for tests/e2e/test_client.py and test_kubectl_mljob.py: it reports a curve, publishes
-an accuracy that depends on the rate, and fails while its data is missing.
+"""A DAG that trains, for tests/e2e/test_client.py and test_kubectl_mljob.py. The training reports a
+loss for each epoch, publishes an accuracy that depends on the param ``rate``, and fails while its
+data file is missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DAGs that don't simply accept a run: one is paused, one validates its params."""
+"""DAGs for submitting runs: one DAG is paused, and one validates its params."""
 
 from __future__ import annotations
 

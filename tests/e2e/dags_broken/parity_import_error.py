@@ -1,5 +1,5 @@
-"""A DAG file that can't be imported. The file has its own folder, so that the import error does not
-occur wherever the folder ``dags`` is used.
+"""A DAG file that can't be imported. The file has a folder of its own, so that an Airflow that
+reads only the folder ``dags`` has no import error.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class Airflow(DagRuns, Protocol):
 
     @property
     def cancelling(self) -> DagRuns:
-        """The operations on dag runs for MLJobs that are being cancelled. Their requests never wait
-        behind submissions.
+        """The operations on dag runs, for MLJobs that are being cancelled. Requests of these
+        operations never wait behind submissions.
         """
         ...
 
@@ -53,8 +53,8 @@ class Airflow(DagRuns, Protocol):
 
 @frozen
 class User:
-    """A namespace that runs a DAG in an Airflow. The access rule that lets the namespace run the
-    DAG may have its own credentials.
+    """The namespace and the DAG for which requests are sent to an Airflow. The access rule that
+    lets the namespace run the DAG may have its own credentials.
     """
 
     namespace: str
@@ -92,13 +92,13 @@ class Airflows(Protocol):
         ...
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """Return the Airflows, access rules and logins for MLJobs in this namespace. The result
-        does not show which Airflows are full.
+        """Return the Airflows that the operator knows, and what MLJobs in this namespace may do
+        with them. The result does not show which Airflows have reached their limits on active runs.
         """
         ...
 
     def request_probe(self, name: str, user: User | None = None) -> None:
-        """Schedule an early probe of an Airflow that rejected the user's credentials or did not
-        answer.
+        """Schedule an early probe of an Airflow, because the Airflow rejected credentials or did
+        not answer. The probe also tries the credentials of ``user``.
         """
         ...

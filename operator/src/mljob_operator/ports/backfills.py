@@ -28,7 +28,8 @@ class Backfills(Protocol):
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
-        """Create a backfill, or adopt the backfill that has this marker.
+        """Create a backfill with this marker in its conf. If Airflow already has a backfill with
+        the same marker, return that backfill.
 
         Raises:
             BackfillActive: Another backfill of this DAG is in progress.
@@ -39,8 +40,8 @@ class Backfills(Protocol):
         ...
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill whose marker has this run id, or None if Airflow has no such
-        backfill.
+        """Return the newest backfill whose marker (the part of its conf that names the MLJob) has
+        this run id, or None if Airflow has no such backfill.
 
         Args:
             dag_id: The DAG.
@@ -50,13 +51,14 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs of the backfill. Runs of earlier attempts whose markers have the same run
-        id are included.
+        """Return all runs of the backfill. Backfills of earlier attempts may have the same run id
+        in the marker of their conf. Their runs are included.
         """
         ...
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the backfill's range the backfill did not create.
+        """Return how many runs in the backfill's range were not created by the backfill, because
+        they existed already.
 
         Args:
             backfill: The backfill.
@@ -79,7 +81,7 @@ class Backfills(Protocol):
         ...
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of MLJobs' backfills that changed at or after ``since``, on Airflow's
-        clock.
+        """Return the runs that changed at or after ``since`` (on Airflow's clock) and belong to
+        backfills of MLJobs.
         """
         ...

@@ -111,7 +111,8 @@ class DagRuns(Protocol):
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """Trigger a run, or adopt the run that has this id.
+        """Trigger a run, and return its state. If Airflow already has a run with this id, return
+        the state of that run.
 
         Raises:
             DagNotFound: Airflow has no such DAG at the moment.
@@ -142,7 +143,8 @@ class DagRuns(Protocol):
     ) -> RunFact | None:
         """Clear the failed tasks of an ended run, and the tasks that did not run because of them.
 
-        Airflow then runs these tasks again. Return None if Airflow has no such run.
+        Airflow then runs these tasks again. Return the state of the run after the request, or None
+        if Airflow has no such run.
 
         Args:
             dag_id: The DAG.
@@ -189,8 +191,8 @@ class DagRuns(Protocol):
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
         """Return the questions of the run's tasks that people have not answered yet, by task.
 
-        The result is empty if this version of Airflow has no such questions, or if the operator may
-        not read them.
+        The result is empty if this version of Airflow has no such questions, or if the operator
+        lacks the permission to read them.
         """
         ...
 
@@ -212,17 +214,20 @@ class DagRuns(Protocol):
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether a task of the cancellation DAG that cancels this run is executing."""
+        """Return whether the cancellation DAG is cancelling this run: its task for the run is
+        executing.
+        """
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances to failed, and then set the run to failed."""
+        """Cancel a run through the REST API: set its unfinished task instances to failed, and then
+        the run.
+        """
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the active children of a run, which are the runs that its tasks have started. The
-        children of these children are included. The XComs of tasks name the runs that the tasks
-        have started.
+        """Return the active runs that tasks of this run have started, directly or through other
+        started runs. The XComs of tasks name the runs that the tasks have started.
         """
         ...
 
@@ -231,32 +236,33 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Set a run of the cancellation DAG to failed if that run is still queued. This is the run
-        that was triggered to cancel the run ``run_id``. The cancellation DAG has nothing left to
-        do, because the run ``run_id`` has ended.
+        """Set the cancellation DAG's run for the run ``run_id`` to failed, if the cancellation
+        DAG's run is still queued. The run ``run_id`` has ended, so the cancellation DAG has nothing
+        left to do.
         """
         ...
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Return the runs with the operator's prefix that changed at or after ``since``, on
-        Airflow's clock.
+        """Return the runs whose ids have the operator's prefix and that changed at or after
+        ``since``, on Airflow's clock.
         """
         ...
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
         """Return the task instances that changed at or after ``since``, on Airflow's clock.
 
-        The result has only task instances of runs with the operator's prefix.
+        The result has only task instances of runs whose ids have the operator's prefix.
         """
         ...
 
     async def active_runs(self) -> list[RunChange]:
-        """Return the runs with the operator's prefix that are queued or running."""
+        """Return the queued and running runs whose ids have the operator's prefix."""
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return the reason why each DAG schedules no tasks, by DAG id. The reason is None for a
-        DAG that schedules tasks.
+        """Return why each of these DAGs is halted, by DAG id. A halted DAG is paused or no longer
+        in a DAG file, so Airflow schedules none of its tasks. The value is None for a DAG that is
+        not halted.
 
         DAGs that can't be read are left out.
         """

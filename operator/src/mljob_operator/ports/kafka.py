@@ -52,7 +52,7 @@ class EventSource(Protocol):
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Start reading. The arguments are called in the thread of the event loop.
+        """Start reading. Both functions are called in the thread of the event loop.
 
         Args:
             deliver: Receives messages in the order in which they were read.
@@ -101,7 +101,9 @@ class RunHistory(Protocol):
 
     @property
     def incomplete(self) -> bool:
-        """Whether Kafka may have deleted the first messages."""
+        """Whether Kafka may have deleted the oldest messages with the key before they could be
+        read.
+        """
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:

@@ -36,7 +36,8 @@ class InstanceStore(Protocol):
         """Return the data of a Secret in the namespace for credentials.
 
         Raises:
-            ReferenceMissing: The Secret does not exist, or the operator may not read it.
+            ReferenceMissing: The Secret does not exist, or the operator lacks the permission to
+                read it.
             SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
         """
         ...
@@ -53,8 +54,8 @@ class InstanceStore(Protocol):
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
         """Add or remove the operator's finalizer. Other finalizers stay.
 
-        Return the new version, or None if Kubernetes has deleted the object together with its last
-        finalizer.
+        Return the new version. Return None if the object does not exist any more, for example
+        because Kubernetes deleted it when its last finalizer was removed.
         """
         ...
 
@@ -100,8 +101,8 @@ class JobStore(Protocol):
         """Add or remove the operator's finalizer, and set annotations. Other finalizers and
         annotations stay.
 
-        Return the new version, or None if Kubernetes has deleted the object together with its last
-        finalizer.
+        Return the new version. Return None if the object does not exist any more, for example
+        because Kubernetes deleted it when its last finalizer was removed.
         """
         ...
 
@@ -110,8 +111,8 @@ class JobStore(Protocol):
         object is optional and does not exist.
 
         Raises:
-            ReferenceMissing: The object does not exist and is not optional, or the operator may not
-                read it.
+            ReferenceMissing: The object does not exist and is not optional, or the operator lacks
+                the permission to read it.
         """
         ...
 
@@ -120,6 +121,7 @@ class JobStore(Protocol):
 
         Raises:
             Conflict: The MLJob has changed.
+            Gone: The MLJob does not exist any more.
         """
         ...
 
@@ -130,7 +132,8 @@ class JobStore(Protocol):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ConfObject:
-    """A ConfigMap or Secret that ``spec.confFrom`` of an MLJob names.
+    """The namespace, kind and name of a ConfigMap or Secret from which an MLJob takes parameters
+    (``spec.confFrom``).
 
     Attributes:
         kind: ConfigMap or Secret.
@@ -142,7 +145,7 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """Return the object that an entry of ``spec.confFrom`` names."""
+        """Return the reference for an entry of ``spec.confFrom`` in an MLJob of this namespace."""
         named = source.secret_ref or source.config_map_ref
         assert named is not None, "the CRD's rules ask for one of the two"
         return cls(namespace, "Secret" if source.secret_ref is not None else "ConfigMap", named.name)
@@ -162,8 +165,8 @@ class SourceChanges(Protocol):
         the caller then watches again.
 
         Raises:
-            StoreError: The Kubernetes API does not answer, or the operator may not watch the
-                object.
+            StoreError: The Kubernetes API does not answer, or the operator lacks the permission to
+                watch the object.
         """
         ...
 
@@ -172,5 +175,5 @@ class OperatorStore(Protocol):
     """Records Events about the operator. The Events belong to the operator's Pod or namespace."""
 
     async def record(self, event: KubeEvent) -> None:
-        """Create a Kubernetes Event about the operator, in its own namespace."""
+        """Create a Kubernetes Event about the operator, in the namespace of the operator."""
         ...

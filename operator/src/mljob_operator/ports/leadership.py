@@ -54,13 +54,14 @@ class LeaseStore(Protocol):
         ...
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Make a process the holder of the Lease, and return the new version. The holder does not
-        act yet.
+        """Make a process the holder of the Lease, and return the new version. The Lease also
+        records that the holder does not do the leader's work yet.
 
         Args:
             lease: The known version, or None to create the Lease.
             holder: The identity of the process.
-            claims: What the operator claims.
+            claims: The MLJobs, the dag run ids and the consumer group that the operator claims for
+                itself.
 
         Raises:
             Conflict: Another process has written the Lease.
@@ -68,8 +69,8 @@ class LeaseStore(Protocol):
         ...
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new version for the same holder, and return it. ``acting`` is whether the holder
-        acts.
+        """Write a new time of renewal for the same holder, and return the new version. ``acting``
+        is whether the holder has begun to do the leader's work.
 
         Raises:
             Conflict: Another process has written the Lease.

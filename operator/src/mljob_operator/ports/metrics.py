@@ -19,8 +19,8 @@ class RequestMeter(Protocol):
 
 class JobMeter(Protocol):
     """Records the values of the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the
-    metrics. All durations are in seconds. ``run_id`` is the dag run that the exemplar of a
-    measurement names.
+    metrics. All durations are in seconds. ``run_id`` is the id of the dag run that was measured.
+    The id becomes the exemplar of the measurement, so that people find the run from the metric.
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
@@ -38,7 +38,9 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record the time from when an attempt was due until its run was queued in Airflow."""
+        """Record how long an attempt waited, from when it was due to start until its run was queued
+        in Airflow.
+        """
         ...
 
     def queue_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
@@ -50,8 +52,8 @@ class JobMeter(Protocol):
         ...
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record the time from when an attempt was due until its end. ``phase`` is the phase with
-        which the attempt ended.
+        """Record how long an attempt took, from when it was due to start until its end. ``phase``
+        is the phase with which the attempt ended.
         """
         ...
 
@@ -60,8 +62,8 @@ class JobMeter(Protocol):
         ...
 
     def airflow_exists(self, airflow: str) -> None:
-        """Record that an AirflowInstance of this name exists. A call of :meth:`Meter.airflow_ready`
-        with None records that the AirflowInstance was deleted.
+        """Record that an AirflowInstance of this name exists, so that the metrics show its name. A
+        call of :meth:`Meter.airflow_ready` with None records that the AirflowInstance was deleted.
         """
         ...
 
@@ -95,7 +97,9 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the first input of a step until the step has stored a status."""
+        """Record the seconds from when an MLJob's worker got something to process until the worker
+        stored a status.
+        """
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
@@ -109,8 +113,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def event_latency(self, seconds: float) -> None:
-        """Record the seconds from the timestamp of a Kafka message until the status with the
-        message's fact was stored.
+        """Record the seconds from the timestamp of a Kafka message until a status that takes the
+        message into account was stored.
         """
         ...
 
@@ -155,7 +159,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of Kafka messages that were read and whose facts are not in a stored
+        """Record the number of Kafka messages that were read and whose content is not in a stored
         status yet.
         """
         ...

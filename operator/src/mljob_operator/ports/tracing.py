@@ -1,4 +1,6 @@
-"""The protocol class for exporting traces to OpenTelemetry."""
+"""The protocol class for exporting traces to OpenTelemetry, and the class that holds the metrics
+and the traces.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from .metrics import Meter
 
 
 class Tracer(Protocol):
-    """Exports a trace of each attempt of an MLJob that has ended."""
+    """Exports traces. Each attempt of an MLJob has one trace, which is exported when the attempt
+    has ended.
+    """
 
     def attempt_ended(self, trace: AttemptTrace) -> None:
         """Export the trace of an attempt, without waiting and without raising."""

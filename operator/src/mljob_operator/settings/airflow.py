@@ -1,5 +1,5 @@
-"""The settings for Airflows: the URL, the login and the access rules of the operator's own Airflow,
-and whether the operator uses AirflowInstances.
+"""The settings for Airflows: the URL, the login and the access rules of the operator's own Airflow
+(which needs no AirflowInstance), and whether the operator uses AirflowInstances.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .values import BaseUrl, Token, Url, json_of
 
 
 class AirflowSettings(EnvironmentSettings):
-    """The settings of the operator's own Airflow, and whether the operator also manages
-    AirflowInstances.
+    """The settings of the operator's own Airflow (which needs no AirflowInstance), and whether the
+    operator also manages AirflowInstances.
     """
 
     airflow_url: BaseUrl | None = None

@@ -63,7 +63,9 @@ def unusable_files(settings: Settings) -> list[str]:
 
 
 def explained(error: ValidationError) -> list[str]:
-    """Return the problems of the settings, one sentence each, without secret values."""
+    """Return the problems that a ValidationError of the settings reports, one sentence each,
+    without secret values.
+    """
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     found: dict[str, str] = {}
     for problem in problems:

@@ -122,7 +122,9 @@ def json_of(wanted: Any) -> BeforeValidator:
 
 
 def _all_problems(error: ValidationError) -> str:
-    """Return the problems of a JSON value, each with the field."""
+    """Return the problems of a JSON value as one text. Each problem begins with the name of the
+    wrong field.
+    """
     found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
     return "; ".join(f"{where}: {what}" if where else what for where, what in found)
 

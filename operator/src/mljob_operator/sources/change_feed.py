@@ -1,5 +1,5 @@
-"""Reads the change feed of an Airflow, which is the list of all changes of runs since a watermark
-in the REST API.
+"""Reads the change feed of an Airflow: the list, in its REST API, of all runs and task instances
+that have changed since a given time (the watermark).
 
 Kafka events may be lost or late, and Airflow sends no event for some changes: ``airflow.listeners``
 has no hook for queued, retry, deferred, upstream_failed or removed. So the operator is
@@ -78,7 +78,7 @@ class ChangeFeedReader:
         airflow: The Airflow's name.
         airflows: Gives access to the Airflow.
         controller: Receives the changes.
-        orphans: Checks each relist for orphaned runs.
+        orphans: Looks for orphaned runs, which are active runs that no MLJob follows.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between passes.
         hot_interval: Seconds between passes while a change without an event is expected at any
@@ -137,8 +137,8 @@ class ChangeFeedReader:
         """Make one pass. If the pass fails, log and count the failure.
 
         Returns:
-            The seconds until the next pass, and whether the next pass should follow after
-            ``hot_interval`` instead of these seconds.
+            The seconds until the next pass, and True if a change without an event is expected at
+            any moment, so that the next pass should follow after ``hot_interval``.
         """
         try:
             await self.pass_once()
@@ -214,7 +214,7 @@ class ChangeFeedReader:
             run: The run.
             run_facts: The changes of the run.
             task_facts: The changes of the run's task instances.
-            since: The time since which the feed was read, on Airflow's clock.
+            since: The time, on Airflow's clock, since which the feed shows all changes.
             started: When the feed was read.
         """
         state = self._controller.lister.state(key, self._airflow)
@@ -320,8 +320,13 @@ class ChangeFeedReader:
             self._observe_halt(dag_id, Halt.PAUSED if dag_id in paused else None, unless=Halt.STALE)
 
     def _observe_halt(self, dag_id: str, halt: Halt | None, *, unless: Halt | None = None) -> None:
-        """Tell the workers of the MLJobs with a run of the DAG which halt was observed. MLJobs for
-        which ``halt`` or ``unless`` was observed last are left out.
+        """Tell the workers of MLJobs with a run of this DAG whether the DAG is halted.
+
+        Args:
+            dag_id: The DAG.
+            halt: Why the DAG is halted, or None if it is not halted.
+            unless: Workers that already know ``halt`` are left out. Workers that know the reason
+                ``unless`` are left out too.
         """
         for key in self._followed.differing(dag_id, halt, unless):
             self._controller.observe_halt(key, halt)

@@ -32,8 +32,8 @@ class SourceSupervisor:
         controller: Receives what the readers read.
         orphans: Finds runs that no MLJob follows.
         subscribe: Creates the consumer of a topic. None if Kafka is not configured.
-        run_in_background: Starts a background task with this name. If the task ends by itself,
-            ``/livez`` fails.
+        run_in_background: Starts a coroutine as a background task with a name. If the task ends by
+            itself, ``/livez`` fails.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between two reads of a change feed.
         dead_letter_topic: The topic for unreadable messages. The operator never reads this topic,

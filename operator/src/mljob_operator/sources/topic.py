@@ -106,11 +106,12 @@ class TopicReader:
         self._throttle()
 
     def _pass_on(self, message: Message, now: datetime) -> bool:
-        """Pass the fact in a message to the worker of its MLJob.
+        """Pass the fact in a message (what the message says about a run) to the worker of the
+        MLJob.
 
         Returns:
-            Whether a worker took the fact. The offset then waits until a status with the fact is
-            stored.
+            Whether a worker took the fact. If so, the offset must not be committed before the
+            status shows the fact.
 
         Raises:
             Unreadable: The message can't be read.

@@ -1,4 +1,4 @@
-"""The keys of MLJobs and of runs."""
+"""The keys that identify MLJobs (namespace and name) and their runs (Airflow, DAG and run id)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ SETTINGS_AIRFLOW = ""
 
 
 class RunKey(NamedTuple):
-    """The key of a dag run among all runs of all Airflows.
+    """Identifies a dag run among the runs of all Airflows.
 
     Airflow's run ids are unique within a DAG only: a ``TriggerDagRunOperator`` with
-    ``trigger_run_id="{{ run_id }}"`` gives a child run the id of its parent. So a fact belongs to a
-    run only if all three parts of the key match.
+    ``trigger_run_id="{{ run_id }}"`` gives a child run the id of its parent. So two keys mean the
+    same run only if all three parts are equal.
 
     Attributes:
-        airflow: The name of the AirflowInstance, or ``SETTINGS_AIRFLOW``.
+        airflow: The name of the AirflowInstance, or ``SETTINGS_AIRFLOW`` for the Airflow of the
+            operator's settings.
         dag_id: The id of the DAG.
-        run_id: The id of the dag run. For a backfill, the id in the marker of its conf
-            (:mod:`mljob_contract.backfill_marker`).
+        run_id: The id of the dag run. For a backfill, the id in the marker that the operator puts
+            into the backfill's conf (:mod:`mljob_contract.backfill_marker`).
     """
 
     airflow: str
@@ -32,7 +33,7 @@ class RunKey(NamedTuple):
 
 
 def in_any_of(airflows: Collection[str], dag_id: str, run_id: str) -> frozenset[RunKey]:
-    """Return the keys of the runs that an event may be about, one for each Airflow that may have
-    sent the event.
+    """Return the possible keys of the run that an event is about: one key for each Airflow that may
+    have sent the event.
     """
     return frozenset(RunKey(airflow, dag_id, run_id) for airflow in airflows)

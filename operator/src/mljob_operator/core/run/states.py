@@ -12,7 +12,7 @@ from mljob_contract.mljob import Phase
 
 
 class RunState(StrEnum):
-    """A dag run's state."""
+    """The states that Airflow gives a dag run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -103,9 +103,8 @@ a backfill pauses the backfill while its active runs continue, so a suspended ba
 
 
 def task_state(name: str | None) -> TaskState:
-    """Return the state of a task instance that Airflow calls ``name``. None and an empty text mean
-    NONE. An unknown state, which a later Airflow may add, counts as running, because running is not
-    final.
+    """Return the task state whose name in Airflow is ``name``. None and an empty text mean NONE. An
+    unknown state, which a later Airflow may add, counts as running, because running is not final.
     """
     if not name:
         return TaskState.NONE
@@ -116,8 +115,8 @@ def task_state(name: str | None) -> TaskState:
 
 
 def run_state(name: str | None) -> RunState:
-    """Return the state of a run that Airflow calls ``name``. None and an empty text mean queued. An
-    unknown state, which a later Airflow may add, counts as running.
+    """Return the run state whose name in Airflow is ``name``. None and an empty text mean queued.
+    An unknown state, which a later Airflow may add, counts as running.
     """
     try:
         return RunState(name or "queued")

@@ -28,8 +28,8 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
     """Return what is known of a task instance after an event. The result has the later state of
-    ``old`` and ``new``, and the latest report and failure of both. If ``past`` is true, ``new`` is
-    from before the run was cleared, and its state is ignored.
+    ``old`` and ``new``, the latest report, and the latest failure. If ``past`` is true, ``new`` is
+    from before the run was cleared, and the state in ``new`` is ignored.
     """
     facts = (old,) if past else (old, new)
     latest = max(facts, key=lambda fact: fact.order)
@@ -61,7 +61,7 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
         old: What was known before.
         rest: The task instance in the answer.
         final: Whether the answer replaces ``old`` in any case, because the run has ended, or
-            because ``old`` is from before the run was queued.
+            because ``old`` is an event from before somebody cleared the run.
     """
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
@@ -94,8 +94,8 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
 
 
 def _without_contradicted(details: Details, rest: TaskFact) -> Details:
-    """Return the details of a task instance, except details that the REST API contradicts: reports
-    of tries that have not begun, and the failure of a try that is still in progress.
+    """Return the details of a task instance, except details that the REST API contradicts: progress
+    and metrics of tries that have not begun, and the failure of a try that is still in progress.
     """
     try_number = rest.try_number
 
@@ -110,14 +110,16 @@ def _without_contradicted(details: Details, rest: TaskFact) -> Details:
 
 
 def is_recent(fact: TaskFact, requested_at: datetime) -> bool:
-    """Return whether an event is so recent that an answer of the REST API may not include it."""
+    """Return whether a fact comes from an event, and is so recent that an answer of the REST API
+    may not include it. The answer was requested at ``requested_at``.
+    """
     return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 
 
 def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
-    """Return whether the answer of the REST API is older than an event that moved the task to
-    another active state within its try. Such an answer could show a task as waiting for a person
-    who has answered already.
+    """Return whether the event is newer than the answer of the REST API, and they report different
+    active states of the same try. An older answer could show that a task waits for a person who has
+    already answered.
     """
     moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
     return moved and event.try_number == rest.try_number and rest.observed_at < event.observed_at
@@ -147,8 +149,8 @@ def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
 
 
 def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
-    """Return the failure of the later try. Of two failures of one try, return the failure that
-    names the class of its exception, or else the later failure.
+    """Return the failure of the later try. If both failures are of the same try, prefer a failure
+    that names the class of its exception, and otherwise the later failure.
     """
     if one is None or other is None:
         return one or other

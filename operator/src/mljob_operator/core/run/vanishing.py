@@ -13,9 +13,10 @@ deleted its own runs. Otherwise one team could block all other teams.
 
 A relist is a periodic list of all active runs of an Airflow. Where the operator follows three or
 more runs in an Airflow, a missing run counts as deleted only after a relist that did not list the
-run, because this relist shows whether other runs are missing too. A run that the relist did not
-list is treated as missing until the operator has looked it up, so that the first look-ups alone
-decide nothing.
+run, because this relist shows whether other runs are missing too. The operator then asks Airflow
+for each run that the relist did not list. Until Airflow answers, such a run is treated as missing.
+Otherwise the first missing runs would count as deleted before the operator knows how many runs are
+missing.
 """
 
 from __future__ import annotations
@@ -104,8 +105,13 @@ class _FollowedRuns:
         return self.vanished or self._are_many(self.lost + len(self.unchecked), self.missing.keys() | self.unchecked)
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
-        """Return whether ``count`` missing runs are many. The result is False if all runs in
-        ``missing`` belong to one namespace and the operator also follows runs of other namespaces.
+        """Return whether so many runs are missing (:func:`are_many`) that they must not count as
+        deleted. Return False if all of them belong to one namespace and the operator also follows
+        runs of other namespaces.
+
+        Args:
+            count: The number of missing runs. Runs whose loss is accepted do not count.
+            missing: The MLJobs of the missing runs.
         """
         if not are_many(count, self.expected):
             return False
@@ -119,8 +125,8 @@ class _FollowedRuns:
         return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unchecked)
 
     def update_vanished(self) -> None:
-        """Update ``vanished``, which stays True until all missing runs are found again or accepted
-        as lost.
+        """Update ``vanished``. The value becomes True when many runs are missing, and stays True
+        until a relist was made and each missing run is found again or accepted as lost.
         """
         if self._are_many(self.lost, self.missing.keys()):
             self.vanished = True
@@ -206,8 +212,8 @@ class MissingRuns:
         return True
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Record which runs a relist did not list. ``asked_at`` is the time when Airflow was asked
-        for all active runs.
+        """Record which followed runs were not in the list of all active runs (a relist).
+        ``asked_at`` is the time when Airflow was asked for the list.
         """
         runs = self._runs[airflow]
         runs.relisted_at = asked_at
@@ -216,7 +222,7 @@ class MissingRuns:
         self._update_vanished(airflow)
 
     def assume_vanished(self, airflow: str) -> None:
-        """Record that many runs were missing when the previous process ended."""
+        """Record that many runs were missing in an Airflow when the previous process ended."""
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
 
@@ -231,14 +237,16 @@ class MissingRuns:
         return lost
 
     def knows_missing(self, airflow: str) -> bool:
-        """Return whether the operator knows which runs are missing: there was a relist, and the
-        operator has looked up the runs that the relist did not list.
+        """Return whether the operator knows which runs are missing: it has listed the active runs
+        (a relist), and has then asked Airflow for each run that was not listed.
         """
         runs = self._runs[airflow]
         return runs.relisted_at is not None and not runs.unchecked
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether a missing run can count as deleted only after another relist."""
+        """Return whether another relist (a list of all active runs) should be made soon, because
+        without it a missing run in this Airflow can't count as deleted.
+        """
         return any(self.needs_relist(key) for key in self._runs[airflow].missing)
 
     def withholds_absence(self, key: Key) -> bool:
@@ -254,9 +262,9 @@ class MissingRuns:
         return self.needs_relist(key) or runs.is_uncertain
 
     def needs_relist(self, key: Key) -> bool:
-        """Return whether a relist is needed before this MLJob's run can count as deleted, because
-        other runs may be missing too. The method must only be called for an MLJob whose run is
-        followed.
+        """Return whether a relist (a list of all active runs) is needed before this MLJob's run can
+        count as deleted, because other runs may be missing too. The method must only be called for
+        an MLJob whose run is followed.
         """
         runs = self._runs[self._airflow_of[key]]
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
@@ -284,8 +292,8 @@ class MissingRuns:
         return list(runs.missing) if runs is not None else []
 
     def take_changes(self) -> list[str]:
-        """Return the Airflows in which missing runs have begun or ceased to count as deleted since
-        the last call.
+        """Return the Airflows for which one of two answers has changed since the last call: whether
+        many runs have vanished, and whether missing runs count as deleted.
         """
         changed, self._changed = self._changed, set()
         return sorted(changed)

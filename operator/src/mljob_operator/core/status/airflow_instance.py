@@ -74,7 +74,7 @@ class Brokers(Protocol):
 
 @frozen
 class View:
-    """All inputs of an AirflowInstance's status.
+    """Everything from which the status of an AirflowInstance is computed.
 
     Attributes:
         instance: The AirflowInstance.
@@ -114,7 +114,7 @@ class View:
 
 
 def report(view: View) -> dict[str, Any]:
-    """Return the status of the AirflowInstance that is to be stored, as JSON."""
+    """Return the status to store for the AirflowInstance, as JSON."""
     old, instance = view.instance.status, view.instance
     new = AirflowInstanceStatus(
         observed_generation=instance.generation,

@@ -43,14 +43,14 @@ class BackfillOfRuns:
         return f"{dag_url(ui_url, run.dag_id)}/{BACKFILLS}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return the fields about the backfill's runs. Return no fields while the runs are not
-        known.
+        """Return the status fields about the backfill's runs. Return no fields while the runs are
+        not known.
         """
         return fields_of(observed_run.observed_backfill, url) if observed_run.observed_backfill is not None else {}
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Return the summary of a backfill that is being paused or resumed, is paused, or has runs
-        in progress.
+        """Return the phase, reason and message of a backfill that is being paused or resumed, is
+        paused, or has runs in progress.
         """
         state = context.state
         observed_backfill, run, halted = (
@@ -76,18 +76,18 @@ class BackfillOfRuns:
         return "Cancelling the backfill and its runs through Airflow's REST API."
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the same summary as :meth:`in_progress`, because the operator reads no outputs of
-        a backfill.
+        """Return the phase, reason and message of a backfill that has ended. They are the same as
+        in :meth:`in_progress`, because a backfill has no outputs that the operator reads.
         """
         return self.in_progress(context)
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """Return the summary of a backfill whose runs succeeded."""
+        """Return the phase, reason and message of a backfill whose runs succeeded."""
         return succeeded_runs(context.state.observed_run.observed_backfill)
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """Return the summary of a backfill that failed, because runs failed or because Airflow
-        created no run.
+        """Return the phase, reason and message of a backfill that failed, because runs failed or
+        because Airflow created no run.
         """
         return failed_runs(observed_run.observed_backfill)
 
@@ -96,8 +96,9 @@ BACKFILL = BackfillOfRuns()
 
 
 def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str, Any]:
-    """Return the fields of the status for a backfill. ``url`` is the URL of the page with the DAG's
-    backfills, from which the URLs of the backfill's runs are derived.
+    """Return the status fields about a backfill's runs: ``progress``, ``percent`` and ``backfill``.
+    ``url`` is the URL of the page with the DAG's backfills, from which the URLs of the backfill's
+    runs are derived.
     """
     observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
@@ -127,7 +128,7 @@ def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str,
 
 
 def progress_of(observed_backfill: ObservedBackfill) -> StatusSummary:
-    """Return the summary of a backfill in progress."""
+    """Return the phase, reason and message of a backfill in progress."""
     observed_backfill = observed_backfill.shown
     total, states = (
         len(observed_backfill.members),
@@ -153,7 +154,9 @@ def progress_of(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
-    """Return the summary of a backfill that is paused because its MLJob is suspended."""
+    """Return the phase, reason and message of a backfill that is paused because its MLJob is
+    suspended.
+    """
     running = sum(member.run.state is RunState.RUNNING for member in observed_backfill.shown.members.values())
     rest = f" {_runs(running)} in progress will end." if running else ""
     return StatusSummary(
@@ -164,8 +167,8 @@ def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _being_paused(context: Context, pause: BackfillPause, observed_backfill: ObservedBackfill) -> StatusSummary:
-    """Return the summary of a backfill while Airflow has not accepted the request to pause or
-    resume the backfill.
+    """Return the phase, reason and message of a backfill while Airflow has not accepted the request
+    to pause or resume the backfill.
     """
     suspended = context.state.job.status.phase is Phase.SUSPENDED and not pause.pauses
     phase = Phase.SUSPENDED if suspended else progress_of(observed_backfill).phase
@@ -175,7 +178,7 @@ def _being_paused(context: Context, pause: BackfillPause, observed_backfill: Obs
 
 
 def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """Return the summary of a backfill whose runs succeeded."""
+    """Return the phase, reason and message of a backfill whose runs succeeded."""
     if observed_backfill is None:
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
     left = observed_backfill.not_created
@@ -189,8 +192,8 @@ def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """Return the summary of a backfill that failed, because runs failed or because Airflow created
-    no run.
+    """Return the phase, reason and message of a backfill that failed, because runs failed or
+    because Airflow created no run.
     """
     if observed_backfill is None:
         return StatusSummary(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")

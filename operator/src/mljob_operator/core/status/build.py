@@ -51,7 +51,7 @@ def report(
     redaction: Redaction = NOTHING_HIDDEN,
     run_tasks: RunTasks | None = None,
 ) -> dict[str, Any]:
-    """Return the status of the MLJob that is to be stored, as JSON.
+    """Return the status to store for the MLJob, as JSON.
 
     Args:
         state: The state of the MLJob.
@@ -88,8 +88,9 @@ def _context(state: State, ui_url: str | None, run_tasks: RunTasks | None) -> Co
 def _tasks(
     old: MLJobStatus, observed_run: ObservedRun, url: str | None, run_tasks: RunTasks | None
 ) -> TaskSummary | None:
-    """Return the summary of the tasks. Return None to keep the stored list: after a restart, the
-    first events report fewer tasks than the stored status has.
+    """Return the summary of the run's tasks. Return None to keep the tasks of the stored status,
+    while no task or only some tasks are known. After a restart, for example, the first events
+    report fewer tasks than the stored status has.
     """
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
@@ -155,9 +156,9 @@ def _percent(state: State, tasks: TaskSummary) -> int | None:
 
 
 def _failed_task(state: State, summary: StatusSummary) -> str | None:
-    """Return the task that failed first if the MLJob failed, or None. Tasks that failed because the
-    operator cancelled the run don't count. The task of a finished MLJob stays as it is stored, and
-    so does the message.
+    """Return the id of the task that failed first, if the MLJob has failed. Return None if no task
+    failed, or if tasks failed because the operator cancelled the run. If the stored status already
+    shows the end of the MLJob, return the stored task.
     """
     if state.current.finished:
         return state.current.status.current_task
@@ -175,8 +176,9 @@ def _of_outputs(state: State, outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the attempt is over and the MLJob has not ended, the attempt is added
-    to the history of the status.
+    """Return the status. If the attempt is over and the MLJob has not ended, add the attempt to the
+    history of the status. The last attempt of an MLJob is not added, because the other fields of
+    the status show it.
     """
     state = context.state
     if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
@@ -187,9 +189,9 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
 
 
 def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the MLJob has ended, the time of the end is added to the status. If the
-    MLJob ends with this status and its last attempt failed, the attempt is counted in
-    ``failed_attempts``.
+    """Return the status. If the MLJob has ended, add the completion time. If the stored status does
+    not show the end yet, and the last attempt failed without being cancelled, also count this
+    attempt in ``failed_attempts``.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:
@@ -212,9 +214,9 @@ def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) ->
 def _submit_time(state: State) -> datetime | None:
     """Return when the attempt's run was queued, on Airflow's clock, to the microsecond.
 
-    After the end of the attempt, the stored time stays, because a later queue time shows that the
-    run was cleared. An attempt that was given up before its run existed has no submit time, even if
-    a run arrives later.
+    After the end of the attempt, the stored time stays, because a later queue time shows that
+    somebody cleared the run. An attempt that was given up before its run existed has no submit
+    time, even if Airflow creates the run later.
     """
     stored, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
@@ -230,9 +232,12 @@ def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
 
 
 def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, Any]:
-    """Return the status as JSON of at most ``MAX_STATUS_BYTES`` bytes. Its tasks are those of
-    ``tasks``, or, if ``tasks`` is None, those of ``status``, which come from the stored status.
-    Tasks that don't fit are left out, and are counted in ``tasksOmitted``.
+    """Return the status as JSON of at most ``MAX_STATUS_BYTES`` bytes. Tasks that don't fit are
+    left out, and are counted in ``tasksOmitted``.
+
+    Args:
+        status: The status.
+        tasks: The tasks to show. None to show the tasks that ``status`` already has.
     """
     entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
     data = _without_tasks(status)

@@ -11,13 +11,13 @@ from .tasks import TaskSummary
 
 @frozen
 class Context:
-    """The input of each function that builds a part of a status: the state of the MLJob, the
-    summary of the run's tasks, and the URL of the run.
+    """The input of each function that builds a part of a status.
 
     Attributes:
+        state: The state of the MLJob.
         tasks: The run's tasks as the status shows them, or None to keep the stored tasks.
-        url: The URL of the page in Airflow's UI of the run, or of the DAG's backfills. None if the
-            URL is not known.
+        url: The URL of a page in Airflow's UI: the page of the run or, for a backfill, the page
+            with the DAG's backfills. None if nothing was submitted or the URL is not known.
     """
 
     state: State
@@ -26,8 +26,8 @@ class Context:
 
     @property
     def of_tasks(self) -> str:
-        """How many tasks have succeeded, as the end of a sentence. Empty if the number is not
-        known.
+        """How many tasks have succeeded, as the end of a sentence, such as "(3/5 tasks succeeded)".
+        Empty if the number is not known.
         """
         return f" ({self.tasks.progress} tasks succeeded)" if self.tasks and self.tasks.progress else ""
 
@@ -39,6 +39,8 @@ class Context:
 
     @property
     def last_error(self) -> str:
-        """The message of the last error, to append to a sentence. Empty if there is no error."""
+        """The message of the last request that failed, to append to a sentence. Empty if there is
+        no such error.
+        """
         last_error = self.state.transient.last_error
         return f" {last_error.message}" if last_error is not None else ""

@@ -1,5 +1,5 @@
-"""Redacts texts from Secrets in the state and the outputs of an MLJob: in texts of tasks, in
-answers of Airflow and in errors.
+"""Redacts the state and the outputs of an MLJob. Tasks, answers of Airflow and errors may quote
+texts that come from Secrets.
 
 The status is built from the redacted state. Long texts are cut after the redaction. If they were
 cut before, a cut might leave a short beginning of a text from a Secret, which redaction would not
@@ -56,8 +56,9 @@ def may_quote(s: State) -> bool:
 
 
 def _has_run(s: State) -> bool:
-    """Return whether there is a run whose conf another process may have built. If the run is not
-    submitted yet, this process builds the conf and knows the whole conf.
+    """Return whether an earlier process may have built the conf of the run. This process may then
+    not know all texts from Secrets in the conf. If the run is not submitted yet, this process
+    builds the conf and knows them all.
     """
     return s.current.submitted or s.current.by_clearing
 
@@ -73,7 +74,7 @@ def _redact(text: str, *, redaction: Redaction, stored_texts: frozenset[str]) ->
 
 
 def _stored_texts(status: MLJobStatus) -> frozenset[str]:
-    """Return the texts of tasks in the stored status."""
+    """Return the texts of tasks in the stored status. They were redacted when they were written."""
     found: set[str] = set()
     for task in status.tasks or ():
         if task.error is not None:
@@ -109,7 +110,9 @@ def _failure(failure: Failure, redact: Redact) -> Failure:
 
 
 def _transient(transient: TransientState, redact: Redact) -> TransientState:
-    """Return the transient state with redacted errors. Errors may quote Airflow's answers."""
+    """Return the transient state (what this process has tried for the MLJob) with redacted errors,
+    because errors may quote Airflow's answers.
+    """
     last_error, kept_by, requests = transient.last_error, transient.kept_by, transient.cancel_requests
     if requests.dag_refused is not None:
         requests = replace(requests, dag_refused=redact(requests.dag_refused))

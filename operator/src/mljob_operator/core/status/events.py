@@ -237,8 +237,8 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning for each failed run of a backfill that is named in the status ``new`` and
-    not in the status ``old``. If these are more than ``MAX_RUN_EVENTS`` runs, return one Warning
+    """Return a Warning for each failed run that the status ``new`` of a backfill names and the
+    status ``old`` does not name. If these are more than ``MAX_RUN_EVENTS`` runs, return one Warning
     for all of them.
     """
     if new.backfill is None:

@@ -20,7 +20,8 @@ def lost_outputs(state: State) -> str | None:
     succeed, the MLJob is being deleted, or the MLJob is a backfill.
 
     The outputs are lost if Airflow does not have the run any more. They are also lost if the
-    finalizer was removed, because then nothing keeps the MLJob until they are read.
+    finalizer was removed, because an MLJob without the finalizer can be deleted before its outputs
+    are read.
     """
     job, observed_run = state.job, state.observed_run
     was_read = state.transient.over_since is not None or observed_run.listed

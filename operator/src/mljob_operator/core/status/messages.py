@@ -1,4 +1,5 @@
-"""Makes the phase, reason and message of an MLJob, by its stage.
+"""Makes the phase, reason and message of an MLJob. They depend on the stage of the MLJob, such as
+``STARTING`` or ``RUNNING`` (:class:`..mljob.classification.state.Stage`).
 
 A message says what the MLJob does or waits for. If the MLJob is stuck, the message also says what
 to do.
@@ -75,7 +76,9 @@ def _blocked(context: Context) -> StatusSummary:
 
 
 def _waiting(context: Context) -> StatusSummary:
-    """Return the summary of an MLJob whose run is to be started, at once or later."""
+    """Return the phase, reason and message of an MLJob without a run in progress: the last error,
+    the time of the next attempt, or that a run is being submitted.
+    """
     state = context.state
     noun = workload(state.job).noun
     if (last_error := state.transient.last_error) is not None:
@@ -133,7 +136,7 @@ def _cancellation_method(context: Context) -> str:
 
 
 def _running(context: Context) -> StatusSummary:
-    """Return the summary of a run that is not known to have ended."""
+    """Return the phase, reason and message of a run that is not known to have ended."""
     state = context.state
     status, observed_run = state.job.status, state.observed_run
     noun = workload(state.job).noun
@@ -172,7 +175,9 @@ def _airflow_lost(context: Context) -> StatusSummary:
 
 
 def _phase_so_far(status: MLJobStatus) -> Phase:
-    """Return the phase to keep while the operator learns nothing new about the run."""
+    """Return the phase to show while Airflow says nothing new about the run: Running or Suspended
+    if the stored status has this phase, and otherwise Queued.
+    """
     return status.phase if status.phase in (Phase.RUNNING, Phase.SUSPENDED) else Phase.QUEUED
 
 
@@ -183,8 +188,8 @@ def _collecting(context: Context) -> StatusSummary:
 
 
 def _ended(context: Context) -> StatusSummary:
-    """Return the summary after the end of an attempt. The MLJob has ended too, or another attempt
-    follows.
+    """Return the phase, reason and message after the end of an attempt. Either the MLJob has ended
+    too, or another attempt follows.
     """
     state = context.state
     if state.ending.succeeded:
@@ -206,8 +211,9 @@ def _ended(context: Context) -> StatusSummary:
 
 
 def _with_how_to_retry(context: Context, failure: StatusSummary) -> StatusSummary:
-    """Return the summary of a failed MLJob with the command that requests a retry at the end of its
-    message, if a retry is possible. If both are too long together, the failure is cut.
+    """Return the phase, reason and message of a failed MLJob. If a retry is possible, the message
+    ends with the command that requests a retry. If the message is too long, the text of the failure
+    is cut, and the command is kept.
     """
     job = context.state.job
     if not is_retryable(job):
@@ -223,7 +229,9 @@ def _stopped(context: Context) -> StatusSummary:
 
 
 def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary:
-    """Return the summary of a cancelled MLJob whose run has ended or never existed."""
+    """Return the phase, reason and message of a cancelled MLJob whose run has ended or never
+    existed.
+    """
     state = context.state
     noun = workload(state.job).noun
     match reason:

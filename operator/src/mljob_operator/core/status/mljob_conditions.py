@@ -27,8 +27,9 @@ _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec t
 
 
 def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the conditions of the MLJob, of the types Complete, Failed, Suspended, SpecApplied,
-    UnknownParams, Reconciling and Stalled.
+    """Return the conditions of the MLJob. Reconciling and Stalled are always included. Complete,
+    Failed, Suspended, SpecApplied and UnknownParams are included only if they have something to
+    report.
     """
     unapplied = _unapplied(state)
     conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied, *_unknown_params(state)]
@@ -54,7 +55,7 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
 def rerun_blocker(state: State) -> Blocker | None:
     """Return what prevents a finished MLJob from running again, for its new spec or for a requested
-    retry. Return None if nothing does, or if the MLJob is not to run again.
+    retry. Return None if nothing prevents the run, or if no other run is due.
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
@@ -69,16 +70,16 @@ def _verdict(summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _condition(kind: str, holds: bool, summary: StatusSummary) -> DesiredCondition:
-    """Return a condition with the reason of the summary. The message is empty if the condition does
-    not hold, which keeps the output of `kubectl describe` short.
+    """Return a condition with the reason of the MLJob's phase. The message is empty if the
+    condition does not hold, which keeps the output of `kubectl describe` short.
     """
     return DesiredCondition(kind, holds, summary.reason, summary.message if holds else "")
 
 
 def _needs_a_change(state: State) -> bool:
-    """Return whether waiting alone does not help, because somebody has to change something. The
-    blocker of the start decides whether a change is needed, or the last error if there is no
-    blocker.
+    """Return whether the run can't start until somebody changes something, so that waiting alone
+    doesn't help. If the MLJob has a blocker (a reason why the run can't start), the blocker
+    decides. Otherwise the last error decides.
     """
     if state.stage is Stage.BLOCKED and state.start is not None and state.start.blocker is not None:
         return state.start.blocker.stalls

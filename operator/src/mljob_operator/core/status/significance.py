@@ -1,4 +1,4 @@
-"""Decides which changes of a status are written at once. Each patch costs the Kubernetes API
+"""Decides which changes of a status are written immediately. Each patch costs the Kubernetes API
 server, etcd and every watcher some work, so a patch should show readers something new.
 
 The MLJob provider and Airflow's own ``kafka_event_producer`` can both send events. Then two Kafka
@@ -46,9 +46,9 @@ def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 def shows_nothing_new(patch: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether a patch shows a reader nothing new. ``new`` is the status after the patch.
 
-    Two kinds of patches show nothing new: an empty patch, and a patch that only shows that the
-    newest fact comes from Airflow's REST API. After a restart, the REST API repeats for each MLJob
-    what the stored status already shows.
+    Two kinds of patches show nothing new: an empty patch, and a patch of ``statusSource`` and
+    ``lastEventTime`` that only shows that the newest fact comes from Airflow's REST API. After a
+    restart, the REST API repeats for each MLJob what the stored status already shows.
     """
     return not patch or (patch.keys() <= _OF_NEWEST and new.get("statusSource") == StatusSource.REST)
 

@@ -39,7 +39,9 @@ class SingleRun:
         return {}
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Return the summary of a run that is queued, whose DAG is halted, or whose tasks run."""
+        """Return the phase, reason and message of a run that is queued or running. If the DAG is
+        halted (paused, or no longer in a DAG file), the reason and the message say so.
+        """
         state = context.state
         run, halted = state.observed_run.shown_run, state.transient.halt
         phase = Phase.QUEUED if run is not None and run.state is RunState.QUEUED else Phase.RUNNING
@@ -60,7 +62,9 @@ class SingleRun:
         return f"Cancelling the run through Airflow's REST API{why}."
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the summary of an ended run whose tasks and outputs are being read."""
+        """Return the phase, reason and message of an ended run whose tasks and outputs are being
+        read.
+        """
         run = context.state.observed_run.run
         ended = f" ({run.state})" if run is not None else ""
         return StatusSummary(
@@ -70,8 +74,8 @@ class SingleRun:
         )
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """Return the summary of a successful run. The message mentions outputs that could not be
-        read yet or are lost.
+        """Return the phase, reason and message of a successful run. The message mentions outputs
+        that could not be read yet or are lost.
         """
         state = context.state
         unread = "" if state.transient.over_since is not None or state.job.deleting else NOT_READ
@@ -80,7 +84,9 @@ class SingleRun:
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"The run succeeded{context.of_tasks}.{unread}")
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """Return the summary of a failed run: the task that failed first, and its error."""
+        """Return the phase, reason and message of a failed run. The message names the task that
+        failed first, with its error, or says that no task failed.
+        """
         fact = first_failure(observed_run)
         if fact is None:
             return StatusSummary(
@@ -102,8 +108,8 @@ SINGLE_RUN = SingleRun()
 
 
 def _running(context: Context) -> StatusSummary:
-    """Return the summary of a run whose tasks run. The message is about the first of these that the
-    run has:
+    """Return the phase, reason and message of a run in the state running. The message is about the
+    first item of this list that the run has:
 
     - tasks that wait for a person's answer
     - a task that will be retried

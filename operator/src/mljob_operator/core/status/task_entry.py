@@ -246,8 +246,8 @@ def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
 
 
 def _input(group: Sequence[TaskFact], run_url: str | None) -> InputRequest | None:
-    """Return the question that the task waits for. If several instances wait, this is the question
-    of the first instance. Return None if no instance waits.
+    """Return the question that a person must answer before the task continues. If several instances
+    wait, return the question of the first instance. Return None if no instance waits.
     """
     waiting = [fact for fact in group if fact.awaits_input]
     if not waiting:

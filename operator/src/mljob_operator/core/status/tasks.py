@@ -104,7 +104,7 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
 
 
 def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
-    """Return the states of the task instances that count as succeeded. Skipped and removed task
+    """Return the states in which a task instance counts as succeeded. Skipped and removed task
     instances count too, unless the run failed: Airflow skips the remaining tasks of a run that
     somebody set to failed, or that exceeded its ``dagrun_timeout``.
     """
@@ -114,9 +114,9 @@ def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
 
 
 def _percent(tasks: Sequence[RunTask], done: Sequence[TaskState]) -> int:
-    """Return how much of the run has succeeded, from 0 to 100. All tasks have the same share, which
-    the instances of a mapped task divide. If the instances had whole shares, the percentage would
-    fall when the task expands.
+    """Return how much of the run has succeeded, from 0 to 100. All tasks have the same share. The
+    instances of a mapped task divide the share of their task, because otherwise the percentage
+    would fall when Airflow expands the task into more instances.
     """
     share = 0.0
     for task in tasks:

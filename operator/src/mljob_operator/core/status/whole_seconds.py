@@ -1,4 +1,4 @@
-"""Removes microseconds from times, because most times in a status have whole seconds."""
+"""Cuts times to whole seconds, which is the precision of times in Kubernetes objects."""
 
 from __future__ import annotations
 

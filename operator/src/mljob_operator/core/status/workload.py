@@ -1,6 +1,6 @@
 """Makes the parts of a status that differ between the two kinds of workload. An MLJob's workload in
-Airflow is a run, or a backfill with many runs. ``Workload`` is the typing protocol that both
-implementations fulfil.
+Airflow is a run, or a backfill with many runs. ``Workload`` is the typing protocol of the two
+implementations, :mod:`.single_run` and :mod:`.backfill`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Workload(Protocol):
     noun: str
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """Return the URL of the workload's page in Airflow's UI."""
+        """Return the URL of the page in Airflow's UI that shows the workload."""
         ...
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
@@ -33,7 +33,9 @@ class Workload(Protocol):
         ...
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Return the summary of a workload that is in progress according to Airflow."""
+        """Return the phase, reason and message of a workload that is in progress according to
+        Airflow.
+        """
         ...
 
     def cancelling(self, state: State) -> str:
@@ -41,15 +43,17 @@ class Workload(Protocol):
         ...
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the summary of a workload that has ended and whose results are being read."""
+        """Return the phase, reason and message of a workload that has ended and whose results are
+        being read.
+        """
         ...
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """Return the summary of a workload that succeeded."""
+        """Return the phase, reason and message of a workload that succeeded."""
         ...
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """Return the summary of a workload that failed without being cancelled."""
+        """Return the phase, reason and message of a workload that failed and was not cancelled."""
         ...
 
 

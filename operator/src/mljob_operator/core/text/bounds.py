@@ -31,8 +31,8 @@ class Bounds:
     size: int
 
     def excess(self, value: Any) -> str | None:
-        """Return which limit the value exceeds, as the predicate of a sentence. Return None if the
-        value exceeds no limit.
+        """Return which limit the value exceeds, as the end of a sentence, such as "is nested 40
+        levels deep, over the limit of 32". Return None if the value exceeds no limit.
         """
         if (deep := levels(value)) > self.levels:
             return f"is nested {deep} levels deep, over the limit of {self.levels}"

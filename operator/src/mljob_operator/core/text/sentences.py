@@ -6,8 +6,9 @@ from __future__ import annotations
 
 
 def sentence(text: str) -> str:
-    """Return a text of another program, such as a message of Airflow, with a full stop at its end
-    if it ends in no other mark of a sentence's end. Another sentence can then follow.
+    """Return a text of another program, such as a message of Airflow, as a sentence, so that
+    another sentence can follow. A full stop is added unless the text is empty or ends in a full
+    stop, an exclamation mark or a question mark.
     """
     text = text.rstrip()
     return text if text.endswith((".", "!", "?")) or not text else f"{text}."

@@ -1,8 +1,9 @@
 """The values that the Kubernetes API server can store in a status, and their size in etcd.
 
-A status is JSON in etcd, which Go's encoder writes and merge patches change (RFC 7396). Airflow's
-values come from Python, whose JSON allows more: NaN, integers of any size, and lone surrogates. In
-a merge patch, null removes a field, so null can't be stored in an object.
+etcd stores a status as JSON, which Go's encoder writes. Airflow's values come from Python, whose
+JSON allows more: NaN, integers of any size, and lone surrogates. The operator changes a status by
+merge patches (RFC 7396). In a merge patch, null removes a field, so null can't be stored in an
+object.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def stored_size(value: Any) -> int:
     """Return the size of a value's JSON in etcd, in bytes. For texts that look like numbers in
-    exponent notation, the result is a little too large. The value must not have lone surrogates
-    (:func:`whole`).
+    exponent notation, the result is a little too large. The value must not have lone surrogates,
+    which :func:`whole` replaces.
     """
     text = _encoded(value)
     size = len(text.encode())
