@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.timeout(BOUND + 240), pytest.mark.disruptive]
 
 @pytest.fixture(autouse=True)
 def whole_again(stack: Stack) -> Iterator[None]:
-    """Restart each component that a test has stopped."""
+    """After each test, start Kafka and Airflow's API server if the test has stopped them."""
     yield
     stack.start("kafka")
     stack.start("airflow-api-server")

@@ -24,8 +24,8 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """A watch that has all statuses of the MLJobs since its start, as ``kubectl get --watch`` shows
-    them.
+    """A watch of the MLJobs, started before they are created. It keeps every status that ``kubectl
+    get --watch`` prints.
     """
     with with_kafka.jobs.watch() as watch:
         yield watch

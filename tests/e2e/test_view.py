@@ -46,7 +46,9 @@ def client(viewed: Installation, stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture
 def view(viewed: Installation, stack: Stack) -> Iterator[RunningView]:
-    """A new view for each test, because a view lets only one browser in."""
+    """A running view, a new one for each test: once a browser has logged in, a view admits no other
+    browser.
+    """
     with local_view(load(stack.kubeconfig, namespace=viewed.jobs.namespace)) as view:
         yield view
 
