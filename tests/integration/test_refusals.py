@@ -343,8 +343,8 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """Return the API server's error for a change of a stored MLJob's spec, or an empty string
-        if the API server accepts the change. ``before`` contains fields of the stored spec.
+        """Store an MLJob whose spec contains ``before``, and try to change its spec by ``change``.
+        Return the API server's error for the change, or an empty string if it accepts the change.
         """
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}
