@@ -1,6 +1,7 @@
 """A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``.
 
-A run keeps the commit that it began with.
+Tests use it to change a DAG while a run is active: Airflow runs the tasks of a run from the commit
+with which the run began.
 """
 
 from __future__ import annotations
