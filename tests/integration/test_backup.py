@@ -149,8 +149,8 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
 
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:
-    """This is why a finished MLJob carries its end also in an annotation: when a backup is restored
-    by creating the objects, their statuses are lost.
+    """A restore that creates the objects therefore loses their statuses. For this case, the
+    operator also stores the end of an MLJob in an annotation.
     """
     body = items(saved)[0]
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{operator.jobs.namespace}/{PLURAL}"

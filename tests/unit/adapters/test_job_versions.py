@@ -1,5 +1,6 @@
-"""Versions of an MLJob that a watch delivers. The operator knows most of them already, from the
-answers to its own writes, and doesn't read them again.
+"""The operator's treatment of the versions of an MLJob that a watch delivers. Most versions come
+from the operator's own writes, whose answers it has already read. It doesn't parse these versions
+again.
 """
 
 from __future__ import annotations
