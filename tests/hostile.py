@@ -84,7 +84,7 @@ unrelated to any run.
 
 def hostile(random: Random, good: Message) -> bytes | None:
     """Return a random hostile message: the valid message ``good`` in a changed form, or nonsense.
-    None is a message without a value.
+    The result None stands for a message without a value.
     """
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good

@@ -11,16 +11,16 @@ import yaml
 
 
 def load(text: str) -> Any:
-    """Return the only document of a text."""
+    """Return the only document of a YAML text."""
     return yaml.load(text, Loader=yaml.CSafeLoader)
 
 
 def load_all(text: str) -> Iterator[Any]:
-    """Yield each document of a text."""
+    """Yield each document of a YAML text."""
     return yaml.load_all(text, Loader=yaml.CSafeLoader)
 
 
 def dump_all(documents: Iterable[Any]) -> str:
-    """Return the documents as one text."""
+    """Return the documents as one YAML text."""
     text: str = yaml.dump_all(documents, Dumper=yaml.CSafeDumper)
     return text

@@ -47,8 +47,8 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """Yield the blocks of a page in ``languages`` that a test must check. Without ``languages``,
-    yield all blocks, including blocks that no test can check.
+    """Yield the blocks of a page whose language is one of ``languages``, except for blocks that no
+    test can check. Without ``languages``, yield all blocks of the page.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):

@@ -68,19 +68,21 @@ def refused(status: int, detail: Any) -> Says:
 
 
 def run_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """Return a DAG run in the format of the REST API."""
+    """Return a DAG run in the format of the REST API. ``fields`` replace its usual fields."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "state": "failed", "conf": {}, "logical_date": AT}
     return row | {"queued_at": AT, "start_date": AT, "end_date": AT} | fields
 
 
 def task_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """Return a task instance in the format of the REST API."""
+    """Return a task instance in the format of the REST API. ``fields`` replace its usual fields."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "task_id": "fit", "map_index": -1, "try_number": 1}
     return row | {"max_tries": 0, "state": "running", "start_date": AT, "end_date": None} | fields
 
 
 def backfill_row(**fields: Any) -> dict[str, Any]:
-    """Return a backfill of an MLJob in the format of the REST API."""
+    """Return a backfill of an MLJob in the format of the REST API. ``fields`` replace its usual
+    fields.
+    """
     conf = {"mljob": {"id": RUN, "attempt": 1}}
     row = {"id": BACKFILL, "dag_id": BACKFILL_DAG, "dag_run_conf": conf, "reprocess_behavior": "none"}
     row |= {"from_date": AT, "to_date": AT, "max_active_runs": 1, "is_paused": False}

@@ -62,8 +62,7 @@ def task_events(draw: st.DrawFn) -> TaskFact:
 
 @st.composite
 def run_events(draw: st.DrawFn) -> RunFact:
-    """Draw the fact from an event about a run, which says that the run is running or has succeeded.
-    """
+    """Draw the fact from an event about a run, which says that the run is running or has succeeded."""
     state = draw(st.sampled_from([RunState.RUNNING, RunState.SUCCESS]))
     return RunFact(state, StatusSource.KAFKA, EPOCH, EPOCH)
 

@@ -287,9 +287,8 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment for commands: that of this process, with ``GO`` and without
-    PYTHONDONTWRITEBYTECODE. With this variable, every worker of every part would compile the tests
-    again.
+    """Return the environment for commands: that of this process and ``GO``, without
+    PYTHONDONTWRITEBYTECODE. Otherwise every worker of every part would compile the tests again.
     """
     return GO | {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 

@@ -39,7 +39,7 @@ def runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
 
 
 def ended_runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
-    """Return the runs of a DAG, by day, once all of them have ended."""
+    """Wait until all runs of a DAG have ended, and return them by day."""
     return {day: airflow.ended(dag_id, run["dag_run_id"]) for day, run in runs_of(airflow, dag_id).items()}
 
 

@@ -298,7 +298,7 @@ def outcome(cell: Cell, airflow: AirflowRest) -> str:
 
 
 def described(job: Object | None) -> str:
-    """Return a short description of an MLJob."""
+    """Describe an MLJob in a few words: its phase, its attempt, and whether it has a finalizer."""
     if job is None:
         return "gone"
     status = job.get("status", {})

@@ -48,8 +48,8 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
     """Three values: a slow gateway in front of Airflow, the certificate of the gateway's CA, and
     the token that the gateway requires with each request.
 
-    The gateway uses TLS with its own CA, and serves Airflow under a path. Its lists have at most
-    five entries a page.
+    The gateway uses TLS with its own CA, and serves Airflow under a path. It limits the pages of
+    Airflow's lists to five entries.
     """
     authority = Authority()
     token = airflow.token()

@@ -66,8 +66,8 @@ class Case:
 
     Attributes:
         task: The id of the task; None for the run.
-        silent: The states of the task that no event reports. After Airflow's REST API has shown
-            such a state, the status shows it within the time of the change feed.
+        silent: The states of the task that no event reports. The status must show such a state at
+            most ``FEED`` seconds after Airflow's REST API.
     """
 
     job: str
@@ -386,7 +386,7 @@ class Stage:
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"
 
     def _end_processes(self) -> None:
-        """End the processes of tasks that still sleep."""
+        """Kill the processes of the test's tasks that still run."""
         for file in self._directory.glob("*/*"):
             pid = int(file.read_text() or 0)
             with suppress(psutil.NoSuchProcess):

@@ -164,8 +164,8 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """Return the path of an artifact, followed by the paths of the artifacts that it
-    was made from.
+    """Return the path of an artifact, followed by the paths of the artifacts that it was made from,
+    directly or indirectly.
     """
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
@@ -174,7 +174,7 @@ def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
 
 
 def made_by(data: Path, day: str, mljob: str) -> str:
-    """Return the version of a day's predictions that an MLJob has made."""
+    """Return the version of the predictions that the MLJob ``mljob`` has made for a day."""
     cards = (data / "predictions" / f"handwriting-{day}").glob("*/card.json")
     [card] = [card for card in cards if json.loads(card.read_text())["created_by"]["mljob"] == mljob]
     return card.parent.name
@@ -184,8 +184,8 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
-    """The files were applied together. An MLJob that names others waits without a run until they
-    have succeeded, and then its status names their runs.
+    """All MLJobs were applied together. An MLJob that takes outputs of other MLJobs waits without a
+    run until these have succeeded. Its status then names their runs.
     """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)

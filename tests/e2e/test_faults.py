@@ -166,6 +166,6 @@ def test_run_is_cancelled_by_rest_if_the_cancellation_dag_gets_no_slot(
 
 
 def running(jobs: MLJobs, names: list[str]) -> int:
-    """Return the number of running tasks of the MLJobs."""
+    """Return the number of running tasks that the statuses of the MLJobs ``names`` show."""
     found = jobs.all()
     return sum(found[name].get("status", {}).get("taskCounts", {}).get("running", 0) for name in names)

@@ -1,6 +1,6 @@
 """The URL of an AirflowInstance leads to a gateway that answers 404 because it has no backend, to a
 server that is not Airflow, or to another Airflow, which has none of the runs. The operator then
-neither takes a run for ended nor submits a run again, and other AirflowInstances are not affected.
+neither regards a run as ended nor submits a run again, and other AirflowInstances are not affected.
 """
 
 from __future__ import annotations

@@ -109,7 +109,9 @@ class Monitoring:
         assert status == 201, answer
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Create a pool of Airflow with this many slots, or change the number of its slots."""
+        """Give the pool ``name`` of Airflow this number of slots. Create the pool if it doesn't
+        exist.
+        """
         status, answer = self.airflow.request("POST", "/pools", {"name": name, "slots": slots})
         if status == 409:
             whole = {"pool": name, "slots": slots, "include_deferred": False}

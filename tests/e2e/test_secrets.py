@@ -1,5 +1,5 @@
-"""A Secret's value that a DAG quotes appears in no status, no Event and no log line, even after a
-restart and after the Secret was deleted.
+"""A DAG repeats a Secret's value from its conf in its errors and outputs. The value appears in no
+status, no Event and no log line, even after a restart and after the Secret was deleted.
 """
 
 from __future__ import annotations

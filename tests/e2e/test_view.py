@@ -1,6 +1,6 @@
-"""The live view in Chromium on the whole stack: a person submits runs, watches them move, reads the
-log of a failed task, retries, compares and cancels. Two viewers see their own namespaces only, and
-a viewer without rights sees none.
+"""The live view in Chromium on the whole stack: a person submits runs, watches their progress,
+reads the log of a failed task, retries, compares and cancels. Two viewers see their own namespaces
+only, and a viewer without rights sees none.
 """
 
 from __future__ import annotations
@@ -141,8 +141,9 @@ class Viewer:
 
 
 def viewer(kubectl: Kubectl, namespace: str, name: str, role: str | None) -> Viewer:
-    """Create a ServiceAccount for a user of the view. Bind the chart's ClusterRole for ``role`` to
-    the ServiceAccount in this namespace, unless ``role`` is None.
+    """Create a ServiceAccount in a namespace, and return a user of the view with its token. Bind
+    the chart's ClusterRole for ``role`` to the ServiceAccount in this namespace, unless ``role`` is
+    None.
     """
     within = kubectl.within(namespace)
     within("create", "serviceaccount", name)

@@ -41,7 +41,7 @@ _FAILED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass
 class FakeRun:
-    """A run in the fake Airflow."""
+    """A DAG run in the fake Airflow, with its task instances, outputs, XComs and logs."""
 
     dag_id: str
     run_id: str
@@ -276,7 +276,7 @@ class FakeAirflow:
         return FakeLog(*found) if found is not None else None
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the questions of the tasks that wait for a person."""
+        """Return the open questions that a run's tasks ask a person, by task."""
         self.asked("questions")
         run = self.runs.get((dag_id, run_id))
         if run is None:

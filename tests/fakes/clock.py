@@ -17,5 +17,5 @@ class FakeClock:
         return self.at
 
     def tick(self, seconds: float) -> None:
-        """Move the clock forward."""
+        """Move the clock forward by ``seconds``."""
         self.at += timedelta(seconds=seconds)

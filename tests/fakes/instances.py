@@ -23,8 +23,8 @@ class FakeInstances(StoredObjects[str]):
         unlabelled: The names of Secrets without the label that lets the operator use them as
             credentials.
         labels: The labels of namespaces, by name.
-        kube_events: The Events that the operator recorded, each after the name of its
-            AirflowInstance.
+        kube_events: The Events that the operator recorded, as pairs: the name of the
+            AirflowInstance, and the Event.
     """
 
     def __init__(self) -> None:

@@ -24,7 +24,8 @@ class FakeJobs(StoredObjects[Key]):
     """A fake store of MLJobs, and of the ConfigMaps and Secrets that MLJobs name.
 
     Attributes:
-        kube_events: The Events that the operator recorded, each after the name of its MLJob.
+        kube_events: The Events that the operator recorded, as pairs: the name of the MLJob, and the
+            Event.
         reads: How many times an MLJob was read by its key.
         overtake: How many of the next writes fail with a conflict, because another writer changes
             the MLJob just before.

@@ -78,14 +78,14 @@ def by_create(jobs: MLJobs, text: str) -> None:
 
 
 def by_velero(jobs: MLJobs, text: str) -> None:
-    """Create each object in ``text`` without its status, as Velero does by default."""
+    """Restore the MLJobs in the YAML ``text`` without their statuses, as Velero does by default."""
     for body in items(text):
         jobs.kubectl("create", "--filename=-", stdin=json.dumps(_without_status(body)))
 
 
 def by_velero_with_status(jobs: MLJobs, text: str) -> None:
-    """Create each object in ``text``, then write its status, as Velero does with
-    --status-include-resources.
+    """Restore the MLJobs in the YAML ``text``: create each MLJob, then write its status, as Velero
+    does with --status-include-resources.
     """
     for body in items(text):
         jobs.kubectl("create", "--filename=-", stdin=json.dumps(_without_status(body)))
@@ -149,8 +149,8 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
 
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:
-    """A restore that creates the objects therefore loses their statuses. For this case, the
-    operator also stores the end of an MLJob in an annotation.
+    """A restore that creates the MLJobs therefore loses their statuses. For this case, the operator
+    stores the end of an MLJob also in an annotation.
     """
     body = items(saved)[0]
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{operator.jobs.namespace}/{PLURAL}"

@@ -2,8 +2,8 @@
 user 65532 without capabilities, on a read-only root file system with an empty /tmp. Their
 environment is that of the chart, except for the addresses that a test changes.
 
-No image is built here. The content is installed as the Dockerfile installs it: from the locks and
-from wheels, into a folder of its own.
+No image is built here. The content is installed as the Dockerfile installs it: from the lock files
+in requirements/ and from wheels, into a folder of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The operator's Kafka consumer logs in to a real broker with tokens, with a password or with a
-client certificate. It renews them, survives that the broker goes down, and reports why it is not
-connected.
+client certificate. It renews tokens and certificates, connects again after the broker was down, and
+reports why it is not connected.
 
 This module starts its own broker, which accepts unsigned tokens of any issuer.
 """

@@ -1,6 +1,6 @@
 """An MLJob ends with the same status if the provider's callbacks, Airflow's own producer or both
 send the events of its run. Only details that a single producer reports may differ. Both producers
-together cause at most one patch of the status more than one of them.
+together may cause at most one more patch of the status than a single producer.
 
 Recorded runs are played again through a real topic and a real Kubernetes API. Between the two are
 the operator's own components, with the operator's permissions. Airflow is a fake that gives the
@@ -96,8 +96,7 @@ async def topic(stack: Stack) -> AsyncIterator[Topic]:
 
 @pytest.fixture
 async def store(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Jobs]:
-    """The operator's store of MLJobs on the real Kubernetes API, with the operator's permissions.
-    """
+    """The operator's store of MLJobs on the real Kubernetes API, with the operator's permissions."""
     monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
     api = await connect()
     yield Jobs(api)

@@ -419,7 +419,9 @@ def test_kubectl_prints_the_error_of_the_api_server(kubectl: Kubectl) -> None:
 
 
 def test_kubectl_explain_describes_every_field(kubectl: Kubectl) -> None:
-    """``kubectl explain`` shows each field of the spec with a description."""
+    """Every field of the spec has a description in the CRD's schema, which ``kubectl explain``
+    shows.
+    """
     crd = kubectl.get("crd", f"{PLURAL}.{GROUP}")
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     recursive = kubectl("explain", "mljob.spec", "--recursive")

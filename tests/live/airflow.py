@@ -26,7 +26,7 @@ class AirflowRest:
 
     Args:
         url: Airflow's base URL.
-        user: A user of Airflow.
+        user: The name of a user of Airflow.
         password: The user's password.
     """
 

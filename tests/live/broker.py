@@ -57,8 +57,7 @@ class Broker:
         self._process.kill()
 
     def start(self) -> None:
-        """Start the broker, and wait until it is ready. It keeps the data from before :meth:`end`.
-        """
+        """Start the broker, and wait until it is ready. It keeps the data from before :meth:`end`."""
         for part in self._kafka.parts():
             if isinstance(part, Component):
                 part.prepare()

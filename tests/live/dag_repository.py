@@ -35,8 +35,8 @@ class DagRepository:
         self.directory = directory
 
     def create(self) -> None:
-        """Create the repository, unless it exists. Airflow can clone its branch, which has one
-        empty commit.
+        """Create the repository, unless it exists. A new repository has one empty commit, so that
+        Airflow can clone its branch.
         """
         if (self.directory / ".git").exists():
             return

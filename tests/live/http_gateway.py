@@ -52,7 +52,8 @@ class HttpGateway(LoopbackServer):
         tls: The gateway's TLS context, or None for plain HTTP.
         prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with
             404.
-        guard: Checks each request.
+        guard: Checks the headers of each request. If a request may not pass, it returns the
+            gateway's answer.
         most_rows: A greater ``limit`` in a request is replaced by this number before the request is
             passed on. This has the effect of a low ``[api] maximum_page_limit`` of Airflow. None
             for no change.
@@ -60,7 +61,7 @@ class HttpGateway(LoopbackServer):
 
     Attributes:
         target: The service's URL. A change takes effect with the next request.
-        guard: Checks each request.
+        guard: The argument ``guard``. A change takes effect with the next request.
         instead: The answer to every request, or None if requests are passed on.
     """
 

@@ -121,9 +121,8 @@ class KubernetesApi:
     def _request(
         self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None
     ) -> tuple[Any, Any, Any, Any, Any]:
-        """Return the arguments of a request for ``call_api`` of the Kubernetes package. They
-        contain ``body`` as JSON, unless ``content_type`` is another type and the body is already
-        text.
+        """Return the arguments with which the client's ``call_api`` sends a request. ``call_api``
+        writes the body as JSON if the content type is JSON.
         """
         serialized: tuple[Any, Any, Any, Any, Any] = self._client.param_serialize(
             method,

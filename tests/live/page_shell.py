@@ -74,7 +74,7 @@ class PageShell:
 
     def _namespaces_of(self, text: str) -> dict[str, str]:
         """Create a namespace with a unique name for each of ``NAMESPACES`` that occurs in the
-        commands ``text``. Return the unique names, by the names in the commands.
+        commands ``text``. Return a mapping from the names in the commands to the unique names.
         """
         own = {}
         for name in NAMESPACES:
@@ -84,9 +84,9 @@ class PageShell:
         return own
 
     def _adapted(self, line: str, own: dict[str, str]) -> str:
-        """Return a command of a page, changed for the test. It uses the test's namespaces; ``own``
-        has their names by the names on the page. A watch ends after it has printed two lines. A
-        command that requests a retry by an annotation also waits until the MLJob has ended again.
+        """Return a command of a page, changed for the test. ``own`` maps namespaces on the page to
+        the test's own namespaces, which replace them. A watch ends after it has printed two lines.
+        A command that requests a retry by an annotation also waits until the MLJob has ended again.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

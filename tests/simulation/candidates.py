@@ -41,7 +41,7 @@ class Contender:
             term.
 
     Attributes:
-        refused: The error with which the process ended because it can't start, or None.
+        refused: Why the process may not start and has ended, or None.
         terms: The terms of this process, oldest first.
     """
 

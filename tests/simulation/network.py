@@ -137,7 +137,9 @@ class Wire:
         self.cut: set[str] = set()
 
     def is_down(self, who: str) -> bool:
-        """Return whether this process gets no response from a server."""
+        """Return whether this process gets no response from a server, because the server is down or
+        cut off from this process.
+        """
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:

@@ -102,8 +102,7 @@ class Cluster(GuardedJobs):
 
     @property
     def readable(self) -> dict[Key, dict[str, Any]]:
-        """The objects that reads return, by key: those of an older version while reads are behind.
-        """
+        """The objects that reads return, by key: those of an older version while reads are behind."""
         return self._behind[1] if self._behind is not None and self.is_behind else self.objects
 
     @property
@@ -119,8 +118,7 @@ class Cluster(GuardedJobs):
             yield Job.from_object(deepcopy(body))
 
     async def get(self, key: Key) -> Job | None:
-        """Return an MLJob, or None if the read finds none. The answer may be from an older version.
-        """
+        """Return an MLJob, or None if the read finds none. The answer may be from an older version."""
         body = self.readable.get(key)
         return Job.from_object(deepcopy(body)) if body is not None else None
 
@@ -270,8 +268,7 @@ class Process:
             there = now
 
     def look(self) -> None:
-        """Let the watch and the reader of the topic check whether they have something to deliver.
-        """
+        """Let the watch and the reader of the topic check whether they have something to deliver."""
         self._news.set()
         self.reader.news.set()
 
@@ -316,7 +313,8 @@ class World:
         clock: The clock of all operators.
         airflow_clock: The clock of Airflow and of the cluster.
         airflow: The Airflow of the operator's settings.
-        airflows: All Airflows by the name of their AirflowInstance, or by ``SETTINGS_AIRFLOW``.
+        airflows: All Airflows, by the name of their AirflowInstance. The Airflow of the operator's
+            settings has the key ``SETTINGS_AIRFLOW``.
         processes: The operators that run, oldest first: none, one or two.
         overlapped: Whether two operators ever ran at once, or reads were ever stale. Then ``limit``
             is not checked, because an operator that doesn't see all MLJobs can't keep to it.

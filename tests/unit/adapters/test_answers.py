@@ -121,8 +121,9 @@ Outcome = type[AirflowError] | Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Cell:
-    """A row of the table in this module: an operation of the adapter, one of the requests that the
-    operation makes, and what must come of the operation if this request gets an unusual answer.
+    """An entry of the table in this module: an operation of the adapter, one of the requests that
+    the operation makes, and the outcomes that the operation must have if this request gets an
+    unusual answer.
 
     Attributes:
         operation: The name of a public method of the adapter.

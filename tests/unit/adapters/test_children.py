@@ -1,6 +1,6 @@
-"""The adapter finds the active child runs of a run. A task has started them with a
-TriggerDagRunOperator, which the task's XComs and rendered fields show. If such an id is invalid,
-the adapter sends no request for it. It looks up only a limited number of runs.
+"""The adapter finds the active child runs of a run: the runs that a task has started with a
+TriggerDagRunOperator. It finds their ids in the task's XComs and rendered fields. It sends no
+request for an invalid id, and looks up only a limited number of runs.
 """
 
 from __future__ import annotations

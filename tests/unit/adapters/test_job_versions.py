@@ -1,5 +1,5 @@
-"""The operator's treatment of the versions of an MLJob that a watch delivers. Most versions come
-from the operator's own writes, whose answers it has already read. It doesn't parse these versions
+"""A watch delivers the versions of an MLJob. The operator already knows most of them from the
+answers to its own writes. It then uses the object that it knows, and doesn't parse the version
 again.
 """
 

@@ -88,8 +88,8 @@ async def test_event_is_created_in_the_namespace_of_its_object(server: tuple[Api
 
 
 async def test_each_write_has_the_current_token(server: tuple[ApiServer, client.ApiClient]) -> None:
-    """The kubelet renews the token of the operator's ServiceAccount, so the token of the first
-    write may have expired at a later write.
+    """The kubelet renews the token of the operator's ServiceAccount, so an older token may have
+    expired.
     """
     api_server, api = server
 

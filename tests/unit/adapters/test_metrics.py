@@ -18,8 +18,7 @@ def metrics() -> Metrics:
 
 
 def everything(metrics: Metrics, airflow: str) -> None:
-    """Record a value of every metric about the Airflow ``airflow``, except for whether it is ready.
-    """
+    """Record a value of every metric about the Airflow ``airflow``, except for whether it is ready."""
     metrics.airflow_request(airflow, "probe", "ok", 0.1)
     metrics.resync(airflow, "ok")
     metrics.runs_vanished(airflow, 0)
