@@ -200,7 +200,7 @@ class Suite:
 
     def run(self) -> list[Result]:
         """Run all parts. Return their results, lane by lane. Call this method in the main thread,
-        because it handles signals.
+        because it sets a signal handler.
         """
         # A shell that starts a job in the background makes the job and its children ignore Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -133,7 +133,9 @@ def _words(cell: str) -> re.Pattern[str]:
 
 @dataclass
 class Seen:
-    """A state of a task or a run, and the time at which a REST response first contained the state."""
+    """A state of a task instance, and the time at which a response of Airflow's REST API first
+    contained it.
+    """
 
     state: str
     try_number: int
@@ -460,8 +462,8 @@ def test_messages_are_those_of_the_table(row: str, story: Timeline) -> None:
 
 
 def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timeline) -> None:
-    """Each state that an event reports is in a status within 40 s, and half of them within 2 s.
-    Without events, a list of all active runs would find a state only within 60 s.
+    """Each state that an event reports is in a status within 40 s, and half of the states within 2
+    s. So no state has to wait for the list of all active runs, which is read every 60 s.
     """
     late = {
         f"{row}: {said.state}": lateness

@@ -1,6 +1,7 @@
 """The programs in the content of the images start under the restrictions of the chart's Pods: as
 user 65532 without capabilities, on a read-only root file system with an empty /tmp. Their
-environment is that of the chart, except for the addresses that a test changes.
+environment is that of the chart, except for a few values that a test sets, such as ports and the
+kubeconfig.
 
 No image is built here. The content is installed as the Dockerfile installs it: from the lock files
 in requirements/ and from wheels, into a folder of its own.
@@ -161,8 +162,8 @@ def test_the_operator_becomes_ready_and_ends_when_it_is_told(
 
 
 def test_mljob_api_listens(operator_image: Path, start: Start, tmp_path: Path) -> None:
-    """mljob-api is alive but not ready here: it accepts requests only from the API server's front
-    proxy, whose certificate it can't read without an API server.
+    """Without an API server, mljob-api is alive but not ready. It accepts requests only from the
+    API server's front proxy, and the certificate authority of this proxy is in a ConfigMap.
     """
     ports = Ports(tmp_path)
     certificate, key = Authority().client("mljob-operator-api.mljob-system.svc")

@@ -1,7 +1,7 @@
 """A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``.
 
-Tests use it to change a DAG while a run is active: Airflow runs the tasks of a run from the commit
-with which the run began.
+Airflow runs all tasks of a run from the commit with which the run began, even if the DAG is changed
+meanwhile.
 """
 
 from __future__ import annotations
