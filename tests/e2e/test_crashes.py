@@ -130,7 +130,7 @@ class Cell:
 
 
 class Cluster:
-    """Reads the MLJobs of all cells in one request."""
+    """Reads the MLJobs of all cells of the crash matrix in one request."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl

@@ -33,7 +33,7 @@ def seen(with_kafka: Installation) -> Iterator[Watch]:
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
-    """MLJobs whose runs wait, for a person or in the triggerer. They were applied together, and are
+    """MLJobs whose runs wait for a person or in the triggerer. They were applied together, and are
     deleted after the tests.
     """
     with_kafka.jobs.apply(

@@ -48,7 +48,8 @@ class HttpGateway(LoopbackServer):
 
     Args:
         target: The service's URL.
-        answer: The answer to every request, until a test sets ``instead``. None passes requests on.
+        answer: The answer to every request, until a test sets ``instead``. With None, requests are
+            passed on.
         tls: The gateway's TLS context, or None for plain HTTP.
         prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with
             404.

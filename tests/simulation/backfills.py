@@ -33,8 +33,8 @@ class BusyBackfills(FakeBackfills):
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
         """Create a backfill (:meth:`.FakeBackfills.make`). If the attempt of the MLJob already has
-        a backfill, add a description to ``twice``. Add the backfills whose runs the new backfill
-        takes over to ``robbed``.
+        a backfill, add a description to ``twice``. If the new backfill takes over runs of other
+        MLJobs' backfills, add the run ids of these MLJobs to ``robbed``.
         """
         if marker is not None and any(made.marker == marker for made in self.made.values()):
             self.twice.append(f"{marker.run_id} attempt {marker.attempt} was made twice")

@@ -41,7 +41,7 @@ class Contender:
             term.
 
     Attributes:
-        refused: Why the process may not start and has ended, or None.
+        refused: The reason why the process was not allowed to start, and has ended; otherwise None.
         terms: The terms of this process, oldest first.
     """
 

@@ -92,12 +92,12 @@ class Cluster(GuardedJobs):
         return len(self._versions_of_all)
 
     def catch_up(self) -> None:
-        """Let reads answer from the newest version again."""
+        """Let reads use the newest version of the store again."""
         self._behind_until = 0.0
 
     @property
     def is_behind(self) -> bool:
-        """Whether reads answer from an older version."""
+        """Whether reads use an older version of the store."""
         return self._time() < self._behind_until
 
     @property
@@ -113,12 +113,14 @@ class Cluster(GuardedJobs):
         return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
 
     async def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs. The answer may be from an older version."""
+        """Yield all MLJobs. While reads are behind, read an older version of the store."""
         for body in tuple(self.readable.values()):
             yield Job.from_object(deepcopy(body))
 
     async def get(self, key: Key) -> Job | None:
-        """Return an MLJob, or None if the read finds none. The answer may be from an older version."""
+        """Return an MLJob, or None if the store has no such MLJob. While reads are behind, read an
+        older version of the store.
+        """
         body = self.readable.get(key)
         return Job.from_object(deepcopy(body)) if body is not None else None
 
