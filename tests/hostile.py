@@ -1,6 +1,6 @@
-"""Messages that an attacker with write access to the topic may send: messages that are broken,
-huge, have impossible values, or are about other runs. No such message is a valid message about the
-run under attack.
+"""Messages that an attacker with write access to the events' topic may send. They are broken, huge,
+have impossible values, or are about other runs. None of them is a valid message about the attacked
+run.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ unrelated to any run.
 
 
 def hostile(random: Random, good: Message) -> bytes | None:
-    """Return a hostile message, made from the valid message ``good`` or independently of it."""
+    """Return a random hostile message: the valid message ``good`` in a changed form, or nonsense.
+    The result None stands for a message without a value.
+    """
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good
     )
@@ -124,7 +126,9 @@ def _broken(random: Random, good: Message) -> bytes:
 
 
 def _out_of_bounds(random: Random, good: Message) -> bytes:
-    """Return the valid message ``good`` with impossible values in one or three of its fields."""
+    """Return the valid message ``good`` with impossible values in one of its fields, or sometimes
+    in three.
+    """
     fields = BOTH | (OURS if "mljob_version" in good else OFFICIALS)
     message = dict(good)
     for field in random.sample(sorted(fields), random.choice((1, 1, 1, 3))):

@@ -59,8 +59,8 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
 
 
 def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
-    """Return an attempt of the history. Its message is ``text``, cut to the size that the field
-    allows.
+    """Return an entry for the history in an MLJob's status: a failed attempt whose message is
+    ``text``, cut to the longest that the field allows.
     """
     return AttemptStatus(
         attempt=number,
@@ -75,8 +75,9 @@ def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
 
 
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
-    """Return a state whose status has the maximum size in each part, and the outputs of its run.
-    The texts consist of ``letter``. ``attempts`` is the number of attempts in the status's history.
+    """Return two values: an MLJob's state whose status has the maximum size in each part, and the
+    outputs of its run. All texts in the status and the outputs repeat ``letter``. ``attempts`` is
+    the number of attempts in the status's history.
     """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]

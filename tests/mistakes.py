@@ -33,14 +33,15 @@ VALID: dict[str, Object] = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """A manifest with a mistake.
+    """A manifest with a mistake, and the message that `kubectl mljob lint` must print for it. The
+    manifest is the valid one of ``VALID`` with some changes.
 
     Attributes:
         path: The field that the expected message names.
         message: A part of the expected message.
-        spec: Changes of the spec in ``VALID``.
+        spec: The fields of the spec to change.
         kind: The kind of the object, a key of ``VALID``.
-        metadata: Changes of the metadata in ``VALID``.
+        metadata: The fields of the metadata to change.
     """
 
     path: str

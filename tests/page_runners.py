@@ -1,7 +1,7 @@
 """Which test runs a command in a console block of the documentation.
 
-The tests in :class:`Runner` take the commands that they run from this module. So a command for
-which this module names a test is run.
+Each module of tests in :class:`Runner` takes its commands from here, so a command for which this
+module names a test is really run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ DOCS = ROOT / "docs"
 
 
 class Runner(StrEnum):
-    """A file of tests that runs commands of the documentation's pages."""
+    """The modules of tests that run commands from the documentation's pages. A value is the
+    module's path.
+    """
 
     LIVE = "tests/e2e/test_docs.py"
     EXAMPLES = "tests/e2e/test_examples.py"
@@ -71,11 +73,11 @@ _OF_A_RELEASE = re.compile(
 
 
 def runner_of(page: Path, block: Block, line: str) -> Runner | None:
-    """Return the test that runs a line of a console block, or None if no test does.
+    """Return the module of tests that runs a line of a console block, or None if none does.
 
-    If a comment above a block says why the block is not run, the tests in ``_OF_PAGE`` leave out
-    the whole block, because its commands belong together. The other tests run certain kinds of
-    commands, even in such a block.
+    If a comment above the block says why the block is not run, its commands belong together, so the
+    modules that run whole pages (``_OF_PAGE``) skip the block. The other modules run certain kinds
+    of commands, even in such a block.
     """
     if block.why_unchecked:
         return None
@@ -92,8 +94,8 @@ def runner_of(page: Path, block: Block, line: str) -> Runner | None:
 
 
 def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
-    """Yield the lines of ``pages`` that ``runner`` runs, each with its page and its block. Without
-    ``pages``, yield the lines of all pages that ``runner`` runs.
+    """Yield the lines of ``pages`` that ``runner`` runs, each as page, block and line. Without
+    ``pages``, search all pages of the documentation.
     """
     for page in pages or PAGES:
         for block in blocks(page, "console"):
@@ -104,9 +106,9 @@ def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
 
 @cache
 def _lines_of_a_release() -> frozenset[str]:
-    """Return the commands on ``LIFECYCLE_PAGES`` that install a release, change it and uninstall
-    it. The test of the lifecycle runs these commands. A repetition on another page is not run
-    again.
+    """Return the commands on ``LIFECYCLE_PAGES`` that install, change or uninstall a Helm release.
+    Only ``Runner.LIFECYCLE`` runs them. If another page repeats such a command, no other test runs
+    it.
     """
     lines = [line for page in LIFECYCLE_PAGES for block in blocks(page, "console") for line in typed(block)]
     return frozenset(line for line in lines if _OF_A_RELEASE.match(line))

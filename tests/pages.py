@@ -1,8 +1,8 @@
 """The pages of the documentation, and the code blocks in them.
 
-A block that no test can check has a comment above it that says why: ``<!-- not checked: ... -->``.
-A console block with a command that no test runs has a comment too: ``<!-- not run: ... -->``. A
-block that is not checked isn't run either.
+Two comments can stand above a block. ``<!-- not checked: ... -->`` says why no test can check the
+block; such a block isn't run either. ``<!-- not run: ... -->`` says why no test runs some commands
+of a console block.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Block:
     """A code block of a documentation page.
 
     Attributes:
-        where: Page and line, for messages.
+        where: The page and the line of the block, for messages.
         why_unchecked: Why no test can check the block, from the comment above it; empty if there is
             no such comment.
-        why_not_run: Why no test runs some of its commands, from the comment above it; empty if
-            there is no such comment.
+        why_not_run: Why no test runs some commands of the block, from the comment above it; empty
+            if there is no such comment.
     """
 
     where: str
@@ -47,8 +47,8 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """Yield the blocks of a page in ``languages`` that a test must check. Without ``languages``,
-    yield all blocks, including blocks that no test can check.
+    """Yield the blocks of a page whose language is one of ``languages``, except for blocks that no
+    test can check. Without ``languages``, yield all blocks of the page.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):
@@ -80,7 +80,7 @@ def typed(block: Block) -> list[str]:
 
 
 def _is_open(text: str) -> bool:
-    """Return whether a loop has begun and not ended."""
+    """Return whether the shell command ``text`` contains a loop whose ``done`` is still missing."""
     return len(re.findall(r"\bdo$", text, re.MULTILINE)) > len(re.findall(r"\bdone\b", text))
 
 
@@ -92,7 +92,9 @@ def commands(block: Block) -> Iterator[Sequence[str]]:
 
 
 def commands_in(text: str) -> Iterator[Sequence[str]]:
-    """Yield the commands in lines that are typed, as :func:`commands` does."""
+    """Yield the commands in ``text``, which consists of lines that a reader types, as
+    :func:`commands` does.
+    """
     text = text.replace("\\\n", " ")
     text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.MULTILINE)
     for line in text.splitlines():

@@ -31,8 +31,8 @@ class Recording:
     """The recording of one run of a real Airflow: its messages, and its final REST responses.
 
     Attributes:
-        row: The run, as REST returns it.
-        rows: The task instances of the run, as REST returns them.
+        row: The run, as Airflow's REST API returned it at the end.
+        rows: The task instances of the run, as Airflow's REST API returned them at the end.
     """
 
     def __init__(self, run: str) -> None:
@@ -60,13 +60,15 @@ class Recording:
         begin: Callable[[], Awaitable[object]],
         tell: Callable[[Message], Awaitable[object]],
     ) -> None:
-        """Play the run again, in a world without another run of this DAG.
+        """Play the run again with the fakes in ``world``, where this DAG has no other run. Deliver
+        only the messages of ``producers``.
 
         Each message is delivered at its recorded time, after the operator has processed the
-        previous message. REST reports nothing about the run between its submission and its end.
+        previous message. The fake Airflow reports nothing about the run between its submission and
+        its end.
 
         Args:
-            begin: Shows the operator an MLJob of this DAG.
+            begin: Shows the operator an MLJob of this DAG, for which the operator submits the run.
             tell: Delivers a message to the operator, and returns when the operator has processed
                 it.
         """
@@ -124,8 +126,9 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
     """Assert that the events of both producers together don't cause too many patches of an MLJob's
-    status: no more than the events of Airflow's own producer alone, or at most one more than the
-    provider's events alone. ``writes`` has the number of patches by the key in ``PRODUCERS``.
+    status: no more than Airflow's own producer causes alone, or one more than the provider's
+    callbacks cause alone, whichever is greater. ``writes`` has the number of patches by the key in
+    ``PRODUCERS``.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

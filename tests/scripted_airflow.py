@@ -31,7 +31,7 @@ HUGE = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Says:
-    """A scripted response that is complete."""
+    """A complete HTTP response."""
 
     status: int
     body: str = ""
@@ -41,7 +41,9 @@ class Says:
 
 @dataclass(frozen=True)
 class Does:
-    """Something that a server does instead of a complete response, such as to reset the connection."""
+    """A misbehaviour of a server that replaces a complete response, for example a reset connection.
+    The constants below are all that a test can choose.
+    """
 
     what: str
 
@@ -61,24 +63,26 @@ def said(status: int, **fields: Any) -> Says:
 
 
 def refused(status: int, detail: Any) -> Says:
-    """Return an error in FastAPI's format."""
+    """Return an error response as FastAPI, which Airflow's API server uses, formats it."""
     return said(status, detail=detail)
 
 
 def run_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """Return a DAG run in the format of the REST API."""
+    """Return a DAG run in the format of the REST API. ``fields`` replace its usual fields."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "state": "failed", "conf": {}, "logical_date": AT}
     return row | {"queued_at": AT, "start_date": AT, "end_date": AT} | fields
 
 
 def task_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """Return a task instance in the format of the REST API."""
+    """Return a task instance in the format of the REST API. ``fields`` replace its usual fields."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "task_id": "fit", "map_index": -1, "try_number": 1}
     return row | {"max_tries": 0, "state": "running", "start_date": AT, "end_date": None} | fields
 
 
 def backfill_row(**fields: Any) -> dict[str, Any]:
-    """Return a backfill of an MLJob in the format of the REST API."""
+    """Return a backfill of an MLJob in the format of the REST API. ``fields`` replace its usual
+    fields.
+    """
     conf = {"mljob": {"id": RUN, "attempt": 1}}
     row = {"id": BACKFILL, "dag_id": BACKFILL_DAG, "dag_run_conf": conf, "reprocess_behavior": "none"}
     row |= {"from_date": AT, "to_date": AT, "max_active_runs": 1, "is_paused": False}
@@ -86,8 +90,8 @@ def backfill_row(**fields: Any) -> dict[str, Any]:
 
 
 def page(name: str, *rows: Mapping[str, Any]) -> Says:
-    """Return a response with a list that consists of one page. ``name`` is the field of the
-    response that contains the rows.
+    """Return a response that contains all rows of a list in one page. ``name`` is the response's
+    field with the rows.
     """
     return said(200, **{name: rows, "total_entries": len(rows)})
 
@@ -97,12 +101,13 @@ class Request:
     """A kind of request that the operator sends to Airflow.
 
     Attributes:
-        name: The name by which tests refer to the request.
+        name: The name by which tests refer to this kind of request.
         method: The HTTP method.
         path: A regular expression for the whole path.
         client: The method of apache-airflow-client; empty if there is none.
         answer: Airflow's response, or a function of the path's groups and of the body.
-        query: Query parameters that distinguish the request from another one with the same path.
+        query: The names of query parameters that this kind of request has. They distinguish it from
+            other kinds with the same path.
     """
 
     name: str
@@ -236,12 +241,12 @@ class ScriptedAirflow(LoopbackServer):
     """An HTTP server with scripted responses, from its creation until ``close``.
 
     Attributes:
-        told: Responses that replace the default ones, by request name. A response that depends on
-            the query is a function of the query.
-        everything: The response to every request, or None if each request has a response of its
-            own.
-        asked: The names of the received requests, in order; method and path of an unknown request.
-        go_on: Set to end all responses that hang.
+        told: Responses that replace the default ones, by the name of the request. A function of the
+            query can take the place of a response.
+        everything: If set, the same response to every request.
+        asked: The names of the received requests, in order. An unknown request is recorded with its
+            method and path.
+        go_on: Set this event to end all responses that hang or arrive slowly.
     """
 
     def __init__(self) -> None:
@@ -288,7 +293,9 @@ class ScriptedAirflow(LoopbackServer):
         self.start()
 
     def answer(self, method: str, path_and_query: str, body: Mapping[str, Any]) -> Told:
-        """Return the response to a request."""
+        """Return the scripted response to a request, or Airflow's default response if no test has
+        replaced it. Record the request in ``asked``.
+        """
         parts = urlsplit(path_and_query)
         query = parse_qs(parts.query, keep_blank_values=True)
         matching = [

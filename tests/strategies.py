@@ -1,5 +1,5 @@
-"""Hypothesis strategies that generate facts: statements of events and REST responses about runs and
-task instances.
+"""Hypothesis strategies that generate facts. A fact is what an event or a response of Airflow's
+REST API says about a run or a task instance.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ EVENT_STATES = [
 
 @st.composite
 def task_events(draw: st.DrawFn) -> TaskFact:
-    """Draw a task's event as Kafka delivers it, in the format of either producer."""
+    """Draw the fact from an event about a task, sent by the provider's callbacks or by Airflow's
+    own producer.
+    """
     state = draw(st.sampled_from(EVENT_STATES))
     number = draw(st.integers(1, 3))
     at = draw(times)
@@ -60,7 +62,7 @@ def task_events(draw: st.DrawFn) -> TaskFact:
 
 @st.composite
 def run_events(draw: st.DrawFn) -> RunFact:
-    """Draw a run's event: the run is running, or it has succeeded."""
+    """Draw the fact from an event about a run, which says that the run is running or has succeeded."""
     state = draw(st.sampled_from([RunState.RUNNING, RunState.SUCCESS]))
     return RunFact(state, StatusSource.KAFKA, EPOCH, EPOCH)
 
@@ -74,7 +76,9 @@ def rest(
     seconds: float = 0,
     max_tries: int | None = None,
 ) -> TaskFact:
-    """Return a task as REST returns it for a request ``seconds`` after the epoch."""
+    """Return the fact about a task from a response of Airflow's REST API. The request was sent
+    ``seconds`` after the epoch.
+    """
     seen = EPOCH + timedelta(seconds=seconds)
     return TaskFact(task_id, map_index, try_number, state, StatusSource.REST, seen, seen, max_tries=max_tries)
 
@@ -82,8 +86,8 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """Return a task's event that occurs and is read ``seconds`` after the epoch. ``more`` are
-    fields of the fact or of its details.
+    """Return the fact from an event about a task. The event occurs ``seconds`` after the epoch, and
+    is read at once. ``more`` are further fields of the fact or of its details.
     """
     at = EPOCH + timedelta(seconds=seconds)
     details = {field.name: more.pop(field.name) for field in fields(Details) if field.name in more}

@@ -1,12 +1,14 @@
-"""The whole suite in parts that run side by side: ``python -m tests.suite [fast]``, which ``make
-test`` and ``make test-fast`` call.
+"""Runs the whole suite of tests and checks, in parts that run side by side: ``python -m tests.suite
+[fast]``, which ``make test`` and ``make test-fast`` call.
 
-Parts of one lane run one after the other, and lanes run at the same time: while the live lane waits
-for real systems, the lane of checks and unit tests uses the processor. The output of a part is
-shown when the part has ended, so that outputs don't mix. At the end, the runner lists the ten
-slowest tests and the duration of each part. A part that exceeds its budget (``tool.suite.budgets``
-in ``pyproject.toml``, in seconds on two cores) is reported prominently and doesn't fail, because
-timings vary between machines.
+The parts are distributed to lanes. The parts of a lane run one after the other, and all lanes run
+at the same time: while the live lane waits for real systems, the lane of checks and unit tests uses
+the processor. The output of a part is shown when the part has ended, so that outputs don't mix. At
+the end, the runner lists the ten slowest tests and the duration of each part.
+
+Each part has a budget (``tool.suite.budgets`` in ``pyproject.toml``, in seconds on two cores). A
+part that takes longer is marked in this list, but doesn't fail, because durations vary between
+machines.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ class Part:
     failed command.
 
     Attributes:
-        niceness: The niceness of the part's processes. It is lower for the tests with a stack,
-            which take longest, than for tests that only compute.
+        niceness: The niceness of the part's processes. Tests with a stack take longest, so they
+            have a lower niceness, which is a higher priority, than tests that only compute.
         environment: Environment variables in addition to the variables of this process.
         after: The name of a part of another lane that must end before this part begins, or None.
     """
@@ -180,10 +182,11 @@ processor time that the live tests leave.
 
 
 class Suite:
-    """One run of the suite. The parts of a lane run one after the other, and all lanes run at the
-    same time.
+    """One run of the suite. The parts of a lane run one after the other. All lanes run at the same
+    time.
 
     Args:
+        lanes: The parts of each lane.
         results: The folder for the output of parts and the reports of their tests.
     """
 
@@ -196,8 +199,8 @@ class Suite:
         self._ended = {part.name: threading.Event() for lane in lanes for part in lane}
 
     def run(self) -> list[Result]:
-        """Run all parts. Return their results in the order of declaration. Must be called
-        in the main thread.
+        """Run all parts. Return their results, lane by lane. Call this method in the main thread,
+        because it sets a signal handler.
         """
         # A shell that starts a job in the background makes the job and its children ignore Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -273,8 +276,8 @@ class Suite:
             say(f"  under way: {', '.join(under_way)}")
 
     def end(self) -> None:
-        """Interrupt all commands, as Ctrl-C in their terminal would: pytest then stops the
-        stack.
+        """Interrupt all running commands, as Ctrl-C in a terminal does. pytest then stops the stack
+        that it has started.
         """
         self._over.set()
         for ended in self._ended.values():
@@ -284,18 +287,19 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of this process with ``GO``, and without PYTHONDONTWRITEBYTECODE:
-    otherwise every worker of every part would compile the tests again.
+    """Return the environment for commands: that of this process and ``GO``, without
+    PYTHONDONTWRITEBYTECODE. Otherwise every worker of every part would compile the tests again.
     """
     return GO | {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _set_niceness(pid: int, niceness: int) -> None:
-    """Give a session a lower priority than other sessions have.
+    """Give all processes of a session a lower priority than those of other sessions.
 
     nice(1) alone would not do that on most Linux systems: the kernel shares processor time among
     sessions first, and applies the niceness of a process only within its session (sched(7), "The
-    autogroup feature"). A kernel without this feature has no file for it.
+    autogroup feature"). The function therefore writes the niceness into the session's file in
+    /proc. A kernel without this feature has no such file.
 
     Args:
         pid: The process that leads the session, which has just started.
@@ -344,8 +348,9 @@ def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a suite. Return 0 if every command of every part has succeeded, 1 if a command has
-    failed, and 2 for wrong arguments.
+    """Run the suite that ``arguments`` names, by default ``all``, and print its summary. Return 0
+    if every command of every part has succeeded, 1 if a command has failed, and 2 for wrong
+    arguments.
     """
     chosen = arguments[0] if arguments else "all"
     if chosen not in SUITES or len(arguments) > 1:

@@ -1,5 +1,5 @@
-"""For tests in which a component dies while ten MLJobs run: submits the MLJobs, and checks how they
-have ended.
+"""Helpers for tests in which a component dies while ten MLJobs run. They submit the MLJobs, and
+check how the MLJobs have ended.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def runs_over(airflow: AirflowRest, installation: Installation) -> int:
 
 
 def assert_all_ended_right(installation: Installation, names: list[str], airflow: AirflowRest) -> None:
-    """Wait until the MLJobs have finished. Assert that each has one run, and a status that agrees
-    with Airflow.
+    """Wait until the MLJobs ``names`` have finished. Assert that each MLJob has exactly one run in
+    Airflow, and a status that agrees with Airflow.
     """
     ended = installation.jobs.until_finished(*names, within=BOUND)
     for name in names:

@@ -41,7 +41,9 @@ def retried(with_kafka: Installation) -> Iterator[MLJobs]:
 
 @pytest.fixture(scope="module")
 def jobs(retried: MLJobs) -> MLJobs:
-    """MLJobs whose runs take long or never start, all applied together after ``retried``."""
+    """The MLJobs of the fixture ``retried``, and MLJobs whose runs take long or never start. All of
+    them run side by side.
+    """
     retried.apply(
         manifest("to-suspend", WAIT),
         manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),

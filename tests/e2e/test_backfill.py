@@ -24,8 +24,8 @@ FIRST_DAY = "2026-01-01T00:00:00Z"
 
 def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
     """Return the manifest of an MLJob of type Backfill, which runs a DAG for the first ``days``
-    days of January 2026. Days that have a finished run, for example of an earlier test session, are
-    run again.
+    days of January 2026. A day that already has a finished run, for example of an earlier test
+    session, is run once more.
     """
     wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
     wanted |= spec.pop("backfill", {})
@@ -39,12 +39,12 @@ def runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
 
 
 def ended_runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
-    """Return the runs of a DAG, by day, once all of them have ended."""
+    """Wait until all runs of a DAG have ended, and return them by day."""
     return {day: airflow.ended(dag_id, run["dag_run_id"]) for day, run in runs_of(airflow, dag_id).items()}
 
 
 def backfills_of(airflow: AirflowRest, status: Object) -> list[Object]:
-    """Return the backfills in Airflow that belong to the MLJob with this status."""
+    """Return the backfills in Airflow that belong to the MLJob whose status is ``status``."""
     found = airflow.get("/backfills", dag_id=status["dagId"], order_by="id")["backfills"]
     return [row for row in found if row["dag_run_conf"].get("mljob", {}).get("id") == status["dagRunId"]]
 

@@ -43,8 +43,8 @@ tasks, except for queued and restarting.
 
 
 class Runs:
-    """Triggers runs of the DAGs with waiting tasks, and runs of the cancellation DAG that end them,
-    and reads the states and the reports.
+    """Triggers the runs that a test needs: runs of DAGs whose tasks wait, and runs of the
+    cancellation DAG that cancel them. Reads from Airflow and Kafka how all these runs end.
     """
 
     def __init__(self, airflow: AirflowRest, stack: Stack) -> None:
@@ -81,7 +81,9 @@ class Runs:
         return run["state"] if run else None
 
     def returned(self, run_id: str) -> dict[str, Any]:
-        """Wait until a run of the cancellation DAG has succeeded, and return its report."""
+        """Wait until a run of the cancellation DAG has succeeded. Return its report, which has the
+        outcome for each run to cancel.
+        """
         eventually(lambda: self.state(CANCELLER, run_id) in OVER, "the cancellation is over", within=180)
         assert self.state(CANCELLER, run_id) == "success", self.log(run_id)
         path = f"/dags/{CANCELLER}/dagRuns/{quote(run_id, safe='')}/taskInstances/cancel/xcomEntries"
@@ -94,8 +96,8 @@ class Runs:
         return json.dumps(self.airflow.request("GET", path)[1])[-3000:]
 
     def reported(self, dag_id: str, run_id: str) -> Any:
-        """Return the newest event about the cancellation of a run, and its Kafka message. Return
-        None if there is no such event.
+        """Return a pair: the newest event that reports the cancellation of a run, and the Kafka
+        message that contains the event. Return None if there is no such event.
         """
         while (message := self._consumer.poll(0.1)) is not None:
             value = message.value() or b""

@@ -27,7 +27,9 @@ def taking(name: str, *keys: str) -> Object:
 
 @pytest.fixture
 def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
-    """The MLJobs of the installation. Those that the test creates are deleted at its end."""
+    """The MLJobs in the namespace of the operator ``with_kafka``. MLJobs that a test creates are
+    deleted when the test ends.
+    """
     before = set(with_kafka.jobs.all())
     yield with_kafka.jobs
     if names := set(with_kafka.jobs.all()) - before:

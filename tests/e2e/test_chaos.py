@@ -1,5 +1,7 @@
 """MLJobs run, and some are cancelled or deleted, while Kafka, Airflow, the API server and the
-leader are each away for a while at random times. The operator has two replicas.
+leader are each away for a while at random times. The operator has two replicas. In the end each
+MLJob must be terminal or deleted, its status must agree with Airflow, and no MLJob may have two
+runs. No phase or percentage may go backward.
 
 By default the test is short. `make chaos` runs the long form: 200 MLJobs, each part away for 60 s.
 
@@ -58,8 +60,8 @@ pytestmark = [pytest.mark.timeout(BOUND + 300), pytest.mark.disruptive]
 
 @pytest.fixture
 def pair(installation: NewInstallation, stack: Stack) -> Iterator[tuple[Installation, list[OperatorProcess]]]:
-    """The installation of an operator, and the processes of its two replicas. At the end, all
-    components run again.
+    """An operator with its namespace, and the processes of the operator's two replicas. After the
+    test, the components that are still down are started.
     """
     made = installation("chaos")
     yield made, [made.operator, made.operator.replica().start()]
@@ -179,8 +181,8 @@ def owner(run: Object) -> str:
 
 
 def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) -> Any:
-    """Return the parts of a finished MLJob's status that differ from Airflow, or an empty value if
-    none differs. ``run_ids`` are the ids of all runs in Airflow.
+    """Return the parts of a finished MLJob's status that differ from Airflow, or None or an empty
+    dictionary if nothing differs. ``run_ids`` are the ids of all runs in Airflow.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:

@@ -20,7 +20,9 @@ from tests.live.installation import Installation
 
 
 class Params(BaseModel):
-    """The params of the DAG, as the DAG's file declares them."""
+    """The params of the DAG ``client_training``, with the types and defaults that the DAG's file
+    declares.
+    """
 
     rate: float = 0.1
     epochs: int = 3

@@ -130,7 +130,7 @@ class Cell:
 
 
 class Cluster:
-    """Reads the MLJobs of all cells in one request."""
+    """Reads the MLJobs of all cells of the crash matrix in one request."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
@@ -192,8 +192,8 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 
 
 def live(cells: list[Cell], cluster: Cluster) -> None:
-    """Submit the MLJob of each cell, and wait until all operators have killed themselves. A replica
-    of each operator stands by.
+    """For each cell, start an operator that will kill itself, and a replica that stands by. Submit
+    the cells' MLJobs, and wait until all these operators have killed themselves.
     """
     start(cells)
     for cell in cells:
@@ -231,7 +231,9 @@ def start(cells: list[Cell]) -> None:
 
 
 def ask(cell: Cell, job: Object) -> None:
-    """If a task of the MLJob runs, do what the user does in the scenario, once."""
+    """Perform the user's action of the scenario once, as soon as a task of the cell's MLJob runs.
+    Do nothing if the scenario has no action.
+    """
     if cell.asked or cell.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
         return
     cell.asked = True
@@ -296,7 +298,7 @@ def outcome(cell: Cell, airflow: AirflowRest) -> str:
 
 
 def described(job: Object | None) -> str:
-    """Return a short description of an MLJob."""
+    """Describe an MLJob in a few words: its phase, its attempt, and whether it has a finalizer."""
     if job is None:
         return "gone"
     status = job.get("status", {})
@@ -305,7 +307,9 @@ def described(job: Object | None) -> str:
 
 
 def evidence(cells: list[Cell]) -> str:
-    """Return the ends of the logs of the first two cells' operators."""
+    """Return the last log lines of the operators of the first two cells, for the error of a wait
+    that fails.
+    """
     return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
 
 

@@ -1,5 +1,6 @@
-"""A job declared with ``mljob_dag``, on the whole stack, from its params model to its MLJob's
-outputs: the values that each component refuses, and the values that reach the task.
+"""A job declared with ``mljob_dag``, on the whole stack. Values that don't fit its params model are
+refused before a run, or fail the task without a retry. Valid values reach the task with their
+types, and the values that the task publishes become the MLJob's outputs.
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ def shell(
 
 @pytest.fixture(scope="module")
 def first_page(shell: PageShell) -> str:
-    """The output of the commands on the first page. After them, the job of the page has succeeded."""
+    """The output of the commands in README.md, which a reader types first. The example MLJob of
+    this page has succeeded, and the other pages use it.
+    """
     return shell.types(Runner.LIVE, FIRST_PAGE)
 
 

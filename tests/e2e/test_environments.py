@@ -45,11 +45,11 @@ def instances(new_installation: NewInstallation) -> Installation:
 
 @pytest.fixture(scope="module")
 def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, str, str]]:
-    """Three values: a slow gateway in front of Airflow that shortens the pages of lists, the
-    certificate of the gateway's CA, and the token that the gateway requires.
+    """Three values: a slow gateway in front of Airflow, the certificate of the gateway's CA, and
+    the token that the gateway requires with each request.
 
-    The gateway has TLS with its own CA, serves Airflow under a path, and requires a token with each
-    request.
+    The gateway uses TLS with its own CA, and serves Airflow under a path. It limits the pages of
+    Airflow's lists to five entries.
     """
     authority = Authority()
     token = airflow.token()

@@ -66,8 +66,8 @@ class Case:
 
     Attributes:
         task: The id of the task; None for the run.
-        silent: The states of the task that no event reports. After Airflow's REST API has shown
-            such a state, the status shows it within the time of the change feed.
+        silent: The states of the task that no event reports. The status must show such a state at
+            most ``FEED`` seconds after Airflow's REST API.
     """
 
     job: str
@@ -108,8 +108,8 @@ CASES = {
 
 
 def rows() -> dict[str, dict[str, re.Pattern[str]]]:
-    """Return the documented table: for each row, the words of each producer's messages, each
-    followed by a space.
+    """Return the documented table: by the first cell of each row, a pattern for each producer. The
+    pattern matches the states that the producer's messages report (:meth:`Timeline.words`).
     """
     cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.read_text().splitlines()]
     table = [row for row in cells if len(row) == 4 and not set(row[0]) <= {"-", " "} and row[0] != "What happens"]
@@ -117,8 +117,8 @@ def rows() -> dict[str, dict[str, re.Pattern[str]]]:
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """Return a pattern for the words in a cell of the documented table. A word in parentheses may
-    be missing, or come later than in the cell.
+    """Return a pattern for the states in a cell of the documented table, each followed by a space.
+    A state in parentheses is optional, and may also come later than in the cell.
     """
     found = re.findall(r"(\(?)`(\w+)`", cell)
     orders = {tuple(word for optional, word in found if not optional)}
@@ -133,7 +133,9 @@ def _words(cell: str) -> re.Pattern[str]:
 
 @dataclass
 class Seen:
-    """A state of a task or a run, and the time at which a REST response first contained the state."""
+    """A state of a task instance, and the time at which a response of Airflow's REST API first
+    contained it.
+    """
 
     state: str
     try_number: int
@@ -162,7 +164,7 @@ class Timeline:
 
     def words(self, case: Case, index: int, producer: str) -> str:
         """Return the states that a producer's messages about the task or run of ``case`` report,
-        each followed by a space.
+        each followed by a space. The patterns of :func:`rows` match such a text.
         """
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
@@ -171,14 +173,14 @@ class Timeline:
         return self.statuses[job][-1][1] if self.statuses[job] else {}
 
     def shown(self, job: str, task: str) -> str | None:
-        """Return the state of a task in the newest status, or None if the status has no entry of
-        the task.
+        """Return the state of a task in the MLJob's newest status, or None if this status doesn't
+        contain the task.
         """
         return next((e["state"] for e in self.status(job).get("tasks") or () if e["taskId"] == task), None)
 
     def shown_at(self, job: str, task: str, holds: Callable[[Object], bool]) -> float | None:
-        """Return the time at which a status first had an entry of the task for which ``holds``
-        returns true, or None if no status had one.
+        """Return the time of the first status whose entry of the task meets the condition
+        ``holds``, or None if no status has such an entry.
         """
         for at, status in self.statuses[job]:
             if any(entry["taskId"] == task and holds(entry) for entry in status.get("tasks") or ()):
@@ -187,8 +189,8 @@ class Timeline:
 
 
 class Act:
-    """An action of the test, such as to kill a task. ``try_it`` performs the action once, as soon
-    as the action is possible.
+    """An action of the test on a task or a run, such as to kill a task. The test calls ``try_it``
+    again and again. The first call at which the action is possible performs the action.
     """
 
     def __init__(self, due: Callable[[], object], do: Callable[[], None]) -> None:
@@ -203,7 +205,7 @@ class Act:
 
 class Stage:
     """Runs all MLJobs of the test at the same time, performs the test's actions on them
-    (:meth:`_acts`), and fills the timeline.
+    (:meth:`_acts`), and records what happens in a :class:`Timeline`.
     """
 
     def __init__(self, installation: Installation, airflow: AirflowRest, stack: Stack, watch: Watch, directory: Path):
@@ -296,9 +298,9 @@ class Stage:
         return self._told_running(job, "held") and self._settled(job, "deferred", "deferred")
 
     def _settled(self, job: str, task: str, state: str) -> bool:
-        """Return whether the status shows the task in that state, and the scheduler knows that the
-        task's process has ended. If the task continues earlier, Airflow 3.3.2 sets the task to
-        failed.
+        """Return whether the status shows the task in the state ``state``, and the scheduler knows
+        that the task's process has ended. Airflow 3.3.2 fails a task that continues before the
+        scheduler knows this.
         """
         if self.story.shown(job, task) != state:
             return False
@@ -309,8 +311,9 @@ class Stage:
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
-        """Return whether the run has succeeded. Airflow publishes an end before it stores the end,
-        so wait until the end is stored.
+        """Return whether the MLJob's status says that the run has succeeded. If so, first wait
+        until Airflow has stored the end, because Airflow publishes the end before it stores the
+        end.
         """
         if self.story.status(job).get("phase") != "Succeeded":
             return False
@@ -385,7 +388,7 @@ class Stage:
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"
 
     def _end_processes(self) -> None:
-        """End the processes of tasks that still sleep."""
+        """Kill the processes of the test's tasks that still run."""
         for file in self._directory.glob("*/*"):
             pid = int(file.read_text() or 0)
             with suppress(psutil.NoSuchProcess):
@@ -396,8 +399,8 @@ class Stage:
     # Observation
 
     def _look_on(self, stop: threading.Event) -> None:
-        """Note when each version of an MLJob arrives, and when Airflow's REST API first
-        shows a state.
+        """Record in the timeline when the watch prints each version of an MLJob, and when Airflow's
+        REST API first shows each state of a task. Return when ``stop`` is set.
         """
         rest = AirflowRest(self._airflow.url, self._stack.env["AIRFLOW_USER"], self._stack.env["AIRFLOW_PASSWORD"])
         asked_at = 0.0
@@ -433,7 +436,7 @@ class Stage:
 def story(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Timeline]:
-    """The timeline after all changes in the documented table have happened."""
+    """The timeline, after every change in the documented table has happened on a real Airflow."""
     eventually(lambda: set(DAGS.values()) <= set(airflow.dags(tags="events")), "the DAGs are parsed", within=120)
     with with_kafka.jobs.watch() as watch:
         stage = Stage(with_kafka, airflow, stack, watch, tmp_path_factory.mktemp("events"))
@@ -459,7 +462,9 @@ def test_messages_are_those_of_the_table(row: str, story: Timeline) -> None:
 
 
 def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timeline) -> None:
-    """A status shows each state before a relist could show it, and usually at once."""
+    """Each state that an event reports is in a status within 40 s, and half of the states within 2
+    s. So no state has to wait for the list of all active runs, which is read every 60 s.
+    """
     late = {
         f"{row}: {said.state}": lateness
         for row, case in CASES.items()
@@ -472,9 +477,10 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return pairs of a message and a number: each message that was the first to report a state of
-    a task instance, and the seconds from this message until a status showed the state or a later
-    one.
+    """Return how late the status shows each state of a task instance, as pairs: the first message
+    that reports the state, and the seconds from this message until a status shows the state or a
+    later one. For a mapped task, the seconds count from the message about the last of its
+    instances.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):

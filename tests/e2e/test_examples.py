@@ -1,6 +1,6 @@
-"""The MLJobs in examples/ and examples/platform/ on the whole stack. Each of them succeeds, and its
-progress can be watched. Each dataset, model and prediction can be traced to those that it was made
-from. The commands of the pages about the examples succeed.
+"""The MLJobs in examples/ and examples/platform/ on the whole stack. Each MLJob succeeds, and its
+progress can be watched. Each dataset, model and prediction names the artifacts that it was made
+from. The commands on the pages about the examples succeed.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """An installation in which the MLJob of examples/train.yaml was applied with kubectl, and a
-    watch of its MLJobs that began before.
+    """Two values: an operator with its namespace, in which the MLJob of examples/train.yaml was
+    applied, and a watch of the namespace's MLJobs that began before.
     """
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:
@@ -58,8 +58,8 @@ def data(stack: Stack) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """The installation and the watch of ``training``, after all example files and the folder
-    ``platform`` were applied with kubectl at once.
+    """The operator and the watch of ``training``, after one ``kubectl apply`` of all files in
+    examples/ and of the folder ``platform``.
     """
     # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
     # would find.
@@ -164,8 +164,8 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """Return the path of an artifact, followed by the paths of the artifacts that it
-    was made from.
+    """Return the path of an artifact, followed by the paths of the artifacts that it was made from,
+    directly or indirectly.
     """
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
@@ -174,7 +174,7 @@ def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
 
 
 def made_by(data: Path, day: str, mljob: str) -> str:
-    """Return the version of a day's predictions that an MLJob has made."""
+    """Return the version of the predictions that the MLJob ``mljob`` has made for a day."""
     cards = (data / "predictions" / f"handwriting-{day}").glob("*/card.json")
     [card] = [card for card in cards if json.loads(card.read_text())["created_by"]["mljob"] == mljob]
     return card.parent.name
@@ -184,8 +184,8 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
-    """The files were applied together. An MLJob that names others waits without a run until they
-    have succeeded, and then its status names their runs.
+    """All MLJobs were applied together. An MLJob that takes outputs of other MLJobs waits without a
+    run until these have succeeded. Its status then names their runs.
     """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)
@@ -236,7 +236,9 @@ def test_second_model_version_repeats_the_predictions_and_everything_is_traceabl
 def test_commands_of_the_pages_about_examples_succeed(
     examples: tuple[Installation, Watch], stack: Stack, kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    """The files are applied already, so that the pages start no more than two runs."""
+    """The pages apply the example files again. The MLJobs of these files have succeeded before, so
+    the pages start at most two new runs.
+    """
     jobs = examples[0].jobs
     jobs.until_finished(*MLJOBS, within=BOUND)
     shell = PageShell(stack, kubectl, jobs.namespace, tmp_path, BOUND)
@@ -254,7 +256,9 @@ def test_commands_of_the_pages_about_examples_succeed(
 
 
 def in_order(phases: list[str | None]) -> bool:
-    """Return whether the phases of a job only moved forward."""
+    """Return whether the phases of an MLJob, oldest first, never go back in the order Pending,
+    Queued, Running, Succeeded.
+    """
     ranks = {None: 0, "Pending": 1, "Queued": 2, "Running": 3, "Succeeded": 4}
     walked = [ranks[phase] for phase in phases]
     return walked == sorted(walked)

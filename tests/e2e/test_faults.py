@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.timeout(BOUND + 240), pytest.mark.disruptive]
 
 @pytest.fixture(autouse=True)
 def whole_again(stack: Stack) -> Iterator[None]:
-    """Restart each component that a test has stopped."""
+    """After each test, start Kafka and Airflow's API server if the test has stopped them."""
     yield
     stack.start("kafka")
     stack.start("airflow-api-server")
@@ -166,6 +166,6 @@ def test_run_is_cancelled_by_rest_if_the_cancellation_dag_gets_no_slot(
 
 
 def running(jobs: MLJobs, names: list[str]) -> int:
-    """Return the number of running tasks of the MLJobs."""
+    """Return the number of running tasks that the statuses of the MLJobs ``names`` show."""
     found = jobs.all()
     return sum(found[name].get("status", {}).get("taskCounts", {}).get("running", 0) for name in names)

@@ -1,6 +1,6 @@
 """The URL of an AirflowInstance leads to a gateway that answers 404 because it has no backend, to a
 server that is not Airflow, or to another Airflow, which has none of the runs. The operator then
-neither takes a run for ended nor submits a run again, and other AirflowInstances are not affected.
+neither regards a run as ended nor submits a run again, and other AirflowInstances are not affected.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def gateways() -> Iterator[ExitStack]:
 
 
 def asked(installation: Installation, operation: str) -> float:
-    """Return how many requests of the kind ``operation`` the operator of ``installation`` has sent
-    to Airflow.
+    """Return how many requests the operator of ``installation`` has sent to Airflow for
+    ``operation``, such as ``active_runs``.
     """
     return installation.operator.requests().get(operation, 0)
 
@@ -101,7 +101,7 @@ def test_mljobs_are_not_judged_while_many_runs_have_vanished(
     platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
 ) -> None:
     """For a while, the URL of the AirflowInstance leads to another Airflow with the same DAGs and
-    no runs.
+    no runs. The MLJobs then stay Running, and no run is submitted to the other Airflow.
     """
     env, jobs = stack.env, instances.jobs
     another = SimulatedAirflow(

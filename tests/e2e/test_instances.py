@@ -166,8 +166,8 @@ def test_refusal_names_the_missing_access_rule(platform: Platform, jobs: MLJobs,
 def test_events_count_only_for_the_instance_of_their_topic_and_source(
     platform: Platform, jobs: MLJobs, instances: Installation
 ) -> None:
-    """Both AirflowInstances name the topic of the real Airflow. ``deaf`` also names a source that
-    is not the source of this Airflow's events, so the events don't count for the MLJobs of
+    """The AirflowInstances ``hears`` and ``deaf`` both name the topic of the real Airflow. ``deaf``
+    also names a source that this Airflow's events don't have, so no event changes the MLJobs of
     ``deaf``.
     """
     platform.make("deaf", kafka={"topic": DEFAULT_TOPIC, "source": "nobody"})

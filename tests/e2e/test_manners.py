@@ -1,4 +1,6 @@
-"""An MLJob behaves as Kubernetes users and tools expect of a resource."""
+"""An MLJob behaves as Kubernetes users and tools expect of a resource: with ``kubectl wait``,
+``get``, ``describe`` and ``explain``, in its Events and conditions, and for kstatus.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ KUBECTL_APPLY = "kubectl.kubernetes.io/last-applied-configuration"
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, airflow: AirflowRest) -> Iterator[MLJobs]:
-    """An MLJob that succeeds, one that fails, and one that stays active."""
+    """Three MLJobs: ``good`` succeeds, ``bad`` fails, and ``long`` stays active."""
     jobs = with_kafka.jobs
     jobs.apply(
         manifest("good", "parity_nested_groups", type="Enrichment"),
@@ -159,8 +161,9 @@ def test_conditions_follow_the_api_conventions(jobs: MLJobs) -> None:
 
 
 def test_kstatus_recognises_progress_success_and_failure(jobs: MLJobs) -> None:
-    """kstatus (sigs.k8s.io/cli-utils) reads the conditions: Reconciling means in progress, and
-    Stalled means failed. If neither condition is True, the object is current.
+    """The conditions of an MLJob say what kstatus (sigs.k8s.io/cli-utils) expects: Reconciling
+    means in progress, and Stalled means failed. If neither condition is True, the object is
+    current, as after an MLJob has succeeded.
     """
     running = jobs.until_phase("long", "Running")
     found = jobs.until_finished("good", "bad")

@@ -44,7 +44,9 @@ FINDS_THE_RUN = 180.0
 
 
 def path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool = False, **query: Any) -> str:
-    """Return the path with parameters, as ``kubectl get --raw`` takes it."""
+    """Return the path of an MLJob's ``subresource`` in mljob-api, with the query parameters, as
+    ``kubectl get --raw`` takes it.
+    """
     parameters = urlencode({name: str(value).lower() for name, value in query.items()})
     return run_path(namespace, name, subresource, watch=watch) + (f"?{parameters}" if parameters else "")
 
@@ -82,8 +84,8 @@ class Follower:
 
 @dataclass(frozen=True)
 class Runs:
-    """The MLJobs of this file: ``training``, which waits for the test, and ``failing``, which has
-    failed.
+    """The MLJobs of this module, read through mljob-api: ``training``, whose task waits until the
+    test creates a file, and ``failing``, which has failed.
     """
 
     jobs: MLJobs
@@ -107,18 +109,22 @@ class Runs:
 
 
 def entries(text: str) -> list[HistoryEntry]:
-    """Return the entries of a history, without heartbeats."""
+    """Return the entries of a run's history from the answer ``text`` of mljob-api, without the
+    heartbeats that keep the connection open.
+    """
     return [entry for entry in map(parse_entry, text.splitlines()) if entry is not None]
 
 
 def curve(found: list[HistoryEntry]) -> list[tuple[float, float]]:
-    """Return the points of the loss curve: epoch and loss."""
+    """Return the points of the loss curve in the history of a run: pairs of epoch and loss."""
     return [(entry.metrics["epoch"], entry.metrics["loss"]) for entry in found if isinstance(entry, MetricsReport)]
 
 
 @pytest.fixture(scope="module")
 def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """The MLJobs, after ``failing`` has failed and ``training`` has begun to wait for the test."""
+    """The MLJobs of this module, after ``failing`` has failed and ``training`` waits for the test's
+    file.
+    """
     jobs = new_installation("mljob-api", MLJOB_RUN_ID_PREFIX="mljob").jobs
     directory = tmp_path_factory.mktemp("mljob-api")
     jobs.kubectl("create", "secret", "generic", "warehouse", f"--from-literal=password={PASSWORD}")
@@ -134,8 +140,8 @@ def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pyte
 
 @dataclass(frozen=True)
 class Followed:
-    """What mljob-api showed while ``training`` ran. Requests that follow the log and the events
-    began in the middle of the run and ended with the run. The graph was read in the middle.
+    """What mljob-api showed of the MLJob ``training``. The logs and the events were followed from
+    the middle of the run to its end. The graph was read in the middle.
     """
 
     log: str

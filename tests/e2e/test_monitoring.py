@@ -1,5 +1,5 @@
-"""The monitoring DAGs on the real Airflow find problems, report each of them once to its owner, and
-publish them on the page and on Kafka.
+"""The monitoring DAGs on the real Airflow find problems of other DAGs. They report each problem
+once to the owner of the DAG, and publish all problems on a page and on Kafka.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ OVER = ("success", "failed")
 
 
 class Monitoring:
-    """Triggers runs of the monitoring DAGs and of the DAGs with problems, and reads the reports and
-    the messages to Slack.
+    """Triggers runs of the monitoring DAGs and of the DAGs that cause problems for them to find.
+    Reads the monitoring reports and the messages to Slack.
     """
 
     def __init__(self, airflow: AirflowRest, slack: SlackServer) -> None:
@@ -87,8 +87,8 @@ class Monitoring:
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
 
     def serving(self, run_id: str) -> dict[str, Any]:
-        """Return the task instance of a run of monitored_slow. Its state is None if the task
-        instance doesn't exist yet.
+        """Return the only task instance of a run of the DAG monitored_slow. Its state is None if
+        the task instance doesn't exist yet.
         """
         found = self.airflow.task_instances("monitored_slow", run_id)
         return found[0] if found else {"state": None}
@@ -109,7 +109,9 @@ class Monitoring:
         assert status == 201, answer
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Create a pool of Airflow with this many slots, or change the number of its slots."""
+        """Give the pool ``name`` of Airflow this number of slots. Create the pool if it doesn't
+        exist.
+        """
         status, answer = self.airflow.request("POST", "/pools", {"name": name, "slots": slots})
         if status == 409:
             whole = {"pool": name, "slots": slots, "include_deferred": False}
@@ -140,7 +142,9 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
-    """The monitoring DAGs with a Slack on loopback, a topic, and thresholds of a few seconds."""
+    """The monitoring DAGs, unpaused. They write to a Slack server on loopback and to a Kafka topic,
+    and their thresholds are a few seconds.
+    """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
@@ -173,8 +177,8 @@ def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterat
 
 @pytest.fixture(scope="module")
 def trouble(monitoring: Monitoring) -> str:
-    """The id of the run that waits for its paused DAG. At the same time, another DAG fails again
-    and again, and a run of a third DAG is stuck.
+    """The run id of a run that waits because its DAG is paused. The fixture causes two more
+    problems: a DAG that fails again and again, and a queued run that doesn't start.
     """
     monitoring.airflow.pause("monitored_paused", paused=True)
     waiting = monitoring.trigger("monitored_paused", f"mljob.team.churn.{'a' * 10}-{secrets.randbelow(9999) + 1}")
@@ -239,7 +243,7 @@ def test_each_owner_is_notified_once_and_then_only_of_changes(
 
 
 def monitoring_links(message: Message) -> list[str]:
-    """Return the links in the buttons and the text of a message."""
+    """Return the URLs in a Slack message: first those of the buttons, then those in the text."""
     blocks = message.body["blocks"]
     buttons = [element["url"] for block in blocks for element in block.get("elements", ()) if "url" in element]
     return buttons + [part.split("|")[0] for part in message.words.split("<") if part.startswith("http")]
@@ -357,11 +361,11 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
 
 
 def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:
-    """Return the findings about monitored_slow in a report, by kind."""
+    """Return the findings of a report about the DAG monitored_slow, by kind."""
     return {finding.kind: finding for finding in report.findings if finding.dag_id == "monitored_slow"}
 
 
 def seconds(since: str, until: str | None = None) -> float:
-    """Return the seconds between two of Airflow's dates, or from a date until now."""
+    """Return the seconds from one date of Airflow to another date, by default to the present."""
     end = datetime.fromisoformat(until) if until else datetime.now(UTC)
     return (end - datetime.fromisoformat(since)).total_seconds()

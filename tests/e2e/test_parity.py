@@ -44,8 +44,9 @@ def job_name(dag_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_only: Installation) -> list[str]:
-    """The ids of the DAGs that the chosen tests need. For each of these DAGs, both operators have
-    an MLJob. All of these MLJobs are submitted before a test waits for one of them.
+    """The ids of the DAGs that the chosen tests need. The operator with Kafka and the operator
+    without Kafka each have an MLJob for each of these DAGs. All MLJobs are submitted before a test
+    waits for one of them.
     """
     about: Iterator[dict[str, Any]] = (
         item.callspec.params
@@ -122,7 +123,9 @@ def test_progress_is_shown_during_the_run(with_kafka: Installation, rest_only: I
 
 
 def told_by(watch: Watch, name: str) -> set[str]:
-    """Return the sources of the facts in an MLJob's statuses."""
+    """Return the sources that the statuses of an MLJob name in ``statusSource``: REST, Kafka or
+    both.
+    """
     return {status["statusSource"] for status in watch.statuses(name) if "statusSource" in status}
 
 

@@ -24,8 +24,8 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """A watch that has all statuses of the MLJobs since its start, as ``kubectl get --watch`` shows
-    them.
+    """A watch of the MLJobs, started before they are created. It keeps every status that ``kubectl
+    get --watch`` prints.
     """
     with with_kafka.jobs.watch() as watch:
         yield watch
@@ -33,7 +33,9 @@ def seen(with_kafka: Installation) -> Iterator[Watch]:
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
-    """MLJobs whose runs wait, all started together. They are deleted after the tests."""
+    """MLJobs whose runs wait for a person or in the triggerer. They were applied together, and are
+    deleted after the tests.
+    """
     with_kafka.jobs.apply(
         manifest("to-approve", APPROVE, {"model": "digits"}, outputs=[{"name": "deploy", "taskId": "deploy"}]),
         manifest("to-reject", APPROVE),

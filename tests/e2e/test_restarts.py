@@ -1,5 +1,6 @@
-"""The operator dies twice during ten runs: every status is right in the end, and no run is
-submitted twice. A retry that is requested while no operator runs is handled once.
+"""The operator dies twice during ten runs. Every status nevertheless agrees with Airflow in the
+end, and no run is submitted twice. A retry that is requested while no operator runs is handled
+once.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A Secret's value that a DAG quotes appears in no status, no Event and no log line, even after a
-restart and after the Secret was deleted.
+"""The conf of a run contains a Secret's value, and the DAG repeats the value in its errors and
+outputs. The value appears in no status, no Event and no log line, even after a restart and after
+the Secret was deleted.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Two replicas of the operator on the real Kubernetes API: the second replica acts when the leader
-is killed, told to end or paused. Several operators on this API: operators with selectors share a
+"""Replicas of the operator on the real Kubernetes API: the second replica takes over when the
+leader is killed, told to end or paused. Also, operators with different label selectors share a
 namespace.
 """
 
@@ -33,8 +33,9 @@ def selecting(team: str) -> str:
 
 
 def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
-    """Assert that an operator acts: apply a suspended MLJob, and wait until the operator has
-    written the status of the MLJob. ``evidence`` returns what the error shows if the wait fails.
+    """Assert that an operator handles MLJobs: apply a suspended MLJob, and wait until the operator
+    has written Suspended into its status. ``evidence`` returns details for the error if the wait
+    fails.
     """
     jobs.submit(name, "parity_empty", suspend=True)
     eventually(lambda: jobs.status(name).get("phase") == "Suspended", f"{name} has a status", evidence=evidence)
@@ -42,7 +43,7 @@ def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Print ``what``, and how long the ``with`` block took."""
+    """Measure how long the ``with`` block takes, and print the time after the text ``what``."""
     began = time.monotonic()
     yield
     say(f"  {what}: {time.monotonic() - began:.1f} s")

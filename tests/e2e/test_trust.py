@@ -40,8 +40,8 @@ class Forger:
         self._topic = stack.env["MLJOB_EVENTS_TOPIC"]
 
     def tell(self, status: Object, event: str, **fields: Any) -> None:
-        """Send the event ``event`` about the run in an MLJob's ``status``, in the format of
-        Airflow's own producer.
+        """Send a false event of the type ``event``, in the format of Airflow's own producer. It is
+        about the run that an MLJob's ``status`` names.
         """
         message = {
             "schema_version": 1,
@@ -57,9 +57,8 @@ class Forger:
         assert self._producer.flush(30) == 0
 
     def tell_until(self, count: Callable[[], float], status: Object, event: str, **fields: Any) -> None:
-        """Send the same event repeatedly, until ``count`` returns a greater number than before. The
-        repetition is needed because an operator that has just joined its consumer group reads only
-        later messages.
+        """Send the same event repeatedly, until the result of ``count`` has increased. One event is
+        not enough: an operator that has just joined its consumer group reads only later messages.
         """
         before = count()
 
@@ -76,7 +75,7 @@ def forger(stack: Stack) -> Forger:
 
 
 def read_by(installation: Installation) -> float:
-    """Return the number of messages that an operator has read."""
+    """Return the number of Kafka messages that the operator of ``installation`` has read."""
     return sum(value for key, value in installation.operator.metrics().items() if key[0] == "mljob_events_total")
 
 
@@ -106,8 +105,8 @@ def test_forged_end_does_not_end_the_mljob(
     forger: Forger,
     airflow: AirflowRest,
 ) -> None:
-    """The MLJob stays active and keeps its finalizer, and its deletion waits until the run
-    has ended.
+    """After a forged event about the end of its run, the MLJob stays active and keeps its
+    finalizer. A deletion of the MLJob still waits until the run has really ended.
     """
     jobs, name = with_kafka.jobs, victim(event, dag_id)
     status = victims[name]
@@ -160,12 +159,13 @@ def test_impossible_event_is_counted_as_unreadable_and_later_events_are_read(
 
 @dataclass
 class Parent:
-    """An MLJob whose run triggers a child run with its own run id, and what the test has observed
-    of both runs.
+    """An MLJob whose run has triggered a child run with the same run id, and what the test has
+    observed of both runs.
 
     Attributes:
         run_id: The id of the MLJob's run, which is also the id of the child run.
-        phase: The MLJob's phase when the child run had ended.
+        child_state: The state with which the child run has ended.
+        phase: The MLJob's phase right after the end of the child run.
     """
 
     jobs: MLJobs
@@ -177,8 +177,9 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """The parents, after their child runs have ended. All of them were submitted at once, and each
-    stays active for a while after the end of its child run.
+    """MLJobs whose runs have triggered child runs, after the child runs have ended. The key is the
+    fixture of the MLJob's operator, and the outcome of the child run. Each MLJob stays active for a
+    while after the end of its child run.
     """
     found = {
         (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")
@@ -234,7 +235,9 @@ def test_conf_that_is_nested_too_deeply_is_refused_and_affects_no_other_mljob(in
 def test_run_without_its_mljob_is_found_and_cancelled(
     installation: NewInstallation, airflow: AirflowRest, kubectl: Kubectl
 ) -> None:
-    """A submission that takes effect after its MLJob was deleted leaves a run without an MLJob."""
+    """An MLJob is deleted while its operator is down. When the operator starts again, it cancels
+    the run that is left, and reports the run in an Event.
+    """
     orphans = installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
     orphans.jobs.submit("gone", LONG)
     run_id = orphans.jobs.until_phase("gone", "Running")["dagRunId"]

@@ -1,6 +1,6 @@
-"""The live view in Chromium on the whole stack: a person submits runs, watches them move, reads the
-log of a failed task, retries, compares and cancels. Two viewers see their own namespaces only, and
-a viewer without rights sees none.
+"""The live view in Chromium on the whole stack: a person submits runs, watches their progress,
+reads the log of a failed task, retries, compares and cancels. Two viewers see their own namespaces
+only, and a viewer without rights sees none.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def client(viewed: Installation, stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture
 def view(viewed: Installation, stack: Stack) -> Iterator[RunningView]:
-    """A new view for each test, because a view lets only one browser in."""
+    """A running view, a new one for each test: once a browser has logged in, a view admits no other
+    browser.
+    """
     with local_view(load(stack.kubeconfig, namespace=viewed.jobs.namespace)) as view:
         yield view
 
@@ -139,8 +141,9 @@ class Viewer:
 
 
 def viewer(kubectl: Kubectl, namespace: str, name: str, role: str | None) -> Viewer:
-    """Create a ServiceAccount for a user of the view. Bind the chart's ClusterRole for ``role`` to
-    the ServiceAccount in this namespace, unless ``role`` is None.
+    """Create a ServiceAccount in a namespace, and return a user of the view with its token. Bind
+    the chart's ClusterRole for ``role`` to the ServiceAccount in this namespace, unless ``role`` is
+    None.
     """
     within = kubectl.within(namespace)
     within("create", "serviceaccount", name)

@@ -41,7 +41,7 @@ _FAILED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass
 class FakeRun:
-    """A run in the fake Airflow."""
+    """A DAG run in the fake Airflow, with its task instances, outputs, XComs and logs."""
 
     dag_id: str
     run_id: str
@@ -63,8 +63,8 @@ class FakeRun:
 
 
 class FakeLog:
-    """An open log of a task's try in the fake Airflow. The first read returns all remaining entries
-    at once.
+    """The log of one try of a task in the fake Airflow, opened at a position. The first read
+    returns all entries after this position. Later reads return none.
     """
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
@@ -74,7 +74,9 @@ class FakeLog:
         self.closed = False
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return all entries, converted. If no entry is left, set ``token`` and return None."""
+        """Return all entries that were not read yet, each converted by ``convert``. If there are
+        none, set ``token`` to the token from which a later reader can continue, and return None.
+        """
         entries, self._entries = self._entries, []
         if not entries:
             self.token = self._token
@@ -82,17 +84,17 @@ class FakeLog:
         return [convert(LogEntry(entry, len(str(entry)))) for entry in entries]
 
     def close(self) -> None:
-        """Note that nobody reads the log any more."""
+        """Set ``closed``, so that a test sees whether the log was closed."""
         self.closed = True
 
 
 class FakeUser:
-    """The fake Airflow as a user sees it who does not log in as the operator does. The requests of
-    this user are recorded, and can be refused.
+    """The fake Airflow, used with another login than the operator's. The requests with this login
+    are recorded, and can be refused.
 
     Attributes:
-        locked: Whether Airflow refuses this user's credentials.
-        calls: The names of this user's requests, in order.
+        locked: Whether Airflow refuses the login.
+        calls: The names of the requests with this login, in order.
     """
 
     def __init__(self, airflow: FakeAirflow, *, locked: bool) -> None:
@@ -102,7 +104,7 @@ class FakeUser:
 
     @property
     def cancelling(self) -> FakeUser:
-        """The adapter for cancellations: this object itself."""
+        """The adapter that sends the requests of a cancellation: this object itself."""
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -124,20 +126,20 @@ class FakeAirflow:
     runs directly, as Airflow's scheduler and users do.
 
     Attributes:
-        dags: Task ids by DAG id. Other DAGs do not exist.
-        required: By DAG id, the names of params that a conf must have.
+        dags: The DAGs that exist: their task ids, by DAG id.
+        required: The names of params that a conf must contain, by DAG id.
         dag_params: Params by DAG id.
         paused: The ids of paused DAGs.
         stale: The ids of DAGs that are in no file any more.
         daily: The ids of DAGs with a schedule.
         runs: The runs, by DAG id and run id.
-        down: Whether no request gets an answer.
-        locked: Whether the credentials are refused.
+        down: If true, no request gets an answer.
+        locked: Whether Airflow refuses the operator's credentials.
         version: Airflow's version.
-        unhealthy: The components that are not healthy.
+        unhealthy: The names of Airflow's components that are not healthy.
         down_for: How many of the next requests get no answer, by name of the request.
-        before: Functions by the name of a request. Each is called once, right before the next
-            request of this name.
+        before: Functions by the name of a request. Each function is called once, when the next
+            request of this name arrives, before its effect.
         lose_answers: How many of the next calls of submit and clear_failed take effect without an
             answer.
         denies: How many of the next reads and retries of an existing run or backfill are answered
@@ -170,8 +172,8 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """The adapter for cancellations: this object itself, because no request to the fake Airflow
-        has to wait.
+        """The adapter that sends the requests of a cancellation: this object itself. Only the real
+        adapter needs another one, so that a cancellation doesn't wait for other requests.
         """
         return self
 
@@ -180,8 +182,13 @@ class FakeAirflow:
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """Create a run, or adopt the existing one. As Airflow does, refuse an unknown DAG, a conf
-        without a required param, and a logical date that another run of the DAG has.
+        """Create a run, or return the existing run with this id.
+
+        Raises:
+            DagNotFound: The DAG does not exist.
+            ValidationFailed: The conf lacks a required param.
+            LogicalDateTaken: Another run of the DAG has this logical date.
+            AirflowUnavailable: The request took effect, but its answer was lost (``lose_answers``).
         """
         self.asked("submit")
         if dag_id not in self.dags:
@@ -217,11 +224,13 @@ class FakeAirflow:
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of a terminal run, unless the run was queued at or after
-        ``since``. Return the run, or None if it does not exist.
+        """Clear the failed tasks of a terminal run, so that they run again. A run that was queued
+        at or after ``since`` was cleared before, and stays as it is. Return the run, or None if it
+        does not exist.
 
         Raises:
             NothingToClear: No task of the run has failed.
+            AirflowUnavailable: The request took effect, but its answer was lost (``lose_answers``).
         """
         self.asked("clear_failed")
         run = self._seen(dag_id, run_id)
@@ -259,15 +268,15 @@ class FakeAirflow:
     async def open_log(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> FakeLog | None:
-        """Return the log of a try from the position of the token on, or None if there is no such
-        try.
+        """Open the log of a try at the position that ``token`` names, by default at its beginning.
+        Return None if there is no such try.
         """
         self.asked("open_log")
         found = self.log(dag_id, run_id, task, try_number, int(token) if token is not None else None)
         return FakeLog(*found) if found is not None else None
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the questions of the tasks that wait for a person."""
+        """Return the open questions that a run's tasks ask a person, by task."""
         self.asked("questions")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -279,8 +288,8 @@ class FakeAirflow:
         }
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """Return the outputs that the tasks of a run published, and the XComs that ``sources``
-        name.
+        """Return the outputs of a run: the values that its tasks published as outputs, and the
+        XComs that the MLJob's ``sources`` select.
         """
         self.asked("outputs")
         run = self.runs.get((dag_id, run_id))
@@ -290,7 +299,9 @@ class FakeAirflow:
         return Outputs(run.outputs | {name: value for name, value in named.items() if value is not None})
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG. Raise DagRefused if that DAG is paused or missing."""
+        """Trigger a run of the cancellation DAG that is to cancel the run ``run_id``. Raise
+        DagRefused if the cancellation DAG is paused or missing.
+        """
         self.asked("trigger_cancellation")
         if CANCEL_DAG not in self.dags or CANCEL_DAG in self.paused:
             raise DagRefused("the cancellation DAG can't run")
@@ -315,7 +326,7 @@ class FakeAirflow:
             self.end(run, RunState.FAILED)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the unfinished runs that the tasks of a run say that they have triggered."""
+        """Return the unfinished child runs of a run: those that ``FakeRun.children`` names."""
         self.asked("children")
         run = self.runs.get((dag_id, run_id))
         claimed = run.children if run is not None else []
@@ -332,20 +343,24 @@ class FakeAirflow:
             run.note, run.changed = note, self._clock()
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Set the cancellation DAG's run for this run to failed, if that run is still queued."""
+        """If the run of the cancellation DAG that is to cancel the run ``run_id`` is still queued,
+        set it to failed.
+        """
         self.asked("drop_cancellation")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         if run is not None and run.state is RunState.QUEUED:
             self.end(run, RunState.FAILED)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Return the operator's runs that have changed since a time."""
+        """Return the runs that the operator has submitted and that have changed since a time."""
         self.asked("changed_runs")
         changed = {(run.dag_id, run.run_id) for run in self.runs.values() if run.changed >= since}
         return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances of the operator's runs that have changed since a time."""
+        """Return the task instances that have changed since a time, in runs that the operator has
+        submitted.
+        """
         self.asked("changed_tasks")
         return [
             TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))
@@ -355,7 +370,9 @@ class FakeAirflow:
         ]
 
     async def active_runs(self) -> list[RunChange]:
-        """Return the operator's queued and running runs."""
+        """Return the queued and running runs that the operator has submitted: their ids begin with
+        ``mljob.``.
+        """
         self.asked("active_runs")
         return [change for change in self._ours() if change.fact.state not in TERMINAL_RUN]
 
@@ -367,8 +384,8 @@ class FakeAirflow:
         ]
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return for each DAG why it schedules no tasks: the DAG is stale or paused. The value is
-        None for other DAGs.
+        """Return for each DAG what keeps its tasks from being scheduled: STALE if the DAG is in no
+        file any more, PAUSED if it is paused, otherwise None.
         """
         self.asked("halts")
         return {
@@ -382,7 +399,7 @@ class FakeAirflow:
         return set(self.paused)
 
     async def probe(self) -> ProbeResult:
-        """Return Airflow's version and health."""
+        """Return Airflow's version and the health of its components."""
         self.asked("probe")
         parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
         health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
@@ -396,8 +413,11 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return the entries of a log from a position on, and the next position if the try has not
-        ended. Return None if there is no such try.
+        """Return two values: the entries of a try's log from the position ``begin`` on, and the
+        position of the end of the log if the try still runs, else None. Return None if there is no
+        such try.
+
+        Without ``begin``, Airflow's header of the log comes first.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None
@@ -410,7 +430,9 @@ class FakeAirflow:
         return [*header, *entries[begin or 0 :]], str(len(entries)) if runs else None
 
     def write(self, run: FakeRun, task_id: str, *entries: Any, map_index: int = -1, try_number: int = 1) -> None:
-        """Append entries to the log of a try. A string becomes an entry whose event is the string."""
+        """Append entries to the log of a task's try. A string becomes an entry with the string as
+        its text and the present time.
+        """
         log = run.logs.setdefault((task_id, map_index, try_number), [])
         now = self._clock().isoformat()
         log += [
@@ -424,8 +446,8 @@ class FakeAirflow:
         return run if run is not None and not self.denied() else None
 
     def denied(self) -> bool:
-        """Return whether the answer must deny that an existing run or backfill exists. If so, count
-        ``denies`` down.
+        """Return whether a read of an existing run or backfill must answer that it does not exist,
+        as ``denies`` demands. If so, count ``denies`` down.
         """
         if self.denies > 0:
             self.denies -= 1
@@ -460,7 +482,7 @@ class FakeAirflow:
         return run
 
     def only_run(self, dag_id: str = "train") -> FakeRun:
-        """Return the only run of a DAG."""
+        """Return the only run of a DAG. Raise ValueError if the DAG has none or several."""
         (run,) = [run for run in self.runs.values() if run.dag_id == dag_id]
         return run
 
@@ -485,9 +507,7 @@ class FakeAirflow:
     def set_task(
         self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
     ) -> None:
-        """Set the state and the try number of a task instance. The start of the task instance is
-        now.
-        """
+        """Set the state and the try number of a task instance, which starts at the present time."""
         now = self._clock()
         run.tasks[task_id, map_index] = TaskFact(
             task_id, map_index, try_number, state, StatusSource.REST, now, now, start=now
@@ -499,7 +519,8 @@ class FakeAirflow:
         return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, queued_at=run.queued_at)
 
     def asked(self, call: str) -> None:
-        """Record the request ``call``, and call its function in ``before``.
+        """Record the request ``call``. If ``before`` has a function for this request, call the
+        function. Every request begins with this method.
 
         Raises:
             AirflowUnavailable: The request gets no answer.

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 class FakeBackfills:
-    """A fake of Airflow's backfills, for DAGs with a daily schedule. The conf of a backfill for an
-    MLJob has a marker, which names the MLJob's run id and attempt (:class:`.Marker`).
+    """A fake of Airflow's backfills, for DAGs with a daily schedule. The operator puts a marker
+    into the conf of each backfill that it creates. The marker names the run id and the attempt of
+    the MLJob (:class:`.Marker`).
 
     Attributes:
         made: All backfills by id.
@@ -37,17 +38,20 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Return the DAG's backfill with this marker, or create one if there is none."""
+        """Return the DAG's backfill that has the marker ``marker``. If there is none, create it."""
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)
 
     async def post(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Create a backfill.
+        """Create a backfill, as one request to Airflow does. If the active backfill of the DAG has
+        the same marker, return that backfill instead.
 
-        As Airflow does, refuse an unknown DAG, a DAG without a schedule, a range without a past
-        date, and a second active backfill of the DAG. An active backfill with the same marker is
-        returned.
+        Raises:
+            DagNotFound: The DAG does not exist.
+            ValidationFailed: The DAG has no schedule, or the range has no past date.
+            BackfillActive: The DAG has another active backfill.
+            AirflowUnavailable: The request or its answer was lost.
         """
         if self.lose_requests:
             self.lose_requests -= 1
@@ -69,24 +73,26 @@ class FakeBackfills:
         return backfill
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the DAG's newest backfill whose marker has the run id ``run_id``, and the attempt
-        ``attempt`` unless that is None. Return None if there is no such backfill, or if the fake
-        Airflow denies that it exists.
+        """Return the DAG's newest backfill whose marker has the run id ``run_id`` and, if
+        ``attempt`` is given, this attempt. Return None if there is no such backfill, or if
+        :attr:`FakeAirflow.denies` hides it.
         """
         self._airflow.asked("find_backfill")
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return the runs whose marker has the same run id as the marker of ``backfill``."""
+        """Return the runs of all backfills whose marker has the same run id as the marker of
+        ``backfill``: the backfills of all attempts of one MLJob.
+        """
         self._airflow.asked("backfill_runs")
         assert backfill.marker is not None
         members = (self._member(run) for run in self._airflow.runs.values() if run.backfill is not None)
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the backfill's range of dates the backfill did not create.
-        ``members`` is the number of runs that it did create.
+        """Return the number of the DAG's runs that have a logical date in the backfill's range and
+        do not belong to the backfill. ``members`` is the number of runs that belong to it.
         """
         self._airflow.asked("backfill_range")
         in_range = [
@@ -97,14 +103,14 @@ class FakeBackfills:
         return max(0, len(in_range) - members)
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """Pause or unpause a backfill that is not completed."""
+        """Pause or unpause a backfill. Do nothing if the backfill is completed."""
         self._airflow.asked("pause_backfill")
         if self.made[backfill_id].completed_at is None:
             self.set(backfill_id, paused=paused)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Set the queued runs of a backfill to failed, pause the backfill and complete it. Do
-        nothing if the backfill is completed already.
+        """Cancel a backfill as Airflow does: set its queued runs to failed, pause the backfill and
+        mark it as completed. Do nothing if the backfill is already completed.
         """
         self._airflow.asked("cancel_backfill")
         if self.made[backfill_id].completed_at is None:
@@ -114,7 +120,7 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs that belong to backfills of MLJobs and have changed since a time."""
+        """Return the runs of the MLJobs' backfills that have changed since a time."""
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]
@@ -122,8 +128,9 @@ class FakeBackfills:
     # Changes in Airflow
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill. For each past day of its range, create a run, or clear the existing
-        run if the reprocess behaviour of ``order`` demands it.
+        """Create a backfill without any check. For each past day of its range, create a run. If the
+        DAG has a run for the day, clear that run if ``order.reprocess`` includes runs in its state,
+        otherwise leave it out.
         """
         conf = {**order.conf, **(marker.as_conf() if marker else {})}
         number = len(self.made) + 1
@@ -160,7 +167,7 @@ class FakeBackfills:
         return sorted(found, key=lambda run: (run.date, run.run_id))
 
     def close(self, backfill_id: int) -> None:
-        """Complete a backfill, as the scheduler does when all runs have ended."""
+        """Mark a backfill as completed, as the scheduler does when all its runs have ended."""
         self.set(backfill_id, completed_at=self._clock())
 
     def set(self, backfill_id: int, **change: Any) -> None:

@@ -6,10 +6,10 @@ from mljob_operator.wiring import Parts
 
 
 def crash(parts: Parts) -> None:
-    """Stop the parts of an operator at once: no further step begins, and requests in flight are
-    cancelled.
+    """Stop the parts of an operator at once, as the death of the process would: no further step
+    begins, and requests in flight are cancelled.
 
-    The caller cancels the tasks that ``run_in_background`` started.
+    The caller has to cancel the background tasks that the operator's ``run_in_background`` started.
     """
     parts.job_controller.workers.stop()
     for task in [*parts.job_controller.tasks, *parts.instances.tasks]:

@@ -22,10 +22,10 @@ class FakeTopics:
     """Kafka topics in memory, each with one partition.
 
     Attributes:
-        down: Whether no reader gets an answer.
+        down: Whether all readers fail.
         open_readers: The number of readers that are open.
-        begun_at: The first offset of each reader, in order.
-        deleted: The number of messages that Kafka has deleted at the beginning of each topic.
+        begun_at: The offset at which each reader began, in the order in which they were opened.
+        deleted: How many of the oldest messages of each topic Kafka has deleted.
     """
 
     def __init__(self) -> None:
@@ -46,8 +46,9 @@ class FakeTopics:
     async def open(
         self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
     ) -> FakeRunHistory:
-        """Open a reader of the messages with one key. The reader begins at the offset in ``after``,
-        or else at the first message since ``since``, and leaves out deleted messages.
+        """Open a reader of the messages with one key. If ``after`` has an offset of partition 0,
+        the reader begins there, otherwise at the first message that was sent at ``since`` or later.
+        It never begins before the deleted messages end.
 
         Raises:
             KafkaUnavailable: ``down`` is set.
@@ -65,7 +66,7 @@ class FakeTopics:
 
 
 class FakeRunHistory:
-    """A reader of one topic that returns the messages with one key."""
+    """A reader of one fake topic, for the messages with one key: the key of a run."""
 
     def __init__(
         self, topics: FakeTopics, messages: Sequence[Message], key: bytes, begin: int, *, incomplete: bool
@@ -78,11 +79,11 @@ class FakeRunHistory:
         self._closed = False
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Read the next messages, at most ``BATCH``. Return the messages with the reader's key,
-        converted.
+        """Read the next messages of the topic, at most ``BATCH``. Return those with the reader's
+        key, each converted by ``convert``.
 
         Raises:
-            KafkaUnavailable: ``down`` is set.
+            KafkaUnavailable: :attr:`FakeTopics.down` is set.
         """
         if self._topics.down:
             raise KafkaUnavailable("Kafka can't be read")

@@ -1,6 +1,7 @@
 """A forward HTTP proxy on loopback, such as companies use for requests to the Internet.
 
-It tunnels (CONNECT) and forwards, and resolves names that the client can't resolve.
+For HTTPS the client asks the proxy for a tunnel (CONNECT); plain HTTP requests are forwarded. The
+proxy knows the addresses of host names that don't exist in DNS.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class HttpProxy:
     """A forward HTTP proxy on loopback that requires a user and a password.
 
     Args:
-        routes: The loopback port for each ``host:port``.
+        routes: By the ``host:port`` that clients ask for, the port on loopback to connect to.
 
     Attributes:
         asked: The ``host:port`` of every request with the right login.
@@ -65,7 +66,7 @@ class HttpProxy:
             block_on_close = False
 
             def handle_error(self, *_: object) -> None:
-                """Ignore clients that go away early."""
+                """Ignore errors, because clients may close their connections early."""
 
         self._server = Server((HOST, 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)

@@ -20,9 +20,11 @@ class FakeInstances(StoredObjects[str]):
 
     Attributes:
         secrets: The data of Secrets, by name.
-        unlabelled: The names of Secrets without the label for credentials.
+        unlabelled: The names of Secrets without the label that lets the operator use them as
+            credentials.
         labels: The labels of namespaces, by name.
-        kube_events: All Events with the names of their AirflowInstances.
+        kube_events: The Events that the operator recorded, as pairs: the name of the
+            AirflowInstance, and the Event.
     """
 
     def __init__(self) -> None:
@@ -40,8 +42,8 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def get(self, name: str, earlier: Instance | None = None) -> Instance:
-        """Return the latest version of an AirflowInstance: the object ``earlier`` itself if its
-        resource version is the latest.
+        """Return the latest version of an AirflowInstance. If ``earlier`` is this version, return
+        the same object, not a copy.
         """
         if earlier is not None:
             metadata = self.objects[name]["metadata"]
@@ -50,13 +52,14 @@ class FakeInstances(StoredObjects[str]):
         return Instance.from_object(self.body(name))
 
     def edit(self, name: str, spec: Mapping[str, Any]) -> Instance:
-        """Change the spec, as a user does."""
+        """Change fields of an AirflowInstance's spec, as a user does."""
         self._edit(name, spec)
         return self.get(name)
 
     def annotate(self, name: str, *, default: bool) -> Instance:
-        """Replace all annotations of an AirflowInstance. If ``default`` is true, the only new
-        annotation marks the AirflowInstance as the default. Otherwise there is none.
+        """Replace all annotations of an AirflowInstance. If ``default`` is true, the only
+        annotation is then the one that marks the default AirflowInstance. If it is false, no
+        annotation is left.
         """
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
@@ -64,7 +67,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def accept_vanished_runs(self, name: str, value: str) -> Instance:
-        """Set the annotation that accepts vanished runs as lost."""
+        """Set the annotation with which a user accepts that vanished runs are lost."""
         body = self.objects[name]
         body["metadata"].setdefault("annotations", {})[ACCEPT_VANISHED_RUNS] = value
         self._touch(body)
@@ -91,11 +94,11 @@ class FakeInstances(StoredObjects[str]):
         return deepcopy(self.labels.get(name))
 
     async def secret(self, name: str) -> dict[str, str]:
-        """Return the data of a Secret.
+        """Return the data of a Secret with credentials.
 
         Raises:
             ReferenceMissing: There is no such Secret.
-            SecretUnlabelled: The Secret lacks the label for credentials.
+            SecretUnlabelled: The Secret is in ``unlabelled``.
         """
         if name not in self.secrets:
             raise ReferenceMissing(f"Secret {name} is not there")
@@ -104,8 +107,11 @@ class FakeInstances(StoredObjects[str]):
         return dict(self.secrets[name])
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """Apply a merge patch to the status of an AirflowInstance, if ``instance`` is its latest
-        version.
+        """Apply a merge patch to the status of an AirflowInstance, and return the new version.
+
+        Raises:
+            Gone: The AirflowInstance no longer exists.
+            Conflict: ``instance`` is not the latest version.
         """
         self._patch_status(self._exactly(instance.name, instance.uid, instance.resource_version), patch)
         return self.get(instance.name)
@@ -113,6 +119,9 @@ class FakeInstances(StoredObjects[str]):
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
         """Add or remove the operator's finalizer, and keep other finalizers. Return the new
         version, or None if the AirflowInstance no longer exists.
+
+        Raises:
+            Conflict: ``instance`` is not the latest version.
         """
         try:
             self._exactly(instance.name, instance.uid, instance.resource_version)
@@ -121,7 +130,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(instance.name) if self._finalize(instance.name, FINALIZER, present=present) else None
 
     async def record(self, instance: Instance, notice: KubeEvent) -> None:
-        """Keep the Event for the test."""
+        """Append the Event to ``kube_events``, where the test can read it."""
         self.kube_events.append((instance.name, notice))
 
 

@@ -24,11 +24,13 @@ class FakeJobs(StoredObjects[Key]):
     """A fake store of MLJobs, and of the ConfigMaps and Secrets that MLJobs name.
 
     Attributes:
-        kube_events: All Events with the names of their MLJobs.
+        kube_events: The Events that the operator recorded, as pairs: the name of the MLJob, and the
+            Event.
         reads: How many times an MLJob was read by its key.
-        overtake: How many of the next writes are overtaken by another writer's change.
-        fail: The error of every write; None if writes succeed.
-        refuse: A function that returns whether a status is refused as invalid, or None. A status
+        overtake: How many of the next writes fail with a conflict, because another writer changes
+            the MLJob just before.
+        fail: The error that every write raises, or None.
+        refuse: Returns whether a status is refused as invalid; None for no such check. A status
             with an integer outside int64 is always refused.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
@@ -67,7 +69,7 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(job.key)
 
     def edit(self, key: Key, spec: Mapping[str, Any]) -> Job:
-        """Change the spec, as a user does."""
+        """Change fields of an MLJob's spec, as a user does."""
         self._edit(key, spec)
         return self._read(key)
 
@@ -86,8 +88,8 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:
-        """Create or change a ConfigMap or a Secret. It exists in every namespace of this fake
-        store.
+        """Create or change a ConfigMap or a Secret, and notify its watches. In this fake store, the
+        object exists in every namespace.
         """
         self.data[kind, name] = data
         for news in self.watchers.get((kind, name), []):
@@ -101,8 +103,8 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist. This fake store
-        belongs to only one operator, so it doesn't check whose MLJob it is.
+        """Return the latest version of an MLJob, or None if it does not exist. Every MLJob in this
+        fake store belongs to the operator under test, so no selector is checked.
         """
         return await self.get(key)
 
@@ -112,9 +114,11 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(key) if key in self.objects else None
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Apply a merge patch to the status of an MLJob, if ``job`` is its latest version.
+        """Apply a merge patch to the status of an MLJob, and return the new version.
 
         Raises:
+            Gone: The MLJob no longer exists.
+            Conflict: ``job`` is not the latest version.
             Refused: The status is invalid (see ``refuse``).
         """
         body = self._to_change(job)
@@ -127,8 +131,12 @@ class FakeJobs(StoredObjects[Key]):
     async def set_finalizer(
         self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> Job | None:
-        """Set annotations. Add or remove the operator's finalizer, and keep other finalizers.
-        Return the new version, or None if the MLJob no longer exists.
+        """Add or remove the operator's finalizer, and set ``annotations`` in the same write. Keep
+        other finalizers and annotations. Return the new version, or None if the MLJob no longer
+        exists.
+
+        Raises:
+            Conflict: ``job`` is not the latest version.
         """
         try:
             body = self._to_change(job)
@@ -154,12 +162,22 @@ class FakeJobs(StoredObjects[Key]):
         return Source(f"{kind} {named.name}", data, kind == "Secret") if data is not None else None
 
     async def delete(self, job: Job) -> None:
-        """Delete an MLJob, if ``job`` is its latest version."""
+        """Delete an MLJob, as the operator does at the end of ``ttlSecondsAfterFinished``. An MLJob
+        with a finalizer stays, with a deletion timestamp.
+
+        Raises:
+            Gone: The MLJob no longer exists.
+            Conflict: ``job`` is not the latest version.
+        """
         self._to_change(job)
         self._delete(job.key, "2026-01-01T00:00:00Z")
 
     async def record(self, job: Job, notice: KubeEvent) -> None:
-        """Keep the Event for the test."""
+        """Append the Event to ``kube_events``, where the test can read it.
+
+        Raises:
+            StoreError: ``refuse_events`` is set.
+        """
         if self.refuse_events:
             raise StoreError("the namespace is being terminated")
         self.kube_events.append((job.name, notice))
@@ -168,12 +186,14 @@ class FakeJobs(StoredObjects[Key]):
         return Job.from_object(self.body(key), earlier, prefix=PREFIX)
 
     def _to_change(self, job: Job) -> dict[str, Any]:
-        """Return the object to write to.
+        """Return the stored object that a write of ``job`` changes. Every write of the operator
+        calls this method first. It raises the errors that a test has set.
 
         Raises:
             Exception: The error in ``fail``.
             Gone: The object no longer exists.
-            Conflict: The object has another version, or another writer overtakes this write.
+            Conflict: ``job`` is not the latest version, or ``overtake`` lets another writer come
+                first.
         """
         if self.fail is not None:
             raise self.fail
@@ -185,8 +205,8 @@ class FakeJobs(StoredObjects[Key]):
 
 
 def beyond_go(value: Any) -> bool:
-    """Return whether the value contains an integer outside int64, Go's largest signed
-    integer type.
+    """Return whether the value contains, at any depth, an integer outside int64. Kubernetes, which
+    is written in Go, reads integers as int64.
     """
     match value:
         case dict():

@@ -1,6 +1,7 @@
 """A fake Kubernetes API on loopback, with the parts that an operator needs to start.
 
-The API has discovery, lists in pages, single MLJobs, watches without events, and Leases.
+It serves discovery, lists in pages, reads of one MLJob, watches that deliver no events, and reads
+and writes of Leases.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def status(code: int, message: str, *, reason: str = "", **metadata: str) -> Ans
 
 
 def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any]:
-    """Return a stored MLJob that has succeeded."""
+    """Return an MLJob that has succeeded, as the API server stores it."""
     return {
         "apiVersion": "mljob.dev/v1alpha1",
         "kind": "MLJob",
@@ -62,9 +63,9 @@ class KubernetesApi(LoopbackServer):
 
     Attributes:
         objects: The objects of each list, by path.
-        refuse: Called with path and query before every answer. A result other than None replaces
-            the usual answer.
-        leases: The Leases by name.
+        refuse: A function that is called with the path and the query of each request. If it returns
+            an answer, this answer replaces the usual one.
+        leases: The stored Leases, by name.
         lists: The path and the query of every list request, except for lists of Leases.
         watches: The path of every watch request.
     """
@@ -100,7 +101,7 @@ class KubernetesApi(LoopbackServer):
         super().close()
 
     def cut(self) -> None:
-        """End the open watches."""
+        """End the open watches. The API continues to serve, so clients can watch again."""
         ended, self._ended = self._ended, threading.Event()
         ended.set()
 
@@ -127,7 +128,9 @@ class KubernetesApi(LoopbackServer):
             _send(handler, *status(404, f"there is no {path}"))
 
     def _of_lease(self, method: str, path: str, content: bytes) -> Answer:
-        """Return the answer to a request about Leases. Writes to old versions are refused."""
+        """Return the answer to a request about Leases. A patch that names another version than the
+        stored one gets the answer 409.
+        """
         name, body = path.removeprefix(LEASES).strip("/"), json.loads(content or "{}")
         with self._lock:
             if method == "GET" and not name:

@@ -1,4 +1,6 @@
-"""A fake store of Leases, in memory, and a gate that lets every request pass."""
+"""A fake store of Leases, in memory, and :class:`OpenGate`, which allows every request as if the
+process were always the leader.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,12 @@ class OpenGate:
 
 
 class FakeLeases:
-    """A fake store of the Leases of one namespace. Each write names a version of the Lease, and a
-    write to an old version is refused.
+    """A fake store of the Leases of one namespace. Each write names the version of the Lease that
+    it replaces. If another version is stored, the write is refused.
 
     Attributes:
         objects: The Leases by name.
-        seconds: The duration of new Leases.
+        seconds: The duration that :meth:`LeasesOfOperator.take` writes into a Lease.
     """
 
     def __init__(self, seconds: float = 10) -> None:
@@ -34,16 +36,17 @@ class FakeLeases:
         self._numbers = itertools.count(1)
 
     def of(self, name: str) -> LeasesOfOperator:
-        """Return the store of the operator whose Lease has this name."""
+        """Return the view of this store that the operator with the Lease ``name`` uses."""
         return LeasesOfOperator(self, name)
 
     def write(self, lease: Lease, before: Lease | None) -> Lease:
-        """Store a Lease as the version after ``before``. If ``before`` is None, create the Lease.
+        """Replace the version ``before`` of a Lease by ``lease``, and return the stored version. If
+        ``before`` is None, create the Lease.
 
         Raises:
-            Gone: The Lease of ``before`` no longer exists.
-            Conflict: The stored Lease has another version than ``before``, or ``before`` is None
-                and the Lease exists.
+            Gone: The Lease was deleted since the version ``before``.
+            Conflict: Another version than ``before`` is stored, or ``before`` is None and the Lease
+                exists.
         """
         stored = self.objects.get(lease.name)
         if before is not None and (stored is None or stored.uid != before.uid):
@@ -60,8 +63,9 @@ class FakeLeases:
 
 
 class LeasesOfOperator:
-    """The store of Leases that one operator uses (:class:`mljob_operator.ports.LeaseStore`), in
-    memory. It gives access to the operator's own Lease, and to the Leases of other operators.
+    """The interface through which one operator uses the fake store
+    (:class:`mljob_operator.ports.LeaseStore`). The operator reads and writes its own Lease, and
+    reads the Leases of other operators.
     """
 
     def __init__(self, leases: FakeLeases, name: str) -> None:
@@ -73,19 +77,21 @@ class LeasesOfOperator:
         return self._leases.objects.get(self._name)
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Store the Lease with the process ``holder`` as its holder. Create the Lease if ``lease``
-        is None.
+        """Store the Lease with the process ``holder`` as its holder, in place of the version
+        ``lease``. Create the Lease if ``lease`` is None.
         """
         transitions = lease.transitions + 1 if lease is not None else 0
         taken = Lease(self._name, "", "", holder, self._leases.seconds, transitions, claims)
         return self._leases.write(taken, lease)
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Store a new version of the Lease that records whether the holder acts."""
+        """Store a new version of the Lease for the same holder. ``acting`` says whether the holder
+        already acts as the leader.
+        """
         return self._leases.write(replace(lease, acting=acting), lease)
 
     async def release(self, lease: Lease) -> None:
-        """Store the Lease without a holder."""
+        """Store the Lease without a holder, so that another process can take it at once."""
         self._leases.write(replace(lease, holder=None, acting=False), lease)
 
     async def others(self) -> list[Lease]:

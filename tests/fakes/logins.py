@@ -1,4 +1,4 @@
-"""Logins for tests, made from plain text."""
+"""Helpers that make an operator's login to Airflow from plain strings instead of SecretStr."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from mljob_operator.core.airflow_instance.credentials import Login
 def login(
     user: str | None = None, password: str | None = None, token: str | None = None, headers: Any = (), **rest: Any
 ) -> Login:
-    """Return a login made from plain text. ``headers`` is a mapping."""
+    """Return the operator's login to Airflow, made from plain strings. ``headers`` is a mapping of
+    header names to values, or pairs of them.
+    """
     return Login(
         user,
         SecretStr(password) if password is not None else None,
@@ -23,8 +25,9 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Return two values: the login that the arguments ``how`` of an adapter describe, and those
-    arguments whose names begin with ``ca_``. If ``how`` describes no login, ``default`` does.
+    """Split the keyword arguments ``how`` of an adapter into two values: the login that they
+    describe, and the arguments whose names begin with ``ca_``. If only the latter are given, the
+    login is made from ``default``.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

@@ -14,9 +14,9 @@ class SilentMeter:
     in its attributes, and ignores all others.
 
     Attributes:
-        contradicted: The number of events that Airflow has contradicted.
-        vanished: The number of vanished runs, by the name of the Airflow.
-        orphaned: The number of orphaned runs, by the name of the Airflow.
+        contradicted: The number of events that Airflow's REST API has contradicted.
+        vanished: The last reported number of vanished runs, by the name of the Airflow.
+        orphaned: The last reported number of orphaned runs, by the name of the Airflow.
         connected: Whether the brokers are connected, by topic.
         jobs: The metrics of MLJobs.
     """
@@ -29,19 +29,21 @@ class SilentMeter:
         self.jobs = JobMetrics(CollectorRegistry())
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Keep the number of vanished runs."""
+        """Store the number of vanished runs of an Airflow in ``vanished``."""
         self.vanished[airflow] = runs
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Keep the number of orphaned runs."""
+        """Store the number of orphaned runs of an Airflow in ``orphaned``."""
         self.orphaned[airflow] = runs
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Keep whether the brokers are connected."""
+        """Store in ``connected`` whether the brokers of a topic are connected."""
         self.connected[topic] = connected
 
     def events_contradicted(self, number: int) -> None:
-        """Add ``number`` to the number of events that Airflow has contradicted."""
+        """Add ``number`` to ``contradicted``, the number of events that Airflow's REST API has
+        contradicted.
+        """
         self.contradicted += number
 
     def __getattr__(self, _: str) -> Any:

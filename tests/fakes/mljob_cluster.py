@@ -39,8 +39,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that a test gives instead of the usual one. With ``then_cut``, the connection ends
-    in the middle of the body.
+    """An answer that a test gives instead of the usual one. If ``then_cut`` is true, the connection
+    ends before the whole body was sent.
     """
 
     code: int = 200
@@ -66,10 +66,12 @@ class MLJobCluster(LoopbackServer):
     """A Kubernetes API on loopback that has MLJobs.
 
     Attributes:
-        interfere: Called with each request. A result other than None replaces the usual answer.
-        runs: Functions that answer requests to mljob-api, by ``namespace/name/part``. The answer to
-            other requests to mljob-api is 404, as if mljob-api were not installed.
-        asked: All requests.
+        interfere: A function that is called with each request. If it returns an answer, this answer
+            replaces the usual one.
+        runs: Functions that answer requests to mljob-api, by ``namespace/name/part``, such as
+            ``team-a/train/log``. The answer to other requests to mljob-api is 404, as if mljob-api
+            were not installed.
+        asked: All requests, in order.
         page_size: The maximum number of MLJobs in a page of a list.
     """
 
@@ -104,7 +106,7 @@ class MLJobCluster(LoopbackServer):
     # --- what tests do ---
 
     def put(self, name: str, namespace: str = "team-a", *, status: Object | None = None, **metadata: Any) -> Object:
-        """Create an MLJob, or change its status and metadata."""
+        """Create an MLJob, or change the status and the metadata of an existing MLJob."""
         with self._changed:
             found = self._objects.get((namespace, name)) or self._new(
                 {"metadata": {"name": name}, "spec": {"dagId": "train"}}, namespace
@@ -135,19 +137,23 @@ class MLJobCluster(LoopbackServer):
             return list(self._objects.values())
 
     def cut(self) -> None:
-        """End all connections of watches in the middle."""
+        """Break the connections of all open watches, without the end that HTTP requires."""
         with self._changed:
             self._cuts += 1
             self._changed.notify_all()
 
     def compact(self) -> None:
-        """Forget all changes: a watch from an earlier version gets the error 410."""
+        """Forget the history of changes, as etcd does. A watch from a version before this call gets
+        the error 410.
+        """
         with self._changed:
             self._oldest = self._version
             self._log.clear()
 
     def count(self, what: str) -> int:
-        """Return the number of requests of a kind: ``list``, ``watch``, or an HTTP method."""
+        """Return the number of requests so far that are lists of MLJobs (``list``) or watches
+        (``watch``), or that have the HTTP method ``what``.
+        """
         return sum(what in (asked.method, _kind(asked)) for asked in list(self.asked))
 
     # --- how it answers ---

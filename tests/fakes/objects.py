@@ -25,7 +25,7 @@ class StoredObjects(Generic[K]):
 
     Attributes:
         objects: The objects as the API server sends them, by key.
-        patches: The patches that changed a status, in order.
+        patches: All merge patches that have changed a status, oldest first.
     """
 
     def __init__(self) -> None:
@@ -74,11 +74,11 @@ class StoredObjects(Generic[K]):
         return True
 
     def _exactly(self, key: K, uid: str, resource_version: str) -> dict[str, Any]:
-        """Return the object.
+        """Return the stored object if it has this key, this uid and this resource version.
 
         Raises:
             Gone: No object with this key has this uid.
-            Conflict: The object has another version.
+            Conflict: The object has another resource version.
         """
         body = self.objects.get(key)
         if body is None or body["metadata"]["uid"] != uid:
@@ -112,7 +112,7 @@ class StoredObjects(Generic[K]):
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """Return the target with a merge patch applied (RFC 7396)."""
+    """Return the target after the merge patch ``patch`` (RFC 7396), without changing the target."""
     if not isinstance(patch, Mapping):
         return deepcopy(patch)
     result = dict(target) if isinstance(target, Mapping) else {}

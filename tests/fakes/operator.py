@@ -16,5 +16,5 @@ class FakeOperator:
         self.kube_events: list[KubeEvent] = []
 
     async def record(self, notice: KubeEvent) -> None:
-        """Keep an Event."""
+        """Append an Event to ``kube_events``, where the test can read it."""
         self.kube_events.append(notice)

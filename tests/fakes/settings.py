@@ -1,4 +1,4 @@
-"""The operator's settings from arguments only, independent of the environment."""
+"""The operator's settings for tests: only arguments count, and the environment is ignored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from mljob_operator.settings import Settings
 
 
 class FixedSettings(Settings):
-    """The operator's settings, made from keyword arguments alone."""
+    """The operator's settings, made from keyword arguments and defaults. Environment variables are
+    ignored.
+    """
 
     @classmethod
     def settings_customise_sources(
@@ -19,5 +21,5 @@ class FixedSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the arguments as the only source."""
+        """Let pydantic read the settings from the keyword arguments only."""
         return (init_settings,)

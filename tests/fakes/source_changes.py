@@ -14,7 +14,7 @@ class FakeSourceChanges:
     """Watches of ConfigMaps and Secrets that report the changes that :meth:`FakeJobs.put` makes.
 
     Attributes:
-        watched: The objects with an open watch.
+        watched: The ConfigMaps and Secrets that are being watched, one entry for each open watch.
     """
 
     def __init__(self, jobs: FakeJobs) -> None:
@@ -22,8 +22,8 @@ class FakeSourceChanges:
         self.watched: list[ConfObject] = []
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Yield None at each change of the object that ``reference`` names, and once at the start
-        if the object exists.
+        """Watch the ConfigMap or Secret ``reference``: yield None at each change of the object, and
+        also at once if the object exists.
         """
         known = (reference.kind, reference.name)
         news: asyncio.Queue[None] = asyncio.Queue()

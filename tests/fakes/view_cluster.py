@@ -1,5 +1,5 @@
-"""Adds to the fake Kubernetes API of :mod:`tests.fakes.mljob_cluster` what the view reads besides
-MLJobs: Events, AirflowInstances, namespaces, logs that grow, and rights by token.
+"""The fake Kubernetes API of :mod:`tests.fakes.mljob_cluster`, extended by everything else that the
+view reads: Events, AirflowInstances, namespaces, growing logs, and each person's rights.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class GrowingLog:
             self._changed.notify_all()
 
     def send(self, handler: BaseHTTPRequestHandler, query: Mapping[str, str]) -> None:
-        """Answer a request for the log. Without ``follow``, the answer is the last ``tail`` lines
-        so far, by default all.
+        """Answer a request for the log. With ``follow``, send lines as they are written, until the
+        log ends. Otherwise send the last ``tail`` lines so far, by default all lines.
         """
         if "follow" not in query:
             lines = self._lines[-int(query.get("tail", "0")) :]
@@ -63,7 +63,8 @@ class ViewCluster(MLJobCluster):
         objects: The objects of collections other than MLJobs, by path. Watches of these collections
             have no events.
         logs: The logs of tasks, by ``namespace/name/task``.
-        may: Returns whether the person with this token may send this request; by default True.
+        may: A function of a token and a request. It returns whether the token's owner may send the
+            request, by default always True.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -126,7 +127,7 @@ class ViewCluster(MLJobCluster):
         return named or next((log for name, log in self.logs.items() if name.startswith(f"{key}/")), None)
 
     def _hold(self, handler: BaseHTTPRequestHandler) -> None:
-        """Keep a watch without events open until the server closes."""
+        """Answer a watch without delivering any event, and keep it open until the server closes."""
         _begin(handler)
         with self._changed:
             while not self._closed:

@@ -1,4 +1,4 @@
-"""Fixtures of several integration tests."""
+"""Fixtures that several modules of integration tests use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tests.walk.airflow import WalkAirflow, walk_airflow
 
 @pytest.fixture
 def simulated_airflow() -> Iterator[WalkAirflow]:
-    """A simulated Airflow, a new one for each test."""
+    """A running server that simulates Airflow's REST API. Each test gets a new one."""
     with walk_airflow() as airflow:
         yield airflow

@@ -44,7 +44,9 @@ def operator(airflow: WalkAirflow, new_installation: NewInstallation) -> Install
 
 @pytest.fixture(scope="module")
 def saved(operator: Installation) -> str:
-    """The YAML of the MLJobs in ``ENDED``, after all of them have ended."""
+    """The backup: the MLJobs in ``ENDED`` as ``kubectl get --output=yaml`` prints them after all of
+    them have ended.
+    """
     jobs = operator.jobs
     for name, (dag, policy) in ENDED.items():
         jobs.submit(name, dag, runPolicy=policy, conf={"model_id": name})
@@ -53,7 +55,9 @@ def saved(operator: Installation) -> str:
 
 
 def released(jobs: MLJobs) -> bool:
-    """Return whether all MLJobs in ``ENDED`` have a completion time and no finalizer."""
+    """Return whether all MLJobs in ``ENDED`` have ended: each has a completion time, and no
+    finalizer.
+    """
     items = [body for body in jobs.kubectl.get("mljobs")["items"] if body["metadata"]["name"] in ENDED]
     return len(items) == len(ENDED) and all(
         body.get("status", {}).get("completionTime") and not body["metadata"].get("finalizers") for body in items
@@ -74,14 +78,14 @@ def by_create(jobs: MLJobs, text: str) -> None:
 
 
 def by_velero(jobs: MLJobs, text: str) -> None:
-    """Create each object in ``text`` without its status, as Velero does by default."""
+    """Restore the MLJobs in the YAML ``text`` without their statuses, as Velero does by default."""
     for body in items(text):
         jobs.kubectl("create", "--filename=-", stdin=json.dumps(_without_status(body)))
 
 
 def by_velero_with_status(jobs: MLJobs, text: str) -> None:
-    """Create each object in ``text``, then write its status, as Velero does with
-    --status-include-resources.
+    """Restore the MLJobs in the YAML ``text``: create each MLJob, then write its status, as Velero
+    does with --status-include-resources.
     """
     for body in items(text):
         jobs.kubectl("create", "--filename=-", stdin=json.dumps(_without_status(body)))
@@ -145,8 +149,8 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
 
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:
-    """A backup without statuses therefore loses how an MLJob ended, unless the operator also stores
-    the end in an annotation.
+    """A restore that creates the MLJobs therefore loses their statuses. For this case, the operator
+    stores the end of an MLJob also in an annotation.
     """
     body = items(saved)[0]
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{operator.jobs.namespace}/{PLURAL}"

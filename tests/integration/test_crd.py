@@ -1,5 +1,6 @@
-"""The CRDs in a real API server: names, ids and times that are accepted, defaults, selectors, the
-examples, and the AirflowInstances that the schema refuses.
+"""How a real API server applies the CRDs. It accepts long names, DAG ids in any language, several
+formats of times and all examples. It sets defaults, selects MLJobs by fields, and refuses invalid
+AirflowInstances.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ THEIRS = "example.com/theirs"
 
 
 class Tool:
-    """A GitOps tool that applies objects as Argo CD and Flux do. The tool doesn't force conflicts,
-    because its writes must not conflict with the operator's.
+    """A GitOps tool that applies objects as Argo CD and Flux do, with Server-Side Apply. It doesn't
+    force its writes, so a field that the operator owns makes ``sync`` fail.
     """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
@@ -32,16 +32,17 @@ class Tool:
         self._options = ("--server-side", f"--field-manager={name}", "--filename=-")
 
     def sync(self, job: Object) -> Object:
-        """Apply the object and return the result."""
+        """Apply the object, and return it as the API server stores it."""
         text = self.jobs.kubectl("apply", *self._options, "--output=json", stdin=json.dumps(job))
         found: Object = json.loads(text)
         return found
 
     def assert_no_drift(self, job: Object) -> None:
-        """Assert that neither a comparison by the API server nor another sync finds a difference.
+        """Assert that ``kubectl diff`` finds no difference, and that another sync doesn't change
+        the object.
 
-        The comparison and the sync each read the object twice. If the operator writes in between,
-        the check proves nothing and is repeated; a real drift remains.
+        A write of the operator in the middle of a check can look like a difference, so both checks
+        are repeated for a while. A real difference remains, and fails the test.
         """
 
         def the_same() -> bool:
@@ -68,7 +69,7 @@ def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[T
 
 
 def owned(job: Object) -> dict[str, dict[str, Any]]:
-    """Return the fields of the object that each field manager owns, by field manager."""
+    """Return for each field manager the fields of the object that it owns."""
     fields: dict[str, dict[str, Any]] = {}
     for entry in job["metadata"]["managedFields"]:
         fields.setdefault(entry["manager"], {}).update(entry["fieldsV1"])
@@ -80,8 +81,8 @@ def with_owners(jobs: MLJobs, name: str) -> Object:
 
 
 def assert_shared(job: Object, tool: str) -> None:
-    """Assert that only the tool owns fields of the spec, and that it owns neither the status nor
-    the operator's finalizer. Another field manager owns the status.
+    """Assert that the field manager ``tool`` is the only owner of fields of the spec, and owns
+    neither the status nor the operator's finalizer. The status must have another owner.
     """
     fields = owned(job)
     theirs = fields.pop(tool)

@@ -1,8 +1,8 @@
 """The health that GitOps tools derive from an MLJob in every phase. kstatus, Flux and Argo CD are
 tested, each through its own library.
 
-The operator produces the MLJobs in the in-memory world. The libraries are Go code, in the program
-of ``tests/gitops``.
+The MLJobs come from the operator's components, which run on fakes of Airflow and Kubernetes. The
+libraries are Go code, called by the program in ``tests/gitops``.
 """
 
 from __future__ import annotations
@@ -213,7 +213,9 @@ stories = pytest.mark.parametrize("story", TABLE, ids=lambda story: story.__name
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    """The Go program, built once for each version of its sources."""
+    """The path of the Go program that judges the health of objects. It is built once for each
+    version of its sources.
+    """
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum", "main.go"):
         digest.update((MODULE / name).read_bytes())
@@ -233,7 +235,9 @@ def program() -> Path:
 
 @pytest.fixture
 def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
-    """A function that returns the health of objects according to each tool, by name."""
+    """A function that takes objects as keyword arguments. It returns what each GitOps tool says
+    about the health of each object, by the keyword.
+    """
 
     def ask(**objects: Any) -> Verdicts:
         for name, found in objects.items():
@@ -248,7 +252,9 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
 
 
 async def told(story: Scenario) -> dict[str, Any]:
-    """Return the MLJob as it is at the end of ``story``, a scenario in the in-memory world."""
+    """Play the scenario ``story`` with fakes of Airflow and Kubernetes, and return the MLJob at its
+    end.
+    """
     world = World()
     try:
         await story(world)

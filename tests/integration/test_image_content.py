@@ -1,9 +1,10 @@
-"""The content of the images runs as the chart starts it: as user 65532 without capabilities, on a
-read-only root file system with an empty /tmp. The environment is that of the chart, with a few
-values of the test.
+"""The programs in the content of the images start under the restrictions of the chart's Pods: as
+user 65532 without capabilities, on a read-only root file system with an empty /tmp. Their
+environment is that of the chart, except for a few values that a test sets, such as ports and the
+kubeconfig.
 
-No image is built here. The content is installed as the Dockerfile installs it: from the locks and
-from wheels, into a folder of its own.
+No image is built here. The content is installed as the Dockerfile installs it: from the lock files
+in requirements/ and from wheels, into a folder of its own.
 """
 
 from __future__ import annotations
@@ -51,14 +52,18 @@ Start = Callable[..., "Container"]
 
 
 class Container:
-    """A process that runs from the content of an image, as the container of a Pod."""
+    """A process that a test starts from the content of an image, as Kubernetes starts a Pod's
+    container.
+    """
 
     def __init__(self, content: Path, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
         self._log = log
         self._process = image.start(content, arguments, environment, log)
 
     def answers(self, url: str) -> int:
-        """Return the HTTP status of the answer at ``url``, or 0 if there is no answer."""
+        """Return the HTTP status of the answer at ``url``, or 0 if there is no answer. Fail if the
+        process has ended.
+        """
         assert self._process.poll() is None, self.log
         try:
             return urllib3.PoolManager(retries=False, timeout=10).request("GET", url).status
@@ -157,7 +162,9 @@ def test_the_operator_becomes_ready_and_ends_when_it_is_told(
 
 
 def test_mljob_api_listens(operator_image: Path, start: Start, tmp_path: Path) -> None:
-    """Without a control plane mljob-api is not ready, because it can't know the front proxy."""
+    """Without an API server, mljob-api is alive but not ready. It accepts requests only from the
+    API server's front proxy, and the certificate authority of this proxy is in a ConfigMap.
+    """
     ports = Ports(tmp_path)
     certificate, key = Authority().client("mljob-operator-api.mljob-system.svc")
     for name, content in (("tls.crt", certificate), ("tls.key", key)):

@@ -1,7 +1,7 @@
-"""A walk over AirflowInstances: AirflowInstances from the CRD's schema are applied, edited and
-rolled back, and end like AirflowInstances that were never edited. Some AirflowInstances have the
-URL of a supported Airflow, others that of an older Airflow or of another server. Their credentials
-are right, wrong or missing.
+"""A walk over AirflowInstances (:mod:`tests.walk`): a test generates AirflowInstances from the
+CRD's schema, applies, edits and rolls them back. Each must reach the same state as an
+AirflowInstance with the same spec that was never edited. Some URLs lead to a supported Airflow,
+others to an older Airflow or another server. The credentials are right, wrong or missing.
 """
 
 from __future__ import annotations

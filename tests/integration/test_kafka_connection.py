@@ -1,5 +1,6 @@
-"""The operator's consumer with a real broker that requires a login or a client certificate, and
-that goes down.
+"""The operator's Kafka consumer logs in to a real broker with tokens, with a password or with a
+client certificate. It renews tokens and certificates, connects again after the broker was down, and
+reports why it is not connected.
 
 This module starts its own broker, which accepts unsigned tokens of any issuer.
 """
@@ -52,11 +53,15 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """Let the broker admit only the clients of this CA, from the broker's next start on."""
+        """Let the broker admit only clients with a certificate of this CA. This takes effect when
+        the broker starts the next time.
+        """
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
-        """Give the operator a certificate, as cert-manager and the kubelet renew it."""
+        """Replace the operator's certificate and key by new ones of this CA, as happens to mounted
+        files when cert-manager renews a certificate.
+        """
         certificate, key = authority.client("mljob-operator")
         (self.directory / "tls.key").write_bytes(key)
         (self.directory / "tls.crt").write_bytes(certificate)
@@ -90,8 +95,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
 
 
 class Reader:
-    """A topic with one partition, the operator's consumer of the topic, and the messages and
-    connection changes of that consumer.
+    """A topic with one partition, and the operator's consumer of this topic. Records the messages
+    that the consumer reads, and what it reports about its connection.
     """
 
     def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
@@ -109,9 +114,8 @@ class Reader:
         self.events.start(self._take, lambda _: None)
 
     async def close(self) -> None:
-        """Close all connections. The admin client has no method to close connections, so the object
-        is deleted. Otherwise the admin client would log a line each second until the end of all
-        tests, because its broker is gone.
+        """Close the consumer, and drop the admin client, which has no method to close its
+        connections. While it exists, it would log a line each second after the end of the broker.
         """
         await self.events.close()
         del self._admin
@@ -131,8 +135,8 @@ class Reader:
         producer.close()
 
     async def reads(self) -> None:
-        """Send messages until one of them arrives: a message that is sent before the consumer has
-        its partition is lost.
+        """Send messages until the consumer reads one more. One message is not enough, because the
+        consumer misses messages that are sent before it has its partition.
         """
         number = len(self.values)
 
@@ -143,8 +147,8 @@ class Reader:
         await until(arrives, "messages arrive", lambda: self.links)
 
     async def commits(self) -> None:
-        """Wait until an offset is committed: a consumer group without an offset begins at
-        the end of the topic.
+        """Wait until the consumer has committed an offset. Without one, a consumer that connects
+        again would begin at the end of the topic and miss messages.
         """
         asked = ConsumerGroupTopicPartitions(self.topic)
 
@@ -156,8 +160,8 @@ class Reader:
 
     @property
     def problem(self) -> str:
-        """The cause in the last report of the connection, or an empty string if the report names
-        none.
+        """The cause that the consumer's last report about its connection names, or an empty string
+        if there is none.
         """
         return (self.links[-1].problem or "") if self.links else ""
 
@@ -166,9 +170,9 @@ class Reader:
 
 
 async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
-    """Wait until ``question`` returns a true value. It is called in another thread, because it may
-    block: some questions send a message and wait for the broker. ``what`` and ``evidence`` are for
-    the error (:func:`.eventually`).
+    """Wait until ``question`` returns a true value. The question is asked in another thread,
+    because it may block until the broker answers. ``what`` and ``evidence`` appear in the error if
+    the wait fails.
     """
     await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
 
@@ -188,7 +192,9 @@ async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reade
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Report connection changes after half a second, and retry after half a second."""
+    """Lets the operator report a lost connection, and connect again, after half a second instead of
+    the usual longer times.
+    """
     monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
     monkeypatch.setattr(kafka_connection, "REPORT_INTERVAL", 0.5)
     monkeypatch.setattr(kafka, "RETRY_SECONDS", 0.5)

@@ -31,8 +31,8 @@ def create(tenants: Installation, name: str, levels: int) -> None:
 
 
 def told(tenants: Installation, name: str, field: str) -> str:
-    """Return a field of the MLJob's status as text, because the whole object is too deep for this
-    test's JSON parser.
+    """Return a field of the MLJob's status as text. kubectl extracts the field, because Python
+    can't parse an object that is nested so deeply.
     """
     return tenants.jobs.kubectl("get", "mljob", name, f"--output=jsonpath={{.status.{field}}}")
 

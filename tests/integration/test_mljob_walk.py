@@ -1,7 +1,7 @@
 """A walk over MLJobs (:mod:`tests.walk`) on a real Kubernetes API, with the real operator and a
-simulated Airflow. An MLJob that was edited and rolled back ends like an MLJob with the same spec
-that was never edited. No MLJob causes an unexpected error in the operator, and no MLJob blocks
-another.
+simulated Airflow. A test generates MLJobs, edits them and rolls the edits back. Each must end like
+an MLJob with the same spec that was never edited. No MLJob causes an unexpected error in the
+operator, and no MLJob blocks another.
 
 ``WALK_OBJECTS`` sets the number of edited objects of this walk and of the walk over
 AirflowInstances together. ``WALK_SEED`` sets the seed that generates the objects.
@@ -61,7 +61,9 @@ def test_rolled_back_mljob_equals_one_that_was_never_edited(
     numbers = itertools.count()
 
     def meanwhile() -> None:
-        """Run an ordinary MLJob to its end while the MLJobs of the walk are in progress."""
+        """Create a valid MLJob that nobody edits, and wait for its end. This shows that the MLJobs
+        of the walk don't block others.
+        """
         name = f"canary-{next(numbers)}"
         assert canaries.apply({name: {"dagId": SUCCEEDS}}) == {}
         canaries.until(mljobs.finished, [name], "an MLJob ends beside the others")

@@ -1,10 +1,11 @@
-"""The statuses that a watch of the real Kubernetes API shows if the provider's callbacks, Airflow's
-own producer, or both send events through a real topic.
+"""An MLJob ends with the same status if the provider's callbacks, Airflow's own producer or both
+send the events of its run. Only details that a single producer reports may differ. Both producers
+together may cause at most one more patch of the status than a single producer.
 
-Recorded runs are played again. Between the topic and the API are the operator's own components,
-with the operator's permissions. Only Airflow is in memory, since its responses are recorded too.
-``tests/unit/operator/test_producers.py`` tests the same without a real Kafka and a real Kubernetes
-API.
+Recorded runs are played again through a real topic and a real Kubernetes API. Between the two are
+the operator's own components, with the operator's permissions. Airflow is a fake that gives the
+recorded responses. ``tests/unit/operator/test_producers.py`` tests the same without a real Kafka
+and a real Kubernetes API.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Topic:
         self.events.start(self._take, lambda _: None)
 
     async def bring(self, value: bytes, pipeline: TopicReader) -> None:
-        """Send a message, wait until the consumer has read the message, and deliver it to
-        ``pipeline``.
+        """Send a message through Kafka: wait until the operator's consumer has read it, and pass it
+        on to the operator's reader of events, ``pipeline``.
         """
         self._producer.produce(self.name, value)
         assert await asyncio.to_thread(self._producer.flush, ARRIVES_WITHIN) == 0
@@ -95,7 +96,7 @@ async def topic(stack: Stack) -> AsyncIterator[Topic]:
 
 @pytest.fixture
 async def store(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Jobs]:
-    """The store of MLJobs, with the operator's permissions."""
+    """The operator's store of MLJobs on the real Kubernetes API, with the operator's permissions."""
     monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
     api = await connect()
     yield Jobs(api)
@@ -107,8 +108,8 @@ def name_of(run: str, who: str) -> str:
 
 
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
-    """Play a recorded run again, for the MLJob that :func:`name_of` names. ``who`` is the key in
-    ``PRODUCERS`` of the producers whose messages are sent.
+    """Play a recorded run again with the messages of the producers ``who``, a key of ``PRODUCERS``.
+    The MLJob of the run exists already, under the name that :func:`name_of` returns.
     """
     world = World(store)
     pipeline = TopicReader(
@@ -134,8 +135,8 @@ async def play(recording: Recording, who: str, namespace: str, store: Jobs, topi
 
 
 def versions(watch: Watch) -> dict[str, dict[str, Object]]:
-    """Return every version of the MLJobs that the watch has delivered, by name and resource
-    version.
+    """Return all versions of MLJobs that the watch has printed, by the MLJob's name and the
+    resource version.
     """
     found: dict[str, dict[str, Object]] = {}
     for _, job in watch.events():

@@ -343,8 +343,8 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """Return the API server's error for a change of a stored MLJob's spec, or an empty string
-        if the API server accepts the change. ``before`` contains fields of the stored spec.
+        """Store an MLJob whose spec contains ``before``, and try to change its spec by ``change``.
+        Return the API server's error for the change, or an empty string if it accepts the change.
         """
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}
@@ -419,7 +419,9 @@ def test_kubectl_prints_the_error_of_the_api_server(kubectl: Kubectl) -> None:
 
 
 def test_kubectl_explain_describes_every_field(kubectl: Kubectl) -> None:
-    """``kubectl explain`` shows each field of the spec with a description."""
+    """Every field of the spec has a description in the CRD's schema, which ``kubectl explain``
+    shows.
+    """
     crd = kubectl.get("crd", f"{PLURAL}.{GROUP}")
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     recursive = kubectl("explain", "mljob.spec", "--recursive")

@@ -34,8 +34,8 @@ class Cost:
 
     @property
     def own_requests(self) -> dict[str, float]:
-        """The number of requests about this run alone, by operation, without requests about all
-        runs together.
+        """The number of requests about this run alone, by operation. Requests about all runs at
+        once, such as those of the change feed, don't count.
         """
         return {operation: count for operation, count in self.requests.items() if count and operation not in OF_ALL}
 

@@ -1,5 +1,8 @@
-"""The effects of the commands of docs/operations/uninstall.md on MLJobs and their runs, on a real
-Kubernetes API, with the real operator and a simulated Airflow.
+"""The commands of docs/operations/uninstall.md end the runs of all MLJobs, except for MLJobs with
+the deletion policy Retain. Without an operator, an MLJob's deletion waits until its finalizer is
+removed.
+
+The tests run on a real Kubernetes API, with the real operator and a simulated Airflow.
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ def send(stack: Stack) -> Send:
 
 @pytest.fixture(scope="module")
 def reader(stack: Stack, new_installation: NewInstallation, send: Send) -> Installation:
-    """An operator with a dead-letter topic, which has begun to read the event topic."""
+    """An operator that has a dead-letter topic, and that has read its first message from the event
+    topic.
+    """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(DEAD_LETTERS, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
@@ -107,9 +109,9 @@ def test_tombstone_is_no_error(reader: Installation, send: Send) -> None:
 
 
 def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Installation, send: Send) -> None:
-    """The events contain a number that no database can store, and times outside the calendar. If
-    the operator put one of these values into a status, the API server would refuse every later
-    status of the MLJob.
+    """The events about the run contain a try number beyond int64, or times at the ends of the
+    calendar. They count as unreadable. If the operator put one of these values into a status, the
+    API server would refuse every later status of the MLJob.
     """
     reader.jobs.submit("told", "parity_nested_groups")
     status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")
@@ -142,8 +144,9 @@ def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Instal
 
 
 def test_hostile_messages_among_valid_ones_stop_nothing(reader: Installation, send: Send) -> None:
-    """The test sends one hundredth of the messages of tests/unit/operator/test_hostile_messages.py,
-    through a real broker.
+    """About 200 hostile messages pass a real broker. The MLJob nevertheless succeeds, and later
+    messages are read. tests/unit/operator/test_hostile_messages.py sends 10,000 such messages to
+    fakes.
     """
     reader.jobs.submit("amid", "parity_branch")
     status = reader.jobs.until("amid", lambda status: status.get("submitTime"), "is submitted")

@@ -26,7 +26,7 @@ class AirflowRest:
 
     Args:
         url: Airflow's base URL.
-        user: A user of Airflow.
+        user: The name of a user of Airflow.
         password: The user's password.
     """
 
@@ -69,7 +69,9 @@ class AirflowRest:
         return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
-        """Pause or unpause a DAG, once its file is parsed."""
+        """Pause or unpause a DAG. If Airflow has not parsed the DAG's file yet, wait for up to two
+        minutes.
+        """
 
         def patched() -> bool:
             status, body = self.request("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
@@ -86,8 +88,9 @@ class AirflowRest:
     def ended(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Wait until Airflow has stored the end of a run, and return the run.
 
-        Airflow publishes the end before it stores the end, so a status may show the end earlier. A
-        run that is cleared between the two stays terminal, and its tasks never run again.
+        Airflow publishes the end before it stores the end, so a status may show the end earlier.
+        Wait before you clear a run: a run that is cleared before its end is stored stays terminal,
+        and its tasks never run again.
         """
 
         def over() -> dict[str, Any] | None:
@@ -100,7 +103,7 @@ class AirflowRest:
         return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
-        """Return the runs whose ids start with ``prefix``, of all DAGs."""
+        """Return the runs of all DAGs whose run ids start with ``prefix``."""
         # Airflow ignores punctuation at the end of a prefix, and so finds more.
         rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
         return [row for row in rows if row["dag_run_id"].startswith(prefix)]
@@ -111,8 +114,8 @@ class AirflowRest:
     def end(self, dag_id: str, run_id: str) -> None:
         """Set a run to failed, as a person does in the UI.
 
-        The request is repeated until the answer is 200, 404 or 409, because it fails if the
-        scheduler changes the run at the same time.
+        A request fails if the scheduler changes the run at the same time. It is repeated until
+        Airflow answers 200, 404 or 409.
         """
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
         eventually(

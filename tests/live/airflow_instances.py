@@ -23,8 +23,9 @@ WAIT = "attempts_wait"
 
 
 class Platform:
-    """Creates AirflowInstances and their Secrets with kubectl, each with a TCP proxy to the stack's
-    Airflow. ``close`` removes them.
+    """A platform engineer who creates AirflowInstances and their Secrets with kubectl. Each
+    AirflowInstance reaches the stack's Airflow through a TCP proxy of its own. :meth:`close`
+    removes everything. Tests use short names, to which :meth:`name` adds a suffix.
     """
 
     def __init__(self, kubectl: Kubectl, stack: Stack) -> None:
@@ -35,7 +36,9 @@ class Platform:
         self._ways = ExitStack()
 
     def name(self, short: str) -> str:
-        """Return the full name, whose suffix is unique to this object."""
+        """Return the name in Kubernetes of the AirflowInstance with the short name ``short``. A
+        random suffix keeps it apart from those of other tests.
+        """
         return f"{short}-{self._suffix}"
 
     def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
@@ -90,7 +93,7 @@ class Platform:
         return way
 
     def annotate(self, short: str, *, default: bool) -> None:
-        """Set the annotation that says whether the instance is the default."""
+        """Set the annotation that says whether the AirflowInstance is the default one."""
         value = "true" if default else "false"
         self._kubectl("annotate", "--overwrite", "airflowinstance", self.name(short), f"{IS_DEFAULT}={value}")
 
@@ -104,7 +107,9 @@ class Platform:
         self._kubectl("delete", "airflowinstance", self.name(short), "--wait=false")
 
     def until(self, short: str, reason: str, *, within: float = 60) -> Object:
-        """Wait until the condition Ready has this reason, and return the condition."""
+        """Wait until the AirflowInstance's condition Ready has the reason ``reason``, and return
+        the condition.
+        """
 
         def look() -> Object | None:
             found = condition(self.get(short).get("status") or {}, "Ready")
@@ -135,8 +140,8 @@ class Platform:
 
 @contextmanager
 def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """Yield an object that creates AirflowInstances for the operator of ``installation``. At the
-    end, delete the operator's MLJobs, and then the AirflowInstances.
+    """Yield a :class:`Platform` for the AirflowInstances that the operator of ``installation``
+    handles. At the end of the block, delete the operator's MLJobs, and then the AirflowInstances.
     """
     platform = Platform(kubectl, stack)
     yield platform
@@ -146,10 +151,11 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """Return the manifest of an MLJob in an AirflowInstance. The only task of the MLJob's run takes
-    ``seconds``.
+    """Return the manifest of an MLJob for the AirflowInstance ``short``. The only task of its run
+    takes ``seconds``.
 
-    By default the MLJob is cancelled through Airflow's REST API, without the cancellation DAG.
+    A cancellation of the MLJob uses Airflow's REST API instead of the cancellation DAG, unless
+    ``spec`` says otherwise.
     """
     spec.setdefault("cancellation", {"strategy": "Api"})
     return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)

@@ -26,13 +26,13 @@ class Authority:
         self.certificate = self._authority.cert_pem.bytes()
 
     def write_certificate(self, file: Path) -> Path:
-        """Write the authority's certificate to a file. Return the file."""
+        """Write the authority's certificate to a file in PEM, and return the file's path."""
         file.write_bytes(self.certificate)
         return file
 
     def server(self, *names: str) -> ssl.SSLContext:
-        """Return the TLS context of a server on loopback, whose certificate also
-        has these names.
+        """Return the TLS context of a server on loopback. Its certificate is valid for localhost,
+        127.0.0.1 and ``names``.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(*LOOPBACK, *names).configure_cert(context)
@@ -46,7 +46,9 @@ class Authority:
         return _pkcs8(issued, None) + issued.cert_chain_pems[0].bytes()
 
     def client(self, name: str, *, password: bytes | None = None) -> tuple[bytes, bytes]:
-        """Return a client's certificate and key in PEM. With a password, the key is encrypted."""
+        """Return the certificate and the key of a client, both in PEM. If ``password`` is given,
+        the key is encrypted with it.
+        """
         issued = self._authority.issue_cert(name, common_name=name)
         return issued.cert_chain_pems[0].bytes(), _pkcs8(issued, password)
 

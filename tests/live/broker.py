@@ -1,4 +1,4 @@
-"""A Kafka broker for one test, which chooses the broker's listeners."""
+"""A Kafka broker that one test starts for itself, with the listeners that the test needs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class Broker:
 
     Args:
         directory: The folder for the broker's data, log and ports.
-        topic: A topic that is created at the start.
-        listeners: The names of listeners beside PLAINTEXT, which has neither TLS nor a login.
-        properties: Settings of the broker.
+        topic: The name of a topic that is created when the broker starts.
+        listeners: The names of further listeners. The listener PLAINTEXT, which has neither TLS nor
+            a login, always exists.
+        properties: Further settings of the broker.
 
     Attributes:
         plain: The ``host:port`` of the listener PLAINTEXT.
@@ -56,7 +57,7 @@ class Broker:
         self._process.kill()
 
     def start(self) -> None:
-        """Start the broker with the data of its earlier starts, and wait until it is ready."""
+        """Start the broker, and wait until it is ready. It keeps the data from before :meth:`end`."""
         for part in self._kafka.parts():
             if isinstance(part, Component):
                 part.prepare()

@@ -65,7 +65,9 @@ def _die() -> NoReturn:
 
 
 def die(when: str, call: str) -> None:
-    """Let the process kill itself ``before`` or ``after`` a call of ``CALLS``."""
+    """Make this process kill itself when it makes the call ``call``, a key of ``CALLS``. ``when``
+    is ``before`` or ``after``.
+    """
     owner, name, is_this = CALLS[call]
     method = getattr(owner, name)
     if owner is KafkaEvents:
@@ -86,9 +88,9 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """Return a replacement for ``method``, with which the consumer's thread commits offsets. The
-    replacement kills the process before or after the first commit that follows the storing of a
-    running run's status.
+    """Return a replacement for ``method``, which commits offsets in the consumer's thread. It kills
+    the process before or after a commit: the first one after the operator has stored a status of a
+    running run.
     """
     stored = False
     write_status = Jobs.write_status

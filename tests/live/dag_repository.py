@@ -1,6 +1,7 @@
 """A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``.
 
-A run keeps the commit that it began with.
+Airflow runs all tasks of a run from the commit with which the run began, even if the DAG is changed
+meanwhile.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class DagRepository:
         self.directory = directory
 
     def create(self) -> None:
-        """Create the repository, unless it exists. Airflow can clone its branch, which has one
-        empty commit.
+        """Create the repository, unless it exists. A new repository has one empty commit, so that
+        Airflow can clone its branch.
         """
         if (self.directory / ".git").exists():
             return

@@ -1,5 +1,5 @@
-"""Waiting for a condition, for a limited time. The condition is a question: a function that is
-called until its answer is true.
+"""Functions that wait for a condition, for a limited time. The condition is given as a question: a
+function that is called again and again until it returns a true value.
 """
 
 from __future__ import annotations
@@ -58,9 +58,8 @@ async def until(
     within: float = 60.0,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """Call ``question`` until its answer is true, and return the answer, without blocking the event
-    loop. Use this function instead of :func:`eventually` for a condition that tasks or threads of
-    the test's own process fulfil.
+    """Do the same as :func:`eventually`, but without blocking the event loop. Use this function if
+    the condition depends on tasks or threads of the test's own process.
     """
     wait = _Wait(question, what, within, INTERVAL_IN_PROCESS, evidence)
     while not (answer := wait.ask()):  # noqa: ASYNC110 - the question may be about anything, and nothing sets an Event for it
@@ -90,7 +89,7 @@ class _Wait(Generic[T]):
 
     @property
     def pause(self) -> float:
-        """Seconds until the next question."""
+        """The seconds to wait before the next call of the question."""
         return max(self._every, min(MAX_INTERVAL, (time.monotonic() - self._since) / 20))
 
     def ask(self) -> T | None:

@@ -1,9 +1,9 @@
 """An HTTP gateway in front of a real service.
 
-It passes requests on, or answers them itself as a gateway without a backend does.
+The gateway passes requests on, or answers them itself as a gateway without a backend does.
 
-The gateway can use TLS, have a path prefix, require a header, be slow, and shorten the pages of the
-service's lists.
+It can use TLS, have a path prefix, require a header, be slow, and limit the number of entries in a
+page of a list.
 """
 
 from __future__ import annotations
@@ -48,18 +48,21 @@ class HttpGateway(LoopbackServer):
 
     Args:
         target: The service's URL.
-        answer: The first value of ``instead``.
+        answer: The answer to every request, until a test sets ``instead``. With None, requests are
+            passed on.
         tls: The gateway's TLS context, or None for plain HTTP.
         prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with
             404.
-        guard: Checks each request.
-        most_rows: The greatest ``limit`` of a list that is passed on, like a low ``[api]
-            maximum_page_limit`` of Airflow, or None for no limit.
+        guard: Checks the headers of each request. If a request may not pass, it returns the
+            gateway's answer.
+        most_rows: A greater ``limit`` in a request is replaced by this number before the request is
+            passed on. This has the effect of a low ``[api] maximum_page_limit`` of Airflow. None
+            for no change.
         latency: Seconds of delay for each request.
 
     Attributes:
         target: The service's URL. A change takes effect with the next request.
-        guard: Checks each request.
+        guard: The argument ``guard``. A change takes effect with the next request.
         instead: The answer to every request, or None if requests are passed on.
     """
 
@@ -94,7 +97,9 @@ class HttpGateway(LoopbackServer):
         return f"{super().url}{self._prefix}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Return the gateway's answer to a request."""
+        """Return the gateway's answer to a request: ``instead``, a refusal, or what the service
+        answers.
+        """
         time.sleep(self._latency)
         if self.instead is not None:
             return self.instead
@@ -106,7 +111,9 @@ class HttpGateway(LoopbackServer):
         return self._pass_on(method, self._shortened(path.removeprefix(self._prefix)), kept, body)
 
     def _shortened(self, path: str) -> str:
-        """Return the path with a ``limit`` of at most ``most_rows``."""
+        """Return the path with its query. If the query has a ``limit`` greater than ``most_rows``,
+        replace it by ``most_rows``.
+        """
         parts = urlsplit(path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         if self._most_rows is None or "limit" not in query:
@@ -118,7 +125,7 @@ class HttpGateway(LoopbackServer):
         return parts._replace(query=urlencode(pairs)).geturl()
 
     def _pass_on(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Return the service's answer to a request."""
+        """Send a request to the service, and return the service's answer."""
         answer = self._http.request(
             method, self.target.rstrip("/") + path, headers=dict(headers), body=body, redirect=False
         )

@@ -35,8 +35,8 @@ exec setpriv --reuid=65532 --regid=65532 --clear-groups --no-new-privs --boundin
 
 
 def missing() -> str:
-    """Return what this machine lacks to start a process like a Pod's container. Return an empty
-    string if it lacks nothing.
+    """Return why this machine can't start processes as Kubernetes starts a Pod's container, for
+    example "not root". Return an empty string if it can.
     """
     if os.geteuid() != 0:
         return "not root"
@@ -48,10 +48,12 @@ def missing() -> str:
 
 
 def install(target: Path, lock: str, *packages: str) -> None:
-    """Install the wheels of packages of this repository, and a lock, as the Dockerfile does.
+    """Install packages of this repository, and the third-party packages of a lock file, as the
+    Dockerfile does.
 
     Args:
-        target: The folder that becomes ``/opt``. It gets a folder ``packages``.
+        target: The folder that becomes ``/opt``. The packages are installed into its subfolder
+            ``packages``.
         lock: The name of a file in ``requirements/``.
         packages: Folders of this repository, each with a ``pyproject.toml``.
     """
@@ -73,7 +75,7 @@ def install(target: Path, lock: str, *packages: str) -> None:
 
 
 def _share(target: Path) -> None:
-    """Let every user read the content, as in an image."""
+    """Give every user the right to read the folder ``target``, as in an image."""
     for folder, _, files in os.walk(target):
         Path(folder).chmod(0o755)
         for name in files:
@@ -84,7 +86,7 @@ def _share(target: Path) -> None:
 def start(
     content: Path, arguments: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start Python with these arguments as the container of a Pod.
+    """Start Python with ``arguments`` under the restrictions of the chart's Pod.
 
     Args:
         content: The folder that becomes ``/opt``.

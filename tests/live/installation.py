@@ -1,5 +1,5 @@
-"""An operator that a test has made, with a namespace of its own. The operators of several tests
-share one stack.
+"""An operator that a test has started, with a namespace of its own. The operators of several tests
+use the same stack: the same Kubernetes API, Kafka and Airflow.
 """
 
 from __future__ import annotations

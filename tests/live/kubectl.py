@@ -24,11 +24,11 @@ class Kubectl:
         program: The path of kubectl.
         kubeconfig: The file that names the cluster and the user.
         namespace: The namespace of every command.
-        directory: For the output of watches.
+        directory: The folder in which watches write their output.
 
     Attributes:
-        api: The Kubernetes API of the same cluster, for requests that a test repeats. A kubectl
-            process costs more processor time.
+        api: A client of the same cluster's Kubernetes API. Use it for requests that are repeated
+            often, because each kubectl command starts a process.
     """
 
     def __init__(self, program: Path, kubeconfig: Path, namespace: str, directory: Path) -> None:
@@ -66,11 +66,13 @@ class Kubectl:
         return found
 
     def command(self, *arguments: str) -> list[str]:
-        """Return the whole command, for a caller that reads the output while the command runs."""
+        """Return the command line of kubectl with these arguments, for a caller that starts the
+        process itself.
+        """
         return [*self._command, *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command without waiting for its end."""
+        """Start a kubectl command, and return its process without waiting for its end."""
         return subprocess.Popen(
             [*self._command, *arguments],
             stdout=subprocess.PIPE,
@@ -81,7 +83,9 @@ class Kubectl:
 
     @contextmanager
     def watch(self, *arguments: str) -> Iterator[Watch]:
-        """Run ``kubectl get --watch`` while the ``with`` block runs."""
+        """Run ``kubectl get --watch`` while the ``with`` block runs, and yield a :class:`Watch`,
+        which reads its output.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / f"watch-{os.getpid()}-{self.namespace}-{id(object())}.json"
         command = [*self._command, "get", *arguments, "--watch", "--output-watch-events", "--output=json"]
@@ -95,7 +99,9 @@ class Kubectl:
 
 
 class Watch:
-    """The versions of objects that ``kubectl get --watch`` has printed so far."""
+    """Reads the output of ``kubectl get --watch``: every version of the watched objects that
+    kubectl has printed so far.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -105,7 +111,9 @@ class Watch:
         self._found: list[tuple[str, dict[str, Any]]] = []
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return all events so far. Each is ADDED, MODIFIED or DELETED, with the object."""
+        """Return all events so far, oldest first. Each is a pair: ADDED, MODIFIED or DELETED, and
+        the object.
+        """
         with self._file.open("rb") as file:
             file.seek(self._read)
             # The bytes of an incomplete character at the end are read again next time.
@@ -123,5 +131,5 @@ class Watch:
         return self._found
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
-        """Return all statuses of an MLJob so far."""
+        """Return all statuses of the MLJob ``name`` so far, oldest first."""
         return [found.get("status", {}) for _, found in self.events() if found["metadata"]["name"] == name]

@@ -1,8 +1,8 @@
-"""The Kubernetes API over HTTP, as the cluster's administrator.
+"""A client of the Kubernetes API over HTTP, with the rights of the cluster's administrator.
 
-Tests perform the actions of users with kubectl. While tests wait, they send requests to this API
-several times a second, because a kubectl process costs a tenth of a second of a processor. Tests
-that change hundreds of objects use this API too.
+Tests perform the actions of users with kubectl. For requests that are sent several times a second
+or for hundreds of objects, they use this client, because each kubectl process takes a tenth of a
+second of a processor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class KubernetesApi:
     """A client of one cluster's Kubernetes API.
 
     Args:
-        kubeconfig: Its current context names the cluster and the user.
+        kubeconfig: The kubeconfig file, whose current context names the cluster and the user.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -32,7 +32,7 @@ class KubernetesApi:
     @staticmethod
     @cache
     def of(kubeconfig: Path) -> KubernetesApi:
-        """Return the object that all callers with this kubeconfig share."""
+        """Return the client for this kubeconfig. All callers share the same object."""
         return KubernetesApi(kubeconfig)
 
     @property
@@ -42,7 +42,7 @@ class KubernetesApi:
 
     @property
     def certificate(self) -> str:
-        """The certificate of the API server's authority, in PEM."""
+        """The certificate of the authority that signed the API server's certificate, in PEM."""
         return Path(self._client.configuration.ssl_ca_cert).read_text()
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
@@ -72,7 +72,8 @@ class KubernetesApi:
         return None if status < 400 else str(json.loads(answer)["message"])
 
     def patch(self, path: str, patch: Mapping[str, Any]) -> bool:
-        """Change an object by a JSON merge patch. Return whether the object exists.
+        """Change an object by a JSON merge patch. Return False if the object does not exist,
+        otherwise True.
 
         Raises:
             AssertionError: The API answered with an error other than 404.
@@ -120,8 +121,8 @@ class KubernetesApi:
     def _request(
         self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None
     ) -> tuple[Any, Any, Any, Any, Any]:
-        """Return the arguments of the client's `call_api`, which writes a body as JSON if the
-        content type is JSON.
+        """Return the arguments with which the client's ``call_api`` sends a request. ``call_api``
+        writes the body as JSON if the content type is JSON.
         """
         serialized: tuple[Any, Any, Any, Any, Any] = self._client.param_serialize(
             method,

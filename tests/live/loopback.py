@@ -15,15 +15,15 @@ from devstack.ports import HOST
 class QuietHandler(BaseHTTPRequestHandler):
     """A handler of HTTP requests for :class:`LoopbackServer`. It writes no log lines.
 
-    A subclass implements ``answer``, which handles every HTTP method. ``command`` is the method's
-    name.
+    A subclass implements ``answer``, which is called for every request, whatever its method. The
+    attribute ``command`` contains the method, such as ``GET``.
     """
 
     # An answer is two writes, and the second must not wait for the client to acknowledge the first.
     disable_nagle_algorithm = True
 
     def answer(self) -> None:
-        """Answer one request, by ``reply`` for example."""
+        """Answer the current request, for example by :meth:`reply`."""
         raise NotImplementedError
 
     def _answer(self) -> None:
@@ -38,10 +38,8 @@ class QuietHandler(BaseHTTPRequestHandler):
     def reply(
         self, status: int, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send an answer with a date, a content type and a length. ``headers`` are further headers,
-        or replace one of these.
-
-        A header with an empty value is left out.
+        """Send an answer with the headers Date, Content-Type and Content-Length. ``headers`` are
+        added to these headers, or replace them. A header with an empty value is not sent.
         """
         self.send_response_only(status)
         usual = {"Date": self.date_time_string(), "Content-Type": content_type, "Content-Length": str(len(body))}
@@ -52,7 +50,7 @@ class QuietHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Write nothing."""
+        """Do nothing, so that the server writes no log lines."""
 
 
 class LoopbackServer:
@@ -109,6 +107,8 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 200
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that go away or don't trust the certificate; report any other error."""
+        """Ignore the errors of connections, for example when a client goes away or doesn't trust
+        the server's certificate. Print any other error.
+        """
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

@@ -29,8 +29,9 @@ class MLJobs:
     """Creates, reads and awaits the MLJobs of one namespace.
 
     Args:
-        kubectl: kubectl in that namespace.
-        operator_log: Returns the end of the operator's log, for the errors of tests.
+        kubectl: Runs kubectl in the namespace.
+        operator_log: A function that returns the end of the operator's log, which the error of a
+            failed wait shows.
     """
 
     def __init__(self, kubectl: Kubectl, operator_log: Callable[[], str]) -> None:
@@ -43,7 +44,7 @@ class MLJobs:
 
     @property
     def path(self) -> str:
-        """The path of the list of MLJobs in the Kubernetes API."""
+        """The path of the namespace's MLJobs in the Kubernetes API."""
         return f"/apis/{API_VERSION}/namespaces/{self.namespace}/{PLURAL}"
 
     def apply(self, *objects: Object) -> None:
@@ -77,8 +78,8 @@ class MLJobs:
         return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
 
     def until_told(self, name: str, *reasons: str) -> list[str]:
-        """Wait until an MLJob has Events with these reasons, each as often as the reason is given.
-        Return the reasons of all Events about the MLJob.
+        """Wait until an MLJob has Events with these reasons. If a reason is given twice, wait for
+        two Events. Return the reasons of all Events about the MLJob.
 
         The operator creates an Event after it has written the status, so a test can see the status
         first.
@@ -137,7 +138,9 @@ class MLJobs:
         self.kubectl("delete", "mljobs", "--all", "--wait=false")
 
     def evidence(self, *names: str) -> str:
-        """Return the objects in YAML and the end of the operator's log, for the error of a test."""
+        """Return the MLJobs ``names`` in YAML and the end of the operator's log, for the error of a
+        failed wait.
+        """
         yaml = self.kubectl("get", "mljobs", *names, "--ignore-not-found", "--output=yaml")
         return f"{yaml}\n{self._operator_log()}"
 
@@ -162,7 +165,9 @@ def holds(status: Object, type_: str) -> bool | None:
 
 
 def assert_waiting(status: Object, reason: str) -> None:
-    """Assert that an MLJob is Pending for a reason that may pass by itself."""
+    """Assert that ``status`` is that of an MLJob that waits: it is Pending for the reason
+    ``reason``, Reconciling is True and Stalled is False.
+    """
     assert status["phase"] == "Pending"
     assert holds(status, "Reconciling") is True
     assert holds(status, "Stalled") is False

@@ -33,8 +33,8 @@ class OperatorProcess:
         name: A name that is unique in the stack. The names of the operator's log, port, consumer
             group, Lease and run ids contain it.
         namespaces: The value of ``MLJOB_NAMESPACES``.
-        overrides: Environment variables that differ from those of the stack's operator.
-        launch: Starts the process, by default in a new Python.
+        overrides: Environment variables that replace those of the stack's own operator.
+        launch: A function that starts the process. By default, a new Python interpreter is started.
     """
 
     def __init__(
@@ -84,7 +84,9 @@ class OperatorProcess:
         )
 
     def start(self, **overrides: str) -> OperatorProcess:
-        """Start the operator and wait until it is ready. ``overrides`` stay for later starts."""
+        """Start the operator and wait until it is ready. The environment variables ``overrides``
+        also apply when the operator is started later.
+        """
         self._overrides |= overrides
         self.begin("-m", "mljob_operator")
         eventually(self.is_ready, f"operator {self.name} is ready", within=180, evidence=self.log_end)
@@ -97,12 +99,14 @@ class OperatorProcess:
         eventually(lambda: not self.runs, f"operator {self.name} has ended", within=180, evidence=self.log_end)
 
     def begin(self, *program: str) -> None:
-        """Start Python with these arguments as the operator's process, without waiting."""
+        """Start the operator's process as Python with the arguments ``program``, without waiting
+        until it is ready.
+        """
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
     def replica(self) -> OperatorProcess:
-        """Return another replica of this operator, which is not started yet. Stopping this operator
-        also stops the replica.
+        """Return one more replica of this operator, which the caller has to start. :meth:`stop` of
+        this object also stops the replica.
         """
         shared = {name: self.environment()[name] for name in SHARED_BY_REPLICAS}
         name = f"{self.name}-{len(self._replicas) + 2}"
@@ -111,13 +115,15 @@ class OperatorProcess:
         return another
 
     def stop(self) -> None:
-        """Stop the operator and its replicas with SIGTERM, as the kubelet does."""
+        """Stop the operator, and the replicas that :meth:`replica` returned, with SIGTERM as the
+        kubelet does.
+        """
         for each in (*self._replicas, self):
             each._process.stop()
             each._http.clear()
 
     def kill(self, *, frees_the_lease: bool = True) -> None:
-        """Kill the operator.
+        """Kill the operator with SIGKILL. Its replicas continue.
 
         Args:
             frees_the_lease: Whether to remove the holder of the operator's Lease, so that another
@@ -164,7 +170,9 @@ class OperatorProcess:
         return self.get("/readyz")[0] == 200
 
     def metrics(self) -> dict[tuple[str, ...], float]:
-        """Return samples by name and label values: ``("mljob_events_total", "applied")``."""
+        """Return the values of the operator's metrics. A key is the metric's name followed by the
+        values of its labels, such as ``("mljob_events_total", "applied")``.
+        """
         status, text = self.get("/metrics")
         assert status == 200, text
         return {
@@ -182,7 +190,7 @@ class OperatorProcess:
         return found
 
     def log(self) -> list[str]:
-        """Return the lines of the log since this object was made."""
+        """Return the lines that the operator has logged since this object was created."""
         with self._process.log.open("rb") as file:
             file.seek(self._log_begins)
             return file.read().decode(errors="replace").splitlines()

@@ -1,4 +1,6 @@
-"""Types the console blocks of documentation pages into a shell, on the stack."""
+"""Runs the console blocks of documentation pages in a shell, against the stack, as if a reader
+typed them.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +27,18 @@ is typed only once.
 
 
 class PageShell:
-    """Runs the console blocks of documentation pages in a shell, one page after another, as a
-    reader with the administrator's rights who types them.
+    """Runs the console blocks of documentation pages in a shell, one page after another, as if a
+    reader with the administrator's rights typed them.
 
     The working directory looks like a clone of the repository whose stack is up. The commands write
     their files into it.
 
     Args:
-        stack: The stack.
-        kubectl: Makes the namespaces.
-        namespace: Stands for the namespace ``default``.
+        stack: The running development stack.
+        kubectl: Creates the namespaces that the pages need.
+        namespace: The namespace that takes the place of ``default``.
         directory: An empty folder for the working directory and the kubeconfig.
-        bound: Seconds within which a block has to end.
+        bound: The maximum number of seconds that a block may take.
     """
 
     def __init__(self, stack: Stack, kubectl: Kubectl, namespace: str, directory: Path, bound: float) -> None:
@@ -54,11 +56,11 @@ class PageShell:
             (self._clone / name).symlink_to(ROOT / name)
 
     def types(self, runner: Runner, page: Path) -> str:
-        """Type the commands of ``page`` that ``runner`` runs, block by block. Return what they
-        print.
+        """Run the commands of ``page`` that are left to the tests ``runner``, block by block.
+        Return what the commands print.
 
         Raises:
-            AssertionError: A command failed, or the page has no commands for this test.
+            AssertionError: A command failed, or the page has no command for these tests.
         """
         found = list(lines_of(runner, page))
         assert found, f"{page.name} has no command that {runner} runs"
@@ -71,8 +73,8 @@ class PageShell:
         return "".join(printed)
 
     def _namespaces_of(self, text: str) -> dict[str, str]:
-        """Create a namespace with a unique name for each namespace that the commands name. Return
-        the unique names, by the names in the commands.
+        """Create a namespace with a unique name for each of ``NAMESPACES`` that occurs in the
+        commands ``text``. Return a mapping from the names in the commands to the unique names.
         """
         own = {}
         for name in NAMESPACES:
@@ -82,9 +84,9 @@ class PageShell:
         return own
 
     def _adapted(self, line: str, own: dict[str, str]) -> str:
-        """Return a command of a page, changed for the test. It uses the namespaces of the test,
-        which ``own`` contains by the names on the page. A watch ends after it has printed two
-        lines. A command that requests a retry also waits until the MLJob has ended again.
+        """Return a command of a page, changed for the test. ``own`` maps namespaces on the page to
+        the test's own namespaces, which replace them. A watch ends after it has printed two lines.
+        A command that requests a retry by an annotation also waits until the MLJob has ended again.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

@@ -27,7 +27,8 @@ class Plugin:
     """Runs ``kubectl mljob`` with one kubeconfig.
 
     Args:
-        kubeconfig: Its current context names the cluster, the person and the namespace.
+        kubeconfig: The kubeconfig file, whose current context names the cluster, the user and the
+            namespace.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -47,7 +48,7 @@ class Plugin:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command without waiting for its end."""
+        """Start a command, and return its process without waiting for its end."""
         return subprocess.Popen(
             ["kubectl", "mljob", *arguments],
             stdout=subprocess.PIPE,
@@ -59,7 +60,9 @@ class Plugin:
 
 
 def plugin_environment(kubeconfig: Path) -> dict[str, str]:
-    """Return the environment of a shell with kubectl and the plugin, for a kubeconfig."""
+    """Return environment variables with which a shell finds kubectl and the plugin, and uses the
+    kubeconfig.
+    """
     folders = [str(binaries.locate("kubectl")["kubectl"].parent), str(Path(sys.executable).parent)]
     path = os.pathsep.join([*folders, os.environ["PATH"]])
     return {**os.environ, "PATH": path, "KUBECONFIG": str(kubeconfig), "NO_COLOR": "1"}

@@ -1,9 +1,10 @@
-"""Operators that are forked from a process which has already imported the operator.
+"""Starts operators quickly: forks them from a process that has already imported the operator's
+modules.
 
-The imports cost more than two seconds of a processor, and the live tests start more than a hundred
+The imports take more than two seconds of a processor, and the live tests start more than a hundred
 operators. A forked operator has a session, an environment and a log of its own.
 
-Run as a program, this module is the process to fork from: it reads requests from standard input,
+Run as a program, this module is the process to fork from. It reads requests from standard input,
 one JSON object a line, and answers each with the id of the new process.
 """
 
@@ -28,11 +29,12 @@ PR_SET_PDEATHSIG = 1
 
 
 class PreloadedOperators:
-    """A process that forks operators while the ``with`` block runs. Pass ``launch`` to
-    :meth:`devstack.processes.ManagedProcess.start`.
+    """A process that has imported the operator's modules, and forks operators while the ``with``
+    block runs. Pass :meth:`launch` to :meth:`devstack.processes.ManagedProcess.start`, which then
+    forks an operator instead of starting a new Python interpreter.
 
     Args:
-        environment: Variables that libraries read at import (KUBECONFIG).
+        environment: Variables that libraries read when they are imported (KUBECONFIG).
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -55,7 +57,7 @@ class PreloadedOperators:
             self._process.stdin.close()
 
     def launch(self, command: Command, environment: Mapping[str, str], log: Path) -> int:
-        """Fork a process that does what ``command`` does. Return the process id."""
+        """Fork a process that runs the Python program of ``command``. Return the process id."""
         request = {"arguments": command.arguments[1:], "environment": dict(environment), "log": str(log)}
         with self._lock:
             assert self._process.stdin is not None
@@ -65,7 +67,7 @@ class PreloadedOperators:
 
 
 def serve() -> None:
-    """Fork an operator for each line of standard input."""
+    """Import the operator's modules, and then fork an operator for each line of standard input."""
     from kubernetes.aio import client
 
     import mljob_operator.main  # noqa: F401

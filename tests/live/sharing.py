@@ -1,11 +1,11 @@
-"""The distribution of live tests to the workers of pytest-xdist, which share one stack.
+"""Assigns the live tests to the workers of pytest-xdist, which share one stack.
 
 The command is ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
 
-One worker runs all tests of a file, because they share fixtures. Files that use the same part of
-Airflow also have one worker. Tests marked ``disruptive`` stop something that all tests use (Kafka,
-Airflow's API server, the cancellation DAG). They run in a session without workers: ``pytest -m
-"live and disruptive"``.
+One worker runs all tests of a file, because they share fixtures. One worker also runs all files
+that use the same part of Airflow. Tests marked ``disruptive`` stop something that all tests use
+(Kafka, Airflow's API server, the cancellation DAG). They run in a session without workers: ``pytest
+-m "live and disruptive"``.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ wait. The list has one file of unit tests, because these tests wait for processe
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """A scheduling in which one worker runs all tests with the same :func:`group`. Workers get the
-    groups in the order of collection.
+    """A scheduler for pytest-xdist in which one worker runs all tests with the same :func:`group`.
+    Workers get the groups in the order in which pytest has collected the tests.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -68,8 +68,8 @@ class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def scheduling(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """Return the scheduling for the hook ``pytest_xdist_make_scheduler``. Without ``--dist
-    loadfile``, return None.
+    """Return the scheduler for the hook ``pytest_xdist_make_scheduler``, or None for pytest-xdist's
+    own scheduler if the option ``--dist loadfile`` is not given.
     """
     if config.getoption("dist") != "loadfile":
         return None
@@ -83,15 +83,15 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def own_name(name: str) -> str:
-    """Return the name with the id of this pytest-xdist worker, for an object of which each worker
-    needs its own. Without workers, return the name as it is.
+    """Return ``name`` followed by the id of this pytest-xdist worker, for an object of which each
+    worker needs its own. Without workers, return ``name`` unchanged.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name
 
 
 def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests in the order in which they start."""
+    """Return the tests sorted by ``ORDER``: the files that take longest start first."""
 
     def place(item: pytest.Item) -> int:
         first = group(item.nodeid)
@@ -101,6 +101,8 @@ def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def group(nodeid: str) -> str:
-    """Return the file whose worker runs a test."""
+    """Return the file that names the group of a test. One worker runs all tests of a group. Most
+    files are a group of their own; ``TOGETHER`` adds some files to the group of another file.
+    """
     file = nodeid.partition("::")[0]
     return TOGETHER.get(file, file)

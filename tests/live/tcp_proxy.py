@@ -53,11 +53,11 @@ class TcpProxy:
         self._cut.set()
 
     def hold(self) -> None:
-        """Accept connections and pass nothing on, as a service that hangs."""
+        """Accept connections but pass nothing on, so that the service seems to hang."""
         self._held.set()
 
     def mend(self) -> None:
-        """End :meth:`cut` or :meth:`hold`: pass everything on again."""
+        """End the effect of :meth:`cut` or :meth:`hold`: pass everything on again."""
         self._cut.clear()
         self._held.clear()
 

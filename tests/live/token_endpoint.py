@@ -27,7 +27,7 @@ class TokenEndpoint(LoopbackServer):
         lifetime: Seconds until a token expires.
 
     Attributes:
-        asked: The scope of each granted request.
+        asked: The scopes of the requests that got a token, in order.
     """
 
     def __init__(self, client: tuple[str, str], *, lifetime: int) -> None:

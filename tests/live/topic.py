@@ -16,11 +16,12 @@ OURS, AIRFLOWS = "ours", "Airflow's"
 
 @dataclass(frozen=True)
 class Told:
-    """A message on the topic of the events.
+    """A message on the Kafka topic of the events, with the parts that tests look at.
 
     Attributes:
-        producer: ``OURS`` or ``AIRFLOWS``, by the message's format.
-        event: The kind of event, as in ``task_instance.running``.
+        producer: ``OURS`` for the provider's callbacks or ``AIRFLOWS`` for Airflow's own producer,
+            by the message's format.
+        event: The kind of event, such as ``task_instance.running``.
         task: Task id and map index; None for an event about the run.
         at: The time of production in seconds since the epoch.
         key: The message's key.
@@ -43,7 +44,7 @@ class Told:
 
 
 class Topic:
-    """A reader of all messages that were sent to a topic since this object was made."""
+    """A reader of a topic. It reads all messages that were sent since this object was created."""
 
     def __init__(self, servers: str, topic: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "nobody", "enable.auto.commit": False})
@@ -54,7 +55,9 @@ class Topic:
         self._told: dict[str, list[Told]] = defaultdict(list)
 
     def about(self, run_id: str | None) -> list[Told]:
-        """Return the messages about a run so far. For None, return an empty list."""
+        """Return the messages about a run so far. If ``run_id`` is None, because the run has no id
+        yet, return an empty list.
+        """
         while batch := self._consumer.consume(500, timeout=0.05):
             for message in batch:
                 assert message.error() is None, message.error()

@@ -2,6 +2,6 @@
 a topic, and a network between them that loses, delays and duplicates messages. The operator can be
 killed between any two side effects.
 
-Everything is deterministic, so that Hypothesis can search the world and shrink the failures that it
-finds (:mod:`.machine`).
+Everything is deterministic. Therefore Hypothesis can search for a sequence of steps after which the
+operator breaks a promise, and reduce the sequence to the steps that matter (:mod:`.machine`).
 """

@@ -41,8 +41,8 @@ _BAD = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass(frozen=True)
 class Step:
-    """A step that the scheduler or a worker of a :class:`BusyAirflow` may take next in a run, such
-    as to start a task.
+    """A step that a test can perform next for a run in a :class:`BusyAirflow`: something that the
+    scheduler or a worker would do, such as to start a task.
     """
 
     run: FakeRun
@@ -54,15 +54,15 @@ class Step:
 
 
 class BusyAirflow(FakeAirflow):
-    """A fake Airflow with a scheduler and workers, which publish events to the topic. A test
-    chooses one of :meth:`steps`, and the scheduler or a worker takes this step.
+    """A fake Airflow with a scheduler and workers, which publish events to the topic. Nothing
+    happens by itself: a test chooses one of :meth:`steps` and performs it.
 
     Attributes:
         created: The DAG id and the run id of every run that was ever submitted.
         reused: Ids of runs that were submitted, deleted, and then submitted again.
         succeeded: Ids of runs that have ever succeeded.
-        unstored: Changes that workers have published and the database does not contain yet, by DAG
-            and run id.
+        unstored: Changes that workers have published, but that the database does not contain yet,
+            by DAG id and run id. A change is a function that stores it.
     """
 
     def __init__(self, clock: Callable[[], datetime], topic: Topic) -> None:
@@ -88,8 +88,8 @@ class BusyAirflow(FakeAirflow):
                 self.created.add((dag_id, run_id))
 
     def queue(self, dag_id: str, run_id: str, *args: Any) -> FakeRun:
-        """Create a queued run (:meth:`.FakeAirflow.queue`). Its tasks have retries, and it
-        publishes its own id as the output ``OUTPUT``.
+        """Create a queued run (:meth:`.FakeAirflow.queue`). Its tasks have ``RETRIES`` retries. It
+        has an output ``OUTPUT``, whose value is the run's id.
         """
         run = super().queue(dag_id, run_id, *args)
         run.outputs = {OUTPUT: run_id}
@@ -103,12 +103,14 @@ class BusyAirflow(FakeAirflow):
             self.succeeded.add(run.run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Cancel a run. Store its published changes first, because Airflow locks the run."""
+        """Cancel a run through the REST API. Store the run's published changes first: Airflow locks
+        the run, so they take effect before the cancellation.
+        """
         self.store(dag_id, run_id)
         await super().cancel(dag_id, run_id)
 
     def store(self, dag_id: str, run_id: str) -> None:
-        """Store the published changes of a run in the database."""
+        """Store those changes of a run in the database that were only published so far."""
         for stored in self.unstored.pop((dag_id, run_id), ()):
             stored()
 
@@ -117,14 +119,14 @@ class BusyAirflow(FakeAirflow):
         return [run for run in self.runs.values() if run.run_id.startswith(PREFIX) and run.dag_id != CHILD]
 
     def child_runs(self) -> list[FakeRun]:
-        """Return the runs of the DAG ``CHILD``. They belong to no MLJob, but have the run ids of
-        MLJobs' runs.
+        """Return the runs of the DAG ``CHILD``. Each has the run id of an MLJob's run, but belongs
+        to no MLJob.
         """
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
-        """Return the runs with the id of an MLJob's run, including runs of ``CHILD``, and the runs
-        of backfills.
+        """Return the runs about which events are published: those whose ids begin with the
+        operator's prefix, including runs of ``CHILD``, and the runs of backfills.
         """
         return [run for run in self.runs.values() if _is_followed(run)]
 
@@ -133,8 +135,8 @@ class BusyAirflow(FakeAirflow):
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
-        """Let each run of the cancellation DAG take up to three steps: start, get a slot, and
-        cancel the run that its conf names. Then the run has ended.
+        """Complete the runs of the cancellation DAG that can start. Each run takes up to three
+        steps: it starts, its task gets a slot, and the task cancels the run that the conf names.
         """
         for _ in ("it begins", "it gets a slot", "it cancels"):
             for step in self.steps():
@@ -142,9 +144,9 @@ class BusyAirflow(FakeAirflow):
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """End all unfinished tasks of a run, and then the run. Each of these tasks succeeds, except
-        that the last of them fails if ``wanted`` is failed. The run fails if any of its tasks has
-        failed.
+        """End all unfinished tasks of a run, and then the run. All these tasks succeed, but if
+        ``wanted`` is failed, the last of them fails. The run fails if any of its tasks has failed,
+        whatever ``wanted`` is.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
@@ -264,10 +266,12 @@ class BusyAirflow(FakeAirflow):
     ) -> None:
         """Set the state of a task instance, and publish the events about the change.
 
-        ``told``: whether Airflow has a hook for the change, so that events are published. ``ours``:
-        whether the provider's callbacks publish an event too, which happens only in the task's own
-        process. ``stored``: whether the database contains the change at once. Otherwise the change
-        is in ``unstored`` until the run's next step.
+        Args:
+            told: Whether Airflow publishes the change. It publishes only some kinds of changes.
+            ours: Whether the provider's callbacks publish an event too, which they do only in the
+                task's own process.
+            stored: Whether the database contains the change at once. Otherwise the change is in
+                ``unstored`` until the next step of the run.
         """
         now = self._clock()
         begins = state is TaskState.RUNNING and task.state is not TaskState.DEFERRED

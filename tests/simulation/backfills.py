@@ -15,8 +15,8 @@ from tests.fakes.backfills import FakeBackfills
 
 class BusyBackfills(FakeBackfills):
     """A fake of Airflow's backfills in which the scheduler takes part: it says whether a backfill's
-    limit lets a queued run start, and completes backfills whose runs have ended. It also keeps
-    facts about backfills for the promises.
+    limit lets a queued run start, and completes backfills whose runs have ended. It also records
+    what the simulation needs to check the operator's promises about backfills.
 
     Attributes:
         twice: Descriptions of backfills that were created for an attempt of an MLJob that already
@@ -32,8 +32,9 @@ class BusyBackfills(FakeBackfills):
         self.robbed: set[str] = set()
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill (:meth:`.FakeBackfills.make`). Note in ``twice`` if the attempt has a
-        backfill already, and in ``robbed`` the backfills whose runs the new backfill takes over.
+        """Create a backfill (:meth:`.FakeBackfills.make`). If the attempt of the MLJob already has
+        a backfill, add a description to ``twice``. If the new backfill takes over runs of other
+        MLJobs' backfills, add the run ids of these MLJobs to ``robbed``.
         """
         if marker is not None and any(made.marker == marker for made in self.made.values()):
             self.twice.append(f"{marker.run_id} attempt {marker.attempt} was made twice")
@@ -56,7 +57,7 @@ class BusyBackfills(FakeBackfills):
         return not backfill.paused and running < backfill.max_active_runs
 
     def holds(self, run: FakeRun) -> bool:
-        """Return whether a run is queued and its backfill is paused."""
+        """Return whether a run can't start because it is queued and its backfill is paused."""
         return run.backfill is not None and run.state is RunState.QUEUED and self.made[run.backfill].paused
 
     def close_ended(self) -> None:
@@ -66,7 +67,9 @@ class BusyBackfills(FakeBackfills):
                 self.close(backfill.id)
 
     def members(self, run_id: str) -> list[FakeRun]:
-        """Return all runs whose marker has this run id."""
+        """Return all runs whose conf has a marker with this run id: the runs of one MLJob's
+        backfills.
+        """
         runs = self._airflow.runs.values()
         return [run for run in runs if (marker := Marker.read(run.conf)) is not None and marker.run_id == run_id]
 

@@ -18,29 +18,31 @@ from .network import Network, Wire, WiredJobs
 
 
 def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
-    """Return the claims of an operator that reads no events from Kafka. They can conflict with the
-    claims of another operator by namespaces, selectors and prefix.
+    """Return what an operator that reads no events from Kafka claims for itself: its prefix of run
+    ids, and ``claimed``, for example namespaces. Operators whose claims conflict must not run
+    together.
     """
     return Claims(run_id_prefix=prefix, group_id=prefix, **claimed)
 
 
 class Contender:
-    """A process that competes for a Lease. It becomes the leader when it holds the Lease, and keeps
-    each of its terms as leader in ``terms``.
+    """A process that competes for a Lease. While it holds the Lease it is the leader; each such
+    period is a term.
 
     Args:
         name: A unique name.
         leases: The Leases.
         network: The network to the Kubernetes API.
         time: Returns the virtual time in seconds.
-        claimed: The operator's claims (:class:`.Claims`). By default those of :func:`claims`.
+        claimed: What the operator claims for itself, such as namespaces (:class:`.Claims`). By
+            default the result of :func:`claims`.
         lease: The name of the operator's Lease.
         act: Called at the start of each term. By default, the process only waits for the end of the
             term.
 
     Attributes:
-        refused: Why the process has ended by itself, or None.
-        terms: The terms in which the process was allowed to act, oldest first.
+        refused: The reason why the process was not allowed to start, and has ended; otherwise None.
+        terms: The terms of this process, oldest first.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Contender:
 
     @property
     def leads(self) -> bool:
-        """Whether the process acts as the leader: its newest term still allows requests that change
+        """Whether the process is the leader: its newest term still allows requests that change
         something.
         """
         if not self.terms or self.wire.dead:
@@ -87,7 +89,7 @@ class Contender:
 
     @property
     def runs(self) -> bool:
-        """Whether the process has not ended, and is not about to end."""
+        """Whether the process is running, and was not told to end."""
         return not (self._running.done() or self._stop.is_set() or self.wire.dead)
 
     def kill(self) -> None:

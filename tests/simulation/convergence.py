@@ -1,4 +1,4 @@
-"""The statements that hold once Airflow, Kafka and the Kubernetes API are available again and
+"""Checks what must be true once Airflow, Kafka and the Kubernetes API are available again and
 nobody changes anything: each status agrees with Airflow, and every request of a user is fulfilled.
 """
 
@@ -32,7 +32,9 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """Yield a description of each statement of this module that does not hold in ``world``."""
+    """Yield a description of everything in ``world`` that is not as it must be at the end, when all
+    servers work again and nothing changes any more.
+    """
     for body in world.cluster.objects.values():
         job = Job.from_object(body)
         yield from (
@@ -43,8 +45,8 @@ def unkept(world: World) -> Iterator[str]:
 
 
 def _misindexed(world: World) -> Iterator[str]:
-    """Yield a description of each difference between the index that an operator keeps for the
-    change feeds, and an index that is made anew from the unfinished MLJobs.
+    """Yield a description of each difference between two indexes of the runs to follow: the index
+    that an operator has kept up to date, and one that is made anew from the unfinished MLJobs.
     """
     for process in world.processes:
         lister = process.job_controller.lister
@@ -141,16 +143,17 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 
 def _waits_for_others(job: Job) -> str | None:
-    """Return the reason that the status shows while an MLJob waits for the outputs of other MLJobs,
-    before its first run or a later run. Return None if the MLJob doesn't wait for other MLJobs.
+    """Return the reason in the status if an MLJob waits for the outputs of other MLJobs, also if it
+    waits before a later run. Otherwise return None.
     """
     told = [c.reason for c in job.status.conditions or () if c.type in ("SpecApplied", "Reconciling")]
     return next((reason for reason in (job.status.reason, *told) if reason in (WAITING, FAILED)), None)
 
 
 def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:
-    """Yield a description of each contradiction between ``reason``, with which an MLJob waits for
-    other MLJobs, and the states of those MLJobs.
+    """Yield a description of each contradiction between the status of an MLJob that waits for other
+    MLJobs and the statuses of these MLJobs. ``reason`` is why the MLJob waits, according to its
+    status.
     """
     there = {name: world.cluster.objects.get((job.namespace, name)) for name in upstream_names(job.spec)}
     others = {name: Job.from_object(body) for name, body in there.items() if body is not None}
@@ -204,8 +207,8 @@ def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator
 
 
 def differences(status: MLJobStatus, run: FakeRun) -> dict[str, Any]:
-    """Return where a status differs from the run in Airflow: by task id or field, the value in the
-    status and the value in Airflow.
+    """Return the differences between a status and the run in Airflow. The key is a task id or a
+    field. The value is a pair: the value in the status and the value in Airflow.
     """
     told = {
         task.task_id: (Counter(task.mapped.states) if task.mapped else Counter({task.state: 1}), task.try_number)

@@ -2,10 +2,11 @@
 simulated world (:class:`.World`), and kills processes.
 
 After each step, the operator's promises must hold. Each MLJob has at most one active run. An active
-run has an MLJob, unless a user keeps or restarts the run, an Event has warned about the run, or its
-submission arrived too late. Phases change only as ``core.run.states.TRANSITIONS`` allows, and a
-terminal phase is final for its attempt. An entry of the history never changes. A requested retry is
-handled once, by an attempt whose run is still to be submitted.
+run has an MLJob, with three exceptions: a user wants to keep the run or has restarted it, an Event
+has warned about the run, or its submission arrived too late. Phases change only as
+``core.run.states.TRANSITIONS`` allows, and a terminal phase is final for its attempt. An entry in
+the status's history never changes. A requested retry is handled once, by an attempt whose run is
+not submitted yet.
 
 At the end of each example the machine repairs everything, and waits until nothing changes any more.
 Then each status must agree with Airflow, and each deletion, cancellation and requested retry must
@@ -90,13 +91,14 @@ a backoff and a cancellation.
 
 class Machine(RuleBasedStateMachine):
     """A state machine for Hypothesis. It has a simulated world, and a rule for each kind of step
-    that any world can take, such as the edit of an MLJob, a lost event or the death of an operator.
-    Subclasses choose the world and the specs, and add rules. The argument ``then`` of a rule is how
-    many seconds of virtual time pass after the step.
+    that can happen in every world, such as the edit of an MLJob, a lost event or the death of an
+    operator. Subclasses choose the world and the specs, and add rules. Hypothesis draws the
+    arguments of each rule. The argument ``then`` is the number of seconds of virtual time that pass
+    after the step.
 
     Attributes:
-        specs: Draws the spec of a new MLJob.
-        edits: Draws a change of the spec of an MLJob.
+        specs: The strategy that draws the spec of a new MLJob.
+        edits: The strategy that draws a change of the spec of an MLJob.
     """
 
     specs: st.SearchStrategy[dict[str, Any]]
@@ -109,12 +111,14 @@ class Machine(RuleBasedStateMachine):
         self.retries = 0
 
     def new_world(self) -> World:
-        """Return a new world, in which an operator runs and no MLJob exists."""
+        """Return a new simulated world, in which an operator runs and no MLJob exists. Subclasses
+        override this method.
+        """
         return World()
 
     def _any(self, *, going: bool) -> bool:
-        """If ``going`` is true, return whether an MLJob is being deleted. Otherwise return whether
-        an MLJob exists that isn't being deleted.
+        """Return whether an MLJob exists that is being deleted (``going`` is true) or that isn't
+        being deleted (``going`` is false).
         """
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 
@@ -187,7 +191,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(index=indexes, then=moments)
     def airflow_goes_on(self, index: int, then: float) -> None:
-        """Let the scheduler or a worker of an Airflow take a step."""
+        """Let the scheduler or a worker of one of the Airflows take one of its possible steps."""
         if steps := self.world.steps():
             step = steps[index % len(steps)]
             note(f"  {step}")
@@ -197,8 +201,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(state=st.sampled_from([RunState.SUCCESS, RunState.FAILED]), index=indexes, then=moments)
     def a_run_comes_to_its_end(self, state: RunState, index: int, then: float) -> None:
-        """Let a run end in this state, or in the opposite state if the states of its finished tasks
-        lead to that state.
+        """End all tasks of an active run, and then the run. The run ends in the state ``state``,
+        unless the tasks that have ended before allow only the other state.
         """
         if found := self.world.going_on():
             airflow, run = found[index % len(found)]
@@ -259,13 +263,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=servers, then=moments)
     def down_or_up(self, who: str, then: float) -> None:
-        """Toggle whether Airflow or the API server is down."""
+        """Take Airflow or the API server down if it is up, otherwise bring it up again."""
         self.world.network.down ^= {who}
         self._then("down_or_up", then)
 
     @rule(then=moments)
     def kafka_down_or_up(self, then: float) -> None:
-        """Toggle whether the broker is down."""
+        """Take the Kafka broker down if it is up, otherwise bring it up again."""
         self.world.topic.down ^= True
         self._then("kafka_down_or_up", then)
 
@@ -275,7 +279,9 @@ class Machine(RuleBasedStateMachine):
         then=moments,
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
-        """Set the faults of the next requests to Airflow or to the API server."""
+        """Choose how each of the next requests to Airflow or to the API server fails
+        (:class:`.Fault`), or that it succeeds (None).
+        """
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
 
@@ -295,8 +301,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Take a request that no process waits for. Let it arrive, or drop it if its time to arrive
-        is over.
+        """Let a stray request arrive at its server: one whose process has died or no longer waits.
+        If too much time has passed since the request was sent, drop it instead.
         """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
@@ -308,8 +314,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, after=st.sampled_from([1.0, 5.0, 20.0]), then=moments)
     def a_request_arrives_very_late(self, index: int, after: float, then: float) -> None:
-        """Take a request that no process waits for. Let it arrive so late that the operator no
-        longer expects an effect.
+        """Let a stray request, whose process has died or no longer waits, arrive at its server.
+        Wait first until it is so old that the operator no longer expects it to take effect.
         """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
@@ -339,8 +345,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.001, 0.01, 0.1]), then=moments)
     def the_watch_takes(self, seconds: float, then: float) -> None:
-        """Set after how many seconds watches deliver a change: before or after the response to the
-        request that made the change.
+        """Set how many seconds pass until the watches deliver a change. With 0.001 s, a change
+        arrives before the response to the request that made it.
         """
         self.world.watch_takes = seconds
         self._then("the_watch_takes", then)
@@ -369,8 +375,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.processes) == 1)
     @rule(then=whiles)
     def a_second_operator_starts(self, then: float) -> None:
-        """Start a second operator, as when a rolling update overlaps, or a former leader does not
-        know yet that it has lost the Lease. Both operators act.
+        """Start a second operator beside the first, and let both act. This happens when a rolling
+        update overlaps, or when a former leader does not know yet that it has lost the Lease.
         """
         self.world.start(beside=True)
         self._then("a_second_operator_starts", then)
@@ -388,13 +394,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=whiles)
     def time_passes(self, seconds: float) -> None:
-        """Let time pass. Everything that is due in this time happens."""
+        """Let virtual time pass. All timers of the operator that end in this time fire."""
         self._then("time_passes", seconds)
 
     @rule(who=st.sampled_from(["clock", "airflow_clock"]), seconds=st.sampled_from([-1.5, -4.0]), then=moments)
     def a_clock_jumps_back(self, who: str, seconds: float, then: float) -> None:
-        """Set the operator's clock or Airflow's clock to 1.5 s or 4 s behind the true time, as NTP
-        may do.
+        """Set the operator's clock or Airflow's clock 1.5 s or 4 s behind the true time, as NTP may
+        do.
         """
         getattr(self.world, who).skew = timedelta(seconds=seconds)
         self._then("a_clock_jumps_back", then)
@@ -463,10 +469,11 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Let time pass until nothing changes any more, while the cancellation DAG works.
+        """Let time pass until nothing changes any more. Meanwhile the cancellation DAG works. Fail
+        if MLJobs still change after ``ROUNDS_AT_MOST`` rounds.
 
-        A fixed time is not enough: a requested retry starts deadlines anew, so at any fixed time a
-        cancellation may have begun a moment ago. Such a cancellation is not lost.
+        A fixed time would not be enough: a requested retry starts deadlines anew, so a cancellation
+        may begin at any time, and may still be in progress at a fixed time.
         """
         rounds = at_rest = 0
         while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):

@@ -60,7 +60,9 @@ class When(StrEnum):
 
 @dataclass
 class Stray:
-    """A request in flight that no process waits for."""
+    """A request in flight, for whose response no process waits: the process has died or has given
+    up.
+    """
 
     name: str
     effect: Callable[[], Awaitable[Any]]
@@ -70,13 +72,14 @@ class Stray:
 
 @dataclass
 class Network:
-    """The network between all operator processes and the servers: which servers are down, and which
-    requests get lost or late.
+    """The network between all operator processes and the servers. Tests set which servers are down,
+    and which requests get lost or arrive late.
 
     Attributes:
         down: The names of the servers that don't answer: ``airflow``, ``kubernetes``.
-        faults: The faults of the next requests, by server; None for a request that arrives.
-        strays: Requests that may still arrive.
+        faults: What goes wrong with each of the next requests, by server; None for a request that
+            succeeds.
+        strays: Requests in flight that no process waits for, and that may still arrive.
     """
 
     down: set[str] = field(default_factory=set)
@@ -84,8 +87,8 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Keep a request in ``strays``, because no process waits for it any more. The request may
-        still arrive; ``effect`` does what the server then does.
+        """Add a request to ``strays``, because no process waits for its response any more.
+        ``effect`` is called if the request arrives after all. It does what the server would do.
         """
         now = asyncio.get_running_loop().time()
         self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
@@ -99,13 +102,14 @@ class Wire:
     Args:
         after_effect: Called when a request has taken effect or was refused by its server.
         die: Ends the process.
-        gate: The gate of the process. By default every request passes, as if the process believed
-            that it is the leader.
-        changed: Called when a request that changes something has taken effect.
+        gate: Refuses requests that change something while the process is not the leader. By
+            default, no request is refused.
+        changed: Called after each request that can change something.
 
     Attributes:
         calls: The number of requests so far.
-        dies_at: The number of the request at which the process dies, and when during that request.
+        dies_at: The number of the request at which the process dies, and the moment during that
+            request.
         cut: The names of the servers that this process can't reach, although other processes can:
             ``airflow``, ``kubernetes``.
         running: Not set while the process is paused (SIGSTOP).
@@ -133,13 +137,15 @@ class Wire:
         self.cut: set[str] = set()
 
     def is_down(self, who: str) -> bool:
-        """Return whether this process gets no response from a server."""
+        """Return whether this process gets no response from a server, because the server is down or
+        cut off from this process.
+        """
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-        """Send the request ``name`` to the server ``to`` and return its response. ``effect`` does
-        what the server does for the request, and returns the response. In a dead process, the
-        request never returns.
+        """Send the request ``name`` to the server ``to`` and return its response. ``effect`` stands
+        for the server: it does what the server does, and returns the response. In a dead process,
+        this method never returns.
 
         Raises:
             NotLeading: The request would change something, and the process is not the leader.
@@ -187,8 +193,8 @@ class Wire:
         return answer
 
     def at_once(self, effect: Callable[[], None]) -> None:
-        """Send a request without waiting for its response. ``effect`` does what the server does for
-        the request.
+        """Send a request without waiting for its response. It takes effect immediately: ``effect``
+        does what the server does.
         """
         if self.dead or self.last(When.BEFORE):
             return
@@ -197,8 +203,8 @@ class Wire:
             self._end()
 
     def last(self, when: When) -> bool:
-        """Count a request. If the process is to die at the moment ``when`` of this request, end the
-        process and return True.
+        """Count a request. If the process has to die at this request, at the moment ``when``, end
+        it and return True. Otherwise return False.
         """
         self.calls += 1
         if self.dies_at == (self.calls, when):
@@ -207,7 +213,7 @@ class Wire:
         return False
 
     def _end(self) -> None:
-        """End the process, unless it has ended already at another request."""
+        """End the process. Do nothing if the process has ended already, at another request."""
         if not self.dead:
             self.dead = True
             self._die()
@@ -224,8 +230,9 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 
 class WiredAirflow:
-    """A fake Airflow whose requests go through the wire of one process. As with the operator's real
-    adapter, the facts in a response have the time of the request, by the operator's clock.
+    """The operator's adapter for Airflow in the simulation: a fake Airflow whose requests go
+    through the wire of one process. Like the real adapter, it dates the facts in a response with
+    the time at which the request was sent, by the operator's clock.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:
@@ -237,7 +244,7 @@ class WiredAirflow:
 
     @property
     def cancelling(self) -> WiredAirflow:
-        """The adapter for requests of a cancellation: this object itself."""
+        """The adapter that sends the requests of a cancellation: this object itself."""
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -258,12 +265,12 @@ class WiredAirflow:
 
 class WiredBackfills(WiredAirflow):
     """The backfills of a fake Airflow, whose requests go through the wire of one process. Creating
-    a backfill takes two requests. When the second request arrives, the answer to the first may be
-    outdated.
+    a backfill takes two requests, as in reality: a search, and the creation. Another process may
+    create the backfill between the two.
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
-        """Look for the backfill with this marker. If there is none, create the backfill."""
+        """Return the DAG's backfill that has the marker ``marker``. If there is none, create it."""
         there = await self.find(dag_id, marker.run_id, marker.attempt)
         return there if there is not None else await self.post(dag_id, marker, order)
 
@@ -287,8 +294,8 @@ class WiredJobs:
 
 
 def _seen(answer: Any, at: datetime) -> Any:
-    """Return a response in which each fact has the time ``at`` of the request, as the operator's
-    real adapter dates facts.
+    """Return the response ``answer`` with ``at``, the time of the request, as the time of each
+    fact. The operator's real adapter dates facts like this.
     """
     match answer:
         case RunFact() | TaskFact():

@@ -16,13 +16,13 @@ from tests.fakes.jobs import FakeJobs
 
 
 class GuardedJobs(FakeJobs):
-    """A fake store of MLJobs that checks at each write of a status whether the new status keeps the
-    promises.
+    """A fake store of MLJobs that checks every status that is written: a status may follow the
+    previous status only as the operator promises.
 
     Attributes:
         broken: Descriptions of the promises that statuses have broken so far.
-        handled: The values of the retry annotations that statuses reported as handled, by the uid
-            of the MLJob.
+        handled: For the uid of each MLJob, the requested retries that its statuses have reported as
+            handled, as values of the annotation.
     """
 
     def __init__(self) -> None:
@@ -31,15 +31,15 @@ class GuardedJobs(FakeJobs):
         self.handled: dict[str, list[str]] = defaultdict(list)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status, and add the promises that the new status breaks to ``broken``."""
+        """Write a status. If it breaks promises, add their descriptions to ``broken``."""
         stored = await super().write_status(job, patch)
         broken = [*broken_by_status(job.status, stored.status), *self._broken_by_retry(job, stored)]
         self.broken += [f"{job.name} ({job.uid}): {what}" for what in broken]
         return stored
 
     def _broken_by_retry(self, job: Job, stored: Job) -> Iterator[str]:
-        """Yield a description of each promise about requested retries that the new status in
-        ``stored`` breaks. ``job`` has the old status.
+        """Yield a description of each promise about requested retries that is broken when the
+        status of ``stored`` replaces the status of ``job``.
         """
         old, new = job.status, stored.status
         if new.attempts != old.attempts and wants_retry(stored):
@@ -59,8 +59,8 @@ class GuardedJobs(FakeJobs):
 
 
 def broken_by_status(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:
-    """Yield a description of each promise that is broken when the status ``new`` replaces the
-    status ``old``.
+    """Yield a description of each promise that the operator breaks by replacing the status ``old``
+    by the status ``new``.
     """
     before, after = old.attempts or 0, new.attempts or 0
     if new.phase is None:

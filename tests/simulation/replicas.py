@@ -66,12 +66,12 @@ class Replica:
 
 class ReplicatedWorld(World):
     """A simulated world in which all operator processes are replicas of one operator. Only the
-    leader acts.
+    leader acts. A term is a period in which one replica is the leader.
 
     Attributes:
         leases: The Leases of the operator's namespace.
         replicas: The replicas that run, oldest first.
-        writers: The terms that have changed something, in order.
+        writers: The names of the terms in which something was changed, in order.
     """
 
     def __init__(self) -> None:
@@ -83,17 +83,17 @@ class ReplicatedWorld(World):
 
     @property
     def leader(self) -> Replica:
-        """The replica that acts."""
+        """The replica that is the leader. Exactly one must be."""
         (leader,) = [replica for replica in self.replicas if replica.contender.leads]
         return leader
 
     @property
     def standby(self) -> Replica:
-        """The first replica that doesn't act."""
+        """The oldest replica that is not the leader."""
         return next(replica for replica in self.replicas if not replica.contender.leads)
 
     def start(self, *, beside: bool = False) -> None:
-        """Start a replica if none runs, or, with ``beside``, if at most one runs."""
+        """Start a replica if none runs. With ``beside``, also start one if exactly one runs."""
         if len(self.replicas) < 1 + beside:
 
             async def start() -> None:
@@ -102,13 +102,17 @@ class ReplicatedWorld(World):
             self.loop.run_until_complete(start())
 
     def kill(self, which: int = 0) -> None:
-        """Kill a replica, as SIGKILL does. Without a replica at this index, do nothing."""
+        """Kill the replica at the index ``which`` of ``replicas``, as SIGKILL does. Do nothing if
+        there is none.
+        """
         if which < len(self.replicas):
             self.replicas[which].kill()
             self.run(0)
 
     def leave_one(self) -> None:
-        """Let exactly one replica run, and wait until it acts."""
+        """Kill the second replica, start one if none runs, and let the remaining replica work
+        without faults. Wait until it leads.
+        """
         self.kill(1)
         self.start()
         replica = self.replicas[0]
@@ -118,14 +122,14 @@ class ReplicatedWorld(World):
         assert replica.process is not None, "the only replica has to lead"
 
     def close(self) -> None:
-        """Kill all replicas, and close the world."""
+        """Kill all replicas, and close the event loop."""
         while self.replicas:
             self.kill()
         super().close()
 
     def changed_by(self, process: str) -> None:
-        """Record the term that has changed something. A promise is broken if a term changes
-        something after a later term has done so.
+        """Record that something was changed in the term ``process``. The operator breaks a promise
+        if a replica changes something after another replica has changed something in a later term.
         """
         if self.writers[-1:] == [process]:
             return

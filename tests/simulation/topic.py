@@ -36,13 +36,13 @@ class Topic:
         self.members: list[Reader] = []
 
     def send(self, message: bytes) -> None:
-        """Add a message to ``under_way``, as a producer that sends a message does."""
+        """Add a message to ``under_way``. Producers call this method."""
         self.under_way.append(message)
 
     def arrives(self, index: int, copies: int) -> None:
-        """Take a message out of ``under_way``, and store it ``copies`` times in ``log``. With 0
-        copies the message is lost. ``index`` selects the message, modulo the number of messages in
-        ``under_way``.
+        """Let one of the messages in ``under_way`` arrive: store it ``copies`` times in ``log``.
+        With 0 copies the message is lost. ``index`` may be any number, and selects a message modulo
+        their number.
         """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
@@ -95,24 +95,24 @@ class Reader:
         return self._topic.members[-1:] == [self]
 
     def rebalance(self) -> None:
-        """Take the partition from this member, and give it back. Reading then begins at the
-        committed offset.
+        """Take the partition from this member, and give it back, as a rebalance of the group may
+        do. The member then reads the messages after the committed offset once more.
         """
         self.lose()
         self.gain()
 
     def lose(self) -> None:
-        """Report to the operator that this member has lost the partition."""
+        """Tell the operator that this member has lost the partition."""
         self._revoked([PARTITION])
 
     def gain(self) -> None:
-        """Let this member read from the committed offset on, because it gets the partition."""
+        """Continue at the committed offset, because this member has got the partition."""
         self._position = len(self._topic.log) if self._topic.committed is None else self._topic.committed
         self.news.set()
 
     def leave(self) -> None:
-        """Remove this member from the group. If the member had the partition, the previous member
-        gets the partition.
+        """Remove this member from the consumer group, and stop reading. If it had the partition,
+        the newest remaining member gets the partition.
         """
         if self._task is not None:
             self._task.cancel()
@@ -123,7 +123,9 @@ class Reader:
                 self._topic.members[-1].gain()
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit offsets without waiting for the response."""
+        """Commit offsets without waiting for the response. If this member has lost the partition,
+        the broker ignores the commit.
+        """
 
         def stored() -> None:
             # The broker accepts no offset from a member that has lost the partition.
@@ -133,14 +135,16 @@ class Reader:
         self._wire.at_once(stored)
 
     def pause(self, *, paused: bool) -> None:
-        """Stop reading, or resume it."""
+        """Stop reading messages (``paused`` is true), or resume reading."""
         self._paused = paused
         self.news.set()
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Fail the test, because every message of the simulation is readable."""
+        """Fail the test: in the simulation every message is readable, so the operator must not send
+        one to the dead-letter topic.
+        """
         raise AssertionError(f"{why}: {message.value!r}")
 
     async def close(self) -> None:
-        """Leave the group."""
+        """Leave the consumer group, and stop reading."""
         self.leave()

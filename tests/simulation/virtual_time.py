@@ -1,5 +1,5 @@
-"""An event loop without waiting: when nothing is left to do now, the clock moves on to the
-next timer.
+"""An event loop in virtual time. Nothing waits: when no task can go on, the loop's clock jumps to
+the next timer.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class _NobodyWaits(selectors.SelectSelector):
-    """A selector for an event loop in virtual time. Where a real selector would wait for the
-    timeout, this one moves the loop's clock forward by the timeout at once.
+    """The selector of an event loop in virtual time. A real selector waits until the next timer.
+    This one moves the loop's clock to the time of that timer, and returns at once.
     """
 
     def __init__(self) -> None:
@@ -21,8 +21,9 @@ class _NobodyWaits(selectors.SelectSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Move the clock on, and return no events, because none come from outside. Raise
-        RuntimeError if there is no timer.
+        """Move the clock forward by ``timeout``, and return an empty list, because the loop has no
+        sockets to wait for. Raise RuntimeError if ``timeout`` is None: no timer is left, so the
+        loop would wait forever.
         """
         if timeout is None:
             raise RuntimeError("everybody waits for something that will never happen")
@@ -38,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._virtual)
 
     def time(self) -> float:
-        """Return the seconds since the loop was made."""
+        """Return the loop's virtual time: the seconds since the loop was created."""
         return self._virtual.now
 
 
@@ -47,7 +48,8 @@ class VirtualClock:
     ``skew``.
 
     Attributes:
-        skew: How far this clock is ahead of the true time. Tests set it.
+        skew: How far this clock is ahead of the virtual time; negative if it is behind. Tests set
+            it.
     """
 
     def __init__(self, loop: VirtualLoop) -> None:

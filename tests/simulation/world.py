@@ -48,16 +48,16 @@ AirflowInstance does not exist.
 
 
 class Cluster(GuardedJobs):
-    """A fake store of MLJobs with watches. Its reads can answer from an older version, and it
-    remembers facts about all MLJobs that ever existed.
+    """A fake store of MLJobs with watches. Its reads can answer from an older version. It remembers
+    what the checks need to know about all MLJobs that ever existed.
 
     Attributes:
-        changes: The changes of MLJobs so far, in order, which a watch delivers: type and object.
-        announced: For each run id, the uids of the MLJobs whose status ever named this run.
+        changes: The changes of MLJobs that a watch delivers, in order: type and object.
+        announced: The uids of the MLJobs whose status ever named a run, by run id.
         told: Ids of runs whose submission a status reported. Runs of MLJobs with the runPolicy
             OncePerSpec are left out, because such an MLJob may take over an existing run.
         published: The existing MLJobs, as of the last :meth:`publish`.
-        specs: The last spec of each uid.
+        specs: The last spec of each MLJob, by uid.
         once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
     """
 
@@ -92,36 +92,40 @@ class Cluster(GuardedJobs):
         return len(self._versions_of_all)
 
     def catch_up(self) -> None:
-        """Let reads answer from the newest version again."""
+        """Let reads use the newest version of the store again."""
         self._behind_until = 0.0
 
     @property
     def is_behind(self) -> bool:
-        """Whether reads are stale."""
+        """Whether reads use an older version of the store."""
         return self._time() < self._behind_until
 
     @property
     def readable(self) -> dict[Key, dict[str, Any]]:
-        """The objects that a read returns, by key."""
+        """The objects that reads return, by key: those of an older version while reads are behind."""
         return self._behind[1] if self._behind is not None and self.is_behind else self.objects
 
     @property
     def watchable(self) -> int:
-        """The number of changes that a watch delivers."""
+        """How many of ``changes`` watches may deliver: only those up to the older version while
+        reads are behind.
+        """
         return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
 
     async def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs, as a read returns them."""
+        """Yield all MLJobs. While reads are behind, read an older version of the store."""
         for body in tuple(self.readable.values()):
             yield Job.from_object(deepcopy(body))
 
     async def get(self, key: Key) -> Job | None:
-        """Return an MLJob as a read returns it, or None if the read finds no such MLJob."""
+        """Return an MLJob, or None if the store has no such MLJob. While reads are behind, read an
+        older version of the store.
+        """
         body = self.readable.get(key)
         return Job.from_object(deepcopy(body)) if body is not None else None
 
     def publish(self) -> None:
-        """Record the changes since the last call, so that watches deliver them."""
+        """Add the changes since the last call to ``changes``, from which watches deliver them."""
         for key, before in list(self._published.items()):
             now = self.objects.get(key)
             if now is None or now["metadata"]["uid"] != before["metadata"]["uid"]:
@@ -140,12 +144,12 @@ class Cluster(GuardedJobs):
             self._versions_of_all.append((len(self.changes), dict(self._published)))
 
     async def everything(self) -> builtins.list[Job]:
-        """Return all MLJobs, as a read in one response returns them."""
+        """Return all MLJobs as of one moment, as the response to one list request does."""
         return [job async for job in self.list()]
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status (:meth:`.GuardedJobs.write_status`), and record its run in ``announced``
-        and ``told``.
+        """Write a status (:meth:`.GuardedJobs.write_status`). If it names a run, record this in
+        ``announced``. If it reports the run's submission, record this in ``told``.
         """
         stored = await super().write_status(job, patch)
         if (run_id := stored.status.dag_run_id) is not None:
@@ -166,12 +170,13 @@ class Process:
     :func:`mljob_operator.wiring.wire`.
 
     Args:
-        name: The name of the process, and of its term if it is one of several replicas.
-        gate: Checks that the term may act. By default, every request may be sent, as if the process
-            believed that it is the leader.
+        name: The name of the process. With several replicas, this is the name of the term: the
+            period in which one replica leads.
+        gate: Refuses requests that change something while the process is not the leader. By
+            default, no request is refused.
 
     Attributes:
-        killed: Called when the process was killed.
+        killed: Called after the process was killed.
     """
 
     def __init__(self, world: World, name: str, gate: Gate | None = None) -> None:
@@ -249,7 +254,7 @@ class Process:
                     self.job_controller.observe(job)
 
     async def _watch_instances(self) -> None:
-        """Deliver each change of an AirflowInstance to the operator."""
+        """Tell the operator every 0.5 s which AirflowInstances exist, and which were deleted."""
         there: dict[str, Instance] = {}
         while True:
             await asyncio.sleep(0.5)
@@ -265,13 +270,13 @@ class Process:
             there = now
 
     def look(self) -> None:
-        """Wake the watch and the reader of the topic, which may have something to deliver."""
+        """Let the watch and the reader of the topic check whether they have something to deliver."""
         self._news.set()
         self.reader.news.set()
 
     def list_again(self) -> None:
-        """Start the watch anew with a list, as after a long interruption. Deletions during the
-        interruption are not delivered.
+        """Start the watch of MLJobs anew with a list, as a client must after a long interruption.
+        The list doesn't tell the operator which MLJobs were deleted during the interruption.
         """
         self._seen = self.world.cluster.watchable
         self.watching = True
@@ -279,7 +284,9 @@ class Process:
             self.job_controller.observe(Job.from_object(deepcopy(body)))
 
     async def leave(self) -> None:
-        """Stop acting, as at the end of a term or at SIGTERM (:meth:`.Operator.settle`)."""
+        """End the process in order, as at SIGTERM or when its term as leader ends: stop acting,
+        finish what has begun (:meth:`.Operator.settle`), and leave the consumer group.
+        """
         self.parts.job_controller.workers.stop()
         for task in self._duties:
             task.cancel()
@@ -305,18 +312,20 @@ class World:
     the network between them, and the virtual time. :meth:`look` checks the operator's promises.
 
     Attributes:
-        clock: The operator's clock.
+        clock: The clock of all operators.
         airflow_clock: The clock of Airflow and of the cluster.
         airflow: The Airflow of the operator's settings.
-        airflows: All Airflows by the name of their AirflowInstance, or by ``SETTINGS_AIRFLOW``.
-        processes: The operators, oldest first: none, one, or two at once.
-        overlapped: Whether two operators ever ran at once, or an operator may have read stale
-            objects. Only an operator that sees all MLJobs can keep to a limit.
+        airflows: All Airflows, by the name of their AirflowInstance. The Airflow of the operator's
+            settings has the key ``SETTINGS_AIRFLOW``.
+        processes: The operators that run, oldest first: none, one or two.
+        overlapped: Whether two operators ever ran at once, or reads were ever stale. Then ``limit``
+            is not checked, because an operator that doesn't see all MLJobs can't keep to it.
         broken: Descriptions of broken promises, and the errors that the operator logged.
-        by_hand: Ids of runs that somebody cleared in Airflow.
-        limit: The maximum number of active runs in the Airflow ``OTHER``, or None.
-        watch_takes: Seconds from a change to its delivery by the watch. Below ``ONE_WAY``, the
-            watch overtakes the response to the request that made the change.
+        by_hand: Ids of runs that a user has cleared in Airflow.
+        limit: The maximum number of active runs in the Airflow ``OTHER``; None for no limit.
+        watch_takes: The seconds from a change of an MLJob until watches deliver it. If they are
+            fewer than ``ONE_WAY``, the change arrives before the response to the request that made
+            it.
         defects: Errors that the operator logged.
         late: Descriptions of runs and backfills that exist because of a request that arrived after
             the operator had stopped expecting it.
@@ -354,7 +363,7 @@ class World:
         return self.processes[0] if self.processes else None
 
     def start(self, *, beside: bool = False) -> None:
-        """Start an operator if none runs, or, with ``beside``, if at most one runs."""
+        """Start an operator if none runs. With ``beside``, also start one if exactly one runs."""
         if len(self.processes) < 1 + beside:
 
             async def start() -> None:
@@ -364,13 +373,15 @@ class World:
             self.overlapped |= len(self.processes) > 1
 
     def kill(self, which: int = 0) -> None:
-        """Kill an operator, as SIGKILL does. Without an operator at this index, do nothing."""
+        """Kill the operator at the index ``which`` of ``processes``, as SIGKILL does. Do nothing if
+        there is none.
+        """
         if which < len(self.processes):
             self.processes[which].end()
             self.run(0)
 
     def leave_one(self) -> None:
-        """Kill the second operator, and start one if none runs."""
+        """Make exactly one operator run: kill the second operator, and start one if none runs."""
         self.kill(1)
         self.start()
 
@@ -387,7 +398,7 @@ class World:
         """
 
     def soon(self, what: Callable[[], None]) -> None:
-        """Call the function ``what`` in the event loop as soon as virtual time moves on."""
+        """Call the function ``what`` in the event loop, the next time that virtual time passes."""
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:
@@ -395,8 +406,9 @@ class World:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def lands(self, stray: Stray) -> None:
-        """Let the request ``stray`` arrive, for whose response no process waits. If the request is
-        older than ``UNKNOWN_FOR``, add the runs and backfills that begin by it to ``late``.
+        """Let a stray request arrive at its server, although no process waits for the response. If
+        the request is older than ``UNKNOWN_FOR``, the operator no longer expects it. Then add the
+        runs and backfills that it creates to ``late``.
         """
 
         async def land() -> None:
@@ -423,7 +435,9 @@ class World:
     # Checks
 
     def look(self) -> None:
-        """Check the promises, and wake the watches and the readers of all operators."""
+        """Check all promises, and let the watches and the readers of all operators deliver what is
+        new.
+        """
         self.cluster.publish()
         by_job: dict[str, list[str]] = defaultdict(list)
         for name, run_id in self.at_work():
@@ -449,8 +463,8 @@ class World:
             process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
-        """Return all active runs and backfills of MLJobs in Airflow, each as a pair: a description,
-        and the run id by which a status announces the run or the backfill.
+        """Return all active runs and backfills of MLJobs in Airflow. Each is a pair: a description,
+        and the run id that names the run or the backfill in an MLJob's status.
         """
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():
@@ -459,12 +473,13 @@ class World:
         return found
 
     def steps(self) -> list[Step]:
-        """Return all steps that the scheduler or a worker of any Airflow may take next."""
+        """Return all steps that a test can perform next in any of the Airflows."""
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return the runs that can end, each with its Airflow: runs with the id of an MLJob's run,
-        and runs of backfills.
+        """Return the active runs that can end, each with its Airflow: runs of MLJobs, child runs
+        with the same run ids, and runs of backfills. Runs of paused DAGs and queued runs of paused
+        backfills are left out.
         """
         return [
             (airflow, run)
@@ -474,9 +489,10 @@ class World:
         ]
 
     def _crowded(self) -> list[str]:
-        """Return a description of the broken promise if the Airflow ``OTHER`` has more active runs
-        of MLJobs than ``limit``, otherwise an empty list. Runs of deleted MLJobs don't count,
-        because a user may have wanted to keep them. Nothing is checked if ``overlapped`` is true.
+        """Return a list with the description of the broken promise if the Airflow ``OTHER`` has
+        more active runs of MLJobs than ``limit``. Otherwise return an empty list. Runs of deleted
+        MLJobs don't count, because a user may have wanted to keep them. Nothing is checked if
+        ``overlapped`` is true.
         """
         there = [run for run in self.airflows[OTHER].ours() if self.cluster.announced[run.run_id] & self.cluster.uids]
         active_there = sum(active(run) for run in there)
@@ -485,11 +501,12 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Return the broken promises about runs that take the outputs of other MLJobs' runs. The
-        promises: the other runs have succeeded, and the status of the MLJob names these runs.
+        """Return descriptions of broken promises about runs that take outputs of other MLJobs'
+        runs: these other runs have succeeded, and the status of the MLJob names them.
 
         An MLJob that ever had the runPolicy OncePerSpec is not checked, because it may have taken
-        over a run with older outputs. Runs of late submissions are not checked either.
+        over a run with older outputs. Runs whose submission arrived too late are not checked
+        either.
         """
         found = []
         for job in self.cluster.published.values():
@@ -510,12 +527,12 @@ class World:
         return found
 
     def left_behind(self, *, in_the_end: bool = False) -> list[str]:
-        """Return descriptions of the active runs and backfills whose MLJob is deleted, though no
-        user wanted to keep them and no Event warned about them.
+        """Return descriptions of active runs and backfills that the operator should have ended:
+        their MLJob is deleted, no user wanted to keep them, and no Event warned about them.
 
-        If a submission takes effect later than the operator expects, and its MLJob is deleted, the
-        operator can't know the run in time. So such runs and backfills are left out. With
-        ``in_the_end``, only the backfills are left out: the relist must have found the runs, but it
+        The list lacks runs and backfills of submissions that took effect later than the operator
+        expects (``late``), because the operator can't know them in time. With ``in_the_end``, it
+        lacks only such backfills: by then a relist of all runs must have found the runs, but it
         doesn't list backfills.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
@@ -538,7 +555,9 @@ class World:
 
     @property
     def broken(self) -> list[str]:
-        """Descriptions of broken promises, and the errors that the operator logged."""
+        """Descriptions of all promises that the operator has broken so far, and the errors that it
+        has logged.
+        """
         return list(dict.fromkeys([*self.cluster.broken, *self._broken, *self.defects.found]))
 
     def status(self, key: Key) -> MLJobStatus:
@@ -546,15 +565,18 @@ class World:
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:
-        """Let an operator die at the request that is ``calls`` requests from now."""
+        """Let the operator at the index ``which`` of ``processes`` die at the request that is
+        ``calls`` requests from now, at the moment ``when``. Do nothing if there is no such
+        operator.
+        """
         if which < len(self.processes):
             wire = self.processes[which].wire
             wire.dies_at = (wire.calls + calls, when)
 
 
 class Defects(logging.Handler):
-    """A log handler that records the operator's log entries of level ERROR, because the operator
-    must handle everything that happens in this world without an error.
+    """A log handler that records everything that the operator logs as an error. In this world, the
+    operator must handle everything without an error.
     """
 
     def __init__(self) -> None:

@@ -1,11 +1,11 @@
-"""Two hundred MLJobs run the example DAGs at the same time, and some are cancelled at random
-moments.
+"""Two hundred MLJobs run the example DAGs at the same time, and a quarter of them are cancelled or
+deleted at random moments.
 
 `make soak` takes most of an hour on two cores.
 
 ``make test`` does not include this test. The test checks that the status of each MLJob agrees with
-Airflow, and that no active run, process or finalizer is left. It also measures which share of an
-MLJob's time, from the creation to the end, is due to the operator. The figures go to
+Airflow, and that no active run, process or finalizer is left. It also measures how much of the time
+from an MLJob's creation to its end is due to the operator. The figures go to
 benchmarks/results/soak.json.
 
 ``MLJOB_SOAK_JOBS`` sets the number of MLJobs, and ``MLJOB_SOAK_SEED`` the choice of the cancelled
@@ -74,14 +74,14 @@ Way = Literal["delete", "cancel"]
 
 @dataclass
 class Life:
-    """The times at which a watch saw changes of one MLJob, in seconds since the epoch. A time is 0
-    before its change. Airflow has the same clock, so these times can be compared with those of a
-    run.
+    """The times at which a watch reported changes of one MLJob, in seconds since the epoch. A time
+    is 0 until its change is reported. Airflow has the same clock, so its times can be compared with
+    these.
 
     Attributes:
         told: When the phase became terminal.
         over: When the phase was terminal and no finalizer was left.
-        gone: When the MLJob was deleted.
+        gone: When the MLJob was removed from the cluster.
     """
 
     created: float = 0
@@ -93,14 +93,14 @@ class Life:
 
 @dataclass
 class Victim:
-    """A planned cancellation of one MLJob.
+    """A planned cancellation of one MLJob, at a random moment.
 
     Attributes:
-        way: By ``kubectl delete`` or by ``spec.cancel``.
+        way: ``delete`` for ``kubectl delete``, or ``cancel`` for ``spec.cancel``.
         waits_for_run: Whether the delay begins when the run starts. Otherwise the delay begins when
             the MLJob is created.
         delay: The delay in seconds.
-        asked: The time of the request, in seconds since the epoch, or 0 before the request.
+        asked: When the test cancelled the MLJob, in seconds since the epoch, or 0 before.
     """
 
     way: Way
@@ -115,8 +115,8 @@ class Victim:
 
 @dataclass
 class Lives:
-    """What `kubectl get mljobs --watch` has printed so far: the times of each MLJob's changes, by
-    name, and the number of all changes.
+    """What `kubectl get mljobs --watch` has reported so far: the times of each MLJob's changes
+    (``of``, by name), and the number of all changes.
     """
 
     of: dict[str, Life] = field(default_factory=dict)
@@ -160,8 +160,8 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 def manifests(count: int) -> list[Object]:
     """Return the manifests of ``count`` MLJobs, made from the examples in rotation, each with a
-    name of its own. These MLJobs take the latest dataset or model instead of the outputs of other
-    MLJobs.
+    name of its own. They take the latest dataset or model instead of the outputs of other MLJobs,
+    because these may be cancelled.
     """
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
@@ -181,8 +181,8 @@ def victims(names: list[str], chance: random.Random) -> dict[str, Victim]:
 
 
 def task_processes(stack: Stack) -> list[psutil.Process]:
-    """Return the processes of tasks. The scheduler's children are the executor's workers, whose
-    children are the tasks.
+    """Return the processes of running tasks. They are children of the executor's workers, which are
+    children of the scheduler.
     """
     scheduler = psutil.Process(stack.pid("airflow-scheduler"))
     return [task for worker in scheduler.children() for task in worker.children(recursive=True)]
@@ -298,12 +298,15 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """Return figures about the MLJobs: the median, the 99th percentile and the maximum of four
-    times, in seconds. For MLJobs that were not cancelled, the times are those from the creation
-    until the run is queued, from the end of the run until the status shows the end, and from the
-    creation until the status shows the end. For MLJobs that were cancelled while they ran, the time
-    is that of the cancellation. The operator's share is the share of the first two times in the
-    third, in percent.
+    """Return figures about the MLJobs. Of each kind of time, the figures are the median, the 99th
+    percentile and the maximum, in seconds.
+
+    For MLJobs that were not cancelled: from the creation until the run is queued; from the end of
+    the run until the status shows it; from the creation until the status shows the end of the run.
+    For MLJobs that were cancelled while they ran: from the cancellation until the MLJob is deleted
+    or has no finalizer.
+
+    The operator's share, in percent, is the sum of the first two times divided by the third.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

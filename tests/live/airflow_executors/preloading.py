@@ -1,4 +1,6 @@
-"""An executor for the tests' Airflow, whose tasks start faster than with the LocalExecutor."""
+"""An executor for the tests' Airflow. It starts tasks faster than the LocalExecutor, because the
+modules that tasks import are imported only once.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +66,14 @@ classes of all DAG bundles, so also the module for git.
 
 
 class PreloadingExecutor(LocalExecutor):
-    """A LocalExecutor that imports the modules of tasks before it forks the tasks' processes."""
+    """A LocalExecutor that imports the modules that tasks need before it forks the workers. The
+    tasks inherit the imported modules.
+    """
 
     def start(self) -> None:
-        """Import the modules and fork the processes."""
+        """Import ``MODULES``, those of ``OF_NEWER_AIRFLOWS`` that exist, and then start the
+        executor.
+        """
         # Otherwise numpy would start threads, which forked processes don't have.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         for name in MODULES:

@@ -28,8 +28,8 @@ def server() -> Iterator[ScriptedAirflow]:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """A function that makes an adapter for Airflow, which sends its requests to the given server.
-    The fixture closes all adapters at the end.
+    """A function that returns an adapter for Airflow, which sends its requests to the server in the
+    argument. At the end of the test, all these adapters are closed.
     """
     made: list[Airflow] = []
 

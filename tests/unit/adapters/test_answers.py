@@ -1,5 +1,5 @@
-"""How the adapter reads answers of Airflow: a table of every request that the operator makes, with
-each kind of answer that a server or a proxy may give.
+"""How the adapter for Airflow interprets answers. A table combines every request that the operator
+makes with each kind of answer that Airflow, another server or a proxy may give.
 """
 
 from __future__ import annotations
@@ -121,8 +121,9 @@ Outcome = type[AirflowError] | Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the table in this module: an operation of the adapter, one of the requests that the
-    operation makes, and the expected outcomes if this request gets a bad answer.
+    """An entry of the table in this module: an operation of the adapter, one of the requests that
+    the operation makes, and the outcomes that the operation must have if this request gets an
+    unusual answer.
 
     Attributes:
         operation: The name of a public method of the adapter.
@@ -131,10 +132,11 @@ class Cell:
         given: Scripted answers to the operation's other requests, by name of the request.
         detail: The detail of Airflow's 404 if the object of the request doesn't exist; empty if
             Airflow has no such detail for this request.
-        absent: The outcome of that 404.
-        otherwise: Outcomes of answers to which the general rule doesn't apply, by name of the
-            answer.
-        changes: Whether an unknown outcome of this request makes the operation's outcome unknown.
+        absent: The outcome of the operation after that 404.
+        otherwise: The outcomes after answers to which the general rule (:func:`expected`) doesn't
+            apply, by name of the answer.
+        changes: Whether this request changes something in Airflow, so that the operation's outcome
+            is unknown if the request's outcome is.
     """
 
     operation: str
@@ -152,7 +154,7 @@ def equals(wanted: Any) -> Outcome:
 
 
 def fine(_: Any) -> bool:
-    """Accept any result, because the answer to this request doesn't matter."""
+    """Accept any result of an operation. Used where the answer to the request doesn't matter."""
     return True
 
 
@@ -331,8 +333,9 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """Return the expected outcome if the request of ``cell`` gets the answer ``name``. An outcome
-    in the cell precedes that of the general rule.
+    """Return the outcome that the operation of ``cell`` must have if its request gets the answer
+    ``name``. The cell may name an outcome for this answer. Otherwise a general rule applies, which
+    depends only on the answer.
     """
     if name == THE_THING and cell.detail:
         return cell.absent
@@ -342,7 +345,9 @@ def expected(cell: Cell, name: str) -> Outcome:
 
 
 async def outcome(ask: Ask, airflow: Airflow) -> Any:
-    """Return the result of ``ask(airflow)``, or the AirflowError that it raises."""
+    """Call the operation ``ask`` of the adapter ``airflow``. Return its result, or the AirflowError
+    that it raises.
+    """
     try:
         return await ask(airflow)
     except AirflowError as error:
@@ -350,8 +355,8 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the timeouts of the request ``name`` only, so that other requests succeed on a busy
-    machine.
+    """Make the request ``name`` time out early. Other requests keep their timeouts, so that they
+    succeed on a busy machine.
     """
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send
@@ -374,10 +379,11 @@ def shared() -> Iterator[ScriptedAirflow]:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Disable the garbage collection while the block runs.
+    """Disable Python's garbage collection while the block runs.
 
-    Finalizers of other tests' objects fail where endlessly nested JSON leaves no stack. pytest
-    reports their failure as an error of this test.
+    The test parses endlessly nested JSON, which exhausts the stack. If objects of other tests were
+    collected meanwhile, their finalizers would fail, and pytest would report that as an error of
+    this test.
     """
     gc.disable()
     try:
@@ -421,8 +427,8 @@ async def test_answer_has_the_expected_outcome(
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """The errors that the table expects come from the answers in the table: with regular answers,
-    the same operations succeed.
+    """The errors in the table come from the unusual answers: with Airflow's usual answers, the same
+    operations succeed.
     """
     airflow = connect(server)
     for cell in CELLS:

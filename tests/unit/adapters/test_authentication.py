@@ -1,5 +1,5 @@
-"""The Kubernetes API refuses the operator's credentials (401). The operator ignores a short
-refusal, logs a longer refusal after ``LOGGED_AFTER``, and fails its liveness probe after
+"""What the operator does if the Kubernetes API refuses its credentials (401). It ignores a short
+refusal, logs a refusal that lasts for ``LOGGED_AFTER``, and fails its liveness probe after
 ``RESTART_AFTER``. Any other answer proves that the credentials are valid.
 """
 

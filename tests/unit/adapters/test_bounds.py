@@ -46,7 +46,9 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 async def test_redirect_is_not_followed(
     status: int, request_name: str, server: ScriptedAirflow, connect: Connect
 ) -> None:
-    """The target of a redirect receives neither the token nor a conf."""
+    """If the adapter followed a redirect, its target would receive the operator's token or a conf.
+    The operation fails instead.
+    """
     elsewhere = ScriptedAirflow()
     airflow = connect(server)
     server.told[request_name] = Says(status, "", "", {"Location": f"{elsewhere.url}/api/v2/version"})
@@ -83,7 +85,9 @@ async def test_endless_answer_is_read_up_to_the_limit(server: ScriptedAirflow, c
 
 @pytest.mark.parametrize("filling", ["[],", "{},", "1,", '{"a":1},', '"",'])
 async def test_answer_with_too_many_values_is_refused(filling: str, server: ScriptedAirflow, connect: Connect) -> None:
-    """Parsing a million values takes much time, and many times the answer's size in memory."""
+    """The adapter refuses the answer before it parses it. Parsing a million values would take long,
+    and would need many times the answer's size in memory.
+    """
     many = filling * (4_000_000 // len(filling))
     server.told["get run"] = Says(200, f'{{"conf": [{many}1]}}')
     with pytest.raises(AirflowUnreadable, match="answered with more than 419430 values"):
@@ -91,7 +95,9 @@ async def test_answer_with_too_many_values_is_refused(filling: str, server: Scri
 
 
 async def test_page_with_too_many_values_is_requested_in_parts(server: ScriptedAirflow, connect: Connect) -> None:
-    """The conf of a run in Airflow may have any number of values."""
+    """A page of runs can have too many values, because the conf of a run may have any number of
+    values.
+    """
     conf = {"key": [1] * 120_000}
 
     every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf=conf) for number in range(1, 21)]
@@ -211,7 +217,9 @@ async def test_deeply_nested_output_is_omitted_from_the_status(server: ScriptedA
 async def test_pages_are_read_to_the_end_even_if_each_is_short(
     field: str, total: int, limit: int, server: ScriptedAirflow, connect: Connect
 ) -> None:
-    """``[api] maximum_page_limit`` may be lower than the limit in the request."""
+    """A page may have fewer rows than the request allows, because Airflow's ``[api]
+    maximum_page_limit`` is lower. A short page is therefore not the last one.
+    """
     rows = {
         "dags": lambda number: {"dag_id": f"dag-{number}"},
         "hitl_details": lambda number: {"task_instance": task_row(map_index=number), "subject": "?"},
@@ -283,8 +291,8 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Users who may trigger a DAG in Airflow may give the run any conf, and a run id like the
-    operator's run ids.
+    """Users who may trigger a DAG in Airflow can give a run a huge conf, and a run id that looks
+    like the operator's. The adapter still reads all other runs.
     """
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     names = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(1, 8)]
@@ -313,7 +321,9 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
 async def test_page_that_is_too_large_is_requested_in_parts(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other clients' runs may have a large conf, and Airflow 3.1 lists the runs of all clients."""
+    """A page can be large because of runs that the operator has not submitted: Airflow 3.1 lists
+    the runs of all clients, and their conf may have any size.
+    """
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf={"x": "x" * 3000}) for number in range(12)]
 

@@ -1,6 +1,6 @@
 """The adapter finds the active child runs of a run: the runs that a task has started with a
-TriggerDagRunOperator, as the task's XComs and rendered fields show. The adapter sends no request
-for an invalid id, and looks up a limited number of runs.
+TriggerDagRunOperator. It finds their ids in the task's XComs and rendered fields. It sends no
+request for an invalid id, and looks up only a limited number of runs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""While a process is not the leader, its adapter for Airflow reads and logs in, and sends no
-request that changes something. A gate checks each request.
+"""A gate checks each request of the adapter for Airflow. While the process is not the leader, the
+adapter may read and log in, but it sends no request that changes something.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ CHANGES: dict[str, Callable[[Airflow], Awaitable[Any]]] = {
 
 @pytest.fixture
 def closed(server: ScriptedAirflow) -> Airflow:
-    """An adapter without a gate. Such an adapter sends no request that changes something."""
+    """An adapter for Airflow that was made without a gate. It behaves as if the process were never
+    the leader: it sends no request that changes something.
+    """
     login, _ = logins.split({}, user="mljob", password="right")
     return Airflow("prod", server.url, SilentMeter(), login, prefix="mljob", cancel_dag_id=CANCEL_DAG)
 

@@ -1,5 +1,5 @@
-"""The metrics of MLJobs: what they count, when a series is removed, and how many series there are
-at most.
+"""The metrics about MLJobs. The tests check what they count, when a series is removed, and the
+maximum number of series.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def jobs(registry: CollectorRegistry, clock: Clock) -> JobMetrics:
 
 
 def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "namespace") -> dict[str, float]:
-    """Return the sums of the values of the metric ``name``, by the value of ``label``."""
+    """Return the values of the metric ``name`` by the value of the label ``label``. Values that
+    differ only in other labels are added.
+    """
     found: dict[str, float] = {}
     for family in registry.collect():
         for sample in family.samples:
@@ -57,7 +59,7 @@ def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "n
 
 
 def record_all(jobs: JobMetrics, labels: JobLabels) -> None:
-    """Record every metric whose series remain after the MLJob is deleted."""
+    """Record one value of each metric whose series remain when the MLJob is deleted."""
     jobs.finished(labels)
     jobs.submission_wait(labels, 1, RUN)
     jobs.queue_wait(labels, 1, RUN)

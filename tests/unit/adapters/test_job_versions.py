@@ -1,5 +1,6 @@
-"""Versions of an MLJob that a watch delivers. The operator knows most of them already, from the
-answers to its own writes, and doesn't read them again.
+"""A watch delivers the versions of an MLJob. The operator already knows most of them from the
+answers to its own writes. It then uses the object that it knows, and doesn't parse the version
+again.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """A :class:`Connection`, which watches the operator's connection to Kafka, with a clock that
-    the test moves. ``links`` contains all changes that the :class:`Connection` has reported.
+    """A :class:`Connection`, with a clock that the test moves. A Connection turns what librdkafka
+    reports into changes of the operator's connection to Kafka; ``links`` collects these changes.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,6 @@
-"""The operator checks whether certificates for Kafka have changed on disk: only a file with new
-content has changed. A file that is missing while it is being replaced hasn't changed.
+"""The operator checks whether the certificate files for Kafka have changed on disk. A file has
+changed only if its content differs. A file that is missing for a moment, because it is being
+replaced, has not changed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from mljob_operator.adapters.kafka_files import Files
 
 
 class Watched:
-    """Certificate files that are checked for changes, with a clock that tests move."""
+    """Certificate files that the operator checks for changes, with a clock that the test moves."""
 
     def __init__(self, *paths: Path) -> None:
         self.now = 0.0
@@ -41,8 +42,8 @@ def test_changed_content_is_reported_once_at_the_next_check(file: Path) -> None:
 
 
 def test_new_file_with_the_same_content_is_no_change(file: Path) -> None:
-    """If any key of a Secret has changed, the kubelet replaces all files in the volume of the
-    Secret.
+    """When another key of the same Secret changes, the kubelet replaces all files of the Secret's
+    volume.
     """
     watched = Watched(file)
     file.unlink()

@@ -1,4 +1,6 @@
-"""Readers of the events of one run, on librdkafka's mock broker in this process."""
+"""The readers with which mljob-api reads the events of one run. They read from the mock broker of
+librdkafka, which runs in the tests' own process.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ FROM_THE_BEGINNING = dict.fromkeys(range(PARTITIONS), 0)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[Producer, str]]:
-    """The mock broker, and a producer for it."""
+    """Two values: a producer for librdkafka's mock broker, and the broker's address."""
     producer = Producer({"test.mock.num.brokers": 1})
     [broker] = producer.list_topics(timeout=30).brokers.values()
     yield producer, f"{broker.host}:{broker.port}"
@@ -48,7 +50,9 @@ async def history(cluster: tuple[Producer, str]) -> AsyncIterator[KafkaHistory]:
 
 
 async def until_closed(history: KafkaHistory) -> None:
-    """Wait until all readers are closed, and close the history, which ends its threads."""
+    """Wait until the history has no open reader, and then close the history, which ends its
+    threads.
+    """
     await until(lambda: not history.open_readers, "all readers are closed")
     history.close()
 

@@ -19,8 +19,8 @@ UNKNOWN = -1001
 
 
 def statistics(*partitions: tuple[int, int, int]) -> dict[str, Any]:
-    """Return librdkafka's statistics. Each partition is given by its end offset, the position of
-    the consumer, and the committed offset.
+    """Return statistics as librdkafka reports them. For each partition, give its end offset, the
+    consumer's position and the committed offset.
     """
     names = ("hi_offset", "app_offset", "committed_offset")
     found = {str(number): dict(zip(names, offsets, strict=True)) for number, offsets in enumerate(partitions)}
@@ -48,7 +48,7 @@ def test_unread_messages_of_all_partitions_are_added(said: dict[str, Any], messa
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[Producer, str]]:
-    """librdkafka's mock broker, and a producer for it."""
+    """Two values: a producer for librdkafka's mock broker, and the broker's address."""
     producer = Producer({"test.mock.num.brokers": 1})
     [broker] = producer.list_topics(timeout=30).brokers.values()
     yield producer, f"{broker.host}:{broker.port}"

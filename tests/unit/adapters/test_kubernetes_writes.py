@@ -27,7 +27,9 @@ NO_LEADER = "another process is the leader"
 
 @dataclass
 class ApiServer:
-    """An API server that records requests, and gives the answer that the test sets."""
+    """The handler of a fake API server. It records requests, and gives the answer that the test
+    sets.
+    """
 
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -36,7 +38,7 @@ class ApiServer:
     )
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Record a request and answer."""
+        """Record a request, and return ``answer()``."""
         sent = request.headers.get("Content-Type", "")
         self.asked.append((request.method, str(request.rel_url), sent, await request.json()))
         self.headers.append(dict(request.headers))
@@ -86,7 +88,9 @@ async def test_event_is_created_in_the_namespace_of_its_object(server: tuple[Api
 
 
 async def test_each_write_has_the_current_token(server: tuple[ApiServer, client.ApiClient]) -> None:
-    """The kubelet renews the token of a ServiceAccount."""
+    """The kubelet renews the token of the operator's ServiceAccount, so an older token may have
+    expired.
+    """
     api_server, api = server
 
     async def renew(configuration: client.Configuration) -> None:

@@ -27,8 +27,8 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Start the operations ``asking``, whose requests with the name ``request`` hang. Wait until
-    the server has received this request four times, and return the tasks of the operations.
+    """Start the operations ``asking``. Their requests of the kind ``request`` hang. Wait until the
+    server has received four such requests, and return the tasks of the operations.
     """
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]
@@ -79,7 +79,9 @@ async def test_few_requests_are_sent_to_an_airflow_that_is_down(server: Scripted
 
 
 async def test_unreadable_answers_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """An unreadable answer may concern one run only."""
+    """An unreadable answer may be about a single run. Requests about other runs must not have to
+    wait because of it.
+    """
     airflow = connect(server)
     server.told["get run"] = Says(200, "{}")
     for _ in range(2 * FAILURES):
@@ -141,7 +143,7 @@ def test_error_of_a_blocked_request_has_the_remaining_retry_after() -> None:
 
 
 class Counted:
-    """A replacement for a lock that counts how many times it was acquired."""
+    """A lock that counts how many times it was acquired."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -235,8 +237,8 @@ def test_delays_are_random_by_default() -> None:
 
 
 async def test_failures_of_one_request_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """Airflow may fail for every run of one DAG, and runs of other DAGs are submitted in the same
-    lane.
+    """Airflow may answer with an error for every run of one DAG. Runs of other DAGs, which are
+    submitted in the same lane, must not have to wait because of that.
     """
     airflow = connect(server)
     server.told["trigger"] = Says(500, "Internal Server Error", "text/plain")

@@ -1,4 +1,6 @@
-"""An answer with a log is split into its entries, however the answer is cut into chunks."""
+"""The adapter splits an answer with a log into the log's entries. The result doesn't depend on how
+the network cuts the answer into chunks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The metric series of an AirflowInstance: when they are created, and when they are removed."""
+"""The series of metrics about one Airflow or one topic: when they are created, and when they are
+removed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ def metrics() -> Metrics:
 
 
 def everything(metrics: Metrics, airflow: str) -> None:
-    """Record every metric of the Airflow ``airflow`` except whether it is ready."""
+    """Record a value of every metric about the Airflow ``airflow``, except for whether it is ready."""
     metrics.airflow_request(airflow, "probe", "ok", 0.1)
     metrics.resync(airflow, "ok")
     metrics.runs_vanished(airflow, 0)
@@ -25,7 +27,7 @@ def everything(metrics: Metrics, airflow: str) -> None:
 
 
 def series(metrics: Metrics, airflow: str) -> set[str]:
-    """Return the names of the metrics that have a series of this Airflow."""
+    """Return the names of the metrics that have a series for the Airflow ``airflow``."""
     return {
         sample.name
         for family in metrics.registry.collect()

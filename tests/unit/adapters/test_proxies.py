@@ -1,5 +1,5 @@
-"""Proxies from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read as Go reads them
-(golang.org/x/net/http/httpproxy).
+"""The operator uses the proxies in HTTPS_PROXY, HTTP_PROXY and NO_PROXY. It interprets these
+variables as programs in Go do (golang.org/x/net/http/httpproxy).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ API = "https://172.30.0.1:443"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the machine's own proxies from the environment."""
+    """Removes this machine's own proxy settings from the environment during each test."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -152,7 +152,9 @@ def test_requests_to_airflow_use_the_proxy_unless_no_proxy_excludes_it(
 def test_token_endpoint_may_use_the_proxy_while_airflow_does_not(
     airflow: ScriptedAirflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Airflow may be inside the cluster, and the OAuth 2 provider outside."""
+    """Whether a request uses the proxy depends on its own URL: Airflow may be inside the cluster,
+    and the OAuth 2 provider outside.
+    """
     client = OAuth2Client("mljob", SecretStr("s"), "http://login.example/token")
     with HttpProxy({}) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -214,7 +216,9 @@ async def test_requests_to_the_kubernetes_api_use_the_proxy_and_errors_name_it(
 async def test_in_a_pod_the_watch_uses_the_same_address_as_every_other_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
 ) -> None:
-    """kopf's default is kubernetes.default.svc. Many NO_PROXY lists don't contain that name."""
+    """By default, kopf would use the name kubernetes.default.svc. Many NO_PROXY lists don't contain
+    this name, so kopf's watch would go through the proxy.
+    """
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")

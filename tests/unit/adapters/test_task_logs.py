@@ -1,5 +1,6 @@
-"""The log of a running task is read on from a token, in each version of Airflow. The token stands
-for the position after the entries that were read before.
+"""A reader of a running task's log can continue where an earlier reader stopped. It passes a token,
+which stands for the position after the entries that were already read. This works with each
+supported version of Airflow.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ DAG = Dag(dag_id="train", tasks=("fit",))
 
 
 async def read(airflow: Airflow, run_id: str, token: str | None) -> tuple[list[str], str | None]:
-    """Return the texts of the log's entries after the position ``token``, and the next token. If
-    ``token`` is None, the log is read from its beginning.
+    """Read a log from the position ``token`` on, or from its beginning if ``token`` is None. Return
+    the texts of the entries, and the token for the next call.
     """
     log = await airflow.open_log("train", run_id, ("fit", -1), 1, token)
     assert log is not None

@@ -32,7 +32,9 @@ CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
 
 
 def only_with(token: str) -> Guard:
-    """Return the guard of a gateway that requires the bearer token ``token`` in each request."""
+    """Return a guard for :class:`.HttpGateway`, which answers 401 to each request without the
+    bearer token ``token``.
+    """
 
     def guard(headers: Mapping[str, str]) -> Answer | None:
         if headers.get("authorization") == f"Bearer {token}":
@@ -43,10 +45,11 @@ def only_with(token: str) -> Guard:
 
 
 class Provider(LoopbackServer):
-    """A token endpoint that issues ``tokens`` in their order, or gives a scripted answer.
+    """A server with a token endpoint. It issues ``tokens`` one after the other, or gives a scripted
+    answer.
 
     Attributes:
-        life: ``expires_in`` of each token, in seconds.
+        life: The value of ``expires_in`` in the answers, in seconds.
         says: The scripted answer, or None to issue tokens.
         asked: The form and the headers of each request. Header names are in lower case.
     """
@@ -86,8 +89,8 @@ def client(url: str | None, **fields: Any) -> OAuth2Client:
 
 
 async def test_token_is_sent_with_every_request(server: ScriptedAirflow, connect: Connect) -> None:
-    """Airflow serves its version without authentication. A gateway may require the token for the
-    version too.
+    """Also the request for Airflow's version has the token. Airflow itself answers it without
+    authentication, but a gateway in front of Airflow may require the token.
     """
     with HttpGateway(server.url, guard=only_with("a-token")) as gateway:
         assert (await connect(gateway, token="a-token").probe()).version == "3.3.2"
@@ -301,7 +304,9 @@ async def test_ca_bundle_also_applies_to_the_token_endpoint(server: ScriptedAirf
 async def test_without_a_token_endpoint_the_client_logs_in_at_airflow(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Airflow with Keycloak as its auth manager accepts client credentials."""
+    """If an OAuth 2 client is configured without a token endpoint, the operator sends the client's
+    credentials to Airflow's own login. Airflow accepts them if Keycloak is its auth manager.
+    """
     bodies: list[Any] = []
     answer = server.answer
 

@@ -1,5 +1,5 @@
-"""Traces as an OpenTelemetry collector gets them. An operator that sends no traces does not import
-the OpenTelemetry SDK.
+"""The traces that the operator sends to an OpenTelemetry collector. If tracing is not configured,
+the operator does not even import the OpenTelemetry SDK.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def test_a_defect_of_the_sdk_stops_no_step(
 
 
 class Collector:
-    """An HTTP server that receives traces in the OTLP format, as an OpenTelemetry collector does."""
+    """A fake OpenTelemetry collector: an HTTP server that receives traces in the OTLP format."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, str | None, ExportTraceServiceRequest]] = []

@@ -1,5 +1,5 @@
-"""The HTTP session of kopf's watches: reading from a closed session raises an error that kopf
-handles.
+"""The HTTP session with which kopf watches the Kubernetes API. Reading from a closed session must
+raise an error that kopf handles.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from tests.fakes.kubernetes_api import MLJOBS, KubernetesApi
 
 
 async def test_reading_from_a_closed_session_raises_an_error_that_kopf_expects() -> None:
-    """aiohttp would raise a RuntimeError, which ends kopf and the operator. kopf closes the session
-    after a single refused request (401).
+    """kopf closes the session after a single refused request (401), while watches still read from
+    it. aiohttp alone would then raise a RuntimeError, which would end kopf and the operator.
     """
     with KubernetesApi() as api:
         watch = Watch((), Authentication("Check the token"), with_instances=False)

@@ -1,5 +1,5 @@
-"""Values of XComs: Airflow's serialised Python values become plain JSON, and values in an object
-store are named as omitted.
+"""How the adapter reads the values of XComs. Python values that Airflow has serialised become plain
+JSON. A value in an object store is not read, but named as omitted.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ async def test_address_that_a_task_returned_is_its_output(
 
 
 async def test_xcoms_on_short_pages_are_all_read(server: ScriptedAirflow, connect: Connect) -> None:
-    """With ``[api] maximum_page_limit = 5``, a page has fewer entries than requested."""
+    """The operator reads all pages, although each has fewer entries than requested, as with
+    Airflow's setting ``[api] maximum_page_limit = 5``.
+    """
     entries = [{"task_id": "fit", "map_index": index, "timestamp": AT} for index in range(12)]
 
     def listed(query: Any) -> Any:

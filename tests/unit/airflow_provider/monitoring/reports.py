@@ -1,4 +1,4 @@
-"""Reports and findings for the tests of the monitoring DAGs."""
+"""Sample reports and findings for the tests of the monitoring DAGs."""
 
 from __future__ import annotations
 

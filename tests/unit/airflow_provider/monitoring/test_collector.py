@@ -28,7 +28,9 @@ CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflo
 
 @dataclass
 class FakeAirflow:
-    """An Airflow in memory. Requests in ``forbidden`` are answered with 403."""
+    """A fake of the Airflow from which the collector reads, in memory. Requests whose names are in
+    ``forbidden`` fail with 403.
+    """
 
     dags: list[Dag] = field(default_factory=list)
     unlisted: dict[str, Dag] = field(default_factory=dict)

@@ -15,8 +15,8 @@ README = (ROOT / "airflow-provider" / "README.md").read_text()
 
 
 def rows(text: str) -> dict[str, str]:
-    """Return the second cell of each row by the names in backticks in the first cell. A row may
-    have several names.
+    """Return the second cell of each table row in ``text``, by the name in backticks in the row's
+    first cell. If the first cell has several names, each of them leads to the same second cell.
     """
     found: dict[str, str] = {}
     for first, second in re.findall(r"^ *\| (`[^|]+) \| ([^|]*)\|", text, re.MULTILINE):
