@@ -154,7 +154,7 @@ class FakeRuns:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:
-    """The events that were sent."""
+    """The events that the cancellation task sends."""
     sent: list[RunCancellation] = []
     monkeypatch.setattr(producer, "_state", None)
     monkeypatch.setattr(producer, "send", sent.append)

@@ -35,7 +35,9 @@ def event(name: EventName = EventName.TASK_SUCCESS, **fields: Any) -> TaskEvent:
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state of a task's process before the first event."""
+    """Let the producer begin each test without a connection, as in a task's process before the
+    first event.
+    """
     monkeypatch.setattr(producer, "_state", None)
     for option, value in {"topic": TOPIC, "source": "tests", "kafka_config_id": "kafka_default"}.items():
         monkeypatch.setattr(settings, option, lambda value=value: value)

@@ -1,5 +1,6 @@
-"""Each owner of findings is notified once about each change of the findings. If Slack refuses the
-message to an owner, the message goes to the fallback channel, or the next attempt sends it.
+"""Each owner of findings is notified once about each change of the findings. If an owner's address
+in Slack can't be reached, the message goes to the fallback channel. After any other error, or if
+the fallback channel fails too, a retry of the task notifies the owner.
 """
 
 from __future__ import annotations

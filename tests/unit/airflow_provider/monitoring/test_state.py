@@ -31,8 +31,8 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A monitor that makes a report every quarter of an hour by default, and then the notifications
-    that are due.
+    """A replacement for the monitoring DAG. It makes a report, every 15 minutes by default, and
+    returns the notifications that are due after the report.
     """
 
     def __init__(self) -> None:
