@@ -14,8 +14,8 @@ from tests.pages import ROOT
 
 
 def make(*arguments: str) -> str:
-    """Return the output of make with these arguments. The environment of make has no flags of a
-    make that runs these tests, because such flags would change the output.
+    """Run make, and return its output. If another make runs these tests, its flags don't reach this
+    make, because they would change the output.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)
