@@ -1,5 +1,5 @@
-"""A source of the view's pages without a cluster. A source is a background task that reports
-changes to open pages.
+"""A fake source of changes for the live view. A source is a background task that reports changes of
+the cluster to open pages; this one needs no cluster.
 """
 
 from __future__ import annotations
