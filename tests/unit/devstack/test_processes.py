@@ -28,7 +28,7 @@ def managed(tmp_path: Path) -> Iterator[ManagedProcess]:
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of no stack, in a session of its own."""
+    """A process that no devstack command has started."""
     with subprocess.Popen(["sleep", "300"], start_new_session=True) as process:
         yield process
         process.kill()

@@ -19,8 +19,8 @@ class Election:
     to the Kubernetes API.
 
     Attributes:
-        split: Descriptions of the moments at which more than one process led, whichever Lease the
-            processes compete for.
+        split: A text for each moment at which more than one process led. Leaders of different
+            Leases count, too.
     """
 
     def __init__(self) -> None:

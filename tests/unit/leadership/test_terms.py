@@ -166,7 +166,9 @@ def test_term_ends_when_the_lease_is_deleted(election: Election) -> None:
 
 
 def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> None:
-    """A thread of an earlier term may still want to send a request."""
+    """A thread of an earlier term may still want to send a request. The gate of that term refuses
+    the request, although the process leads again.
+    """
     first = election.start()
     election.run(1)
     first.wire.cut.add("kubernetes")
@@ -180,7 +182,9 @@ def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> Non
 
 
 def test_process_that_was_paused_sends_nothing_afterwards() -> None:
-    """The gate looks at the clock itself. It needs no task that notices the end of the term."""
+    """The gate of a term lets requests pass only until the term ends. It looks at the clock itself,
+    so it works even if no task of the process has noticed the end of the term.
+    """
     now = [0.0]
     term = Term(Lease(LEASE, "uid", "1", "pod-1", 10), until=7.0, clock=lambda: now[0])
     with pytest.raises(NotLeading):
