@@ -516,8 +516,8 @@ class TestLife:
         assert status(world, "train").upstreams == taken
 
     async def lose_backfill(self, world: World, **outputs: Any) -> None:
-        """Create the MLJob ``data`` and the backfill ``past-days``, which takes its outputs. Let
-        the backfill fail, and delete it in Airflow before its retry.
+        """Create the MLJob ``data``, and the MLJob ``past-days``, a backfill that takes the outputs
+        of ``data``. Let the backfill fail, and delete it in Airflow before its retry.
         """
         dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}
         await apply(world, "data", runPolicy="OnChange")

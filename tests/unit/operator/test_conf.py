@@ -26,7 +26,9 @@ from .runs import edit, end, newest
 
 
 class TestConf:
-    """conf, confFrom, and the DAG's params."""
+    """How conf and the sources in confFrom become a run's conf, and what happens if a source is
+    missing or changes, or if the conf is refused.
+    """
 
     async def test_sources_are_merged_in_order_and_conf_takes_precedence(self, world: World) -> None:
         world.jobs.data = {

@@ -127,7 +127,7 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
 
 def statuses(world: World) -> dict[str, Any]:
     """Return the statuses of all MLJobs, by name. The id of the process that submitted the run is
-    left out, because it differs between worlds.
+    left out, because each world has another operator process.
     """
     return {
         body["metadata"]["name"]: {name: value for name, value in body["status"].items() if name != "submittedBy"}

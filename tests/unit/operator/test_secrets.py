@@ -279,7 +279,8 @@ class TestWaysBack:
 
 
 class TestSubmission:
-    """Airflow quotes the conf that it refuses."""
+    """Airflow's refusal of a conf quotes the conf. The values of Secrets in the quote are redacted.
+    """
 
     @pytest.mark.parametrize("error", [ValidationFailed, AirflowUnavailable, AirflowError])
     async def test_value_is_redacted_in_the_refusal_of_a_conf(
@@ -324,7 +325,9 @@ class TestSubmission:
 
 
 class TestBackfills:
-    """A backfill has a conf, too."""
+    """The conf of a backfill may contain values of Secrets, too. The values are redacted if an
+    error of Airflow quotes them.
+    """
 
     @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "after a restart"])
     async def test_value_is_redacted_in_the_refusal_of_a_backfill(

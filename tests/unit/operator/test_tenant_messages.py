@@ -68,7 +68,7 @@ class FakeSession:
         yield from self.ask(method).rows(field)
 
     def assert_backfills(self) -> None:
-        """Do nothing: this Airflow has backfills."""
+        """Do nothing: this Airflow supports backfills."""
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]]) -> Refusals:

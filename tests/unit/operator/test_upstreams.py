@@ -1,4 +1,6 @@
-"""The operator's knowledge of MLJobs for which other MLJobs wait, and the MLJobs that it wakes."""
+"""What the operator knows of the MLJobs for whose outputs other MLJobs wait, and which of the
+waiting MLJobs it wakes at a change.
+"""
 
 from __future__ import annotations
 

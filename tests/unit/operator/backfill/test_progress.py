@@ -171,8 +171,9 @@ class TestFollowing:
     async def test_pause_is_seen_while_other_runs_go_missing(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Missing runs make the operator list Airflow's active runs every 3 seconds instead of
-        every minute.
+        """While runs are missing, the operator lists Airflow's active runs every 3 seconds instead
+        of every minute. These lists must not keep the operator from asking whether the backfill is
+        paused.
         """
         monkeypatch.setattr(world.job_controller.vanished_runs, "wants_relist", lambda airflow: True)
         await apply(world)
