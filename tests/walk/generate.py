@@ -62,7 +62,7 @@ _NUMBERS = (0, 1, -1, 2**31, 2**53, -(2**53), 0.5, -1.5e300, 1e-300)
 
 
 def fixed(*values: Any) -> Choice:
-    """Return a function that chooses one of ``values``."""
+    """Return a hint for :class:`Generator`: a function that chooses one of ``values``."""
     return lambda rng: rng.choice(values)
 
 
@@ -80,8 +80,8 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value that the schema allows, except that some of the strings don't match their
-        pattern (``PATTERNED``).
+        """Return a value that the schema allows. An exception are a few strings that don't match
+        their pattern, with the probability 1 - ``PATTERNED``.
         """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)
