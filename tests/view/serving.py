@@ -20,8 +20,8 @@ class RunningView:
     """The address of a view that runs.
 
     Attributes:
-        first_url: The URL with which a browser opens the view first: it contains the browser's
-            access to a local view. Behind a proxy, this is the URL of the list.
+        first_url: The URL that a browser opens first. The URL of a local view contains a token,
+            which lets the browser in.
         url: The URL of the server, without a path.
     """
 
@@ -43,8 +43,9 @@ def local_view(config: ClusterConfig) -> Iterator[RunningView]:
 
 @contextmanager
 def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningView]:
-    """Run the view as in a cluster, behind a proxy that adds the user's token to each request,
-    while the ``with`` block runs. ``config`` is the access to a cluster without a user.
+    """Run the view as in a cluster, while the ``with`` block runs. Each request must contain the
+    viewer's token, which a proxy adds in a cluster. ``config`` names the cluster, and its user is
+    not used.
     """
     with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", port, frozenset(), started)) as view:
         yield view

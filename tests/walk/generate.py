@@ -80,8 +80,8 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value that the schema allows. An exception are a few strings that don't match
-        their pattern, with the probability 1 - ``PATTERNED``.
+        """Return a value that the schema allows. Only some strings don't match their pattern, with
+        the probability 1 - ``PATTERNED``.
         """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)

@@ -97,9 +97,9 @@ MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """Return a copy of a spec, changed so that its MLJob reaches the same state in any order of
-    events, such as a run's end and a deadline, two backfills, or a retry and an observation.
-    ``number`` determines the DAG of a backfill.
+    """Return a copy of a spec, changed so that the end state of its MLJob doesn't depend on the
+    order of concurrent events. Such events are, for example, the end of a run and a deadline, or
+    two backfills. ``number`` determines the DAG of a backfill.
     """
     spec = dict(spec)
     for name in LEFT_OUT:

@@ -172,8 +172,7 @@ class TestFollowing:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """While runs are missing, the operator lists Airflow's active runs every 3 seconds instead
-        of every minute. These lists must not keep the operator from asking whether the backfill is
-        paused.
+        of every minute. It must still ask Airflow each minute whether the backfill is paused.
         """
         monkeypatch.setattr(world.job_controller.vanished_runs, "wants_relist", lambda airflow: True)
         await apply(world)
