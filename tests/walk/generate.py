@@ -1,10 +1,9 @@
 """Generates values that a CRD's schema allows, as the API server reads the schema: by types, minima
 and maxima, enums, patterns and formats.
 
-The API server refuses values that the schema's CEL rules forbid in addition. This module reads two
-kinds of these rules, because hardly any value would satisfy them otherwise:
-``self.matches(r'...')`` as a pattern, and ``[has(self.a), ...].filter(x, x).size() == 1`` as a
-choice.
+The API server also checks the CEL rules in the schema. This module follows two kinds of these
+rules, because hardly any random value would satisfy them: ``self.matches(r'...')`` as a pattern,
+and ``[has(self.a), ...].filter(x, x).size() == 1`` as a choice.
 """
 
 from __future__ import annotations

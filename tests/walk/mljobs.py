@@ -3,8 +3,8 @@ depend on the MLJob's past.
 
 An MLJob's state depends on its past only where the API says so:
 
-- A finished MLJob stays finished, and a cancelled run is lost. So an edit keeps the fields that end
-  an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), and ``outputs``, which are
+- A finished MLJob stays finished, and a cancelled run is lost. So no edit changes the fields that
+  end an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), or ``outputs``, which are
   read when the run ends.
 - With ``runPolicy: Once`` the MLJob keeps the spec that was submitted first. If this was the edited
   spec, the condition SpecApplied is False.

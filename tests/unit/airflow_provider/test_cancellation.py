@@ -38,7 +38,7 @@ class FakeClock:
 
 @dataclass
 class FakeRuns:
-    """An Airflow with one run. As in Airflow, setting a task instance to failed clears its
+    """A fake Airflow with one run. As in Airflow, setting a task instance to failed clears its
     downstream task instances in the states failed and upstream_failed.
     """
 

@@ -106,7 +106,8 @@ class TestSpec:
 
 class TestVersions:
     """The operator gets each version of an MLJob from the API server. If the uid and the generation
-    are those of the previous version, the operator reuses the parsed spec of the previous version.
+    are those of the previous version, the operator reuses the parsed spec. Otherwise it parses the
+    spec.
     """
 
     def test_spec_of_the_same_generation_is_not_read_again(self) -> None:

@@ -289,7 +289,8 @@ LINES = [f"{number * 7919 % 100_003:05}&'key' of a file" for number in range(500
 
 def test_many_texts_are_searched_for_a_long_secret_without_holding_up_others() -> None:
     """The Secret contains a key file. A run has many failed tasks, each with a text, and the
-    operator redacts all these texts for each new status.
+    operator redacts all these texts for each new status. The redaction must be fast, because other
+    MLJobs wait.
     """
     redaction = Redaction(frozenset({"\n".join(LINES)}))
     failures = [f"Task {number} failed: {'some words of an exception, ' * 36}" for number in range(400)]

@@ -265,9 +265,9 @@ class World:
         await self.settle()
 
     def wake_all(self) -> None:
-        """Wake every MLJob that has a worker, or that waits for the end of its
-        ttlSecondsAfterFinished, so that the MLJob takes a step now. In a step, the operator decides
-        about the MLJob and acts.
+        """Wake every MLJob that has a worker (a task that acts for the MLJob), or that waits for
+        the end of its ttlSecondsAfterFinished. Each of these MLJobs takes a step: the operator
+        decides about it, and acts.
         """
         workers = self.job_controller.workers
         for key in [*workers.tracked, *workers.expiring]:

@@ -186,7 +186,7 @@ class TestOrder:
 
 
 class TestFailure:
-    """Missing outputs: the status of an MLJob that takes them, before and after somebody repairs
+    """The status of an MLJob that can't get the outputs it needs, before and after somebody repairs
     the cause.
     """
 
@@ -652,8 +652,8 @@ class TestLife:
 
 
 class TestWork:
-    """Waiting MLJobs cause little work: they share what is read, and only changes that matter wake
-    them.
+    """MLJobs that wait for another MLJob cause little work: they share the reads of that MLJob, and
+    only changes that matter to them wake them.
     """
 
     async def test_many_waiting_mljobs_share_what_is_read(self, world: World) -> None:

@@ -102,7 +102,9 @@ async def vanish(world: World) -> None:
 
 
 class TestRunDeletedBeforeItsOutputsWereRead:
-    """A run that succeeded and is then deleted in Airflow. It may have published outputs."""
+    """A run succeeds and is deleted in Airflow before the operator has read its outputs. The MLJob
+    has succeeded, and its status says that the outputs are lost.
+    """
 
     LOST = ("all outputs (the run was deleted in Airflow before they were read)",)
 

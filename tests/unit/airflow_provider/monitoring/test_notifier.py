@@ -23,7 +23,9 @@ DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 
 @dataclass
 class FakeSlack:
-    """A Slack that accepts every message, except messages to an address in ``errors``."""
+    """A fake Slack that accepts every message, except messages to an address in ``errors``: these
+    raise the error of the address.
+    """
 
     errors: dict[str, SlackError] = field(default_factory=dict)
     threads: bool = True

@@ -1,6 +1,6 @@
 """The notifications that are due after a report. The first notification is about all findings.
-Later notifications are about new, more severe and resolved findings, and after the repeat period
-about open findings again.
+Later notifications are about findings that are new, more severe or resolved. After the repeat
+period, a notification is about all open findings again.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ def rate(noise: Noise, history: int) -> float:
     ids=["constant", "lognormal", "very-skewed", "exponential", "two-ways", "heavy-tails"],
 )
 def test_stable_noise_hardly_ever_exceeds_its_baseline(noise: Noise, at_most: float, history: int) -> None:
-    """docs/monitoring.md states how often a new run exceeds its baseline. The test limits this rate
-    for each kind of noise.
+    """docs/monitoring.md states how often a new run exceeds its baseline although the durations of
+    runs only vary by chance. The test limits this rate for several kinds of chance.
     """
     assert rate(noise, history) <= at_most
 
