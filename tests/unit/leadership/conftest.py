@@ -59,7 +59,9 @@ class Election:
                 self.split.append(f"{self.now:.1f} s: {', '.join(leader.name for leader in self.leaders)}")
 
     def seconds_until_leads(self, *contenders: Contender) -> float:
-        """Let time pass until one of ``contenders`` leads. Return the seconds that have passed."""
+        """Let time pass until one of ``contenders`` leads, and return the seconds that have passed.
+        Fail after 60 seconds.
+        """
         began = self.now
         while not any(contender.leads for contender in contenders):
             assert self.now < began + 60, "no process leads"
@@ -67,7 +69,9 @@ class Election:
         return self.now - began
 
     def land(self, stray: Stray) -> None:
-        """Carry out a request that no process waits for any more, and ignore its error."""
+        """Carry out a request that no process waits for any more. Errors of the request are
+        ignored.
+        """
 
         async def land() -> None:
             try:

@@ -42,7 +42,7 @@ class Cluster(World):
         await self.read()
 
     async def read(self) -> None:
-        """Read the change feed once, and wait until MLJobs have acted on it."""
+        """Read the change feed once, and wait until MLJobs have acted on the changes."""
         await self.feed.pass_once()
         await self.settle()
 

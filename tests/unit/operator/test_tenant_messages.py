@@ -1,5 +1,5 @@
-"""An Airflow response becomes a message in a status, which tells a tenant about the tenant's own
-DAG and nothing about other tenants.
+"""Airflow's response becomes a message in a status. The message tells a tenant about the tenant's
+own DAG, and nothing about other tenants.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Waiting:
 
     @property
     def known(self) -> str | None:
-        """What the operator knows of the MLJob ``data``: it is there, suspended or not there. None
+        """What the operator knows of the MLJob ``data``: "there", "suspended" or "not there". None
         means that the operator has not read this MLJob yet.
         """
         found, _ = self.upstreams.of(self.train)
