@@ -168,8 +168,7 @@ class ApiWorld:
         return run
 
     def report(self, run: FakeRun, event: EventName = EventName.TASK_PROGRESS, **fields: Any) -> None:
-        """Send an event about the task ``fit`` of ``run`` to Kafka, by default a progress report.
-        """
+        """Send an event about the task ``fit`` of ``run`` to Kafka, by default a progress report."""
         about = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": "fit", "try_number": 1}
         task_event = TaskEvent(event=event, timestamp=now(), **(about | fields))
         self.send(run, task_event.model_dump_json(exclude_none=True))

@@ -38,8 +38,7 @@ def fields_of_crds() -> dict[str, Fields]:
 
 @cache
 def released() -> dict[str, Fields]:
-    """Return the fields in ``released_fields.json`` for each CRD, by the CRD's plural and version.
-    """
+    """Return the fields in ``released_fields.json`` for each CRD, by the CRD's plural and version."""
     found: dict[str, Fields] = json.loads(RELEASED.read_text(encoding="utf-8"))
     return found
 

@@ -283,8 +283,7 @@ class TestWaysBack:
 
 
 class TestSubmission:
-    """Airflow's refusal of a conf quotes the conf. The values of Secrets in the quote are redacted.
-    """
+    """Airflow's refusal of a conf quotes the conf. The values of Secrets in the quote are redacted."""
 
     @pytest.mark.parametrize("error", [ValidationFailed, AirflowUnavailable, AirflowError])
     async def test_value_is_redacted_in_the_refusal_of_a_conf(
