@@ -79,8 +79,8 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value that the schema allows. Only some strings don't match their pattern, with
-        the probability 1 - ``PATTERNED``.
+        """Return a value that the schema allows. Only a string may be invalid: it matches its
+        pattern with the probability ``PATTERNED``.
         """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)

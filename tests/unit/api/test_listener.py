@@ -39,7 +39,7 @@ class Tls:
         self.client_cert = self.client("front-proxy-client")
 
     def issue(self) -> None:
-        """Replace the listener's files of the serving certificate and its key by a new pair."""
+        """Write a new serving certificate and its key into the files that the listener reads."""
         issued = self.authority.issue_cert("localhost")
         self.cert.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         self.key.write_bytes(issued.private_key_pem.bytes())

@@ -1,6 +1,6 @@
-"""The fields of the CRDs in this source tree, and the released fields: the fields that are recorded
-in ``released_fields.json``, which must not change. The command ``python -m
-tests.unit.contract.released_fields`` adds the new fields of the CRDs to the released fields.
+"""The fields of the CRDs in this source tree, and the released fields, which are recorded in
+``released_fields.json``. The command ``python -m tests.unit.contract.released_fields`` adds the new
+fields of the CRDs to the released fields.
 """
 
 from __future__ import annotations

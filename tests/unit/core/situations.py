@@ -483,7 +483,7 @@ def task(  # noqa: PLR0913  # a task has many properties
         asks: The question to a person, in state awaiting_input.
         asked: Whether the operator has read the question from Airflow.
         event: Whether the source is an event; otherwise the source is Airflow's REST API.
-        certain: False for an event of a failure that does not say whether a retry follows.
+        certain: False for a failure, if the event does not say whether a retry follows.
     """
     waits = state == "awaiting_input"
     return TaskFact(
@@ -507,8 +507,8 @@ def task(  # noqa: PLR0913  # a task has many properties
 
 
 def run_event(state: str, read: datetime = JUST_NOW) -> RunFact:
-    """Return the fact that an event reports about the run: the run is in ``state``. The operator
-    read the event at the time ``read``.
+    """Return a fact from an event: the run is in ``state``. The operator read the event at the time
+    ``read``.
     """
     return RunFact(RunState(state), StatusSource.KAFKA, read, read)
 

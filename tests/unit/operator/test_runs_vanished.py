@@ -107,8 +107,8 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """A cluster with the Airflow of the settings in one run of the test, and a cluster with the
-    Airflow of an AirflowInstance in another run.
+    """A cluster with the Airflow of the settings, or with the Airflow of an AirflowInstance. Each
+    test is repeated with both.
     """
     async for world in started(request.param()):
         yield world

@@ -23,8 +23,8 @@ DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 
 @dataclass
 class FakeSlack:
-    """A fake Slack that accepts every message, except messages to an address in ``errors``: these
-    raise the error of the address.
+    """A fake Slack that accepts messages. A message to an address in ``errors`` raises the error of
+    the address.
     """
 
     errors: dict[str, SlackError] = field(default_factory=dict)

@@ -1,5 +1,5 @@
-"""A fake source of changes for the live view. A source is a background task that reports changes of
-the cluster to open pages; this one needs no cluster.
+"""A source for tests of the live view. A source is a background task that reports changes of a
+cluster to open pages. The source of this module needs no cluster.
 """
 
 from __future__ import annotations
