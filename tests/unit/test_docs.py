@@ -92,7 +92,9 @@ def first_cells(text: str) -> set[str]:
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the paths of the model's fields and nested fields, with their names in YAML."""
+    """Yield the paths of the fields of a pydantic model, with the names that the fields have in
+    YAML. The fields of nested models are included.
+    """
     for name, field in model.model_fields.items():
         path = prefix + (field.alias or name)
         yield path
@@ -354,7 +356,9 @@ def test_files_that_github_texts_name_exist(text: Path) -> None:
 
 
 def test_headings_that_github_texts_name_exist() -> None:
-    """A text refers to a heading by its title and its page: "Heading" in page.md."""
+    """The texts in the folder .github refer to a heading by its title and its page: "Heading" in
+    page.md.
+    """
     named = [pair for text in GITHUB for pair in re.findall(r'"([^"\n]+)" in ([\w./-]+\.md)', text.read_text())]
     assert ("Troubleshooting", "docs/operations/troubleshooting.md") in named
     for heading, page in named:

@@ -94,8 +94,8 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def kind_of(resource: str) -> str | None:
-    """Return the kind of this project that kubectl finds by the name ``resource``, or None if
-    kubectl finds another resource.
+    """Return MLJob or AirflowInstance if kubectl finds this kind by the name ``resource``, such as
+    a plural or a short name. Return None for all other names.
     """
     for kind, definition in DEFINITIONS.items():
         names = definition["spec"]["names"]
@@ -155,7 +155,9 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
 
 
 def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
-    """Assert that the chart has each value in ``document``. tests/chart/test_docs.py renders it."""
+    """Assert that the Helm chart has each value in ``document``. Whether the chart can be rendered
+    with these values is tested by tests/chart/test_docs.py.
+    """
     for path in leaves(document):
         assert has_value(path), f"{block.where}: the chart has no value {path}"
 
@@ -169,8 +171,8 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def has_value(path: str) -> bool:
-    """Return whether the chart has a value. Below a value without a fixed structure (an empty map,
-    or null) any path is valid.
+    """Return whether values.yaml of the Helm chart has the value at ``path``. An empty map and null
+    may contain anything, so every path below them is accepted.
     """
     node: Any = VALUES
     for part in path.split("."):
@@ -273,8 +275,8 @@ def test_a_command_that_needs_nothing_prints_what_the_page_shows(block: Block, l
 
 
 def problems(words: Sequence[str]) -> Iterator[str]:
-    """Yield the problems of a command. Variables before the program (``KEEP=1 program``) are not
-    checked.
+    """Yield what is wrong with the command ``words``, such as missing files. Variables before the
+    program (``KEEP=1 program``) are not checked.
     """
     while words and re.fullmatch(r"\w+=.*", words[0]):
         words = words[1:]
@@ -389,8 +391,8 @@ def is_resource(word: str) -> bool:
 
 
 def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
-    """Yield a problem for each field in a JSONPath or a similar expression that none of the kinds
-    has.
+    """Yield a problem for each field of a spec or a status that ``text`` names, for example in a
+    JSONPath, and that none of ``kinds`` has.
     """
     for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
         if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):
@@ -425,7 +427,7 @@ def selectable(kinds: set[str]) -> set[str]:
 
 
 def conditions(kinds: set[str]) -> set[str]:
-    """Return the documented conditions of the kinds, which another test compares with the code."""
+    """Return the conditions that the documentation of ``kinds`` lists."""
     found = set()
     for kind in kinds:
         text = (ROOT / "docs" / "spec" / f"{kind.lower()}.md").read_text()
@@ -477,8 +479,8 @@ def test_settings_exist(page: Path) -> None:
 
 @pages
 def test_values_of_the_chart_exist(page: Path) -> None:
-    """A name such as ``kafka.tls.ca`` is a value: it is in backticks, has a dot, and begins with a
-    key of values.yaml. Fields of a spec or a status may begin with the same word.
+    """A name in backticks, such as ``kafka.tls.ca``, stands for a value of the Helm chart if it
+    begins with a key of values.yaml and has a dot, unless it is a field of a spec or a status.
     """
     fields = {
         path

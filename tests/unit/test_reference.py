@@ -26,7 +26,9 @@ DEFINITION = {
 
 
 def table(mark: str, page: str = "") -> list[str]:
-    """Return the generated rows for a mark, without the head of the table."""
+    """Return the rows, without the head, of the generated table of fields. ``mark`` says which
+    fields the table contains, such as "spec". ``page`` is the text before the table.
+    """
     text = reference.filled(f"{page}<!-- fields: {mark} -->\nold\n<!-- end of fields -->\n", DEFINITION)
     return [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| Field")]
 

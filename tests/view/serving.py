@@ -20,7 +20,8 @@ class RunningView:
     """The address of a view that runs.
 
     Attributes:
-        first_url: The URL that lets a browser in. Behind a proxy, the URL of the list.
+        first_url: The URL that a browser opens first. The URL of a local view contains a token,
+            which lets the browser in.
         url: The URL of the server, without a path.
     """
 
@@ -42,7 +43,10 @@ def local_view(config: ClusterConfig) -> Iterator[RunningView]:
 
 @contextmanager
 def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningView]:
-    """Run the view as in a cluster: each request brings the viewer's token."""
+    """Run the view as in a cluster, while the ``with`` block runs. Each request must contain the
+    viewer's token, which a proxy adds in a cluster. ``config`` names the cluster, and its user is
+    not used.
+    """
     with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", port, frozenset(), started)) as view:
         yield view
 

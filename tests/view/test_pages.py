@@ -45,9 +45,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def settled(page: Page) -> None:
-    """Wait until the page doesn't load itself again any more, as it does while the MLJobs are being
-    listed. Then wait until the page is live, if it is a page that changes, and until its log, if
-    any, has a line.
+    """Wait until a page shows everything. While the view still lists the MLJobs, the page loads
+    itself again and again. Then a page that shows changes must be live, and a log must have a line.
     """
     page.wait_for_function("() => !document.querySelector('meta[http-equiv=refresh]')")
     page.wait_for_function(

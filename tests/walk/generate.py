@@ -1,10 +1,9 @@
 """Generates values that a CRD's schema allows, as the API server reads the schema: by types, minima
 and maxima, enums, patterns and formats.
 
-The API server refuses values that the schema's CEL rules forbid in addition. This module reads two
-kinds of these rules, because hardly any value would satisfy them otherwise:
-``self.matches(r'...')`` as a pattern, and ``[has(self.a), ...].filter(x, x).size() == 1`` as a
-choice.
+The API server also checks the CEL rules in the schema. This module follows two kinds of these
+rules, because hardly any random value would satisfy them: ``self.matches(r'...')`` as a pattern,
+and ``[has(self.a), ...].filter(x, x).size() == 1`` as a choice.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ _NUMBERS = (0, 1, -1, 2**31, 2**53, -(2**53), 0.5, -1.5e300, 1e-300)
 
 
 def fixed(*values: Any) -> Choice:
-    """Return a function that chooses one of ``values``."""
+    """Return a hint for :class:`Generator`: a function that chooses one of ``values``."""
     return lambda rng: rng.choice(values)
 
 
@@ -80,8 +79,8 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value that the schema allows, except that some of the strings don't match their
-        pattern (``PATTERNED``).
+        """Return a value that the schema allows. Only a string may be invalid: it matches its
+        pattern with the probability ``PATTERNED``.
         """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)

@@ -3,8 +3,8 @@ depend on the MLJob's past.
 
 An MLJob's state depends on its past only where the API says so:
 
-- A finished MLJob stays finished, and a cancelled run is lost. So an edit keeps the fields that end
-  an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), and ``outputs``, which are
+- A finished MLJob stays finished, and a cancelled run is lost. So no edit changes the fields that
+  end an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), or ``outputs``, which are
   read when the run ends.
 - With ``runPolicy: Once`` the MLJob keeps the spec that was submitted first. If this was the edited
   spec, the condition SpecApplied is False.
@@ -97,9 +97,9 @@ MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """Return a copy of a spec, changed so that its MLJob reaches the same state in any order of
-    events, such as a run's end and a deadline, two backfills, or a retry and an observation.
-    ``number`` determines the DAG of a backfill.
+    """Return a copy of a spec, changed so that the end state of its MLJob doesn't depend on the
+    order of concurrent events. Such events are, for example, the end of a run and a deadline, or
+    two backfills. ``number`` determines the DAG of a backfill.
     """
     spec = dict(spec)
     for name in LEFT_OUT:

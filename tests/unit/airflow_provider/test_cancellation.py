@@ -38,7 +38,7 @@ class FakeClock:
 
 @dataclass
 class FakeRuns:
-    """An Airflow with one run. As in Airflow, setting a task instance to failed clears its
+    """A fake Airflow with one run. As in Airflow, setting a task instance to failed clears its
     downstream task instances in the states failed and upstream_failed.
     """
 
@@ -214,8 +214,8 @@ def test_a_run_that_stays_open_is_reported_as_not_over() -> None:
 
 
 def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed() -> None:
-    """The run has too many task instances to set all of them to failed before the run itself. After
-    the end of the run, one task instance still waits for its retry.
+    """The cancellation sets the run to failed before it has set all of the many task instances to
+    failed. After the end of the run, one task instance still waits for its retry.
     """
     states = {("fit", index): None for index in range(1000)} | {("load", -1): "up_for_retry"}
     runs = FakeRuns(dag=[Task("fit"), Task("load")], states=states, forgotten=("load",))
@@ -261,7 +261,9 @@ def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks() -> 
 
 
 def test_a_run_that_has_not_started_does_not_wait_for_teardown_tasks() -> None:
-    """While its DAG is paused, a queued run does not start."""
+    """A queued run may never start, for example while its DAG is paused. Then its teardown tasks
+    never end either.
+    """
     runs = with_teardown(work=None, release=None)
     runs.run, runs.teardown_ends = "queued", False
     assert cancel(runs).outcome is CancellationOutcome.CANCELLED
@@ -275,8 +277,8 @@ def test_a_teardown_task_that_did_not_end_is_named() -> None:
 
 
 class Several:
-    """An Airflow with several DAGs, which passes each request on to the :class:`FakeRuns` of the
-    DAG. Requests about other DAGs fail.
+    """A fake Airflow with several DAGs. It passes each request on to the :class:`FakeRuns` of the
+    DAG, and fails requests about other DAGs.
     """
 
     def __init__(self, **runs: FakeRuns) -> None:

@@ -142,8 +142,8 @@ def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome: str, state:
 
 
 class FakeRuns:
-    """An Airflow in which the run of DAG ``over`` has succeeded, the run of DAG ``away`` can't be
-    read, and no other run exists.
+    """A fake Airflow in which the run of DAG ``over`` has succeeded, the run of DAG ``away`` can't
+    be read, and no other run exists.
     """
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
@@ -154,7 +154,7 @@ class FakeRuns:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:
-    """The events that were sent."""
+    """The events that the cancellation task sends."""
     sent: list[RunCancellation] = []
     monkeypatch.setattr(producer, "_state", None)
     monkeypatch.setattr(producer, "send", sent.append)

@@ -1,4 +1,6 @@
-"""The URL and the credentials that are read from an Airflow Connection."""
+"""The URL and the credentials for Airflow's REST API, which the provider reads from an Airflow
+Connection.
+"""
 
 from __future__ import annotations
 

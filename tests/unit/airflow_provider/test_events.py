@@ -69,7 +69,9 @@ def test_an_event_has_identity_state_and_dates() -> None:
 
 
 def test_a_skipped_task_without_an_end_date_ends_now() -> None:
-    """Airflow sets no end date for a skipped task."""
+    """Airflow sets no end date for a skipped task, so the event contains the present time as the
+    end.
+    """
     told = event(EventName.TASK_SKIPPED)
     assert (told.end_date, told.duration) == (NOW, 10.0)
     assert event(EventName.TASK_RUNNING).end_date is None
@@ -81,7 +83,7 @@ def test_a_run_without_an_mljob_has_no_reference() -> None:
 
 def test_an_event_from_the_dag_processor_has_the_identity_only() -> None:
     """In the DAG processor the task instance has neither dates nor a host, and the context has no
-    exception.
+    exception. So the event only says which task instance it is about.
     """
     ti = SimpleNamespace(dag_id="train", run_id="r", task_id="fit", map_index=None, try_number=1)
     told = event_from_context(EventName.TASK_FAILED, {"ti": ti}, source="prod", now=NOW)
@@ -102,8 +104,8 @@ def test_a_long_error_is_cut() -> None:
 
 
 def test_an_error_is_masked_before_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow's masker knows the whole secret, and would not find the beginning of a secret that
-    was cut.
+    """Airflow's masker finds only whole secrets. If the error were cut first, the beginning of a
+    secret could remain.
     """
     monkeypatch.setattr(callbacks, "masked", lambda text: text.replace("hunter2", "***"))
     told = event(

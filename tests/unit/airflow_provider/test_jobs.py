@@ -1,4 +1,6 @@
-"""The parts of a declared job (``mljob_dag``) that need no Airflow: defaults, texts and warnings."""
+"""The parts of a job (a DAG that ``mljob_dag`` makes) that need no Airflow: defaults, texts and
+warnings.
+"""
 
 from __future__ import annotations
 

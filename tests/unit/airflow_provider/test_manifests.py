@@ -58,7 +58,9 @@ def read(text: str) -> dict[str, Any]:
 
 
 def uncommented(text: str) -> str:
-    """Return the manifest with every default uncommented."""
+    """Return the manifest ``text`` with the commented defaults as fields, and without other
+    comments.
+    """
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("##")]
     return "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines)
 

@@ -1,5 +1,5 @@
-"""The provider's cluster policy adds its event callbacks to the tasks of DAGs, and keeps the
-callbacks that users have written.
+"""The provider's cluster policy adds the provider's event callbacks to the tasks of DAGs, and keeps
+the callbacks that users have written.
 """
 
 from __future__ import annotations

@@ -35,7 +35,9 @@ def event(name: EventName = EventName.TASK_SUCCESS, **fields: Any) -> TaskEvent:
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state of a task's process before the first event."""
+    """Let the producer begin each test without a connection, as in a task's process before the
+    first event.
+    """
     monkeypatch.setattr(producer, "_state", None)
     for option, value in {"topic": TOPIC, "source": "tests", "kafka_config_id": "kafka_default"}.items():
         monkeypatch.setattr(settings, option, lambda value=value: value)
@@ -43,7 +45,9 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """librdkafka's mock broker, in this process."""
+    """The address of librdkafka's mock broker, which runs in this process. Events are sent to this
+    broker.
+    """
     made = producer.make_producer({"bootstrap.servers": "ignored", "test.mock.num.brokers": 1})
     # Only the metadata has the address on which the broker of the mock cluster listens.
     address = next(iter(made.list_topics(timeout=10).brokers.values()))
@@ -55,7 +59,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A producer for an address on which no broker listens."""
+    """Let the producer send events to an address on which no broker listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         properties = {"bootstrap.servers": f"127.0.0.1:{taken.getsockname()[1]}", **HOUR_LONG_DELIVERY}
@@ -166,7 +170,9 @@ def test_a_forked_child_has_its_own_producer(broker: str) -> None:
 
 
 def statistics_after_an_event(broker: str, **extra: Any) -> dict[str, Any]:
-    """Return librdkafka's statistics once the broker has stored an event."""
+    """Send an event to the broker, and return librdkafka's statistics after the broker has stored
+    it.
+    """
     told: list[dict[str, Any]] = []
     made = producer.make_producer(
         {

@@ -147,7 +147,7 @@ class ApiWorld:
         **spec: Any,
     ) -> FakeRun:
         """Create an MLJob with a running run, and return the run. ``airflow`` is the name of the
-        MLJob's AirflowInstance, or None for the Airflow of the settings.
+        MLJob's AirflowInstance, or None for the Airflow of the operator's settings.
         """
         job = self.jobs.create(name, {"dagId": "train", **spec}, namespace)
         run_id = str(dag_run_id("mljob", namespace, name, job.uid))
@@ -168,19 +168,23 @@ class ApiWorld:
         return run
 
     def report(self, run: FakeRun, event: EventName = EventName.TASK_PROGRESS, **fields: Any) -> None:
-        """Send an event of task ``fit`` to Kafka."""
+        """Send an event about the task ``fit`` of ``run`` to Kafka, by default a progress report."""
         about = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": "fit", "try_number": 1}
         task_event = TaskEvent(event=event, timestamp=now(), **(about | fields))
         self.send(run, task_event.model_dump_json(exclude_none=True))
 
     def send(self, run: FakeRun, value: str, at: datetime | None = None) -> None:
-        """Send a message with the key of a run to Kafka. ``at`` is by default the present time."""
+        """Send a message with the key of ``run`` to Kafka. ``at`` is the time of the message, by
+        default the present time.
+        """
         self.topics.send(TOPIC, f"{run.dag_id}/{run.run_id}".encode(), value.encode(), at)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the intervals of mljob-api, because the fakes answer at once."""
+    """Shorten the waits of mljob-api between two requests and for late events, because the fakes
+    answer at once.
+    """
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),
         (readings, "LONGEST", 0.05),

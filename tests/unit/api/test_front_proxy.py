@@ -1,4 +1,6 @@
-"""Which clients are the front proxy, according to the ConfigMap of the Kubernetes API server."""
+"""Which clients mljob-api trusts as the front proxy (aggregation layer) of the Kubernetes API
+server. The API server describes its front proxy in a ConfigMap.
+"""
 
 from __future__ import annotations
 

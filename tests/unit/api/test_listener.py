@@ -22,8 +22,9 @@ from tests.live.eventually import until
 
 
 class Tls:
-    """A TLS listener of mljob-api, and certificates for clients. Its application answers each
-    request with whether the client is the front proxy of the Kubernetes API server.
+    """A TLS listener of mljob-api, and certificates for clients. The application behind the
+    listener answers each request with whether the client is the front proxy of the Kubernetes API
+    server.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,17 +39,21 @@ class Tls:
         self.client_cert = self.client("front-proxy-client")
 
     def issue(self) -> None:
-        """Write a new serving certificate."""
+        """Write a new serving certificate and its key into the files that the listener reads."""
         issued = self.authority.issue_cert("localhost")
         self.cert.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         self.key.write_bytes(issued.private_key_pem.bytes())
 
     def client(self, name: str, authority: trustme.CA | None = None) -> trustme.LeafCert:
-        """Return a client certificate of the front proxy's CA, or of another CA."""
+        """Return a client certificate for ``name`` that ``authority`` has signed, by default the
+        front proxy's CA.
+        """
         return (authority or self.proxy_ca).issue_cert(common_name=name)
 
     def context(self, certificate: trustme.LeafCert | None) -> ssl.SSLContext:
-        """Return the TLS context of a client."""
+        """Return the TLS context of a client with ``certificate``, or of a client without a
+        certificate.
+        """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if certificate is not None:
@@ -82,13 +87,17 @@ class Tls:
     async def connect(
         self, certificate: trustme.LeafCert | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect and complete the handshake."""
+        """Connect to the listener with TLS, as a client with ``certificate``, or without a
+        certificate. Return the streams of the connection.
+        """
         return await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=self.context(certificate), server_hostname="localhost"
         )
 
     async def ask(self, certificate: trustme.LeafCert | None) -> str:
-        """Return the answer of the application: whether the client is the front proxy."""
+        """Send a request, and return the application's answer: "True" if the client is the front
+        proxy, or "False".
+        """
         reader, writer = await self.connect(certificate)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         try:

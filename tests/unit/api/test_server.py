@@ -103,9 +103,9 @@ class Installed:
     async def get(
         self, path: str, *, name: str | None = "front-proxy-client", port: int | None = None
     ) -> tuple[int, str]:
-        """Send a request for a path, with a client certificate for this name, or without a
-        certificate if the name is None. Return the HTTP status, and the body or the message of a
-        Status.
+        """Send a request as a client whose certificate is for ``name``, or as a client without a
+        certificate if ``name`` is None. Return the HTTP status, and the body. For an error, return
+        the message of the Kubernetes Status instead of the body.
         """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
@@ -119,7 +119,7 @@ class Installed:
                 return answer.status, await answer.text()
 
     async def metrics(self) -> str:
-        """Return the metrics."""
+        """Return the metrics of mljob-api in the format of Prometheus."""
         async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.probe_port}/metrics") as answer:
             return await answer.text()
 

@@ -14,8 +14,8 @@ from tests.pages import ROOT
 
 
 def make(*arguments: str) -> str:
-    """Return the output of make with these arguments. The environment of make has no flags of a
-    make that runs these tests, because such flags would change the output.
+    """Return the output of ``make`` with ``arguments``. If a make runs these tests, the flags of
+    that make are not passed on, because they would change the output.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)

@@ -36,5 +36,5 @@ def client(transport: Transport) -> Client:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the waits between tries to milliseconds."""
+    """Shorten the client's wait before it sends a request again, to milliseconds."""
     monkeypatch.setattr("mljob.retries._FIRST_SECONDS", 0.001)

@@ -19,7 +19,7 @@ from tests.unit.client.statuses import running, succeeded
 
 
 class TrainParams(BaseModel):
-    """The params of a DAG, as a job of ``mljob_dag`` declares them."""
+    """The params of a DAG as a pydantic model, as the authors of DAGs write them for ``mljob_dag``."""
 
     epochs: int = 10
     model_id: str

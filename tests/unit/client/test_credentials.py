@@ -52,7 +52,7 @@ def bearer(found: Credentials) -> str:
 
 
 def counting(folder: Path, expires: str | None = None) -> ExecPlugin:
-    """Return a plugin that gives another token each time."""
+    """Return an exec plugin that returns another token at each call: token-1, token-2, and so on."""
     script = f"""
 import json, pathlib
 runs = pathlib.Path({str(folder / "runs")!r})

@@ -30,8 +30,8 @@ def _answer(body: bytes, _: Asked) -> Answer:
 
 
 class Operator:
-    """A fake operator, which ends each MLJob of a cluster as soon as the MLJob is created. MLJobs
-    with the model ``missing`` fail.
+    """A fake operator. While its ``with`` block runs, it ends each new MLJob of the fake cluster.
+    MLJobs with the model ``missing`` fail, and all others succeed.
     """
 
     def __init__(self, cluster: MLJobCluster) -> None:

@@ -25,7 +25,9 @@ def job(cluster: MLJobCluster, client: Client) -> Job:
 
 
 def after_watched(cluster: MLJobCluster, act: Callable[[], object]) -> threading.Thread:
-    """Start a thread that calls ``act`` as soon as the client watches. Return the thread."""
+    """Start a thread that calls ``act`` as soon as the client has sent a watch request to the
+    cluster. Return the thread.
+    """
 
     def wait_and_act() -> None:
         eventually(lambda: cluster.count("watch"), "watched", every=0.005)

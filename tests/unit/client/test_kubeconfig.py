@@ -1,4 +1,6 @@
-"""Kubeconfigs are read as kubectl reads them, and an error names the file and the way out."""
+"""The client reads kubeconfigs as kubectl does. The error about an unusable kubeconfig names the
+file and what to do.
+"""
 
 from __future__ import annotations
 

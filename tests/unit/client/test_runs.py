@@ -43,8 +43,8 @@ def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Return a function that answers requests with one of ``answers`` after another, and then
-    always with the last one.
+    """Return a function that answers each request with the next of ``answers``. All later requests
+    get the last answer again.
     """
     left = list(answers)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]

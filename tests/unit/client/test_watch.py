@@ -49,8 +49,8 @@ class Reader:
             self.error = error
 
     def stop(self, cluster: MLJobCluster) -> None:
-        """End the thread. The thread checks only at a change whether it must end, so cut the
-        watch's connections until it has ended.
+        """End the thread. The thread notices that it must end only when a watch delivers a change,
+        so cut the watch's connections until the thread has ended.
         """
         self._stop.set()
 

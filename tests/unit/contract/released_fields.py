@@ -1,5 +1,6 @@
-"""The fields of the CRDs, and the released fields. The command ``python -m
-tests.unit.contract.released_fields`` adds the new fields of the CRDs to the released fields.
+"""The fields of the CRDs in this source tree, and the released fields, which are recorded in
+``released_fields.json``. The command ``python -m tests.unit.contract.released_fields`` adds the new
+fields of the CRDs to the released fields.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def fields_of_crds() -> dict[str, Fields]:
 
 @cache
 def released() -> dict[str, Fields]:
-    """Return the released fields of each CRD, by the CRD's plural and version."""
+    """Return the fields in ``released_fields.json`` for each CRD, by the CRD's plural and version."""
     found: dict[str, Fields] = json.loads(RELEASED.read_text(encoding="utf-8"))
     return found
 
@@ -56,8 +57,8 @@ def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 
 
 def breaking(earlier: Fields, now: Fields) -> list[str]:
-    """Return the new required fields that would make stored objects invalid: fields directly below
-    the spec, the status or a released field.
+    """Return the new required fields that would make existing objects invalid. A new required field
+    is harmless only if its parent is a new field, too.
     """
     new = [path for path, kind in now.items() if path not in earlier and kind.endswith("!")]
     return [path for path in new if (parent := path.rpartition(".")[0]) in earlier or "." not in parent]

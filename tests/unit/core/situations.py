@@ -257,7 +257,8 @@ class Numbered:
     Attributes:
         number: The number of the attempt, from 1.
         run: The number at the end of the id of the attempt's run.
-        ran: Fields of the spec that had other values when the attempt began, with these values.
+        ran: The fields of the spec that have changed since the attempt began, with their values at
+            the beginning of the attempt.
         airflow: The name of the AirflowInstance; empty for the Airflow of the operator's settings.
         by: The operator process that submits the run.
     """
@@ -433,8 +434,8 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
-    """Return the attempt of the MLJob ``of`` that ``numbered`` describes. The run id and the hash
-    follow from the spec as it was when the attempt began.
+    """Return the attempt that ``numbered`` describes. The run id and the hash follow from the spec
+    of the MLJob ``of``, as the spec was when the attempt began.
     """
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}, restored=False).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
@@ -482,7 +483,7 @@ def task(  # noqa: PLR0913  # a task has many properties
         asks: The question to a person, in state awaiting_input.
         asked: Whether the operator has read the question from Airflow.
         event: Whether the source is an event; otherwise the source is Airflow's REST API.
-        certain: False for a failure of which the event doesn't say whether a retry follows.
+        certain: False for a failure, if the event does not say whether a retry follows.
     """
     waits = state == "awaiting_input"
     return TaskFact(
@@ -506,7 +507,9 @@ def task(  # noqa: PLR0913  # a task has many properties
 
 
 def run_event(state: str, read: datetime = JUST_NOW) -> RunFact:
-    """Return a fact about the run, from an event that the operator read at the time ``read``."""
+    """Return a fact from an event: the run is in ``state``. The operator read the event at the time
+    ``read``.
+    """
     return RunFact(RunState(state), StatusSource.KAFKA, read, read)
 
 
@@ -542,8 +545,8 @@ def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None
 
     Args:
         since: When Airflow first answered that the run does not exist.
-        again: Whether Airflow has answered so twice, with enough time between the answers.
-        after: The run as the operator had observed it before.
+        again: Whether Airflow has repeated this answer, long enough after the first one.
+        after: What the operator has observed of the run before; by default nothing.
     """
     return replace(after or ObservedRun(), missed_at=since, not_found=again)
 
@@ -622,7 +625,7 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an upstream MLJob: an MLJob whose outputs the MLJob of the situation takes. The
+    """Return an upstream MLJob: another MLJob, whose outputs the MLJob under test takes. The
     upstream MLJob has succeeded with ``outputs``. By default, its only output is ``rows`` with the
     value 2000.
     """
@@ -657,9 +660,9 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """Return the error of the last request, which the operator sends again at the time ``again``.
-    ``starting`` says whether the request was to start the run, and ``stalls`` whether somebody has
-    to change the spec or the DAG.
+    """Return the error of the operator's last request. The operator repeats the request at the time
+    ``again``. ``starting`` says whether the request was to start the run, and ``stalls`` whether
+    somebody has to change the spec or the DAG.
     """
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
@@ -739,15 +742,15 @@ class Given:
         status: The stored status: a :class:`Stored`, or JSON.
         run: The observed run.
         begun: An attempt that this process has begun and not stored yet.
-        restarted: Whether the process began after the attempt was announced, and has not taken the
-            attempt over.
+        restarted: Whether an earlier process has announced the attempt, and this process has not
+            taken the attempt over.
         error: The error of the last request.
-        kept_by: The last blocker that prevented the start of the run.
+        kept_by: What last prevented the start of the run, as text.
         newest: With runPolicy OncePerSpec, how many runs of the spec an earlier MLJob of the same
             name has left in Airflow; None before the runs are counted.
         counted_at: When Airflow first answered that it has no further run of the spec.
         unknown_until: Until when a submission without an answer may take effect.
-        left_until: Until when the attempt is left to another process.
+        left_until: Until when this process leaves the attempt to the process that announced it.
         nothing_to_clear: Whether Airflow answered that the run has no failed task to clear.
         conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
         cancel_dag_at: When the cancellation DAG was triggered.
@@ -760,7 +763,8 @@ class Given:
         looked_up: When the operator last requested the run.
         read_at: When the operator first read the tasks and outputs of the ended run.
         needs_look_up: Whether the operator has to request the run.
-        resumed: The generation of the MLJob for which Airflow has unpaused the backfill.
+        resumed: The generation of the spec for which this process has resumed the backfill; None
+            if this process has not resumed the backfill.
         unknown_params: The message about keys of the conf that are no params; None if this process
             has not built the conf.
         halt: Why Airflow schedules no tasks of the DAG: DagPaused or DagStale. None if Airflow
@@ -769,7 +773,7 @@ class Given:
         vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
         upstreams: The known MLJobs whose outputs the MLJob takes, by name. None stands for an MLJob
             that does not exist.
-        upstreams_known_at: When the operator last learned about these MLJobs.
+        upstreams_known_at: When the operator last learned about the MLJobs in ``upstreams``.
         outputs: The outputs that the run's tasks published.
         ui_url: The URL of Airflow's UI; None if it isn't known any more.
     """
@@ -842,8 +846,8 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
-    """Return the situation ``before`` with ``status`` as the stored status. The MLJob isn't
-    restored, because a restored MLJob has no stored status.
+    """Return the situation ``before`` with ``status`` as the stored status. If the MLJob of
+    ``before`` is restored, the returned MLJob isn't, because a restored MLJob has no stored status.
     """
     return replace(before, job=replace(before.job, restored=False), status=status)
 
@@ -864,8 +868,8 @@ def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
 
 
 def classified(job: MLJob | Given, **known: Any) -> State:
-    """Return the ``State`` that the operator derives from a situation, for tests of functions that
-    take a ``State``. The arguments are those of :func:`decided`.
+    """Return what the operator derives from a situation before it decides (the class ``State``),
+    for tests of functions that take a ``State``. The arguments are those of :func:`decided`.
     """
     return _state(_given(job, known))
 

@@ -227,7 +227,7 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """A source of times for MLJobs, which counts how often an admission queue compares two of these
+    """A factory of times for MLJobs. It counts how often an admission queue compares two of these
     times. The count measures the cost of a long queue.
     """
 
@@ -326,9 +326,9 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_namespace_is_passed_over_again_and_again(self) -> None:
-        """Assert that the MLJobs of a namespace that have the same access rule and priority don't
-        wait long: before the next of them is admitted, at most four such MLJobs of the other two
-        namespaces are admitted.
+        """Assert that no namespace waits long. Only MLJobs with the same access rule and the same
+        priority are compared: before an MLJob of a waiting namespace is admitted, at most four
+        MLJobs of the other two namespaces are admitted.
         """
         if hasattr(self, "queue"):
             there = {self.place_of(number) for number in self.waiting}

@@ -60,9 +60,11 @@ def member(
     source: StatusSource = StatusSource.REST,
     created: float | None = 0,
 ) -> BackfillRun:
-    """Return the backfill's run for the day ``day`` of the range, as ``source`` reports the run. It
-    entered the state ``at`` seconds, and was queued ``created`` seconds, after the backfill was
-    created. ``attempt`` is the number of the attempt that created the run.
+    """Return the backfill's run for the day ``day`` of the range, as ``source`` reports the run.
+
+    ``at`` is when the run entered its state, and ``created`` is when the run was queued, both in
+    seconds after the creation of the backfill. ``attempt`` is the number of the attempt that
+    created the run. An event contains neither ``created`` nor ``attempt``.
     """
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST

@@ -67,8 +67,8 @@ def an_object(spec: object, status: object = None) -> dict[str, Any]:
 
 
 class TestSources:
-    """The values of ConfigMaps and Secrets are bounded, too: a JSON object in such a value, and the
-    conf that is merged from all sources.
+    """Each JSON object in a ConfigMap or a Secret is bounded, and so is the conf that is merged
+    from spec.conf, ConfigMaps and Secrets.
     """
 
     @pytest.mark.parametrize(

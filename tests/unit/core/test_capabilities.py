@@ -8,8 +8,8 @@ from mljob_operator.core.mljob.capabilities import BACKFILL, SINGLE_RUN, Capabil
 
 
 def test_run_and_backfill_differ_in_every_capability() -> None:
-    """What Airflow can do both with a run and with a backfill, or with neither of them, needs no
-    field of ``Capabilities``.
+    """Each field of ``Capabilities`` has another value for a run than for a backfill. A field with
+    the same value for both would be superfluous.
     """
     same = [
         field.name for field in fields(Capabilities) if getattr(BACKFILL, field.name) is getattr(SINGLE_RUN, field.name)

@@ -316,9 +316,9 @@ def test_the_status_is_stored_only_if_it_has_changed(situation: Given) -> None:
 @everywhere
 @given(situations())
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
-    """The operator computes a status, stores it, and computes the next status, which is the same.
-    If the stored status is the first to report the beginning or the end of an attempt, the next
-    status may differ, and the status after that is the same.
+    """The operator computes a status, stores it, and computes the status again, with the same
+    result. There is one exception: if the stored status is the first to report the beginning or the
+    end of an attempt, the second result may differ, and only the third is the same as the second.
     """
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))
@@ -328,8 +328,9 @@ def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
 
 
 def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
-    """Return the number of the attempt, whether the MLJob has finished, and whether the attempt is
-    in the history.
+    """Return the parts of a status that change when an attempt begins or ends: the number of the
+    newest attempt, whether the MLJob has finished, and whether the attempt is the last entry of the
+    history.
     """
     number, entries = status.get("attempts"), status.get("history") or [{}]
     return number, status.get("phase") in ("Succeeded", "Failed", "Cancelled"), entries[-1].get("attempt") == number

@@ -107,7 +107,9 @@ def test_rest_does_not_undo_a_recent_event() -> None:
 
 
 def test_rest_overrides_an_old_event() -> None:
-    """Somebody has cleared a finished task. No event reports the clearing."""
+    """Somebody has cleared a finished task. No event reports the clearing, so the newer answer of
+    the REST API counts.
+    """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=0)])
     observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=LATER), seconds=LATER))
     assert state_of(observed_run, "fit") is TaskState.NONE
@@ -144,8 +146,8 @@ def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
 
 @pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])
 def test_an_ended_try_is_not_in_progress_again(*, certain: bool) -> None:
-    """A worker has published the end of its task to Kafka. It can't reach Airflow's API server to
-    store the end, so Airflow's REST API still reports the try as in progress.
+    """A worker has published the end of its task to Kafka. The worker can't reach Airflow's API
+    server to store the end, so Airflow's REST API still reports the try as in progress.
     """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=certain, seconds=0)])
     for state in (TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED):
@@ -175,7 +177,9 @@ def test_rest_moves_a_task_forward_at_once() -> None:
     ids=["a retry", "a final failure"],
 )
 def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
-    """An event of Airflow's own producer does not say whether a retry follows a failure."""
+    """An event of Airflow's own producer does not say whether a retry follows a failure. The answer
+    of the REST API does.
+    """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
     observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))
     assert observed_run.tasks["fit", -1].shown_state is shown
@@ -264,8 +268,8 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
 
 
 def test_a_repeated_answer_keeps_its_first_time() -> None:
-    """With a new time in each repeated answer, each poll of the change feed would change the
-    status, and the operator would write the status each time.
+    """Airflow's change feed repeats its answers. If a repeated answer had a new time, each poll
+    would change the status, and the operator would write the status each time.
     """
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))

@@ -1,5 +1,5 @@
-"""The annotation that records how an MLJob ended: its size is bounded, and it is read as it was
-written.
+"""The annotation that records how an MLJob ended. Its size is bounded, and reading it returns what
+was written.
 """
 
 from __future__ import annotations

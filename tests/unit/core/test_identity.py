@@ -42,7 +42,9 @@ def test_an_object_created_again_gets_another_id() -> None:
 
 
 def test_the_id_is_a_function_of_the_object() -> None:
-    """If the id changed, an upgraded operator would submit a second run for an MLJob with a run."""
+    """If an upgraded operator computed another id, it would submit a second run for an MLJob that
+    already has a run.
+    """
     assert str(dag_run_id("mljob", "team-a", "churn", "6b1f0c9e")) == "mljob.team-a.churn.cjytxduelt-1"
 
 

@@ -29,7 +29,7 @@ def view(stored: dict[str, Any] | None = None, **changes: Any) -> View:
 
 
 def conditions(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the conditions by their type."""
+    """Return the conditions in the status of an AirflowInstance, by their type."""
     return {condition["type"]: condition for condition in status["conditions"]}
 
 

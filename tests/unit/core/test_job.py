@@ -105,8 +105,9 @@ class TestSpec:
 
 
 class TestVersions:
-    """The operator reads a later version of an MLJob. It reuses the spec of the earlier version if
-    the generation is the same.
+    """The operator gets each version of an MLJob from the API server. If the uid and the generation
+    are those of the previous version, the operator reuses the parsed spec. Otherwise it parses the
+    spec.
     """
 
     def test_spec_of_the_same_generation_is_not_read_again(self) -> None:

@@ -714,7 +714,9 @@ def test_message_of_a_backfill(situation: Given, phase: str, reason: str, words:
 
 
 def test_running_failed_runs_again_does_not_change_the_end() -> None:
-    """A backfill ended with failed runs. Somebody ran the failed runs again, and they succeeded."""
+    """A backfill ended with failed runs. Afterwards somebody ran these runs again, and they
+    succeeded. The MLJob stays Failed.
+    """
     run_again = backfill({"2025-12-01": "success"}, ended_as="failed", listed=True)
     says(given(backfill_job(), run=run_again), "Failed", "BackfillRunsFailed", ["again"])
 
@@ -760,8 +762,9 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """Return two times of day: when the next attempt begins according to the message of the status,
-    and until when the operator waits. In ``failed_once``, the first attempt has failed.
+    """Return when the next attempt begins according to the message of the status, and until when
+    the operator waits. Both are times of day. ``failed_once`` is a situation in which the first
+    attempt has failed.
     """
     status = reported(failed_once)
     action = decided(stored(failed_once, status))

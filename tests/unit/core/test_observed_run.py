@@ -40,8 +40,8 @@ def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapsh
 
 
 def states_of(observed: ObservedRun) -> tuple[RunState | None, RunState | None]:
-    """Return the state of the run, and the state that the status shows. A state is None if it isn't
-    known.
+    """Return the state of the run according to Airflow's REST API, and the state in the status,
+    which an event may have reported. A state is None if it isn't known.
     """
     run, shown = observed.run, observed.shown_run
     return run.state if run is not None else None, shown.state if shown is not None else None

@@ -26,8 +26,8 @@ SECOND = given(job(), status=under_way(2, run=2, history=(ended(1),)))
 
 
 def with_first_run_started(at: str | None) -> Given:
-    """Return a situation in which the second attempt has a run of its own. The run of the first
-    attempt began at ``at``, or had not started if ``at`` is None.
+    """Return a situation in which each of the two attempts has its own run. In the status, the run
+    of the first attempt has the start time ``at``, or no start time if ``at`` is None.
     """
     status = status_of(SECOND)
     first: dict[str, Any] = status["history"][0] | ({"startTime": at} if at is not None else {})

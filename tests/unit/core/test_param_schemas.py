@@ -1,5 +1,5 @@
-"""The operator checks a conf against the schemas of a DAG's params. It leaves a schema that is
-expensive or dangerous to check to Airflow.
+"""The operator checks a conf against the schemas of a DAG's params. A schema that is expensive or
+dangerous to check is skipped, because Airflow checks the conf too.
 """
 
 from __future__ import annotations

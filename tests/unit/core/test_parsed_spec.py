@@ -1,5 +1,5 @@
-"""The spec of an MLJob that doesn't change is kept compressed. A compressed spec takes little
-memory and reads as before.
+"""The operator keeps the parsed spec of an MLJob in memory, and compresses it while the MLJob
+doesn't change. A compressed spec takes little memory, and contains the same as before.
 """
 
 from __future__ import annotations

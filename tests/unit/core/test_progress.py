@@ -86,8 +86,9 @@ def test_percent_does_not_fall_when_a_mapped_task_expands() -> None:
 
 
 def test_percent_falls_only_if_the_run_fails() -> None:
-    """The first event of a mapped task is about one instance, and does not contain the number of
-    instances.
+    """The first event of a mapped task does not say how many instances the task has, so the
+    percentage is too high at first. The percentage stays the same when further instances are
+    observed.
     """
     known = (task("before", "success"), task("mapped", "success", index=0))
     before = reported(job(), status=under_way(), run=running(*known))

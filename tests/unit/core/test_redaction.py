@@ -304,7 +304,8 @@ class SearchedText(str):
 
 def test_text_is_not_searched_for_each_line_of_a_long_secret() -> None:
     """The Secret contains a key file. A run has many failed tasks, each with a text, and the
-    operator redacts all these texts for each new status.
+    operator redacts all these texts for each new status. The redaction must be fast, because other
+    MLJobs wait.
     """
     redaction = Redaction(frozenset({"\n".join(LINES)}))
     assert redaction.text(f"no such key: {LINES[400]}.") == "no such key: ***."

@@ -1,5 +1,5 @@
-"""Which changes of a status the operator writes at once. A more exact time waits for the next
-significant change.
+"""Which changes of a status the operator writes at once. A change that only makes a time more exact
+waits for the next significant change, for a few seconds at most.
 """
 
 from __future__ import annotations

@@ -142,7 +142,9 @@ def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
 
 @pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
 def test_without_outputs_and_history_tasks_take_their_limit(letter: str) -> None:
-    """However long the texts of a status and its conditions are, the tasks can take their limit."""
+    """If a status has no outputs and no history, its tasks can take ``MAX_TASKS_BYTES``, however
+    long all other texts in the status are.
+    """
     situation, _ = largest(letter, attempts=0)
     status = report(situation, ui_url=UI_URL)
     assert "history" not in status

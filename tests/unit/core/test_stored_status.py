@@ -1,5 +1,5 @@
-"""The status of an MLJob that doesn't change is kept compressed. A compressed status takes little
-memory and reads as before.
+"""The operator keeps the status of an MLJob in memory, and compresses it while the MLJob doesn't
+change. A compressed status takes little memory, and contains the same as before.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ class TestManyThatAreMissing:
 class TestFollowing:
     def test_a_run_that_is_still_there_changes_nothing(self) -> None:
         """``MissingRuns.follow`` returns whether the operator must determine the MLJob's state
-        again.
+        again. Only a run that was missing before requires this.
         """
         runs = Runs(3)
         found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}

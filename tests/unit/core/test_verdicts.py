@@ -219,8 +219,8 @@ class TestTasks:
         assert (observed_run.unconfirmed_since is not None) is unconfirmed
 
     def test_the_second_producers_event_needs_no_confirmation(self) -> None:
-        """Both producers report each state. Between the two events, the change feed may have
-        confirmed the state.
+        """Airflow's own producer and the MLJob provider both send an event for each state. Between
+        the two events, the change feed may have confirmed the state.
         """
         observed_run = observe(
             fold(running(), [event("fit", TaskState.RUNNING)]), Snapshot(at(4), tasks=(rest("fit", TaskState.RUNNING),))

@@ -1,6 +1,6 @@
 """The installation of packages from an index whose certificate is signed by a company's own
-authority. The real pip and uv trust the authority if its certificate is in the system's store or in
-the file that a variable names.
+authority. The real pip and uv trust the authority if its certificate is in the system's store, or
+in a file that an environment variable such as SSL_CERT_FILE names.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Index(LoopbackServer):
 
     Attributes:
         simple: The index's URL for pip and uv.
-        asked: The paths of the requests, which only clients that trust the index's certificate
-            send.
+        asked: The paths of the requests that the index has received. A client that doesn't trust
+            the index's certificate sends no request.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -64,8 +64,8 @@ def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
 
 @cache
 def pip_of_the_machine() -> tuple[str, ...]:
-    """Return the command of a pip in an environment as bootstrap makes one. The environment is in
-    the cache, because installing pip takes seconds.
+    """Return the command of a pip in a virtual environment of this machine's Python. The
+    environment is kept in the cache of builds and downloads, because installing pip takes seconds.
     """
     base = bootstrap.base_python()
     version = subprocess.check_output((base, "-VV"), text=True)

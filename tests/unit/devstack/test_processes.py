@@ -28,7 +28,7 @@ def managed(tmp_path: Path) -> Iterator[ManagedProcess]:
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of no stack, in a session of its own."""
+    """A process that no devstack command has started."""
     with subprocess.Popen(["sleep", "300"], start_new_session=True) as process:
         yield process
         process.kill()
@@ -99,8 +99,8 @@ def test_a_record_with_the_id_of_another_process_is_ignored(
 def test_stop_ends_orphans_and_not_another_process_with_the_id(
     managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """The recorded process has ended, a child of it still runs, and since then, without a reboot,
-    another process has got its id.
+    """The recorded process has ended, and a child of this process still runs. Since then, another
+    process has got the recorded process id.
     """
     managed.start(SLEEP)
     orphan = psutil.Process(managed.pid)

@@ -33,7 +33,9 @@ class Restarted:
         )
 
     def program(self, start: int) -> psutil.Process:
-        """Wait for the start with this number, from 1, and return the process."""
+        """Wait until the program is started for the ``start``-th time, and return the process of
+        that start.
+        """
 
         def pids() -> list[str]:
             return self._starts.read_text().split() if self._starts.exists() else []

@@ -1,5 +1,5 @@
 """How the development stack starts and stops: the order of its parts, the errors of a part that
-does not start, the Airflow that is chosen, and the environment of each part.
+does not start, the version of Airflow, and the environment of each part.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ class Election:
     to the Kubernetes API.
 
     Attributes:
-        split: Descriptions of the moments at which more than one process led, whichever Lease the
-            processes compete for.
+        split: A text for each moment at which more than one process led. Leaders of different
+            Leases count, too.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,9 @@ class Election:
                 self.split.append(f"{self.now:.1f} s: {', '.join(leader.name for leader in self.leaders)}")
 
     def seconds_until_leads(self, *contenders: Contender) -> float:
-        """Let time pass until one of ``contenders`` leads. Return the seconds that have passed."""
+        """Let time pass until one of ``contenders`` leads, and return the seconds that have passed.
+        Fail after 60 seconds.
+        """
         began = self.now
         while not any(contender.leads for contender in contenders):
             assert self.now < began + 60, "no process leads"
@@ -67,7 +69,9 @@ class Election:
         return self.now - began
 
     def land(self, stray: Stray) -> None:
-        """Carry out a request that no process waits for any more, and ignore its error."""
+        """Carry out a request that no process waits for any more. Errors of the request are
+        ignored.
+        """
 
         async def land() -> None:
             try:

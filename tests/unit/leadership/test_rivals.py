@@ -1,5 +1,6 @@
 """An operator claims MLJobs, a prefix of run ids and a consumer group. If the claims of two
-operators conflict, only one of the two runs. The other operator ends with an error that says why.
+operators conflict, only one of these operators acts. The other operator ends with an error that
+says why.
 """
 
 from __future__ import annotations

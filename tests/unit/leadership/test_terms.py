@@ -62,7 +62,9 @@ def test_process_that_is_told_to_end_while_it_takes_the_lease_releases_it(electi
 
 
 def test_leader_keeps_its_lease_until_it_has_stopped_to_act(election: Election) -> None:
-    """A step that is in progress when the leader is told to end may take seconds."""
+    """A step that is in progress when the leader is told to end may take seconds. No other process
+    leads before the step has ended.
+    """
 
     async def slow(_: Term, over: asyncio.Event) -> None:
         await over.wait()
@@ -108,7 +110,10 @@ def test_leader_leads_again_after_an_outage_of_the_kubernetes_api(election: Elec
 
 
 def test_late_renewal_of_an_earlier_term_delays_the_next_one_only_for_others(election: Election) -> None:
-    """The Kubernetes API hangs, and carries out a renewal of the Lease after the end of the term."""
+    """The Kubernetes API carries out a renewal of the Lease only after the term has ended. Other
+    processes then have to wait until the Lease expires, but the process that sent the renewal may
+    lead again.
+    """
     first = election.start()
     election.run(3)
     election.network.faults["kubernetes"] = [Fault.LATE] * 4
@@ -166,7 +171,9 @@ def test_term_ends_when_the_lease_is_deleted(election: Election) -> None:
 
 
 def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> None:
-    """A thread of an earlier term may still want to send a request."""
+    """A thread of an earlier term may still want to send a request. The gate of that term refuses
+    the request, although the process leads again.
+    """
     first = election.start()
     election.run(1)
     first.wire.cut.add("kubernetes")
@@ -180,7 +187,9 @@ def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> Non
 
 
 def test_process_that_was_paused_sends_nothing_afterwards() -> None:
-    """The gate looks at the clock itself. It needs no task that notices the end of the term."""
+    """The gate of a term lets requests pass only until the term ends. It looks at the clock itself,
+    so it works even if no task of the process has noticed the end of the term.
+    """
     now = [0.0]
     term = Term(Lease(LEASE, "uid", "1", "pod-1", 10), until=7.0, clock=lambda: now[0])
     with pytest.raises(NotLeading):

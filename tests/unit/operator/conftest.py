@@ -41,7 +41,7 @@ class World:
 
     Args:
         jobs: The store of the MLJobs, such as a real Kubernetes API. None means a store in memory,
-            which records each broken promise of a status.
+            which records each status that breaks a promise of :mod:`tests.simulation.promises`.
     """
 
     has_own_airflow = True
@@ -153,9 +153,9 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """Return the access to a fake Airflow for the user of an access rule's login. ``airflow``
-        is None for the Airflow of the settings. The fake Airflow refuses this user unless the
-        password is ``right``.
+        """Return a fake Airflow as the user of ``login`` sees it. ``login`` has the credentials of
+        an access rule. ``airflow`` is None for the Airflow of the settings. The fake Airflow
+        refuses this user unless the password is ``right``.
         """
         assert login.user is not None
         assert login.password is not None
@@ -182,14 +182,16 @@ class World:
         return airflow
 
     async def look_after(self, *names: str) -> None:
-        """Reconcile these AirflowInstances once, and let MLJobs act on the new statuses."""
+        """Reconcile the AirflowInstances ``names`` once, and wait until MLJobs have acted on the
+        new statuses.
+        """
         for name in names:
             await self.instances.reconcile(name)
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
-        """Refresh the logins of the settings' access rules, and wait until MLJobs have acted on
-        them.
+        """Read the credentials of the settings' access rules again, and wait until MLJobs have
+        acted on the new logins.
         """
         if self.parts.own_logins is not None:
             await self.parts.own_logins.refresh()
@@ -249,21 +251,24 @@ class World:
 
     async def look(self) -> None:
         """Read the change feed of the settings' Airflow once, and wait until MLJobs have acted on
-        it.
+        the changes.
         """
         await self.resync.pass_once()
         await self.settle()
 
     async def later(self, seconds: float) -> None:
-        """Advance the clock by ``seconds``, and let every MLJob that has a worker or expires take a
-        step.
+        """Advance the clock by ``seconds``, wake the MLJobs as :meth:`wake_all` does, and wait
+        until their steps have ended.
         """
         self.clock.tick(seconds)
         self.wake_all()
         await self.settle()
 
     def wake_all(self) -> None:
-        """Wake every MLJob that has a worker or expires, so that it takes a step now."""
+        """Wake every MLJob that has a worker (a task that acts for the MLJob), or that waits for
+        the end of its ttlSecondsAfterFinished. Each of these MLJobs takes a step: the operator
+        decides about it, and acts.
+        """
         workers = self.job_controller.workers
         for key in [*workers.tracked, *workers.expiring]:
             workers.wake(key)
@@ -308,7 +313,9 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A new world. The fixture asserts after the test that no status has broken a promise."""
+    """A new world. After the test, the fixture asserts that no status has broken a promise of
+    :mod:`tests.simulation.promises`.
+    """
     world = World()
     yield world
     await world.job_controller.close()

@@ -1,4 +1,6 @@
-"""An MLJob in the simulation, for tests that play one scenario by hand."""
+"""Functions for tests that play a fixed scenario with one MLJob in the simulated world of
+:mod:`tests.simulation.world`.
+"""
 
 from __future__ import annotations
 

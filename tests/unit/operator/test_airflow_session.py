@@ -45,8 +45,8 @@ class Server(LoopbackServer):
     requests for all other paths.
 
     Attributes:
-        answers: Status and body of the answer to each path that ends with the key, or a function
-            that returns both for the parameters of the query.
+        answers: The answers by the end of the path. An answer is the status and the body, or a
+            function that returns both for the parameters of the query.
         posted: Bodies of the POST requests that the server received.
     """
 

@@ -215,8 +215,8 @@ async def test_many_mljobs_end_while_each_write_has_to_wait(
 async def test_end_of_the_process_drops_the_events_that_wait(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The process doesn't wait until its Events are recorded, because another replica waits for its
-    end.
+    """A process that is told to end waits at most ``LAST_EVENTS`` seconds until its Events are
+    recorded, because another replica waits for the end of this process.
     """
     monkeypatch.setattr(status_writer, "LAST_EVENTS", 0.01)
     never, asked = asyncio.Event(), asyncio.Event()

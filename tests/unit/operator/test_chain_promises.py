@@ -37,8 +37,8 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class ChainPromises(Machine):
-    """The state machine for MLJobs that take outputs of each other. It has specs and edits of its
-    own, and no further rules.
+    """The state machine for MLJobs that take outputs of each other. It takes the steps of
+    :class:`.Machine`, with specs and edits of its own.
     """
 
     specs = SPECS

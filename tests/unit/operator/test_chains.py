@@ -186,7 +186,7 @@ class TestOrder:
 
 
 class TestFailure:
-    """Missing outputs: the status of an MLJob that takes them, before and after somebody repairs
+    """The status of an MLJob that can't get the outputs it needs, before and after somebody repairs
     the cause.
     """
 
@@ -516,8 +516,8 @@ class TestLife:
         assert status(world, "train").upstreams == taken
 
     async def lose_backfill(self, world: World, **outputs: Any) -> None:
-        """Create the MLJob ``data`` and the backfill ``past-days``, which takes its outputs. Let
-        the backfill fail, and delete it in Airflow before its retry.
+        """Create the MLJob ``data``, and the MLJob ``past-days``, a backfill that takes the outputs
+        of ``data``. Let the backfill fail, and delete it in Airflow before its retry.
         """
         dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}
         await apply(world, "data", runPolicy="OnChange")
@@ -652,8 +652,8 @@ class TestLife:
 
 
 class TestWork:
-    """Waiting MLJobs cause little work: they share what is read, and only changes that matter wake
-    them.
+    """MLJobs that wait for another MLJob cause little work: they share the reads of that MLJob, and
+    only changes that matter to them wake them.
     """
 
     async def test_many_waiting_mljobs_share_what_is_read(self, world: World) -> None:

@@ -62,8 +62,8 @@ async def test_child_runs_are_cancelled_if_the_spec_says_so(world: World) -> Non
 
 
 async def test_run_that_no_task_has_triggered_is_left_alone(world: World) -> None:
-    """A task may name any run as a child run. Airflow does not confirm that a task has triggered
-    the named run.
+    """A task may name any run as a child run. In this test, Airflow does not confirm that a task
+    has triggered the named run.
     """
     child = await with_child(world, "Cancel", by_task=False)
     await world.delete()

@@ -181,7 +181,7 @@ class TestClearedInAirflow:
 
 
 class TestDeletedInAirflow:
-    """Somebody deletes a run in Airflow's UI."""
+    """Somebody deletes the active run of an MLJob in Airflow's UI: the MLJob fails."""
 
     async def test_deleted_run_fails_the_mljob(self, world: World) -> None:
         await world.apply()

@@ -26,7 +26,9 @@ from .runs import edit, end, newest
 
 
 class TestConf:
-    """conf, confFrom, and the DAG's params."""
+    """How conf and the sources in confFrom become a run's conf, and what happens if a source is
+    missing or changes, or if the conf is refused.
+    """
 
     async def test_sources_are_merged_in_order_and_conf_takes_precedence(self, world: World) -> None:
         world.jobs.data = {
@@ -167,7 +169,9 @@ class TestConf:
         assert world.condition("UnknownParams") is None
 
     async def test_refused_conf_is_tried_again_every_few_minutes(self, world: World) -> None:
-        """The operator gets no message when the DAG changes."""
+        """Nothing tells the operator that somebody has changed the DAG, so the operator checks a
+        refused conf against the DAG's params again and again.
+        """
         world.airflow.dag_params["train"] = {"epochs": declared({"type": "integer"}, 3)}
         await world.apply(conf={"epochs": 20, "alpha": 1})
         assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")

@@ -24,8 +24,9 @@ def machine() -> Iterator[Machine]:
 
 
 def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
-    """The requested retry has a deadline of its own, which passes 190 s after ``ends_well`` has
-    repaired everything.
+    """``ends_well`` repairs everything, and then waits. 190 s later, the requested retry exceeds
+    its deadline, and the operator cancels the run. The check waits for the end of this
+    cancellation, too.
     """
     machine.create(KEY, {"dagId": "train", "activeDeadlineSeconds": 120}, 1)
     machine.request_a_retry(0, 61)

@@ -48,8 +48,8 @@ def message(value: bytes, key: bytes | None = b"k") -> Message:
 
 
 async def kept(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessage]:
-    """Close ``events``, which sends all messages, and return the messages in the dead-letter topic
-    ``topic``.
+    """Close the reader ``events``, so that it sends all unreadable messages to the dead-letter
+    topic. Return the messages in the dead-letter topic ``topic``.
     """
     await events.close()
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader"})

@@ -177,7 +177,7 @@ class TestTrueEnd:
 
 
 class TestFalseTaskEvents:
-    """False events of tasks."""
+    """Events that report false states or tries of tasks, or tasks that don't exist."""
 
     @pytest.mark.parametrize(
         "forged",

@@ -63,7 +63,7 @@ class CountingMeter(SilentMeter):
         self.outcomes: Counter[str] = Counter()
 
     def event(self, outcome: str) -> None:
-        """Count an event."""
+        """Count an event by its outcome."""
         self.outcomes[outcome] += 1
 
 
@@ -82,8 +82,8 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """Return a message for the end of each task of each run, alternately in the formats of the two
-    producers.
+    """Return a message for the end of each task of each run, alternately in the formats of the
+    MLJob provider and of Airflow's own producer.
     """
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]
@@ -105,8 +105,8 @@ def good_messages(world: World) -> list[dict[str, Any]]:
 
 
 async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
-    """Deliver messages with these values to the operator, as from Kafka. Return the topic and the
-    meter that recorded the outcomes.
+    """Deliver messages with ``values`` to the operator, as from Kafka. Return the topic, which has
+    recorded why messages were unreadable, and the meter, which has counted the outcomes.
     """
     topic, meter = Topic(), CountingMeter()
     pipeline = TopicReader(
@@ -127,7 +127,7 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
 
 def statuses(world: World) -> dict[str, Any]:
     """Return the statuses of all MLJobs, by name. The id of the process that submitted the run is
-    left out, because it differs between worlds.
+    left out, because each world has another operator process.
     """
     return {
         body["metadata"]["name"]: {name: value for name, value in body["status"].items() if name != "submittedBy"}

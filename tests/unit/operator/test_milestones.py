@@ -20,7 +20,7 @@ STAGES = ("submission_wait", "queue_wait", "run", "duration")
 
 @pytest.fixture
 def registry(world: World) -> CollectorRegistry:
-    """The metrics of the world's operator."""
+    """The metrics of the operator under test."""
     registry = CollectorRegistry()
     world.meter.jobs = JobMetrics(registry)
     world.start()
@@ -28,8 +28,8 @@ def registry(world: World) -> CollectorRegistry:
 
 
 def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[str, str], float]:
-    """Return the values of the metric ``name`` by phase and reason. By default, they are the
-    numbers of MLJobs.
+    """Return the values of the metric ``name``, by phase and reason. The default metric counts the
+    MLJobs.
     """
     return {
         (sample.labels["phase"], sample.labels["reason"]): sample.value

@@ -45,8 +45,8 @@ async def minutes(world: World, number: int = 2) -> None:
 
 
 def stray(world: World, name: str = NAME, *, uid: str = "gone", dag_id: str = "train") -> FakeRun:
-    """Queue a run in Airflow that was submitted for an MLJob with the uid ``uid``, and return the
-    run. By default, no MLJob has this uid.
+    """Queue a run in Airflow as if the operator had submitted the run for an MLJob with the uid
+    ``uid``, and return the run. By default, no MLJob has this uid.
     """
     run_id = str(dag_run_id("mljob", NAMESPACE, name, uid))
     return world.airflow.queue(dag_id, run_id, {}, f"MLJob {NAMESPACE}/{name}")
@@ -260,7 +260,9 @@ class TestOtherRuns:
 
 
 class TestRetained:
-    """``deletionPolicy: Retain`` deliberately leaves a run without an MLJob."""
+    """``deletionPolicy: Retain`` deliberately leaves a run without an MLJob. Such a run is not an
+    orphan.
+    """
 
     async def test_retained_run_is_not_an_orphan(self, cancelling: World) -> None:
         await cancelling.apply(deletionPolicy="Retain")

@@ -60,7 +60,7 @@ async def test_complete_is_not_true_before_the_outputs_are_stored(world: World) 
 
 async def test_unreachable_airflow_delays_the_end_of_an_mljob_only_for_a_while(world: World) -> None:
     """An event has reported the end of the run. Then Airflow is unreachable, so the operator can't
-    read the outputs.
+    read the outputs. After half a minute the MLJob succeeds without outputs.
     """
     await world.apply()
     run = world.airflow.only_run()
@@ -102,7 +102,9 @@ async def vanish(world: World) -> None:
 
 
 class TestRunDeletedBeforeItsOutputsWereRead:
-    """A run that succeeded and is then deleted in Airflow. It may have published outputs."""
+    """A run succeeds and is deleted in Airflow before the operator has read its outputs. The MLJob
+    has succeeded, and its status says that the outputs are lost.
+    """
 
     LOST = ("all outputs (the run was deleted in Airflow before they were read)",)
 

@@ -1,6 +1,6 @@
 """The events of the MLJob provider, of Airflow's own producer, or of both lead to the same final
-status. Both together cause no more patches than the more expensive producer alone. A more exact
-time alone causes no patch at once.
+status. Both together cause no more patches than the more expensive producer alone. An event that
+only makes a time more exact causes no patch at once.
 """
 
 from __future__ import annotations

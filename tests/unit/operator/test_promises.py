@@ -39,8 +39,8 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class Promises(Machine):
-    """The state machine for MLJobs of type Run. Its own rules clear and delete runs in Airflow,
-    trigger and change child runs, and pause DAGs.
+    """The state machine for MLJobs of type Run. Besides the steps of :class:`.Machine`, it clears
+    and deletes runs in Airflow, triggers and changes child runs, and pauses DAGs.
     """
 
     specs = SPECS

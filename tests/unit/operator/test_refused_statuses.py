@@ -130,7 +130,7 @@ class TestEveryStatusRefused:
 
 @pytest.fixture
 def refused(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list to which the meter adds a 1 for each refused status."""
+    """A list that gets an entry for each status that the API server refuses."""
     counted: list[int] = []
     monkeypatch.setattr(world.meter, "status_refused", lambda: counted.append(1), raising=False)
     return counted

@@ -195,7 +195,7 @@ class Replicas(Machine):
 
 
 def test_promises_hold_with_replicas() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise, or in which a term acts before
-    the earlier term has ended.
+    """Hypothesis finds no sequence of actions that breaks a promise, or in which a replica acts as
+    the leader before the term of the earlier leader has ended.
     """
     hold(Replicas)

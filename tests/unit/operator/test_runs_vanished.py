@@ -42,7 +42,7 @@ class Cluster(World):
         await self.read()
 
     async def read(self) -> None:
-        """Read the change feed once, and wait until MLJobs have acted on it."""
+        """Read the change feed once, and wait until MLJobs have acted on the changes."""
         await self.feed.pass_once()
         await self.settle()
 
@@ -107,8 +107,8 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """A cluster with the Airflow of the settings, then a cluster with the Airflow of an
-    AirflowInstance.
+    """A cluster with the Airflow of the settings, or with the Airflow of an AirflowInstance. Each
+    test is repeated with both.
     """
     async for world in started(request.param()):
         yield world

@@ -166,15 +166,17 @@ def _seconds(world: World) -> float:
 
 @pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest) -> Way:
-    """Each function of ``WAYS_IN`` in turn. The function lets a text with a Secret's value come
-    back from Airflow to the operator.
+    """A function that lets a text with a Secret's value come back from Airflow to the operator.
+    Each test runs once for each function in ``WAYS_IN``.
     """
     found: Way = request.param
     return found
 
 
 class TestWaysBack:
-    """Whichever way a value comes back, it does not leave the operator."""
+    """Whichever way a Secret's value comes back from Airflow, the value does not leave the
+    operator.
+    """
 
     async def test_value_is_redacted_by_the_process_that_submitted_the_run(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
@@ -236,7 +238,9 @@ class TestWaysBack:
     async def test_value_is_redacted_after_a_restart_with_a_removed_reference_and_a_forged_hash(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whoever may write the status may claim that the run was started with the present spec."""
+        """Whoever may write the status may forge the hash of the spec in the status. With this
+        hash, the run seems to have been started with the present spec, which names no Secret.
+        """
         await apply(world)
         world.jobs.edit(KEY, {"confFrom": []})
         job = await world.jobs.get(KEY)
@@ -279,7 +283,7 @@ class TestWaysBack:
 
 
 class TestSubmission:
-    """Airflow quotes the conf that it refuses."""
+    """Airflow's refusal of a conf quotes the conf. The values of Secrets in the quote are redacted."""
 
     @pytest.mark.parametrize("error", [ValidationFailed, AirflowUnavailable, AirflowError])
     async def test_value_is_redacted_in_the_refusal_of_a_conf(
@@ -324,7 +328,9 @@ class TestSubmission:
 
 
 class TestBackfills:
-    """A backfill has a conf, too."""
+    """The conf of a backfill may contain values of Secrets, too. The values are redacted if an
+    error of Airflow quotes them.
+    """
 
     @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "after a restart"])
     async def test_value_is_redacted_in_the_refusal_of_a_backfill(

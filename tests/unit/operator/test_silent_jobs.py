@@ -58,7 +58,9 @@ async def with_live_jobs(world: World, number: int) -> None:
 async def test_pass_looks_at_no_silent_mljob(
     world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pass over the change feed reads the feed, asks for halted DAGs, and lists the active runs."""
+    """A pass over the change feed reads the feed, asks for halted DAGs, and lists the active runs.
+    It looks at no MLJob without changes.
+    """
     await with_live_jobs(world, number)
     world.clock.tick(2 * OVERLAP.total_seconds())
     await world.look()
@@ -87,8 +89,8 @@ async def test_restart_writes_no_status_in_which_nothing_has_changed(world: Worl
 
 
 async def test_run_that_the_first_pass_shows_is_not_asked_for_by_itself(world: World) -> None:
-    """The first pass after a restart lists the active runs before the MLJobs' steps have used the
-    facts of the change feed.
+    """The first pass over the change feed after a restart also lists the active runs, so the
+    operator needs no request for a single run.
     """
     await with_live_jobs(world, 3)
     world.clock.tick(60)
@@ -271,7 +273,9 @@ async def test_change_wakes_the_mljobs_of_its_namespace_only(world: World, monke
 
 
 async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World) -> None:
-    """The operator may hear of a run before it hears of its MLJob."""
+    """The operator may read an event of a run before it knows the run's MLJob. The event changes
+    the status when the MLJobs' steps are no longer held back.
+    """
     await world.apply()
     await world.settle()
     run = RunKey(SETTINGS_AIRFLOW, "train", world.airflow.only_run().run_id)

@@ -132,8 +132,9 @@ class TestObstacles:
         assert "paused_dags" not in world.airflow.calls
 
     async def test_dags_of_stalled_runs_are_requested_first(self, world: World) -> None:
-        """The operator first requests the DAG of a run that makes no progress, and the other DAGs
-        in turn. One list request returns all paused DAGs.
+        """To notice stale DAGs, the operator first requests the DAG of a run that makes no
+        progress, and then the other DAGs in turn. Paused DAGs are all noticed at once, by one list
+        request.
         """
         world.airflow.dags |= {f"dag-{number:02}": ("fit",) for number in range(50)}
         for number in range(50):

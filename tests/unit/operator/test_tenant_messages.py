@@ -1,5 +1,5 @@
-"""An Airflow response becomes a message in a status, which tells a tenant about the tenant's own
-DAG and nothing about other tenants.
+"""Airflow's response becomes a message in a status. The message tells a tenant about the tenant's
+own DAG, and nothing about other tenants.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class FakeSession:
         yield from self.ask(method).rows(field)
 
     def assert_backfills(self) -> None:
-        """Do nothing: this Airflow has backfills."""
+        """Do nothing: this Airflow supports backfills."""
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]]) -> Refusals:

@@ -1,4 +1,6 @@
-"""The operator's knowledge of MLJobs for which other MLJobs wait, and the MLJobs that it wakes."""
+"""What the operator knows of the MLJobs for whose outputs other MLJobs wait, and which of the
+waiting MLJobs it wakes at a change.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,7 @@ class Waiting:
 
     @property
     def known(self) -> str | None:
-        """What the operator knows of the MLJob ``data``: it is there, suspended or not there. None
+        """What the operator knows of the MLJob ``data``: "there", "suspended" or "not there". None
         means that the operator has not read this MLJob yet.
         """
         found, _ = self.upstreams.of(self.train)

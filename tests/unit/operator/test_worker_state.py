@@ -81,7 +81,9 @@ def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None
 
 
 def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way(jobs: FakeJobs) -> None:
-    """The patch under way is about the previous attempt."""
+    """A patch of this process is under way, about the first attempt. Another process writes the end
+    of the second attempt.
+    """
     follower = WorkerState(lambda _: TransientState())
     follower.begin(version(jobs, "Queued"), TransientState())
     follower.writing = True
@@ -95,8 +97,8 @@ def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way
 
 
 def test_answer_from_before_an_end_that_another_process_has_written_is_dropped(jobs: FakeJobs) -> None:
-    """An answer of Airflow waits in the inbox during a step. It would show the tasks as they were
-    before the end.
+    """An answer of Airflow waits until the worker's step has ended. Meanwhile another process
+    writes the end of the run. The answer would show the tasks as they were before the end.
     """
     follower = worker(jobs)
     task = TaskFact("fit", -1, 0, TaskState.NONE, StatusSource.REST, NOW, NOW)

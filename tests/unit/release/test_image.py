@@ -1,5 +1,5 @@
-"""The images are built only from files that the Dockerfile's build context contains. Each package
-that they install is locked, or is one of these files.
+"""The images are built only from files that the Dockerfile's build context contains. pip installs
+only packages whose versions and hashes are locked, and packages from these files.
 """
 
 from __future__ import annotations

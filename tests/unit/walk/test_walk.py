@@ -1,5 +1,5 @@
-"""Parts of a walk over the API (:mod:`tests.walk`): the objects that it applies, and how it reads
-an operator's log.
+"""The parts of :mod:`tests.walk`, which tests an operator with generated objects: the objects and
+their edits, and the entries of the operator's log that count as defects.
 """
 
 from __future__ import annotations

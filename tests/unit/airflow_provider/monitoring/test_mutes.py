@@ -1,5 +1,5 @@
-"""A mute removes the findings that it covers from the report. A mute that has ended or is invalid
-removes no finding, and is reported.
+"""Mutes of findings. A report leaves out the findings that a mute covers. A mute that has ended or
+is invalid hides no finding, and the report names the mute.
 """
 
 from __future__ import annotations

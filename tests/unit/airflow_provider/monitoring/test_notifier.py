@@ -1,5 +1,6 @@
-"""Each owner of findings is notified once about each change of the findings. If Slack refuses the
-message to an owner, the message goes to the fallback channel, or the next attempt sends it.
+"""Each owner of findings is notified once about each change of the findings. If an owner's address
+in Slack can't be reached, the message goes to the fallback channel. After any other error, or if
+the fallback channel fails too, a retry of the task notifies the owner.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 
 @dataclass
 class FakeSlack:
-    """A Slack that accepts every message, except messages to an address in ``errors``."""
+    """A fake Slack that accepts messages. A message to an address in ``errors`` raises the error of
+    the address.
+    """
 
     errors: dict[str, SlackError] = field(default_factory=dict)
     threads: bool = True

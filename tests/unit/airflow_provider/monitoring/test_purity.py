@@ -30,7 +30,9 @@ OUTSIDE = {
 
 
 def name_of(file: Path) -> str:
-    """Return the module's name within the package."""
+    """Return the name of the module in ``file``, relative to the package
+    ``mljob_airflow.monitoring``.
+    """
     return ".".join(file.relative_to(FOLDER).with_suffix("").parts)
 
 

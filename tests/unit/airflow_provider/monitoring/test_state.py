@@ -1,6 +1,6 @@
 """The notifications that are due after a report. The first notification is about all findings.
-Later notifications are about new, more severe and resolved findings, and after the repeat period
-about open findings again.
+Later notifications are about findings that are new, more severe or resolved. After the repeat
+period, a notification is about all open findings again.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A monitor that makes a report every quarter of an hour by default, and then the notifications
-    that are due.
+    """A replacement for the monitoring DAG. It makes a report, every 15 minutes by default, and
+    returns the notifications that are due after the report.
     """
 
     def __init__(self) -> None:

@@ -27,8 +27,8 @@ def lognormal(sigma: float) -> Noise:
 
 
 def student(sigma: float) -> Noise:
-    """Return noise that follows Student's t distribution with three degrees of freedom, on a
-    logarithmic scale. It has more outliers than a normal distribution.
+    """Return a function that draws durations. The logarithms of the durations follow Student's t
+    distribution with three degrees of freedom, which has more outliers than a normal distribution.
     """
     return lambda rng: (
         60 * math.exp(sigma * rng.gauss(0, 1) / math.sqrt(sum(rng.gauss(0, 1) ** 2 for _ in range(3)) / 3))
@@ -36,8 +36,8 @@ def student(sigma: float) -> Noise:
 
 
 def two_ways(share: float) -> Noise:
-    """Return noise of two kinds of runs: short runs, and long runs that take thirty times as long.
-    ``share`` is the share of the long runs.
+    """Return a function that draws durations of short runs, and of long runs that take thirty times
+    as long. ``share`` is the share of the long runs.
     """
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 
@@ -61,8 +61,8 @@ def rate(noise: Noise, history: int) -> float:
     ids=["constant", "lognormal", "very-skewed", "exponential", "two-ways", "heavy-tails"],
 )
 def test_stable_noise_hardly_ever_exceeds_its_baseline(noise: Noise, at_most: float, history: int) -> None:
-    """docs/monitoring.md states how often a new run exceeds its baseline. The test limits this rate
-    for each kind of noise.
+    """docs/monitoring.md states how often a new run exceeds its baseline although the durations of
+    runs only vary by chance. The test limits this rate for several distributions of the durations.
     """
     assert rate(noise, history) <= at_most
 
@@ -82,8 +82,9 @@ pasts = st.lists(st.floats(30, 90), min_size=20, max_size=97)
 
 @given(pasts, st.floats(0.01, 10_000))
 def test_the_unit_of_the_values_does_not_matter(past: list[float], factor: float) -> None:
-    """The result is the same in hours and in seconds, if every value is longer than a second.
-    Shorter values mostly consist of Airflow's own jitter.
+    """Whether a duration exceeds its baseline doesn't depend on the unit, hours or seconds, if
+    every duration is longer than a second. Shorter durations mostly consist of Airflow's own
+    jitter.
     """
     values = [value * 200 for value in [200.0, 200.0, 200.0, *past]]
     assert exceeds(values) == exceeds([value * max(factor, 0.01) for value in values])

@@ -21,7 +21,7 @@ class Ended(NamedTuple):
 
 
 class Plugin(Protocol):
-    """A function that runs ``kubectl mljob`` with these arguments."""
+    """A function that runs ``kubectl mljob`` with the arguments of the call."""
 
     def __call__(self, *arguments: str) -> Ended: ...
 

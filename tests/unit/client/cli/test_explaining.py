@@ -28,8 +28,8 @@ TRACEBACK = [
 
 
 def serve_log(cluster: MLJobCluster, lines: list[str], name: str = "digits") -> list[Asked]:
-    """Let mljob-api answer requests for the MLJob's log with these lines. Return a list to which
-    each request for the log is added.
+    """Let mljob-api answer requests for the log of the MLJob ``name`` with ``lines``. Return a list
+    to which each of these requests is added.
     """
     asked: list[Asked] = []
 

@@ -25,7 +25,9 @@ def found_in(text: str) -> list[Finding]:
 
 
 def reasons(text: str) -> list[str]:
-    """Return why a text is refused, as a whole or in parts."""
+    """Return the mistakes of the YAML itself, such as a key that is used twice, or the error if the
+    text as a whole can't be read.
+    """
     try:
         return [str(finding) for document in documents(text) for finding in document.findings]
     except DocumentError as error:

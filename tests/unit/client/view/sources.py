@@ -1,5 +1,5 @@
-"""A source of the view's pages without a cluster. A source is a background task that reports
-changes to open pages.
+"""A source for tests of the live view. A source is a background task that reports changes of a
+cluster to open pages. The source of this module needs no cluster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The settings of the view in a cluster."""
+"""The environment variables that configure the view in a cluster. A wrong value ends the view with
+an error that names the variable.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from mljob.view import __main__ as view
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """The environment that the chart gives the view."""
+    """The environment variables that the Helm chart sets for the view's container. The fixture
+    returns the monkeypatch with which a test changes them.
+    """
     ca = tmp_path / "ca.crt"
     ca.write_text("certificate")
     for name, value in {

@@ -14,7 +14,7 @@ from .backfills import apply, begin, counts, end, runs
 
 
 class TestEnding:
-    """The end of a backfill whose MLJob gets spec.cancel or is deleted."""
+    """The end of a backfill whose MLJob is cancelled (spec.cancel) or deleted."""
 
     async def test_cancelling_a_backfill_ends_all_its_runs(self, world: World) -> None:
         await apply(world)

@@ -171,8 +171,8 @@ class TestFollowing:
     async def test_pause_is_seen_while_other_runs_go_missing(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Missing runs make the operator list Airflow's active runs every 3 seconds instead of
-        every minute.
+        """While runs are missing, the operator lists Airflow's active runs every 3 seconds instead
+        of every minute. It must still ask Airflow each minute whether the backfill is paused.
         """
         monkeypatch.setattr(world.job_controller.vanished_runs, "wants_relist", lambda airflow: True)
         await apply(world)

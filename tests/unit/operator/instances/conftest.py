@@ -52,7 +52,7 @@ class Platform(World):
         return self.status.phase, self.status.reason
 
     async def end(self, airflow: FakeAirflow, state: RunState = RunState.SUCCESS) -> None:
-        """End the only active run of this Airflow, and read the change feeds of all Airflows."""
+        """End the only active run in ``airflow``, and read the change feeds of all Airflows."""
         (run,) = [run for run in airflow.runs.values() if run.state in (RunState.QUEUED, RunState.RUNNING)]
         for task_id, _ in list(run.tasks):
             airflow.set_task(run, task_id, TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)

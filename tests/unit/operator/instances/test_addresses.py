@@ -1,5 +1,5 @@
-"""URLs that the API server accepts and Python rejects: the AirflowInstance reports them for every
-kind of login.
+"""URLs that the Kubernetes API server accepts and Python rejects. The status of the AirflowInstance
+says that its URL is wrong, for every kind of login.
 """
 
 from __future__ import annotations

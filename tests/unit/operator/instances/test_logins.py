@@ -58,8 +58,9 @@ async def test_token_file_is_read_from_the_folder_of_the_settings(world: Platfor
 
 @pytest.mark.parametrize("name", ["../token", "/etc/passwd", "..", ".hidden", "a/b", ""])
 def test_token_file_outside_that_folder_is_refused(name: str) -> None:
-    """If the operator read such a file, an AirflowInstance could make it send the file's content,
-    such as the token of its ServiceAccount, to any URL.
+    """Token files are in the folder of the settings. If the operator read other files, an
+    AirflowInstance could make the operator send such a file, for example the token of its
+    ServiceAccount, to any URL.
     """
     with pytest.raises(ValidationError, match="tokenFile"):
         Credentials.model_validate({"tokenFile": {"name": name}})

@@ -34,8 +34,9 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class AirflowsPromises(Machine):
-    """The state machine for MLJobs in two Airflows. Its own rules create and delete the
-    AirflowInstance of the second Airflow, and the Secret with its credentials.
+    """The state machine for MLJobs in two Airflows. Besides the steps of :class:`.Machine`, it
+    creates and deletes the AirflowInstance of the second Airflow, and the Secret with its
+    credentials.
     """
 
     specs = SPECS

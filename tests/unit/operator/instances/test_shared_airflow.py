@@ -1,5 +1,6 @@
-"""Two AirflowInstances that lead to the same Airflow. Each of them lists the runs of both. A run of
-one AirflowInstance is not an orphan of the other.
+"""Two AirflowInstances lead to the same Airflow. When the operator lists the runs for one
+AirflowInstance, the list contains the runs of both. A run of one AirflowInstance is not an orphan
+of the other.
 """
 
 from __future__ import annotations
