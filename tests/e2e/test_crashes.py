@@ -314,6 +314,8 @@ def evidence(cells: list[Cell]) -> str:
 
 
 def table(cells: list[Cell]) -> str:
-    """Return the table of the cells and their results, in Markdown."""
+    """Return a Markdown table of the crash matrix. Each row has one case: the call, whether the
+    operator was killed before or after the call, what the operator left behind, and the result.
+    """
     rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

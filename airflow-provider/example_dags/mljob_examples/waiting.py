@@ -64,24 +64,24 @@ class ModelParams(BaseModel):
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """Add the sensor ``wait_for_dataset`` to a job, and return the version of the dataset as the
-    sensor's output. The params model of the job must be a :class:`DatasetParams`, which names the
-    dataset.
+    """Add the sensor ``wait_for_dataset`` to a DAG that is declared as a :class:`Job`, and return
+    the version of the dataset as the sensor's output. The class of the DAG's params must be a
+    :class:`DatasetParams`, which names the dataset.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
-    """Add the sensor ``wait_for_model`` to a job, and return the version of the model as the
-    sensor's output. The params model of the job must be a :class:`ModelParams`, which names the
-    model.
+    """Add the sensor ``wait_for_model`` to a DAG that is declared as a :class:`Job`, and return the
+    version of the model as the sensor's output. The class of the DAG's params must be a
+    :class:`ModelParams`, which names the model.
     """
     return _wait(job, "wait_for_model")
 
 
 def _wait(job: Job[Any], task_id: str) -> Any:
-    """Add a sensor to a job. The sensor waits for the dataset or the model that the job's params
-    name, and occupies no worker slot between two pokes.
+    """Add a sensor to a DAG that is declared as a :class:`Job`. The sensor waits for the dataset or
+    the model that the params of the run name, and occupies no worker slot between two pokes.
 
     All later tasks use the version that the sensor returns, because ``latest`` may change before
     the run has ended.

@@ -134,7 +134,7 @@ def _watch_instances(registry: kopf.OperatorRegistry, operator: ControllerManage
 @contextmanager
 def _isolated(body: kopf.Body) -> Iterator[None]:
     """Log an unexpected error in the handling of one object, and don't raise the error. kopf would
-    otherwise deliver the same event again.
+    ignore the error too, but would log the error in another format.
     """
     try:
         yield

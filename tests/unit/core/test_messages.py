@@ -762,9 +762,9 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """Return when the next attempt begins according to the message of the status, and until when
-    the operator waits. Both are times of day. ``failed_once`` is a situation in which the first
-    attempt has failed.
+    """Return two times of day at which the next attempt is to begin: the time in the message of the
+    status, and the time until which the operator waits. ``failed_once`` is a situation in which the
+    first attempt has failed.
     """
     status = reported(failed_once)
     action = decided(stored(failed_once, status))

@@ -111,9 +111,7 @@ def test_unreadable_object_is_logged_and_skipped(kind: Any, body: Any, caplog: p
 
 
 async def test_handler_does_not_pass_errors_to_kopf(caplog: pytest.LogCaptureFixture) -> None:
-    """If a handler passed an error to kopf, kopf would deliver the object again, and log the error
-    in its own format.
-    """
+    """The operator logs the error itself. kopf would log the error in another format."""
 
     class Broken:
         job_controller = instances = None

@@ -64,8 +64,8 @@ def bottleneck_findings(
     Args:
         instances: The task instances of the window.
         pools: Airflow's pools.
-        owners: The DAGs of the tasks with many retries, by DAG id. The DAGs have the names of the
-            owners.
+        owners: The DAGs of the tasks with many retries, by DAG id. A finding about such a task
+            names the owners of its DAG.
         window: The time that the report covers.
         thresholds: The thresholds of findings.
         links: Makes URLs of Airflow's UI.

@@ -418,10 +418,11 @@ class Session:
                 return Reply.read(response, at, MAX_OBJECT_BYTES)
 
     def _first_answer(self, reply: Reply) -> Row:
-        """Return the answer to a login, or to the request for the version.
+        """Return the JSON object of Airflow's reply to a login, or to the request for the version.
 
-        The caller of the session has sent neither of these requests, so it can't interpret an
-        :class:`Answer` to them. So the :class:`Answer` becomes an AirflowUnavailable.
+        If Airflow replies with an error, raise AirflowUnavailable instead of the exception
+        :class:`Answer`: the session's caller has sent another request, and can't interpret the
+        error of this one.
         """
         if reply.status == 404:
             raise without_api(reply.answered)

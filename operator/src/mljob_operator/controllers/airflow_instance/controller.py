@@ -43,7 +43,7 @@ class AirflowInstanceController:
     Args:
         registry: All Airflows. This controller keeps the registry's AirflowInstances up to date.
         store: The AirflowInstances in the Kubernetes API.
-        links: The connections to the brokers of each topic.
+        links: Knows for each topic whether its reader is connected to the Kafka brokers.
         admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
             admission.
         missing_runs: Knows the missing runs of each Airflow.

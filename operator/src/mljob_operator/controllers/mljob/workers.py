@@ -222,13 +222,13 @@ class Workers:
     def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
         """Call ``function`` with the workers of MLJobs, and return each result with its MLJob.
 
-        An MLJob that was not read yet or is deleted is left out. An MLJob for which ``function``
-        raises an error is left out too, because a defect with one MLJob must not affect other
-        MLJobs. The MLJob's own steps log the defect.
+        A worker whose MLJob was not read yet, or is deleted, is left out. An MLJob for which
+        ``function`` raises an error is left out too, because a defect with one MLJob must not
+        affect other MLJobs. The error is logged with the level DEBUG only.
 
         Args:
             function: A function of a worker.
-            keys: The MLJobs. If None, all MLJobs that have a worker.
+            keys: MLJobs, each of which has a worker. If None, all MLJobs that have a worker.
         """
         answers = []
         for key in list(self._states if keys is None else keys):

@@ -204,9 +204,9 @@ def _passed_on(message: str) -> str | None:
     failed first, and why. Return None if the MLJob itself is the cause. ``message`` is the message
     of the MLJob's condition Stalled.
 
-    This message is all that the operator knows of the chain. A message names only the next upstream
-    MLJob and the MLJob that failed first, so the message at the end of a long chain still has the
-    whole cause.
+    The message names only the next upstream MLJob and the MLJob that failed first. Because the
+    MLJobs in between are left out, the message of a long chain is short enough to have the whole
+    failure.
     """
     found = _OF_UPSTREAM.fullmatch(message.removesuffix(CONTINUES))
     if found is None:

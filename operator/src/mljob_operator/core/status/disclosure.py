@@ -56,9 +56,8 @@ def may_quote(s: State) -> bool:
 
 
 def _has_run(s: State) -> bool:
-    """Return whether an earlier process may have built the conf of the run. This process may then
-    not know all texts from Secrets in the conf. If the run is not submitted yet, this process
-    builds the conf and knows them all.
+    """Return whether the attempt has a run already. The operator may have restarted since it built
+    the conf of this run, and so it may not know which texts in the conf come from Secrets.
     """
     return s.current.submitted or s.current.by_clearing
 

@@ -85,7 +85,8 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
         observed_run: What the operator knows of the run.
         run_url: The URL of the run's page in Airflow, from which the links to the tasks' logs are
             derived.
-        tasks: The tasks of earlier statuses of the same run, to use again.
+        tasks: A cache of the run's tasks. A task that has not changed since the run's last status
+            is taken from the cache. None computes all tasks.
     """
     found = (tasks if tasks is not None else RunTasks()).of(observed_run.tasks.values(), run_url)
     states: defaultdict[TaskState, int] = defaultdict(int)
