@@ -161,7 +161,11 @@ class ChangeFeedReader:
         """Record a failed pass, and return the seconds until the next pass."""
         self._failures += 1
         if self._failures == 1:
-            log.warning("%s: the change feed can't be read; until it can, statuses come only from events in Kafka, if there are any: %s", self._name, error)
+            log.warning(
+                "%s: the change feed can't be read; until it can, statuses come only from events in Kafka, if there are any: %s",
+                self._name,
+                error,
+            )
         self._meter.resync(self._airflow, "failed")
         self._airflows.request_probe(self._airflow)
         return max(self._interval, backoff(error, self._failures))
