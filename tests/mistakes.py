@@ -145,7 +145,10 @@ OTHERS = [
     Mistake("spec.backoffLimit", "less than or equal to 1000", {"backoffLimit": 1001}),
     Mistake("spec.activeDeadlineSeconds", "7200 for two hours", {"activeDeadlineSeconds": "2h"}),
     Mistake("spec.suspend", "valid boolean", {"suspend": "no"}),
-    Mistake("spec.logicalDate", "a date, a time and a time zone", {"logicalDate": "2026-01-01"}),
+    *(
+        Mistake("spec.logicalDate", "a date, a time and a time zone", {"logicalDate": text})
+        for text in ("2026-01-01", "1700000000000", "2026-01-01 00:00:00Z", "2026-01-01T00:00Z", "2026-01-01T00:00:00")
+    ),
     Mistake("spec.conf", "should be an object", {"conf": [1]}),
     Mistake("spec.dagId", "at most 250 characters", {"dagId": "d" * 251}),
     Mistake("metadata.name", "not a name of a Kubernetes object", metadata={"name": "Digits_1"}),

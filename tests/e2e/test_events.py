@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import statistics
-import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -24,10 +23,10 @@ import psutil
 import pytest
 import urllib3
 
-from devstack.bootstrap import AIRFLOW_ENVIRONMENT
 from devstack.stack import Stack
 from mljob_operator.core.run.states import TASK_RANK, TaskState
 from tests.e2e.parity import differences
+from tests.live import airflow_database
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
@@ -351,18 +350,13 @@ class Stage:
         assert "LocalExecutor" in " ".join(worker.cmdline()), worker
         worker.kill()
         process.kill()
-        statement = (
+        changed = airflow_database.execute(
+            self._stack,
             "UPDATE task_instance SET last_heartbeat_at = last_heartbeat_at - interval '1 hour'"
-            f" WHERE run_id = '{self.story.run_ids['events-lost']}' AND task_id = 'held'"
+            " WHERE run_id = :run_id AND task_id = 'held'",
+            run_id=self.story.run_ids["events-lost"],
         )
-        program = (
-            "import os, sys, sqlalchemy as sa;"
-            " engine = sa.create_engine(os.environ['AIRFLOW__DATABASE__SQL_ALCHEMY_CONN']);"
-            " connection = engine.connect(); done = connection.execute(sa.text(sys.argv[1])); connection.commit();"
-            " assert done.rowcount == 1, done.rowcount"
-        )
-        python = AIRFLOW_ENVIRONMENT / "bin" / "python"
-        subprocess.run([python, "-c", program, statement], env=self._stack.airflow_env(), check=True, timeout=60)
+        assert changed == 1
 
     def _answer(self) -> None:
         body = {"chosen_options": ["Approve"], "params_input": {}}

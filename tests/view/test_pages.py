@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from mljob.cli.first_page import first_page
 from mljob.render.times import duration
+from tests.fakes.mljob_cluster import Answer, Asked
 from tests.fakes.view_cluster import GrowingLog, ViewCluster
 from tests.view import showcase
 from tests.view.conftest import DESKTOP, PHONE, OpenPage
@@ -289,6 +291,32 @@ def test_end_of_the_log_opens_with_whole_lines(
         }"""
     )
     assert cut == [0, 0], "cut rows, and lines that begin above the edge"
+
+
+def test_log_and_graph_that_arrive_late_scroll_like_those_of_the_first_page(
+    page: Page, view: RunningView, cluster: ViewCluster
+) -> None:
+    log = GrowingLog(*(f"line {number}" for number in range(40)), "ValueError: last")
+    log.end()
+    cluster.logs["team-a/churn-eval/score"] = log
+    names = [*long_graph(cluster, 15), "score"]
+    cluster.runs["team-a/churn-eval/graph"] = lambda _: showcase.graph("evaluate_churn", names, pairwise(names))
+    may_answer, usual = threading.Event(), cluster.interfere
+
+    def slow(asked: Asked) -> Answer | None:
+        if asked.path.endswith(("/churn-eval/log", "/churn-eval/graph")):
+            may_answer.wait(180)
+        return usual(asked)
+
+    cluster.interfere = slow
+    try:
+        page.goto(f"{view.url}/jobs/team-a/churn-eval")
+        expect(page.get_by_text("ValueError: last")).to_have_count(0)
+    finally:
+        may_answer.set()
+    tail = page.get_by_role("region", name=re.compile("end of the log"))
+    expect(tail.get_by_text("ValueError: last")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("link", name=re.compile("^score: failed"))).to_be_in_viewport(ratio=1)
 
 
 def test_page_of_a_missing_job_leads_back_to_the_list(page: Page, view: RunningView) -> None:

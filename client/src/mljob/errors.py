@@ -190,6 +190,12 @@ _WAYS_OUT: dict[type[ApiError], str] = {
     Unavailable: "Check the API server and the network, and try again.",
 }
 
+_LACKS_RIGHT = " cannot "
+"""A part of the API server's message if the user lacks a right: ``User "x" cannot create resource
+...``. A quota or an admission webhook refuses a request with 403 too, with another message.
+"""
+_REFUSED_BY_POLICY = "The user has the right, but a rule of the cluster refuses the request. Ask the platform team."
+
 
 def from_status(code: int, body: Any, *, asked: str, retry_after: float | None = None) -> ApiError:
     """Return the error for an answer of the API server.
@@ -209,6 +215,8 @@ def from_status(code: int, body: Any, *, asked: str, retry_after: float | None =
     if kind is KindNotServed:
         what = f"{asked}: this cluster does not serve the kind. Install the operator's CRDs, or check the context."
     way_out = _WAYS_OUT.get(kind, "")
+    if kind is NotAllowed and said and _LACKS_RIGHT not in said:
+        way_out = _REFUSED_BY_POLICY
     return kind(
         f"{what.rstrip('.')}. {way_out}" if way_out else what, code=code, reason=reason, retry_after=retry_after
     )

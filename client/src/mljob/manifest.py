@@ -26,7 +26,8 @@ REQUEST_ID: Final = "mljob.dev/request-id"
 request was lost.
 """
 _SUFFIX_BYTES: Final = 4
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 Conf = "Mapping[str, Any] | BaseModel"
 
@@ -110,7 +111,7 @@ def checked_name(name: str) -> str:
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         raise InvalidArgument(
             f"name: {name[:200]!r} is not a name of lower-case letters, digits, '-' and '.', of at most {MAX_NAME} "
-            f"characters. For example: {slug(name)!r}."
+            f"characters, with a letter or a digit at both ends and beside each '.'. For example: {slug(name)!r}."
         )
     return name
 

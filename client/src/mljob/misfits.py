@@ -12,6 +12,10 @@ from .text import plain
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
 
 
+DATE_TIME = "write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
+"""The hint for a text that is not a time."""
+
+
 def in_words(problem: Any) -> str:
     """Return an error of a pydantic ``ValidationError`` as a text for a person, such as
     ``'Trainingg' should be 'Training' or 'Custom' (did you mean Training?)``.
@@ -28,7 +32,7 @@ def in_words(problem: Any) -> str:
         in_seconds = "; write a number of seconds, such as 7200 for two hours" if _SECONDS.fullmatch(given) else ""
         hint = in_seconds or "; write it without quotes"
     elif kind.startswith(("datetime_", "timezone_")):
-        hint = "; write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
+        hint = f"; {DATE_TIME}"
     elif kind == "enum" and isinstance(given, str):
         hint = meant(given, re.findall(r"'([^']*)'", why))
     return f"{shown}{why}{hint}"

@@ -164,7 +164,12 @@ async def test_reader_that_leaves_while_it_reads_blocks_nothing(
 
     send(cluster[0], topic, b"x")
     reader = await history.open(topic, KEY, SINCE)
-    reading = asyncio.create_task(reader.read(slow))
+
+    async def read_on() -> None:
+        while True:
+            await reader.read(slow)
+
+    reading = asyncio.create_task(read_on())
     await until(reads.is_set, "the thread reads the message")
     reading.cancel()
     # If the call waited for the thread, it would never return.

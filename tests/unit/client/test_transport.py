@@ -24,7 +24,7 @@ PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
     ("code", "reason", "kind", "says"),
     [
         (401, "Unauthorized", errors.NotAuthenticated, "Log in again"),
-        (403, "Forbidden", errors.NotAllowed, "<name>-editor"),
+        (403, "Forbidden", errors.NotAllowed, "a rule of the cluster"),
         (404, "NotFound", errors.NotFound, "said so"),
         (409, "AlreadyExists", errors.AlreadyExists, "said so"),
         (409, "Conflict", errors.Conflict, "said so"),
@@ -46,6 +46,24 @@ def test_refusal_becomes_its_error_with_the_servers_message_and_the_way_out(
     assert type(raised.value) is kind
     assert (raised.value.code, raised.value.reason) == (code, reason)
     assert says in str(raised.value)
+
+
+def test_missing_right_names_the_roles_that_have_it(cluster: MLJobCluster, transport: Transport) -> None:
+    said = 'mljobs.mljob.dev is forbidden: User "ada" cannot list resource "mljobs" in API group "mljob.dev"'
+    cluster.interfere = lambda _: refusal(403, "Forbidden", said)
+
+    with pytest.raises(errors.NotAllowed, match="<name>-editor"):
+        transport.request("GET", PATH)
+
+
+def test_exceeded_quota_is_not_called_a_missing_right(cluster: MLJobCluster, transport: Transport) -> None:
+    said = 'mljobs.mljob.dev "a" is forbidden: exceeded quota: mljobs, requested: count/mljobs.mljob.dev=1'
+    cluster.interfere = lambda _: refusal(403, "Forbidden", said)
+
+    with pytest.raises(errors.NotAllowed, match="exceeded quota") as raised:
+        transport.request("GET", PATH)
+
+    assert "Ask for this right" not in str(raised.value)
 
 
 def test_message_of_a_refusal_is_bounded_and_has_no_control_characters(

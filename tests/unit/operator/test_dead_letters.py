@@ -12,11 +12,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from pydantic import ValidationError
 
+from mljob_operator.adapters import dead_letters
 from mljob_operator.adapters.dead_letters import MAX_BYTES as DEAD_LETTER_BYTES
 from mljob_operator.adapters.dead_letters import DeadLetters
 from mljob_operator.adapters.kafka import KafkaEvents
 from mljob_operator.ports import Message
 from mljob_operator.settings import Settings
+from tests.live.eventually import eventually
 
 EVENTS = "airflow.events"
 
@@ -94,6 +96,29 @@ def test_unreachable_broker_is_reported_once(caplog: pytest.LogCaptureFixture) -
     lines = [record.message for record in caplog.records if "dead-letter" in record.message]
     assert len(lines) == 1
     assert lines[0].startswith("unreadable message airflow.events/1/7, and further ones, can't be sent")
+
+
+def test_dead_letter_that_is_not_delivered_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    letters = DeadLetters("dead")
+    letters.open({"bootstrap.servers": "127.0.0.1:9", "log_level": 0, "message.timeout.ms": 100})
+    letters.send(message(b"v"), "invalid: no")
+
+    def is_reported() -> bool:
+        letters.serve()
+        return "unreadable message airflow.events/1/7, and further ones, can't be sent" in caplog.text
+
+    eventually(is_reported, "the loss is reported")
+
+
+def test_dead_letters_that_the_end_of_the_process_does_not_wait_for_are_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "LAST_SECONDS", 0.1)
+    letters = DeadLetters("dead")
+    letters.open({"bootstrap.servers": "127.0.0.1:9", "log_level": 0})
+    letters.send(message(b"v"), "invalid: no")
+    letters.close()
+    assert "unreadable messages that could not be sent to the dead-letter topic in time: 1" in caplog.text
 
 
 def test_dead_letter_topic_must_differ_from_the_event_topic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ..findings import Finding, meant
 from ..manifest import MAX_NAME
 from ..misfits import field_of, in_words, quoted
 from ..text import plain
-from .schemas import broken_rules, is_time, schema_of, unknown_fields
+from .schemas import broken_rules, is_time, schema_of, unknown_fields, wrong_times
 
 SPECS: dict[str, type[BaseModel]] = {
     mljob.KIND: mljob.MLJobSpec,
@@ -102,7 +102,7 @@ def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
     if kind == mljob.KIND:
         yield from _of_conf(spec.get("conf"))
     # A rule says what to write, so it replaces what the model finds in the same field.
-    broken = list(broken_rules(written, _with_name(schema)))
+    broken = [*broken_rules(written, _with_name(schema)), *wrong_times(written, schema)]
     reported = {finding.path for finding in broken}
     yield from (finding for finding in _misfits(spec, SPECS[kind]) if finding.path not in reported)
     yield from broken

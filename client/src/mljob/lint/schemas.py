@@ -7,6 +7,7 @@ evaluates them (kubernetes.io: "Validation rules").
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
@@ -20,11 +21,14 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from mljob_contract.times import Time
 
 from ..findings import Finding, meant
+from ..misfits import DATE_TIME, quoted
 
 Node = dict[str, Any]
 CRDS = files(__package__) / "crds"
 _OLD = "oldSelf"
 """The variable of rules about a change of an object. A manifest has no earlier object."""
+_TIME_FORMAT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+"""The format ``date-time`` of RFC 3339, 5.6."""
 _TIME = TypeAdapter[datetime](Time | AwareDatetime)
 """A validator of the times that the API server accepts. The validator also accepts a time outside
 of the years that the rules allow, so that a rule can report the year.
@@ -95,6 +99,20 @@ def _broken_here(value: Any, schema: Node, path: str) -> Iterator[Finding]:
             yield Finding((path + rule.get("fieldPath", "")).removeprefix("."), rule["message"])
 
 
+def wrong_times(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
+    """Yield a finding for each text that should be a time and is not in the format of RFC 3339.
+    The models of :mod:`mljob_contract` also take other texts as times, such as ``1767225600``.
+    """
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from wrong_times(item, schema.get("items", {}), f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for name, child in schema.get("properties", {}).items():
+            yield from wrong_times(value.get(name), child, f"{path}.{name}" if path else name)
+    elif isinstance(value, str) and schema.get("format") == "date-time" and not _TIME_FORMAT.fullmatch(value):
+        yield Finding(path, f"{quoted(value)} is not a time; {DATE_TIME}")
+
+
 def as_the_server_sees(value: Any, schema: Node) -> Any:
     """Return a value in the form that the API server gives to a validation rule: with defaults,
     with times as ``datetime``, and without fields that the schema doesn't have.
@@ -111,7 +129,7 @@ def as_the_server_sees(value: Any, schema: Node) -> Any:
 
 def is_time(value: Any) -> bool:
     """Return whether a value is an RFC 3339 date-time that the API server accepts."""
-    if not (isinstance(value, str) and len(value) > len("2026-01-01")):
+    if not (isinstance(value, str) and _TIME_FORMAT.fullmatch(value)):
         return False
     try:
         _TIME.validate_python(value)

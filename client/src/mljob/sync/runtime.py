@@ -1,4 +1,4 @@
-"""The functions of ``mljob.aio.runtime`` without asyncio, for code that runs in threads."""
+"""The functions of ``mljob.aio.runtime``, written by hand for code that runs in threads."""
 
 from __future__ import annotations
 

@@ -51,6 +51,8 @@ class Access(Protocol):
 
     allowed_hosts: frozenset[str]
     """The values of the header Host that are answered."""
+    ways_in: tuple[str, ...]
+    """Sentences that tell a person how to prove who they are."""
 
     async def person(self, request: Request) -> Person | None:
         """Return the person who has sent a request. Return None if the request does not prove who
@@ -101,6 +103,10 @@ class LocalAccess:
     """
 
     def __init__(self, config: ClusterConfig, port: int) -> None:
+        self.ways_in = (
+            "If you followed a link from elsewhere, open the page again.",
+            "Otherwise open the address that kubectl mljob ui printed. It lets one browser in.",
+        )
         self.token = secrets.token_urlsafe(32)
         self.allowed_hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         self._config = config
@@ -154,6 +160,10 @@ class ProxyAccess:
     """
 
     def __init__(self, config: ClusterConfig, hosts: frozenset[str]) -> None:
+        self.ways_in = (
+            "Open the page again, and sign in where the proxy of the view asks for it.",
+            "If that does not help, tell the platform team that the proxy passes no token on. The view takes the token from the header Authorization (Bearer) or X-Forwarded-Access-Token.",
+        )
         self.allowed_hosts = hosts
         self._config = config
         self._lists = asyncio.Semaphore(2)

@@ -16,7 +16,7 @@ from ..errors import MLJobError
 from . import live
 from .access import Access
 from .live_pages.jobs import JobRows
-from .pages.obstacles import Obstacle, loading, no_session, obstacle_of
+from .pages.obstacles import Obstacle, loading, not_signed_in, obstacle_of
 from .person import Person, Reads
 from .rendering import Renderer
 
@@ -89,7 +89,7 @@ class Site:
             try:
                 person = await self.access.person(request)
                 if person is None:
-                    return self.obstacle(no_session(_again(request)))
+                    return self.obstacle(not_signed_in(_again(request), self.access.ways_in))
                 namespace = person.default_namespace
                 async with Reads(person) as reads:
                     return await answer(request, person, reads)

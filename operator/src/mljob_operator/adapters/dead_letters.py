@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ..ports import Message
 
@@ -21,6 +21,8 @@ cut. If the value is cut, the header ``mljob_size`` has the number of bytes of t
 KEPT_KB = 16 * 1024
 """The maximum number of KiB of dead letters that wait until a broker accepts them. Further dead
 letters are dropped."""
+LAST_SECONDS = 5.0
+"""The maximum time in seconds that the end of the process waits for dead letters."""
 PROPERTIES = {"acks": "all", "queue.buffering.max.kbytes": KEPT_KB}
 
 
@@ -67,12 +69,11 @@ class DeadLetters:
                 value[:MAX_BYTES],
                 key[:MAX_BYTES] if key is not None else None,
                 headers=[(name, text.encode(errors="replace")) for name, text in headers.items()],
+                on_delivery=lambda error, _: self._delivered(headers["mljob_source"], error),
             )
             self._producer.poll(0)
         except (BufferError, KafkaException) as error:
             self._log_loss(headers["mljob_source"], error)
-        else:
-            self._loss_logged = False
 
     def serve(self) -> None:
         """Let the producer call its callbacks for errors and tokens, which confluent-kafka
@@ -82,12 +83,19 @@ class DeadLetters:
             self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait up to 5 s for dead letters that are being sent."""
+        """Wait for dead letters that are being sent, at most ``LAST_SECONDS``."""
         if self._producer is not None:
-            self._producer.flush(5)
+            if left := self._producer.flush(LAST_SECONDS):
+                log.warning("unreadable messages that could not be sent to the dead-letter topic in time: %d", left)
             self._producer = None
 
-    def _log_loss(self, position: str, error: Exception) -> None:
+    def _delivered(self, position: str, error: KafkaError | None) -> None:
+        if error is None:
+            self._loss_logged = False
+        else:
+            self._log_loss(position, error)
+
+    def _log_loss(self, position: str, error: object) -> None:
         """Log that a dead letter is lost, unless the loss before it was logged and no dead letter
         has been queued for sending since then.
         """

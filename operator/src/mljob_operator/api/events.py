@@ -183,13 +183,20 @@ class EventsWriter:
         heartbeat.
         """
         if self._entries >= MAX_ENTRIES or self._output.is_full:
-            await self.end(EndReason.LIMIT, "The answer has reached its size. Ask again with after=<cursor>.")
+            await self._end_at_limit("size")
             return True
         if time.monotonic() >= self._until:
-            await self.end(EndReason.LIMIT, "The answer has reached its time. Ask again with after=<cursor>, or watch.")
+            await self._end_at_limit("time")
             return True
         await self._output.keep_alive()
         return False
+
+    async def _end_at_limit(self, limit: str) -> None:
+        """End the response because it has reached the limit of ``limit``. Only a response with
+        events from Kafka has a cursor.
+        """
+        again = "Ask again with after=<cursor>." if self.cursor is not None else "Ask again."
+        await self.end(EndReason.LIMIT, f"The answer has reached the limit of its {limit}. {again}")
 
     async def _write(self, entries: Sequence[HistoryEntry]) -> None:
         if entries:

@@ -115,6 +115,8 @@ def test_value_of_set_is_yaml(given: str, value: Any, cluster: MLJobCluster, plu
         (("--retries", "-1"), "greater than or equal to 0"),
         (("--timeout", "soon"), "'soon' is not a duration"),
         (("--name", "Bad_Name"), "'Bad_Name' is not a name of lower-case letters"),
+        (("--name", "a..b"), "'a..b' is not a name of lower-case letters"),
+        (("--name", "a.-b"), "'a.-b' is not a name of lower-case letters"),
         (("--name", "Bad_Name", "--dry-run"), "For example: 'bad-name'"),
         (("--type", ""), "type"),
         (("--type", "X"), "'X'"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mljob.compare import MAX_COLUMNS
 from mljob.resource import MLJob
 from mljob.view.pages import compare_page, job_page
 from mljob.view.pages.curves import (
@@ -143,6 +144,29 @@ def test_picture_of_many_instances_says_how_many_are_left_out() -> None:
     assert (len(found.lines), found.omitted) == (MAX_LINES, 40 - MAX_LINES)
     assert "32 more instances are not drawn." in html
     assert html.count("<li>") == MAX_LINES
+
+
+def test_compared_jobs_of_one_name_are_told_apart_by_their_namespaces() -> None:
+    jobs = [MLJob({"metadata": {"name": name, "namespace": place}}) for place, name in ("ax", "bx", "ay")]
+    reports = {key: [report(0, loss=1.0)] for key in ("a/x", "b/x", "a/y")}
+
+    page = compare_page.compare_page(jobs, reports)
+
+    assert page.colours == {"a/x": 0, "b/x": 1, "y": 2}
+    assert [line.job for curve in page.curves for line in curve.lines] == ["a/x", "b/x", "y"]
+    html = Renderer().render("compare/curves.html", page=page, colours=page.colours)
+    assert ("</svg> a/x</li>" in html, "</svg> b/x</li>" in html, "</svg> y</li>" in html) == (True, True, True)
+
+
+def test_differing_params_that_are_left_out_are_not_shown_as_equal() -> None:
+    def job(name: str, value: int) -> MLJob:
+        conf = {f"p{number}": value for number in range(MAX_COLUMNS + 10)} | {"same": 1}
+        return MLJob({"metadata": {"name": name, "namespace": "a"}, "spec": {"dagId": "d", "conf": conf}})
+
+    page = compare_page.compare_page([job("x", 1), job("y", 2)], {})
+
+    assert len(page.params) == MAX_COLUMNS
+    assert [value.name for value in page.equal] == ["same"]
 
 
 def test_compared_jobs_keep_their_colours_and_share_the_lines() -> None:

@@ -34,11 +34,13 @@ MAX_CELL: Final = 120
 @dataclass(frozen=True, slots=True)
 class Column:
     """The head of a column in the table of the comparison. A column shows one MLJob, and its head
-    has the MLJob's name, its phase, and when its run started and ended.
+    has the MLJob's name, its phase, and when its run started and ended. ``label`` is the name, with
+    the namespace before it if another compared MLJob has the same name.
     """
 
     namespace: str
     name: str
+    label: str
     mark: Mark
     started_at: datetime | None
     ended_at: datetime | None
@@ -105,7 +107,8 @@ def compare_page(
     except Invalid as unusable:
         compared = compare_jobs(jobs)
         notes.append(str(unusable))
-    columns = tuple(_column(row.job) for row in compared.rows)
+    names = Counter(row.job.name for row in compared.rows)
+    columns = tuple(_column(row.job, is_unique=names[row.job.name] == 1) for row in compared.rows)
     keys = [f"{column.namespace}/{column.name}" for column in columns]
     if compared.columns_omitted:
         notes.append(f"{compared.columns_omitted} more params and results are left out.")
@@ -118,16 +121,17 @@ def compare_page(
         ),
         equal=_equal(compared),
         curves=_curves(columns, reports),
-        colours={column.name: number for number, column in enumerate(columns)},
+        colours={column.label: number for number, column in enumerate(columns)},
         missing=tuple(notes),
     )
 
 
-def _column(job: MLJob) -> Column:
+def _column(job: MLJob, *, is_unique: bool = True) -> Column:
     status = job.raw_status
     return Column(
         job.namespace,
         job.name,
+        job.name if is_unique else f"{job.namespace}/{job.name}",
         phase_mark(job.phase, retry_waits=retry_waits(job)),
         time_of(status.get("startTime")),
         time_of(status.get("completionTime")),
@@ -149,7 +153,9 @@ def _equal(compared: Comparison) -> tuple[NamedValue, ...]:
     if not compared.rows:
         return ()
     conf = dict(flatten(compared.rows[0].job.conf))
-    return named_values({name: value for name, value in conf.items() if name not in compared.params})
+    # The columns for params are limited in number, and the rows have all params that differ.
+    differing = {name for row in compared.rows for name in row.params}
+    return named_values({name: value for name, value in conf.items() if name not in differing})
 
 
 def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsReport]]) -> tuple[Curve, ...]:
@@ -163,7 +169,7 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
                 for key, series in series_of(found, instance_name(task, index)).items():
                     of_job.setdefault(key, []).append(series)
         for key, lines in of_job.items():
-            by_metric.setdefault(key, []).extend(_named(column.name, lines[:most], is_alone=len(lines) == 1))
+            by_metric.setdefault(key, []).extend(_named(column.label, lines[:most], is_alone=len(lines) == 1))
             omitted[key] += max(0, len(lines) - most)
     drawn = (curve(name, axis, lines, omitted[name, axis]) for (name, axis), lines in by_metric.items())
     return tuple(one for one in drawn if one is not None)[:MAX_CURVES]
@@ -171,8 +177,8 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
 
 def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
     """Yield the curves of an MLJob, labelled for a picture with curves of several MLJobs. The label
-    is the name of the MLJob. If the MLJob has several curves in the picture, the label continues
-    with the name of the task instance.
+    is ``job``, the label of the MLJob. If the MLJob has several curves in the picture, the label
+    continues with the name of the task instance.
     """
     for line in lines:
         yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

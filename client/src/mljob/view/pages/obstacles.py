@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import (
@@ -75,20 +76,18 @@ def loading() -> Obstacle:
     return Obstacle(200, "Loading …", cause, ("The page shows it as soon as it is there.",), again_seconds=1)
 
 
-def no_session(again: str) -> Obstacle:
-    """Return the page for a request that does not prove who the person is. The text of the page is
-    about a view on a person's own machine, where the browser lacks the cookie. ``again`` is the URL
-    of the button that tries again.
+def not_signed_in(again: str, ways_in: Sequence[str]) -> Obstacle:
+    """Return the page for a request that does not prove who the person is.
+
+    Args:
+        again: The URL of the button that tries again.
+        ways_in: Sentences that tell the person how to prove who they are.
     """
-    steps = (
-        "If you followed a link from elsewhere, open the page again.",
-        "Otherwise open the address that kubectl mljob ui printed. It lets one browser in.",
-    )
     return Obstacle(
         401,
-        "This browser has no session",
-        "The view shows MLJobs with your rights, so it asks who you are.",
-        steps,
+        "You are not signed in",
+        "The view shows MLJobs with your rights, so it must know who you are.",
+        tuple(ways_in),
         ((again, "Open the page again"),),
     )
 

@@ -84,6 +84,7 @@ function apply(change) {
   }
   if (change.title) document.title = change.title;
   if (change.say) byId("say").textContent = change.say;
+  scrollNew();
   showMore();
   tick();
 }
@@ -352,8 +353,20 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => { for (const field of event.target.elements) field.disabled = false; });
 });
 
+// Logs' ends and graphs scroll once, when they appear: with the page, or later with a change.
+const scrolled = new WeakSet();
+
+function scrollNew() {
+  for (const [selector, scroll] of [[".tail", scrollToEnd], [".graph", scrollToTask]]) {
+    for (const element of document.querySelectorAll(selector)) {
+      if (!scrolled.has(element)) scroll(element);
+      scrolled.add(element);
+    }
+  }
+}
+
 // The end of a log opens with the beginning of a line, also where lines are wrapped.
-for (const tail of document.querySelectorAll(".tail")) {
+function scrollToEnd(tail) {
   tail.scrollTop = tail.scrollHeight;
   const edge = tail.getBoundingClientRect().top + tail.clientTop;
   const tops = [...tail.querySelectorAll(".line")].map((line) => line.getBoundingClientRect().top - edge);
@@ -377,7 +390,7 @@ function showMore() {
 }
 
 // A graph shows its beginning, unless the task that matters now is beyond its edge.
-for (const graph of document.querySelectorAll(".graph")) {
+function scrollToTask(graph) {
   const box = graph.querySelector(".box.tone-bad, .box.tone-busy, .box.tone-waiting");
   if (box) {
     const [frame, place] = [graph.getBoundingClientRect(), box.getBoundingClientRect()];
@@ -386,6 +399,7 @@ for (const graph of document.querySelectorAll(".graph")) {
   }
 }
 for (const event of ["scroll", "resize"]) addEventListener(event, showMore, { capture: true, passive: true });
+scrollNew();
 showMore();
 
 addEventListener("pageshow", showChosen);

@@ -154,7 +154,8 @@ class ObservedRun:
 def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
     """Add facts to an observed run, and return the new observed run. The facts come from events,
     and from the change feed for the runs of a backfill. Repeated facts, or the same facts in
-    another order, give the same result.
+    another order, give the same result. After all task instances were listed at the end of the
+    run, an event changes no state of a task instance.
     """
     reported = observed_run.reported
     tasks: dict[TaskKey, TaskFact] | None = None
@@ -171,9 +172,12 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
         reported = _report(observed_run, reported, started_by(fact))
         known = observed_run.tasks if tasks is None else tasks
         old = known.get(fact.key)
-        if old is None and len(known) >= MAX_TASKS:
+        # After the last list, nobody would find out that the event is wrong. If the run was cleared,
+        # its tasks are listed again.
+        if old is None and (observed_run.listed or len(known) >= MAX_TASKS):
             continue
-        new = fact if old is None else merge_event(old, fact, past=_is_outdated_event(fact, observed_run.run))
+        past = observed_run.listed or _is_outdated_event(fact, observed_run.run)
+        new = fact if old is None else merge_event(old, fact, past=past)
         if new is not old:
             if tasks is None:
                 tasks = dict(observed_run.tasks)
