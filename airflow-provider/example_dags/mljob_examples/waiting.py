@@ -1,5 +1,5 @@
-"""Lets a job wait for a dataset or a model. The module has the params that name the dataset or the
-model, and the sensor that waits.
+"""Lets a DAG run wait for a dataset or a model. The module has the params that name the dataset or
+the model, and the sensor that waits.
 
 Because of the sensor, an MLJob that predicts can be applied together with the MLJob that trains the
 model.
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
 
 
 class DatasetParams(BaseModel):
-    """Params of a job that works on a dataset: the dataset, its version, and how long to wait until
+    """Params of a DAG that works on a dataset: the dataset, its version, and how long to wait until
     the version exists.
     """
 
@@ -49,7 +49,7 @@ class DatasetParams(BaseModel):
 
 
 class ModelParams(BaseModel):
-    """Params of a job that uses a model: the model, its version, and how long to wait until the
+    """Params of a DAG that uses a model: the model, its version, and how long to wait until the
     version exists.
     """
 
