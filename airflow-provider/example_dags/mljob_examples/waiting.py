@@ -65,16 +65,16 @@ class ModelParams(BaseModel):
 
 def wait_for_dataset(job: Job[Any]) -> Any:
     """Add the sensor ``wait_for_dataset`` to a DAG that is declared as a :class:`Job`, and return
-    the version of the dataset as the sensor's output. The class of the DAG's params must be a
-    :class:`DatasetParams`, which names the dataset.
+    the version of the dataset as the sensor's output. The sensor reads the DAG's params, so their
+    class must be :class:`DatasetParams` or a subclass.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
     """Add the sensor ``wait_for_model`` to a DAG that is declared as a :class:`Job`, and return the
-    version of the model as the sensor's output. The class of the DAG's params must be a
-    :class:`ModelParams`, which names the model.
+    version of the model as the sensor's output. The sensor reads the DAG's params, so their class
+    must be :class:`ModelParams` or a subclass.
     """
     return _wait(job, "wait_for_model")
 

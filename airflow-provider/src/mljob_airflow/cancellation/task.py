@@ -27,7 +27,7 @@ MAX_REASON_LENGTH = 1000
 
 
 def cancel(context: Context) -> dict[str, Any]:
-    """Cancel the runs that the params of the task's run name.
+    """Cancel the runs that are listed in the params of this run of ``mljob_cancel``.
 
     Args:
         context: Airflow's task context.
