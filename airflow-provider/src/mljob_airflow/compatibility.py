@@ -109,8 +109,8 @@ def masked(text: str) -> str:
     ``text`` may have a secret. Without Airflow, return ``text`` itself.
 
     The masker knows the passwords of Connections that the process has used, the values of Variables
-    with sensitive names, and the arguments of ``mask_secret``. Airflow itself masks only its logs,
-    and not the texts that this package sends elsewhere.
+    with sensitive names, and the arguments of ``mask_secret``. Airflow itself does not mask the
+    texts that this package sends elsewhere, for example to Kafka.
     """
     try:
         from airflow.sdk.log import redact
