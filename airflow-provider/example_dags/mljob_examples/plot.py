@@ -1,5 +1,5 @@
-"""Draws the plot of a trained model as SVG. The plot shows the scores of each candidate, and the
-learning curve of the chosen candidate.
+"""Draws the plot of the DAG ``select_model`` as SVG. The plot shows the accuracy of each candidate
+model in each fold, and the learning curve of the chosen candidate.
 """
 
 from __future__ import annotations
