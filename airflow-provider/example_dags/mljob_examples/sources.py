@@ -70,7 +70,7 @@ def moved(images: Any, random: Any) -> Any:
     """Return the images, each moved at random by at most one pixel horizontally and vertically.
 
     Args:
-        images: Array of shape (images, 64), of 8 rows with 8 pixels each.
+        images: Array of shape (number, 64): each image has 8 rows with 8 pixels.
         random: A ``numpy.random.Generator``.
     """
     import numpy as np

@@ -81,7 +81,7 @@ def wait_for_model(job: Job[Any]) -> Any:
 
 def _wait(job: Job[Any], task_id: str) -> Any:
     """Add a sensor to a DAG that is declared as a :class:`Job`. The sensor waits for the dataset or
-    the model that the params of the run name, and occupies no worker slot between two pokes.
+    the model that is named in the run's params, and occupies no worker slot between two pokes.
 
     All later tasks use the version that the sensor returns, because ``latest`` may change before
     the run has ended.

@@ -83,8 +83,8 @@ def skip_exception() -> type[Exception]:
 def read_dag_files(path: Path) -> Any:
     """Read a DAG file or a folder of DAG files, and return Airflow's ``DagBag`` with the DAGs.
 
-    The field ``import_errors`` of the ``DagBag`` has the traceback of each file that Airflow can't
-    import.
+    The field ``import_errors`` of the ``DagBag`` has the error of each file that Airflow can't
+    import: usually a traceback, sometimes only a message.
     """
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:

@@ -370,7 +370,8 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
 def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
     """Wait until the run and its task instances have ended, or the run no longer exists.
 
-    Task instances that are unfinished although the run has ended are set to failed.
+    Task instances that are unfinished although the run has ended are set to failed. A task instance
+    that has no state, and whose task is no longer in the DAG, counts as ended.
 
     Raises:
         CancellationError: The run or a task instance has not ended after :attr:`Timing.verify`

@@ -1,7 +1,7 @@
 """The task of the DAG ``mljob_cancel``.
 
-The task cancels the runs that the DAG's params name, and sends an event about each run. The task
-fails if one of the runs has not ended.
+The task cancels the runs that are listed in the DAG's params, and sends an event about each run.
+The task fails if one of the runs has not ended.
 """
 
 from __future__ import annotations

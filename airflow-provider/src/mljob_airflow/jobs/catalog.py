@@ -43,8 +43,8 @@ class DagEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The result of reading DAG files: the DAGs by DAG id, and the tracebacks of DAG files that
-    Airflow can't import, by path.
+    """The result of reading DAG files: the DAGs by DAG id, and the errors of the files that Airflow
+    can't import, by path. An error is Airflow's text, usually a traceback.
     """
 
     dags: Mapping[str, DagEntry]
