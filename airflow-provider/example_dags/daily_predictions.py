@@ -3,11 +3,11 @@ schedule, and is for MLJobs of type Backfill.
 
 To repeat the predictions with a newer model, run a backfill of a range of dates. The backfill's
 conf names the version of the model. The predictions of a day are an artifact with versions:
-``latest`` is the newest version, and predictions of earlier models are kept.
+``latest`` is the version that was published last, and predictions of earlier models are kept.
 
-The images of a day are made from scikit-learn's digits, without the digits that are used for
-training. The day is the seed, so each run for the day makes the same images. The schedule ended in
-January 2026, so Airflow starts no more runs by itself.
+The images of a day are made from scikit-learn's images of digits, without the images that models
+are trained on. The day is the seed, so each run for the day with the same param ``rows`` makes the
+same images. The schedule ended in January 2026, so Airflow starts no more runs by itself.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ The features come in families: principal components, distances to clusters, and 
 row. The conf names the families, and a mapped task group has one instance for each family.
 
 Each version of a dataset has a card, which is a file that describes the version. The card of the
-enriched dataset names the version of the original dataset, and has the recipe of the features. The
-DAG ``select_model`` trains models with this recipe, so a model computes the same features for new
-rows.
+enriched dataset names the version of the original dataset. The card also has the recipe of the
+features: the families, and the numbers of components and clusters. The models of the DAG
+``select_model`` take rows without the added features, and compute the features themselves with this
+recipe.
 
 The DAG waits for the original dataset, so an MLJob of this DAG can be applied together with the
 MLJob that generates the dataset.

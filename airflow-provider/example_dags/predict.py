@@ -2,8 +2,8 @@
 has published.
 
 The DAG waits for the model, so an MLJob that predicts can be applied together with the MLJob that
-trains the model. The DAG makes the images from scikit-learn's digits, without the digits that are
-used for training. Mapped tasks read the images in batches.
+trains the model. The DAG makes its images from scikit-learn's images of digits, without the images
+that models are trained on. Mapped tasks read the images in batches.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Compare candidate models on a version of a dataset, and publish the best one.
 
 A mapped task cross-validates each candidate: for each fold, the candidate is tested on this fold
-after it was trained on the other folds. All rows that were made from the same row of the source are
-in one fold. For each fold, the features of an enriched dataset are fitted anew on the training
-rows. So neither a model nor its features have seen the test rows.
+after it was trained on the other folds. Rows of a generated dataset that were made from the same
+row of scikit-learn's dataset are in the same fold. If the dataset has added features, such as
+principal components, these features are also fitted anew for each fold, on the training rows only.
+So neither a model nor its features have seen the test rows.
 
 Another task then trains the best candidate on more and more rows, and finally on all rows. The
 MLJob's status shows the accuracy after each step. An accuracy that still rises suggests that more

@@ -1,9 +1,10 @@
 """Train a model that reads handwritten digits, and report each epoch during the training.
 
-The images are scikit-learn's digits, without the images that are kept for predictions
-(:mod:`mljob_examples.sources`). A small neural network is trained in epochs. In each epoch, each
-training image is moved by at most one pixel and gets new noise. After each epoch the task reports
-the loss, and the accuracy on test images. Both appear in the MLJob's status while the task runs.
+The images are scikit-learn's images of digits, without the images that are kept for predictions
+(:mod:`mljob_examples.sources`). A small neural network is trained in epochs. Each epoch uses
+several copies of each training image. Each copy is moved at random by at most one pixel
+horizontally and vertically, and gets noise. After each epoch the task reports the loss, and the
+accuracy on test images. Both appear in the MLJob's status while the task runs.
 
 A model with at least the accuracy of the param ``minimum_accuracy`` is published for the DAG
 ``predict``, with its metrics and a card, which is a file that describes the model. With a lower

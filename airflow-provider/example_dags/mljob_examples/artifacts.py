@@ -1,11 +1,11 @@
-"""Publishes and finds the artifacts that jobs exchange: datasets, models and predictions. An
-artifact has versions, and a version never changes.
+"""Publishes and finds the artifacts that the example DAGs exchange: datasets, models and
+predictions. An artifact has versions, and a version never changes.
 
 The name of a version is a hash of the version's files and of its parents, the versions that it was
 made from. So publishing the same files with the same parents again, for example in a task's second
-try, makes no new version. Each version has a card, which describes the files, and names the MLJob
-and the parents. A reader can follow the cards from a prediction back to the dataset. The file
-``latest`` has the name of the version that was published last::
+try, makes no new version. Each version has a card, which describes the files, and names the parents
+and the MLJob that made the version. A reader can follow the cards from a prediction back to the
+dataset. The file ``latest`` has the name of the version that was published last::
 
     <MLJOB_DATA_DIR>/models/digits/latest
     <MLJOB_DATA_DIR>/models/digits/3f9c0a51be77/{model.joblib, metrics.json, card.json, card.md}
@@ -45,7 +45,7 @@ last.
 
 @dataclass(frozen=True)
 class Artifact:
-    """One version of a dataset, of a model or of predictions."""
+    """One version of an artifact, which is a dataset, a model or predictions."""
 
     kind: Kind
     name: str
@@ -150,9 +150,12 @@ def publish(
 def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
     """Return a version of an artifact. For ``latest``, return the version that was published last.
 
-    The function does not check that the version exists; :func:`is_published` does. Only one task of
-    a run should call this function with ``latest``. The other tasks of the run should use the
-    version that this call returned, because ``latest`` may change during the run.
+    The function does not check that a version exists; :func:`is_published` does. Only one task of a
+    run should call this function with ``latest``. The other tasks of the run should use the version
+    that this call returned, because ``latest`` may change during the run.
+
+    Raises:
+        FileNotFoundError: ``version`` is ``latest``, and the artifact has no version.
     """
     if version == LATEST:
         version = (_home(kind, name) / LATEST).read_text()

@@ -1,4 +1,6 @@
-"""Makes the models that a training compares, and the folds of the training's cross-validation."""
+"""Makes the candidate models that the DAG ``select_model`` compares, and the folds of the
+cross-validation.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,13 @@ def folds(labels: Any, origins: Any, number: int, seed: int) -> Iterator[tuple[A
     """Yield the folds of a cross-validation.
 
     All rows with the same origin are in one fold, and every label has about the same share of the
-    rows in each fold. An augmented dataset has many variants of each row of its source, so with
-    random folds a model would be tested on variants of rows that it was trained on.
+    rows in each fold. A generated dataset has many variants of each row of scikit-learn's dataset,
+    so with random folds a model would be tested on variants of rows that it was trained on.
 
     Args:
         labels: Array of shape (rows,).
-        origins: Array of shape (rows,). Rows with the same value belong together.
+        origins: Array of shape (rows,): for each row, the row of scikit-learn's dataset that it was
+            made from.
         number: The number of folds, at least 2.
         seed: The same seed gives the same folds.
 

@@ -2,11 +2,12 @@
 three families: principal components, distances to clusters, and statistics of each row. Models
 compute the features of new rows with the same code.
 
-The columns of a dataset are first the inputs, as in the source, then :data:`LABEL` and
-:data:`ORIGIN`, then the features. The card of an enriched dataset has the number of inputs, and the
-recipe of the features. The recipe has the names of the families, and the numbers of components and
-clusters. A model takes only inputs, because the model contains the fitted recipe. So the callers of
-a model need not compute features, and can't compute them differently from the training.
+A dataset has first the columns of scikit-learn's dataset, which are the inputs, then the columns
+:data:`LABEL` and :data:`ORIGIN`, then the features. The card of an enriched dataset has the number
+of inputs, and the recipe of the features: the names of the families, and the numbers of components
+and clusters. A model is given only the inputs of a row, because the model itself computes the
+features. So the callers of a model need not compute features, and can't compute them differently
+from the training.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
 
 def columns(name: Family, number: int) -> list[str]:
-    """Return the names of the columns of a family: ``number`` names, or always four names for the
-    family ``statistics``.
+    """Return the names of the columns of a family. The family ``statistics`` always has the same
+    four columns. The other families have ``number`` columns.
     """
     if name == "statistics":
         return ["mean", "spread", "maximum", "energy"]

@@ -1,5 +1,5 @@
-"""Divides the rows of scikit-learn's datasets into known rows, for datasets and models, and unseen
-rows, for predictions.
+"""Divides the rows of scikit-learn's datasets into known rows and unseen rows. Datasets and models
+are made from known rows. Unseen rows are for predictions.
 
 Predictions for rows that a model was trained on would look better than the model is. The division
 is always the same, so no model is trained on unseen rows.
@@ -36,18 +36,18 @@ class Rows:
 
 
 def known(source: Source = "digits") -> Rows:
-    """Return the known rows, which are for datasets and models."""
+    """Return the known rows, from which datasets and models are made."""
     return _rows(source, is_unseen=False)
 
 
 def unseen(source: Source = "digits") -> Rows:
-    """Return the unseen rows, which are for predictions. No dataset has these rows."""
+    """Return the unseen rows, which are for predictions. No generated dataset has these rows."""
     return _rows(source, is_unseen=True)
 
 
 def new_images(seed: int, number: int) -> tuple[Any, Any]:
-    """Make new images of handwritten digits from unseen rows. The images are moved and have noise,
-    as in a dataset.
+    """Make new images of handwritten digits from unseen rows. The images are moved and get noise,
+    like the images of a generated dataset.
 
     Args:
         seed: The same seed gives the same images.
@@ -70,7 +70,7 @@ def moved(images: Any, random: Any) -> Any:
     """Return the images, each moved at random by at most one pixel horizontally and vertically.
 
     Args:
-        images: Array of shape (images, 64), of 8 rows with 8 pixels each.
+        images: Array of shape (number, 64): each image has 8 rows with 8 pixels.
         random: A ``numpy.random.Generator``.
     """
     import numpy as np

@@ -1,5 +1,5 @@
-"""Lets a job wait for a dataset or a model. The module has the params that name the dataset or the
-model, and the sensor that waits.
+"""Lets a DAG run wait for a dataset or a model. The module has the params that name the dataset or
+the model, and the sensor that waits.
 
 Because of the sensor, an MLJob that predicts can be applied together with the MLJob that trains the
 model.
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
 
 
 class DatasetParams(BaseModel):
-    """Params of a job that works on a dataset: the dataset, its version, and how long to wait until
+    """Params of a DAG that works on a dataset: the dataset, its version, and how long to wait until
     the version exists.
     """
 
@@ -49,7 +49,7 @@ class DatasetParams(BaseModel):
 
 
 class ModelParams(BaseModel):
-    """Params of a job that uses a model: the model, its version, and how long to wait until the
+    """Params of a DAG that uses a model: the model, its version, and how long to wait until the
     version exists.
     """
 
@@ -65,23 +65,23 @@ class ModelParams(BaseModel):
 
 def wait_for_dataset(job: Job[Any]) -> Any:
     """Add the sensor ``wait_for_dataset`` to a DAG that is declared as a :class:`Job`, and return
-    the version of the dataset as the sensor's output. The class of the DAG's params must be a
-    :class:`DatasetParams`, which names the dataset.
+    the version of the dataset as the sensor's output. The sensor reads the DAG's params, so their
+    class must be :class:`DatasetParams` or a subclass.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
     """Add the sensor ``wait_for_model`` to a DAG that is declared as a :class:`Job`, and return the
-    version of the model as the sensor's output. The class of the DAG's params must be a
-    :class:`ModelParams`, which names the model.
+    version of the model as the sensor's output. The sensor reads the DAG's params, so their class
+    must be :class:`ModelParams` or a subclass.
     """
     return _wait(job, "wait_for_model")
 
 
 def _wait(job: Job[Any], task_id: str) -> Any:
     """Add a sensor to a DAG that is declared as a :class:`Job`. The sensor waits for the dataset or
-    the model that the params of the run name, and occupies no worker slot between two pokes.
+    the model that is named in the run's params, and occupies no worker slot between two pokes.
 
     All later tasks use the version that the sensor returns, because ``latest`` may change before
     the run has ended.

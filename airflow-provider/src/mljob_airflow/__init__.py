@@ -2,14 +2,15 @@
 
 DAG files and the code of tasks import these names from here:
 
-- :func:`mljob_dag`: declares a job: an on-demand DAG with an owner, typed params and outputs, and
-  with the callbacks of :func:`mljob_callbacks` on every task.
+- :func:`mljob_dag`: declares a job: a DAG with an owner, typed params and outputs, and the
+  callbacks of :func:`mljob_callbacks` on every task. By default the DAG has no schedule.
 - :func:`mljob_callbacks`: makes callbacks for a DAG's ``default_args``, which send an event when a
   task starts, ends, is retried or skips itself.
 - :func:`report`: reports progress and metrics of the running task.
 - :func:`publish_outputs`: publishes small results of the run, which the MLJob's status shows.
 - :func:`fail_for_good`: makes the exception that fails a task without a retry.
-- :func:`is_there`: checks whether a file exists, for a sensor that waits for another job's file.
+- :func:`is_there`: checks whether a file exists, for a sensor that waits for a file of another
+  DAG's run.
 - :func:`mljob_of`: returns the namespace and the name of the MLJob that a run belongs to.
 - :class:`JobType`: the types of a job, for :func:`mljob_dag`.
 
@@ -23,8 +24,9 @@ The subpackages:
 
 Airflow itself loads :mod:`.policy` and :mod:`.provider_info` through entry points when it starts.
 
-Importing this package imports neither Airflow nor Kafka. So the import does not slow the parsing of
-a DAG file down, and training code that reports progress also runs on a laptop without Airflow.
+Importing this package imports neither Airflow nor a Kafka client. So the import does not slow the
+parsing of a DAG file down, and training code that reports progress also runs on a laptop without
+Airflow.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ``list`` lists the DAGs, ``explain`` explains a DAG or one of its params, and ``manifests`` writes
 MLJob manifests to fill in. The command reads DAG files as Airflow does, from paths or from the DAG
 bundles of Airflow's configuration. The command needs neither Airflow's database nor a running
-Airflow, so a CI job can compare a repository's manifests with its DAGs.
+Airflow, so the command also works in a CI job.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MAX_NAMED = 20
 
 
 class UsageError(Exception):
-    """The arguments name a DAG that does not exist, or contradict each other. The text of the error
-    says what to change.
+    """The arguments name a DAG that does not exist, select no DAG, or contradict each other. The
+    text of the error says what to change.
     """
 
 
@@ -34,8 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit status: 0 for success, 1 if Airflow can't import a DAG file, 2 for invalid
-        arguments.
+        The exit status: 0 for success, 1 if Airflow can't import a DAG file, 2 if the arguments
+        don't fit the DAGs.
+
+    Raises:
+        SystemExit: The arguments can't be parsed (status 2), or ask for help (status 0).
     """
     options = _parser().parse_args(arguments)
     found = catalog.load(options.dags)

@@ -83,8 +83,8 @@ def skip_exception() -> type[Exception]:
 def read_dag_files(path: Path) -> Any:
     """Read a DAG file or a folder of DAG files, and return Airflow's ``DagBag`` with the DAGs.
 
-    The field ``import_errors`` of the ``DagBag`` has the traceback of each file that Airflow can't
-    import.
+    The field ``import_errors`` of the ``DagBag`` has the error of each file that Airflow can't
+    import: usually a traceback, sometimes only a message.
     """
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:
@@ -109,8 +109,8 @@ def masked(text: str) -> str:
     ``text`` may have a secret. Without Airflow, return ``text`` itself.
 
     The masker knows the passwords of Connections that the process has used, the values of Variables
-    with sensitive names, and the arguments of ``mask_secret``. Airflow itself masks only its logs,
-    and not the texts that this package sends elsewhere.
+    with sensitive names, and the arguments of ``mask_secret``. Airflow itself does not mask the
+    texts that this package sends elsewhere, for example to Kafka.
     """
     try:
         from airflow.sdk.log import redact

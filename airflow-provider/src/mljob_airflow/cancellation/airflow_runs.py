@@ -54,14 +54,18 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances to failed, with as few requests as possible. Return the error messages
-        of the requests in which Airflow did not find a task instance.
+        """Set task instances to failed, with as few requests as possible. Return an error message
+        for each request in which Airflow did not find a task instance.
 
         A task instance that has failed already is not an error. A request for several task
-        instances gives no message about missing task instances, because Airflow skips them.
+        instances gives no message about missing task instances, because Airflow skips them. If
+        Airflow refuses a request for several task instances, each task instance gets a request of
+        its own.
 
         Raises:
-            AirflowApiError: Airflow refused a request for another reason, or did not answer.
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or refused a request for a
+                single task instance with another status than 404 (not found) or 409 (failed
+                already).
         """
         if self._fail_together(dag_id, dag_run_id, instances):
             return []
@@ -69,10 +73,10 @@ class AirflowRuns:
         return [error for error in errors if error]
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run to failed, and add a line to its note.
+        """Set the run to failed, and add ``note`` as a line to the run's note.
 
-        The note is cut to 1,000 characters, the most that Airflow stores. A run that does not exist
-        or has failed already is not an error.
+        The run's note is cut to 1,000 characters, the most that Airflow stores. A run that does not
+        exist or has failed already is not an error.
         """
         run = self._run(dag_id, dag_run_id)
         if run is None:

@@ -2,7 +2,8 @@
 
 When a task instance is set to failed, Airflow clears all tasks downstream of it that are failed or
 upstream_failed (``set_task_instance_state`` of Airflow 3.3). Cleared tasks would run again. So
-upstream tasks are set to failed before downstream tasks.
+upstream tasks are set to failed first, while their downstream tasks have not yet been set to
+failed.
 
 The functions do no I/O.
 """

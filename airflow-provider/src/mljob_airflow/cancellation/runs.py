@@ -12,14 +12,15 @@ Three facts about Airflow 3.3 determine the steps:
 - *Setting one task instance to failed takes about 50 ms*, and locks rows that the scheduler waits
   for. A run with thousands of mapped task instances would take minutes. So the rounds stop after
   :data:`FAIL_SECONDS`. The remaining task instances end when the run is set to failed, which takes
-  50 ms for all of them together. The rounds come first nevertheless, because setting the run to
-  failed turns tasks that have not started to ``skipped``.
+  50 ms for all of them together. Nevertheless the rounds come first. Setting the run to failed sets
+  tasks that have not started to ``skipped``, and somebody who later clears the failed tasks of the
+  run would miss the skipped tasks.
 - *Teardown tasks run when a run is set to failed*, because they release the resources that setup
   tasks have taken. Mode ``graceful`` lets teardown tasks run, and sets a teardown task to failed if
   it does not end in time. Mode ``immediate`` sets teardown tasks to failed like all other tasks.
 
-The process of a running task notices at its next heartbeat, at most five seconds later, that its
-task instance is set to failed. The process is then stopped.
+When a running task instance is set to failed, its worker notices the new state at the next
+heartbeat, by default at most five seconds later. The worker then stops the task's process.
 
 Several runs are cancelled in parallel, because a cancellation spends most of its time waiting. An
 error with one run does not affect the other runs.
@@ -106,7 +107,9 @@ class Runs(Protocol):
         ...
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run to failed, and add a line to its note."""
+        """Set the run to failed, and add ``note`` as a line to the run's note. A run that does not
+        exist or has failed already is not an error.
+        """
         ...
 
 
@@ -167,7 +170,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class Timing:
-    """The maximum time of each step, and the pause ``poll`` between two requests, in seconds.
+    """The times of a cancellation, in seconds: the maximum time of each step, and ``poll``, the
+    pause between two requests.
 
     ``clock`` and ``sleep`` are functions of :mod:`time`, which tests replace.
     """
@@ -198,7 +202,8 @@ def cancel_runs(
         targets: The runs. A run that is named twice is cancelled once.
         reason: The reason of the cancellation, for the runs' notes in Airflow.
         mode: Whether teardown tasks may run.
-        timing: The times of the steps.
+        timing: The maximum times of the steps. With ``None``, the defaults of :class:`Timing`
+            apply.
     """
     targets = list(dict.fromkeys(targets))
     try:
@@ -236,7 +241,8 @@ def cancel_run(
         target: The run.
         reason: The reason of the cancellation, for the run's note in Airflow.
         mode: Whether teardown tasks may run.
-        timing: The times of the steps.
+        timing: The maximum times of the steps. With ``None``, the defaults of :class:`Timing`
+            apply.
 
     Returns:
         The summary. After an exception the outcome is ``not_over``, and the summary's last error is
@@ -304,7 +310,8 @@ def _fail_unfinished(
     """Set unfinished task instances to failed, in rounds.
 
     The rounds end in one of three cases: only the tasks in ``keep`` (task ids) are unfinished,
-    Airflow has refused all task instances of a round, or :attr:`Timing.fail` seconds have passed.
+    Airflow has found none of the task instances of a round, or :attr:`Timing.fail` seconds have
+    passed.
     """
     target = summary.target
     deadline = timing.clock() + timing.fail
@@ -363,7 +370,8 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
 def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
     """Wait until the run and its task instances have ended, or the run no longer exists.
 
-    Task instances that are unfinished although the run has ended are set to failed.
+    Task instances that are unfinished although the run has ended are set to failed. A task instance
+    that has no state, and whose task is no longer in the DAG, counts as ended.
 
     Raises:
         CancellationError: The run or a task instance has not ended after :attr:`Timing.verify`

@@ -1,7 +1,7 @@
 """The task of the DAG ``mljob_cancel``.
 
-The task cancels the runs that the DAG's params name, and sends an event about each run. The task
-fails if one of the runs has not ended.
+The task cancels the runs that are listed in the DAG's params, and sends an event about each run.
+The task fails if one of the runs has not ended.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_REASON_LENGTH = 1000
 
 
 def cancel(context: Context) -> dict[str, Any]:
-    """Cancel the runs that the params of the task's run name.
+    """Cancel the runs that are listed in the params of this run of ``mljob_cancel``.
 
     Args:
         context: Airflow's task context.

@@ -2,7 +2,7 @@
 the run and its task instances have ended.
 
 The operator triggers this DAG when a run has to be cancelled, for example because its MLJob is
-deleted. You can also trigger this DAG in the UI. A task can change other runs only through
+deleted. You can also trigger this DAG in the UI. A task can set other runs to failed only through
 Airflow's REST API. The task of this DAG logs in to the REST API with the Airflow Connection that
 ``[mljob] airflow_conn_id`` names (``mljob_airflow`` by default).
 

@@ -9,7 +9,7 @@ task reports progress, and when a run is cancelled.
 - :mod:`.throttle` merges progress reports if a task makes them faster than the operator can use
   them.
 
-A failure to send an event never fails the task: the callers log the error instead
-(:func:`.producer.logging_errors`). The exception is :func:`.producer.deliver`, which sends the
-reports of the monitoring DAGs: its error fails the task.
+If an event can't be sent, the task does not fail: the callers log the error
+(:func:`.producer.logging_errors`). Only the tasks that send the reports of the monitoring DAGs fail
+in this case, because they call :func:`.producer.deliver`.
 """

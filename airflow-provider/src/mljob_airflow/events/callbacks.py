@@ -1,10 +1,10 @@
 """The task callbacks, which send an event when a task instance starts, ends, is retried or skips
 itself.
 
-Airflow usually runs the callbacks in the process of the task. If that process was lost, the
-scheduler sets the task to failed, and the DAG processor runs the callback. The DAG processor knows
-neither the exception nor the dates. So any field of an event may be absent, except the fields that
-identify the task instance.
+Airflow usually runs the callbacks in the process of the task. If the process was lost, the
+scheduler sets the task to failed or to up_for_retry, and the DAG processor runs the callback. The
+DAG processor knows neither the exception nor the start and the end of the task. So an event always
+identifies the task instance and has its state, but most other fields may be absent.
 
 Airflow calls no callback for a state that is set through the UI or the REST API. The operator reads
 such states from the REST API.

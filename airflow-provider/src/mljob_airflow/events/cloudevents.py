@@ -3,8 +3,8 @@ CloudEvents 1.0.
 
 The message's value is the event as JSON. The CloudEvents attributes (type, source, time and others)
 are Kafka headers, so a consumer can filter and route messages without parsing the JSON. The
-message's key is the DAG id and the run id, so all events of a run are in one partition and stay in
-order.
+message's key is the DAG id and the run id, so all events of a run are in one partition. They are
+usually in order, but a retry of the producer may store an event after a later event.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 
     Args:
         event: The event.
-        event_id: The attribute ``id``, which has to be unique for the event's source.
+        event_id: The CloudEvents attribute ``id``, which has to be unique for the event's source.
     """
     subject = f"{event.dag_id}/{event.run_id}/{event.task_id}"
     if event.map_index >= 0:
@@ -44,12 +44,12 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -> Message:
     """Make the message for the event about a cancelled run.
 
-    The message has the same key as the other events of the cancelled run. So the message is in the
-    same partition, after these events.
+    The messages of all events of a run have the same key, so Kafka stores them in the same
+    partition.
 
     Args:
         cancellation: The event.
-        event_id: The attribute ``id``, which has to be unique for the event's source.
+        event_id: The CloudEvents attribute ``id``, which has to be unique for the event's source.
     """
     subject = f"{cancellation.dag_id}/{cancellation.run_id}"
     return Message(
@@ -69,7 +69,8 @@ def headers(event_id: str, source: str, kind: str, time: datetime, subject: str)
         source: The name of this Airflow, from the option ``[mljob] source``.
         kind: The attribute ``type``.
         time: The time of the event, with a time zone.
-        subject: The attribute ``subject``, for example DAG id, run id and task id.
+        subject: The attribute ``subject``, for example the DAG id, the run id and the task id,
+            joined by slashes.
     """
     attributes = {
         "ce_specversion": "1.0",

@@ -5,8 +5,10 @@ A process has one Kafka producer, which is made when the first event is sent. Se
 it into librdkafka's buffer, which has a maximum size. At the start and at the end of a task, the
 callback waits until the event is delivered, at most :data:`DELIVERY_SECONDS`. An error only leads
 to a warning, at most one in each process. Lost events do no lasting harm, because the operator also
-reads Airflow's REST API. The exception is :func:`deliver`, which raises an error if its message is
-not delivered.
+reads Airflow's REST API.
+
+Only :func:`deliver` raises an error if its message is not delivered. The monitoring DAGs send their
+reports with this function.
 
 A producer does not survive a fork, because its threads stay in the parent process. So a forked
 process makes a producer of its own.
@@ -76,10 +78,13 @@ _state: _State | None = None
 
 
 def send(event: TaskEvent | RunCancellation) -> None:
-    """Put an event into librdkafka's buffer, and return at once.
+    """Put an event into librdkafka's buffer, and return without waiting for the delivery.
 
     librdkafka delivers the event in its own thread. If the producer can't be made, the first call
     in a process raises the error, and later calls drop their events.
+
+    Raises:
+        BufferError: The buffer is full.
     """
     producer = _producer()
     if producer is None:
@@ -97,7 +102,8 @@ def send(event: TaskEvent | RunCancellation) -> None:
 
 
 def flush(timeout: float) -> None:
-    """Wait until all events are delivered. After the timeout, log a warning and return.
+    """Wait until Kafka has stored or refused each event. After the timeout, log a warning and
+    return.
 
     Args:
         timeout: The maximum number of seconds to wait. If no broker can be reached, the wait ends
@@ -117,7 +123,7 @@ def flush(timeout: float) -> None:
 
 
 class DeliveryError(Exception):
-    """Kafka has not confirmed a message: it refused the message, or did not answer in time."""
+    """Kafka refused a message, or did not confirm the message in time."""
 
 
 def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
@@ -132,7 +138,7 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
         timeout: The maximum number of seconds to wait.
 
     Raises:
-        DeliveryError: Kafka refused the message, or did not take it in time.
+        DeliveryError: Kafka refused the message, or did not confirm the message in time.
     """
     reported: list[Any] = []
     connected = _connect(settings.kafka_config_id())
@@ -153,8 +159,8 @@ def logging_errors(what: str) -> Iterator[None]:
     """Log an exception of the ``with`` block by :func:`warn_once` instead of raising it.
 
     Args:
-        what: A name for the data that the block sends, for example ``progress report``. The warning
-            has this name.
+        what: A name for the data that the block sends, for example ``progress report``. The logged
+            message contains this name.
     """
     try:
         yield
@@ -163,7 +169,9 @@ def logging_errors(what: str) -> Iterator[None]:
 
 
 def warn_once(message: str, *args: object) -> None:
-    """Log a warning. After the first call in a process, all calls log with level DEBUG."""
+    """Log a message: as a warning in the first call of a process, and with level DEBUG in all later
+    calls.
+    """
     state = _current_state()
     log.log(logging.DEBUG if state.warned else logging.WARNING, message, *args)
     state.warned = True

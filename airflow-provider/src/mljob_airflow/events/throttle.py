@@ -39,8 +39,8 @@ class Throttle:
         self._reported: dict[TaskKey, _Reported] = {}
 
     def offer(self, event: TaskEvent, *, now: float) -> TaskEvent | None:
-        """Take a progress report, and return the report to send now, or ``None`` if the report has
-        to wait.
+        """Take a progress report, and return the report to send now, which includes the reports
+        that have waited. Return ``None`` if the report has to wait.
 
         Args:
             event: The progress report.

@@ -2,8 +2,8 @@
 
 Airflow's own code reads the files, without a database and without a running Airflow.
 
-The params of every DAG have JSON Schemas, so any DAG can be described like a declared job. The
-outputs are known only if the DAG was declared with ``mljob_dag``.
+The params of every DAG have JSON Schemas, so the params are known for any DAG. The outputs are
+known only if the DAG was declared with ``mljob_dag``.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class DagEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The result of reading DAG files: the DAGs by DAG id, and the tracebacks of DAG files that
-    Airflow can't import, by path.
+    """The result of reading DAG files: the DAGs by DAG id, and the errors of the files that Airflow
+    can't import, by path. An error is Airflow's text, usually a traceback.
     """
 
     dags: Mapping[str, DagEntry]

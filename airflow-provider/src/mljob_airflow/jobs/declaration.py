@@ -1,12 +1,12 @@
-"""Declares jobs. A job is an on-demand DAG with an owner, whose params and outputs are pydantic
-models.
+"""Declares jobs. A job is a DAG that has an owner, and params and outputs that are declared as
+pydantic models.
 
 :func:`mljob_dag` makes a DAG with the defaults of a job:
 
 - The DAG has no schedule, and is not paused at first.
 - Params are validated before a run, and are typed in the run's tasks. The operator refuses a conf
-  with a key that is not a param.
-- Every task has the callbacks that send events and, by default, at least one retry for chance
+  with a key that is not a param, unless the params model allows other keys.
+- Every task has the callbacks that send events and, by default, at least one retry for transient
   failures.
 
 Further defaults depend on the job type (:data:`PROFILES`). The DAG is an ordinary Airflow DAG, and
@@ -14,7 +14,7 @@ takes every argument of ``DAG``. MLJobs can also run a DAG that is declared with
 and ``mljob_callbacks()``.
 
 The DAG processor parses DAG files again and again. So this module imports Airflow only when a job
-is declared, and never imports Kafka.
+is declared, and never imports a Kafka client.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ PROFILES: Mapping[JobType, Profile] = {
 
 
 class Job(Generic[Params]):
-    """A declared job, made by :func:`mljob_dag`.
+    """A DAG that is declared with :func:`mljob_dag`, with the models of its params and outputs.
 
     Tasks that are created in the ``with`` block of the job belong to the job's DAG. A running task
     reads its params with :meth:`params`.
@@ -198,11 +198,12 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
     Args:
         dag_id: The DAG's id: ``spec.dagId`` of its MLJobs.
         type: The job type, which becomes a tag and selects the defaults in :data:`PROFILES`.
-        params: A model with a field for each param. A field without a default is a required param.
-            An MLJob whose conf has other keys is refused, unless the model has ``extra="allow"``.
+        params: A pydantic model with a field for each param. A field without a default is a
+            required param. An MLJob whose conf has other keys is refused, unless the model has
+            ``extra="allow"``.
         owner: The person or team to ask when the job fails.
-        outputs: A model with a field for each output of a run. With ``None``, the job declares no
-            outputs, and published outputs are not compared with a declaration.
+        outputs: A pydantic model with a field for each output of a run. With ``None``, the job
+            declares no outputs, and published outputs are not compared with a declaration.
         owner_link: The URL at which to reach the owner, ``https:`` or ``mailto:``.
         description: One line; by default the first sentence of ``doc_md``.
         doc_md: The DAG's documentation in Airflow's UI, as Markdown, for example ``__doc__``. The
@@ -212,13 +213,14 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         max_active_runs: The maximum number of active runs of the DAG. The default depends on the
             job type.
         tags: Tags in addition to ``mljob`` and the job type.
-        default_args: Arguments for all tasks, as for a ``DAG``.
+        default_args: Arguments for all tasks, as for a ``DAG``. These arguments override ``owner``,
+            ``retries`` and ``retry_delay``.
         dag_arguments: Any other argument of ``DAG``, including ``schedule``.
 
     Raises:
         DeclarationError: ``params`` or ``outputs`` can't be declared (:func:`params_of`,
-            :func:`outputs_of`), or the type is Backfill, which is not a type of DAG. The text names
-            the field or the model, and the reason.
+            :func:`outputs_of`), or the type is Backfill, which is a type of MLJobs and not of DAGs.
+            The text says what is wrong.
     """
     from airflow.sdk import DAG, Param
 
@@ -261,7 +263,8 @@ job replaces the earlier one, as in Airflow.
 
 
 def job_of(dag: Any) -> Job[Any] | None:
-    """Return the job of a DAG, if this process has declared the DAG with :func:`mljob_dag`.
+    """Return the :class:`Job` of an Airflow DAG, if this process has declared the DAG with
+    :func:`mljob_dag`.
 
     Return ``None`` if the DAG was declared in another way.
     """
@@ -270,8 +273,9 @@ def job_of(dag: Any) -> Job[Any] | None:
 
 
 def _keywords(params: type[BaseModel]) -> dict[str, Any]:
-    """Return the keyword that :func:`mljob_dag` adds to the JSON Schema of every param, so that the
-    operator refuses a conf with keys that the DAG does not declare.
+    """Return the JSON Schema keyword, with its value, that :func:`mljob_dag` adds to the schema of
+    every param. With this keyword, the operator refuses a conf with keys that the DAG does not
+    declare.
 
     The keyword is :data:`ADDITIONAL_PARAMS`, with the value False. The result is empty if the
     params model allows other keys (pydantic's ``extra="allow"``).

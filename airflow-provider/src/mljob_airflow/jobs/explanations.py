@@ -49,10 +49,10 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def type_name(schema: Schema) -> str:
-    """Return the type of a schema in a few words: ``integer``, ``[]string``, ``object``, ``string
-    or null``.
+    """Return the type of the values that a schema allows, in a few words: ``integer``,
+    ``[]string``, ``object``, ``string or null``.
 
-    The result is ``any`` for a schema without a type.
+    The result is ``any`` if the schema says nothing about the type.
     """
     schema = _resolved(schema, schema) | {"$defs": _other_definitions(schema, schema)}
     kinds = schema.get("type")
@@ -194,8 +194,8 @@ def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str
 
 
 def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
-    """Return the fields of an object by name, each with its schema and whether the field is
-    required.
+    """Return the fields of the objects that a schema describes. For each field's name, the result
+    has the field's schema, and whether the field is required.
 
     For a list, return the fields of the list's items. For a choice (``anyOf``, ``oneOf``), return
     the fields of all objects in the choice.
@@ -209,7 +209,8 @@ def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
 
 
 def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
-    """Return ``schema`` with its ``$ref`` resolved. Only schemas of recursive models have a
+    """Return ``schema`` with its ``$ref`` replaced by the definition that the ``$ref`` names, from
+    the ``$defs`` of ``root``. In the params of a declared job, only recursive models have a
     ``$ref``.
     """
     target = root.get("$defs", {}).get(_referred(schema), {})
@@ -217,10 +218,11 @@ def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
 
 
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """Return the ``$defs`` of ``root``, without the definition that ``schema`` refers to.
+    """Return the definitions (``$defs``) of ``root``, without the definition that ``schema`` refers
+    to.
 
-    The caller reads the fields of ``schema`` with the remaining definitions. So the caller does not
-    follow the references of a recursive model forever.
+    The caller searches ``schema`` with only the remaining definitions. So the search ends, although
+    the definitions of a recursive model refer to each other.
     """
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 

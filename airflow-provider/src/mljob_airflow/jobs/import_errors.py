@@ -19,7 +19,8 @@ _NOT_THE_ERROR = ("Traceback (most recent call last)", "During handling of", "Th
 
 
 def one_line(file: str, traceback: str) -> str:
-    """Return the import error in one line: ``line 2: ZeroDivisionError: division by zero``.
+    """Return the import error in one line: ``line 2: ZeroDivisionError: division by zero``. The
+    line number is missing if the traceback does not mention the DAG file.
 
     Args:
         file: The DAG file's path.

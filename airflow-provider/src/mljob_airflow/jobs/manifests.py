@@ -4,12 +4,13 @@ The manifest has a line for every param of the DAG, with comments about the vali
 
 - If the user has given a value for the param, the line sets this value.
 - If the user has not given a value for a required param, the line is to be filled in. The line has
-  an example, or ``null`` if the param has no example.
+  an example, or ``null`` if the param has no valid example.
 - If the user has not given a value for a param with a default, the line is a comment with the
   default. So the manifest does not set the param, and the DAG's default applies.
 
 Explanations start with ``##``. A line that starts with a single ``#`` can be uncommented to set the
-param.
+param. If the manifest sets no param, the line ``conf:`` is a comment too, and has to be uncommented
+as well.
 
 The functions turn a DAG's entry in the catalog into text, and do no I/O.
 """
@@ -53,7 +54,7 @@ def manifest(
         conf: The values of params, by name.
 
     Raises:
-        ManifestError: The name is not valid in Kubernetes, or the conf has a param that the DAG
+        ManifestError: The name is not valid for an MLJob, or the conf has a param that the DAG
             lacks or a value that the DAG refuses.
     """
     conf = conf or {}
@@ -70,8 +71,8 @@ def default_name(dag_id: str) -> str:
     """Make a name for an MLJob from the DAG's id.
 
     The name is in lower case, and each group of characters that Kubernetes does not allow in a name
-    becomes a ``-``. The name is cut to ``MAX_NAME_LENGTH``. If no character is left, the name is
-    ``mljob``.
+    becomes a ``-``. The name does not start or end with ``-`` or ``.``, and is cut to
+    ``MAX_NAME_LENGTH``. If no character is left, the name is ``mljob``.
     """
     return re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).strip("-.")[:MAX_NAME_LENGTH].strip("-.") or "mljob"
 
@@ -84,9 +85,11 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
     """Make a conf from assignments such as ``epochs=20`` and ``optimizer.rate=0.1``.
 
-    The text of a value is taken as a string if the schema allows strings, except the text ``null``
-    if the schema also allows null. Any other text is read as JSON. A text that is not JSON is taken
-    as a string.
+    If the schema of the param or field allows strings, the text after the ``=`` is the value,
+    except that ``null`` is null if the schema also allows null. If the schema allows no strings,
+    the text is read as JSON. A text that is not JSON is then taken as a string.
+
+    The values are not validated; :func:`manifest` does so.
 
     Args:
         entry: The DAG.
@@ -117,16 +120,17 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """Return the object in which an assignment such as ``optimizer.rate=0.1`` sets a field.
+    """Return the new object in which an assignment such as ``optimizer.rate=0.1`` sets a field. The
+    caller adds the object to the conf, unless the conf has the object already.
 
-    If the object is the value of a param, the object is a copy of the param's default. Otherwise
-    the conf would lose the other fields of the default, because a value in the conf replaces the
-    whole default. The object is empty if the default has no fields, or if the object is a field
-    inside a param's value.
+    If the object is the value of a param, such as ``optimizer``, return a copy of the param's
+    default. Otherwise the conf would lose the other fields of the default, because a value in the
+    conf replaces the whole default. If the object is a field inside a param's value, or the default
+    is not an object, return an empty object.
 
     Args:
         spec: The param, or ``None`` if the DAG has no such param.
-        conf: The conf so far. If the conf has the param already, the object is empty.
+        conf: The conf so far. If the conf has the param already, the result is empty.
         key: The name of the object.
         first: The name of the param.
     """
