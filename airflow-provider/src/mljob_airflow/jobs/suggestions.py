@@ -11,7 +11,7 @@ def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
     'epochs'?``.
 
     Args:
-        owner: The object that has no such name, for example a DAG's id.
+        owner: The id of the object that does not have the name, for example a DAG id.
         what: The kind of the name, for example ``param``.
         name: The name that does not exist.
         known: The names that exist. If no name is similar, the text lists all names that exist.

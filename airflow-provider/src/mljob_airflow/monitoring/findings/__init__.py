@@ -1,7 +1,8 @@
 """Finds problems in the data from Airflow (:mod:`mljob_airflow.monitoring.observations`), and makes
 a finding for each problem. These modules make findings:
 
-- :mod:`.health`: DAGs that are paused, stale or broken although something needs them.
+- :mod:`.health`: DAG files that can't be imported, and DAGs that are paused or stale although
+  something needs them.
 - :mod:`.stuck`: runs and tasks that don't start.
 - :mod:`.failures`: tasks that fail again and again with the same error. :mod:`.fingerprints`
   decides whether two errors are the same.

@@ -58,14 +58,14 @@ def bottleneck_findings(
     thresholds: Thresholds,
     links: Links,
 ) -> list[Finding]:
-    """Return findings about full pools that tasks wait for, missing workers, and tasks with many
-    retries.
+    """Return findings about full pools that tasks wait for, about too few workers, and about tasks
+    with many retries.
 
     Args:
         instances: The task instances of the window.
         pools: Airflow's pools.
-        owners: The DAGs of the tasks with many retries, by DAG id. A finding about such a task
-            names the owners of its DAG.
+        owners: The :class:`Dag` of each task with many retries, by DAG id. Only the field
+            ``owners`` of the :class:`Dag` is used.
         window: The time that the report covers.
         thresholds: The thresholds of findings.
         links: Makes URLs of Airflow's UI.
@@ -167,9 +167,11 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
 
 def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
-    """Return the task instances that overlap the window, each as a triple (start, end, slots).
+    """Return the task instances that overlap the window, each as a triple: its start, its end, and
+    the number of pool slots that it occupies.
 
-    Start and end are in seconds after the window's start, and are cut to the window.
+    Start and end are in seconds after the window's start, and are cut to the window. A task
+    instance that has not ended counts up to the end of the window.
     """
     found = []
     for instance in instances:
