@@ -78,8 +78,10 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """Return the tasks with as many retries as the thresholds ``retry_times`` and ``retry_share``
-    demand, as pairs of DAG id and task id.
+    """Return the tasks with many retried instances, as pairs of DAG id and task id.
+
+    The number of retried instances is at least the threshold ``retry_times``, and their share of
+    all instances of the task is at least the threshold ``retry_share``.
     """
     return [
         task
@@ -92,8 +94,8 @@ def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> 
 def bottleneck_tables(
     instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, links: Links
 ) -> tuple[Table, ...]:
-    """Return three tables: the tasks that took the most time, the pools, and the tasks with the
-    most retries.
+    """Return three tables: the tasks that took the most time, the pools that were used, and the
+    tasks with the most retries. A table has at most :data:`ROWS` rows.
     """
     return (
         _slowest(instances, links),
@@ -105,8 +107,9 @@ def bottleneck_tables(
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
     """Return charts of the occupied slots over time.
 
-    There is a chart for each of the six fullest pools that were used, the fullest pool first. A
-    further chart shows all pools together, unless exactly one pool was used.
+    There is a chart for each pool that was used, but at most for six pools. The pools are
+    sorted by their peak as a share of their slots, highest first. Pools without a limit come last.
+    A further chart shows all pools together, unless exactly one pool was used.
     """
     step = window.seconds / STEPS
     charts = []
