@@ -49,7 +49,7 @@ REQUIRED: Final = _Required.REQUIRED
 
 
 class DeclarationError(ValueError):
-    """The declaration of a job, a DAG with typed params and outputs, is invalid. For example, the
+    """The declaration of a job (a DAG with typed params and outputs) is invalid. For example, the
     default of a param is not a JSON value.
 
     Airflow's UI shows the text of this error as the import error of the DAG file.

@@ -55,7 +55,9 @@ HISTORY = 100
 
 
 class Airflow(Protocol):
-    """The requests that a report needs. :class:`.rest_reader.AirflowReader` documents them."""
+    """The requests to Airflow's REST API that a report needs. :class:`.rest_reader.AirflowReader`
+    implements and documents these requests.
+    """
 
     @property
     def requests(self) -> int: ...  # noqa: D102

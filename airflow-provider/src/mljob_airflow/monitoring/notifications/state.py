@@ -5,8 +5,8 @@ An owner has one conversation, which is a message about all findings and the mes
 
 - New or more severe findings cause a reply in the thread. The channel shows this reply too.
 - Resolved findings cause a reply in the thread only.
-- While nothing changes, there is no message. After the repeat period (24 hours by default), a new
-  message has all findings of the current report, and starts a new thread.
+- While nothing changes, there is no message. After the repeat period (the threshold
+  ``quiet_hours``), a new message has all findings of the current report, and starts a new thread.
 
 Four rules avoid needless messages:
 
@@ -198,7 +198,7 @@ def _is_resolved(key: str, finding: NotifiedFinding, report: MonitoringReport, p
 
 
 def kind_of(key: str) -> FindingKind | None:
-    """Return the kind of the finding with this key.
+    """Return the kind of a finding from the finding's key, which begins with the kind.
 
     Return ``None`` if the kind is unknown, because another version of this package has stored the
     finding.
@@ -251,8 +251,8 @@ def after_notification(state: NotificationState, notification: Notification, sen
     Args:
         state: The state before the notification.
         notification: The notification.
-        sent: The recipient, channel, thread and time of the message. The field ``findings`` is
-            ignored.
+        sent: A conversation with the recipient, the channel, the thread and the time of the
+            message. The conversation's field ``findings`` is ignored.
     """
     before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}
