@@ -28,8 +28,8 @@ hookimpl = pluggy.HookimplMarker("airflow.policy")
 
 @hookimpl
 def task_policy(task: Any) -> None:
-    """Add the callbacks to a task if ``[mljob] instrument_all_dags`` is true and this version of
-    Airflow is supported.
+    """Add the callbacks of :mod:`.events.callbacks` to a task if ``[mljob] instrument_all_dags`` is
+    true and this version of Airflow is supported.
 
     Args:
         task: An Airflow operator or a mapped operator.

@@ -64,8 +64,8 @@ class ConfError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """A param of a DAG, or an output that a DAG declares: its name, its JSON Schema, its description
-    and, for a param, its default.
+    """A param of a DAG, or an output that a DAG declares: its name, its JSON Schema, its
+    description and, for a param, its default.
     """
 
     name: str
@@ -88,9 +88,9 @@ def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
     """Return the params of ``model``: one for each field, in the order of the fields.
 
     Raises:
-        DeclarationError: The model is a ``RootModel``, a field has no JSON Schema, or the default of
-            a field is invalid: the default is not a JSON value, the field refuses the default, or
-            a default factory does not always return the same value.
+        DeclarationError: The model is a ``RootModel``, a field has no JSON Schema, or the default
+            of a field is invalid: the default is not a JSON value, the field refuses the default,
+            or a default factory does not always return the same value.
     """
     if issubclass(model, RootModel):
         raise DeclarationError(f"{model.__name__} has no fields: use a model with a field for each param")

@@ -102,9 +102,9 @@ class TaskInstance:
         """Seconds that the task waited for slots and a worker, from :attr:`scheduled` to
         :attr:`start`. If :attr:`scheduled` is missing, the wait begins at :attr:`queued`.
 
-        The value is ``None`` if :attr:`start` is missing, if both other dates are missing, or if the
-        dates are out of order. Dates are out of order if Airflow has overwritten one of them, as
-        after a deferral.
+        The value is ``None`` if :attr:`start` is missing, if both other dates are missing, or if
+        the dates are out of order. Dates are out of order if Airflow has overwritten one of them,
+        as after a deferral.
         """
         return _between(self.scheduled or self.queued, self.start)
 

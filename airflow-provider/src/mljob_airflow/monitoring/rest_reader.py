@@ -1,8 +1,9 @@
 """Sends the requests of monitoring to Airflow's REST API.
 
 A list is read page by page, up to a maximum number of rows. A :class:`.Listing` shows whether the
-list is complete. A failed request raises :class:`mljob_airflow.rest.client.AirflowApiError`. A
-request about a single DAG that does not exist is no failure, and has an empty result.
+list is complete. Unless a method says otherwise, a failed request raises
+:class:`mljob_airflow.rest.client.AirflowApiError`. A request about a single DAG that does not exist
+is no failure, and has an empty result.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ a finding for each problem. These modules make findings:
   decides whether two errors are the same.
 - :mod:`.outliers`: tasks that take or wait longer than before. :mod:`.statistics` compares the
   times.
-- :mod:`.bottlenecks`: full pools, missing workers, tasks with many retries.
+- :mod:`.bottlenecks`: full pools, too few workers, tasks with many retries.
 
 :mod:`.mljobs` adds the names of the MLJobs that a finding affects, and :mod:`.mutes` removes muted
 findings. All functions of the package are pure: they do no I/O and read no clock.

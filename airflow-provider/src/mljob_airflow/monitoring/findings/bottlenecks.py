@@ -1,4 +1,4 @@
-"""Finds where the platform loses time: slow tasks, full pools, missing workers and retries.
+"""Finds where the platform loses time: slow tasks, full pools, too few workers, and retries.
 
 Airflow knows how full a pool is now, but not how full the pool was earlier. From the start, the end
 and the slots of task instances, this module estimates how full the pool was. The estimate has two

@@ -210,7 +210,8 @@ def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | No
     """Return the place of the mute that mutes findings of this kind about the DAG.
 
     The place is an entry of the Variable, such as ``mljob_mutes[2]``, or a tag, such as ``tag
-    mljob-mute of train``. Return ``None`` if no mute that has not ended mutes such findings.
+    mljob-mute of train``. Return ``None`` if there is no such mute. A mute that has ended does
+    not count.
     """
     for mute in mutes.entries:
         if now < mute.entry.until and mute.covers(kind, dag.dag_id):
