@@ -28,7 +28,8 @@ hookimpl = pluggy.HookimplMarker("airflow.policy")
 
 @hookimpl
 def task_policy(task: Any) -> None:
-    """Add the callbacks to a task if ``[mljob] instrument_all_dags`` is true.
+    """Add the callbacks of :mod:`.events.callbacks` to a task if ``[mljob] instrument_all_dags`` is
+    true and this version of Airflow is supported.
 
     Args:
         task: An Airflow operator or a mapped operator.
@@ -45,8 +46,8 @@ def task_policy(task: Any) -> None:
 def _is_supported() -> bool:
     """Return whether this version of Airflow is supported.
 
-    If the version is not supported, log a warning, and only once in a process. An exception
-    would break every DAG.
+    If the version is not supported, log a warning, once in a process. No error is raised, because
+    an error in a cluster policy would break every DAG.
     """
     try:
         assert_supported(installed_version())

@@ -11,7 +11,8 @@ shared definitions for the whole model. So this module converts the schema of ea
 - The default and the description move from the schema to the param (:class:`ParamSpec`), and the
   titles that pydantic derives from names are left out.
 
-Only the model checks some rules, when a task of the run reads its params:
+A validation with these schemas does not check every rule. Only pydantic checks the following rules,
+when a task of the run makes an instance of the model:
 
 - the model's validators, which JSON Schema can't express;
 - rules about several fields, such as fields that exclude each other: each param has its own schema;
@@ -48,21 +49,23 @@ REQUIRED: Final = _Required.REQUIRED
 
 
 class DeclarationError(ValueError):
-    """The declaration of a job is invalid, for example because the default of a param is not a JSON
-    value.
+    """The declaration of a job (a DAG with typed params and outputs) is invalid. For example, the
+    default of a param is not a JSON value.
 
     Airflow's UI shows the text of this error as the import error of the DAG file.
     """
 
 
 class ConfError(ValueError):
-    """A run's conf does not fit the params model. A retry fails in the same way."""
+    """A run's conf is not valid for the pydantic model of the DAG's params. A retry of the task
+    fails with the same error.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """A param of a DAG, or a declared output of a job: its name, its valid values and, for a param,
-    its default.
+    """A param of a DAG, or an output that a DAG declares: its name, its JSON Schema, its
+    description and, for a param, its default.
     """
 
     name: str
@@ -75,8 +78,8 @@ class ParamSpec:
 
     @property
     def required(self) -> bool:
-        """Whether every run must have a value for the param. For an output, the value is True and
-        means nothing, because a run may lack any output.
+        """Whether every run must have a value for the param. For an output, ``required`` is always
+        True and must be ignored, because a run may lack any output.
         """
         return self.default is REQUIRED
 
@@ -85,9 +88,9 @@ def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
     """Return the params of ``model``: one for each field, in the order of the fields.
 
     Raises:
-        DeclarationError: The model is a ``RootModel``, a field has no JSON Schema, or a field has a
-            default that is not a JSON value, that changes with each call, or that the field
-            refuses.
+        DeclarationError: The model is a ``RootModel``, a field has no JSON Schema, or the default
+            of a field is invalid: the default is not a JSON value, the field refuses the default,
+            or a default factory does not always return the same value.
     """
     if issubclass(model, RootModel):
         raise DeclarationError(f"{model.__name__} has no fields: use a model with a field for each param")
@@ -142,11 +145,14 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
 
 
 def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the reason for each value that ``model`` refuses, by field.
+    """Return why ``model`` refuses values: a reason for each field with an invalid value, by the
+    field's name. The result is empty if all values are valid.
+
+    Errors about several fields together are ignored.
 
     Args:
         model: The model.
-        values: JSON values by field. Fields of the model may be missing.
+        values: JSON values by field name. A field without a value is not an error.
     """
     try:
         model.model_validate_json(json.dumps(values))
@@ -228,10 +234,12 @@ def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool
 
 
 def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> Any:
-    """Return the field's default as a JSON value.
+    """Return the field's default as a JSON value. If the field has a default factory, call the
+    factory.
 
     Raises:
-        DeclarationError: The default is not a JSON value, or changes with each call.
+        DeclarationError: The default is not a JSON value, or the default factory does not always
+            return the same value.
     """
     way_out = "use a fixed JSON value, or None and choose the value in the task"
     if "default" in schema:
@@ -275,7 +283,8 @@ _REFERENCE = "#/$defs/"
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """Return ``schema`` with its references resolved.
+    """Return ``schema`` with its references resolved, and with nullable types in the form of
+    :func:`_nullable`.
 
     References to recursive definitions stay, and the result has these definitions in ``$defs``.
     """
@@ -344,8 +353,8 @@ def _references(node: Any) -> Iterator[str]:
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     """Turn ``anyOf: [X, null]`` into X with the type ``[X's type, "null"]``, and return the schema.
 
-    If X does not have exactly one plain type, or if there is no such ``anyOf``, return the schema
-    unchanged.
+    Return the schema unchanged if it has no such ``anyOf``, or if X has no ``type``, several types,
+    ``anyOf``, ``oneOf`` or ``not``.
     """
     null = {"type": "null"}
     choices = schema.get("anyOf", ())

@@ -11,7 +11,8 @@ def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
     'epochs'?``.
 
     Args:
-        owner: The object that has no such name, for example a DAG's id.
+        owner: The object that does not have the name: the id of a DAG, or the path of a param, for
+            example ``train.optimizer``.
         what: The kind of the name, for example ``param``.
         name: The name that does not exist.
         known: The names that exist. If no name is similar, the text lists all names that exist.

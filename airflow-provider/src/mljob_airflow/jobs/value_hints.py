@@ -47,8 +47,8 @@ def for_format(name: object) -> str:
 
 
 def for_problem(kind: str, value: object) -> str:
-    """Return the hint for a value that pydantic refuses with an error of the type ``kind``.
+    """Return the hint for a value that pydantic refuses, or an empty text if there is no hint.
 
-    The hint is empty for errors of other types.
+    ``kind`` is the type of pydantic's error, for example ``date_parsing``.
     """
     return for_number(value) if kind.startswith(("int_", "float_")) else _OF_PROBLEMS.get(kind, "")

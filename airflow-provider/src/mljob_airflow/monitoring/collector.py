@@ -1,11 +1,14 @@
 """Makes a report: reads data from Airflow, with few requests, and passes the data to
 :mod:`mljob_airflow.monitoring.findings`, which makes a finding for each problem.
 
-The collector first reads short lists: queued runs, and failed, waiting and running tasks. For each
-DAG or task that stands out in these lists, the collector then reads the history, with one request
-for each. On a platform with 5,500 DAGs and 12,000 tasks a day, :func:`collect_problems` reads about
-sixty pages of DAGs and twenty pages of tasks, and makes one request for each DAG or task that
-stands out, up to the maximum numbers in this module (``MAX_SUSPECTS`` and others).
+:func:`collect_problems` first reads lists from Airflow: DAGs, queued runs, and failed, waiting,
+running and recently succeeded tasks. For each DAG or task that stands out in these lists, the
+function then requests details, such as the DAG's runs, or the task's history and logs.
+``MAX_SUSPECTS`` and other constants of this module limit the number of such DAGs and tasks. On a
+platform with 5,500 DAGs and 12,000 tasks a day, the lists have about sixty pages of DAGs and twenty
+pages of tasks.
+
+:func:`collect_bottlenecks` reads the task instances of the last hours, and the pools.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ HISTORY = 100
 
 
 class Airflow(Protocol):
-    """The requests that a report needs. :class:`.rest_reader.AirflowReader` documents them."""
+    """The requests to Airflow's REST API that a report needs. :class:`.rest_reader.AirflowReader`
+    implements and documents these requests.
+    """
 
     @property
     def requests(self) -> int: ...  # noqa: D102
@@ -132,7 +137,9 @@ class _Collection:
             self.mark_incomplete(str(error), *kinds)
 
     def mark_incomplete(self, why: str, *kinds: FindingKind) -> None:
-        """Record why findings of these kinds may be missing. The first reason is kept."""
+        """Record why findings of these kinds may be missing. If a kind has a reason already, keep
+        the earlier reason.
+        """
         for kind in kinds:
             self.incomplete.setdefault(kind, why)
 
@@ -142,7 +149,7 @@ class _Collection:
 
         Args:
             listing: The rows that were read, and whether they are the whole list.
-            what: The name of the rows for the text of the reason, for example ``queued runs``.
+            what: A noun for the rows, for example ``queued runs``. The reason contains this noun.
             kinds: The kinds of findings that depend on the list.
         """
         if not listing.complete:
@@ -163,7 +170,7 @@ class _Collection:
         return self.dags[dag_id]
 
     def _dags_of(self, finding: Finding) -> list[Dag]:
-        """Return the DAGs that a finding is about.
+        """Return the DAGs that a finding is about. The list is empty for a finding about no DAG.
 
         For a finding about a DAG file that can't be imported, return the collected DAGs of the
         file.
@@ -199,10 +206,10 @@ class _Collection:
 
 
 def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
-    """Make the report of ``mljob_monitor``.
+    """Make the report of the monitoring DAG ``mljob_monitor``.
 
     The report has findings about DAGs that are paused, stale or broken, about stuck runs and tasks,
-    about recurring failures, and about outliers.
+    about recurring failures, and about tasks that take or wait longer than before.
     """
     collected = _Collection(airflow, thresholds, context)
     listing = airflow.dags_in_use(context.ago(days=thresholds.in_use_days))
@@ -221,8 +228,10 @@ def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportCo
 
 
 def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
-    """Make the report of ``mljob_monitor_bottlenecks``, which shows where the platform lost
-    time.
+    """Make the report of the monitoring DAG ``mljob_monitor_bottlenecks``.
+
+    The report shows where the platform lost time: in slow tasks, in retries, and in waits for a
+    pool's slots or for a worker.
     """
     collected = _Collection(airflow, thresholds, context)
     window = bottlenecks.window_of(context.now, thresholds.bottleneck_hours)

@@ -33,9 +33,10 @@ def monitor_dag(
         doc_md: The DAG's documentation.
         schedule: A cron expression, or ``None`` if the DAG runs only when it is triggered.
         collect: The name of the function of :mod:`.collector` that makes the report.
-        thresholds: The names of the thresholds that the function ``collect`` uses. These thresholds
-            become params of the DAG.
-        quiet_hours: The DAG's default for the threshold ``quiet_hours``.
+        thresholds: The names of the thresholds that the function ``collect`` uses. These
+            thresholds, and the thresholds of notifications, become params of the DAG.
+        quiet_hours: The DAG's default for the threshold ``quiet_hours``: the hours after which
+            an owner is notified again of findings that are still there.
     """
     notifying = ("quiet_hours", "settle_minutes", "min_severity")
     with DAG(

@@ -8,7 +8,10 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Makes the URLs of pages in Airflow's UI. ``base_url`` is the URL of the UI itself."""
+    """Makes the URLs of pages in Airflow's UI.
+
+    ``base_url`` is the UI's address, for example ``https://airflow.example``.
+    """
 
     base_url: str
 

@@ -84,8 +84,9 @@ class TaskInstance:
 
     @property
     def slot_wait(self) -> float | None:
-        """Seconds that the task waited for free slots: in its pool, in its DAG and in the executor.
-        ``None`` if a date is missing or out of order, see :attr:`wait`.
+        """Seconds that the task waited for free slots: in its pool, in its DAG
+        (``max_active_tasks``) and in the executor (``parallelism``). ``None`` if a date is missing
+        or out of order, see :attr:`wait`.
         """
         return _between(self.scheduled, self.queued)
 
@@ -98,10 +99,12 @@ class TaskInstance:
 
     @property
     def wait(self) -> float | None:
-        """Seconds that the task waited for slots and a worker.
+        """Seconds that the task waited for slots and a worker, from :attr:`scheduled` to
+        :attr:`start`. If :attr:`scheduled` is missing, the wait begins at :attr:`queued`.
 
-        The value is ``None`` if a date is missing or out of order. Dates are out of order if
-        Airflow has overwritten one of them, as after a deferral.
+        The value is ``None`` if :attr:`start` is missing, if both other dates are missing, or if
+        the dates are out of order. Dates are out of order if Airflow has overwritten one of them,
+        as after a deferral.
         """
         return _between(self.scheduled or self.queued, self.start)
 

@@ -1,7 +1,9 @@
 """Sends the requests of monitoring to Airflow's REST API.
 
-A list is read page by page up to a maximum number of rows, and the result shows whether the list is
-complete. Failed requests raise :class:`mljob_airflow.rest.client.AirflowApiError`.
+A list is read page by page, up to a maximum number of rows. A :class:`.Listing` shows whether the
+list is complete. Unless a method says otherwise, a failed request raises
+:class:`mljob_airflow.rest.client.AirflowApiError`. A request about a single DAG that does not exist
+is no failure, and has an empty result.
 """
 
 from __future__ import annotations
@@ -96,8 +98,10 @@ class AirflowReader:
         )
 
     def asset_feeds(self) -> Mapping[str, frozenset[str]]:
-        """Return, for each DAG that updates assets, the ids of the other DAGs that are scheduled on
-        these assets.
+        """For each DAG that updates assets, return the ids of the other DAGs that are scheduled on
+        these assets. The result is by DAG id, and lacks DAGs whose assets schedule no other DAG.
+
+        Assets beyond the first :data:`MAX_RUNS` are ignored.
         """
         rows = self._by_offset(
             "list assets", self._assets.get_assets_without_preload_content, "assets", MAX_RUNS, only_active=True
@@ -141,8 +145,8 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """Return at most 20 run ids: the ids of the DAG's newest runs that belong to MLJobs and
-        whose ``run_after`` is not before ``since``.
+        """Return the ids of the DAG's runs that belong to MLJobs and whose ``run_after`` is not
+        before ``since``: at most the 20 newest, newest first.
 
         ``prefix`` is the first part of the run ids of MLJobs.
         """
@@ -171,9 +175,9 @@ class AirflowReader:
         return self._instances("list waiting tasks", MAX_TASKS, state=["scheduled", "queued"])
 
     def recent_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """Return the task instances that succeeded at or after ``since``, or are running.
+        """Return the task instances that are running, or that succeeded at or after ``since``.
 
-        A mapped task is represented by its first instance.
+        Of a mapped task, only the first instance of each run is returned.
         """
         first = list(REPRESENTATIVES)
         running = self._instances("list running tasks", MAX_TASKS, state=["running"], map_index=first)
@@ -183,9 +187,10 @@ class AirflowReader:
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
     def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
-        """Return the task's last instances, newest first, at most ``limit`` and at most one page.
+        """Return the task's last instances in all states, newest run first: at most ``limit``, and
+        at most :data:`~mljob_airflow.rest.paging.PAGE_SIZE`.
 
-        A mapped task is represented by its first instance in each run.
+        Of a mapped task, only the first instance of each run is returned.
         """
         answer = self._found(
             f"read the history of {dag_id}.{task_id}",
@@ -200,9 +205,10 @@ class AirflowReader:
         return [_instance(row) for row in (answer or {}).get("task_instances") or ()]
 
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
-        """Return all task instances that succeeded or failed at or after ``since``, or are running.
+        """Return the task instances that are running, or that succeeded or failed at or after
+        ``since``. Each instance of a mapped task is returned.
 
-        The list has all instances of mapped tasks.
+        At most :data:`MAX_WINDOW_TASKS` ended instances are read, the newest ones first.
         """
         running = self._instances("list running tasks", MAX_TASKS, state=["running"])
         ended = self._instances(
@@ -216,8 +222,9 @@ class AirflowReader:
         return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
-        """Return the last error in the log of a task instance. Return ``None`` if the log has no
-        error, or if Airflow can't read the log.
+        """Return the last error in the log of a task instance's last try.
+
+        Return ``None`` if the log has no error, or if Airflow answers with an error such as 404.
 
         Raises:
             AirflowApiError: Airflow did not answer, or answered 401 or 403.
@@ -259,8 +266,8 @@ class AirflowReader:
         self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
     ) -> Listing[Answer]:
         """Read a list whose pages Airflow selects by an offset, because the list has no cursors in
-        any supported version. ``method`` requests a page, and the rows are in the answer's field
-        ``field``.
+        any supported version of Airflow. ``method`` requests a page, and the rows are in the
+        answer's field ``field``.
         """
         return _up_to(
             max_rows,
@@ -301,8 +308,8 @@ def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
-    """Yield the lines of a log that may be about an error, from the first :data:`MAX_LOG_BYTES`
-    bytes.
+    """Yield the lines of a log that may be about an error, as parsed JSON. Stop after about
+    :data:`MAX_LOG_BYTES` bytes of the log.
     """
     rest, size = b"", 0
     for chunk in response.stream(65536):

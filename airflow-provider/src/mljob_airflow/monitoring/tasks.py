@@ -38,7 +38,8 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
     Args:
         context: Airflow's task context.
         collect: The name of the function of :mod:`.collector` that makes the report.
-        quiet_hours: The monitoring DAG's default for the threshold ``quiet_hours``.
+        quiet_hours: The monitoring DAG's default for the threshold ``quiet_hours``: the hours after
+            which an owner is notified again of findings that are still there.
 
     Returns:
         The report as a JSON object.
@@ -79,14 +80,15 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
     Args:
         context: Airflow's task context.
         report_json: The report, from :func:`observe`.
-        quiet_hours: The monitoring DAG's default for the threshold ``quiet_hours``.
+        quiet_hours: The monitoring DAG's default for the threshold ``quiet_hours``: the hours after
+            which an owner is notified again of findings that are still there.
 
     Returns:
         The reason of each notification that was sent, by owner.
 
     Raises:
-        ValueError: There is no fallback channel for a bot, or a Variable or the type of the
-            Connection is invalid.
+        ValueError: There is no fallback channel for a bot; or the Variable ``mljob_owners``, a
+            threshold, or the type of the Connection is invalid.
         NotificationError: At least one message was not sent.
     """
     from airflow.sdk import Connection, Variable
@@ -161,15 +163,15 @@ def send_event(report_json: Mapping[str, Any]) -> None:
 
 
 def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """Return the owner's link in the ``owner_links`` of a DAG, or ``None`` if no DAG has a link for
-    the owner.
+    """Return the owner's link in the ``owner_links`` of a DAG.
 
-    The DAGs of the owner's findings are read in turn, at most ``MAX_DAGS_OF_OWNER`` of them.
+    The DAGs of the owner's findings are read in turn, at most ``MAX_DAGS_OF_OWNER`` of them. Return
+    ``None`` if none of these DAGs has a link for the owner.
 
     Args:
         owner: The owner.
         report: The report.
-        links_of: Reads the ``owner_links`` of a DAG.
+        links_of: Reads the ``owner_links`` of the DAG with a given id.
     """
     dag_ids = dict.fromkeys(finding.dag_id for finding in report.findings if owner in finding.owners and finding.dag_id)
     for dag_id in list(dag_ids)[:MAX_DAGS_OF_OWNER]:

@@ -2,7 +2,7 @@
 
 The values come from three places. A later place overrides the earlier ones:
 
-1. the defaults in this module;
+1. the defaults in this module, or the DAG's own default for ``quiet_hours``;
 2. the Airflow Variable with the id of the monitoring DAG: a JSON object with some thresholds;
 3. the params of a run that is triggered by hand.
 
@@ -20,8 +20,8 @@ from mljob_contract.reports import Severity
 
 
 class Thresholds(BaseModel):
-    """The thresholds of all monitoring DAGs. The docstrings of the fields describe the params of
-    these DAGs.
+    """The thresholds of all monitoring DAGs. Airflow's UI shows the docstrings of the fields as the
+    descriptions of the DAGs' params.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -77,8 +77,8 @@ class Thresholds(BaseModel):
 
 
 class ThresholdsError(ValueError):
-    """A threshold is invalid. The text names the threshold, its value, where it was set, and its
-    valid values.
+    """A threshold is invalid, or the Variable with thresholds is not a JSON object. The text names
+    the threshold, its value, where it was set, and the rule that the value breaks.
     """
 
 
@@ -91,11 +91,13 @@ def effective(
         variable: The value of the Airflow Variable, or ``None`` if the Variable does not exist.
         given: The params of the run. A param that is ``None`` was not set.
         monitor: The id of the monitoring DAG, which is also the Variable's name.
-        quiet_hours: The DAG's default for the threshold ``quiet_hours``. With ``None``, the
-            default in this module is used.
+        quiet_hours: The DAG's default for the threshold ``quiet_hours``: the hours after which an
+            owner is notified again of findings that are still there. With ``None``, the default in
+            this module is used.
 
     Raises:
-        ThresholdsError: A threshold is invalid, or the Variable is not a JSON object.
+        ThresholdsError: A threshold is invalid, the Variable has an unknown threshold, or the
+            Variable is not a JSON object.
     """
     if variable is not None and not isinstance(variable, Mapping):
         raise ThresholdsError(f"the Variable {monitor} must be a JSON object, not a {type(variable).__name__}")
@@ -115,14 +117,14 @@ def effective(
 
 
 def params_schema(*names: str) -> dict[str, dict[str, Any]]:
-    """Return the JSON Schemas of the params that set thresholds for one run.
+    """Return the JSON Schema of each threshold's param, by the threshold's name. With a param, a
+    user sets the threshold for one run.
+
+    Each schema is passed to Airflow's ``Param`` as keyword arguments. The schema also allows
+    ``null``: the threshold then has the value in the Variable, or the default.
 
     Args:
         names: The names of the thresholds.
-
-    Returns:
-        For each name, the keyword arguments of Airflow's ``Param``. The schema also allows
-        ``null``, which stands for the value from the Variable, or the default.
     """
     schema = Thresholds.model_json_schema()
     found = {}

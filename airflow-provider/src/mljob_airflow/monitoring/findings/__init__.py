@@ -1,13 +1,14 @@
 """Finds problems in the data from Airflow (:mod:`mljob_airflow.monitoring.observations`), and makes
 a finding for each problem. These modules make findings:
 
-- :mod:`.health`: DAGs that are paused, stale or broken although something needs them.
+- :mod:`.health`: DAG files that can't be imported, and DAGs that are paused or stale although
+  something needs them.
 - :mod:`.stuck`: runs and tasks that don't start.
 - :mod:`.failures`: tasks that fail again and again with the same error. :mod:`.fingerprints`
   decides whether two errors are the same.
 - :mod:`.outliers`: tasks that take or wait longer than before. :mod:`.statistics` compares the
   times.
-- :mod:`.bottlenecks`: full pools, missing workers, tasks with many retries.
+- :mod:`.bottlenecks`: full pools, too few workers, tasks with many retries.
 
 :mod:`.mljobs` adds the names of the MLJobs that a finding affects, and :mod:`.mutes` removes muted
 findings. All functions of the package are pure: they do no I/O and read no clock.

@@ -1,4 +1,4 @@
-"""Finds where the platform loses time: slow tasks, full pools, missing workers and retries.
+"""Finds where the platform loses time: slow tasks, full pools, too few workers, and retries.
 
 Airflow knows how full a pool is now, but not how full the pool was earlier. From the start, the end
 and the slots of task instances, this module estimates how full the pool was. The estimate has two
@@ -58,14 +58,14 @@ def bottleneck_findings(
     thresholds: Thresholds,
     links: Links,
 ) -> list[Finding]:
-    """Return findings about full pools that tasks wait for, missing workers, and tasks with many
-    retries.
+    """Return findings about full pools that tasks wait for, about too few workers, and about tasks
+    with many retries.
 
     Args:
         instances: The task instances of the window.
         pools: Airflow's pools.
-        owners: The DAGs of the tasks with many retries, by DAG id. A finding about such a task
-            names the owners of its DAG.
+        owners: The :class:`Dag` of each task with many retries, by DAG id. Only the field
+            ``owners`` of the :class:`Dag` is used.
         window: The time that the report covers.
         thresholds: The thresholds of findings.
         links: Makes URLs of Airflow's UI.
@@ -78,8 +78,10 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """Return the tasks with as many retries as the thresholds ``retry_times`` and ``retry_share``
-    demand, as pairs of DAG id and task id.
+    """Return the tasks with many retried instances, as pairs of DAG id and task id.
+
+    The number of retried instances is at least the threshold ``retry_times``, and their share of
+    all instances of the task is at least the threshold ``retry_share``.
     """
     return [
         task
@@ -92,8 +94,8 @@ def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> 
 def bottleneck_tables(
     instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, links: Links
 ) -> tuple[Table, ...]:
-    """Return three tables: the tasks that took the most time, the pools, and the tasks with the
-    most retries.
+    """Return three tables: the tasks that took the most time, the pools that were used, and the
+    tasks with the most retries. A table has at most :data:`ROWS` rows.
     """
     return (
         _slowest(instances, links),
@@ -105,8 +107,9 @@ def bottleneck_tables(
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
     """Return charts of the occupied slots over time.
 
-    There is a chart for each of the six fullest pools that were used, the fullest pool first. A
-    further chart shows all pools together, unless exactly one pool was used.
+    There is a chart for each pool that was used, but at most for six pools. The pools are
+    sorted by their peak as a share of their slots, highest first. Pools without a limit come last.
+    A further chart shows all pools together, unless exactly one pool was used.
     """
     step = window.seconds / STEPS
     charts = []
@@ -167,9 +170,11 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
 
 def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
-    """Return the task instances that overlap the window, each as a triple (start, end, slots).
+    """Return the task instances that overlap the window, each as a triple: its start, its end, and
+    the number of pool slots that it occupies.
 
-    Start and end are in seconds after the window's start, and are cut to the window.
+    Start and end are in seconds after the window's start, and are cut to the window. A task
+    instance that has not ended counts up to the end of the window.
     """
     found = []
     for instance in instances:

@@ -53,13 +53,14 @@ def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str,
 def last_runs(
     dag: Dag, task_id: str, history: Sequence[TaskInstance], failed: Iterable[TaskInstance], *, runs: int
 ) -> Failures:
-    """Return the failures in the task's last runs.
+    """Return the failures in the task's last runs. The field ``errors`` of the result is empty.
 
     Args:
         dag: The task's DAG.
         task_id: The task.
-        history: The task's last instances, newest first.
-        failed: Failed instances of the task. The history may lack some of these instances.
+        history: The task's last instances, newest first. Of a mapped task, the history has only the
+            first instance of each run.
+        failed: Failed instances of the task, which may be missing in the history.
         runs: The number of last runs whose failures are returned.
     """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]

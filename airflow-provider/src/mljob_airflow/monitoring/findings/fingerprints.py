@@ -81,7 +81,9 @@ def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
         lines: The log's lines from ``GET .../logs/{try}``. Each line is an object with ``event``,
             ``level`` and, for an exception, ``error_detail``. The first entry of ``error_detail``
             is the exception that was raised, and the other entries are its causes. Some log
-            handlers return lines of plain text instead of objects.
+            handlers return lines of plain text instead of objects. A line of plain text
+            counts as an exception if it begins with the class of an exception, such as
+            ``ValueError:``.
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None

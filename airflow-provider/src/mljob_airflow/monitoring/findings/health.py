@@ -1,8 +1,10 @@
-"""Finds DAGs that are paused, stale or broken although something needs them.
+"""Finds DAG files that can't be imported, and DAGs that are paused or stale although something
+needs them.
 
-Airflow does not report such DAGs: the runs of a paused DAG wait, and a stale DAG is not scheduled
-any more. Most paused DAGs are paused on purpose, so there is a finding about a DAG only if
-something needs the DAG. A DAG is needed in any of these cases:
+Airflow reports no problem with a paused or stale DAG: the runs of a paused DAG wait, and a stale
+DAG, which Airflow no longer finds in its file, is not scheduled any more. Most paused DAGs are
+paused on purpose, so there is a finding about a paused or stale DAG only if something needs the
+DAG. A DAG is needed in any of these cases:
 
 - The DAG has a schedule and ran lately.
 - MLJobs run the DAG.
@@ -143,8 +145,10 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
 
 
 def _mljob_runs(need: Need) -> list[str]:
-    """Return the ids of the runs in which a finding about a DAG looks for MLJobs: first the DAG's
-    waiting runs, of which some may belong to no MLJob, then the DAG's recent runs of MLJobs.
+    """Return the run ids from which a finding about a DAG takes the names of MLJobs.
+
+    The ids of the DAG's waiting runs come first; some of these runs may belong to no MLJob. Then
+    come the ids of the DAG's recent runs that belong to MLJobs.
     """
     return [*(run.run_id for run in need.waiting), *need.mljob_runs]
 

@@ -27,13 +27,16 @@ def mljob_name(run_id: str) -> str | None:
 def finding_fields(
     run_ids: Iterable[str], detail: str, numbers: dict[str, float], *, lead: str | None = None
 ) -> dict[str, Any]:
-    """Return the fields ``detail``, ``numbers`` and ``mljobs`` of a finding about these runs. The
-    field ``mljobs`` is left out if no run id names an MLJob.
+    """Return the fields ``detail``, ``numbers`` and ``mljobs`` of a finding about these runs.
+
+    The field ``mljobs`` has the names of at most :data:`MAX_NAMED` MLJobs. The field is left out if
+    no run id names an MLJob.
 
     Args:
         run_ids: The ids of the runs, most important first.
         detail: The text of the field ``detail``. The names of the MLJobs are put before this text.
-        numbers: The field ``numbers``. The number of MLJobs is added as ``mljobs``.
+        numbers: The field ``numbers``. If a run id names an MLJob, the number of MLJobs is added
+            under the key ``mljobs``.
         lead: The words before the names of the MLJobs. By default ``MLJob`` for one MLJob, and for
             example ``3 MLJobs`` for several.
     """

@@ -104,14 +104,14 @@ class _Rule:
 
 @dataclass(frozen=True)
 class Mutes:
-    """The parsed entries of the Airflow Variable ``mljob_mutes``, and what is wrong with the
-    invalid ones.
+    """The valid entries of the Airflow Variable ``mljob_mutes``, and the problems of the invalid
+    entries.
 
     Attributes:
         entries: The valid entries.
-        problems: The reasons why entries, or the whole Variable, are invalid, or why entries are
-            not read. The key is the place of an entry, for example ``mljob_mutes[2]``, or the
-            Variable's name.
+        problems: The reasons why entries have no effect. The key is the place of the invalid entry,
+            for example ``mljob_mutes[2]``; ``mljob_mutes`` if the whole Variable is invalid; or
+            ``mljob_mutes[100:]`` for the entries that are too many and are not read.
     """
 
     entries: Sequence[_Rule] = ()
@@ -119,8 +119,10 @@ class Mutes:
 
 
 def parse(text: str | None) -> Mutes:
-    """Parse the text of the Variable ``mljob_mutes``. If the Variable does not exist, ``text`` is
-    ``None``, and the result has no entries.
+    """Parse the text of the Variable ``mljob_mutes``. ``None`` means that the Variable does not
+    exist.
+
+    An invalid text raises no error: the result has the reasons in ``problems``.
     """
     if text is None or not text.strip():
         return Mutes()
@@ -155,9 +157,10 @@ class MuteResult:
 
     Attributes:
         findings: The findings that are not muted, and the findings about invalid mutes.
-        mutes: The mutes, each with the number and the keys of the findings that the mute has muted.
-        cut: The kinds of findings for which ``mutes`` lacks keys. ``mutes`` has the keys of at most
-            :data:`~mljob_contract.reports.MAX_FINDINGS` muted findings.
+        mutes: The valid entries of the Variable ``mljob_mutes``, and the tags that have muted a
+            finding. Each mute has the number and the keys of its muted findings.
+        cut: The kinds of muted findings whose keys are left out. All mutes together have at most
+            :data:`~mljob_contract.reports.MAX_FINDINGS` keys.
     """
 
     findings: Sequence[Finding]
@@ -176,9 +179,9 @@ def apply_mutes(
 
     Args:
         findings: All findings.
-        mutes: The entries of the Variable ``mljob_mutes``.
-        dags_of: Returns the DAGs that a finding is about. A finding is muted if mutes cover all of
-            these DAGs. A finding about no DAG is never muted.
+        mutes: The parsed Variable ``mljob_mutes``. The other mutes are tags of the DAGs.
+        dags_of: Returns the DAGs that a finding is about. A finding is muted only if each of these
+            DAGs has a mute for the finding. A finding about no DAG is never muted.
         links: Makes URLs of Airflow's UI.
         now: The current time.
     """
@@ -204,10 +207,11 @@ def apply_mutes(
 
 
 def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | None:
-    """Return the place of the mute that covers findings of this kind about the DAG.
+    """Return the place of the mute that mutes findings of this kind about the DAG.
 
-    The place is an entry of the Variable, or a tag of the DAG. Return ``None`` if no mute covers
-    such findings.
+    The place is an entry of the Variable, such as ``mljob_mutes[2]``, or a tag, such as ``tag
+    mljob-mute of train``. Return ``None`` if there is no such mute. A mute that has ended does
+    not count.
     """
     for mute in mutes.entries:
         if now < mute.entry.until and mute.covers(kind, dag.dag_id):
@@ -233,8 +237,8 @@ def _is_misspelt(tag: str) -> bool:
 
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
-    """Return the finding. If a mute of the finding has ended, the detail of the returned finding
-    names the mute's end and reason.
+    """Return the finding. If an entry of the Variable would mute the finding but has ended, return
+    a copy of the finding, with the entry's end and reason in its detail.
     """
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):

@@ -76,7 +76,7 @@ def outlier_findings(
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.
         min_history: The minimum number of earlier runs for a comparison.
-        since: The task is not judged if its newest instance ended before this time.
+        since: There is no finding if the task's newest instance ended before this time.
         now: The current time.
     """
     found = []

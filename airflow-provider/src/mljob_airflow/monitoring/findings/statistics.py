@@ -1,5 +1,5 @@
-"""Decides whether a task takes or waits longer than its baseline. The baseline is made of the
-task's earlier runs.
+"""Decides whether the duration or the wait of a task exceeds the task's baseline. The baseline is
+made of the task's earlier runs.
 
 A task is compared with itself, never with other tasks. A finding is about a shift, when several
 runs take longer, or about a hang, when a single run takes much longer.
@@ -17,8 +17,8 @@ to do. So the baseline uses:
 - *Earlier extremes as a second limit.* A task that takes long in every tenth run has a small MAD,
   although its long runs are normal. So the runs of a shift must also exceed the 95% quantile of the
   earlier runs by 25%, and the run of a hang must exceed the longest earlier run by 50%.
-- *A minimum spread.* The spread is the MAD of the logarithms, multiplied by 1.4826. Without a
-  minimum, a task that always takes 60.0 s would be reported for 61 s.
+- *A minimum spread.* The spread is the MAD of the logarithms, multiplied by 1.4826. A task that
+  always takes 60 s has the MAD 0. Without a minimum, runs of 76 s would be a shift.
 
 A task exceeds its baseline in one of two ways:
 
@@ -96,14 +96,14 @@ class Baseline:
 
 
 def exceeded_baseline(values: Sequence[float], *, min_history: int) -> Baseline | None:
-    """Return the baseline if the newest values exceed the baseline.
+    """Return the baseline if the three newest values are a shift, or the newest value is a hang.
 
-    Return ``None`` if the newest values don't exceed the baseline, or if there are too few earlier
-    values.
+    The baseline is made of the values before the three newest values. Return ``None`` if there is
+    neither a shift nor a hang, or if there are too few earlier values.
 
     Args:
         values: Durations or waits in seconds, newest first.
-        min_history: The minimum number of earlier values.
+        min_history: The minimum number of values for the baseline.
     """
     recent, earlier = values[:RECENT], values[RECENT:]
     if len(earlier) < max(min_history, 1):

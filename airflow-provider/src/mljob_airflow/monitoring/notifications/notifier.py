@@ -1,9 +1,10 @@
 """Sends the notifications that are due after a report.
 
 The state has the findings that each owner was notified of. The state is saved after each message,
-so a retry of the task repeats no message. If Slack can't post to the address of an owner, the
-message goes to the fallback channel, with a remark that names the owner and the error. An error
-with one owner does not affect the other owners.
+so a retry of the task does not send the message again. If Slack can't post to the address of an
+owner, the message goes to the fallback channel, with a remark that names the owner and the error.
+If Slack accepts no message to an owner, the other owners are still notified, and then the task
+fails.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ PLATFORM_NAME = "the platform"
 
 
 class NotificationError(Exception):
-    """Some owners were not notified. A retry notifies only these owners."""
+    """Slack did not accept the messages to some owners. A retry of the task notifies only these
+    owners.
+    """
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class OwnerDirectory:
     link_of: Callable[[str], str | None] = lambda _owner: None
 
     def recipient(self, owner: str) -> Recipient:
-        """Return the recipient of messages to ``owner``."""
+        """Return the recipient of messages to ``owner``: the owner's address, or the fallback
+        channel if the owner has no address.
+        """
         link = None if owner in self.mapping else self.link_of(owner)
         return recipient_of(owner, self.mapping, link, self.fallback)
 
@@ -70,7 +75,8 @@ def notify(
 
     Args:
         report: The report with the findings.
-        state: The findings that each owner was notified of before.
+        state: The conversation with each owner until now: the Slack thread, and the findings that
+            the owner was notified of.
         policy: The rules that decide when owners are notified.
         messenger: Posts messages to Slack.
         directory: The addresses of owners.
@@ -78,10 +84,10 @@ def notify(
         page: The URL of the report's page, or ``None`` if there is no page.
 
     Returns:
-        The reason of each notification that was sent, by owner.
+        The reason of each notification that was sent, by owner, for example ``{"team-a": "new"}``.
 
     Raises:
-        NotificationError: At least one message was not sent.
+        NotificationError: At least one message was not sent. The other messages were sent.
     """
     notifications = states.due_notifications(state, report, policy)
     notified: dict[str, str] = {}

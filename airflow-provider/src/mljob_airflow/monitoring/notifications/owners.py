@@ -37,13 +37,14 @@ class Recipient:
 
 
 def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallback: str) -> Recipient:
-    """Return the recipient of messages to ``owner``.
+    """Return the recipient of messages to ``owner``: the address in ``mapping``, else the address
+    in ``link``, else the fallback channel.
 
     Args:
         owner: The owner's name in Airflow. An empty name stands for the people who run the
             platform, to whom findings without an owner go.
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
-        link: The owner's entry in a DAG's ``owner_links``, or ``None`` if there is no entry.
+        link: The owner's link in a DAG's ``owner_links``, or ``None`` if there is no link.
         fallback: The fallback channel.
     """
     address = mapping.get(owner, "").strip() or (address_in_link(link) if link else None)

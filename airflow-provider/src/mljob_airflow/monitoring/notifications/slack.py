@@ -8,10 +8,10 @@ The type of the Airflow Connection decides how messages are posted:
 - ``slackwebhook``: The webhook posts to its only channel, without threads.
 
 Slack accepts about one message a second in a channel. To more messages, Slack answers with status
-429 and ``Retry-After``; a handler of Slack's SDK then waits and retries. Other errors have status
-200 and ``ok: false``. An error about the address raises an :class:`UnreachableError`, because a
-message to the fallback channel may still succeed. After any other error, such as an invalid token,
-a message to any address would fail.
+429 and ``Retry-After``; a handler of Slack's SDK then waits and retries. To a bot, Slack reports
+most other errors with status 200 and ``ok: false``. An error about the address raises an
+:class:`UnreachableError`, because a message to the fallback channel may still succeed. Any other
+error, such as an invalid token, and any error of a webhook raises a :class:`SlackError`.
 """
 
 from __future__ import annotations
@@ -155,7 +155,12 @@ class SlackWebhook:
     def post(
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
     ) -> Posted:
-        """Post a message, as :meth:`Messenger.post` describes."""
+        """Post a message to the webhook's channel. The arguments ``recipient``, ``reply_to`` and
+        ``broadcast`` have no effect.
+
+        Raises:
+            SlackError: Slack refused the message, or did not answer.
+        """
         from airflow.exceptions import AirflowException
         from slack_sdk.errors import SlackClientError
 

@@ -5,8 +5,8 @@ An owner has one conversation, which is a message about all findings and the mes
 
 - New or more severe findings cause a reply in the thread. The channel shows this reply too.
 - Resolved findings cause a reply in the thread only.
-- While nothing changes, there is no message. After the repeat period, a new message repeats all
-  findings and starts a new thread.
+- While nothing changes, there is no message. After the repeat period (the threshold
+  ``quiet_hours``), a new message has all findings of the current report, and starts a new thread.
 
 Four rules avoid needless messages:
 
@@ -15,8 +15,9 @@ Four rules avoid needless messages:
 - A report that is incomplete for a kind of findings does not resolve findings of this kind.
 - A muted finding is removed from the state without a message. If a report has the finding after the
   mute has ended, the finding counts as new.
-- A finding about a task that was slow or waited long is removed from the state without a message,
-  and never counts as resolved, because the finding is about an event in the past.
+- A finding about a task that was slow or waited long never counts as resolved, because the finding
+  is about an event in the past. The finding is removed from the state without a message after it
+  has been missing in reports for the repeat period.
 
 The functions are pure. The caller stores the state in an Airflow Variable, which all supported
 versions of Airflow have. The state has at most :data:`MAX_NOTIFIED` findings.
@@ -126,14 +127,18 @@ class Notification:
 
     @property
     def starts_thread(self) -> bool:
-        """Whether the message starts a thread. Other messages are replies."""
+        """Whether the message has all findings of the owner and starts a thread. Other messages are
+        replies in the thread, if the messenger has threads and the owner's Slack address is still
+        the same.
+        """
         return self.reason in (NotificationReason.NEW, NotificationReason.REMINDER)
 
 
 def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
-    """Return the findings of each owner that have at least this severity, in the order of the
-    report. A finding with two owners is in both lists. A finding without an owner is in the list
-    of :data:`PLATFORM`.
+    """Return the report's findings with at least the severity ``min_severity``, by owner.
+
+    The findings of an owner are in the order of the report. A finding with two owners is in both
+    lists. A finding without an owner is in the list of :data:`PLATFORM`.
     """
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
@@ -193,7 +198,7 @@ def _is_resolved(key: str, finding: NotifiedFinding, report: MonitoringReport, p
 
 
 def kind_of(key: str) -> FindingKind | None:
-    """Return the kind of the finding with this key.
+    """Return the kind of a finding from the finding's key, which begins with the kind.
 
     Return ``None`` if the kind is unknown, because another version of this package has stored the
     finding.
@@ -205,9 +210,16 @@ def kind_of(key: str) -> FindingKind | None:
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
     """Return the state after a report.
 
-    Findings in the report get the report's time as ``last_seen``. These findings are removed: muted
-    findings, findings of an unknown kind, and findings of the kinds in :data:`TRANSIENT` that were
-    last in a report before the repeat period began.
+    No findings are added. Findings that are still in the report, and have at least the severity
+    ``policy.min_severity``, get the report's time as ``last_seen``. Of the other findings, these
+    are removed:
+
+    - muted findings;
+    - findings of a kind that this version of the package does not know;
+    - findings of the kinds in :data:`TRANSIENT` that have been missing in reports for the repeat
+      period (``policy.repeat_after``).
+
+    Resolved findings are removed by :func:`after_notification`.
     """
     current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}
@@ -239,8 +251,8 @@ def after_notification(state: NotificationState, notification: Notification, sen
     Args:
         state: The state before the notification.
         notification: The notification.
-        sent: The recipient, channel, thread and time of the message. The field ``findings`` is
-            ignored.
+        sent: A conversation with the recipient, the channel, the thread and the time of the
+            message. The conversation's field ``findings`` is ignored.
     """
     before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}

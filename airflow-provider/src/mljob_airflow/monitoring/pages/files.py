@@ -2,8 +2,8 @@
 the id of the monitoring DAG.
 
 The file ``<folder>/<monitor>/latest.html`` is a copy of the newest page. Administrators set up a
-web server that serves the folder, or mount a bucket as the folder. The folder stays small, because
-the oldest pages are deleted.
+web server that serves the folder, or mount a bucket as the folder. For each monitoring DAG, only
+the newest :data:`KEPT` pages are kept.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def url_of(report: MonitoringReport, base_url: str) -> str | None:
 
 def write(report: MonitoringReport, folder: Path) -> Path:
     """Write the report's page, and return the path of the file. Replace ``latest.html``, and delete
-    the oldest pages.
+    all pages of the monitoring DAG except the newest :data:`KEPT`.
 
-    A reader never sees an incomplete file.
+    A reader never sees an incomplete file, because each file is written under another name first.
     """
     directory = folder / report.monitor
     directory.mkdir(parents=True, exist_ok=True)

@@ -59,10 +59,11 @@ def area(series: Series) -> str:
 
 
 def sparkline(values: Sequence[float], limit: float | None = None) -> str:
-    """Draw a small chart of a task's values, and return the SVG. The result is empty for fewer than
-    two values.
+    """Draw a small chart of a task's durations or waits, and return the SVG. The result is empty
+    for fewer than two values.
 
-    The newest value is marked. The limit, if there is one, is a line.
+    ``values`` has the oldest value first. The chart marks the newest value. ``limit``, if given, is
+    drawn as a line.
     """
     if len(values) < 2:
         return ""
