@@ -171,8 +171,8 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def name_of(run_id: str, operator: str, namespace: str) -> str:
-    """Return the MLJob's name in a run id, or an empty text if another operator or namespace has
-    the run. ``operator`` is the prefix of the operator's run ids.
+    """Return the name of the MLJob whose run has this id. Return an empty text if the run belongs
+    to another operator or another namespace. ``operator`` is the prefix of the operator's run ids.
     """
     prefix = f"{operator}.{namespace}."
     return run_id.removeprefix(prefix).split(".")[0] if run_id.startswith(prefix) else ""
