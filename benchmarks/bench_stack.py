@@ -42,8 +42,8 @@ AIRFLOW_SETTINGS = {
 
 
 class MeasurementError(RuntimeError):
-    """A benchmark can't be measured: for example, something that it needs did not happen in time,
-    or a process exited.
+    """A measurement failed, for example because an expected change did not happen in time, or
+    because a process exited.
     """
 
 

@@ -1,10 +1,10 @@
 """The cost of the Python client at its start: the import, the first list of MLJobs, and two
 commands of ``kubectl mljob``.
 
-The CPU time is that of a whole Python process, without the start of Python itself. The floor of
-each program is a program without the client, which does only what any client has to do: import
-libraries such as httpx2 and, to list MLJobs, request and print the list. The API server is a thread
-of the benchmark on loopback, so its work is not part of the figures.
+The figures are the CPU time of a whole Python process, without the start of Python itself. Each
+program has a floor: a program that doesn't use the Python client. The floor does only what any
+client has to do: import libraries such as httpx2 and, to list MLJobs, request and print the list.
+The API server is a thread of the benchmark on loopback, so its work is not part of the figures.
 """
 
 from __future__ import annotations

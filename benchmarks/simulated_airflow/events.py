@@ -1,4 +1,5 @@
-"""The messages that Airflow's two producers send to the Kafka topic (``docs/spec/events.md``).
+"""Makes the Kafka messages of the simulated Airflow, in the formats of two producers that run in a
+real Airflow (``docs/spec/events.md``).
 
 ``provider`` is the format of ``mljob_airflow``'s callbacks (:mod:`mljob_contract.events`), and
 ``airflow`` is the format of Airflow's own ``kafka_event_producer``. ``tests/contract/golden`` has

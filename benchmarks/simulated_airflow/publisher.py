@@ -26,7 +26,7 @@ class Outlet(Protocol):
     """
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Take over messages, to be sent in this order."""
+        """Accept messages, and send them in this order."""
 
 
 class Publisher:
