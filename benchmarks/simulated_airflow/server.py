@@ -90,8 +90,8 @@ def application(airflow: SimulatedAirflow) -> web.Application:
 
 
 async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner, int]:
-    """Serve a simulated Airflow on loopback. Return two values: the runner, whose method
-    ``cleanup`` ends the server, and the port.
+    """Serve a simulated Airflow on loopback, with port 0 on a free port. Return two values: the
+    aiohttp runner, whose method ``cleanup`` ends the server, and the port that is used.
     """
     runner = web.AppRunner(application(airflow), access_log=None, handle_signals=False)
     await runner.setup()
@@ -104,7 +104,7 @@ class Served:
     """A simulated Airflow that another thread of this process serves over HTTP.
 
     Attributes:
-        airflow: The simulated Airflow. Other threads read or change it only by :meth:`do`.
+        airflow: The simulated Airflow. Other threads may read or change it only by :meth:`do`.
         url: The URL of the simulated Airflow.
     """
 
@@ -116,6 +116,9 @@ class Served:
     def do(self, what: Callable[[SimulatedAirflow], T]) -> T:
         """Call the function ``what`` with the simulated Airflow, in the thread that serves it.
         Return the result of ``what``.
+
+        Raises:
+            TimeoutError: ``what`` has not returned within 30 seconds.
         """
 
         async def call() -> T:
