@@ -1,5 +1,5 @@
-"""Prints the results of the benchmarks as tables: each figure beside the figure of the floor, or
-beside its goal.
+"""Prints the results of the benchmarks as tables and lines. Where a benchmark has a goal or a
+floor, it is printed too. A floor is the figure of a program that does only the necessary work.
 """
 
 from __future__ import annotations
