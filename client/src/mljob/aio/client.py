@@ -33,7 +33,7 @@ class AsyncClient:
     request or does not answer.
 
     Args:
-        namespace: The namespace of methods that are called without a namespace. Default: the
+        namespace: The namespace that a method uses if its caller gives no namespace. Default: the
             context's namespace.
         context: The context of the kubeconfig. Default: the current one.
         kubeconfig: The kubeconfig file. Default: the files that ``kubectl`` reads. If there are
