@@ -69,8 +69,9 @@ _FOR_EVERYBODY = {dag_routes.get_version, dag_routes.get_health, dag_routes.log_
 
 
 def application(airflow: SimulatedAirflow) -> web.Application:
-    """Return an aiohttp application with the REST API of a simulated Airflow. While the application
-    serves, the Airflow's runs advance.
+    """Return an aiohttp application with the REST API of a simulated Airflow, and the routes below
+    ``/simulation`` that control the simulation. While the application serves, the Airflow's runs
+    advance.
     """
 
     async def at_work(_: web.Application) -> AsyncIterator[None]:

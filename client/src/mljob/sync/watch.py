@@ -257,7 +257,9 @@ class _Watch(Generic[Item]):
             self._failures = 0
 
     def pause(self, retry_after: float | None = None) -> None:
-        """Count a failure, and wait. The wait grows with the number of failures in a row."""
+        """Count a failure, and wait. The wait grows with the number of failures in a row.
+        ``retry_after`` is the number of seconds that the API server asks to wait, or None.
+        """
         self._failures += 1
         runtime.sleep(until(self._deadline, wait_seconds(self._failures, retry_after)))
 
