@@ -1,10 +1,10 @@
 """Sends events of running tasks to Kafka at an even rate, and measures how long each event takes
 until a watch of the MLJobs (:mod:`benchmarks.watcher`) sees it in a status.
 
-The measurement of an event starts when its bytes are ready, before the Kafka producer gets them. It
-ends when the watch receives the first version of the MLJob that contains this event or a later
-event. A status may never show an event by itself, because the operator may write several events in
-one patch.
+The measurement of an event starts when its bytes are ready, before the Kafka producer gets them.
+The measurement ends when the watch receives the first version of the MLJob that contains this event
+or a later event. A later event is enough because the operator may merge several events into one
+patch.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Traffic:
         self._number = 0
 
     def warm_up(self, seconds: float = 60) -> None:
-        """Send events about each MLJob until the watcher has seen one of them in its status. Then
-        the operator's consumers have joined their group, and the connections are open.
+        """Send events about each MLJob until the watcher has seen one of these events in the
+        MLJob's status. Then the operator's consumers have joined their group, and the connections
+        are open.
 
         Raises:
             MeasurementError: For some MLJob, the watcher has not seen such a status within
@@ -81,15 +82,15 @@ class Traffic:
         wait_for(answered, f"a first status in {self._targets[0].namespace}", seconds, every=0)
 
     def run(self, rate: float, seconds: float) -> list[float]:
-        """Send ``rate`` events per second for ``seconds`` seconds, about one MLJob after the other,
-        and wait until the watcher has seen all events.
+        """Send ``rate`` events per second for ``seconds`` seconds: an event about each MLJob in
+        turn. Then wait until the watcher has seen the last event about each MLJob.
 
         Returns:
             The latency of each event, in milliseconds.
 
         Raises:
-            MeasurementError: 30 seconds after the last event, the watcher has still not seen the
-                last event of each MLJob.
+            MeasurementError: 30 seconds after the last event, the watcher has not seen the last
+                event about each MLJob.
         """
         self._watcher.observations()
         sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)

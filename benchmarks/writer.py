@@ -59,9 +59,9 @@ class Writer:
         return time.monotonic()
 
     async def create_evenly(self, namespace: str, names: Sequence[str], dag_id: str, rate: float) -> None:
-        """Create MLJobs at an even rate, and wait for all answers. Begin each request at its time,
-        even if earlier requests have no answer yet. But if ``CONNECTIONS`` requests have no answer,
-        the next request waits for a connection. ``rate`` is in MLJobs per second.
+        """Create MLJobs at an even rate, and wait for all answers. A request waits for the answers
+        of earlier requests only if ``CONNECTIONS`` requests have no answer yet. ``rate`` is in
+        MLJobs per second.
         """
         began, waiting = time.monotonic(), []
         for number, name in enumerate(names):

@@ -1,5 +1,5 @@
-"""A run of a DAG and its task instances, and the JSON objects by which Airflow's REST API shows
-them. Such an object is called a row.
+"""A run of a DAG and its task instances. A row is the JSON object that Airflow's REST API returns
+for a run or a task instance.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TaskInstance:
     """A task instance of a simulated run.
 
     Attributes:
-        number: A number that is higher for each later task instance. Lists are sorted by it.
+        number: A number that is higher for each later task instance. Lists are sorted by this number.
         changed: When the task instance was created, or its state changed last.
         written: The lines that :meth:`write` has added to the log, by number of the try. None
             before the first call of :meth:`write`.
@@ -75,9 +75,9 @@ class TaskInstance:
 
     def log(self, number: int) -> list[Json]:
         """Return the log of the try ``number``: the lines that :meth:`write` has added. If
-        :meth:`write` was never called for this task instance, return a made-up log instead: a line
-        about the begin of the task and, when the task has ended, a line about its end. The made-up
-        log is not stored, so the logs of thousands of runs need no memory.
+        :meth:`write` was never called for this task instance, return a generated log instead: a
+        line about the begin of the task and, when the task has ended, a line about its end. A
+        generated log is not stored, so the logs of thousands of runs need no memory.
         """
         if self.written is not None:
             return self.written.get(number, [])
@@ -85,7 +85,7 @@ class TaskInstance:
         return [_line(self.start, f"{self.task_id} begins"), *ends]
 
     def row(self) -> Json:
-        """Return the JSON object by which the REST API shows the task instance."""
+        """Return the JSON object that the REST API returns for the task instance."""
         return {
             "task_id": self.task_id,
             "dag_id": self.run.dag_id,
@@ -105,7 +105,7 @@ class Run:
     """A run of a simulated DAG, with its task instances.
 
     Attributes:
-        number: A number that is higher for each later run. Lists are sorted by it.
+        number: A number that is higher for each later run. Lists are sorted by this number.
         changed: When the run was created or changed last.
         ended: When the run ended, on the monotonic clock that all processes of this machine share,
             in seconds. None before the end.
@@ -145,7 +145,7 @@ class Run:
         return self.state in TERMINAL_RUN
 
     def row(self) -> Json:
-        """Return the JSON object by which the REST API shows the run."""
+        """Return the JSON object that the REST API returns for the run."""
         return {
             "dag_run_id": self.run_id,
             "dag_id": self.dag_id,

@@ -44,8 +44,8 @@ class Scheduler:
         events: Makes the Kafka messages about runs and tasks.
         publisher: Sends the messages. With None, no messages are sent.
         seed: The seed of the random numbers that vary how long runs wait and how long tasks take.
-        starts_per_second: How many runs start in a second on average at most, or None for no
-            maximum.
+        starts_per_second: The maximum number of runs that start per second on average, or None for
+            no maximum.
     """
 
     def __init__(

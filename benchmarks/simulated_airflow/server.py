@@ -91,8 +91,8 @@ def application(airflow: SimulatedAirflow) -> web.Application:
 
 
 async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner, int]:
-    """Serve a simulated Airflow on loopback, with port 0 on a free port. Return two values: the
-    aiohttp runner, whose method ``cleanup`` ends the server, and the port that is used.
+    """Serve a simulated Airflow on loopback. With ``port`` 0, choose a free port. Return two
+    values: the aiohttp runner, whose method ``cleanup`` ends the server, and the port.
     """
     runner = web.AppRunner(application(airflow), access_log=None, handle_signals=False)
     await runner.setup()

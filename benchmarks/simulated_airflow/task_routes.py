@@ -61,7 +61,7 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Set the states of several task instances. Task instances that have ended keep their state.
-    The answer names the task instances that don't exist, and those whose new state is not allowed.
+    The answer names task instances that don't exist, and new states that are not allowed.
     If all tasks of the run have ended afterwards, and the run has not ended, the run fails.
     """
     run, errors = known_run(airflow, request), []

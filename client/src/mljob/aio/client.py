@@ -183,7 +183,7 @@ class AsyncClient:
         Args:
             dag_id: The id of the Airflow DAG to run.
             grid: A dict with a list of values for each param; all combinations of the values are
-                points. Or a list of points, each of them a dict with a value for each param.
+                points. Or a list of points, each of them a dict with the values of the params.
             name: The name of the sweep, at most 63 characters.
             conf: The conf that all points share. A param of a point replaces the key of the same
                 name.
@@ -192,8 +192,8 @@ class AsyncClient:
             **spec: Other fields of the spec, as in :meth:`submit`.
 
         Raises:
-            AlreadyExists: The MLJob with the name of a point has another DAG, conf or sweep, or is
-                being deleted.
+            AlreadyExists: The name of a point's MLJob belongs to an existing MLJob with another
+                DAG, conf or sweep, or to an MLJob that is being deleted.
             Invalid: The grid or a field has a wrong value. The client checks all points before it
                 creates the first MLJob. If the API server refuses an MLJob, the MLJobs of the
                 points before it stay.

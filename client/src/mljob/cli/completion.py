@@ -30,12 +30,16 @@ _WITH_FILES = ":0"
 
 
 def jobs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of the MLJobs in the namespace: only names that begin with ``incomplete``."""
+    """Return the names of the MLJobs in the namespace: only names that begin with
+    ``incomplete``.
+    """
     return _matching(incomplete, _asked(context, lambda job: [job.name]))
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the DAG ids of the MLJobs in the namespace: only ids that begin with ``incomplete``."""
+    """Return the DAG ids of the MLJobs in the namespace: only ids that begin with
+    ``incomplete``.
+    """
     return _matching(incomplete, _asked(context, lambda job: [job.dag_id]))
 
 

@@ -128,8 +128,8 @@ def watch_objects(
     Raises:
         ApiError: The API server refused a request, for example because a right is missing; an
             answer is too large or not valid; or the first list failed. After the first list, a
-            lost connection or an overloaded API server (429, 5xx) is no error: the stream yields a
-            change of the kind Disconnected, and connects again.
+            lost connection or a status of 429 or 5xx is no error: the stream yields a change of
+            the kind Disconnected, and connects again.
     """
     watch = _Watch(transport, path, convert, dict(params or {}), deadline)
     while not watch.is_over:
