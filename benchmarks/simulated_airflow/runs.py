@@ -36,7 +36,8 @@ class TaskInstance:
     """A task instance of a simulated run.
 
     Attributes:
-        number: A number that is higher for each later task instance. Lists are sorted by this number.
+        number: A number that is higher for each later task instance. Lists are sorted by this
+            number.
         changed: When the task instance was created, or its state changed last.
         written: The lines that :meth:`write` has added to the log, by number of the try. None
             before the first call of :meth:`write`.
