@@ -1,9 +1,9 @@
 """The CPU time of one step of an MLJob. In a step, the operator takes an event about a task, and
 writes a patch of the status.
 
-The code of the step is the operator's own. A stand-in for the API server merges the patch, and
-there is no Airflow. The floor is the JSON work that every operator has to do: encoding the patch,
-and decoding the API server's answer. The benchmark measures CPU time of the process.
+The benchmark runs the operator's own code. A stand-in for the API server merges the patch, and
+there is no Airflow. The benchmark compares the CPU time with a floor: the CPU time of the JSON work
+that every operator has to do, which is encoding the patch and decoding the API server's answer.
 """
 
 from __future__ import annotations
@@ -189,10 +189,10 @@ class _Server:
     """A stand-in for the API server, which merges each patch.
 
     Attributes:
-        seconds: CPU time of the stand-in during the current step. The figure ``operator`` excludes
-            this time.
-        floor: CPU time for encoding the last patch and decoding the answer, which is a part of
-            ``seconds``.
+        seconds: The CPU time of the stand-in during the current step, in seconds. The benchmark
+            subtracts this time from the time of the step.
+        floor: The CPU time for encoding the last patch and decoding the answer, in seconds. This
+            time is a part of ``seconds``.
     """
 
     def __init__(self, body: dict[str, Any]) -> None:
@@ -233,8 +233,8 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _NoAirflow:
-    """A stand-in for the operator's configured Airflows. There is no Airflow, and the number of
-    active runs has no limit.
+    """A stand-in for the operator's configuration of Airflows. It sends nothing to Airflow, and
+    sets no limit on active runs.
     """
 
     def catalog(self, namespace: str) -> AirflowCatalog:

@@ -1,9 +1,10 @@
 """Sends events of running tasks to Kafka at an even rate, and measures how long each event takes
 until a watch of the MLJobs (:mod:`benchmarks.watcher`) sees it in a status.
 
-The time of an event begins when its bytes are ready, before the producer gets them. The time ends
-with the first version of the MLJob that contains this event or a later event. So an event that is
-merged into a later patch takes as long as that patch.
+The measurement of an event starts when its bytes are ready, before the Kafka producer gets them.
+The measurement ends when the watch receives the first version of the MLJob that contains this event
+or a later event. A later event is enough because the operator may merge several events into one
+patch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An MLJob whose run gets events."""
+    """An MLJob. The benchmark sends events about its run."""
 
     namespace: str
     name: str
@@ -41,8 +42,9 @@ class Target:
 
 
 class Traffic:
-    """Sends events for some MLJobs to one topic, and measures how long each event takes until the
-    watcher sees it in a status. The watcher recognises each event by its number.
+    """Sends events about the runs of some MLJobs to one topic, and measures how long each event
+    takes until the watcher sees it in a status. Each event reports its own number as a metric, by
+    which the watcher recognises the event.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
@@ -54,11 +56,12 @@ class Traffic:
         self._number = 0
 
     def warm_up(self, seconds: float = 60) -> None:
-        """Send events until the watcher has seen one of them in each MLJob's status. Then the
-        operator's consumers have joined their group, and the connections are open.
+        """Send events about each MLJob until the watcher has seen one of these events in the
+        MLJob's status. Then the operator's consumers have joined their group, and the connections
+        are open.
 
         Raises:
-            MeasurementError: The watcher has not seen such a status of each MLJob within
+            MeasurementError: For some MLJob, the watcher has not seen such a status within
                 ``seconds``.
         """
         for target in self._targets:
@@ -79,15 +82,15 @@ class Traffic:
         wait_for(answered, f"a first status in {self._targets[0].namespace}", seconds, every=0)
 
     def run(self, rate: float, seconds: float) -> list[float]:
-        """Send ``rate`` events per second for ``seconds`` seconds. The MLJobs get the events in
-        turn.
+        """Send ``rate`` events per second for ``seconds`` seconds: an event about each MLJob in
+        turn. Then wait until the watcher has seen the last event about each MLJob.
 
         Returns:
             The latency of each event, in milliseconds.
 
         Raises:
-            MeasurementError: The watcher has not seen the last event of each MLJob within 30
-                seconds.
+            MeasurementError: 30 seconds after the last event, the watcher has not seen the last
+                event about each MLJob.
         """
         self._watcher.observations()
         sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)
@@ -142,7 +145,7 @@ def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observat
     and the time of each event.
 
     Raises:
-        MeasurementError: For an event in ``sent``, ``seen`` has no such observation.
+        MeasurementError: An event in ``sent`` has no such observation.
     """
     arrived: dict[Name, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for s in seen:

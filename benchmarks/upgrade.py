@@ -2,8 +2,9 @@
 replica starts, and when it is ready, an old replica is told to end. The same follows for the other
 old replica.
 
-Each of the two old replicas is the leader when it ends, so leadership changes twice. A gap is the
-time between two statuses that a watch sees. Under the load of this benchmark, some status changes
+The first old replica is the leader when it ends. Then the second old replica or the new replica
+becomes the leader, so leadership changes once or twice. A gap is the time between two successive
+statuses, of any MLJobs, that a watch sees. Under the load of this benchmark, some status changes
 every few milliseconds.
 """
 
@@ -43,8 +44,9 @@ class Result:
         longest_gap: The longest time without a new status during the update and the second after
             it.
         usual_gap: The longest time without a new status before the update, under the same load.
-        latencies: For each run, the time from its end in Airflow until the watch sees the end.
-        twice: How many submissions Airflow answered with 409, because the run existed.
+        latencies: For each run, the time from its end in Airflow until the watch sees the MLJob's
+            end.
+        twice: How many submissions Airflow answered with 409, because the run existed already.
     """
 
     jobs: int
@@ -148,8 +150,8 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
-    """Return the longest time between two successive observations with a phase, in seconds. Only
-    pairs count whose second observation is between the times ``begin`` and ``end``. Return 0 if
+    """Return the longest time between two successive observations with a phase, in seconds. A pair
+    of observations counts if the second is between the times ``begin`` and ``end``. Return 0 if
     there is no such pair.
     """
     times = [one.at for one in found if one.phase is not None]

@@ -73,16 +73,17 @@ class Result:
     """The measured times in milliseconds, and memory in MiB.
 
     Attributes:
-        first_paint_ms: The time until the first paint of the list: for the first viewer, for whom
-            the view first lists all MLJobs, and for the second viewer.
+        first_paint_ms: The time until the first paint of the list in Chromium, for two pages that
+            are opened one after the other. For the first page, the view has to list all MLJobs.
         page_bytes: The size of the list's HTML, compressed.
-        shown_ms: The time from a watch event until Chromium shows it in a row, with one viewer.
-        crowded_ms: The same time while the other viewers look at the list too.
-        floor_ms: The time from a watch event until a bare reader of the watch has parsed it.
+        shown_ms: For each watch event that a row shows, the time from the event until Chromium
+            shows it, with one viewer.
+        crowded_ms: The same times while the other viewers look at the list too.
+        floor_ms: For each watch event, the time until a bare reader of the watch has parsed it.
         one_mib: The view's memory with one viewer.
         same_mib: The view's memory with all viewers, if they have the same identity.
-        all_mib: The view's memory with all viewers, if each of them has an identity of their own
-            and watches one of ten namespaces.
+        all_mib: The view's memory with all viewers, if each viewer outside of Chromium has an
+            identity of their own and watches one of ten namespaces.
         cpu_ms: The view's CPU time for a watch event, with one viewer.
     """
 
@@ -117,7 +118,11 @@ class Result:
 
 
 def measure(plan: Plan = Plan()) -> Result:
-    """Measure the view under the load that ``plan`` describes."""
+    """Measure the view under the load that ``plan`` describes.
+
+    Raises:
+        MeasurementError: No row of the list has changed, or a viewer has received no changes.
+    """
     program = chromium.program()
     with _process("benchmarks.view_source", str(plan.jobs), str(plan.moves)) as (_, port), ExitStack() as at_the_end:
         source = f"http://127.0.0.1:{port}"

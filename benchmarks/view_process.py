@@ -1,4 +1,6 @@
-"""The view as a process of its own, without a proxy: ``python -m benchmarks.view_process URL``."""
+"""The view as a process of its own: ``python -m benchmarks.view_process URL``. ``URL`` is the URL
+of the Kubernetes API. The benchmark sends requests directly to the view, without a proxy.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A watch in a process of its own, which records when each change arrives. Every measurement of a
-latency ends at this watch.
+"""A watch of MLJobs in a process of its own, which records when each change arrives. Most
+measurements of a latency end when a change arrives at this watch.
 
 For each change, the process records the time of arrival before it parses the change, on the clock
 that all processes of a machine share (CLOCK_MONOTONIC). The process hands over its observations
@@ -55,7 +55,12 @@ class Watcher:
         self._process = context.Process(target=_watch, args=(credentials, theirs), daemon=True)
 
     def __enter__(self) -> Self:
-        """Start the process, and wait until its watch is open."""
+        """Start the process, and wait until it has read the resource version at which its watch
+        begins. So the watch receives all later changes.
+
+        Raises:
+            RuntimeError: The process was not ready within 60 seconds.
+        """
         self._process.start()
         if not self._pipe.poll(60):
             raise RuntimeError("the watcher did not open its watch within 60 s")

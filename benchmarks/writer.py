@@ -1,6 +1,6 @@
 """Writes to the Kubernetes API with a bare HTTP client on open connections. The client creates
-MLJobs at an even rate or all at once, and sends the writes of the floor: for each MLJob, only the
-writes that no operator can do without.
+MLJobs at an even rate or all at once. :mod:`benchmarks.bare_writes` uses the client for all its
+writes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Writer:
         await self._session.close()
 
     async def create(self, namespace: str, name: str, dag_id: str) -> float:
-        """Create an MLJob. Return when the answer arrived, on the monotonic clock in seconds."""
+        """Create an MLJob. Return the time at which the answer arrived, in seconds of the monotonic
+        clock.
+        """
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -57,8 +59,9 @@ class Writer:
         return time.monotonic()
 
     async def create_evenly(self, namespace: str, names: Sequence[str], dag_id: str, rate: float) -> None:
-        """Create MLJobs at an even rate. Begin each request at its time, even if earlier requests
-        have no answer yet. ``rate`` is in MLJobs per second.
+        """Create MLJobs at an even rate, and wait for all answers. A request waits for the answers
+        of earlier requests only if ``CONNECTIONS`` requests have no answer yet. ``rate`` is in
+        MLJobs per second.
         """
         began, waiting = time.monotonic(), []
         for number, name in enumerate(names):
@@ -73,14 +76,14 @@ class Writer:
         await asyncio.gather(*(self.create(namespace, name, dag_id) for name in names))
 
     async def cancel(self, namespace: str, name: str) -> float:
-        """Set ``spec.cancel`` of an MLJob to true. Return when the answer arrived, on the monotonic
-        clock in seconds.
+        """Set ``spec.cancel`` of an MLJob to true. Return the time at which the answer arrived, in
+        seconds of the monotonic clock.
         """
         await self.send("PATCH", path_of(namespace, name), {"spec": {"cancel": True}}, MERGE_PATCH)
         return time.monotonic()
 
     async def send(self, method: str, path: str, body: Any, content_type: str = JSON) -> Any:
-        """Send a request with a JSON body, and return the answer as JSON.
+        """Send a request with a JSON body, and return the decoded JSON of the answer.
 
         Raises:
             ServerError: The status is neither 200 nor 201.

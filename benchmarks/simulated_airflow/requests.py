@@ -16,7 +16,8 @@ MAXIMUM_PAGE = 100
 
 
 class Refused(Exception):
-    """The error that a route raises to answer a request with an error status.
+    """The error that makes the simulated Airflow answer a request with an error status. The text of
+    the error becomes the field ``detail`` of the answer.
 
     Attributes:
         status: The HTTP status.
@@ -34,7 +35,7 @@ class Request:
     Attributes:
         path: The variable segments of the path by name, without percent-encoding.
         query: The values of each query parameter, by name.
-        body: The JSON body, or None without a body.
+        body: The body, decoded from JSON, or None without a body.
     """
 
     path: Mapping[str, str]
@@ -61,7 +62,7 @@ class Request:
         parameter is missing or empty.
 
         Raises:
-            Refused: The value is not a whole number.
+            Refused: The value is not a whole number of at most 18 digits without a sign.
         """
         text = self.one(name)
         if not text:
@@ -89,7 +90,8 @@ Row = TypeVar("Row", Run, TaskInstance)
 
 
 def moment(name: str, text: str) -> datetime:
-    """Parse a time in a request. ``name`` is the parameter or field with the time, for the error.
+    """Parse a time in a request. ``name`` is the name of the parameter or field with the time. The
+    error's text begins with ``name``.
 
     Raises:
         Refused: The text is not a time with a time zone.
@@ -104,8 +106,8 @@ def moment(name: str, text: str) -> datetime:
 
 
 def page(request: Request, name: str, rows: list[Json]) -> Json:
-    """Return one page of a list that has an offset and no cursors. ``name`` is the field of the
-    page that has the rows.
+    """Return one page of ``rows``. The request's parameters ``offset`` and ``limit`` select the
+    page. ``name`` is the field of the page that has the rows.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     begin = request.number("offset", 0)
@@ -116,8 +118,9 @@ def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Calla
     """Return one page of the rows in ``found`` that ``fits`` accepts, in the order of creation.
     ``name`` is the field of the page that has the rows.
 
-    A cursor is the number of the last row that the client has received, and the page begins after
-    that row. So a row that changes between two requests does not shift the rows of the next page.
+    If the request has a cursor, the page begins after the row whose number is the cursor, which is
+    the last row that the client has received. So a row that changes between two requests does not
+    shift the rows of the next page. Without a cursor, the parameter ``offset`` selects the page.
     Only the rows of the page are converted to JSON.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)

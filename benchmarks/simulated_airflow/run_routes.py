@@ -1,4 +1,4 @@
-"""The REST API of runs (``/api/v2/dags/{dag_id}/dagRuns``)."""
+"""The routes of the simulated REST API for runs (``/api/v2/dags/{dag_id}/dagRuns``)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the DAG already has
-    a run with this run id or logical date, and with 400 or 422 for an invalid run id or conf.
+    a run with this run id or logical date, and with 400 or 422 for an invalid body. The body must
+    have a run id, which the real Airflow does not require.
     """
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}
@@ -63,7 +64,9 @@ def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the runs of one DAG, or of all DAGs (``~``), that pass the filters in the query."""
+    """Return one page of the runs of one DAG, or of all DAGs (``~``), that pass the filters in the
+    query.
+    """
     dag_id, store = request.path["dag_id"], airflow.store
     if dag_id != "~":
         known_dag(airflow, request)
@@ -90,7 +93,7 @@ def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one run as a row of the REST API."""
+    """Return the JSON object of one run, as :meth:`.Run.row` makes it."""
     return 200, known_run(airflow, request).row()
 
 
@@ -114,8 +117,8 @@ def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Clear all tasks of a run. If the body has ``only_failed: true``, clear only the failed tasks.
-    Unless the body has ``dry_run: false``, clear nothing.
+    """Clear all tasks of a run. If the body has ``only_failed: true``, clear only the tasks in the
+    states failed and upstream_failed. Unless the body has ``dry_run: false``, clear nothing.
     """
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)

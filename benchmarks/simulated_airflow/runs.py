@@ -1,4 +1,6 @@
-"""A run of a DAG and its task instances, with the rows that Airflow's REST API shows of them."""
+"""A run of a DAG and its task instances. A row is the JSON object that Airflow's REST API returns
+for a run or a task instance.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,11 @@ class TaskInstance:
     """A task instance of a simulated run.
 
     Attributes:
-        number: The position among all task instances, which orders lists.
+        number: A number that is higher for each later task instance. Lists are sorted by this
+            number.
         changed: When the task instance was created, or its state changed last.
-        written: By number of the try, the lines that :meth:`write` has added to the log.
+        written: The lines that :meth:`write` has added to the log, by number of the try. None
+            before the first call of :meth:`write`.
     """
 
     run: Run
@@ -71,10 +75,10 @@ class TaskInstance:
         self.written.setdefault(self.try_number, []).append(_line(now(), event))
 
     def log(self, number: int) -> list[Json]:
-        """Return the log of the try ``number``: the lines that :meth:`write` has added. If nobody
-        has called :meth:`write` for this task instance, make a line about the begin of the task
-        and, when the task has ended, a line about its end. So the logs of thousands of runs need no
-        memory.
+        """Return the log of the try ``number``: the lines that :meth:`write` has added. If
+        :meth:`write` was never called for this task instance, return a generated log instead: a
+        line about the begin of the task and, when the task has ended, a line about its end. A
+        generated log is not stored, so the logs of thousands of runs need no memory.
         """
         if self.written is not None:
             return self.written.get(number, [])
@@ -82,7 +86,7 @@ class TaskInstance:
         return [_line(self.start, f"{self.task_id} begins"), *ends]
 
     def row(self) -> Json:
-        """Return the task instance as a row of the REST API."""
+        """Return the JSON object that the REST API returns for the task instance."""
         return {
             "task_id": self.task_id,
             "dag_id": self.run.dag_id,
@@ -102,10 +106,10 @@ class Run:
     """A run of a simulated DAG, with its task instances.
 
     Attributes:
-        number: The position among all runs, which orders lists.
-        changed: When the run changed last.
+        number: A number that is higher for each later run. Lists are sorted by this number.
+        changed: When the run was created or changed last.
         ended: When the run ended, on the monotonic clock that all processes of this machine share,
-            in seconds.
+            in seconds. None before the end.
         xcoms: The values that tasks have pushed, by task id and key.
         generation: A counter by which the scheduler recognises outdated steps: the scheduler drops
             the steps that it planned for an earlier generation. The counter goes up when the run is
@@ -142,7 +146,7 @@ class Run:
         return self.state in TERMINAL_RUN
 
     def row(self) -> Json:
-        """Return the run as a row of the REST API."""
+        """Return the JSON object that the REST API returns for the run."""
         return {
             "dag_run_id": self.run_id,
             "dag_id": self.dag_id,

@@ -41,11 +41,11 @@ class Scheduler:
         store: The DAGs and runs.
         backfills: The backfills. Each of them limits how many of its runs are running at the same
             time.
-        events: Makes the messages.
+        events: Makes the Kafka messages about runs and tasks.
         publisher: Sends the messages. With None, no messages are sent.
-        seed: Decides how long tasks take.
-        starts_per_second: The maximum number of runs that start in a second, or None for no
-            maximum.
+        seed: The seed of the random numbers that vary how long runs wait and how long tasks take.
+        starts_per_second: The maximum number of runs that start per second on average, or None for
+            no maximum.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return the planned steps as pairs: when the step is due, on the monotonic clock in
-        seconds, and the run of the step.
+        """Return the planned steps, outdated steps included. Each step is a pair: when the step is
+        due, on the monotonic clock in seconds, and the run of the step.
         """
         return [(at, run) for at, _, run, _, _ in self._due]
 
@@ -192,9 +192,10 @@ class Scheduler:
         self._set_run(run, RunState.FAILED)
 
     def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
-        """Run a task, yield the seconds before each next step, and return True at the end of the
-        task. Return False if the task never ends by itself, because it asks a person, or because
-        the DAG's outcome is ``waits``. The function ``about`` varies a number of seconds at random.
+        """Simulate a task: yield the seconds before each next step of the task, and return True
+        when the task has ended. Return False if the task never ends by itself, because it asks a
+        person, or because the DAG's outcome is ``waits``. The function ``about`` varies a number of
+        seconds at random.
         """
         self.set_task(task, TaskState.RUNNING)
         if task.task_id in dag.asks:
@@ -229,8 +230,8 @@ class Scheduler:
                 self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
 
     def _turn(self) -> float:
-        """Reserve the next start of a run, and return how many seconds the run waits for it. So at
-        most ``starts_per_second`` runs start in a second.
+        """Reserve the next free start time for a run, and return the seconds until this time. Start
+        times are ``1 / starts_per_second`` seconds apart. Without a maximum of starts, return 0.
         """
         if not self._pause:
             return 0.0

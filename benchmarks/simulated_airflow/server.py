@@ -69,8 +69,9 @@ _FOR_EVERYBODY = {dag_routes.get_version, dag_routes.get_health, dag_routes.log_
 
 
 def application(airflow: SimulatedAirflow) -> web.Application:
-    """Return an aiohttp application with the REST API of a simulated Airflow. While the application
-    serves, the Airflow's runs advance.
+    """Return an aiohttp application with the REST API of a simulated Airflow, and the routes below
+    ``/simulation`` that control the simulation. While the application serves, the Airflow's runs
+    advance.
     """
 
     async def at_work(_: web.Application) -> AsyncIterator[None]:
@@ -90,8 +91,8 @@ def application(airflow: SimulatedAirflow) -> web.Application:
 
 
 async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner, int]:
-    """Serve a simulated Airflow on loopback. Return two values: the runner, whose method
-    ``cleanup`` ends the server, and the port.
+    """Serve a simulated Airflow on loopback. With ``port`` 0, choose a free port. Return two
+    values: the aiohttp runner, whose method ``cleanup`` ends the server, and the port.
     """
     runner = web.AppRunner(application(airflow), access_log=None, handle_signals=False)
     await runner.setup()
@@ -104,7 +105,7 @@ class Served:
     """A simulated Airflow that another thread of this process serves over HTTP.
 
     Attributes:
-        airflow: The simulated Airflow. Other threads read or change it only by :meth:`do`.
+        airflow: The simulated Airflow. Other threads may read or change it only by :meth:`do`.
         url: The URL of the simulated Airflow.
     """
 
@@ -116,6 +117,9 @@ class Served:
     def do(self, what: Callable[[SimulatedAirflow], T]) -> T:
         """Call the function ``what`` with the simulated Airflow, in the thread that serves it.
         Return the result of ``what``.
+
+        Raises:
+            TimeoutError: ``what`` has not returned within 30 seconds.
         """
 
         async def call() -> T:

@@ -1,9 +1,9 @@
 """The runs of the simulated Airflow. Indexes make it unnecessary to read all runs for a list of
-active runs, of changed rows or of one DAG's runs.
+active runs, of recent changes or of one DAG's runs.
 
-An operator's change feed often asks for the changes since a recent time. Therefore runs and task
+The operator's change feed often asks for the changes since a recent time. Therefore runs and task
 instances are also kept in the order of their last change. A list of recent changes reads only the
-changed rows, however many runs there are.
+runs or task instances that have changed, however many runs there are.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ class Store:
         return (self._runs if dag_id == "~" else self._of_dag.get(dag_id, {})).values()
 
     def active(self, dag_id: str = "~") -> list[Run]:
-        """Return the queued and running runs of a DAG, or of all DAGs (``~``), in the order of
-        their creation.
+        """Return the queued and running runs of a DAG, or of all DAGs (``~``), in the order in
+        which they became active: a run that was cleared after its end comes after older runs.
         """
         return [run for run in self._active.values() if dag_id in ("~", run.dag_id)]
 
     def runs_since(self, at: datetime) -> Iterator[Run]:
-        """Return the runs that changed at or after a time, the latest first."""
+        """Return the runs that changed at or after a time, the latest change first."""
         return itertools.takewhile(lambda run: run.changed >= at, reversed(self._changed_runs.values()))
 
     def tasks_since(self, at: datetime) -> Iterator[TaskInstance]:
-        """Return the task instances that changed at or after a time, the latest first."""
+        """Return the task instances that changed at or after a time, the latest change first."""
         return itertools.takewhile(lambda task: task.changed >= at, reversed(self._changed_tasks.values()))
 
     def add(
@@ -141,8 +141,8 @@ class Store:
             self._changed_tasks.pop(task.number, None)
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
-        """Record that a run has changed now. Make the run and the given task instances the latest
-        of :meth:`runs_since` and :meth:`tasks_since`.
+        """Record that a run has changed now, so that :meth:`runs_since` returns the run first. Make
+        :meth:`tasks_since` return the given task instances first, without a new time of change.
         """
         run.changed = now()
         self._changed_runs.pop(run.key, None)

@@ -1,5 +1,5 @@
-"""The REST API of task instances, their logs, the questions that they ask a person, and their
-XComs.
+"""The routes of the simulated REST API for task instances, their logs, their XComs, and the
+questions that they ask a person (human in the loop).
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set the states of several task instances. Task instances that have ended keep their state. If
-    all tasks of the run have ended afterwards, and the run has not ended, the run fails.
+    """Set the states of several task instances. Task instances that have ended keep their state.
+    The answer names task instances that don't exist, and new states that are not allowed.
+    If all tasks of the run have ended afterwards, and the run has not ended, the run fails.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
@@ -78,9 +79,10 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the log of a try. With a token, return only the lines after the position in the token.
-    A simulated Airflow 3.1 ignores the position and returns all lines, as the real Airflow 3.1
-    does. While the task runs or is deferred, the answer has a token for the next request.
+    """Return the log of a try. If the request has a token, return only the lines after the position
+    in the token. A simulated Airflow 3.1 ignores the position and returns all lines, as the real
+    Airflow 3.1 does. While the try runs or is deferred, the answer has a token for the next
+    request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):

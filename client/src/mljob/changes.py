@@ -72,7 +72,8 @@ class Known(Generic[Item]):
     to the reader.
 
     Args:
-        convert: Converts an object from JSON to the item of its state and its changes.
+        convert: Converts an object from JSON to the attribute ``item`` of a :class:`State` and of a
+            :class:`Change`.
     """
 
     def __init__(self, convert: Callable[[dict[str, Any]], Item]) -> None:
@@ -93,9 +94,9 @@ class Known(Generic[Item]):
         return State(key, uid, version, self._convert(raw))
 
     def put(self, state: State[Item]) -> list[Change[Item]]:
-        """Store a state of an object. Return the changes for the reader: no change if the state is
-        known, a deletion and an addition if the object has another uid than before, and otherwise
-        one addition or modification.
+        """Store a state of an object. Return the changes for the reader: no change if the reader
+        knows the state, a deletion and an addition if an object with this name and another uid was
+        known, and otherwise one addition or modification.
         """
         known = self._states.get(state.key)
         if known is not None and (known.uid, known.version) == (state.uid, state.version):
@@ -108,8 +109,8 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.MODIFIED, state.item)]
 
     def remove(self, raw: dict[str, Any]) -> list[Change[Item]]:
-        """Remove a deleted object, given in its last state. Return the deletion as a list of one
-        change, or an empty list if the object is not known.
+        """Remove a deleted object. ``raw`` is its last state as JSON. Return the deletion as a list
+        of one change, or an empty list if the reader knows no object with this name and uid.
         """
         key, uid, _ = _identity(raw)
         known = self._states.get(key)

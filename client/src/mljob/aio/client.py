@@ -33,7 +33,7 @@ class AsyncClient:
     request or does not answer.
 
     Args:
-        namespace: The namespace of methods that are called without a namespace. Default: the
+        namespace: The namespace that a method uses if its caller gives no namespace. Default: the
             context's namespace.
         context: The context of the kubeconfig. Default: the current one.
         kubeconfig: The kubeconfig file. Default: the files that ``kubectl`` reads. If there are
@@ -182,8 +182,8 @@ class AsyncClient:
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            grid: A dict with a list of values for each param, of which all combinations are points;
-                or a list of points.
+            grid: A dict with a list of values for each param; all combinations of the values are
+                points. Or a list of points, each of them a dict with the values of the params.
             name: The name of the sweep, at most 63 characters.
             conf: The conf that all points share. A param of a point replaces the key of the same
                 name.
@@ -192,10 +192,11 @@ class AsyncClient:
             **spec: Other fields of the spec, as in :meth:`submit`.
 
         Raises:
-            AlreadyExists: The name of a point belongs to an MLJob with another DAG, conf or sweep,
-                or to an MLJob that is being deleted.
+            AlreadyExists: The name of a point's MLJob belongs to an existing MLJob with another
+                DAG, conf or sweep, or to an MLJob that is being deleted.
             Invalid: The grid or a field has a wrong value. The client checks all points before it
-                creates the first; if the API server refuses a point, the points before it exist.
+                creates the first MLJob. If the API server refuses an MLJob, the MLJobs of the
+                points before it stay.
         """
         points = points_of(checked_sweep_name(name), grid)
         common = conf_of(conf) if conf is not None else {}

@@ -1,5 +1,6 @@
 """Sends requests to the Kubernetes API server with the credentials of one person. The size and the
-duration of answers are limited. A failed request is sent again if it is safe to send it twice.
+duration of each answer that is not a stream are limited. A failed request is sent again if it is
+safe to send it twice.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class AsyncTransport:
             path: The path from the root of the API server, with a leading slash.
             params: The query.
             idle_seconds: How long to wait for the next bytes of the stream, in seconds.
-            max_line_bytes: The maximum size of a line.
+            max_line_bytes: The maximum size of a line, in bytes.
 
         Raises:
             ApiError: The API server refused the request; the stream broke (``Unavailable``); or a
@@ -234,8 +235,9 @@ def until(deadline: float | None, at_most: float) -> float:
 
 
 class _Lost(Exception):
-    """The error when the connection could not be made, or was lost. ``was_sent`` is False if the
-    API server can't have received the request.
+    """The error when a request has no complete answer: the connection could not be made, was lost,
+    or was silent for too long. ``was_sent`` is False if the API server can't have received the
+    request.
     """
 
     def __init__(self, error: ApiError, was_sent: bool) -> None:

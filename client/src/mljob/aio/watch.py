@@ -53,13 +53,15 @@ async def list_objects(
     Args:
         transport: The connections to the API server.
         path: The path of the collection.
-        convert: Converts an object from JSON to an item of the result. Only one page of objects is
-            in memory at a time, so small items keep the list of large objects small.
+        convert: Converts an object from JSON to an item of the result. The JSON of only one page is
+            in memory at a time, so a list of large objects takes little memory if the items are
+            small.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
         deadline: When the caller stops waiting, on the clock of ``time.monotonic()``, or None.
 
     Raises:
-        ApiError: The API server refused a request, or did not answer.
+        ApiError: The API server refused a request, or did not answer; or the collection has more
+            than :data:`MAX_ITEMS` objects.
     """
     for attempt in range(1, _MAX_LISTS_IN_A_ROW + 1):
         try:
@@ -118,14 +120,15 @@ async def watch_objects(
     Args:
         transport: The connections to the API server.
         path: The path of the collection.
-        convert: Converts an object from JSON to the item of its changes.
+        convert: Converts an object from JSON to the attribute ``item`` of a :class:`.Change`.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
         deadline: When the stream ends, on the clock of ``time.monotonic()``, or None.
 
     Raises:
-        ApiError: The API server refused a request, for example because a right is missing, or the
-            first list failed. After the first list, a lost connection is a change of the kind
-            Disconnected, and no error.
+        ApiError: The API server refused a request, for example because a right is missing; an
+            answer is too large or not valid; or the first list failed. After the first list, a
+            lost connection or a status of 429 or 5xx is no error: the stream yields a change of
+            the kind Disconnected, and connects again.
     """
     watch = _Watch(transport, path, convert, dict(params or {}), deadline)
     while not watch.is_over:
@@ -147,12 +150,12 @@ async def watch_objects(
 
 class _Watch(Generic[Item]):
     """The state of a watch of a collection between its requests: the objects that the caller knows,
-    the resource version to continue from, and the number of failed requests.
+    the resource version to continue from, and the number of failures in a row.
 
     Args:
         transport: The connections to the API server.
         path: The path of the collection.
-        convert: Converts an object from JSON to the item of its changes.
+        convert: Converts an object from JSON to the attribute ``item`` of a :class:`.Change`.
         params: The selectors.
         deadline: When the watch ends, on the clock of ``time.monotonic()``, or None.
     """
@@ -196,7 +199,9 @@ class _Watch(Generic[Item]):
         return [*self._known.replace(found), Change(ChangeKind.SYNCED)]
 
     async def changes(self) -> AsyncGenerator[Change[Item], None]:
-        """Send one watch request, and yield the changes from its answer."""
+        """Send one watch request, and yield the changes from its answer. If the connection was lost
+        before, the first change has the kind Connected.
+        """
         query = _watch_query(self._params, self._version, self._deadline)
         idle = until(self._deadline, IDLE_SECONDS)
         self._begun = monotonic()
@@ -251,7 +256,9 @@ class _Watch(Generic[Item]):
             self._failures = 0
 
     async def pause(self, retry_after: float | None = None) -> None:
-        """Count a failure, and wait. The wait grows with the number of failures in a row."""
+        """Count a failure, and wait. The wait grows with the number of failures in a row.
+        ``retry_after`` is the number of seconds that the API server asks to wait, or None.
+        """
         self._failures += 1
         await runtime.sleep(until(self._deadline, wait_seconds(self._failures, retry_after)))
 

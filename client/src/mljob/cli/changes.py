@@ -66,7 +66,8 @@ def retry(
 def cancel(session: Session, names: Names = None, selector: Selector = None, yes: Yes = False) -> int:
     """Cancel MLJobs for good. Their runs end, and the MLJobs stay as a record.
 
-    To stop a run and go on later, use suspend. On a terminal, the command asks first.
+    To stop a run now and run the MLJob again later, use suspend. On a terminal, the command asks
+    first.
     """
     jobs = session.jobs(names, selector)
     open_jobs = [job for job in jobs if _is_open(job)]
@@ -115,7 +116,7 @@ def resume(
 
 def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
     """Call the function ``change`` with each MLJob. Print the text ``done`` after each success, and
-    the error of each refusal. Return ERROR if at least one change was refused, else SUCCESS.
+    the error after each failed request. Return ERROR if at least one request failed, else SUCCESS.
     """
     from ..errors import ApiError
     from ..text import plain
@@ -147,8 +148,8 @@ def _is_open(job: Job) -> bool:
 
 
 def _what_ends(job: Job) -> str:
-    """Return a sentence that says what a cancellation of the MLJob ends. A person reads it before
-    the cancellation.
+    """Return a text that says what a cancellation of the MLJob ends. The command shows the text
+    before it asks the person to confirm the cancellation.
     """
     from ..render import fields
     from ..text import plain

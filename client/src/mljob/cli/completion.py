@@ -30,18 +30,22 @@ _WITH_FILES = ":0"
 
 
 def jobs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return names of MLJobs in the namespace: only those that begin with ``incomplete``."""
+    """Return the names of the MLJobs in the namespace: only names that begin with
+    ``incomplete``.
+    """
     return _matching(incomplete, _asked(context, lambda job: [job.name]))
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the DAG ids of the MLJobs in the namespace: only those that begin with ``incomplete``."""
+    """Return the DAG ids of the MLJobs in the namespace: only ids that begin with
+    ``incomplete``.
+    """
     return _matching(incomplete, _asked(context, lambda job: [job.dag_id]))
 
 
 def tasks(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the ids of the tasks of the MLJob that the command names: only those that begin with
-    ``incomplete``.
+    """Return the ids of the tasks of the MLJob whose name is already in the command line: only ids
+    that begin with ``incomplete``.
     """
     from ..render.tasks import tasks_of
 
@@ -53,8 +57,8 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def contexts(incomplete: str) -> list[str]:
-    """Return the names of the contexts of the kubeconfig: only those that begin with
-    ``incomplete``.
+    """Return the names of the contexts of the default kubeconfig: only names that begin with
+    ``incomplete``. Return an empty list if the kubeconfig can't be read.
     """
     from ..errors import ConfigError
     from ..kubeconfig import contexts as known
@@ -66,8 +70,8 @@ def contexts(incomplete: str) -> list[str]:
 
 
 def namespaces(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of namespaces: only those that begin with ``incomplete``. Return an empty
-    list if the person may not list namespaces.
+    """Return the names of namespaces: only names that begin with ``incomplete``. Return an empty
+    list if namespaces can't be listed, for example because the person lacks the right.
     """
     from ..errors import MLJobError
     from ..resource import MLJob
@@ -79,7 +83,7 @@ def namespaces(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def phases(incomplete: str) -> list[str]:
-    """Return the names of the phases of MLJobs, such as Running: only those that begin with
+    """Return the names of the phases of MLJobs, such as Running: only names that begin with
     ``incomplete``.
     """
     from mljob_contract.mljob import Phase
@@ -88,7 +92,7 @@ def phases(incomplete: str) -> list[str]:
 
 
 def types(incomplete: str) -> list[str]:
-    """Return the types of MLJobs, such as Training: only those that begin with ``incomplete``."""
+    """Return the types of MLJobs, such as Training: only types that begin with ``incomplete``."""
     from mljob_contract.job_type import JobType
 
     return _matching(incomplete, JobType)
@@ -129,8 +133,9 @@ def answer(words: list[str], incomplete: str) -> list[str]:
 
 
 def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
-    """List the MLJobs of the namespace, and return the names that the function ``names`` takes from
-    each MLJob. Return an empty list if the cluster refuses the request or doesn't answer in time.
+    """List the first ``MAX_CANDIDATES`` MLJobs of the namespace, and return the names that the
+    function ``names`` takes from each MLJob. Return an empty list if the kubeconfig can't be used,
+    or the cluster refuses the request or doesn't answer in time.
     """
     from ..errors import MLJobError
     from ..resource import MLJob
@@ -144,8 +149,12 @@ def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> l
 
 
 def _listed(context: typer.Context, path: Callable[[Client], str]) -> list[dict[str, Any]]:
-    """List a collection, and return its first objects, at most ``MAX_CANDIDATES``. The function
-    ``path`` returns the collection's path for a client.
+    """List a collection, and return its first objects as JSON, at most ``MAX_CANDIDATES``. The
+    function ``path`` gets the client, and returns the path of the collection in the Kubernetes API.
+
+    Raises:
+        MLJobError: The kubeconfig can't be used, or the cluster refuses the request or doesn't
+            answer within ``SECONDS``.
     """
     from .session import Session
 

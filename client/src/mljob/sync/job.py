@@ -122,10 +122,10 @@ class Job:
 
     def stream(self, timeout: float | None = None) -> Generator[MLJob, None]:  # noqa: ASYNC109 - as in wait
         """Yield the states of the MLJob as they arrive, beginning with the current state, until the
-        MLJob has ended.
+        MLJob has ended or can't continue without a change.
 
         Args:
-            timeout: The maximum wait for the end, in seconds. Default: no maximum.
+            timeout: The maximum wait, in seconds. Default: no maximum.
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
@@ -148,10 +148,12 @@ class Job:
         raise timed_out(self.state, timeout or 0.0)
 
     def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
-        """Show the MLJob in a notebook until it has ended. The display is updated in place.
+        """Show the MLJob in a notebook until it has ended or can't continue without a change, and
+        return the handle. The display is updated in place. Outside of a notebook, print the state
+        as a line, and print the line again each time its text has changed.
 
         Args:
-            timeout: How long to show the MLJob, in seconds. Default: until the MLJob ends.
+            timeout: The maximum time to show the MLJob, in seconds. Default: no maximum.
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
@@ -187,8 +189,8 @@ class Job:
 
     def metrics(self) -> pandas.DataFrame | list[dict[str, Any]]:
         """Return all metrics that tasks of the run have reported: a pandas DataFrame if pandas is
-        installed, else a list of rows. If mljob-api, which serves the run's history, is not
-        available, return only the last metrics of each task.
+        installed, else a list with a dict for each row. If mljob-api, which serves the run's
+        history, is not available, return only the last metrics of each task.
         """
         try:
             rows = rows_of_history([entry for entry in self.history()])

@@ -67,10 +67,11 @@ class RunApi:
 
         Args:
             job: The MLJob.
-            task: The id of the task. Default: the failed task, else the running one, else the
-                newest.
-            map_index: The index of the instance of a mapped task.
-            try_number: The number of the try. Default: the newest.
+            task: The id of the task. Default: the task that failed first, else a running task, else
+                a task that waits for a retry, else the task that started last.
+            map_index: The index of the instance of a mapped task, only together with ``task``.
+                Default: the instance is chosen in the same order as the default of ``task``.
+            try_number: The number of the try, only together with ``task``. Default: the newest try.
             tail: The maximum number of lines to read from the end of the log. Default: all lines.
             follow: Go on until the task has ended. If the task has not started, wait for its start.
             idle_seconds: How long to wait for the next bytes of the answer, in seconds. Default:
@@ -97,7 +98,7 @@ class RunApi:
         after: str = "",
     ) -> Generator[LogLine, None]:
         """Yield the lines of a task's log unchanged, each with the position after the line. The
-        defaults are those of :meth:`log`.
+        arguments have the same defaults as in :meth:`log`.
 
         Args:
             job: The MLJob.
@@ -107,7 +108,9 @@ class RunApi:
             tail: The maximum number of lines to read from the end of the log.
             follow: Go on until the task has ended.
             idle_seconds: How long to wait for the next bytes of the answer, in seconds.
-            after: The position of a line of a followed log, to begin after that line.
+            after: The position after a line that an earlier call has yielded (``LogLine.after``). A
+                followed log begins at this position. Without ``follow``, the position has no
+                effect. Default: the beginning of the log, or the place that ``tail`` sets.
 
         Raises:
             ValueError: ``after`` is not a position.
@@ -134,8 +137,8 @@ class RunApi:
 
     def history(self, job: MLJob, *, follow: bool = False) -> Generator[HistoryEntry, None]:
         """Yield the entries of the run's history: new states of the run and its tasks, progress and
-        metrics. If a response is cut off, another request continues. The last entry of each
-        response, which only says why the response ends, is left out.
+        metrics. If a response is cut off, another request reads the rest, and no entry is yielded
+        twice. The last entry of each response only says why the response ends, and is not yielded.
 
         Args:
             job: The MLJob.
