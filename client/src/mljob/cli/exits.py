@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Exit(IntEnum):
     """The exit code of a command.
 
-    A command that follows MLJobs to their end exits with one of the first four codes, unless it
-    can't do its work. ``lint`` exits with 1 if it found a mistake.
+    A command that waits until MLJobs have ended, such as ``wait``, says by one of the first four
+    codes how they ended. ``lint`` exits with 1 if it found a mistake.
     """
 
     SUCCESS = 0
@@ -34,8 +34,8 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code that says how an MLJob ended, or ``TIMED_OUT`` if the MLJob has not
-    ended.
+    """Return the exit code for the state of an MLJob: SUCCESS, CANCELLED, or FAILED for an MLJob
+    that failed or can't go on without a change. If the MLJob has not ended yet, return TIMED_OUT.
     """
     from ..verdict import Verdict, verdict_of
 
