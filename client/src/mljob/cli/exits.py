@@ -46,8 +46,8 @@ def exit_of(job: MLJob) -> Exit:
 
 
 def worst(codes: list[Exit]) -> Exit:
-    """Return the exit code for several MLJobs: the first of ERROR, FAILED, TIMED_OUT and CANCELLED
-    that one of the MLJobs has, else SUCCESS.
+    """Return the worst of the exit codes of several MLJobs. The worst is ERROR. Then come FAILED,
+    TIMED_OUT, CANCELLED and SUCCESS.
     """
     order = (Exit.ERROR, Exit.FAILED, Exit.TIMED_OUT, Exit.CANCELLED, Exit.SUCCESS)
     return next((code for code in order if code in codes), Exit.SUCCESS)

@@ -79,8 +79,9 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield the line to print for a change, after :meth:`take` has applied the change. Yield
-        nothing if the last line about the MLJob had the same texts, or if the connection is back.
+        """Yield the line to print for a change: for a deletion, for a lost connection, or for an
+        MLJob whose line has new texts. Yield nothing for any other change. Callers apply the change
+        with :meth:`take` first.
         """
         job = change.item
         if job is None:
