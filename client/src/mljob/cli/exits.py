@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Exit(IntEnum):
     """The exit code of a command.
 
-    A command that waits until MLJobs have ended, such as ``wait``, says by one of the first four
-    codes how they ended. ``lint`` exits with 1 if it found a mistake.
+    For a command that waits for MLJobs, such as ``wait``, the first four codes say how the MLJobs
+    ended. ``lint`` exits with 1 if it found a mistake.
     """
 
     SUCCESS = 0

@@ -56,7 +56,7 @@ def waited_for(
 ) -> int:
     """Wait until all MLJobs have ended, at most ``timeout`` seconds. Return one exit code for all,
     chosen by :func:`~mljob.cli.exits.worst`. Unless ``quiet``, print a line for each MLJob when it
-    ends. ``selector`` is the label selector that chose the MLJobs, or None. It limits the watch.
+    ends. ``selector`` is the label selector that chose the MLJobs, or None.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
