@@ -135,9 +135,7 @@ class MLJob:
 
     @property
     def conf(self) -> dict[str, Any]:
-        """The conf in the spec. The keys that ``spec.confFrom`` adds to the run's conf are not in
-        it.
-        """
+        """The conf in the spec. The run's conf also has the keys that ``spec.confFrom`` adds."""
         return _object(self.raw_spec.get("conf"))
 
     @property

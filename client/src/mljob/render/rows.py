@@ -45,9 +45,9 @@ class Row:
         sign: The icon, the word and the tone of the phase, or of a requested retry that waits.
         progress: How many task instances succeeded, out of how many: ``6/10``.
         percent: The share of the run that has succeeded, in percent, or None.
-        now: The current task of a running or failed MLJob. For an MLJob without a current task, the
-            reason of its phase. An empty text if the MLJob has succeeded, if the reason is the same
-            word as the phase, or while a requested retry waits.
+        now: The current task, if the MLJob is running or failed and has a current task. Otherwise
+            the reason of the phase. An empty text if the MLJob has succeeded, if the reason is the
+            same word as the phase, or while a requested retry waits.
         metrics: The last metrics of one task, or an empty text.
         took: How long the run took or takes, or an empty text before its start.
         age: How old the MLJob is.
