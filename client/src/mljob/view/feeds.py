@@ -111,7 +111,7 @@ class Feed(Source, Generic[Item]):
         items: The objects by key. In a feed of several namespaces, the key is ``namespace/name``.
             Otherwise, the key is the name.
         memberships: A number that grows when an object is added or deleted. A reader that sorts
-            ``items`` needs to sort again only when this number has grown.
+            ``items`` by age sorts again only when this number has grown.
 
     Args:
         transport: Sends the requests.
