@@ -22,9 +22,7 @@ _MAX_RETRY_REQUEST = 253
 
 
 class Verdict(StrEnum):
-    """How an MLJob ended. Or that the MLJob can't go on until somebody changes something
-    (``STALLED``).
-    """
+    """How an MLJob ended, or ``STALLED``: the MLJob can't go on until something is changed."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"

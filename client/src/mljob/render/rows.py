@@ -40,10 +40,11 @@ class Row:
     Attributes:
         namespace: The namespace.
         name: The name.
-        point: The values by which the MLJob differs from the other MLJobs of its sweep, or an empty
-            text.
+        point: The values of the sweep's params that the MLJob runs with, such as ``epochs=5
+            lr=0.1``. An empty text for an MLJob outside a sweep.
         sign: The icon, the word and the tone of the phase, or of a requested retry that waits.
-        progress: How many task instances succeeded, out of how many: ``6/10``.
+        progress: How many task instances succeeded, out of how many: ``6/10``. An empty text if the
+            status has no progress.
         percent: The share of the run that has succeeded, in percent, or None.
         now: The current task, if the MLJob is running or failed and has a current task. Otherwise
             the reason of the phase. An empty text if the MLJob has succeeded, if the reason is the

@@ -49,9 +49,9 @@ def _cluster() -> ClusterConfig:
 
 
 def main() -> int:
-    """Serve the view until the process gets SIGTERM or SIGINT. uvicorn, the HTTP server, then stops
-    and raises the same signal again, so the signal usually ends the process. Return 2 without
-    serving if a setting is wrong, or if the process does not run in a pod.
+    """Serve the view until SIGTERM. Then return 0 in the first process (PID 1) of a container. Any
+    other process is ended by SIGTERM, which uvicorn raises again after its shutdown. If a setting
+    is wrong, or if the process does not run in a pod, return 2 without serving.
 
     Environment variables:
 

@@ -1,9 +1,9 @@
 """Keeps open pages up to date: compares what a page shows with what it should show, and sends the
 elements that differ as server-sent events.
 
-Each event with elements has the version of the page as its id. A browser that reconnects sends the
-version that it has. If this version is still current, the browser gets no elements. Otherwise the
-browser gets all elements, and the page's script replaces them in place.
+Each event that changes the page has the version of the page as its id. A browser that reconnects
+sends the version that it has. If this version is still current, the browser gets no elements.
+Otherwise the browser gets all elements, and the page's script replaces them in place.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """

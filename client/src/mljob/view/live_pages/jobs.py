@@ -55,7 +55,7 @@ def _mark(job: JobSummary) -> Mark:
 class SharedList(Source):
     """One page of the list of MLJobs, as a source: the page's content and HTML, made again when an
     MLJob changes. All browser windows in which a person has opened this page with the same filter
-    share the object.
+    share the source.
 
     Attributes:
         page: The current content, or None before the MLJobs were listed.

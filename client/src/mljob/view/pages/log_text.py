@@ -90,9 +90,9 @@ def _skip_colour(numbers: Iterator[int]) -> None:
 
 
 def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
-    """Split a line of a log into parts, each with one style. A link is a part of its own. If the
-    line has more than :data:`MAX_PARTS` parts, the last part has the rest of the line, without
-    style and links.
+    """Split a line of a log into parts, each with one style. A link is a part of its own. Return
+    at most :data:`MAX_PARTS` parts. Of a line with so many parts, the last part has the rest of the
+    line, without style and links.
 
     Args:
         line: The line without its line break. A line longer than :data:`MAX_LINE` is cut.
