@@ -282,8 +282,8 @@ class Reads:
         )
 
     async def events(self, namespace: str, name: str) -> Feed[KubeEvent]:
-        """Return a feed of the Kubernetes Events about MLJobs of this name, including Events about a
-        deleted MLJob that had the same name.
+        """Return a feed of the Kubernetes Events about MLJobs of this name, including Events about
+        a deleted MLJob that had the same name.
         """
         return await self._hold(
             ("events", namespace, name),
