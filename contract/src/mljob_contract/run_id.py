@@ -5,9 +5,10 @@ triggers the run, so that Airflow rejects a repeated trigger as a duplicate inst
 second run. The operator and the provider read the namespace and the name of the MLJob from the run
 id, for example in an event or a log line. So they need no table of the runs and their MLJobs.
 
-Airflow allows 250 characters of ``[A-Za-z0-9_.~:+-]`` (``airflow.models.dagrun``). An id always
-fits, because its parts have limits: prefix 16 characters, namespace 63 (an RFC 1123 label, which
-has no dots), name 140 (a rule of the CRD), digest 10, number of the run 6.
+By default, Airflow allows ids of at most 250 characters, each of ``[A-Za-z0-9_.~:+-]`` (option
+``[scheduler] allowed_run_id_pattern``). An id always fits, because its parts have limits: prefix 16
+characters, namespace 63 (an RFC 1123 label, which has no dots), name 140 (a rule of the CRD),
+digest 10, number of the run 6.
 """
 
 from __future__ import annotations

@@ -146,8 +146,8 @@ class Lookup(Source, Generic[Answer]):
 
 
 async def settle(lookups: Iterable[Lookup[Any]]) -> None:
-    """Wait until each lookup has succeeded or failed, but at most :data:`PATIENCE_SECONDS`. The
-    lookups go on after this time. Open pages then show their answers as changes.
+    """Wait until each lookup has succeeded or failed, but at most :data:`PATIENCE_SECONDS`. If a
+    lookup takes longer, it goes on, and the open pages show its answer as a change.
     """
     waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
     if waits:
@@ -165,8 +165,8 @@ class Person:
         default_namespace: The namespace of the person's kubeconfig context, or an empty text.
         streams: How many streams to the person's browser are open: of a page's changes, of a log's
             lines, or of a long text.
-        may_list_all: Whether the person may list the MLJobs of all namespaces. True until the API
-            server has refused such a list.
+        may_list_all: Whether the view offers the person the MLJobs of all namespaces. False after
+            the API server has refused this list, if the person has a default namespace.
 
     Args:
         config: The cluster, and the person's credentials.
@@ -196,8 +196,8 @@ class Person:
 
     @property
     def form_token(self) -> str:
-        """The secret value that each form of this person contains. A form without this value does
-        not come from a page of the view, and is refused.
+        """The secret value in each form that requests an action, such as a retry. The view refuses
+        a form without this value, because a page of another site may have sent the form.
         """
         return hmac.new(self._secret, b"form", hashlib.sha256).hexdigest()
 

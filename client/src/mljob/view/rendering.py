@@ -79,7 +79,7 @@ class Renderer:
         )
 
     def render(self, template: str, **values: Any) -> Markup:
-        """Return the HTML of a template. All texts in ``values`` are escaped."""
+        """Return the HTML of a template. Texts in ``values`` are escaped, except ``Markup``."""
         return Markup(self._environment.get_template(template).render(values))  # noqa: S704 - autoescape is on
 
     def fragments(self, templates: Mapping[str, str], **values: Any) -> dict[str, Markup]:

@@ -152,8 +152,8 @@ def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
 
 
 class _Server(uvicorn.Server):
-    """The HTTP server of the view. On shutdown, the server first ends the streams of events,
-    because a stream lasts as long as its page is open. Then the server waits for the other
+    """The HTTP server of the view. On shutdown, the server first ends the streams of server-sent
+    events, because a stream lasts as long as its page is open. Then the server waits for the other
     responses, at most 2 seconds.
     """
 

@@ -54,8 +54,8 @@ class Site:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """End all streams of events, because the process is about to end. The browsers then try to
-        connect again by themselves.
+        """End all streams of server-sent events, because the process is about to end. The browsers
+        then try to connect again by themselves.
         """
         self._closing.set()
 
@@ -108,8 +108,14 @@ class Site:
         return HTMLResponse(self.renderer.render("state.html", title=state.title, state=state), state.code)
 
     def html(self, template: str, shown: live.Shown, request: Request, **values: object) -> Response:
-        """Render a whole page. The browser then gets changes of the page from a stream, whose path
-        is the page's path plus ``/events``.
+        """Return a response with a whole page. The browser then gets changes of the page from a
+        stream, whose path is the page's path plus ``/events``.
+
+        Args:
+            template: The name of the page's template.
+            shown: The HTML of the page's elements.
+            request: The request for the page.
+            values: Further variables of the template.
         """
         query = f"?{request.url.query}" if request.url.query else ""
         return HTMLResponse(

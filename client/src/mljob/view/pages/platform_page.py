@@ -86,8 +86,8 @@ class PlatformPage:
     Attributes:
         refusal: Why the page shows no AirflowInstances, or an empty text.
         findings: The problems that monitoring DAGs have found, as pairs: an owner of DAGs, and the
-            problems of the owner's DAGs. Problems without an owner, such as the problems of a pool,
-            are in the pair of ``platform``.
+            problems of the owner's DAGs. The pair with ``platform`` instead of an owner has the
+            problems without an owner, such as the problems of a pool.
         no_findings: The text to show if ``findings`` is empty.
     """
 
