@@ -88,7 +88,7 @@ class EventName(StrEnum):
 
 
 class MLJobRef(Message):
-    """The MLJob of a run, which the producer reads from the dag run id."""
+    """The MLJob of a run. The Airflow provider reads its namespace and name from the dag run id."""
 
     namespace: str
     """The namespace of the MLJob."""
