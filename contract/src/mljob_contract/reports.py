@@ -115,8 +115,8 @@ class Finding(Message):
 
     @property
     def key(self) -> str:
-        """The identity of the problem. Findings with the same key in different reports describe the
-        same problem.
+        """The text that identifies the problem. Findings with the same key in different reports
+        describe the same problem.
         """
         return ":".join(part for part in (self.kind.value, self.subject, self.variant) if part)
 
