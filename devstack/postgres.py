@@ -77,7 +77,8 @@ class Postgres:
 
     def parts(self) -> list[Component | Step]:
         """Return the component that runs the server, and the step that creates Airflow's database.
-        If Airflow uses an existing database, return only a step that does nothing.
+        If Airflow uses an existing database, return only a step that does nothing and has the same
+        name, because other parts need a part of this name.
         """
         if self._given:
             return [Step("database", lambda: None)]
@@ -96,8 +97,8 @@ class Postgres:
         ]
 
     def remove(self) -> None:
-        """Delete the server's data and programs under /var/tmp, where they are if the caller is
-        root.
+        """Delete the server's data and programs under /var/tmp, if the caller is root. Otherwise do
+        nothing, because the data is in the directory of the stack.
         """
         if self._uid is not None and self._home.exists():
             remove_tree(self._home)
