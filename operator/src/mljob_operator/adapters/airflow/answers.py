@@ -42,9 +42,9 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """The exception for an error that Airflow's API itself has answered, such as a 409. What the
-    error means depends on the request: the session raises this exception, and the operation that
-    sent the request interprets it.
+    """The exception for an error, such as a 409, that Airflow's API itself has sent as its answer.
+    What the error means depends on the request: the session raises this exception, and the
+    operation that sent the request interprets it.
 
     Attributes:
         status: The HTTP status.
