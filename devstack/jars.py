@@ -2,8 +2,8 @@
 the Python package maven-artifact downloads the jars from Maven Central.
 
 Maven downloads the dependencies in `jars/kafka.pom.xml`. The Python package downloads the jars in
-`jars/kafka.txt`, which also has the hash of each jar. After either download, the hash of every jar
-is checked.
+`jars/kafka.txt`, which also has the hash of each jar. After either download, each jar in
+`jars/kafka.txt` must be there and have its hash.
 """
 
 from __future__ import annotations
