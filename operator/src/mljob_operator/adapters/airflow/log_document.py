@@ -93,11 +93,11 @@ class LogDocument:
         return token
 
     def _string(self, chunk: bytes, at: int) -> int:
-        """Process a part of a JSON string, which begins at the position ``at``. Return the position
-        behind the part.
+        """Process the part of a JSON string that begins at the position ``at``. Return the position
+        behind this part.
 
-        The part ends with the string, with the chunk, with a backslash, or with the character after
-        a backslash, whichever comes first.
+        After a backslash, the part is one character. Otherwise, the part goes up to the closing
+        quote, the next backslash or the end of the chunk.
         """
         if self._escaped:
             self._escaped = False

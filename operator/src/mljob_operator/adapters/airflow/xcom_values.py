@@ -25,8 +25,9 @@ _STORED = re.compile(r"[a-z][a-z0-9+.-]*://.*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-
 def plain(value: Any) -> Any:
     """Convert a stored value to plain JSON.
 
-    Tuples and sets become lists, times become texts in ISO 8601, and objects of other classes
-    become the data that Airflow has stored for them.
+    Tuples and sets become lists, ``datetime`` objects become texts in ISO 8601, and objects of
+    other classes become the data that Airflow has stored for them. Levels of nesting after
+    ``MAX_LEVELS`` are not converted.
     """
     if isinstance(value, str):
         try:
