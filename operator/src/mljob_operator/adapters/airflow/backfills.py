@@ -65,7 +65,7 @@ class AirflowBackfills:
         has already created a backfill with this marker, return that backfill.
 
         Raises:
-            BackfillActive: Another backfill of the DAG is in progress.
+            BackfillActive: Airflow refused (409), because the DAG had another backfill in progress.
             DagNotFound: The DAG does not exist (yet).
             ValidationFailed: Airflow refuses the backfill, for example because the DAG has no
                 schedule, the range is empty or in the future, or the params refuse the conf.
@@ -230,7 +230,9 @@ class AirflowBackfills:
         )
 
     def _members(self, dag_id: str, marked: str, **query: Any) -> Iterator[Row]:
-        """Yield the runs of backfills, but only runs with the text ``marked`` in their conf."""
+        """Yield the DAG's backfill runs whose conf has the text ``marked``. The DAG id ``~`` stands
+        for all DAGs.
+        """
         return self._session.pages(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -270,8 +272,8 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the run that a JSON object of an answer describes. Return None if the run has no valid
-    marker, because then its backfill is not the operator's.
+    """Return the backfill run that ``row`` describes, with the run's marker. Return None if the run
+    has no valid marker, because then its backfill is not the operator's.
     """
     marker = _marker(row, "conf")
     if marker is None:

@@ -1,5 +1,5 @@
-"""The lanes of an Airflow. A lane is a group of threads for one kind of requests to the Airflow, so
-that no kind of requests waits for another kind.
+"""The lanes of an Airflow. A lane is a group of threads for one kind of request to the Airflow, so
+that no kind of request waits for another kind.
 
 Requests are synchronous and may hang until their timeouts. If all requests shared their threads, a
 thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by many

@@ -36,8 +36,8 @@ class Row:
 
     Raises:
         AirflowUnreadable: ``data`` is not an object. Each method that returns a field's value also
-            raises this error if the field is missing or invalid. The message does not quote the
-            value.
+            raises this error if the field is invalid. A missing field is invalid too, unless the
+            method's description says otherwise. The message does not quote the value.
     """
 
     def __init__(self, data: Any, url: str, size: int = 0) -> None:

@@ -230,7 +230,7 @@ class RunRequests:
         return found
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the open questions that the run's tasks ask people, by task.
+        """Return the open questions that the run's tasks ask people, by task id and map index.
 
         Return an empty dict if the operator may not read the questions.
 

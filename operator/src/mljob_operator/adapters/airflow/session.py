@@ -351,7 +351,8 @@ class Session:
         return reply
 
     def _use(self, token: str) -> str:
-        """Send all later requests except logins with this token. Return the token.
+        """Make the session send all later requests, except logins, with this token. Return the
+        token.
 
         Even requests for which Airflow needs no token are sent with the token, because a gateway in
         front of Airflow may require it.

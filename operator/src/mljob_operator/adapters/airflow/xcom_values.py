@@ -40,8 +40,8 @@ def plain(value: Any) -> Any:
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Return whether the value of a task's XCom is only a path in an object store. An XCom backend
-    of Airflow keeps the actual value there.
+    """Return whether the value of a task's XCom has the form of a path in an object store. An XCom
+    backend of Airflow then keeps the actual value at this path.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None
