@@ -124,6 +124,7 @@ class JobMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the metrics that count unfinished MLJobs. prometheus_client calls this method when
         Prometheus scrapes the operator. :meth:`follow` and :meth:`forget` determine the numbers.
+        The call also removes the series of unused namespaces (``UNUSED_AFTER``).
         """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
@@ -136,8 +137,8 @@ class JobMetrics(Collector):
         return live, jobs
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob with these labels from now on. If an earlier call has counted
-        the MLJob with other labels, stop counting it with those.
+        """Count an unfinished MLJob with these labels from now on. Labels of an earlier call for
+        the MLJob no longer count.
         """
         if self._followed.get(key) != labels:
             self.forget(key)
