@@ -200,8 +200,9 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return the lines for a Kafka message, and the name of the Airflow in the message. Return
-        an empty list for a message that can't be read, is about another run, or repeats a failure.
+        """Return a list with one pair for a Kafka message: the name of the Airflow in the message
+        (or None), and the lines of the response. Return an empty list for a message that can't be
+        read, is about another run, or repeats a failure.
         """
         if message.value is None:
             return []
@@ -216,8 +217,8 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether an event reports a failure of a try that an earlier event has reported
-        more precisely.
+        """Return whether an event repeats, less precisely, the failure of a try that an earlier
+        event has reported. Also remember the tries whose failures were reported precisely.
 
         Both the MLJob provider and Airflow's own producer may send an event for the same failure.
         Only the provider's event shows whether a retry follows.
