@@ -159,8 +159,8 @@ class JobMetrics(Collector):
         self._finished.labels(*self._values(labels)).inc()
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited, from the time when it was due until Airflow had queued
-        its run.
+        """Record how long an attempt waited: from the time when the attempt was due until Airflow
+        had queued the run.
         """
         self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
@@ -173,8 +173,8 @@ class JobMetrics(Collector):
         self._run.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took, from the time when it was due to its end. ``phase`` is
-        the phase with which the attempt ended.
+        """Record how long an attempt took: from the time when the attempt was due until the attempt
+        ended. ``phase`` is the phase with which the attempt ended.
         """
         self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
 

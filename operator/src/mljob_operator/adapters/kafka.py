@@ -72,8 +72,8 @@ class KafkaEvents:
             dropped.
         link_changed: Called in the event loop with the state of the connection to the brokers, each
             time the state changes. The argument is None when the topic is not read any more.
-        lag_changed: Called in the event loop about once a second with the number of messages that
-            were not read yet.
+        lag_changed: Called in the event loop about once a second with the number of messages in
+            this consumer's partitions that were not read yet.
         file_check_interval: Seconds between two checks of the certificates on disk.
     """
 

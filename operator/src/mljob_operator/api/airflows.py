@@ -114,7 +114,9 @@ class ApiAirflows:
         return found
 
     async def close(self) -> None:
-        """Wait for the requests that are being sent, and close the adapters."""
+        """Wait for the requests that are being sent, drop the queued requests, and close the
+        adapters.
+        """
         await self._registry.close()
 
     async def _read_instances(self) -> None:

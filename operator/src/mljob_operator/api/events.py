@@ -109,8 +109,8 @@ class EventsWriter:
         """The position after the last entry."""
 
     async def from_kafka(self, history: RunHistory, is_origin: Callable[[str | None], bool]) -> None:
-        """Write the events that Kafka has. If the request has ``follow``, also write later events
-        until the run has ended.
+        """Write the events that Kafka has to the client. If the request has ``follow``, also write
+        later events until the run has ended.
 
         Args:
             history: Reads the messages of the run.
@@ -137,8 +137,8 @@ class EventsWriter:
                 return None
 
     async def from_rest(self) -> None:
-        """Write the states of tasks and of the run in Airflow's REST API. If the request has
-        ``follow``, also write later changes until the run has ended.
+        """Write the states of the tasks and of the run, as Airflow's REST API returns them, to the
+        client. If the request has ``follow``, also write later changes until the run has ended.
 
         Raises:
             OperatorError: Airflow fails.

@@ -24,8 +24,8 @@ async def connect(*, for_watches: bool = False) -> client.ApiClient:
     """Make a client for the Kubernetes API.
 
     If the environment variable KUBECONFIG is set, the URL and the credentials come from the
-    kubeconfig that it names. Otherwise they come from the pod's ServiceAccount or, outside a pod,
-    from ``~/.kube/config``.
+    kubeconfig that the variable names. Otherwise they come from the pod's ServiceAccount or, if
+    there is no token of a ServiceAccount, from ``~/.kube/config``.
 
     Args:
         for_watches: Whether the client is for watches of single objects. Each watch occupies a
