@@ -137,8 +137,8 @@ class JobMetrics(Collector):
         return live, jobs
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob with these labels from now on. Labels of an earlier call for
-        the MLJob no longer count.
+        """Count an unfinished MLJob with these labels from now on. The labels replace the labels of
+        an earlier call for the same MLJob.
         """
         if self._followed.get(key) != labels:
             self.forget(key)

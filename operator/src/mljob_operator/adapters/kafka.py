@@ -246,7 +246,7 @@ class KafkaEvents:
     def _usable(self) -> bool:
         """Return whether librdkafka accepts the certificates on disk. If not, log the reason.
 
-        librdkafka refuses certificates that are not completely written yet. The thread checks the
+        A file that is not completely written yet can cause a refusal. The thread checks the
         certificates again when the files change again.
         """
         why = consumer_properties.refusal(self._config)

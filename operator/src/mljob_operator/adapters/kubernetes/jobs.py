@@ -59,7 +59,7 @@ class Jobs(CustomObjects[Job]):
         time.
 
         An MLJob that can't be read is logged and left out. If an MLJob changes during the call, the
-        MLJob comes in the version before or after the change.
+        yielded version may be from before or after the change.
 
         Raises:
             StoreError: A page can't be read.
