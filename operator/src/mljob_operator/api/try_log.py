@@ -53,7 +53,7 @@ class TryLog:
     """The log of one try, which is read repeatedly while the log grows.
 
     Args:
-        dag_runs: Returns the operations on the run's Airflow.
+        dag_runs: Returns the object that calls the REST API of the run's Airflow.
         of: The try.
         redaction: Redacts the texts.
         output: The body of the response, whose size is limited.
