@@ -84,14 +84,15 @@ class TryLog:
         """Whether a call of :meth:`pump` has read all that Airflow had."""
 
     async def pump(self, sink: Sink) -> bool:
-        """Read the new lines of the try from Airflow, and pass them to ``sink``. Return whether
-        Airflow has the try.
+        """Read the new lines of the try from Airflow, and pass them to ``sink``. Return False if
+        Airflow answers that it has no such try, otherwise True.
 
-        After the response has begun, failures of Airflow raise no error until they have lasted for
-        ``PATIENCE`` seconds. After a failure without an error, ``is_behind`` is True.
+        If Airflow fails after the response has begun, the method only sets ``is_behind`` to True
+        and returns True, so that the caller calls again. If Airflow has failed for ``PATIENCE``
+        seconds, the method raises the error.
 
         Raises:
-            OperatorError: Airflow fails.
+            OperatorError: Airflow fails before the response has begun, or for too long.
         """
         self.is_behind = True
         try:

@@ -41,9 +41,9 @@ class ActionContext:
     access to Airflow and to the Kubernetes API.
 
     Args:
-        tracked: The MLJob and its observed run before the action.
-        state: The state for which the operator has decided on the action.
-        airflows: All Airflows.
+        tracked: The MLJob before the action, with its observed run and its transient state.
+        state: The state of the MLJob from which the operator has chosen the action.
+        airflows: The Airflows that the operator knows.
         jobs: The MLJobs in the Kubernetes API.
     """
 
