@@ -87,12 +87,11 @@ class TryLog:
         """Read the new lines of the try from Airflow, and pass them to ``sink``. Return False if
         Airflow answers that it has no such try, otherwise True.
 
-        If Airflow fails after the response has begun, the method only sets ``is_behind`` to True
-        and returns True, so that the caller calls again. If Airflow has failed for ``PATIENCE``
-        seconds, the method raises the error.
+        If Airflow fails after the first lines were read, or after the response has begun, the
+        method sets ``is_behind`` to True and returns True, so that the caller calls again.
 
         Raises:
-            OperatorError: Airflow fails before the response has begun, or for too long.
+            OperatorError: Airflow fails earlier, or for longer than ``PATIENCE`` seconds.
         """
         self.is_behind = True
         try:

@@ -50,7 +50,7 @@ class OwnLogins:
 
     async def refresh(self) -> None:
         """Read the Secrets that the settings' access rules name, and try the logins with which a
-        request has failed. Call ``changed`` if a login has changed.
+        request has failed. Call ``changed`` if a login or its problem has changed.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -345,8 +345,8 @@ class AirflowRegistry:
         """Return the names of the Airflows that may have sent an event on the topic.
 
         The result has the AirflowInstances whose events are on this topic and whose spec names this
-        source. Without such an AirflowInstance, the result has the Airflows with this topic whose
-        spec or settings name no source.
+        source. Without such an AirflowInstance, the result has the AirflowInstances on this topic
+        whose spec names no source, and the Airflow of the settings if its events are on this topic.
 
         Args:
             topic: The Kafka topic of the event.
