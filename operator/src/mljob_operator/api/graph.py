@@ -22,7 +22,7 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
     Args:
         key: The run.
         structure: The tasks of the DAG's latest version. If the DAG has changed, the run may have
-            other tasks. They come last in the graph, without edges.
+            other tasks. These tasks come last in the graph, without edges.
         reading: The state of the run and its task instances.
     """
     known = {task.task_id: task for task in structure}

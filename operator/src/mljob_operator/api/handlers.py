@@ -205,9 +205,9 @@ class Handlers:
         return Reading(fact, tuple(tasks))
 
     def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
-        """Return a function that reads the state of a run from Airflow. Every ``CHECK_SECONDS``,
-        the function also checks that the MLJob still exists, and raises Refusal if the MLJob was
-        deleted.
+        """Return a function that reads the state of a run from Airflow. If the last
+        check was ``CHECK_SECONDS`` ago, the function first checks that the MLJob still exists, and
+        raises Refusal if the MLJob was deleted.
         """
         checked_at = time.monotonic()
 

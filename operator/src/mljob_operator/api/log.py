@@ -191,7 +191,7 @@ class TaskLogWriter:
 
     def _watched(self, before: _Watched | None, reading: Reading) -> _Watched | None:
         """Return the try to watch, or None if no task has started. If the run still has the task
-        instance of the try before, return this try. Otherwise choose another try. When Airflow
+        instance of ``before``, return ``before``. Otherwise choose another try: when Airflow
         expands a mapped task, for example, other task instances replace the placeholder of the
         task.
         """
@@ -203,7 +203,7 @@ class TaskLogWriter:
     def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
         """Return the try whose log is written first, or None if no task has started. If the client
         asks for the lines from a position on (``after``), return the try of this position, unless
-        the run does not have its task instance any more.
+        the run does not have the task instance of the position any more.
 
         Args:
             reading: The state of the run and its task instances.

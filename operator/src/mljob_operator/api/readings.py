@@ -145,8 +145,7 @@ class FollowedRun:
 
 
 class Readings:
-    """The runs that clients of this process follow now. All followers of a run share its readings.
-    """
+    """The runs that clients of this process follow. The followers of a run share its readings."""
 
     def __init__(self) -> None:
         self._followed: dict[RunKey, tuple[FollowedRun, asyncio.Task[None]]] = {}
