@@ -1,6 +1,4 @@
-"""Finds the texts in a run's conf that may have come from Secrets. The conf is the one that Airflow
-returns for the run.
-"""
+"""Finds the texts that may have come from Secrets in a run's conf, as Airflow returns the conf."""
 
 from __future__ import annotations
 
