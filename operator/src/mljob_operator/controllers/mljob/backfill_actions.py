@@ -141,7 +141,7 @@ class BackfillActions:
             ValidationFailed: The backfill to repeat does not exist any more, and ``runPolicy:
                 Once`` does not allow the changed spec. Or the conf of the spec is refused
                 (:meth:`.Confs.make`).
-            ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
+            ReferenceMissing: An object of ``spec.confFrom`` can't be used (:meth:`.Confs.make`).
             AirflowError: The params of the DAG can't be read.
             StoreError: The Kubernetes API fails.
         """

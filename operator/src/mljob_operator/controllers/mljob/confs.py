@@ -101,7 +101,8 @@ class Confs:
         and the result has a message about them.
 
         Raises:
-            ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
+            ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data, or
+                the operator lacks the permission to read the object.
             ValidationFailed: The conf exceeds the limits of a conf, or does not fit the params.
             AirflowError: The params can't be read from Airflow.
             StoreError: The Kubernetes API fails.
