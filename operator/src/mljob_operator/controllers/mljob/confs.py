@@ -178,8 +178,8 @@ class Confs:
 
     def read_at(self, s: State) -> datetime | None:
         """Return the time at which the run's conf should be read from Airflow: now, or
-        ``ASK_AGAIN_AFTER`` after the last try. The conf is needed if the status has texts that may
-        quote values from Secrets.
+        ``ASK_AGAIN_AFTER`` (10 seconds) after the last try. The conf is needed if the status has
+        texts that may quote values from Secrets.
 
         Return None if the conf's secret values are known, if the status has no such text, or if the
         attempt is over.

@@ -118,8 +118,7 @@ class FollowedRuns:
     dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
 
     def is_hot(self, now: datetime) -> bool:
-        """Return whether at least one of the runs may change at any moment without a Kafka event.
-        """
+        """Return whether at least one run may change at any moment without a Kafka event."""
         if self.hot:
             return True
         for key in [key for key, at in self.events.items() if not has_recent_event(at, now)]:

@@ -53,8 +53,8 @@ class SharedActions:
         self._process = process
 
     async def take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
-        """Record in the status that this process submits the run, instead of the process that has
-        begun the attempt.
+        """Record in the status that this process submits the run, instead of the process that the
+        status names.
         """
         attempt = context.state.current.attempt
         assert attempt is not None

@@ -72,8 +72,8 @@ class Steps:
     async def take(self, key: Key, worker: WorkerState) -> float | None:
         """Run one step of an MLJob's worker.
 
-        An error with one MLJob affects no other MLJob. The step is repeated, in most cases after a
-        delay.
+        An error with one MLJob affects no other MLJob. A step that fails is repeated, in most cases
+        after a delay.
 
         Returns:
             The seconds until the next step is due. None if the next step waits for input, or
