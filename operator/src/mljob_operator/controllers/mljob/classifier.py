@@ -67,8 +67,8 @@ class Classifier:
         return classify(self._inputs(tracked))
 
     def admit(self, tracked: TrackedJob) -> State:
-        """Admit the MLJob if the limits of its Airflow allow this, and return the MLJob's state
-        after that.
+        """Add the MLJob to the admission queue if it can start a run. Admit the MLJob if it has its
+        turn and the limits of its Airflow allow this. Return the MLJob's state after that.
         """
         state = self.state(tracked)
         if self._follow(state):

@@ -308,8 +308,7 @@ class MLJobController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that are running steps, waking MLJobs, or recording Kubernetes Events.
-        """
+        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events."""
         return [*self.workers.tasks, *self._waiting.tasks, *self._writer.tasks]
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from .confs import Confs
 
 
 class StatusRedaction:
-    """Returns the redaction of an MLJob, which replaces values from Secrets in the texts of
+    """Returns the redaction of an MLJob. The redaction replaces values from Secrets in the texts of
     statuses, Events and log lines.
 
     Args:
