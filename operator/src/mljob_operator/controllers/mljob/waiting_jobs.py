@@ -58,8 +58,8 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Wake, in the background, the MLJobs that wait and that the change concerns. Their last
-        errors are dropped, so that they don't wait for the end of a backoff.
+        """Wake, in the background, the MLJobs that wait and that the change concerns. The last
+        errors of these MLJobs are dropped, so that no MLJob waits for the end of a backoff.
         """
         self._changes.add(change)
         if not self.tasks:

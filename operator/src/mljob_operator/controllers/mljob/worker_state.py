@@ -192,7 +192,7 @@ class WorkerState:
         self.begin(job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
-        """Take the version of an MLJob that the answer to a request contains.
+        """Take the version of an MLJob that the Kubernetes API has sent as the answer to a request.
 
         The watch may be faster than the answer. If the watch has delivered a later version, the
         deletion, or another MLJob with this name, the answer is dropped.
