@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 
 class VanishedRuns:
-    """Finds missing runs in Airflow's lists of active runs. Wakes the MLJobs of missing runs when
-    these runs begin or cease to count as deleted.
+    """Records which runs are missing in Airflow's lists of active runs. Wakes the MLJobs of these
+    runs when the runs begin or cease to count as deleted.
 
     Args:
         missing_runs: Knows the missing runs of each Airflow.
