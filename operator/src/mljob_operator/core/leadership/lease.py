@@ -30,7 +30,8 @@ class Lease:
         holder: The identity of the process that has the Lease. None if no process has it.
         seconds: For how many seconds the holder may act after it has written this version.
         transitions: How many times the holder has changed.
-        claims: What the operator claims. None if the claims can't be read.
+        claims: The claims of the operator, from an annotation of the Lease. None if the Lease has
+            no annotation with valid claims.
         acting: Whether the holder has checked the claims of the other operators and acts.
     """
 

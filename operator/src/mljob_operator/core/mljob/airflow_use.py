@@ -34,9 +34,10 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """Return the MLJob's claim to one of the active runs in an Airflow. An MLJob has a claim if it
-    certainly or possibly has an active run, if it can start a run now, or if only a limit on active
-    runs prevents the start. Otherwise return None.
+    """Return the reservation of an MLJob. With a reservation, the MLJob counts against the limits
+    on active runs of an Airflow, or waits until these limits allow its run. An MLJob has a
+    reservation if it certainly or possibly has an active run, if it can start a run now, or if only
+    a limit on active runs prevents the start. Otherwise return None.
     """
     current, start = state.current, state.start
     holds = current.submitted or state.presence.in_doubt
