@@ -28,8 +28,9 @@ class Ending:
         over: Whether the attempt is over, and the stored status does not show this yet.
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
-        verdict_at: When the ended run gets its final phase even if its tasks and outputs could not
-            be read from Airflow. None if the final phase does not wait for tasks and outputs.
+        verdict_at: The time from which the status shows the end of the attempt even if the tasks
+            and outputs of the run could not be read from Airflow. None if the status does not wait
+            for tasks and outputs.
         cancelled_for: Why the attempt was cancelled, or None if the attempt ended without a
             cancellation. If a submitted run ends before the status announces the cancellation, the
             attempt counts as not cancelled.
