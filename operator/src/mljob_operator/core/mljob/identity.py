@@ -1,11 +1,13 @@
 """The dag run id of an MLJob, computed before the first request to Airflow.
 
-The id depends only on the object. So a second submission of a run has the same id. Airflow answers
-409 and starts no second run, and the existing run is the MLJob's own. The id contains a hash of the
-object's uid, so an object that is deleted and created again under the same name gets another id. An
-id is not used for a second run, even after the first run was deleted, because an executor may still
-hold results of the first run. With runPolicy OncePerSpec, the ids for one spec are the same instead
-(see :func:`pin`).
+The id depends only on the object, the number of the run and the operator's prefix. So a second
+submission of a run has the same id. Airflow answers 409 and starts no second run, and the existing
+run is the MLJob's own.
+
+The id contains a hash of the object's uid, so an object that is deleted and created again under the
+same name gets another id. With runPolicy OncePerSpec, the id contains a hash of the spec instead
+(see :func:`pin`), and the new object gets the same id. An id is not used for a second run, even
+after the first run was deleted, because an executor may still hold results of the first run.
 """
 
 from __future__ import annotations

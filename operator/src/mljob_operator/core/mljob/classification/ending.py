@@ -76,9 +76,9 @@ class Ending:
 def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines, cancellation: Cancellation) -> bool:
     """Return whether to look for runs that the cancelled run's tasks have started.
 
-    The cancellation's timeout and the deadline of a deletion end the search. When the result is
-    False, the status may show how the attempt ended. So the result must not become True again
-    later.
+    The cancellation's timeout and the deadline of a deletion end the search. As soon as the result
+    is False, the operator may store the end of the attempt in the status. So the result must not
+    become True again later.
     """
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:
