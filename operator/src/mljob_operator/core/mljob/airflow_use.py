@@ -22,10 +22,10 @@ def is_reachable(state: State) -> bool:
 
 
 def needs_airflow(state: State) -> bool:
-    """Return whether the operator still needs a run of the attempt in Airflow, to follow it, to
-    cancel it, or to read its tasks and outputs. The result is True also if the operator does not
-    know whether the run exists. The result is False if the MLJob doesn't have the operator's
-    finalizer.
+    """Return whether the operator still needs the Airflow of the attempt's run: to follow the run,
+    to cancel the run, or to read its tasks and outputs. The result is True also if the operator
+    does not know whether the run exists. The result is False if the MLJob doesn't have the
+    operator's finalizer.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:

@@ -67,7 +67,8 @@ class Attempt:
         spec_hash: The hash of the spec that the attempt runs.
         airflow: The name of the AirflowInstance that has the run, or ``SETTINGS_AIRFLOW`` for the
             Airflow of the operator's settings.
-        submitter: The operator process that submits the run, or None if no process has been chosen.
+        submitter: The name of the operator process that submits the run, or None if no process has
+            been chosen.
         upstreams: The runs of other MLJobs whose outputs are in the conf of the run.
     """
 

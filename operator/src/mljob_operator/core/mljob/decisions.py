@@ -309,7 +309,7 @@ def hold_restored(s: State) -> Action | None:
 
 
 def store_the_end(s: State) -> Action | None:
-    """Decide to store the end of the attempt in the status. No other attempt begins before."""
+    """Decide to store the end of the attempt in the status. Another attempt begins only later."""
     return Store()
 
 

@@ -16,7 +16,7 @@ RESUMING = "Resuming"
 
 @frozen
 class BackfillPause:
-    """The pause or the resumption of a backfill in progress. ``spec.suspend`` asks for it.
+    """The pause or the resumption of a backfill in progress, depending on ``spec.suspend``.
 
     Attributes:
         pauses: True if the backfill is to be paused, False if it is to be resumed.

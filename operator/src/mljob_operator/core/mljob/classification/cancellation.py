@@ -17,7 +17,7 @@ from .spec_change import SpecChange
 
 class CancelReason(StrEnum):
     """The reason why a run is cancelled. The value is the reason in the status, which is stored
-    before the cancellation begins. If several reasons apply, the first of them in this list is
+    before the cancellation begins. If several reasons apply, the first of them in this class is
     used, with these exceptions:
 
     - If the MLJob is being deleted with deletionPolicy Retain, no reason applies.
@@ -45,7 +45,8 @@ class Cancellation:
         announced: The reason of the cancellation in the stored status, or None if the stored status
             announces no cancellation. An announced cancellation continues even if its cause
             disappears, because a partly cancelled run can't continue. The exception is a suspension
-            of a backfill that Airflow has created meanwhile: the operator pauses the backfill.
+            of a backfill that Airflow has created meanwhile: the operator pauses the backfill
+            instead of cancelling it.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
             exists in Airflow can be paused, and later resumed.
         by_dag: Whether the cancellation DAG is to cancel the run, as ``spec.cancellation.strategy``
