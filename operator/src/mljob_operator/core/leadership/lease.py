@@ -2,8 +2,8 @@
 
 The times in a Lease come from the clocks of other machines, so they are not used. A process
 measures on its own monotonic clock how long it has known the same version of a Lease. A holder that
-renews its Lease makes new versions. If the version stays the same for the duration that it
-contains, its holder may not act any more.
+renews its Lease makes new versions. If the version stays the same for the duration of the Lease,
+its holder may not act any more.
 
 Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
 ``leaderelection``.

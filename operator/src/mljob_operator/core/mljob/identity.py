@@ -5,9 +5,11 @@ submission of a run has the same id. Airflow answers 409 and starts no second ru
 run is the MLJob's own.
 
 The id contains a hash of the object's uid, so an object that is deleted and created again under the
-same name gets another id. With runPolicy OncePerSpec, the id contains a hash of the spec instead
-(see :func:`pin`), and the new object gets the same id. An id is not used for a second run, even
-after the first run was deleted, because an executor may still hold results of the first run.
+same name gets another id. An id is not used for a second run, even after the first run was deleted,
+because an executor may still hold results of the first run.
+
+With runPolicy OncePerSpec, the hash is of the namespace, the name and the spec instead of the uid
+(see :func:`pin`). An object that is created again with the same spec then gets the same ids.
 """
 
 from __future__ import annotations
