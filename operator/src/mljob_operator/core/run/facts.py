@@ -32,9 +32,9 @@ class RunFact:
     """A fact about a dag run: the state that an event or the REST API reports.
 
     Attributes:
-        occurred_at: When the run entered the state, on Airflow's clock. The status shows this time
-            as the time of the last event. This time orders two events only if their states are
-            equally late: queued comes before running, and running before success and failed.
+        occurred_at: When the run entered the state, on Airflow's clock. Events are ordered by their
+            states first: queued, then running, then success and failed. This time orders events
+            with the same state, and the events with success and failed.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
         start: When the run started, or None if the source does not contain this time.
@@ -228,8 +228,8 @@ class Details:
         progress: The latest report with the progress of the task.
         metrics: The latest report with metrics.
         failure: Why the last failed try failed.
-        question: The question that the task asks while the task awaits input, or None if Airflow
-            was not asked for the question yet.
+        question: The question that the task asks while the task awaits input. None if the task does
+            not await input, or if Airflow was not asked for the question yet.
     """
 
     progress: Report | None = None
