@@ -141,8 +141,8 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Note that, according to the Kubernetes API server, an MLJob follows the run. So the run is
-        not orphaned, and its time under suspicion starts again at ``at``.
+        """Note that, according to the Kubernetes API server, an MLJob follows the run. So the run
+        is not orphaned, and its time under suspicion starts again at ``at``.
         """
         self.orphaned.discard(run)
         self.since[run] = at

@@ -117,7 +117,8 @@ class BackfillRun:
         attempt: The number of the MLJob's attempt that created the run or ran it again, or None for
             an event, which has no such number.
         reported: The event that reports a later state than the REST API, or None. The event is a
-            hint: the status may show the reported state, and no decision depends on this state.
+            hint: the status may show the reported state, and the operator may ask Airflow for the
+            true state. No other decision depends on the event.
         denied: The last event of the run that the REST API has contradicted, or None.
     """
 
