@@ -97,8 +97,8 @@ def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
 
 @dataclass(slots=True)
 class Suspects:
-    """The runs of one Airflow that may be orphaned. The runs come from relists: from the operator's
-    periodic readings of Airflow's list of active runs.
+    """The runs of one Airflow that may be orphaned. A relist, which is the operator's periodic
+    reading of Airflow's list of active runs, finds these runs.
 
     Attributes:
         since: When the suspicion about each run began: when a relist first listed the run without a

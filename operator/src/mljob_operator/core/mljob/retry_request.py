@@ -1,7 +1,7 @@
 """Retries that a user requests with the annotation ``mljob.dev/retry-requested-at``.
 
 The annotation is the request, and ``status.lastHandledRetry`` names the request that was handled
-last. The object has both, so a request is not lost while no operator runs, and no request is
+last. The MLJob has both, so a request is not lost while no operator runs, and no request is
 handled twice (:func:`.wants_retry`). If a request comes before the run of an attempt is submitted,
 this attempt handles the request. The operator stores in the status that the request is handled, and
 then submits the run.

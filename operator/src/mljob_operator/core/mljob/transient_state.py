@@ -22,7 +22,7 @@ class LastError:
         generation: The generation of the spec when the request failed. With another generation, the
             request is sent again at once.
         retry_at: When to send the request again.
-        failures: How many times in a row the request has failed.
+        failures: How many times in a row requests have failed with this reason.
         starting: Whether the request belonged to the start of the run. A cancellation does not wait
             for the retry of such a request.
         stalls: Whether the condition Stalled is True, because somebody has to change the spec or
@@ -105,9 +105,9 @@ class TransientState:
         unknown_params: The message about keys of the run's conf that the DAG does not declare as
             params. Empty if the DAG declares all keys. None if this process has not built the conf.
         halt: Why the DAG of the run schedules no tasks, or None if the DAG schedules tasks.
-        refused: Whether the Kubernetes API refused the last status as invalid. The operator then
-            forgets all facts that the stored status does not have, and can announce nothing in the
-            status until a status is stored.
+        refused: Whether the Kubernetes API server refused the last status as invalid. The operator
+            then forgets all facts that the stored status does not have. Until the server accepts a
+            status, the operator can record neither an attempt nor the reason for a cancellation.
     """
 
     attempt: Attempt | None = None

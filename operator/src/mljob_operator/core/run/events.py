@@ -1,10 +1,10 @@
 """Reads Kafka messages into facts about runs and tasks (:mod:`.facts`).
 
 Two producers send messages to the topic, and each has its own format. Messages of the MLJob
-provider have the field ``mljob_version`` (:mod:`mljob_contract.events`). These messages report
-tasks, and what the cancellation DAG did to a run. Messages of Airflow's own
-``kafka_event_producer`` have the field ``schema_version`` (apache-airflow-providers-apache-kafka,
-"Kafka event producer").
+provider (this project's package for Airflow) have the field ``mljob_version``
+(:mod:`mljob_contract.events`). These messages report tasks, and what the cancellation DAG did to a
+run. Messages of Airflow's own ``kafka_event_producer`` have the field ``schema_version``
+(apache-airflow-providers-apache-kafka, "Kafka event producer").
 
 Everybody who may write to the topic can write any message. So the operator checks every field that
 it uses: the type, the length or range, and whether a time is plausible. For a message that has

@@ -116,7 +116,7 @@ def report_after_answer(
     reported: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
     """Return ``reported`` if this event still reports a later state of a run than the REST API
-    after a new answer of the REST API. Otherwise return None.
+    after a new answer of the REST API.
 
     Args:
         reported: The event that reported a later state before the answer, or None.
@@ -250,8 +250,8 @@ class TaskFact:
         certain: False for a failure that a retry may follow. An event of Airflow's own producer
             does not show whether a retry follows.
         occurred_at: When the task instance entered the state, on Airflow's clock. For a progress
-            report, this is the time of the report. This time decides between two events that agree in
-            ``try_number``, ``rank`` and ``certain``: the later event is believed.
+            report, this is the time of the report. This time decides between two events that agree
+            in ``try_number``, ``rank`` and ``certain``: the later event is believed.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
         max_tries: The number of the last try that a retry may follow, or None if the source does
