@@ -27,8 +27,9 @@ policy.
     │   │                           slowly, the setting may be changed
     │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly,
     │   │                           that run may be deleted
-    │   └── ValidationFailed        Airflow refused the conf: the MLJob is Stalled. The run is retried
-    │                               slowly, because the DAG may be changed instead of the spec
+    │   └── ValidationFailed        Airflow or the operator refused the run, for example its conf:
+    │                               the MLJob is Stalled. The run is retried slowly, because the DAG
+    │                               may be changed instead of the spec
     ├── ReferenceMissing            a ConfigMap or Secret does not exist or can't be read: retried
     │   └── SecretUnlabelled        a Secret lacks the label for Airflow's credentials: retried
     ├── KafkaUnavailable            mljob-api, which shows the events of runs, can't read them: its
@@ -100,9 +101,9 @@ class AirflowUnavailable(AirflowError):
     from Airflow.
 
     Attributes:
-        of_one_request: Whether this request alone may be the cause, for example because the DAG in
-            the request makes Airflow answer 500, or because Airflow has not sent a whole log.
-            Airflow may answer other requests.
+        of_one_request: Whether the cause may be this request alone, so that Airflow may answer
+            other requests. For example, Airflow answers 500 because of the DAG in the request, or
+            has not sent a whole log in time.
     """
 
     reason = "AirflowUnavailable"

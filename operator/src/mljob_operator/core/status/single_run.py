@@ -24,8 +24,8 @@ from .workload import dag_url
 
 
 class SingleRun:
-    """Makes the parts of a status that are special for a single run (see
-    :class:`.workload.Workload`).
+    """Makes the parts of a single run's status that are different for a backfill. The class
+    implements :class:`.workload.Workload`.
     """
 
     noun = "run"
@@ -109,7 +109,8 @@ SINGLE_RUN = SingleRun()
 
 def _running(context: Context) -> StatusSummary:
     """Return the phase, reason and message of a run in the state running. The message is about the
-    first item of this list that the run has:
+    first item of this list that the run has. If the run has none of them, the message says only
+    that the run is in progress.
 
     - tasks that wait for a person's answer
     - a task that will be retried
