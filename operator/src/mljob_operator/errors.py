@@ -7,8 +7,8 @@ policy.
     ├── AirflowError
     │   ├── AirflowUnavailable      no answer, a server error, or an answer that is not Airflow's:
     │   │   │                       retried
-    │   │   └── AirflowUnreadable   the answer is JSON, but not what Airflow answers to the request,
-    │   │                           or it is too large: retried
+    │   │   └── AirflowUnreadable   an answer came, but its content can't be used or is too large:
+    │   │                           retried
     │   ├── AirflowUnauthorized     the credentials are wrong: retried slowly, they may be rotated
     │   ├── AirflowForbidden        the credentials lack a permission: retried slowly
     │   ├── AirflowUnsupported      the Airflow is too old: retried slowly, it may be upgraded
@@ -119,9 +119,11 @@ class AirflowUnavailable(AirflowError):
 
 
 class AirflowUnreadable(AirflowUnavailable):
-    """The answer is JSON, but is not Airflow's answer to this request, or is too large.
+    """An answer of Airflow or of a token endpoint came, but its content can't be used: the content
+    is not what the request asks for, or is too large.
 
-    Airflow may still be in reach, because the next request may get a correct answer.
+    This error, unlike other errors of the base class, does not count as a sign that Airflow is out
+    of reach.
     """
 
 
@@ -163,7 +165,7 @@ class AirflowUnsupported(AirflowError):
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """No AirflowInstance has this name at the moment."""
+    """The AirflowInstance that has the run does not exist at the moment."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0

@@ -129,12 +129,11 @@ def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Return whether a recent event reports the end of a try that, in the REST API, is still in
-    progress.
+    """Return whether an event reports the end of a try that, in the REST API, is still in progress,
+    and the event is recent: the answer was requested less than ``CONFIRMED_WITHIN`` after the event
+    was read.
 
-    A worker publishes the end of a try before it reports the end to Airflow's API server. If the
-    worker takes longer than ``CONFIRMED_WITHIN`` for its report, the status shows the state that
-    Airflow has.
+    Airflow's worker publishes the end of a try before it reports the end to Airflow's API server.
     """
     recent = not old.confirmed and rest.observed_at < old.observed_at + CONFIRMED_WITHIN
     return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK

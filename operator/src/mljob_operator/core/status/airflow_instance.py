@@ -1,8 +1,8 @@
 """The status of an AirflowInstance, and the Kubernetes Events for its changes.
 
 The condition Ready shows whether the operator submits runs to this Airflow, and clients can wait
-for this condition. No status has the condition Stalled, because an AirflowInstance that is not
-ready may become ready by itself. So tools that compute a state by the rules of kstatus report an
+for this condition. The status never has the condition Stalled, because an AirflowInstance that is
+not ready may become ready by itself. So tools that follow the rules of kstatus report an
 AirflowInstance with Ready False as in progress. The condition Healthy is Airflow's own report about
 its components. The operator submits runs even if Healthy is False, because a scheduler that is down
 may be back soon.

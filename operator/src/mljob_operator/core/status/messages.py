@@ -79,12 +79,12 @@ def _blocked(context: Context) -> StatusSummary:
 
 def _waiting(context: Context) -> StatusSummary:
     """Return the phase, reason and message of an MLJob that is to start a run, now or later. The
-    message has the first item of this list that applies:
+    message is about the first item of this list that applies:
 
     - the last error
-    - the time of the next attempt
-    - the time until which the operator waits for an earlier submission to take effect
-    - that a run is being submitted
+    - the pause before the next attempt
+    - an earlier submission that may still take effect
+    - the submission of the run
     """
     state = context.state
     noun = workload(state.job).noun

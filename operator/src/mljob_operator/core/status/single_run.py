@@ -109,13 +109,14 @@ SINGLE_RUN = SingleRun()
 
 def _running(context: Context) -> StatusSummary:
     """Return the phase, reason and message of a run in the state running. The message is about the
-    first item of this list that the run has. If the run has none of them, the message says only
-    that the run is in progress.
+    first item of this list that the run has:
 
     - tasks that wait for a person's answer
     - a task that will be retried
     - active tasks, if all of them are deferred or all are rescheduled, so that none has a worker
     - the current task
+
+    If the run has none of these, the message says that the run is in progress.
     """
     facts = context.state.observed_run.tasks.values()
     if waiting := [fact for fact in facts if fact.awaits_input]:

@@ -155,8 +155,8 @@ def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
 
 
 def _own_progress(fact: TaskFact) -> float:
-    """Return the progress that an active task reports, from 0 to 1. The progress of any other task
-    is 0.
+    """Return the progress that an active task instance reports, from 0 to 1. Return 0 for a task
+    instance that is not active or has reported no progress in its current try.
     """
     report = _of_try(fact.details.progress, fact)
     if report is None or fact.shown_state not in ACTIVE_TASK:
