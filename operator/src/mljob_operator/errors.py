@@ -122,8 +122,7 @@ class AirflowUnreadable(AirflowUnavailable):
     """An answer of Airflow or of a token endpoint came, but its content can't be used: the content
     is not what the request asks for, or is too large.
 
-    This error, unlike other errors of the base class, does not count as a sign that Airflow is out
-    of reach.
+    The error does not count as a sign that Airflow is out of reach.
     """
 
 
