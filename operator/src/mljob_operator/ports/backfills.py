@@ -51,8 +51,8 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs of the backfill. Backfills of earlier attempts may have the same run id
-        in the marker of their conf. Their runs are included.
+        """Return the runs of all backfills that have the same run id in their marker (a part of
+        their conf) as ``backfill``. These may be backfills of several attempts of the MLJob.
         """
         ...
 
