@@ -89,7 +89,9 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def events_contradicted(self, number: int) -> None:
-        """Count events that Airflow's REST API has contradicted."""
+        """Count Kafka events that Airflow's REST API has contradicted, so that the status does not
+        show them any more.
+        """
         ...
 
     def status_written(self, seconds: float) -> None:
@@ -103,8 +105,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Export the number of waiting writes by priority from now on. Each scrape calls
-        ``waiting`` for these numbers.
+        """From now on, export how many writes to the Kubernetes API wait, by priority. Each scrape
+        calls ``waiting`` for these numbers.
         """
         ...
 
@@ -123,8 +125,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Record whether an AirflowInstance is ready. If ``ready`` is None, the AirflowInstance was
-        deleted, and all of its series are removed.
+        """Record whether an AirflowInstance, or the Airflow of the settings, is ready. If ``ready``
+        is None, the AirflowInstance was deleted, and all of its series are removed.
         """
         ...
 
@@ -139,8 +141,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Record how many MLJobs have a run in an AirflowInstance, and how many wait for
-        admission.
+        """Record how many MLJobs have an active run in an AirflowInstance, and how many wait until
+        its limits allow their run.
         """
         ...
 
