@@ -55,8 +55,8 @@ def redacted(text: str) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts secrets in log records and in the texts of their exceptions. The filter drops no
-    record.
+    """Redacts secrets in log records and in the texts of their exceptions. If not all secrets are
+    known, the message of an exception is left out. The filter drops no record.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

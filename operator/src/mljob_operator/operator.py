@@ -112,8 +112,9 @@ class Operator:
         self._started = True
 
     async def settle(self) -> None:
-        """Start no further reconciliation step of an MLJob, and wait for the steps in progress.
-        Also tell the readers of Kafka topics and change feeds to end, without waiting for them.
+        """Start no further reconciliation step of an MLJob, and wait up to about a second for the
+        steps in progress. Also tell the readers of Kafka topics and change feeds to end, without
+        waiting for them.
 
         This method may be called in any state. Further calls have no effect.
         """
@@ -157,7 +158,8 @@ class Operator:
         )
 
     async def _list_all(self) -> None:
-        """List the AirflowInstances and namespaces, and then the MLJobs.
+        """List the AirflowInstances and namespaces, if the operator manages AirflowInstances. Then
+        list the MLJobs.
 
         All MLJobs must be known before events are read. Otherwise the operator would drop the
         events of backfills whose MLJobs are unknown. For each other event of an unknown MLJob, the
@@ -207,7 +209,9 @@ class Operator:
 
     @property
     def ready(self) -> bool:
-        """Whether everything was listed, the watches have begun and the readers were started."""
+        """Whether everything was listed, the watches have begun and the readers were started. False
+        again after :meth:`settle`.
+        """
         return self._started and self.watch.listed and not self._settled
 
 

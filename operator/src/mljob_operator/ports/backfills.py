@@ -34,7 +34,8 @@ class Backfills(Protocol):
         Raises:
             BackfillActive: Another backfill of this DAG is in progress.
             DagNotFound: Airflow has no such DAG at the moment.
-            ValidationFailed: The DAG has no schedule, or Airflow refuses the range or the conf.
+            ValidationFailed: The DAG has no periodic schedule, or Airflow refuses the range or the
+                conf.
             AirflowUnsupported: This version of Airflow can't find the runs of one backfill.
         """
         ...

@@ -239,9 +239,8 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Set the run of the cancellation DAG that was triggered to end ``run_id`` to failed, if it
-        is still queued. The run ``run_id`` has ended, so the cancellation DAG has nothing left to
-        do.
+        """Drop the cancellation of a run that has ended already. If the cancellation DAG's run that
+        should end it is still queued, set this queued run to failed.
         """
         ...
 

@@ -21,7 +21,7 @@ class Message:
     Attributes:
         offset: The offset of the message in its partition.
         timestamp_ms: The time at which the producer created the message, or the broker stored the
-            message, in milliseconds since the epoch.
+            message, in milliseconds since the epoch. 0 or less if the message has no timestamp.
     """
 
     partition: Partition

@@ -153,7 +153,9 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """Return the reference for an entry of ``spec.confFrom`` in an MLJob of this namespace."""
+        """Return the ConfigMap or Secret that an entry of ``spec.confFrom`` names, in an MLJob of
+        this namespace.
+        """
         named = source.secret_ref or source.config_map_ref
         assert named is not None, "the CRD's rules ask for one of the two"
         return cls(namespace, "Secret" if source.secret_ref is not None else "ConfigMap", named.name)

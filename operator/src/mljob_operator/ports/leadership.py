@@ -22,7 +22,7 @@ class Gate(Protocol):
         """Do nothing if the process is the leader. Otherwise raise an error.
 
         Raises:
-            NotLeading: The process is not the leader, or may not be the leader any more.
+            NotLeading: The process is not the leader, or its time as the leader may be over.
         """
         ...
 

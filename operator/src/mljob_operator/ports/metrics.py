@@ -131,18 +131,20 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record the number of missing runs in an Airflow from which many runs have vanished at
-        once. ``runs`` is 0 if no runs are missing, or only few.
+        """Record how many runs are missing in an Airflow, if many of its runs have vanished at
+        once. Otherwise ``runs`` is 0, even if a few runs are missing.
         """
         ...
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Record the number of the operator's active runs in an Airflow that no MLJob follows."""
+        """Record the number of orphaned runs in an Airflow. An orphaned run is an active run of the
+        operator that no MLJob follows.
+        """
         ...
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Record how many MLJobs have an active run in an AirflowInstance, and how many wait until
-        its limits allow their run.
+        """Record how many MLJobs have, or may have, an active run in an AirflowInstance, and how
+        many MLJobs wait until the limits of the AirflowInstance allow their run.
         """
         ...
 

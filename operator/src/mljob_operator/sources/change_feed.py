@@ -118,7 +118,7 @@ class ChangeFeedReader:
         self._checks = 1
 
     async def run(self) -> None:
-        """Make passes over the change feed until the task is cancelled."""
+        """Make passes over the change feed until the asyncio task is cancelled."""
         while True:
             early_pass = self._controller.early_pass(self._airflow)
             early_pass.clear()
@@ -160,7 +160,9 @@ class ChangeFeedReader:
         return self._interval, hot
 
     def _failed(self, error: AirflowError) -> float:
-        """Record a failed pass, and return the seconds until the next pass."""
+        """Record a failed pass, and request an early probe of the Airflow. Return the seconds until
+        the next pass.
+        """
         self._failures += 1
         if self._failures == 1:
             log.warning(
