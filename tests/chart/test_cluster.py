@@ -168,8 +168,8 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
 
 
 def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace: str) -> None:
-    """The fixture ``namespace`` refuses a Pod that is not restricted. So the test that this
-    namespace admits the operator's Pod proves something.
+    """The fixture ``namespace`` refuses a Pod that is not restricted. Otherwise the test in which
+    this namespace admits the operator's Pod would prove nothing.
     """
     with pytest.raises(CommandError, match='violates PodSecurity "restricted'):
         cluster.kubectl("run", "lax", "--image=lax", f"--namespace={namespace}")

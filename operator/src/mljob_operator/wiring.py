@@ -127,7 +127,7 @@ class Parts:
         await self.instances.close()
 
     async def close(self) -> None:
-        """Close the adapters of the Airflows, after :meth:`settle`."""
+        """Close the adapters of the Airflows. Call :meth:`settle` before this method."""
         await self.airflows.close()
 
 

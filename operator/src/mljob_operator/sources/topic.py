@@ -2,9 +2,10 @@
 
 The reader converts each message to a fact about a run. The dag run id of a run that the operator
 submitted holds the namespace and the name of the MLJob. Airflow makes the ids of a backfill's runs.
-For such a run, the reader searches the MLJobs with a backfill of the same DAG. The reader commits
-the offset of a message after the MLJob's status with the message's fact was stored, or at once if
-no MLJob needs the message.
+For such a run, the reader searches the MLJobs with a backfill of the same DAG.
+
+A message is done when the MLJob's status with the message's fact is stored, or when no MLJob needs
+the message. Every second, the reader commits the offset before which all messages are done.
 
 An unreadable message never stops the consumer. The reader counts the message, logs the position of
 the first message of each kind, and sends the message to the dead-letter topic if one is set. A
