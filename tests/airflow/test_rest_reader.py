@@ -125,7 +125,7 @@ def test_all_pages_of_a_list_are_read_once(server: Server, cursors: bool, number
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
 def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursors: bool) -> None:
-    """The cancellation can set only those task instances to failed that it has read."""
+    """A task instance that the cancellation has not read can't be set to failed."""
     server.cursors = cursors
     recorded = json.loads((GOLDEN / "parity_mapped.task_instances.json").read_text())["task_instances"][0]
     rows = [recorded | {"task_id": f"task_{number}"} for number in range(250)]
@@ -135,8 +135,8 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursor
 
 
 def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Server) -> None:
-    """Some fields that the reader does not use have other types in Airflow 3.1 than in the client's
-    models, which describe Airflow 3.3.
+    """The models of Airflow's Python client describe Airflow 3.3. In Airflow 3.1 some fields of a
+    task have other types. These fields are not used and must not make the read fail.
     """
     given = {"task_id": "fit", "downstream_task_ids": ["stop"], "trigger_rule": "all_done", "is_mapped": False}
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})
