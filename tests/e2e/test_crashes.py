@@ -322,7 +322,8 @@ def evidence(cells: list[Cell]) -> str:
 
 def table(cells: list[Cell]) -> str:
     """Return the results as a Markdown table. Each row has one case: the call, whether the operator
-    was killed before or after the call, the MLJob at the operator's death, and how the MLJob ended.
+    was killed before or after the call, the MLJob's state when the operator died, and how the MLJob
+    ended.
     """
     rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

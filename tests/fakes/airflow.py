@@ -128,10 +128,10 @@ class FakeAirflow:
     Attributes:
         dags: The DAGs that exist: their task ids, by DAG id.
         required: The names of params that a conf must contain, by DAG id.
-        dag_params: Params by DAG id.
+        dag_params: The params that :meth:`params` returns, by DAG id.
         paused: The ids of paused DAGs.
         stale: The ids of DAGs that are in no file any more.
-        daily: The ids of DAGs with a schedule.
+        daily: The ids of DAGs with a daily schedule, which can be backfilled.
         runs: The runs, by DAG id and run id.
         down: If true, no request gets an answer.
         locked: Whether Airflow refuses the operator's credentials.
@@ -172,8 +172,9 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """The adapter that sends the requests of a cancellation: this object itself. Only the real
-        adapter needs another one, so that a cancellation doesn't wait for other requests.
+        """The adapter that sends the requests of a cancellation. Here it is the fake itself. The
+        real adapter returns a second adapter, so that a cancellation doesn't wait for other
+        requests.
         """
         return self
 
@@ -224,12 +225,12 @@ class FakeAirflow:
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of a terminal run, so that they run again. A run that was queued
-        at or after ``since`` was cleared before, and stays as it is. Return the run, or None if it
-        does not exist.
+        """Clear the failed tasks of a terminal run, so that they run again. Leave the run as it is
+        if it is not terminal, or if it was queued at or after ``since``, because it was cleared
+        before. Return the run, or None if the run does not exist.
 
         Raises:
-            NothingToClear: No task of the run has failed.
+            NothingToClear: The run is terminal, and none of its tasks has failed.
             AirflowUnavailable: The request took effect, but its answer was lost (``lose_answers``).
         """
         self.asked("clear_failed")
@@ -308,8 +309,8 @@ class FakeAirflow:
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the run of the cancellation DAG that cancels the run ``run_id`` has an
-        active task.
+        """Return whether the cancellation of the run ``run_id`` is under way: whether a task of the
+        cancellation DAG's run is active.
         """
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
