@@ -64,7 +64,7 @@ class FakeRun:
 
 class FakeLog:
     """The log of one try of a task in the fake Airflow, opened at a position. The first read
-    returns all entries after this position. Later reads return none.
+    returns all entries after this position. Each later read returns None.
     """
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
@@ -89,8 +89,8 @@ class FakeLog:
 
 
 class FakeUser:
-    """The fake Airflow, used with another login than the operator's. The requests with this login
-    are recorded, and can be refused.
+    """A connection to the fake Airflow with another login than the operator's. The requests with
+    this login are recorded, and can be refused.
 
     Attributes:
         locked: Whether Airflow refuses the login.
@@ -227,7 +227,7 @@ class FakeAirflow:
     ) -> RunFact | None:
         """Clear the failed tasks of a terminal run, so that they run again. Leave the run as it is
         if it is not terminal, or if it was queued at or after ``since``, because it was cleared
-        before. Return the run, or None if the run does not exist.
+        before. Return the run, or None if the run does not exist or ``denies`` hides the run.
 
         Raises:
             NothingToClear: The run is terminal, and none of its tasks has failed.
@@ -249,7 +249,7 @@ class FakeAirflow:
         return self.fact(run)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """Return a run, or None if it does not exist."""
+        """Return a run, or None if the run does not exist or ``denies`` hides the run."""
         self.asked("get")
         run = self._seen(dag_id, run_id)
         return self.fact(run) if run else None
@@ -414,9 +414,9 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return two values: the entries of a try's log from the position ``begin`` on, and the
-        position of the end of the log if the try still runs, else None. Return None if there is no
-        such try.
+        """Return the log of a try as two values, or None if there is no such try. The first value
+        is the list of entries from the position ``begin`` on. The second value is the position of
+        the end of the log if the try still runs, else None.
 
         Without ``begin``, Airflow's header of the log comes first.
         """
@@ -447,8 +447,8 @@ class FakeAirflow:
         return run if run is not None and not self.denied() else None
 
     def denied(self) -> bool:
-        """Return whether a read of an existing run or backfill must answer that it does not exist,
-        as ``denies`` demands. If so, count ``denies`` down.
+        """Return whether ``denies`` hides an existing run or backfill from the present request. If
+        so, count ``denies`` down.
         """
         if self.denies > 0:
             self.denies -= 1
@@ -508,7 +508,9 @@ class FakeAirflow:
     def set_task(
         self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
     ) -> None:
-        """Set the state and the try number of a task instance, which starts at the present time."""
+        """Replace a task instance by one that has this state and try number and has started just
+        now. Create the task instance if it doesn't exist.
+        """
         now = self._clock()
         run.tasks[task_id, map_index] = TaskFact(
             task_id, map_index, try_number, state, StatusSource.REST, now, now, start=now
