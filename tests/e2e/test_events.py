@@ -315,9 +315,9 @@ class Stage:
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
-        """Return whether the MLJob's status says that the run has succeeded. If so, first wait
-        until Airflow has stored the end, because Airflow publishes the end before it stores the
-        end.
+        """Return whether the MLJob's status says that the run has succeeded. If so, wait until
+        Airflow's REST API says so as well, because Airflow sends the event about the end before it
+        stores the end.
         """
         if self.story.status(job).get("phase") != "Succeeded":
             return False

@@ -43,8 +43,8 @@ OVER = ("success", "failed")
 
 
 class Monitoring:
-    """Triggers runs of the monitoring DAGs and of the DAGs that cause problems for them to find.
-    Reads the monitoring reports and the messages to Slack.
+    """Triggers runs of the monitoring DAGs, and of DAGs with problems that the monitoring DAGs have
+    to find. Reads the monitoring reports and the messages to Slack.
     """
 
     def __init__(self, airflow: AirflowRest, slack: SlackServer) -> None:

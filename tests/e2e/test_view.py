@@ -1,6 +1,6 @@
-"""The live view in Chromium on the whole stack: a person submits runs, watches their progress,
-reads the log of a failed task, retries, compares and cancels. Two viewers see their own namespaces
-only, and a viewer without rights sees none.
+"""The live view in Chromium on the whole stack. The Python client submits runs; a person watches
+their progress in the browser, reads the log of a failed task, retries, compares and cancels. Two
+viewers see their own namespaces only, and a viewer without rights sees none.
 """
 
 from __future__ import annotations
