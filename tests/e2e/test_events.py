@@ -481,10 +481,10 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return how late the status shows the states of a task instance that messages report. Each
-    pair has the first message about a state, and the seconds from this message until a status shows
-    the state or a later one. For a mapped task, the seconds count from the message about the last
-    of its instances.
+    """Return, for each state of a task instance that a message reports, how late the MLJob's status
+    shows the state. Each pair has the first message about the state, and the seconds from this
+    message until a status shows the state or a later one. For a mapped task, the seconds count from
+    the message about the last of its instances.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
