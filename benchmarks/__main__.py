@@ -1,5 +1,5 @@
-"""Run the benchmarks, and print a table. A run of all benchmarks without ``--quick``, or a run with
-``--keep``, also writes the results to benchmarks/results.
+"""Run the benchmarks, and print a table. The results are also written to benchmarks/results if all
+benchmarks ran without an error and without ``--quick``, or if ``--keep`` is given.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        """Run the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live``, as far as they were
-        asked for. Each result is stored at once, so that the earlier results stay if a later
-        benchmark fails.
+        """Run the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live``, as far as ``parts``
+        has them. ``rates`` includes ``floor``. Each result is stored at once, so that the earlier
+        results stay if a later benchmark fails.
         """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
@@ -146,8 +146,9 @@ class Run:
 
 
 def main() -> int:
-    """Run the benchmarks. Return 0, or 1 after an error, which is printed, or 130 after an
-    interrupt. The results so far are also shown after an error or an interrupt.
+    """Run the benchmarks, and return the exit status: 0, or 1 after an error of the stack, a server
+    or a measurement, or 130 after an interrupt. The error is printed. In each case the results so
+    far are shown.
     """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick

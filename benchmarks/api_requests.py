@@ -16,17 +16,21 @@ EVENTS = "events"
 
 
 def counted(cluster: Cluster) -> Counter[str]:
-    """Return the numbers of requests about MLJobs and Events that were answered so far: ``status
-    patches``, ``finalizer patches``, ``gets`` and ``events``. Of these requests, ``conflicts``,
-    ``throttled`` and ``timeouts`` were answered with 409, 429 and 504.
+    """Return how many requests about MLJobs and Events the API server has answered so far, by these
+    names:
+
+    - ``status patches``: patches of the status of MLJobs.
+    - ``finalizer patches``: all other patches of MLJobs, mostly of finalizers.
+    - ``gets``: reads of a single MLJob.
+    - ``events``: Events that were created.
+    - ``conflicts``, ``throttled`` and ``timeouts``: requests of the above kinds that were answered
+      with 409, 429 and 504.
     """
     return kinds(cluster.metrics())
 
 
 def kinds(metrics: str) -> Counter[str]:
-    """Return the numbers of answered requests, as :func:`counted` does, from the text of the API
-    server's metrics.
-    """
+    """Read the text of the API server's metrics, and return the same numbers as :func:`counted`."""
     found: Counter[str] = Counter()
     for labels, value in _LINE.findall(metrics):
         label = dict(_LABEL.findall(labels))

@@ -58,7 +58,8 @@ class Result:
 
 
 def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
-    """Measure how long the writes of MLJobs take, from the creation of each MLJob to its end.
+    """Send the writes of MLJobs, from the creation of each MLJob to its end, and measure how long
+    all writes together take.
 
     Args:
         bench: The stack.

@@ -1,5 +1,5 @@
-"""The stack of the benchmarks: a development stack of its own, with a simulated or a
-real Airflow.
+"""The stack on which the benchmarks run: the Kubernetes API, Kafka, and a simulated or a real
+Airflow. The stack is separate from the stack that ``make up`` starts.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ AIRFLOW_SETTINGS = {
 
 
 class MeasurementError(RuntimeError):
-    """A benchmark can't be measured: for example, something that it needs did not happen in time,
-    or a process exited.
+    """A measurement failed, for example because an expected change did not happen in time, or
+    because a process exited.
     """
 
 
@@ -70,8 +70,11 @@ class BenchStack:
         return names
 
     def wait_until_queued(self, namespace: str, count: int) -> dict[str, str]:
-        """Wait until every MLJob's status shows its run and its tasks. Return the run ids by the
-        MLJobs' names.
+        """Wait until the statuses of all ``count`` MLJobs in a namespace show a run and its tasks.
+        Return the run ids by the MLJobs' names.
+
+        Raises:
+            MeasurementError: The statuses did not show all runs within 300 seconds.
         """
 
         def queued() -> dict[str, str]:
@@ -105,7 +108,9 @@ class BenchStack:
         return float(times.user + times.system)
 
     def log_lines(self, module: str, *texts: str) -> int:
-        """Return how many lines of a module's log contain one of the texts."""
+        """Return how many lines contain one of the texts, in the log of the processes that
+        :meth:`process` ran with this module. Return 0 if there is no log.
+        """
         file = self._log(module)
         if not file.exists():
             return 0
@@ -117,9 +122,16 @@ class BenchStack:
 
     @contextmanager
     def operator(self, **variables: str) -> Iterator[psutil.Process]:
-        """Run the operator during the ``with`` block, with the rights of the chart's
-        ServiceAccount. ``variables`` are environment variables that override those of the stack's
-        operator.
+        """Run the operator during the ``with`` block, which begins when the operator is ready. The
+        operator has the rights of the chart's ServiceAccount.
+
+        Args:
+            variables: Environment variables. They override the variables with which the stack would
+                run its own operator.
+
+        Raises:
+            MeasurementError: The operator was not ready within 180 seconds, or exited before the
+                end of the block.
         """
         environment = self.stack.operator_env() | variables
         url = f"http://{environment['MLJOB_HTTP_HOST']}:{environment['MLJOB_HTTP_PORT']}/readyz"
@@ -137,8 +149,10 @@ class BenchStack:
     @contextmanager
     def process(self, module: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
         """Run a Python module as a process during the ``with`` block. The output of the process
-        goes to a log file of the stack. Raise a :class:`MeasurementError` if the process exits
-        before the end of the block.
+        goes to a log file of the stack.
+
+        Raises:
+            MeasurementError: At the end of the block, the process has already exited.
         """
         file = self._log(module)
         with file.open("ab") as log:

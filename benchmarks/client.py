@@ -1,10 +1,10 @@
 """The cost of the Python client at its start: the import, the first list of MLJobs, and two
 commands of ``kubectl mljob``.
 
-The CPU time is that of a whole Python process, without the start of Python itself. The floor of
-each program is a program without the client, which does only what any client has to do: import
-libraries such as httpx2 and, to list MLJobs, request and print the list. The API server is a thread
-of the benchmark on loopback, so its work is not part of the figures.
+The figures are the CPU time of a whole Python process, without the start of Python itself. Each
+program has a floor: a program that doesn't use the Python client. The floor does only what any
+client has to do: import libraries such as httpx2 and, to list MLJobs, request and print the list.
+The API server is a thread of the benchmark on loopback, so its work is not part of the figures.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The CPU time of each program's process in milliseconds, without the start of Python itself.
+    """The CPU time of each program and of its floor, in milliseconds. The start of Python itself is
+    subtracted.
 
     Each program was run several times. The result is the 10th percentile of the runs, because other
     load of the machine affects the fastest runs least.
@@ -95,7 +96,7 @@ class Result:
 
 
 def measure(runs: int = RUNS) -> Result:
-    """Measure each program and its floor in turn."""
+    """Run each program and its floor in turn, ``runs`` times, and return their CPU times."""
     client: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     floor: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     python: list[float] = []

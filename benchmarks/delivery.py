@@ -79,8 +79,8 @@ class Result:
     costs: Mapping[str, tuple[Cost, ...]]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures. ``more`` and ``ratio`` compare the median with the floor's
-        median.
+        """Return the rounded figures. ``more`` is the median minus the floor's median, and
+        ``ratio`` is the median divided by the floor's median.
         """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
             variant: {measure: self._figures(variant, measure) for measure in MEASURES} for variant in self.costs
@@ -126,8 +126,13 @@ def measure(bench: BenchStack, plan: Plan) -> Result:
 def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
     """Return the costs that the DAG's tasks recorded in these runs, by variant.
 
+    Args:
+        lines: The content of the file to which the tasks write their costs: a JSON object on each
+            line.
+        runs: The ids of the runs.
+
     Raises:
-        MeasurementError: A run does not have ``POSITIONS`` records of each variant.
+        MeasurementError: A variant does not have ``POSITIONS`` records for each run.
     """
     wanted = list(runs)
     found: dict[str, list[Cost]] = defaultdict(list)
@@ -144,8 +149,8 @@ def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
 
 
 def expected_events(runs: Iterable[str]) -> Counter[tuple[str, str, str, str]]:
-    """Return the events that Kafka should have, to be compared with the events that were sent. Each
-    event (run, task, producer, event) is counted once.
+    """Return the events that Kafka should have after these runs. The keys are tuples of run id,
+    task id, producer and event name, and each count is 1.
     """
     return Counter(
         (run, f"{variant}_{position}", producer, event)
@@ -170,7 +175,12 @@ def _run(bench: BenchStack, run_id: str) -> None:
 
 
 def _assert_sent(bench: BenchStack, expected: Counter[tuple[str, str, str, str]], seconds: float = 30) -> None:
-    """Check that the topic has exactly the expected events of the DAG."""
+    """Check that the topic has exactly the expected events of the DAG. Wait at most ``seconds`` for
+    the events.
+
+    Raises:
+        MeasurementError: The topic lacks an event, or has an unexpected event.
+    """
     sent: Counter[tuple[str, str, str, str]] = Counter()
     consumer = Consumer({"bootstrap.servers": bench.brokers, "group.id": "bench", "enable.auto.commit": False})
     try:

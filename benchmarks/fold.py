@@ -1,8 +1,9 @@
-"""The number of events per second that the operator's core folds into the observed states of runs,
-without I/O. The floor is the number of events per second that are only parsed as JSON.
+"""The number of events per second that the operator's core folds (combines one by one) into the
+observed states of runs, without I/O. The floor is the number of events per second that are only
+parsed as JSON.
 
 The benchmark measures CPU time of the process. The process waits for nothing, so other load of the
-machine hardly affects it.
+machine hardly affects the figures.
 """
 
 from __future__ import annotations
@@ -143,8 +144,9 @@ def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS)
 
 
 def _official_messages() -> list[bytes]:
-    """Return events of Airflow's own producer. This producer sends no events about progress, so the
-    events are about more runs than those of :func:`_our_messages`.
+    """Return events of Airflow's own producer, about as many as :func:`_our_messages` returns.
+    Airflow's own producer sends no events about progress, so more runs are needed for this number
+    of events.
     """
     messages = []
     for run in range(RUNS * REPORTS // 2):

@@ -1,5 +1,6 @@
-"""How the costs of live MLJobs grow with the number of MLJobs: a plot, and an exponent for each
-cost. With exponent 1, twice as many MLJobs cost twice as much; with exponent 2, four times as much.
+"""How the costs of live MLJobs, which are MLJobs with active runs, grow with the number of MLJobs:
+a plot, and an exponent for each cost. With exponent 1, twice as many MLJobs cost twice as much;
+with exponent 2, four times as much.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        sizes: The numbers of live MLJobs to measure, the smallest first.
+        sizes: The numbers of live MLJobs to measure, in any order.
         silence: The length of the silence, in which CPU time is measured, in seconds. The operator
             lists all active runs once a minute, so a silence below 60 seconds includes this request
             only by chance.
@@ -63,19 +63,18 @@ class Result:
         submitted_per_second: The average number of runs that Airflow got per second, from the first
             creation on.
         timeouts: How many lines of the operator's log report a time-out.
-        twice: How many submissions Airflow answered with 409.
+        twice: How many submissions Airflow answered with 409, because the run existed already.
         cancelled: The time from each cancellation in the burst to the MLJob's final phase, in
             seconds.
         none_mib: Resident memory of the operator without MLJobs.
         live_mib: Resident memory of the operator with the live MLJobs.
         cpu: The average CPU use of the operator in the silence, in percent of a core.
-        ready: The time from the restart of the operator, as another process, to its readiness, in
-            seconds.
-        caught_up: The time from the restart until the statuses show the ends of the runs that have
-            ended meanwhile, in seconds.
-        restarted_mib: Resident memory of the operator after the restart.
-        restarted_cpu: The average CPU use of the operator in the silence after the restart, in
-            percent of a core.
+        ready: The time from the start of a new operator process, after the first operator has
+            ended, until the new process is ready, in seconds.
+        caught_up: The time from the start of the new process until the statuses show the ends of
+            all runs that ended while no operator ran, in seconds.
+        restarted_mib: Resident memory of the new process.
+        restarted_cpu: The average CPU use of the new process in the silence, in percent of a core.
     """
 
     jobs: int
@@ -224,8 +223,8 @@ class _Size:
             self._bench.airflow.fail(SILENT, jobs[name])
 
     def _ended(self) -> list[str]:
-        """Return the names of the MLJobs whose runs end while no operator runs, spread evenly over
-        all names.
+        """Choose the MLJobs whose runs the benchmark ends while no operator runs, and return their
+        names. The choice is spread evenly over all names, and is the same in each call.
         """
         count = min(ENDED_AWAY, len(self._names))
         return [self._names[number * len(self._names) // count] for number in range(count)]
@@ -257,7 +256,9 @@ class _Phases:
         self.since: dict[str, float] = {}
 
     def count(self, phases: set[str] | frozenset[str], names: frozenset[str]) -> int:
-        """Return how many of these MLJobs are in one of the phases."""
+        """Take in what the watch has received since the last call, and return how many of the
+        MLJobs in ``names`` are in one of ``phases``.
+        """
         for one in self._watcher.observations():
             if one.namespace == self._namespace and self._phases.get(one.name) != one.phase:
                 self._phases[one.name], self.since[one.name] = one.phase, one.at

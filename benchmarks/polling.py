@@ -45,8 +45,8 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Set one run after another to failed, and measure the time until each failure is in the
-    MLJob's status.
+    """Set one run after another to failed in Airflow, and return how long each failure took to
+    reach the MLJob's status at the watcher.
     """
     names = bench.populate(NAMESPACE, plan.jobs)
     env = bench.stack.env

@@ -1,10 +1,10 @@
 """The latency from a task's event in Kafka to the change at a Kubernetes watcher, for the operator
 and for the floor.
 
-The operator and the floor get the same events at the same rate. The MLJobs of the operator and of
-the floor are in separate namespaces, so neither handles the events of the other. The operator and
-the floor are measured alternately, in short blocks. In one pair of blocks the operator comes first,
-in the next pair the floor comes first, so that other load of the machine affects both.
+The operator and the floor get events of the same kind at the same rate. Each of them has its own
+namespace with MLJobs and its own Kafka topic, so neither handles the events of the other. The
+operator and the floor are measured alternately, in short blocks. In one pair of blocks the operator
+comes first, in the next pair the floor comes first, so that other load of the machine affects both.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Result:
     """The comparisons of the operator and the floor.
 
     Attributes:
-        rates: A comparison at each rate. The operator does not read Airflow's change feed, so only
-            events change statuses.
+        rates: A comparison at each rate. The operator reads Airflow's change feed only once an
+            hour, so only events change statuses.
         default_resync: A comparison at the first rate. The operator also reads the change feed, at
             the default interval.
     """
@@ -98,8 +98,8 @@ class _Subject:
     traffic: Traffic
 
     def restarted(self, process: psutil.Process) -> _Subject:
-        """Return the same side after the operator was restarted as ``process``, with the same
-        events to send.
+        """Return this side with another process: the restarted operator. The events to send stay
+        the same.
         """
         return _Subject(process, self.traffic)
 

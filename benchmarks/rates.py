@@ -1,8 +1,8 @@
-"""The operator under load: MLJobs at an even rate, from ``kubectl apply`` to the end of their runs.
+"""The operator under load: MLJobs are created at an even rate, and measured until their runs end.
 
-Each MLJob runs five tasks in about two seconds in the simulated Airflow, which sends twelve events.
-The latency of an end is the time from the moment when Airflow has stored the end to the moment when
-a watch receives the MLJob's final phase.
+Each MLJob runs five tasks in about two seconds in the simulated Airflow. Airflow sends twelve
+events about each run. The latency of an end is the time from the moment when Airflow has stored the
+end to the moment when a watch receives the MLJob's final phase.
 """
 
 from __future__ import annotations
@@ -49,18 +49,19 @@ class Result:
     """The results at one rate.
 
     Attributes:
-        rate: The offered MLJobs per second.
-        jobs: How many MLJobs there were.
+        rate: How many MLJobs the benchmark created per second.
+        jobs: How many MLJobs the benchmark created.
         jobs_per_second: The average number of MLJobs that ended per second. Only the middle four
             fifths of the ends are used, so that the durations of the first and the last run have no
             effect.
-        latencies: The time from each end in Airflow to the watcher, in seconds.
-        writes: The number of the operator's requests to the API server, by kind
+        latencies: The time from the end of each run in Airflow until a watch receives the MLJob's
+            final phase, in seconds.
+        writes: The number of requests to the API server, by kind
             (:func:`benchmarks.api_requests.counted`).
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
         api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
         airflow_cpu_ms: CPU time of the simulated Airflow for each MLJob, in milliseconds.
-        twice: How many submissions Airflow answered with 409.
+        twice: How many submissions Airflow answered with 409, because the run existed already.
     """
 
     rate: float
@@ -170,8 +171,8 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def name_of(run_id: str, operator: str, namespace: str) -> str:
-    """Return the MLJob's name in a run id, or an empty text if another operator or namespace has
-    the run. ``operator`` is the prefix of the operator's run ids.
+    """Return the name of the MLJob whose run has this id. Return an empty text if the run belongs
+    to another operator or another namespace. ``operator`` is the prefix of the operator's run ids.
     """
     prefix = f"{operator}.{namespace}."
     return run_id.removeprefix(prefix).split(".")[0] if run_id.startswith(prefix) else ""

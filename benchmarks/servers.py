@@ -49,7 +49,7 @@ class Credentials:
         return ssl.create_default_context(cadata=self.authority)
 
     def headers(self, content_type: str = "application/json") -> dict[str, str]:
-        """Return the headers of a request."""
+        """Return the headers of a request: the token and the content type."""
         return {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
 
 
@@ -146,7 +146,9 @@ class Airflow:
         self._headers = {"Authorization": f"Bearer {login['access_token']}"}
 
     def knows(self, dag_id: str) -> bool:
-        """Return whether Airflow has parsed the DAG's file."""
+        """Return whether Airflow has the DAG. A real Airflow has a DAG as soon as it has parsed the
+        DAG's file.
+        """
         answer = self._pool.request("GET", f"{self._url}/api/v2/dags/{dag_id}", headers=self._headers, timeout=15)
         return answer.status == 200
 
@@ -171,8 +173,8 @@ class Airflow:
         return int(self._request("GET", "/simulation")["runs"].get(dag_id, 0))
 
     def ends(self) -> dict[str, float]:
-        """Return when runs ended in the simulated Airflow, by run id, in seconds of the monotonic
-        clock.
+        """Return the time at which each run ended in the simulated Airflow, by run id. The times
+        are seconds of the machine's monotonic clock.
         """
         ends: dict[str, float] = self._request("GET", "/simulation/ends")
         return ends

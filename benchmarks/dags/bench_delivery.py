@@ -4,7 +4,7 @@ producer, or both.
 
 The process of a task measures itself in an exit handler. The handler is registered first, so it
 runs last, and the measurement includes the time in which a producer sends messages while the
-process exits. The dates in Airflow's database don't include this time.
+process exits. The task's start and end dates in Airflow's database don't include this time.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def _record_cost() -> None:
 
 
 def _started() -> float:
-    """Return when the kernel created this process, in seconds since the boot, in steps of 10 ms
-    (proc(5), starttime).
+    """Return the time at which the kernel created this process, in seconds since the boot, in steps
+    of 10 ms (proc(5), starttime).
     """
     # The name of the process, in parentheses, may contain spaces and parentheses.
     after_the_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()

@@ -26,10 +26,10 @@ class Settings:
     """The settings of a simulated Airflow.
 
     Attributes:
-        user: The only user.
+        user: The name of the only user.
         password: The user's password.
-        version: Airflow's version.
-        seed: Decides faults and how long tasks take.
+        version: The Airflow version that the REST API reports.
+        seed: The seed of the random numbers that decide faults and how long tasks take.
         starts_per_second: The maximum number of runs that start in a second, or None for no
             maximum.
         brokers: Kafka's bootstrap servers. With an empty string, no events are sent.
@@ -97,7 +97,9 @@ class SimulatedAirflow:
         return token
 
     def knows(self, token: str | None) -> bool:
-        """Return whether this Airflow has issued the given token."""
+        """Return whether the token was issued by :meth:`log_in`. Only the newest ``MAX_TOKENS``
+        tokens are known.
+        """
         return token in self._tokens
 
     def active(self) -> list[Run]:

@@ -17,7 +17,8 @@ def list_backfills(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def create_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Create a backfill. Refuse the request with 404 for an unknown DAG, with 409 while the DAG has
-    an active backfill, and with 422 for an invalid body.
+    an active backfill, and with 422 for an invalid body, a DAG without a schedule, or a range
+    without a day in the past.
     """
     body = request.content("dag_id", "from_date", "to_date")
     order = body | {name: moment(f"body.{name}", str(body[name])) for name in ("from_date", "to_date")}
@@ -54,7 +55,7 @@ def unpause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def cancel_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Fail the queued runs of a backfill, and complete the backfill."""
+    """Fail the queued runs of a backfill, and complete the backfill. Its running runs go on."""
     backfill = _active(airflow, request)
     airflow.backfills.complete(backfill.id, paused=True)
     for run in airflow.backfills.runs(backfill.id):

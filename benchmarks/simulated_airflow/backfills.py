@@ -17,7 +17,7 @@ MAX_DAYS = 10_000
 
 @dataclass(slots=True)
 class Backfill:
-    """A backfill of a DAG: the fields that Airflow's REST API returns."""
+    """A backfill of a DAG, with the data that Airflow's REST API returns about it."""
 
     id: int
     dag_id: str
@@ -128,9 +128,9 @@ class Backfills:
             self.complete(run.backfill)
 
     def _run(self, dag: Dag, backfill: Backfill, date: datetime) -> Run | None:
-        """Return the day's run for a backfill: a new run, or an existing run that is cleared
-        because the backfill's reprocess behaviour demands it. Return None if an existing run stays
-        as it is.
+        """Return the run with which a backfill covers one day: a new run, or the day's existing
+        run. An existing run is cleared if the backfill's reprocess behaviour says so. Otherwise the
+        existing run stays as it is, and the result is None.
         """
         there = self._store.of_date(dag.dag_id, date)
         if there is None:

@@ -2,9 +2,11 @@
 
 These requests need a token, as requests to Airflow's REST API do. No fault affects these requests.
 
-- ``GET /simulation``: runs by DAG, requests by route and status, and events.
+- ``GET /simulation``: the numbers of runs by DAG, of active runs, of requests by route and status,
+  and of events.
 - ``PUT /simulation/faults``: replace the faults (:class:`.Faults`).
-- ``GET /simulation/ends``: by run id, when runs ended, in seconds of the machine's monotonic clock.
+- ``GET /simulation/ends``: the time at which each run ended, by run id, in seconds of the machine's
+  monotonic clock.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
 
 
 def put_faults(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Replace the faults by the faults in the body. A fault that is not in the body ends."""
+    """Replace the faults by the faults in the body. A field that the body lacks gets its default.
+    Refuse an invalid body with 422.
+    """
     try:
         airflow.plan.faults = Faults.model_validate(request.content())
     except ValidationError as error:
@@ -39,5 +43,5 @@ def put_faults(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_ends(airflow: SimulatedAirflow, _: Request) -> Answer:
-    """Return when runs ended, by run id."""
+    """Return the time at which each run ended, by run id, in seconds of the monotonic clock."""
     return 200, airflow.store.ends

@@ -22,7 +22,8 @@ class Dag(BaseModel):
         dag_id: The DAG's id.
         tasks: The ids of the tasks, upstream first.
         queued_seconds: How long a run stays queued.
-        task_seconds: How long each task runs. With 0, the task ends in the step after its start.
+        task_seconds: How long each task runs. With 0, a task still enters the state running before
+            it ends.
         jitter: The share by which each of these times varies at random, from 0 to 1.
         progress_reports: How many events with progress and metrics each task sends.
         outcome: How the last task of a run ends. With ``waits``, the first task of the run never
@@ -33,7 +34,8 @@ class Dag(BaseModel):
         is_stale: Whether no file has the DAG any more.
         daily: Whether the DAG has a daily schedule, so that backfills are possible.
         asks: By task id, the question that the task asks a person. ``{}`` names a value of the
-            conf, for example ``Deploy {model}?``. The task waits until its run is cancelled.
+            conf, for example ``Deploy {model}?``. The simulation takes no answers, so the task
+            waits until its run is cancelled.
         outputs: The outputs that the last task publishes, if the run succeeds.
         returns: By task id, the value that the task returns.
     """
@@ -62,7 +64,9 @@ class Dag(BaseModel):
         return list(self.tasks[at + 1 : at + 2])
 
     def question(self, task_id: str, conf: dict[str, Any]) -> str:
-        """Return the question that a task asks a person, with the values of a run's conf."""
+        """Return the question that a task asks a person. Each ``{name}`` in the question is
+        replaced by the conf's value of this name, or by nothing if the conf lacks the name.
+        """
         return re.sub(r"\{(\w+)\}", lambda found: str(conf.get(found[1], "")), self.asks[task_id])
 
 
@@ -75,6 +79,8 @@ def read_dags(file: Path) -> list[Dag]:
     """Read DAGs from a JSON file with a list of :class:`Dag`.
 
     Raises:
-        ValueError: The file is not such a list. The message names the field.
+        OSError: The file can't be read.
+        ValueError: The file is not JSON, or not such a list. For a wrong list, the message names
+            the field.
     """
     return TypeAdapter(list[Dag]).validate_python(json.loads(file.read_text()))

@@ -1,4 +1,5 @@
-"""The messages that Airflow's two producers send to the Kafka topic (``docs/spec/events.md``).
+"""Makes the Kafka messages of the simulated Airflow, in the formats of two producers that run in a
+real Airflow (``docs/spec/events.md``).
 
 ``provider`` is the format of ``mljob_airflow``'s callbacks (:mod:`mljob_contract.events`), and
 ``airflow`` is the format of Airflow's own ``kafka_event_producer``. ``tests/contract/golden`` has
@@ -34,7 +35,9 @@ Airflow's own producer.
 
 
 class Format(StrEnum):
-    """The format of the messages, named for the producer that sends it, or both formats."""
+    """The formats in which messages are sent. Each format has the name of the producer that uses
+    the format in a real Airflow. With ``both``, messages are sent in both formats.
+    """
 
     PROVIDER = "provider"
     AIRFLOW = "airflow"
@@ -65,7 +68,8 @@ class Events:
 
     def of_run(self, run: Run, state: RunState) -> list[Message]:
         """Return the messages that are sent when a run enters a state. Only Airflow's own producer
-        sends such messages.
+        sends such messages: with the format ``provider``, the list is empty. A queued run has no
+        message.
         """
         if not self._airflow or state is RunState.QUEUED:
             return []
@@ -79,7 +83,10 @@ class Events:
         return [Message(_key(run), _bytes(body))]
 
     def of_task(self, task: TaskInstance, error: str | None = None) -> list[Message]:
-        """Return the messages that are sent when a task instance has entered its state."""
+        """Return the messages that are sent when a task instance has entered its state: one message
+        in each chosen format. The list is empty unless the state is running, success, failed or
+        skipped.
+        """
         found = []
         if self._airflow and task.state in _OFFICIAL_TASK:
             body = self._official(f"task_instance.{task.state}", task.run)
@@ -96,7 +103,9 @@ class Events:
         return found
 
     def of_progress(self, task: TaskInstance, progress: float) -> list[Message]:
-        """Return the messages that are sent when a running task reports progress and metrics."""
+        """Return the messages that are sent when a running task reports progress and metrics. Only
+        ``mljob_airflow`` sends such messages: with the format ``airflow``, the list is empty.
+        """
         if not self._provider:
             return []
         more = {"state": "running", "progress": progress, "metrics": {"loss": round(1 / (1 + progress), 4)}}
@@ -104,7 +113,8 @@ class Events:
 
     def of_cancellation(self, target: Run, canceller: Run, ended: int) -> list[Message]:
         """Return the messages that are sent when the cancellation DAG has ended a run and ``ended``
-        of its tasks.
+        of its tasks. Only ``mljob_airflow`` sends such messages: with the format ``airflow``, the
+        list is empty.
         """
         if not self._provider:
             return []

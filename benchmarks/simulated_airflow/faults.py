@@ -109,8 +109,9 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """Return when to send an event: one delay in seconds for each copy of the event. The tuple
-        is empty for a lost event, and has two delays for an event that is sent twice.
+        """Return the delays with which an event is sent, in seconds: one delay for each copy of the
+        event. The tuple is empty for a lost event, and has two delays for an event that is sent
+        twice.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

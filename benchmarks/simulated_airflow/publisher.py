@@ -21,12 +21,12 @@ FLUSH_SECONDS = 5.0
 
 
 class Outlet(Protocol):
-    """A destination for the messages about runs. The scheduler publishes to it; a
-    :class:`Publisher` sends the messages to Kafka.
+    """A destination for the messages about runs and tasks. The scheduler gives its messages to an
+    outlet; the outlet :class:`Publisher` sends them to Kafka.
     """
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Take over messages, to be sent in this order."""
+        """Accept messages, and send them in this order."""
 
 
 class Publisher:
@@ -51,7 +51,9 @@ class Publisher:
         self.sent = self.undelivered = self.lost = 0
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Send messages. The plan draws which of them are lost, doubled or late."""
+        """Send messages, some of them with a fault. At random, the plan chooses the messages that
+        are lost, doubled or late.
+        """
         for message in messages:
             delays = self._plan.of_event()
             self.lost += not delays
@@ -63,7 +65,9 @@ class Publisher:
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Send the messages that are still queued. Give up after ``FLUSH_SECONDS``."""
+        """Wait until the messages that were handed to Kafka's client are sent, at most
+        ``FLUSH_SECONDS``. Late messages whose delay has not ended are not sent.
+        """
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)
 

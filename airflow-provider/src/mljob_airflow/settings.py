@@ -1,8 +1,8 @@
 """The ``[mljob]`` section of Airflow's configuration.
 
 Options come from ``airflow.cfg`` or from environment variables ``AIRFLOW__MLJOB__<OPTION>``.
-:mod:`mljob_airflow.provider_info` describes each option with its default, and ``airflow config
-list`` shows these descriptions.
+:mod:`mljob_airflow.provider_info` describes each option with its default. Airflow shows these
+descriptions with ``airflow config list --include-descriptions``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def topic() -> str:
 
 
 def source() -> str:
-    """Return the name of this Airflow in events."""
+    """Return the name of this Airflow. The events of this Airflow have the name in their field
+    ``source``, which tells several Airflows apart.
+    """
     return _get("source", SOURCE)
 
 
@@ -45,7 +47,9 @@ def airflow_conn_id() -> str:
 
 
 def run_id_prefix() -> str:
-    """Return the first part of the run ids of MLJobs: the operator's ``MLJOB_RUN_ID_PREFIX``."""
+    """Return the first part of the run ids of MLJobs. The operator has the same setting,
+    ``MLJOB_RUN_ID_PREFIX``, and both must have the same value.
+    """
     return _get("run_id_prefix", RUN_ID_PREFIX)
 
 
@@ -57,20 +61,23 @@ def slack_conn_id() -> str:
 
 
 def slack_channel() -> str:
-    """Return the Slack channel for owners without an address, and for findings without an owner."""
+    """Return the Slack channel for messages to owners whose Slack address is not known, and for
+    messages about problems that belong to no owner. Return an empty string if the option is not
+    set.
+    """
     return _get("slack_channel", "")
 
 
 def report_dir() -> str:
-    """Return the folder for the pages of the monitoring DAGs, or an empty string if they write no
-    pages.
+    """Return the folder in which the monitoring DAGs write their reports as HTML pages, or an empty
+    string if the DAGs write no pages.
     """
     return _get("report_dir", "")
 
 
 def report_url() -> str:
-    """Return the URL of the folder with the pages of the monitoring DAGs, or an empty string if
-    messages have no link to a page.
+    """Return the URL under which a browser finds the files of the folder :func:`report_dir`, or an
+    empty string. Without a URL, Slack messages have no link to a page.
     """
     return _get("report_url", "")
 
@@ -91,8 +98,9 @@ def monitor_schedule() -> str | None:
 
 
 def bottlenecks_schedule() -> str | None:
-    """Return the schedule of ``mljob_monitor_bottlenecks``, in the form that
-    :func:`monitor_schedule` returns.
+    """Return the schedule of ``mljob_monitor_bottlenecks``, a cron expression.
+
+    Return ``None`` if the option is the text ``none``. The DAG then runs only when it is triggered.
     """
     return _schedule("bottlenecks_schedule", BOTTLENECKS_SCHEDULE)
 
@@ -105,7 +113,9 @@ def ui_url() -> str:
 
 
 def instrument_all_dags() -> bool:
-    """Return whether the cluster policy adds the callbacks to every task of every DAG."""
+    """Return whether the cluster policy adds this package's callbacks to every task of every DAG.
+    The callbacks send task events to Kafka.
+    """
     return bool(_conf().getboolean(SECTION, "instrument_all_dags", fallback=False))
 
 

@@ -65,8 +65,10 @@ class Endpoint:
 
         The endpoint is made from these fields of the Connection:
 
-        - ``host``: a URL (``https://airflow.example/base``), or a host name. A host name is used
-          with ``schema`` (``http`` by default) and ``port``.
+        - ``host``: a URL (``https://airflow.example/base``), or a host name. For a host name,
+          ``schema`` is the URL's scheme (``http`` by default).
+        - ``port``: if set, the port is appended to ``host``, even to a URL. So leave the field
+          empty if ``host`` already has a path or a port.
         - ``login`` and ``password``: the user's name and password. Without ``login``, ``password``
           is a bearer token.
         - ``verify`` in the extra: ``false`` for no verification of the server's certificate, or the
@@ -137,8 +139,8 @@ def ask_or_none(operation: str, method: Callable[..., Any], *path: Any, **query:
 
 
 def connect(endpoint: Endpoint) -> Any:
-    """Return the client, an ``airflow_client.client.ApiClient``. Log in first if the endpoint has a
-    login.
+    """Return a client for the endpoint, an ``airflow_client.client.ApiClient``. If the endpoint has
+    a ``login``, log in first.
 
     Raises:
         AirflowApiError: The login failed.
@@ -186,10 +188,10 @@ def fetch_token(endpoint: Endpoint) -> str:
 
 
 def detail(body: Any) -> str:
-    """Return the explanation in the body of an error.
+    """Return the explanation from the body of an answer with an error status.
 
-    The explanation is the field ``detail`` of Airflow's errors, or the first 200 characters of any
-    other body.
+    The explanation is the field ``detail`` of the JSON in the body. A body without this field is
+    returned as text, cut to 200 characters.
     """
     try:
         return str(json.loads(body)["detail"])

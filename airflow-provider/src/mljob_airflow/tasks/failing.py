@@ -10,9 +10,8 @@ assert_supported(installed_version())
 
 
 def fail_for_good(message: str) -> Exception:
-    """Make Airflow's ``AirflowFailException``, which fails a task without a retry.
-
-    The task raises the exception::
+    """Return an ``AirflowFailException`` with this message. If a task raises the exception, Airflow
+    fails the task without a retry::
 
         raise fail_for_good(f"accuracy {accuracy} is below {least}: the model is not published")
     """

@@ -7,5 +7,7 @@ MAX_NAME_LENGTH = 63
 
 
 def status_name(name: object) -> str:
-    """Return ``name`` as valid Unicode, cut to 63 characters."""
+    """Return ``name`` as a string of at most 63 characters. Longer names are cut. A character that
+    is not valid Unicode becomes ``?``.
+    """
     return str(name).encode("utf-8", "replace").decode()[:MAX_NAME_LENGTH]

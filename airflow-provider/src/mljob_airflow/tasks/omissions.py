@@ -44,7 +44,9 @@ def warn(what: str, why: str, *, value: object = None) -> None:
 
 
 def shown(value: object) -> str:
-    """Return a name or a value as text for a warning: its ``repr``, cut to 80 characters."""
+    """Return a name or a value as text for a warning: its ``repr``, cut to 80 characters. If
+    ``repr`` raises an error, the text has the :func:`kind` of the value instead.
+    """
     text = f"a {kind(value)}"
     with suppress(Exception):
         text = repr(value)

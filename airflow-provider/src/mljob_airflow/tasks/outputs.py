@@ -65,14 +65,15 @@ def publish_outputs(**outputs: Any) -> None:
     left out, and ``.status.outputsOmitted`` of the MLJob has the output's name. The function leaves
     out these outputs, and publishes all other outputs:
 
-    - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer
-      outside of the range of int64;
+    - a value that can't become JSON, such as a NumPy array with several elements, or that contains
+      NaN, an infinity or an integer outside of the range of int64;
     - a value with more than 32 levels, with a key that Airflow reserves, or with a string that is
       not valid Unicode;
+    - an output with the reserved name ``mljob_outputs_omitted``;
     - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON.
 
     Args:
-        outputs: JSON values by name; paths and NumPy numbers are converted.
+        outputs: JSON values by name. Paths become strings, and NumPy numbers become Python numbers.
     """
     values, refused = as_json(outputs)
     for name, why in refused.items():
@@ -137,7 +138,8 @@ def _publish(ti: Any, values: Mapping[str, Any], refused: list[str]) -> None:
 
 
 def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that fit together into ``MAX_BYTES``. Small values are chosen first.
+    """Return the values that have at most ``MAX_BYTES`` together as JSON. Values are chosen from
+    the smallest to the largest, until a value has no room.
 
     So a large value, such as the weights of a model, does not displace a score.
     """

@@ -33,8 +33,8 @@ fractions may differ from 0 or 1 by rounding.
 def report(progress: float | None = None, metrics: Mapping[str, float] | None = None) -> None:
     """Report progress and metrics of the running task.
 
-    The function never raises an exception and never waits, so a loop can call it often. Outside of
-    an Airflow task the function does nothing, so the same training code runs anywhere.
+    The function never raises an exception and never waits for Kafka, so a loop can call it often.
+    Outside of an Airflow task the function does nothing, so the same training code runs anywhere.
 
     Args:
         progress: The fraction of this task's work that is done, from 0 to 1: half of the work is
@@ -87,9 +87,11 @@ def clean_progress(progress: object) -> float | None:
 
 
 def clean_metrics(metrics: object) -> dict[str, float] | None:
-    """Check metrics, and return at most 20 finite numbers with names of at most 63 characters.
+    """Return the metrics that can be sent: at most 20 finite numbers, by names that are cut to 63
+    characters.
 
-    Other metrics are left out, with a warning. Return ``None`` if no metric is left.
+    Other metrics are left out, with a warning. Return ``None`` if no metric is left, or if
+    ``metrics`` is ``None`` or not a dict.
     """
     if metrics is None:
         return None

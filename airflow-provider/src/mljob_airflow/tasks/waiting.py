@@ -1,10 +1,10 @@
-"""Helps a task to wait for a file that another job makes. With such a task, two MLJobs can be
-applied together, for example an MLJob that trains a model and an MLJob that predicts with the
-model.
+"""Helps a task to wait for a file that the run of another MLJob makes. With such a task, two MLJobs
+can be applied together, for example an MLJob that trains a model and an MLJob that predicts with
+the model.
 
 :func:`is_there` is for sensors in mode ``reschedule``, which occupy no worker slot between two
 pokes. A task that has waited too long fails without a retry, and the error says what to do, for
-example which job has to run first.
+example which DAG has to run first.
 
 Use a ``poke_interval`` of at least ten seconds. If a loop of the scheduler takes longer than the
 ``poke_interval``, the scheduler of Airflow 3.3 queues the sensor again before it has read the
@@ -25,7 +25,7 @@ def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> 
 
         @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
         def wait_for_model() -> bool:
-            return is_there(model_path(), within=job.params().wait_seconds, otherwise="run train_model first")
+            return is_there("/models/digits", within=3600, otherwise="run train_model first")
 
     Args:
         path: The file. It must be complete as soon as it exists.
