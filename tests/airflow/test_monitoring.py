@@ -113,6 +113,13 @@ def test_the_params_of_a_monitor_are_thresholds_that_default_to_none(dags: dict[
     params.validate()
 
 
+@pytest.mark.parametrize(("dag_id", "default"), [("mljob_monitor", 24), ("mljob_monitor_bottlenecks", 168)])
+def test_the_param_quiet_hours_describes_the_default_of_its_monitor(
+    dags: dict[str, DAG], dag_id: str, default: int
+) -> None:
+    assert dags[dag_id].params.get_param("quiet_hours").description.endswith(f"Default: {default}.")
+
+
 def test_each_threshold_is_a_param_of_some_monitor(dags: dict[str, DAG]) -> None:
     assert set(Thresholds.model_fields) == {name for dag_id in MONITORS for name in dags[dag_id].params}
 

@@ -116,7 +116,7 @@ def effective(
         raise ThresholdsError(f"{name}: {first['msg']}, not {first['input']!r}; it is set in {place}") from None
 
 
-def params_schema(*names: str) -> dict[str, dict[str, Any]]:
+def params_schema(*names: str, quiet_hours: float | None = None) -> dict[str, dict[str, Any]]:
     """Return the JSON Schema of each threshold's param, by the threshold's name. With a param, a
     user sets the threshold for one run.
 
@@ -125,15 +125,17 @@ def params_schema(*names: str) -> dict[str, dict[str, Any]]:
 
     Args:
         names: The names of the thresholds.
+        quiet_hours: The DAG's default for the threshold ``quiet_hours``, see :func:`effective`.
     """
     schema = Thresholds.model_json_schema()
+    own = {} if quiet_hours is None else {"quiet_hours": quiet_hours}
     found = {}
     for name in names:
         field = dict(schema["properties"][name])
         if "$ref" in field:
             field = {**schema["$defs"][field.pop("$ref").rsplit("/", 1)[1]], **field}
             field["enum"] = [*field["enum"], None]
-        default = field.pop("default")
+        default = own.get(name, field.pop("default"))
         description = " ".join(field.pop("description", "").split()).replace("``", "`")
         field.pop("title", None)
         found[name] = {

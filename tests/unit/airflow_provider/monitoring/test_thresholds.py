@@ -51,3 +51,9 @@ def test_the_schema_of_a_threshold_has_a_description_and_allows_null() -> None:
             f"Default: {Thresholds.model_json_schema()['properties'][name]['default']}."
         )
         assert "null" in schema["type"]
+
+
+def test_the_schema_describes_the_own_default_of_a_monitor() -> None:
+    schemas = params_schema("quiet_hours", "settle_minutes", quiet_hours=168)
+    assert schemas["quiet_hours"]["description"].endswith("Default: 168.")
+    assert schemas["settle_minutes"]["description"].endswith("Default: 45.")
