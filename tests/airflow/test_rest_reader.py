@@ -20,7 +20,7 @@ from mljob_airflow.cancellation.airflow_runs import AirflowRuns
 from mljob_airflow.cancellation.plan import Task
 from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
-from mljob_airflow.monitoring.observations import Dag, TaskInstance
+from mljob_airflow.monitoring.observations import Asset, Dag, TaskInstance
 from mljob_airflow.monitoring.rest_reader import AirflowReader
 from mljob_airflow.rest.client import AirflowApiError, Endpoint
 
@@ -203,7 +203,20 @@ def test_runs_with_a_similar_prefix_are_filtered(server: Server) -> None:
 def test_assets_show_which_dags_are_scheduled_on_which(server: Server) -> None:
     asset = {"producing_tasks": [{"dag_id": "raw"}], "scheduled_dags": [{"dag_id": "report"}, {"dag_id": "raw"}]}
     server.lists["/assets"] = ("assets", [asset, {"producing_tasks": [{"dag_id": "lonely"}], "scheduled_dags": []}])
-    assert server.reader.asset_feeds() == {"raw": {"report"}}
+    assert server.reader.assets().rows == [
+        Asset(frozenset({"raw"}), frozenset({"report", "raw"})),
+        Asset(frozenset({"lonely"})),
+    ]
+
+
+def test_lists_of_assets_and_pools_are_marked_incomplete_if_they_are_cut(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest_reader, "MAX_RUNS", 100)
+    server.lists["/assets"] = ("assets", [{}] * 101)
+    server.lists["/pools"] = ("pools", [{"name": f"pool-{n}", "slots": 1} for n in range(101)])
+    assert not server.reader.assets().complete
+    assert not server.reader.pools().complete
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
