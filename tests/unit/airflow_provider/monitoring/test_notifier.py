@@ -14,6 +14,7 @@ from mljob_airflow.monitoring.notifications.notifier import NotificationError, O
 from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_link, mapping_of, recipient_of
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
+from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import Finding
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
@@ -101,6 +102,22 @@ def test_a_retry_notifies_only_owners_who_were_not_notified(world: World) -> Non
         world.notify(A, B)
     world.slack.errors.clear()
     assert world.notify(A, B) == {"team-b": "new"}
+
+
+def test_an_owner_whose_link_can_not_be_read_does_not_affect_other_owners(world: World) -> None:
+    links: dict[str, str] = {}
+
+    def link_of(owner: str) -> str | None:
+        if not links:
+            raise AirflowApiError("could not get details of a: 502", 502)
+        return links[owner]
+
+    world.directory = OwnerDirectory({"team-b": "#b"}, "#airflow", link_of)
+    with pytest.raises(NotificationError, match=r"1 of 2 message.*could not get details of a: 502"):
+        world.notify(A, B)
+    assert world.slack.sent == [("#b", None, True)]
+    links["team-a"] = "mailto:ada@example.com"
+    assert world.notify(A, B, minutes=1) == {"team-a": "new"}
 
 
 def test_an_owner_with_a_new_address_gets_a_new_message(world: World) -> None:
