@@ -65,6 +65,8 @@ class Server:
         self.answers: dict[str, tuple[int, object]] = {}
         self.lists: dict[str, tuple[str, list[Any]]] = {}
         self.cursors = True
+        self.breaks = False
+        """Whether the connection breaks in the middle of each answer's body."""
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
 
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, object]:
@@ -96,7 +98,7 @@ def server() -> Iterator[Server]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(data[: len(data) // 2] if state.breaks else data)
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -256,6 +258,21 @@ def test_a_log_is_read_up_to_a_bound(server: Server, monkeypatch: pytest.MonkeyP
 def test_a_log_in_another_format_has_no_error(server: Server, content: bytes) -> None:
     server.answers[LOG] = (200, content)
     assert server.reader.last_error(FAILED) is None
+
+
+def test_a_log_whose_connection_breaks_names_the_request(server: Server) -> None:
+    server.answers[LOG] = (200, log(*[{"event": "x" * 100, "level": "info"}] * 5000, RAISED))
+    server.breaks = True
+    with pytest.raises(AirflowApiError, match=r"could not read the log of churn\.fit: .*IncompleteRead") as caught:
+        server.reader.last_error(FAILED)
+    assert caught.value.status is None
+
+
+def test_a_list_whose_connection_breaks_names_the_request(server: Server) -> None:
+    server.lists["/pools"] = ("pools", [{"name": "default_pool", "slots": 1}])
+    server.breaks = True
+    with pytest.raises(AirflowApiError, match=r"could not list pools: .*IncompleteRead"):
+        server.reader.pools()
 
 
 def test_a_missing_log_has_no_error_and_a_forbidden_log_is_refused(server: Server) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText, last_error
 from mljob_airflow.monitoring.findings.outliers import REPRESENTATIVES
 from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
-from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect, request
+from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect, connection_errors, request
 from mljob_airflow.rest.paging import PAGE_SIZE, Page, pages
 from mljob_contract.run_id import RunId
 
@@ -221,12 +221,14 @@ class AirflowReader:
         Return ``None`` if the log has no error, or if Airflow answers with an error such as 404.
 
         Raises:
-            AirflowApiError: Airflow did not answer, or answered 401 or 403.
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or the connection broke
+                before the end of the log.
         """
+        operation = f"read the log of {instance.dag_id}.{instance.task_id}"
         try:
             self.requests += 1
             response = request(
-                f"read the log of {instance.dag_id}.{instance.task_id}",
+                operation,
                 self._tasks.get_log_without_preload_content,
                 instance.dag_id,
                 instance.run_id,
@@ -241,7 +243,8 @@ class AirflowReader:
                 raise
             return None
         try:
-            return last_error(_log_lines(response))
+            with connection_errors(operation):
+                return last_error(_log_lines(response))
         finally:
             response.release_conn()
 

@@ -9,7 +9,8 @@ failed request raises an :class:`AirflowApiError`, whose text names the request.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,25 +105,41 @@ def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any
         query: The method's query parameters.
 
     Returns:
-        The answer, a ``urllib3.HTTPResponse``.
+        The answer, a ``urllib3.HTTPResponse`` whose body is not read yet. Read the body in a block
+        of :func:`connection_errors`.
 
     Raises:
         AirflowApiError: There was no answer, or the answer's status is not 200.
     """
+    with connection_errors(operation):
+        response = method(*path, **query, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+        if response.status != 200:
+            raise AirflowApiError(f"could not {operation}: {response.status} {detail(response.data)}", response.status)
+    return response
+
+
+@contextmanager
+def connection_errors(operation: str) -> Iterator[None]:
+    """Raise an :class:`AirflowApiError` if the connection to Airflow fails in the ``with`` block.
+    The block sends a request, or reads the answer's body.
+
+    Args:
+        operation: The request in words, as for :func:`request`.
+    """
     from urllib3.exceptions import HTTPError
 
     try:
-        response = method(*path, **query, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+        yield
     except HTTPError as error:
         raise AirflowApiError(f"could not {operation}: {error}") from error
-    if response.status != 200:
-        raise AirflowApiError(f"could not {operation}: {response.status} {detail(response.data)}", response.status)
-    return response
 
 
 def ask(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any]:
     """Send a :func:`request`, and return the JSON object of the answer."""
-    answer: Mapping[str, Any] = json.loads(request(operation, method, *path, **query).data)
+    response = request(operation, method, *path, **query)
+    with connection_errors(operation):
+        body = response.data
+    answer: Mapping[str, Any] = json.loads(body)
     return answer
 
 
@@ -171,7 +188,7 @@ def fetch_token(endpoint: Endpoint) -> str:
     pool = urllib3.PoolManager(
         cert_reqs="CERT_REQUIRED" if endpoint.verify_tls else "CERT_NONE", ca_certs=endpoint.ca_file
     )
-    try:
+    with connection_errors(f"log in at {url}"):
         answer = pool.request(
             "POST",
             url,
@@ -179,8 +196,6 @@ def fetch_token(endpoint: Endpoint) -> str:
             headers={"Content-Type": "application/json"},
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS),
         )
-    except urllib3.exceptions.HTTPError as error:
-        raise AirflowApiError(f"could not log in at {url}: {error}") from error
     if answer.status not in {200, 201}:
         raise AirflowApiError(f"could not log in at {url} as {endpoint.login}: {answer.status}", answer.status)
     token: Mapping[str, str] = json.loads(answer.data)
