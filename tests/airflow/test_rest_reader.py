@@ -22,7 +22,7 @@ from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.observations import Asset, Dag, TaskInstance
 from mljob_airflow.monitoring.rest_reader import AirflowReader
-from mljob_airflow.rest.client import AirflowApiError, Endpoint
+from mljob_airflow.rest.client import MAX_DETAIL_LENGTH, AirflowApiError, Endpoint, fetch_token
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 API = "/api/v2"
@@ -89,6 +89,10 @@ def server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
@@ -227,6 +231,56 @@ def test_an_error_says_which_request_failed_and_what_airflow_said(server: Server
     with pytest.raises(AirflowApiError, match=f"could not list pools: {status} no way") as caught:
         server.reader.pools()
     assert caught.value.status == status
+
+
+PAGE = b"<html>\n" + b"<p>Welcome to the proxy</p>" * 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [PAGE, b"", b"\xff", b"[]", b'"text"', b"[" * 100_000],
+    ids=["page", "empty", "no-text", "list", "text", "deep"],
+)
+def test_an_answer_that_is_not_a_json_object_names_the_request(server: Server, body: bytes) -> None:
+    server.answers["/pools"] = (200, body)
+    with pytest.raises(AirflowApiError, match=r"could not list pools: the answer is not a JSON object\.") as caught:
+        server.reader.pools()
+    assert caught.value.status == 200
+    assert len(str(caught.value)) < MAX_DETAIL_LENGTH + 200
+
+
+def test_an_answer_that_is_a_page_is_quoted(server: Server) -> None:
+    server.answers["/pools"] = (200, PAGE)
+    with pytest.raises(AirflowApiError, match=r"The answer: <html> <p>Welcome to the proxy</p>.*…$"):
+        server.reader.pools()
+
+
+def test_a_long_detail_of_an_error_is_cut(server: Server) -> None:
+    server.answers["/pools"] = (500, {"detail": "x" * 100_000})
+    with pytest.raises(AirflowApiError, match=r"could not list pools: 500 x+…$") as caught:
+        server.reader.pools()
+    assert len(str(caught.value)) < MAX_DETAIL_LENGTH + 100
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [PAGE, b'"secret"', [{"access_token": "secret"}], {"token": "secret"}, {"access_token": ["secret"]}],
+    ids=["page", "text", "list", "no-token", "no-text"],
+)
+def test_a_login_whose_answer_has_no_token_names_the_request_and_does_not_quote_the_answer(
+    server: Server, answer: object
+) -> None:
+    server.answers["/auth/token"] = (200, answer)
+    url = server.endpoint.base_url
+    with pytest.raises(AirflowApiError, match=f"could not log in at {url}/auth/token as mljob: the answer") as caught:
+        fetch_token(Endpoint(url, "mljob", "password"))
+    assert caught.value.status == 200
+    assert "secret" not in str(caught.value)
+
+
+def test_a_login_returns_the_token(server: Server) -> None:
+    server.answers["/auth/token"] = (201, {"access_token": "abc"})
+    assert fetch_token(Endpoint(server.endpoint.base_url, "mljob", "password")) == "abc"
 
 
 FAILED = TaskInstance("churn", "run-1", "fit", state="failed", try_number=2)

@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from mljob_airflow import settings
+from mljob_airflow.truncation import truncated
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
 """The longest wait for an answer. A busy Airflow needs many seconds to set a batch of task
 instances to failed."""
+MAX_DETAIL_LENGTH = 500
+"""The maximum number of characters of an answer that the text of an error quotes."""
+WAY_OUT = "Check that the host of the Airflow Connection is the URL of Airflow's API server."
 
 
 class AirflowApiError(Exception):
@@ -135,11 +139,21 @@ def connection_errors(operation: str) -> Iterator[None]:
 
 
 def ask(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any]:
-    """Send a :func:`request`, and return the JSON object of the answer."""
+    """Send a :func:`request`, and return the JSON object of the answer.
+
+    Raises:
+        AirflowApiError: The request failed, or the answer is not a JSON object. For example, a
+            proxy may answer with an HTML page.
+    """
     response = request(operation, method, *path, **query)
     with connection_errors(operation):
         body = response.data
-    answer: Mapping[str, Any] = json.loads(body)
+    answer = _json_object(body)
+    if answer is None:
+        raise AirflowApiError(
+            f"could not {operation}: the answer is not a JSON object. {WAY_OUT} The answer: {_text(body)}",
+            response.status,
+        )
     return answer
 
 
@@ -180,7 +194,7 @@ def fetch_token(endpoint: Endpoint) -> str:
     Source: Airflow's documentation, "Public API", authentication.
 
     Raises:
-        AirflowApiError: There was no answer, or Airflow refused the login.
+        AirflowApiError: There was no answer, Airflow refused the login, or the answer has no token.
     """
     import urllib3
 
@@ -198,17 +212,37 @@ def fetch_token(endpoint: Endpoint) -> str:
         )
     if answer.status not in {200, 201}:
         raise AirflowApiError(f"could not log in at {url} as {endpoint.login}: {answer.status}", answer.status)
-    token: Mapping[str, str] = json.loads(answer.data)
-    return token["access_token"]
+    token = (_json_object(answer.data) or {}).get("access_token")
+    if not isinstance(token, str) or not token:
+        # The answer is not quoted, because it may contain a token.
+        raise AirflowApiError(
+            f"could not log in at {url} as {endpoint.login}: the answer is not a JSON object with an access_token. {WAY_OUT}",
+            answer.status,
+        )
+    return token
 
 
 def detail(body: Any) -> str:
     """Return the explanation from the body of an answer with an error status.
 
-    The explanation is the field ``detail`` of the JSON in the body. A body without this field is
-    returned as text, cut to 200 characters.
+    The explanation is the field ``detail`` of the JSON object in the body, or else the body as
+    text. The explanation is cut to :data:`MAX_DETAIL_LENGTH` characters.
+    """
+    answer = _json_object(body) or {}
+    return truncated(str(answer["detail"]), MAX_DETAIL_LENGTH) if "detail" in answer else _text(body)
+
+
+def _json_object(body: Any) -> Mapping[str, Any] | None:
+    """Return the JSON object in the body of an answer, or ``None`` if the body has another
+    format.
     """
     try:
-        return str(json.loads(body)["detail"])
-    except (KeyError, TypeError, ValueError):
-        return (body.decode(errors="replace") if isinstance(body, bytes) else str(body or ""))[:200]
+        answer = json.loads(body)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, Mapping) else None
+
+
+def _text(body: Any) -> str:
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
+    return truncated(" ".join(text.split()), MAX_DETAIL_LENGTH)
