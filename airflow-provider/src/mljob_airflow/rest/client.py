@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from mljob_airflow import settings
 from mljob_airflow.truncation import truncated
@@ -72,31 +73,65 @@ class Endpoint:
 
         - ``host``: a URL (``https://airflow.example/base``), or a host name. For a host name,
           ``schema`` is the URL's scheme (``http`` by default).
-        - ``port``: if set, the port is appended to ``host``, even to a URL. So leave the field
-          empty if ``host`` already has a path or a port.
+        - ``port``: the server's port, if ``host`` has no port.
         - ``login`` and ``password``: the user's name and password. Without ``login``, ``password``
           is a bearer token.
-        - ``verify`` in the extra: ``false`` for no verification of the server's certificate, or the
-          path of a PEM file with certificate authorities.
+        - ``verify`` in the extra: ``false`` for no verification of the server's certificate,
+          ``true`` for a verification with the system's certificate authorities (the default), or
+          the path of a PEM file with certificate authorities. ``"false"`` and ``"true"`` are the
+          same as ``false`` and ``true``, in upper and lower case.
 
         Raises:
-            ValueError: The Connection has no host.
+            ValueError: The Connection has no host, its host is not a valid URL, or its port is
+                another one than the port in its host.
         """
         host = connection.host or ""
         if not host:
             raise ValueError("the Airflow Connection has no host: set it to the URL of Airflow's API server")
         if "://" not in host:
             host = f"{connection.schema or 'http'}://{host}"
-        if connection.port:
-            host = f"{host.rstrip('/')}:{connection.port}"
-        verify = (connection.extra_dejson or {}).get("verify", True)
+        verify = _verify((connection.extra_dejson or {}).get("verify", True))
         return cls(
-            base_url=host.rstrip("/"),
+            base_url=_with_port(host, connection.port).rstrip("/"),
             login=connection.login or None,
             password=connection.password or None,
             verify_tls=verify is not False,
             ca_file=verify if isinstance(verify, str) else None,
         )
+
+
+def _with_port(url: str, port: int | None) -> str:
+    """Return the URL with the port of an Airflow Connection.
+
+    Raises:
+        ValueError: The URL is invalid, or has another port.
+    """
+    # The texts of the errors don't quote what is before an @, which may be a password.
+    quoted = truncated(url.rpartition("@")[2], MAX_DETAIL_LENGTH)
+    try:
+        parts = urlsplit(url)
+        own, is_valid = parts.port, bool(parts.hostname)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValueError(
+            f"the host of the Airflow Connection is not a valid URL: {quoted!r}; set it to the URL of Airflow's API server, for example https://airflow.example:8080"
+        )
+    if not port or own == port:
+        return url
+    if own is not None:
+        raise ValueError(
+            f"the Airflow Connection has the port {port}, and its host {quoted!r} has the port {own}: remove one of them"
+        )
+    return parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{port}").geturl()
+
+
+def _verify(given: Any) -> Any:
+    """Return the field ``verify`` of an Airflow Connection's extra. The texts ``true`` and
+    ``false`` become a bool, because a file with such a name is a mistake.
+    """
+    texts = {"true": True, "false": False}
+    return texts.get(given.strip().lower(), given) if isinstance(given, str) else given
 
 
 def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Any:
