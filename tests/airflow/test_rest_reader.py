@@ -17,7 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mljob_airflow.cancellation.airflow_runs import AirflowRuns
-from mljob_airflow.cancellation.plan import Task
+from mljob_airflow.cancellation.plan import BatchResult, Task
+from mljob_airflow.cancellation.plan import TaskInstance as UnfinishedTask
 from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.observations import Asset, Dag, TaskInstance
@@ -94,6 +95,9 @@ def server() -> Iterator[Server]:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.do_GET()
 
+        def do_PATCH(self) -> None:
+            self.do_POST()
+
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             status, body = state.answer(parts.path.removeprefix(API), parse_qs(parts.query, keep_blank_values=True))
@@ -148,6 +152,25 @@ def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Serve
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})
     assert AirflowRuns(server.endpoint).tasks("churn") == [Task("fit", ("stop",), "all_done")]
     assert AirflowRuns(server.endpoint).tasks("gone") == []
+
+
+BATCH = [UnfinishedTask("fit", -1, "running"), UnfinishedTask("gone", -1, None)]
+RUN = "/dags/churn/dagRuns/run/taskInstances"
+
+
+@pytest.mark.parametrize("entry", ["fit", "churn.run.fit[-1]"], ids=["airflow-3.1", "airflow-3.3"])
+def test_task_instances_that_airflow_skips_do_not_count_as_failed(server: Server, entry: str) -> None:
+    server.answers[RUN] = (200, {"create": None, "update": {"success": [entry], "errors": []}, "delete": None})
+    assert AirflowRuns(server.endpoint).fail_task_instances("churn", "run", BATCH) == BatchResult(1)
+    assert [path for path, _ in server.asked] == [RUN]
+
+
+def test_a_batch_that_airflow_refuses_is_failed_one_by_one(server: Server) -> None:
+    refused = {"error": "Task id fit is already in failed state", "status_code": 409}
+    server.answers[RUN] = (200, {"update": {"success": [], "errors": [refused]}})
+    server.answers[f"{RUN}/fit"] = (409, {"detail": "Task id fit is already in failed state"})
+    result = AirflowRuns(server.endpoint).fail_task_instances("churn", "run", BATCH)
+    assert result == BatchResult(1, ["could not fail gone: 404 not found"])
 
 
 def test_a_list_is_read_up_to_a_bound_and_then_marked_incomplete(
