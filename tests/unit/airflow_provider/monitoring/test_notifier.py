@@ -6,7 +6,6 @@ the fallback channel fails too, a retry of the task notifies the owner.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -172,10 +171,23 @@ def test_the_mapping_overrides_the_link_and_the_link_the_fallback() -> None:
     assert recipient_of("a", {}, None, "#f") == Recipient("#f", is_fallback=True)
 
 
-@pytest.mark.parametrize("wrong", [[], "x", {"a": 1}])
-def test_an_invalid_mapping_names_the_variable(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="mljob_owners"):
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("[]", "the Variable mljob_owners is a list: it must be a JSON object, for example {"),
+        ("{'a': '#a'}", r"the Variable mljob_owners is not JSON \(.*line 1 column 2.*\): it must be a JSON object"),
+        ('{"a": 1}', "the Variable mljob_owners must have a Slack address for each owner.*'a' is a int"),
+    ],
+    ids=["no-object", "no-json", "no-text"],
+)
+def test_an_invalid_mapping_names_the_variable(wrong: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         mapping_of(wrong)
+
+
+def test_the_mapping_is_read_from_the_text_of_the_variable() -> None:
+    assert mapping_of('{"team-a": "#a"}') == {"team-a": "#a"}
+    assert mapping_of(None) == {}
 
 
 def test_a_report_without_findings_sends_no_message(world: World) -> None:
