@@ -331,7 +331,11 @@ def test_a_log_is_read_up_to_a_bound(server: Server, monkeypatch: pytest.MonkeyP
     assert server.reader.last_error(FAILED) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe error", b'{"event": "error', log("error", 5, None)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe error", b'{"event": "error', log("error", 5, None), b"[" * 100_000 + b"error"],
+    ids=["empty", "no-text", "cut", "no-object", "deep"],
+)
 def test_a_log_in_another_format_has_no_error(server: Server, content: bytes) -> None:
     server.answers[LOG] = (200, content)
     assert server.reader.last_error(FAILED) is None

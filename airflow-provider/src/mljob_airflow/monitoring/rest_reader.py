@@ -326,7 +326,7 @@ def _readable(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any] | str]:
             continue
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, Mapping | str):
             yield value
