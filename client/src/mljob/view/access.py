@@ -106,7 +106,7 @@ class LocalAccess:
     """
 
     def __init__(self, config: ClusterConfig, port: int) -> None:
-        self.ways_in = (
+        self.ways_in: tuple[str, ...] = (
             "If you followed a link from elsewhere, open the page again.",
             "Otherwise open the address that kubectl mljob ui printed. It lets one browser in.",
         )
@@ -163,7 +163,7 @@ class ProxyAccess:
     """
 
     def __init__(self, config: ClusterConfig, hosts: frozenset[str]) -> None:
-        self.ways_in = (
+        self.ways_in: tuple[str, ...] = (
             "Open the page again, and sign in where the proxy of the view asks for it.",
             "If that does not help, tell the platform team that the proxy passes no token on. The view takes the token from the header Authorization (Bearer) or X-Forwarded-Access-Token.",
         )
