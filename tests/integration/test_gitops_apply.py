@@ -24,8 +24,8 @@ THEIRS = "example.com/theirs"
 
 class Tool:
     """A GitOps tool that applies objects with Server-Side Apply, as Argo CD and Flux do. The tool
-    doesn't force its writes. So ``sync`` fails if the tool sets a field that the operator owns to
-    another value.
+    doesn't force its writes. So ``sync`` fails if it would change the value of a field that the
+    operator owns.
     """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:

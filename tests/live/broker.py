@@ -1,5 +1,4 @@
-"""A Kafka broker that a module of tests starts for itself, with the listeners that the tests need.
-"""
+"""A Kafka broker that a module of tests starts for itself, with the listeners that it needs."""
 
 from __future__ import annotations
 

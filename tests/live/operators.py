@@ -31,7 +31,7 @@ class OperatorProcess:
     Args:
         stack: The stack that the operator uses.
         name: A name that is unique in the stack. The operator's log file, consumer group, Lease and
-            run ids are named after it, and the stack reserves a port for it.
+            run ids contain this name, and the stack reserves a port for the name.
         namespaces: The value of ``MLJOB_NAMESPACES``.
         overrides: Environment variables that replace those of the stack's own operator.
         launch: A function that starts the process. By default, a new Python interpreter is started.

@@ -30,8 +30,8 @@ class PageShell:
     """Runs the console blocks of documentation pages in a shell, one page after another, as if a
     reader with the administrator's rights typed them.
 
-    The working directory looks like a clone of the repository whose stack is up. The commands write
-    their files into it.
+    The working directory looks like a clone of the repository in which a reader has started the
+    stack. The commands write their files into this directory.
 
     Args:
         stack: The running development stack.
