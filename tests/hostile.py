@@ -1,6 +1,6 @@
-"""Messages that an attacker with write access to the events' topic may send. They are broken, huge,
-have impossible values, or are about other runs. None of them is a valid message about the attacked
-run.
+"""Messages that an attacker with write access to the event topic may send. A message is broken or
+huge, has impossible values, or is about another run. None of the messages is a valid message about
+the attacked run.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ unrelated to any run.
 
 
 def hostile(random: Random, good: Message) -> bytes | None:
-    """Return a random hostile message: the valid message ``good`` in a changed form, or nonsense.
-    The result None stands for a message without a value.
+    """Return the value of a random hostile Kafka message: the valid message ``good`` in a changed
+    form, or nonsense. The result None stands for a Kafka message without a value (a tombstone).
     """
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good
@@ -115,8 +115,8 @@ def _nonsense(random: Random, good: Message) -> bytes | None:
 
 
 def _broken(random: Random, good: Message) -> bytes:
-    """Return the valid message ``good`` in a broken form: cut off, with two bytes inserted that
-    make it invalid JSON, or with more than 1 MiB.
+    """Return the valid message ``good`` in a broken form: cut off, made invalid JSON by two
+    inserted bytes, or longer than 1 MiB.
     """
     text = json.dumps(good).encode()
     if random.random() < 0.02:
@@ -137,8 +137,9 @@ def _out_of_bounds(random: Random, good: Message) -> bytes:
 
 
 def _about_others(random: Random, good: Message) -> bytes:
-    """Return the message ``good`` with the id of another run: a run of another MLJob with the same
-    name, of another attempt, of an unknown MLJob, of another operator, or of no MLJob.
+    """Return the message ``good`` with another run id. The id belongs to another MLJob with the
+    same name, to another attempt of the same MLJob, to an unknown MLJob, to another operator, or to
+    no MLJob.
     """
     prefix, namespace, name, _ = str(good["run_id"]).split(".")
     run_id = random.choice(

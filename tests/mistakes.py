@@ -1,5 +1,5 @@
-"""Manifests with one mistake each, which `kubectl mljob lint` finds without a cluster and the real
-API server refuses.
+"""Manifests with one mistake each. `kubectl mljob lint` finds the mistake without a cluster. The
+real API server refuses the manifest.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ VALID: dict[str, Object] = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """A manifest with a mistake, and the message that `kubectl mljob lint` must print for it. The
-    manifest is the valid one of ``VALID`` with some changes.
+    """A manifest with a mistake, and the message that `kubectl mljob lint` must print for the
+    mistake. The manifest is a valid manifest from ``VALID`` with some changes.
 
     Attributes:
-        path: The field that the expected message names.
+        path: The path of the field that lint must report. Empty if lint must report the mistake
+            without a field.
         message: A part of the expected message.
         spec: The fields of the spec to change.
         kind: The kind of the object, a key of ``VALID``.

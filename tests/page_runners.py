@@ -73,11 +73,11 @@ _OF_A_RELEASE = re.compile(
 
 
 def runner_of(page: Path, block: Block, line: str) -> Runner | None:
-    """Return the module of tests that runs a line of a console block, or None if none does.
+    """Return the module of tests that runs a line of a console block, or None if no module does.
 
-    If a comment above the block says why the block is not run, its commands belong together, so the
-    modules that run whole pages (``_OF_PAGE``) skip the block. The other modules run certain kinds
-    of commands, even in such a block.
+    No module runs a block under the comment ``not checked``. The modules that run whole pages
+    (``_OF_PAGE``) skip a block under the comment ``not run``. The other modules run certain kinds
+    of commands, such as ``helm install``, even in such a block.
     """
     if block.why_unchecked:
         return None
@@ -106,9 +106,9 @@ def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
 
 @cache
 def _lines_of_a_release() -> frozenset[str]:
-    """Return the commands on ``LIFECYCLE_PAGES`` that install, change or uninstall a Helm release.
-    Only ``Runner.LIFECYCLE`` runs them. If another page repeats such a command, no other test runs
-    it.
+    """Return the commands on ``LIFECYCLE_PAGES`` that prepare, restart, inspect, roll back or
+    uninstall a Helm release, without ``helm install`` and ``helm upgrade``. Only
+    ``Runner.LIFECYCLE`` runs these commands, even if another page repeats them.
     """
     lines = [line for page in LIFECYCLE_PAGES for block in blocks(page, "console") for line in typed(block)]
     return frozenset(line for line in lines if _OF_A_RELEASE.match(line))

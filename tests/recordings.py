@@ -1,8 +1,8 @@
-"""Recorded runs of a real Airflow (``tests/contract/golden``), to be played again with any
-selection of their messages.
+"""Recorded runs of a real Airflow (``tests/contract/golden``). Tests play them again with the
+messages of one producer or of both.
 
-A recording contains the messages of each of the two producers during a run, and the final responses
-of the REST API.
+A recording contains the messages that each of the two producers sent during a run, and the final
+responses of Airflow's REST API.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Recording:
 
         Each message is delivered at its recorded time, after the operator has processed the
         previous message. The fake Airflow reports nothing about the run between its submission and
-        its end.
+        its end. At the end, close the operator's ``job_controller``.
 
         Args:
             begin: Shows the operator an MLJob of this DAG, for which the operator submits the run.
@@ -107,8 +107,9 @@ def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
     report.
 
     Only the provider's events contain a failure's type and a task's reports, and only Airflow's
-    producer reports the end of a killed process. So the result contains only the errors that both
-    producers report. It also lacks the URLs of logs, because they contain the run id.
+    producer reports the end of a killed process. So the result contains the messages of errors that
+    both producers report, and neither metrics nor the progress of single tasks. It also lacks the
+    URLs of logs, because they contain the run id.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
     return {name: _plain(status, told) for name, status in statuses.items()}

@@ -1,4 +1,4 @@
-"""A fake that keeps the Kubernetes Events about the operator itself in memory."""
+"""A fake that keeps in memory the Kubernetes Events about the operator itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from mljob_operator.core.status.events import KubeEvent
 
 
 class FakeOperator:
-    """A fake that keeps the Kubernetes Events that the operator records about itself.
+    """A fake ``OperatorStore``. Keeps in memory the Kubernetes Events that the operator records
+    about itself.
 
     Attributes:
         kube_events: The Events, in order.

@@ -34,8 +34,11 @@ class GrowingLog:
             self._changed.notify_all()
 
     def send(self, handler: BaseHTTPRequestHandler, query: Mapping[str, str]) -> None:
-        """Answer a request for the log. With ``follow``, send lines as they are written, until the
-        log ends. Otherwise send the last ``tail`` lines so far, by default all lines.
+        """Answer a request for the log.
+
+        With the parameter ``follow``, send the lines after the position ``after``, by default all
+        lines, and send each new line until the log ends. Without ``follow``, send the last
+        ``tail`` lines that the log has now, by default all lines.
         """
         if "follow" not in query:
             lines = self._lines[-int(query.get("tail", "0")) :]
@@ -60,9 +63,10 @@ class ViewCluster(MLJobCluster):
     """A fake Kubernetes API on loopback that serves everything the view reads.
 
     Attributes:
-        objects: The objects of collections other than MLJobs, by path. Watches of these collections
-            have no events.
-        logs: The logs of tasks, by ``namespace/name/task``.
+        objects: The objects of collections other than MLJobs, by the path of the collection.
+            Watches of these collections deliver no events.
+        logs: The logs of tasks, by ``namespace/name/task``. A request for a task without a log gets
+            the first log of the MLJob.
         may: A function of a token and a request. It returns whether the token's owner may send the
             request, by default always True.
     """
@@ -88,7 +92,7 @@ class ViewCluster(MLJobCluster):
         created_at: str = "2026-01-01T00:00:00Z",
         **labels: str,
     ) -> Object:
-        """Create an MLJob, or replace its spec and status."""
+        """Create an MLJob, or replace its spec, status, labels and creation time."""
         with self._changed:
             known = self._objects.get((namespace, name)) or self._new({"metadata": {"name": name}}, namespace)
             metadata = {**known["metadata"], "creationTimestamp": created_at, "labels": labels}

@@ -2,7 +2,7 @@
 Airflow. A finished MLJob does not run again, whether its status is restored or not. The run of an
 unfinished MLJob is followed again if the status is restored.
 
-The commands are those of docs/operations/backup.md.
+docs/operations/backup.md describes how to save and restore MLJobs.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def saved(operator: Installation) -> str:
 
 
 def released(jobs: MLJobs) -> bool:
-    """Return whether all MLJobs in ``ENDED`` have ended: each has a completion time, and no
-    finalizer.
+    """Return whether all MLJobs in ``ENDED`` exist, have ended and are released by the operator:
+    each has a completion time and no finalizer.
     """
     items = [body for body in jobs.kubectl.get("mljobs")["items"] if body["metadata"]["name"] in ENDED]
     return len(items) == len(ENDED) and all(
@@ -149,8 +149,8 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
 
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:
-    """A restore that creates the MLJobs therefore loses their statuses. For this case, the operator
-    stores the end of an MLJob also in an annotation.
+    """The API server ignores the status in a manifest when it creates an MLJob, so a restore loses
+    the status. For this case, the operator also writes how an MLJob ended into an annotation.
     """
     body = items(saved)[0]
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{operator.jobs.namespace}/{PLURAL}"

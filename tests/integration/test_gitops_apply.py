@@ -23,8 +23,9 @@ THEIRS = "example.com/theirs"
 
 
 class Tool:
-    """A GitOps tool that applies objects as Argo CD and Flux do, with Server-Side Apply. It doesn't
-    force its writes, so a field that the operator owns makes ``sync`` fail.
+    """A GitOps tool that applies objects with Server-Side Apply, as Argo CD and Flux do. The tool
+    doesn't force its writes. So ``sync`` fails if it would change the value of a field that the
+    operator owns.
     """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
@@ -69,7 +70,9 @@ def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[T
 
 
 def owned(job: Object) -> dict[str, dict[str, Any]]:
-    """Return for each field manager the fields of the object that it owns."""
+    """Return the object's fields by the field manager that owns them, in the format of
+    ``metadata.managedFields[].fieldsV1``.
+    """
     fields: dict[str, dict[str, Any]] = {}
     for entry in job["metadata"]["managedFields"]:
         fields.setdefault(entry["manager"], {}).update(entry["fieldsV1"])

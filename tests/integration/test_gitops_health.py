@@ -235,8 +235,8 @@ def program() -> Path:
 
 @pytest.fixture
 def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
-    """A function that takes objects as keyword arguments. It returns what each GitOps tool says
-    about the health of each object, by the keyword.
+    """A function that takes objects as keyword arguments, and returns their health. The keys of the
+    result are the keyword, the GitOps tool, and ``status`` or ``message``.
     """
 
     def ask(**objects: Any) -> Verdicts:
@@ -252,8 +252,8 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
 
 
 async def told(story: Scenario) -> dict[str, Any]:
-    """Play the scenario ``story`` with fakes of Airflow and Kubernetes, and return the MLJob at its
-    end.
+    """Play the scenario ``story`` with fakes of Airflow and Kubernetes, and return the MLJob as it
+    is at the end of the scenario.
     """
     world = World()
     try:

@@ -1,10 +1,10 @@
-"""The programs in the content of the images start under the restrictions of the chart's Pods: as
-user 65532 without capabilities, on a read-only root file system with an empty /tmp. Their
-environment is that of the chart, except for a few values that a test sets, such as ports and the
+"""The programs of the container images start under the restrictions of the chart's Pods: as user
+65532 without capabilities, on a read-only root file system with an empty /tmp. The programs get the
+environment variables of the chart, except for a few values that a test sets, such as ports and the
 kubeconfig.
 
-No image is built here. The content is installed as the Dockerfile installs it: from the lock files
-in requirements/ and from wheels, into a folder of its own.
+No image is built here. Instead, the files of an image are installed into a folder as the Dockerfile
+installs them: from the lock files in requirements/ and from wheels.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ Start = Callable[..., "Container"]
 
 
 class Container:
-    """A process that a test starts from the content of an image, as Kubernetes starts a Pod's
-    container.
+    """A process that a test starts from the files of an image, under the restrictions of the
+    chart's Pod.
     """
 
     def __init__(self, content: Path, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
@@ -74,7 +74,9 @@ class Container:
         eventually(lambda: self.answers(url) == status, f"{url} answers {status}", evidence=lambda: self.log)
 
     def output(self) -> str:
-        """Wait until the process has ended without an error, and return its output."""
+        """Wait for up to 60 seconds until the process ends, and return its output. Fail if the exit
+        code is not 0.
+        """
         assert self._process.wait(60) == 0, self.log
         return self.log
 
@@ -120,8 +122,8 @@ def view_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment_of(name: str) -> dict[str, str]:
-    """Return the environment variables of the container in the Deployment ``name`` of the chart,
-    without variables that refer to another object.
+    """Return the environment variables of the container in the Deployment ``name`` of the chart.
+    Variables with ``valueFrom`` are left out, because only a cluster knows their values.
     """
     rendered = rendering.render(binaries.locate("helm")["helm"], merged(COMPONENTS, {"airflow": {"url": ""}}))
     container = rendered.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
@@ -162,8 +164,9 @@ def test_the_operator_becomes_ready_and_ends_when_it_is_told(
 
 
 def test_mljob_api_listens(operator_image: Path, start: Start, tmp_path: Path) -> None:
-    """Without an API server, mljob-api is alive but not ready. It accepts requests only from the
-    API server's front proxy, and the certificate authority of this proxy is in a ConfigMap.
+    """Without an API server, mljob-api is alive but not ready. To become ready, mljob-api must read
+    a ConfigMap: it contains the CA of the API server's front proxy, the only client that mljob-api
+    accepts.
     """
     ports = Ports(tmp_path)
     certificate, key = Authority().client("mljob-operator-api.mljob-system.svc")

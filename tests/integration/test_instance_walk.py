@@ -1,7 +1,8 @@
 """A walk over AirflowInstances (:mod:`tests.walk`): a test generates AirflowInstances from the
 CRD's schema, applies, edits and rolls them back. Each must reach the same state as an
 AirflowInstance with the same spec that was never edited. Some URLs lead to a supported Airflow,
-others to an older Airflow or another server. The credentials are right, wrong or missing.
+others to an older Airflow, an unhealthy Airflow or another server. The credentials are right, wrong
+or missing.
 """
 
 from __future__ import annotations

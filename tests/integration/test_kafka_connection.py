@@ -59,8 +59,8 @@ class Certificates:
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
-        """Replace the operator's certificate and key by new ones of this CA, as happens to mounted
-        files when cert-manager renews a certificate.
+        """Write a new key of the operator and a certificate that this CA has signed, in place of
+        the old files. Mounted files change like this when cert-manager renews a certificate.
         """
         certificate, key = authority.client("mljob-operator")
         (self.directory / "tls.key").write_bytes(key)
@@ -96,7 +96,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
 
 class Reader:
     """A topic with one partition, and the operator's consumer of this topic. Records the messages
-    that the consumer reads, and what it reports about its connection.
+    that the consumer reads, and its reports about the connection to the broker.
     """
 
     def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
@@ -114,8 +114,9 @@ class Reader:
         self.events.start(self._take, lambda _: None)
 
     async def close(self) -> None:
-        """Close the consumer, and drop the admin client, which has no method to close its
-        connections. While it exists, it would log a line each second after the end of the broker.
+        """Close the consumer and delete the admin client, which has no method to close its
+        connections. Otherwise the admin client would log a line each second after the broker has
+        ended.
         """
         await self.events.close()
         del self._admin
@@ -147,8 +148,8 @@ class Reader:
         await until(arrives, "messages arrive", lambda: self.links)
 
     async def commits(self) -> None:
-        """Wait until the consumer has committed an offset. Without one, a consumer that connects
-        again would begin at the end of the topic and miss messages.
+        """Wait until the consumer has committed an offset. Without a committed offset, a consumer
+        that connects again would begin at the end of the topic and miss messages.
         """
         asked = ConsumerGroupTopicPartitions(self.topic)
 
@@ -160,8 +161,8 @@ class Reader:
 
     @property
     def problem(self) -> str:
-        """The cause that the consumer's last report about its connection names, or an empty string
-        if there is none.
+        """The cause of the missing connection according to the consumer's last report. An empty
+        string if the consumer has reported nothing, or if its last report names no problem.
         """
         return (self.links[-1].problem or "") if self.links else ""
 
@@ -170,9 +171,9 @@ class Reader:
 
 
 async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
-    """Wait until ``question`` returns a true value. The question is asked in another thread,
-    because it may block until the broker answers. ``what`` and ``evidence`` appear in the error if
-    the wait fails.
+    """Wait for up to 180 seconds until the function ``question`` returns a true value. Call the
+    function in another thread, because it may block until the broker answers. ``what`` and the
+    result of ``evidence`` appear in the error if the wait fails.
     """
     await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
 
@@ -192,8 +193,8 @@ async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reade
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the operator report a lost connection, and connect again, after half a second instead of
-    the usual longer times.
+    """Makes the consumer report a missing connection after half a second instead of 30 seconds, and
+    replace a failed consumer after half a second instead of 10 seconds.
     """
     monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
     monkeypatch.setattr(kafka_connection, "REPORT_INTERVAL", 0.5)

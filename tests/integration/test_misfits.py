@@ -1,5 +1,5 @@
-"""An MLJob that no operator can run, on a real API server: its status says why, and no other MLJob
-is affected, even when the operator starts.
+"""An MLJob that no operator can run, on a real API server. The status of the MLJob says why. Other
+MLJobs are not affected, even if the operator restarts while the MLJob exists.
 """
 
 from __future__ import annotations

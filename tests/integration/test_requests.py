@@ -25,7 +25,7 @@ BOUND = 600
 @dataclass(frozen=True)
 class Cost:
     """The cost of one MLJob's run: the number of requests to Airflow by operation, and the seconds
-    from the MLJob's creation to its end.
+    from the MLJob's creation to its end. ``job`` is the finished MLJob.
     """
 
     requests: dict[str, float]

@@ -1,5 +1,5 @@
-"""Unreadable messages are counted and kept in the dead-letter topic. The first message of each kind
-is logged. No other message is held up.
+"""Unreadable messages are counted and copied to the dead-letter topic. The operator logs the first
+message for each cause, such as ``not_json``. Unreadable messages don't block later messages.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ def test_tombstone_is_no_error(reader: Installation, send: Send) -> None:
 
 
 def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Installation, send: Send) -> None:
-    """The events about the run contain a try number beyond int64, or times at the ends of the
-    calendar. They count as unreadable. If the operator put one of these values into a status, the
-    API server would refuse every later status of the MLJob.
+    """The events contain a try number beyond int64, or times at the ends of the calendar. The
+    operator counts these events as unreadable. If the operator put one of these values into a
+    status, the API server would refuse every later status of the MLJob.
     """
     reader.jobs.submit("told", "parity_nested_groups")
     status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")

@@ -1,4 +1,6 @@
-"""Airflow's REST API for tests, without the operator. Tests compare statuses with its answers."""
+"""A client of Airflow's REST API for tests. With this client, tests ask Airflow directly and
+compare the answers with the statuses that the operator writes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ OVER = ("success", "failed")
 
 
 class AirflowRest:
-    """The REST API of one Airflow.
+    """A client of the REST API of one Airflow. Logs in before the first request.
 
     Args:
         url: Airflow's base URL.
@@ -46,8 +48,8 @@ class AirflowRest:
         return self._token
 
     def request(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, Any]:
-        """Send a request to ``/api/v2<path>`` with a JSON body. Return the status and the JSON of
-        the answer.
+        """Send a request to ``/api/v2<path>`` with a JSON body. Return the HTTP status and the
+        parsed JSON of the answer, which is None if the answer has no body.
         """
         if self._token is None:
             answer = self._http.request("POST", f"{self.url}/auth/token", json=self._credentials)
@@ -114,8 +116,8 @@ class AirflowRest:
     def end(self, dag_id: str, run_id: str) -> None:
         """Set a run to failed, as a person does in the UI.
 
-        A request fails if the scheduler changes the run at the same time. It is repeated until
-        Airflow answers 200, 404 or 409.
+        The request fails if the scheduler changes the run at the same time. Repeat the request
+        until Airflow answers 200, 404 or 409.
         """
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
         eventually(

@@ -23,9 +23,10 @@ WAIT = "attempts_wait"
 
 
 class Platform:
-    """A platform engineer who creates AirflowInstances and their Secrets with kubectl. Each
-    AirflowInstance reaches the stack's Airflow through a TCP proxy of its own. :meth:`close`
-    removes everything. Tests use short names, to which :meth:`name` adds a suffix.
+    """A platform engineer who creates AirflowInstances and their Secrets with kubectl. The URL of
+    each AirflowInstance leads to the stack's Airflow through a TCP proxy of its own. :meth:`close`
+    deletes the AirflowInstances and Secrets that :meth:`make` created. Tests use short names, to
+    which :meth:`name` adds a suffix.
     """
 
     def __init__(self, kubectl: Kubectl, stack: Stack) -> None:
@@ -36,15 +37,15 @@ class Platform:
         self._ways = ExitStack()
 
     def name(self, short: str) -> str:
-        """Return the name in Kubernetes of the AirflowInstance with the short name ``short``. A
-        random suffix keeps it apart from those of other tests.
+        """Return the name in Kubernetes of the AirflowInstance with the short name ``short``. The
+        name ends in a random suffix, so that no other test uses the same name.
         """
         return f"{short}-{self._suffix}"
 
     def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
         """Create or change the Secret of an AirflowInstance. If ``token`` is given, the Secret
-        contains the token. Otherwise it contains the name of the stack's user and ``password``, by
-        default the password of this user.
+        contains the token. Otherwise the Secret contains the name of the stack's Airflow user and
+        ``password``, by default this user's real password.
         """
         data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
         if token is not None:
@@ -151,8 +152,8 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """Return the manifest of an MLJob for the AirflowInstance ``short``. The only task of its run
-    takes ``seconds``.
+    """Return the manifest of an MLJob that runs on the AirflowInstance ``short``. Its run has a
+    single task, which takes ``seconds`` seconds.
 
     A cancellation of the MLJob uses Airflow's REST API instead of the cancellation DAG, unless
     ``spec`` says otherwise.

@@ -1,4 +1,4 @@
-"""A Kafka broker that one test starts for itself, with the listeners that the test needs."""
+"""A Kafka broker that a module of tests starts for itself, with the listeners that it needs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class Broker:
         self._process.kill()
 
     def start(self) -> None:
-        """Start the broker, and wait until it is ready. It keeps the data from before :meth:`end`."""
+        """Start the broker, and wait until it is ready. A broker that :meth:`end` has killed still
+        has its data.
+        """
         for part in self._kafka.parts():
             if isinstance(part, Component):
                 part.prepare()

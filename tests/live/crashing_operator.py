@@ -88,9 +88,9 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """Return a replacement for ``method``, which commits offsets in the consumer's thread. It kills
-    the process before or after a commit: the first one after the operator has stored a status of a
-    running run.
+    """Return a replacement for ``method``, which commits offsets in the consumer's thread. The
+    replacement lets all commits pass until the operator has stored a status of a running run. It
+    kills the process before or after the next commit.
     """
     stored = False
     write_status = Jobs.write_status

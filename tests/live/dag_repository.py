@@ -45,8 +45,8 @@ class DagRepository:
         self._git("commit", "--quiet", "--allow-empty", "--message=Begin")
 
     def commit(self, file: str, content: str) -> str:
-        """Commit a file with this content. Return the commit's id, which is Airflow's
-        ``bundle_version``.
+        """Commit a file with this content. Return the commit's id, which Airflow stores as the
+        ``bundle_version`` of the runs that begin with this commit.
         """
         (self.directory / file).write_text(content)
         self._git("add", "--", file)

@@ -58,8 +58,9 @@ async def until(
     within: float = 60.0,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """Do the same as :func:`eventually`, but without blocking the event loop. Use this function if
-    the condition depends on tasks or threads of the test's own process.
+    """Do the same as :func:`eventually`, with pauses that don't block the event loop and that begin
+    with 5 milliseconds (``INTERVAL_IN_PROCESS``). Use this function if the condition depends on
+    tasks or threads of the test's own process.
     """
     wait = _Wait(question, what, within, INTERVAL_IN_PROCESS, evidence)
     while not (answer := wait.ask()):  # noqa: ASYNC110 - the question may be about anything, and nothing sets an Event for it

@@ -1,9 +1,8 @@
 """An HTTP gateway in front of a real service.
 
-The gateway passes requests on, or answers them itself as a gateway without a backend does.
-
-It can use TLS, have a path prefix, require a header, be slow, and limit the number of entries in a
-page of a list.
+The gateway passes requests on to the service, or gives an answer of its own, such as the 404 of a
+gateway without a backend. It can use TLS, have a path prefix, require a header, be slow, and limit
+the number of entries in a page of a list.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The content of an image, installed without a container runtime: the wheels and the locked
-packages that the Dockerfile installs. Processes start as in the chart's Pod: the user is 65532
-without capabilities, the root file system is read-only, and only ``/tmp`` is writable.
+"""Imitates a container of an image without a container runtime. The wheels and the locked packages
+are installed into a folder as the Dockerfile installs them into the image. Processes start as in
+the chart's Pod: the user is 65532 without capabilities, the root file system is read-only, and only
+``/tmp`` is writable.
 
-The processes run in a mount namespace of their own, which only root can make.
+Each process runs in a mount namespace of its own, which only root can make.
 """
 
 from __future__ import annotations
@@ -86,12 +87,14 @@ def _share(target: Path) -> None:
 def start(
     content: Path, arguments: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start Python with ``arguments`` under the restrictions of the chart's Pod.
+    """Start Python with ``arguments`` under the restrictions of the chart's Pod, and return the
+    process without waiting for its end.
 
     Args:
         content: The folder that becomes ``/opt``.
-        environment: The environment of the container. The only other variables are ``PATH``,
-            ``HOME`` and those of the Dockerfile.
+        environment: The environment of the container. Besides, the process gets only ``PATH``,
+            ``HOME``, and variables that make Python find the packages, write no bytecode and print
+            without a buffer.
         log: The file for the output of the process.
     """
     of_image = {

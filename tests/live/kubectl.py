@@ -39,7 +39,7 @@ class Kubectl:
         self.api = KubernetesApi.of(kubeconfig)
 
     def within(self, namespace: str) -> Kubectl:
-        """Return the same kubectl in another namespace."""
+        """Return a :class:`Kubectl` for another namespace of the same cluster and user."""
         return Kubectl(self._program, self._kubeconfig, namespace, self._directory)
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
@@ -47,6 +47,7 @@ class Kubectl:
 
         Raises:
             KubectlError: The command failed.
+            subprocess.TimeoutExpired: The command took longer than ``timeout`` seconds.
         """
         done = subprocess.run(
             [*self._command, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
@@ -84,7 +85,7 @@ class Kubectl:
     @contextmanager
     def watch(self, *arguments: str) -> Iterator[Watch]:
         """Run ``kubectl get --watch`` while the ``with`` block runs, and yield a :class:`Watch`,
-        which reads its output.
+        which reads kubectl's output.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / f"watch-{os.getpid()}-{self.namespace}-{id(object())}.json"

@@ -59,7 +59,8 @@ class KubernetesApi:
         return found
 
     def apply(self, path: str, body: Mapping[str, Any], *, manager: str) -> str | None:
-        """Create or change an object by Server-Side Apply.
+        """Create or change an object by Server-Side Apply, as the field manager ``manager``. Take
+        over fields that belong to other managers.
 
         Return the API's message if the object is invalid, else None.
 
@@ -87,7 +88,8 @@ class KubernetesApi:
 
         Raises:
             AssertionError: The API answered with an error.
-            urllib3.exceptions.HTTPError: There is no answer, or the connection is lost.
+            urllib3.exceptions.HTTPError: The connection is lost, or there is no answer or no event
+                for ``TIMEOUT`` (30 seconds).
         """
         request = self._request("GET", path, {"watch": "true"} | query)
         answer = self._client.call_api(*request, _request_timeout=TIMEOUT).response

@@ -15,8 +15,8 @@ from devstack.ports import HOST
 class QuietHandler(BaseHTTPRequestHandler):
     """A handler of HTTP requests for :class:`LoopbackServer`. It writes no log lines.
 
-    A subclass implements ``answer``, which is called for every request, whatever its method. The
-    attribute ``command`` contains the method, such as ``GET``.
+    A subclass implements ``answer``, which is called for each GET, POST, PUT, PATCH and DELETE
+    request. The attribute ``command`` contains the method of the request, such as ``GET``.
     """
 
     # An answer is two writes, and the second must not wait for the client to acknowledge the first.
@@ -90,7 +90,9 @@ class LoopbackServer:
         return self
 
     def close(self) -> None:
-        """Answer no more requests and free the port."""
+        """Accept no more connections, and free the port. This method does not close connections
+        that are already open.
+        """
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -107,8 +109,8 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 200
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore the errors of connections, for example when a client goes away or doesn't trust
-        the server's certificate. Print any other error.
+        """Ignore any OSError, such as the error of a connection that a client closes because it
+        doesn't trust the server's certificate. Print any other error.
         """
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

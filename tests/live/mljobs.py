@@ -109,7 +109,7 @@ class MLJobs:
         return self.until(name, lambda status: status.get("phase") in phases, " or ".join(phases), within=within)
 
     def until_finished(self, *names: str, within: float = 300) -> dict[str, Object]:
-        """Wait until these MLJobs are terminal and have no finalizers, and return the objects."""
+        """Wait until these MLJobs are terminal and have no finalizers. Return them by name."""
 
         def look() -> dict[str, Object] | None:
             found = self.all()
@@ -165,8 +165,9 @@ def holds(status: Object, type_: str) -> bool | None:
 
 
 def assert_waiting(status: Object, reason: str) -> None:
-    """Assert that ``status`` is that of an MLJob that waits: it is Pending for the reason
-    ``reason``, Reconciling is True and Stalled is False.
+    """Assert that ``status`` says that an MLJob waits: the phase is Pending, the condition
+    Reconciling is True with the reason ``reason`` and the status's message, and the condition
+    Stalled is False.
     """
     assert status["phase"] == "Pending"
     assert holds(status, "Reconciling") is True

@@ -30,8 +30,8 @@ class OperatorProcess:
 
     Args:
         stack: The stack that the operator uses.
-        name: A name that is unique in the stack. The names of the operator's log, port, consumer
-            group, Lease and run ids contain it.
+        name: A name that is unique in the stack. The operator's log file, consumer group, Lease and
+            run ids contain this name, and the stack reserves a port for the name.
         namespaces: The value of ``MLJOB_NAMESPACES``.
         overrides: Environment variables that replace those of the stack's own operator.
         launch: A function that starts the process. By default, a new Python interpreter is started.
@@ -85,7 +85,7 @@ class OperatorProcess:
 
     def start(self, **overrides: str) -> OperatorProcess:
         """Start the operator and wait until it is ready. The environment variables ``overrides``
-        also apply when the operator is started later.
+        apply to this start and to all later starts.
         """
         self._overrides |= overrides
         self.begin("-m", "mljob_operator")
@@ -93,14 +93,16 @@ class OperatorProcess:
         return self
 
     def start_refused(self, **overrides: str) -> None:
-        """Start the operator and wait until it has ended, because it refuses to run."""
+        """Start an operator that is expected to refuse to run, and wait until its process has
+        ended. ``overrides`` are environment variables for this start and all later starts.
+        """
         self._overrides |= overrides
         self.begin("-m", "mljob_operator")
         eventually(lambda: not self.runs, f"operator {self.name} has ended", within=180, evidence=self.log_end)
 
     def begin(self, *program: str) -> None:
-        """Start the operator's process as Python with the arguments ``program``, without waiting
-        until it is ready.
+        """Start the operator's process without waiting until the operator is ready. ``program`` are
+        the arguments of Python, such as ``-m`` and ``mljob_operator``.
         """
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
@@ -115,8 +117,8 @@ class OperatorProcess:
         return another
 
     def stop(self) -> None:
-        """Stop the operator, and the replicas that :meth:`replica` returned, with SIGTERM as the
-        kubelet does.
+        """Stop the replicas that :meth:`replica` returned, and then the operator, with SIGTERM as
+        the kubelet does.
         """
         for each in (*self._replicas, self):
             each._process.stop()

@@ -30,8 +30,8 @@ class PageShell:
     """Runs the console blocks of documentation pages in a shell, one page after another, as if a
     reader with the administrator's rights typed them.
 
-    The working directory looks like a clone of the repository whose stack is up. The commands write
-    their files into it.
+    The working directory looks like a clone of the repository in which a reader has started the
+    stack. The commands write their files into this directory.
 
     Args:
         stack: The running development stack.
@@ -56,8 +56,9 @@ class PageShell:
             (self._clone / name).symlink_to(ROOT / name)
 
     def types(self, runner: Runner, page: Path) -> str:
-        """Run the commands of ``page`` that are left to the tests ``runner``, block by block.
-        Return what the commands print.
+        """Run the commands of ``page`` that the module of tests ``runner`` has to run, block by
+        block. A command that requests another attempt is skipped if an earlier page had the same
+        command. Return what the commands print.
 
         Raises:
             AssertionError: A command failed, or the page has no command for these tests.
@@ -84,9 +85,12 @@ class PageShell:
         return own
 
     def _adapted(self, line: str, own: dict[str, str]) -> str:
-        """Return a command of a page, changed for the test. ``own`` maps namespaces on the page to
-        the test's own namespaces, which replace them. A watch ends after it has printed two lines.
-        A command that requests a retry by an annotation also waits until the MLJob has ended again.
+        """Return a command of a page, changed for the test.
+
+        ``own`` maps namespaces on the page to the test's own namespaces, which replace them. Paths
+        of the Kubernetes API get the namespace of this shell in place of ``default``. Only the
+        first two lines of a watch are printed. A command that requests a retry by an annotation
+        also waits until the MLJob has ended again.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

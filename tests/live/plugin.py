@@ -35,7 +35,11 @@ class Plugin:
         self._environment = plugin_environment(kubeconfig)
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Ended:
-        """Run a command, and return how it ended."""
+        """Run a command to its end. Return its exit code, its output and its errors.
+
+        Raises:
+            subprocess.TimeoutExpired: The command took longer than ``LIMIT`` (300 seconds).
+        """
         done = subprocess.run(
             ["kubectl", "mljob", *arguments],
             input=stdin,
@@ -69,8 +73,9 @@ def plugin_environment(kubeconfig: Path) -> dict[str, str]:
 
 
 def write_kubeconfig(of_admin: Path, target: Path, namespace: str, token: str | None = None) -> Path:
-    """Write a kubeconfig for a namespace, with the administrator's rights or another person's
-    token. Return its path.
+    """Write a copy of the administrator's kubeconfig ``of_admin`` to the file ``target``, for the
+    namespace ``namespace``. If ``token`` is given, it replaces the administrator's credentials.
+    Return ``target``.
     """
     config = json.loads(of_admin.read_text())
     config["contexts"][0]["context"]["namespace"] = namespace

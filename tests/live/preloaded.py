@@ -31,7 +31,8 @@ PR_SET_PDEATHSIG = 1
 class PreloadedOperators:
     """A process that has imported the operator's modules, and forks operators while the ``with``
     block runs. Pass :meth:`launch` to :meth:`devstack.processes.ManagedProcess.start`, which then
-    forks an operator instead of starting a new Python interpreter.
+    forks an operator instead of starting a new Python interpreter. At the end of the block, the
+    process ends. On Linux, the operators that still run then get SIGTERM.
 
     Args:
         environment: Variables that libraries read when they are imported (KUBECONFIG).
@@ -87,8 +88,8 @@ def serve() -> None:
 
 
 def become(request: Mapping[str, Any]) -> None:
-    """Turn the forked process into ``python <arguments>``, with the arguments, the environment and
-    the log file in ``request``.
+    """Run ``python <arguments>`` in the forked process, with the arguments, the environment and the
+    log file in ``request``. End the process with the exit code of this program; never return.
     """
     os.setsid()
     _end_with_parent()
@@ -116,8 +117,9 @@ def become(request: Mapping[str, Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Let the kernel end this process by SIGTERM when the process ends that has forked it. After
-    Ctrl-C, no test is left that would end the operator. Only Linux has this option.
+    """Let the kernel send SIGTERM to this process when its parent process ends. Without this
+    signal, the operator would continue after Ctrl-C, because no test is left to stop it. Only Linux
+    has this option; do nothing on other systems.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -60,7 +60,7 @@ wait. The list has one file of unit tests, because these tests wait for processe
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """A scheduler for pytest-xdist in which one worker runs all tests with the same :func:`group`.
-    Workers get the groups in the order in which pytest has collected the tests.
+    Workers get the groups in the order of the tests that :func:`arranged` returns.
     """
 
     def _split_scope(self, nodeid: str) -> str:

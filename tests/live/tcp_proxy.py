@@ -49,11 +49,13 @@ class TcpProxy:
         return urlunsplit(self._target._replace(netloc=f"{HOST}:{self._server.server_address[1]}"))
 
     def cut(self) -> None:
-        """Close all connections, and close each new connection as soon as it is opened."""
+        """Close all connections within 0.2 seconds, and close each new connection at once."""
         self._cut.set()
 
     def hold(self) -> None:
-        """Accept connections but pass nothing on, so that the service seems to hang."""
+        """Keep old connections open and accept new connections, but pass no data on. So the service
+        seems to hang.
+        """
         self._held.set()
 
     def mend(self) -> None:

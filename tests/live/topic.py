@@ -16,14 +16,14 @@ OURS, AIRFLOWS = "ours", "Airflow's"
 
 @dataclass(frozen=True)
 class Told:
-    """A message on the Kafka topic of the events, with the parts that tests look at.
+    """A message on the event topic, with the parts that tests look at.
 
     Attributes:
         producer: ``OURS`` for the provider's callbacks or ``AIRFLOWS`` for Airflow's own producer,
             by the message's format.
         event: The kind of event, such as ``task_instance.running``.
         task: Task id and map index; None for an event about the run.
-        at: The time of production in seconds since the epoch.
+        at: The timestamp that Kafka stores with the message, in seconds since the epoch.
         key: The message's key.
         value: The message's value, unparsed.
     """

@@ -1,5 +1,5 @@
-"""An executor for the tests' Airflow. It starts tasks faster than the LocalExecutor, because the
-modules that tasks import are imported only once.
+"""An executor for the tests' Airflow. It starts tasks faster than the LocalExecutor, because it
+imports the modules that tasks need once for all tasks.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class PreloadingExecutor(LocalExecutor):
     """
 
     def start(self) -> None:
-        """Import ``MODULES``, those of ``OF_NEWER_AIRFLOWS`` that exist, and then start the
-        executor.
+        """Import all ``MODULES`` and the modules in ``OF_NEWER_AIRFLOWS`` that exist. Then start
+        the executor.
         """
         # Otherwise numpy would start threads, which forked processes don't have.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
