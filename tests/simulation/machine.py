@@ -368,7 +368,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.process is None)
     @rule(then=whiles)
     def start(self, then: float) -> None:
-        """Start an operator. This rule applies only while no operator acts."""
+        """Start an operator if none runs."""
         self.world.start()
         self._then("start", then)
 
