@@ -66,7 +66,7 @@ class Stray:
     Attributes:
         effect: Does what the server does if the request arrives.
         since: The virtual time in seconds since which no process waits.
-        until: The virtual time in seconds from which the request can't arrive any more.
+        until: The virtual time in seconds from which a test may drop the request.
     """
 
     name: str

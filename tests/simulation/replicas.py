@@ -45,8 +45,9 @@ class Replica:
             self._world.replicas.remove(self)
 
     def pause(self, *, paused: bool) -> None:
-        """Pause the process, as SIGSTOP does, or let it continue, as SIGCONT does. A paused process
-        sends no requests to servers, and receives no responses. Its other tasks go on.
+        """Pause the process, as SIGSTOP does, or let it continue, as SIGCONT does. While the
+        process is paused, :meth:`.Wire.carry` sends no requests and returns no responses.
+        Everything else goes on.
         """
         for wire in [self.contender.wire, *([self.process.wire] if self.process is not None else [])]:
             (wire.running.clear if paused else wire.running.set)()
