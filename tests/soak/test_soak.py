@@ -160,9 +160,9 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """Return the manifests of ``count`` MLJobs, made from the examples in rotation, each with a
-    name of its own. They take the latest dataset or model instead of the outputs of other MLJobs,
-    because these may be cancelled.
+    """Return the manifests of ``count`` MLJobs, made from the examples in rotation. Each MLJob has
+    a name of its own. Instead of the outputs of other MLJobs, which may be cancelled, an MLJob
+    takes the latest dataset or model.
     """
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
