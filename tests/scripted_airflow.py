@@ -63,8 +63,7 @@ def said(status: int, **fields: Any) -> Says:
 
 
 def refused(status: int, detail: Any) -> Says:
-    """Return an error response in the format of FastAPI, with which Airflow's API server is built.
-    """
+    """Return an error response in FastAPI's format. Airflow's API server is built with FastAPI."""
     return said(status, detail=detail)
 
 

@@ -1,5 +1,5 @@
-"""Runs the whole suite of tests and checks, in parts, some of which run side by side: ``python -m
-tests.suite [fast]``, which ``make test`` and ``make test-fast`` call.
+"""Runs the whole suite of tests and checks in parts. ``make test`` calls ``python -m tests.suite
+all``, and ``make test-fast`` calls ``python -m tests.suite fast``.
 
 The parts are distributed to lanes. The parts of a lane run one after the other, and all lanes run
 at the same time: while the live lane waits for real systems, the lane of checks and unit tests uses
