@@ -41,8 +41,8 @@ class Says:
 
 @dataclass(frozen=True)
 class Does:
-    """A misbehaviour of a server that replaces a complete response, for example a reset connection.
-    The constants below are all that a test can choose.
+    """What a server does instead of sending a complete response, for example reset the connection.
+    Tests choose one of ``HANGS``, ``RESETS``, ``POURS``, ``BREAKS_OFF`` and ``DRIPS``.
     """
 
     what: str
@@ -63,7 +63,7 @@ def said(status: int, **fields: Any) -> Says:
 
 
 def refused(status: int, detail: Any) -> Says:
-    """Return an error response as FastAPI, which Airflow's API server uses, formats it."""
+    """Return an error response in FastAPI's format. Airflow's API server is built with FastAPI."""
     return said(status, detail=detail)
 
 
@@ -104,8 +104,10 @@ class Request:
         name: The name by which tests refer to this kind of request.
         method: The HTTP method.
         path: A regular expression for the whole path.
-        client: The method of apache-airflow-client; empty if there is none.
-        answer: Airflow's response, or a function of the path's groups and of the body.
+        client: The name of the method of apache-airflow-client that sends such a request; empty if
+            there is none.
+        answer: The default response, or a function that returns this response. Its arguments are
+            the named groups of ``path`` and the request's JSON body.
         query: The names of query parameters that this kind of request has. They distinguish it from
             other kinds with the same path.
     """
@@ -241,8 +243,8 @@ class ScriptedAirflow(LoopbackServer):
     """An HTTP server with scripted responses, from its creation until ``close``.
 
     Attributes:
-        told: Responses that replace the default ones, by the name of the request. A function of the
-            query can take the place of a response.
+        told: Responses that replace the default ones, by the name of the request. A value is a
+            response, or a function that returns the response for a request's query parameters.
         everything: If set, the same response to every request.
         asked: The names of the received requests, in order. An unknown request is recorded with its
             method and path.
@@ -293,8 +295,9 @@ class ScriptedAirflow(LoopbackServer):
         self.start()
 
     def answer(self, method: str, path_and_query: str, body: Mapping[str, Any]) -> Told:
-        """Return the scripted response to a request, or Airflow's default response if no test has
-        replaced it. Record the request in ``asked``.
+        """Record a request in ``asked``, and return the response to it: ``everything`` if it is
+        set, otherwise the response in ``told``, otherwise the default response. The default for an
+        unknown request is a 404.
         """
         parts = urlsplit(path_and_query)
         query = parse_qs(parts.query, keep_blank_values=True)

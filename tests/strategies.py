@@ -1,5 +1,5 @@
-"""Hypothesis strategies that generate facts. A fact is what an event or a response of Airflow's
-REST API says about a run or a task instance.
+"""Hypothesis strategies that generate facts, and functions that make single facts. A fact is what
+an event or a response of Airflow's REST API says about a run or a task instance.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def rest(
     max_tries: int | None = None,
 ) -> TaskFact:
     """Return the fact about a task from a response of Airflow's REST API. The request was sent
-    ``seconds`` after the epoch.
+    ``seconds`` after ``EPOCH``.
     """
     seen = EPOCH + timedelta(seconds=seconds)
     return TaskFact(task_id, map_index, try_number, state, StatusSource.REST, seen, seen, max_tries=max_tries)
@@ -86,8 +86,8 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """Return the fact from an event about a task. The event occurs ``seconds`` after the epoch, and
-    is read at once. ``more`` are further fields of the fact or of its details.
+    """Return the fact from an event about a task. The event occurs ``seconds`` after ``EPOCH``, and
+    the operator reads it at once. ``more`` are further fields of the fact or of its details.
     """
     at = EPOCH + timedelta(seconds=seconds)
     details = {field.name: more.pop(field.name) for field in fields(Details) if field.name in more}

@@ -1,5 +1,5 @@
-"""Runs the whole suite of tests and checks, in parts that run side by side: ``python -m tests.suite
-[fast]``, which ``make test`` and ``make test-fast`` call.
+"""Runs the whole suite of tests and checks in parts. ``make test`` calls ``python -m tests.suite
+all``, and ``make test-fast`` calls ``python -m tests.suite fast``.
 
 The parts are distributed to lanes. The parts of a lane run one after the other, and all lanes run
 at the same time: while the live lane waits for real systems, the lane of checks and unit tests uses
@@ -276,8 +276,8 @@ class Suite:
             say(f"  under way: {', '.join(under_way)}")
 
     def end(self) -> None:
-        """Interrupt all running commands, as Ctrl-C in a terminal does. pytest then stops the stack
-        that it has started.
+        """Start no more parts, and interrupt all running commands, as Ctrl-C in a terminal does.
+        pytest then stops the stack that it has started.
         """
         self._over.set()
         for ended in self._ended.values():
@@ -287,8 +287,9 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment for commands: that of this process and ``GO``, without
-    PYTHONDONTWRITEBYTECODE. Otherwise every worker of every part would compile the tests again.
+    """Return the environment for commands: the environment of this process and ``GO``, without
+    PYTHONDONTWRITEBYTECODE. With this variable, every worker of every part would compile the tests
+    again.
     """
     return GO | {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
@@ -299,7 +300,8 @@ def _set_niceness(pid: int, niceness: int) -> None:
     nice(1) alone would not do that on most Linux systems: the kernel shares processor time among
     sessions first, and applies the niceness of a process only within its session (sched(7), "The
     autogroup feature"). The function therefore writes the niceness into the session's file in
-    /proc. A kernel without this feature has no such file.
+    /proc. A kernel without this feature has no such file. The function ignores this and other
+    errors of the operating system.
 
     Args:
         pid: The process that leads the session, which has just started.

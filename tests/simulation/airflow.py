@@ -59,10 +59,11 @@ class BusyAirflow(FakeAirflow):
 
     Attributes:
         created: The DAG id and the run id of every run that was ever submitted.
-        reused: Ids of runs that were submitted, deleted, and then submitted again.
+        reused: Ids of runs that were submitted, deleted, and then submitted again. The simulated
+            world checks these ids and then empties the list.
         succeeded: Ids of runs that have ever succeeded.
-        unstored: Changes that workers have published, but that the database does not contain yet,
-            by DAG id and run id. A change is a function that stores it.
+        unstored: Changes that events have reported, but that the database does not contain yet, by
+            DAG id and run id. Each change is a function that writes the change into the database.
     """
 
     def __init__(self, clock: Callable[[], datetime], topic: Topic) -> None:
@@ -88,8 +89,8 @@ class BusyAirflow(FakeAirflow):
                 self.created.add((dag_id, run_id))
 
     def queue(self, dag_id: str, run_id: str, *args: Any) -> FakeRun:
-        """Create a queued run (:meth:`.FakeAirflow.queue`). Its tasks have ``RETRIES`` retries. It
-        has an output ``OUTPUT``, whose value is the run's id.
+        """Create a queued run (:meth:`.FakeAirflow.queue`). Its tasks have ``RETRIES`` retries. The
+        run has the output ``OUTPUT``, whose value is the run's id.
         """
         run = super().queue(dag_id, run_id, *args)
         run.outputs = {OUTPUT: run_id}
@@ -103,19 +104,22 @@ class BusyAirflow(FakeAirflow):
             self.succeeded.add(run.run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Cancel a run through the REST API. Store the run's published changes first: Airflow locks
-        the run, so they take effect before the cancellation.
+        """Cancel a run through the REST API. The run's changes in ``unstored`` are written into the
+        database first: in Airflow, a cancellation waits for the transactions that write such
+        changes.
         """
         self.store(dag_id, run_id)
         await super().cancel(dag_id, run_id)
 
     def store(self, dag_id: str, run_id: str) -> None:
-        """Store those changes of a run in the database that were only published so far."""
+        """Write the changes of a run that are in ``unstored`` into the database."""
         for stored in self.unstored.pop((dag_id, run_id), ()):
             stored()
 
     def ours(self) -> list[FakeRun]:
-        """Return the runs of MLJobs, oldest first."""
+        """Return the runs that the operator has submitted for MLJobs, oldest first. Runs of
+        backfills are left out.
+        """
         return [run for run in self.runs.values() if run.run_id.startswith(PREFIX) and run.dag_id != CHILD]
 
     def child_runs(self) -> list[FakeRun]:
@@ -144,9 +148,9 @@ class BusyAirflow(FakeAirflow):
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """End all unfinished tasks of a run, and then the run. All these tasks succeed, but if
-        ``wanted`` is failed, the last of them fails. The run fails if any of its tasks has failed,
-        whatever ``wanted`` is.
+        """Start the run if it is queued, end its unfinished tasks, and then end the run. These
+        tasks succeed. If ``wanted`` is failed, the last of them fails instead. The run fails if one
+        of its tasks is failed or upstream_failed, and otherwise succeeds, whatever ``wanted`` is.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
@@ -264,14 +268,16 @@ class BusyAirflow(FakeAirflow):
         told: bool = True,
         stored: bool = True,
     ) -> None:
-        """Set the state of a task instance, and publish the events about the change.
+        """Set the state of a task instance. If the run is one of :meth:`followed`, publish the
+        events about the change.
 
         Args:
-            told: Whether Airflow publishes the change. It publishes only some kinds of changes.
+            told: Whether Airflow publishes the change. It publishes only some kinds of changes. If
+                false, no event is published.
             ours: Whether the provider's callbacks publish an event too, which they do only in the
                 task's own process.
             stored: Whether the database contains the change at once. Otherwise the change is in
-                ``unstored`` until the next step of the run.
+                ``unstored`` until :meth:`store` is called.
         """
         now = self._clock()
         begins = state is TaskState.RUNNING and task.state is not TaskState.DEFERRED
@@ -303,8 +309,13 @@ class BusyAirflow(FakeAirflow):
         self._topic.send(event.model_copy(update={"progress": 0.5}).model_dump_json().encode())
 
     def forge(self, run: FakeRun, event: str, dag_id: str, **more: Any) -> None:
-        """Publish a false event with the id of ``run`` and with the DAG id ``dag_id``, in the
-        format of Airflow's own producer.
+        """Publish a false event in the format of Airflow's own producer.
+
+        Args:
+            run: The run whose id the event has.
+            event: The name of the event, such as ``dag_run.failed``.
+            dag_id: The DAG id in the event.
+            more: Further fields of the event, such as ``task_id``.
         """
         self._official(run, event, dag_id=dag_id, **more)
 

@@ -14,16 +14,18 @@ from tests.fakes.backfills import FakeBackfills
 
 
 class BusyBackfills(FakeBackfills):
-    """A fake of Airflow's backfills in which the scheduler takes part: it says whether a backfill's
-    limit lets a queued run start, and completes backfills whose runs have ended. It also records
-    what the simulation needs to check the operator's promises about backfills.
+    """A fake of Airflow's backfills, with the scheduler's decisions: whether a backfill lets a
+    queued run start, and which backfills are complete. The fake also records what the simulation
+    needs to check the operator's promises about backfills.
+
+    The operator's backfills have a marker in their conf: the run id and the attempt of the MLJob
+    (:class:`.Marker`).
 
     Attributes:
-        twice: Descriptions of backfills that were created for an attempt of an MLJob that already
-            had a backfill.
-        robbed: The run ids in the markers of backfills that have lost a run to a backfill with
-            another run id in its marker, or to a backfill without a marker. A marker is the entry
-            of a backfill's conf that names the MLJob (:class:`.Marker`).
+        twice: Descriptions of backfills that were created for an attempt of an MLJob although this
+            attempt already had a backfill.
+        robbed: The run ids in the markers of the backfills that have lost runs. A backfill loses a
+            run if a backfill of another MLJob, or a backfill without a marker, takes over the run.
     """
 
     def __init__(self, *args: object) -> None:
@@ -32,9 +34,9 @@ class BusyBackfills(FakeBackfills):
         self.robbed: set[str] = set()
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill (:meth:`.FakeBackfills.make`). If the attempt of the MLJob already has
-        a backfill, add a description to ``twice``. If the new backfill takes over runs of other
-        MLJobs' backfills, add the run ids of these MLJobs to ``robbed``.
+        """Create a backfill (:meth:`.FakeBackfills.make`). If a backfill with the same marker
+        exists, add a description to ``twice``. If the new backfill takes over runs of other MLJobs'
+        backfills, add the run ids in their markers to ``robbed``.
         """
         if marker is not None and any(made.marker == marker for made in self.made.values()):
             self.twice.append(f"{marker.run_id} attempt {marker.attempt} was made twice")
@@ -47,8 +49,8 @@ class BusyBackfills(FakeBackfills):
         return backfill
 
     def let_begin(self, run: FakeRun) -> bool:
-        """Return whether a queued run may start. A run of a backfill may start if the backfill is
-        not paused, and has fewer running runs than its limit. Any other run may start.
+        """Return whether backfills let a queued run start. A run of a backfill may start if the
+        backfill is not paused, and has fewer running runs than its limit. Any other run may start.
         """
         if run.backfill is None:
             return True
@@ -57,7 +59,7 @@ class BusyBackfills(FakeBackfills):
         return not backfill.paused and running < backfill.max_active_runs
 
     def holds(self, run: FakeRun) -> bool:
-        """Return whether a run can't start because it is queued and its backfill is paused."""
+        """Return whether a run is queued and can't start because its backfill is paused."""
         return run.backfill is not None and run.state is RunState.QUEUED and self.made[run.backfill].paused
 
     def close_ended(self) -> None:

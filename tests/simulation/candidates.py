@@ -18,9 +18,12 @@ from .network import Network, Wire, WiredJobs
 
 
 def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
-    """Return what an operator that reads no events from Kafka claims for itself: its prefix of run
-    ids, and ``claimed``, for example namespaces. Operators whose claims conflict must not run
-    together.
+    """Return the claims of an operator that reads no events from Kafka. Operators whose claims
+    conflict must not run together.
+
+    Args:
+        prefix: The prefix of the operator's run ids, and the name of its consumer group.
+        claimed: Further fields of :class:`.Claims`, for example ``namespaces``.
     """
     return Claims(run_id_prefix=prefix, group_id=prefix, **claimed)
 
@@ -34,8 +37,8 @@ class Contender:
         leases: The Leases.
         network: The network to the Kubernetes API.
         time: Returns the virtual time in seconds.
-        claimed: What the operator claims for itself, such as namespaces (:class:`.Claims`). By
-            default the result of :func:`claims`.
+        claimed: The namespaces, run ids and so on that the operator claims for itself
+            (:class:`.Claims`). By default the result of :func:`claims`.
         lease: The name of the operator's Lease.
         act: Called at the start of each term. By default, the process only waits for the end of the
             term.
@@ -98,7 +101,7 @@ class Contender:
         self._running.cancel()
 
     def terminate(self) -> None:
-        """Let the process end in order, as SIGTERM does."""
+        """Let the process end gracefully, as SIGTERM does."""
         self._stop.set()
 
     async def _run(self) -> None:

@@ -45,8 +45,9 @@ def unkept(world: World) -> Iterator[str]:
 
 
 def _misindexed(world: World) -> Iterator[str]:
-    """Yield a description of each difference between two indexes of the runs to follow: the index
-    that an operator has kept up to date, and one that is made anew from the unfinished MLJobs.
+    """Compare the index of the runs to follow, which each operator keeps up to date, with an index
+    that is made anew from the operator's unfinished MLJobs. Yield a description of each difference.
+    The times of old events are not compared.
     """
     for process in world.processes:
         lister = process.job_controller.lister
@@ -143,8 +144,9 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 
 def _waits_for_others(job: Job) -> str | None:
-    """Return the reason in the status if an MLJob waits for the outputs of other MLJobs, also if it
-    waits before a later run. Otherwise return None.
+    """Return why an MLJob waits for the outputs of other MLJobs, according to its status:
+    ``WAITING`` or ``FAILED``. Return None if the MLJob doesn't wait for other MLJobs. An MLJob may
+    wait before any of its runs, not only before the first.
     """
     told = [c.reason for c in job.status.conditions or () if c.type in ("SpecApplied", "Reconciling")]
     return next((reason for reason in (job.status.reason, *told) if reason in (WAITING, FAILED)), None)
@@ -152,8 +154,7 @@ def _waits_for_others(job: Job) -> str | None:
 
 def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:
     """Yield a description of each contradiction between the status of an MLJob that waits for other
-    MLJobs and the statuses of these MLJobs. ``reason`` is why the MLJob waits, according to its
-    status.
+    MLJobs and the statuses of these MLJobs. ``reason`` is the result of :func:`_waits_for_others`.
     """
     there = {name: world.cluster.objects.get((job.namespace, name)) for name in upstream_names(job.spec)}
     others = {name: Job.from_object(body) for name, body in there.items() if body is not None}
@@ -208,7 +209,9 @@ def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator
 
 def differences(status: MLJobStatus, run: FakeRun) -> dict[str, Any]:
     """Return the differences between a status and the run in Airflow. The key is a task id or a
-    field. The value is a pair: the value in the status and the value in Airflow.
+    field of the status. The value is a pair: the value in the status and the value in Airflow. The
+    value of a task is again a pair: how many of its task instances are in each state, and the try
+    number. It is None if the task is missing.
     """
     told = {
         task.task_id: (Counter(task.mapped.states) if task.mapped else Counter({task.state: 1}), task.try_number)

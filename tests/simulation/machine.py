@@ -2,8 +2,8 @@
 simulated world (:class:`.World`), and kills processes.
 
 After each step, the operator's promises must hold. Each MLJob has at most one active run. An active
-run has an MLJob, with three exceptions: a user wants to keep the run or has restarted it, an Event
-has warned about the run, or its submission arrived too late. Phases change only as
+run has an MLJob, except in four cases: a user wants to keep the run, a user has restarted the run,
+an Event has warned about the run, or the run's submission arrived too late. Phases change only as
 ``core.run.states.TRANSITIONS`` allows, and a terminal phase is final for its attempt. An entry in
 the status's history never changes. A requested retry is handled once, by an attempt whose run is
 not submitted yet.
@@ -112,7 +112,7 @@ class Machine(RuleBasedStateMachine):
 
     def new_world(self) -> World:
         """Return a new simulated world, in which an operator runs and no MLJob exists. Subclasses
-        override this method.
+        may override this method.
         """
         return World()
 
@@ -252,8 +252,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def the_group_rebalances(self, then: float) -> None:
-        """Rebalance the consumer group: the consumer of the oldest operator loses the partition and
-        gets it back. Messages after the committed offset are then read again.
+        """Let the consumer of the oldest operator lose the partition and get it back, as in a
+        rebalance of the consumer group. Messages after the committed offset are then read again.
         """
         if self.world.process is not None:
             self.world.soon(self.world.process.reader.rebalance)
@@ -263,7 +263,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=servers, then=moments)
     def down_or_up(self, who: str, then: float) -> None:
-        """Take Airflow or the API server down if it is up, otherwise bring it up again."""
+        """Take all Airflows or the API server down. If they are down, bring them up again."""
         self.world.network.down ^= {who}
         self._then("down_or_up", then)
 
@@ -301,8 +301,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Let a stray request arrive at its server: one whose process has died or no longer waits.
-        If too much time has passed since the request was sent, drop it instead.
+        """Let a stray request, whose process has died or no longer waits, arrive at its server.
+        Drop the request instead if it has been a stray for ``STRAY_FOR`` seconds or longer.
         """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
@@ -375,8 +375,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.processes) == 1)
     @rule(then=whiles)
     def a_second_operator_starts(self, then: float) -> None:
-        """Start a second operator beside the first, and let both act. This happens when a rolling
-        update overlaps, or when a former leader does not know yet that it has lost the Lease.
+        """Start a second operator beside the first. Both act, as when a rolling update overlaps, or
+        when a former leader does not know yet that it has lost the Lease. In a
+        :class:`.ReplicatedWorld`, the second operator only waits for the Lease.
         """
         self.world.start(beside=True)
         self._then("a_second_operator_starts", then)
@@ -399,8 +400,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(["clock", "airflow_clock"]), seconds=st.sampled_from([-1.5, -4.0]), then=moments)
     def a_clock_jumps_back(self, who: str, seconds: float, then: float) -> None:
-        """Set the operator's clock or Airflow's clock 1.5 s or 4 s behind the true time, as NTP may
-        do.
+        """Set the clock of the operators or of the Airflows 1.5 s or 4 s behind the true time, as
+        NTP may do.
         """
         getattr(self.world, who).skew = timedelta(seconds=seconds)
         self._then("a_clock_jumps_back", then)
@@ -426,9 +427,9 @@ class Machine(RuleBasedStateMachine):
             self.world.close()
 
     def ends_well(self) -> None:
-        """Make all servers, networks and clocks work again, start an operator if none runs, and let
-        time pass. Assert that each status agrees with Airflow, and that every request of a user is
-        fulfilled. Then let all runs end, and assert the same again.
+        """Make all servers, the network and the clocks work again, start an operator if none runs,
+        and let time pass. Assert that each status agrees with Airflow, and that every request of a
+        user is fulfilled. Then let all runs end, and assert the same again.
         """
         self._mend()
         self._let_time_pass()
@@ -472,8 +473,8 @@ class Machine(RuleBasedStateMachine):
         """Let time pass until nothing changes any more. Meanwhile the cancellation DAG works. Fail
         if MLJobs still change after ``ROUNDS_AT_MOST`` rounds.
 
-        A fixed time would not be enough: a requested retry starts deadlines anew, so a cancellation
-        may begin at any time, and may still be in progress at a fixed time.
+        No fixed time would be long enough. A requested retry starts deadlines anew, so a
+        cancellation may begin late, and may still be in progress when the fixed time is over.
         """
         rounds = at_rest = 0
         while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):
@@ -491,7 +492,7 @@ class Machine(RuleBasedStateMachine):
 
 def hold(machine: type[Machine]) -> None:
     """Assert that the operator keeps its promises: let Hypothesis search for steps of ``machine``
-    after which a promise is broken, and fail if there are such steps.
+    after which a promise is broken, and fail if it finds such steps.
     """
     examples = int(os.environ.get("PROMISES_EXAMPLES", "0"))
     searched = settings(

@@ -62,6 +62,11 @@ class When(StrEnum):
 class Stray:
     """A request in flight, for whose response no process waits: the process has died or has given
     up.
+
+    Attributes:
+        effect: Does what the server does if the request arrives.
+        since: The virtual time in seconds since which no process waits.
+        until: The virtual time in seconds from which a test may drop the request.
     """
 
     name: str
@@ -100,19 +105,21 @@ class Wire:
     at a chosen request.
 
     Args:
-        after_effect: Called when a request has taken effect or was refused by its server.
+        after_effect: Called when a server has handled a request of :meth:`carry`, also if the
+            server refused the request.
         die: Ends the process.
         gate: Refuses requests that change something while the process is not the leader. By
             default, no request is refused.
-        changed: Called after each request that can change something.
+        changed: Called when a server has handled a request of :meth:`carry` that can change
+            something.
 
     Attributes:
         calls: The number of requests so far.
         dies_at: The number of the request at which the process dies, and the moment during that
-            request.
+            request; None if the process doesn't die.
         cut: The names of the servers that this process can't reach, although other processes can:
             ``airflow``, ``kubernetes``.
-        running: Not set while the process is paused (SIGSTOP).
+        running: An event that is not set while the process is paused (SIGSTOP).
     """
 
     def __init__(
@@ -144,8 +151,9 @@ class Wire:
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
         """Send the request ``name`` to the server ``to`` and return its response. ``effect`` stands
-        for the server: it does what the server does, and returns the response. In a dead process,
-        this method never returns.
+        for the server: it does what the server does, and returns the response. An error of the
+        server, which ``effect`` raises, is raised here too. In a dead process, this method never
+        returns.
 
         Raises:
             NotLeading: The request would change something, and the process is not the leader.
@@ -193,8 +201,8 @@ class Wire:
         return answer
 
     def at_once(self, effect: Callable[[], None]) -> None:
-        """Send a request without waiting for its response. It takes effect immediately: ``effect``
-        does what the server does.
+        """Send a request without waiting for its response. The request takes effect immediately:
+        ``effect`` does what the server does. In a dead process, do nothing.
         """
         if self.dead or self.last(When.BEFORE):
             return
@@ -204,7 +212,7 @@ class Wire:
 
     def last(self, when: When) -> bool:
         """Count a request. If the process has to die at this request, at the moment ``when``, end
-        it and return True. Otherwise return False.
+        the process and return True. Otherwise return False.
         """
         self.calls += 1
         if self.dies_at == (self.calls, when):
@@ -231,8 +239,8 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 class WiredAirflow:
     """The operator's adapter for Airflow in the simulation: a fake Airflow whose requests go
-    through the wire of one process. Like the real adapter, it dates the facts in a response with
-    the time at which the request was sent, by the operator's clock.
+    through the wire of one process. A fact in a response has the time at which the request was
+    sent, by the operator's clock, as in the real adapter.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:

@@ -39,13 +39,16 @@ class Replica:
             self._world.replicas.remove(self)
 
     def terminate(self) -> None:
-        """Let the process end in order, as SIGTERM does."""
+        """Let the process end gracefully, as SIGTERM does."""
         self.contender.terminate()
         if self in self._world.replicas:
             self._world.replicas.remove(self)
 
     def pause(self, *, paused: bool) -> None:
-        """Stop the process for a while, as SIGSTOP does, or let it go on, as SIGCONT does."""
+        """Pause the process, as SIGSTOP does, or let it continue, as SIGCONT does. While the
+        process is paused, :meth:`.Wire.carry` sends no requests and returns no responses.
+        Everything else goes on.
+        """
         for wire in [self.contender.wire, *([self.process.wire] if self.process is not None else [])]:
             (wire.running.clear if paused else wire.running.set)()
 
@@ -83,13 +86,13 @@ class ReplicatedWorld(World):
 
     @property
     def leader(self) -> Replica:
-        """The replica that is the leader. Exactly one must be."""
+        """The replica that is the leader. There must be exactly one leader."""
         (leader,) = [replica for replica in self.replicas if replica.contender.leads]
         return leader
 
     @property
     def standby(self) -> Replica:
-        """The oldest replica that is not the leader."""
+        """The oldest replica that is not the leader. There must be such a replica."""
         return next(replica for replica in self.replicas if not replica.contender.leads)
 
     def start(self, *, beside: bool = False) -> None:
@@ -103,15 +106,16 @@ class ReplicatedWorld(World):
 
     def kill(self, which: int = 0) -> None:
         """Kill the replica at the index ``which`` of ``replicas``, as SIGKILL does. Do nothing if
-        there is none.
+        no replica has this index.
         """
         if which < len(self.replicas):
             self.replicas[which].kill()
             self.run(0)
 
     def leave_one(self) -> None:
-        """Kill the second replica, start one if none runs, and let the remaining replica work
-        without faults. Wait until it leads.
+        """Kill the second replica, and start a replica if none runs. Connect the remaining replica
+        to all servers, and resume it if it is paused. Let 40 s pass, and assert that the replica is
+        then the leader.
         """
         self.kill(1)
         self.start()

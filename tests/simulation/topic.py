@@ -41,8 +41,8 @@ class Topic:
 
     def arrives(self, index: int, copies: int) -> None:
         """Let one of the messages in ``under_way`` arrive: store it ``copies`` times in ``log``.
-        With 0 copies the message is lost. ``index`` may be any number, and selects a message modulo
-        their number.
+        With 0 copies the message is lost. ``index`` may be any integer: modulo the number of
+        messages, it is the index of the message. Do nothing if ``under_way`` is empty.
         """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
@@ -68,9 +68,9 @@ class Reader:
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Join the consumer group, and read from the committed offset on. The partition moves from
-        the other members to this one. ``deliver`` is called with the messages that are read, and
-        ``revoked`` with the partition when this member loses it.
+        """Join the consumer group, and read from the offset that was committed when this reader was
+        created. The partition moves from the other members to this one. ``deliver`` is called with
+        the messages that are read, and ``revoked`` with the partition when this member loses it.
         """
         self._revoked = revoked
         for member in self._topic.members:
@@ -106,7 +106,9 @@ class Reader:
         self._revoked([PARTITION])
 
     def gain(self) -> None:
-        """Continue at the committed offset, because this member has got the partition."""
+        """Continue at the committed offset, because this member has got the partition. Without a
+        committed offset, continue at the end.
+        """
         self._position = len(self._topic.log) if self._topic.committed is None else self._topic.committed
         self.news.set()
 

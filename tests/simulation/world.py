@@ -1,5 +1,5 @@
-"""The simulated world: a Kubernetes cluster, two Airflows, a Kafka topic, and operators between
-them, in virtual time.
+"""The simulated world: a Kubernetes cluster, two Airflows, a Kafka topic, and operator processes,
+in virtual time.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ class Cluster(GuardedJobs):
     what the checks need to know about all MLJobs that ever existed.
 
     Attributes:
-        changes: The changes of MLJobs that a watch delivers, in order: type and object.
+        changes: The changes of MLJobs that a watch delivers, in order. Each is a pair: ``ADDED``,
+            ``MODIFIED`` or ``DELETED``, and the object.
         announced: The uids of the MLJobs whose status ever named a run, by run id.
         told: Ids of runs whose submission a status reported. Runs of MLJobs with the runPolicy
             OncePerSpec are left out, because such an MLJob may take over an existing run.
-        published: The existing MLJobs, as of the last :meth:`publish`.
-        specs: The last spec of each MLJob, by uid.
+        published: The MLJobs that existed at the last :meth:`publish`, by key.
+        specs: The last published spec of each MLJob, by uid.
         once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
     """
 
@@ -107,8 +108,8 @@ class Cluster(GuardedJobs):
 
     @property
     def watchable(self) -> int:
-        """How many of ``changes`` watches may deliver: only those up to the older version while
-        reads are behind.
+        """The number of entries of ``changes`` that watches may deliver, counted from the first:
+        all entries, or, while reads are behind, the entries up to the older version.
         """
         return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
 
@@ -125,7 +126,9 @@ class Cluster(GuardedJobs):
         return Job.from_object(deepcopy(body)) if body is not None else None
 
     def publish(self) -> None:
-        """Add the changes since the last call to ``changes``, from which watches deliver them."""
+        """Append to ``changes`` what has changed since the last :meth:`publish`, so that watches
+        can deliver it.
+        """
         for key, before in list(self._published.items()):
             now = self.objects.get(key)
             if now is None or now["metadata"]["uid"] != before["metadata"]["uid"]:
@@ -144,12 +147,15 @@ class Cluster(GuardedJobs):
             self._versions_of_all.append((len(self.changes), dict(self._published)))
 
     async def everything(self) -> builtins.list[Job]:
-        """Return all MLJobs as of one moment, as the response to one list request does."""
+        """Return all MLJobs at once, as one list request does. While reads are behind, read an
+        older version of the store.
+        """
         return [job async for job in self.list()]
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status (:meth:`.GuardedJobs.write_status`). If it names a run, record this in
-        ``announced``. If it reports the run's submission, record this in ``told``.
+        """Write a status (:meth:`.GuardedJobs.write_status`). If the status names a run, add the
+        MLJob's uid to ``announced``. If the status also reports the run's submission, and the
+        runPolicy is not OncePerSpec, add the run id to ``told``.
         """
         stored = await super().write_status(job, patch)
         if (run_id := stored.status.dag_run_id) is not None:
@@ -235,8 +241,8 @@ class Process:
         self._do(self._watch_instances(), "watch AirflowInstances")
 
     async def _watch(self) -> None:
-        """Deliver each change of an MLJob to the operator, :attr:`World.watch_takes` seconds after
-        the change.
+        """Deliver the changes of MLJobs to the operator, :attr:`World.watch_takes` seconds after
+        the changes. While the watch is stalled, or the API server is out of reach, changes wait.
         """
         changes = self.world.cluster.changes
         while True:
@@ -254,7 +260,9 @@ class Process:
                     self.job_controller.observe(job)
 
     async def _watch_instances(self) -> None:
-        """Tell the operator every 0.5 s which AirflowInstances exist, and which were deleted."""
+        """Tell the operator every 0.5 s which AirflowInstances exist, and which were deleted. Do
+        nothing while the API server is out of reach.
+        """
         there: dict[str, Instance] = {}
         while True:
             await asyncio.sleep(0.5)
@@ -284,7 +292,7 @@ class Process:
             self.job_controller.observe(Job.from_object(deepcopy(body)))
 
     async def leave(self) -> None:
-        """End the process in order, as at SIGTERM or when its term as leader ends: stop acting,
+        """End the process gracefully, as at SIGTERM or when its term as leader ends: stop acting,
         finish what has begun (:meth:`.Operator.settle`), and leave the consumer group.
         """
         self.parts.job_controller.workers.stop()
@@ -318,15 +326,16 @@ class World:
         airflows: All Airflows, by the name of their AirflowInstance. The Airflow of the operator's
             settings has the key ``SETTINGS_AIRFLOW``.
         processes: The operators that run, oldest first: none, one or two.
-        overlapped: Whether two operators ever ran at once, or reads were ever stale. Then ``limit``
-            is not checked, because an operator that doesn't see all MLJobs can't keep to it.
+        overlapped: Whether two operators ever ran at once, or reads were ever stale. If true,
+            ``limit`` is not checked, because an operator that doesn't see all MLJobs can't keep to
+            the limit.
         broken: Descriptions of broken promises, and the errors that the operator logged.
         by_hand: Ids of runs that a user has cleared in Airflow.
         limit: The maximum number of active runs in the Airflow ``OTHER``; None for no limit.
         watch_takes: The seconds from a change of an MLJob until watches deliver it. If they are
             fewer than ``ONE_WAY``, the change arrives before the response to the request that made
             it.
-        defects: Errors that the operator logged.
+        defects: The log handler that records the errors that the operator logs.
         late: Descriptions of runs and backfills that exist because of a request that arrived after
             the operator had stopped expecting it.
     """
@@ -374,7 +383,7 @@ class World:
 
     def kill(self, which: int = 0) -> None:
         """Kill the operator at the index ``which`` of ``processes``, as SIGKILL does. Do nothing if
-        there is none.
+        no operator has this index.
         """
         if which < len(self.processes):
             self.processes[which].end()
@@ -407,8 +416,9 @@ class World:
 
     def lands(self, stray: Stray) -> None:
         """Let a stray request arrive at its server, although no process waits for the response. If
-        the request is older than ``UNKNOWN_FOR``, the operator no longer expects it. Then add the
-        runs and backfills that it creates to ``late``.
+        the request has been a stray for longer than ``UNKNOWN_FOR``, the operator no longer expects
+        it to take effect. In this case, add the runs and backfills that the request creates to
+        ``late``.
         """
 
         async def land() -> None:
@@ -501,8 +511,9 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Return descriptions of broken promises about runs that take outputs of other MLJobs'
-        runs: these other runs have succeeded, and the status of the MLJob names them.
+        """Check the runs that take outputs of other MLJobs' runs. The operator promises that these
+        other runs have succeeded, and that the status of the MLJob names them. Return a description
+        of each broken promise.
 
         An MLJob that ever had the runPolicy OncePerSpec is not checked, because it may have taken
         over a run with older outputs. Runs whose submission arrived too late are not checked
@@ -527,13 +538,13 @@ class World:
         return found
 
     def left_behind(self, *, in_the_end: bool = False) -> list[str]:
-        """Return descriptions of active runs and backfills that the operator should have ended:
-        their MLJob is deleted, no user wanted to keep them, and no Event warned about them.
+        """Return descriptions of the active runs and backfills that the operator should have ended:
+        their MLJob is deleted, no user wanted to keep them, no user has cleared them in Airflow,
+        and no Event has warned about them.
 
-        The list lacks runs and backfills of submissions that took effect later than the operator
-        expects (``late``), because the operator can't know them in time. With ``in_the_end``, it
-        lacks only such backfills: by then a relist of all runs must have found the runs, but it
-        doesn't list backfills.
+        The runs and backfills in ``late`` are left out, because the operator can't find them in
+        time. With ``in_the_end``, only the backfills in ``late`` are left out: the operator's
+        relist of all active runs must have found the runs by then, but a relist finds no backfills.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
         too_early = self.late & backfills if in_the_end else self.late
@@ -565,9 +576,9 @@ class World:
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:
-        """Let the operator at the index ``which`` of ``processes`` die at the request that is
-        ``calls`` requests from now, at the moment ``when``. Do nothing if there is no such
-        operator.
+        """Let the operator at the index ``which`` of ``processes`` die at a later request, at the
+        moment ``when``. With ``calls`` 1 this is the next request, with 2 the request after it. Do
+        nothing if no operator has this index.
         """
         if which < len(self.processes):
             wire = self.processes[which].wire

@@ -8,8 +8,8 @@ Airflow, and that no active run, process or finalizer is left. It also measures 
 from an MLJob's creation to its end is due to the operator. The figures go to
 benchmarks/results/soak.json.
 
-``MLJOB_SOAK_JOBS`` sets the number of MLJobs, and ``MLJOB_SOAK_SEED`` the choice of the cancelled
-ones. Only a test with 200 MLJobs writes the file.
+``MLJOB_SOAK_JOBS`` sets another number of MLJobs. ``MLJOB_SOAK_SEED`` is the random seed for the
+choice of the cancelled MLJobs and of the moments. Only a test with 200 MLJobs writes the file.
 """
 
 from __future__ import annotations
@@ -97,10 +97,11 @@ class Victim:
 
     Attributes:
         way: ``delete`` for ``kubectl delete``, or ``cancel`` for ``spec.cancel``.
-        waits_for_run: Whether the delay begins when the run starts. Otherwise the delay begins when
-            the MLJob is created.
+        waits_for_run: Whether the delay begins when the MLJob is running. Otherwise the delay
+            begins when the MLJob is created.
         delay: The delay in seconds.
-        asked: When the test cancelled the MLJob, in seconds since the epoch, or 0 before.
+        asked: When the test cancelled the MLJob, in seconds since the epoch, or 0 if the test has
+            not yet done so.
     """
 
     way: Way
@@ -159,9 +160,9 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """Return the manifests of ``count`` MLJobs, made from the examples in rotation, each with a
-    name of its own. They take the latest dataset or model instead of the outputs of other MLJobs,
-    because these may be cancelled.
+    """Return the manifests of ``count`` MLJobs, made from the examples in rotation. Each MLJob has
+    a name of its own. Instead of the outputs of other MLJobs, which may be cancelled, an MLJob
+    takes the latest dataset or model.
     """
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
@@ -303,10 +304,11 @@ def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) 
 
     For MLJobs that were not cancelled: from the creation until the run is queued; from the end of
     the run until the status shows it; from the creation until the status shows the end of the run.
-    For MLJobs that were cancelled while they ran: from the cancellation until the MLJob is deleted
-    or has no finalizer.
+    For MLJobs that were cancelled or deleted after their run had started: from the cancellation
+    until the MLJob is removed, or has a terminal phase and no finalizer.
 
-    The operator's share, in percent, is the sum of the first two times divided by the third.
+    The operator's share, in percent, is the sum of the first two times divided by the third, summed
+    over the MLJobs that were not cancelled.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

@@ -28,8 +28,8 @@ def server() -> Iterator[ScriptedAirflow]:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """A function that returns an adapter for Airflow, which sends its requests to the server in the
-    argument. At the end of the test, all these adapters are closed.
+    """A function that returns an adapter for Airflow. The adapter sends its requests to the server
+    that is the function's first argument. At the end of the test, all these adapters are closed.
     """
     made: list[Airflow] = []
 

@@ -128,10 +128,11 @@ class Cell:
     Attributes:
         operation: The name of a public method of the adapter.
         request: The name of the request in ``REQUESTS``.
-        ask: A function that calls the operation.
+        ask: A function that calls the operation of the adapter in its argument.
         given: Scripted answers to the operation's other requests, by name of the request.
-        detail: The detail of Airflow's 404 if the object of the request doesn't exist; empty if
-            Airflow has no such detail for this request.
+        detail: The text in the field ``detail`` of the 404 with which Airflow says that the object
+            of the request, for example the run, doesn't exist. Empty if Airflow has no such 404 for
+            this request.
         absent: The outcome of the operation after that 404.
         otherwise: The outcomes after answers to which the general rule (:func:`expected`) doesn't
             apply, by name of the answer.
@@ -333,9 +334,9 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """Return the outcome that the operation of ``cell`` must have if its request gets the answer
-    ``name``. The cell may name an outcome for this answer. Otherwise a general rule applies, which
-    depends only on the answer.
+    """Return the outcome, an error class or a check of the result, that the operation of ``cell``
+    must have if the cell's request gets the answer ``name``. The cell may name an outcome for this
+    answer. Otherwise a general rule applies, which depends only on the answer.
     """
     if name == THE_THING and cell.detail:
         return cell.absent
@@ -381,9 +382,9 @@ def shared() -> Iterator[ScriptedAirflow]:
 def no_garbage_collection() -> Iterator[None]:
     """Disable Python's garbage collection while the block runs.
 
-    The test parses endlessly nested JSON, which exhausts the stack. If objects of other tests were
-    collected meanwhile, their finalizers would fail, and pytest would report that as an error of
-    this test.
+    One of the answers is very deeply nested JSON, and parsing it exhausts the stack. If Python
+    collected objects of other tests meanwhile, their finalizers would fail, and pytest would report
+    these failures as errors of this test.
     """
     gc.disable()
     try:
@@ -427,8 +428,9 @@ async def test_answer_has_the_expected_outcome(
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """The errors in the table come from the unusual answers: with Airflow's usual answers, the same
-    operations succeed.
+    """The errors in the table come from the unusual answers. With Airflow's usual answers, the same
+    operations succeed or raise an error that is right: a submission to a DAG that doesn't exist
+    raises DagNotFound, and clearing a run without failed tasks raises NothingToClear.
     """
     airflow = connect(server)
     for cell in CELLS:

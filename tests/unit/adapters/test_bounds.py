@@ -218,7 +218,7 @@ async def test_pages_are_read_to_the_end_even_if_each_is_short(
     field: str, total: int, limit: int, server: ScriptedAirflow, connect: Connect
 ) -> None:
     """A page may have fewer rows than the request allows, because Airflow's ``[api]
-    maximum_page_limit`` is lower. A short page is therefore not the last one.
+    maximum_page_limit`` is lower. So a page with fewer rows need not be the last page.
     """
     rows = {
         "dags": lambda number: {"dag_id": f"dag-{number}"},
@@ -321,8 +321,8 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
 async def test_page_that_is_too_large_is_requested_in_parts(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page can be large because of runs that the operator has not submitted: Airflow 3.1 lists
-    the runs of all clients, and their conf may have any size.
+    """A page can be large because of runs that the operator has not submitted. Airflow 3.1 ignores
+    the filter by the prefix of run ids and lists all runs, and the conf of a run may have any size.
     """
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf={"x": "x" * 3000}) for number in range(12)]

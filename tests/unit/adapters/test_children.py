@@ -1,5 +1,6 @@
-"""The adapter finds the active child runs of a run: the runs that a task has started with a
-TriggerDagRunOperator. It finds their ids in the task's XComs and rendered fields. It sends no
+"""The adapter finds the active child runs of a run: the runs that its tasks have started with a
+TriggerDagRunOperator, and the child runs of these runs. The run id of a child run is in an XCom of
+the task, and the DAG id of the child run is in the task's rendered fields. The adapter sends no
 request for an invalid id, and looks up only a limited number of runs.
 """
 

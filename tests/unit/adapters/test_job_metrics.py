@@ -1,5 +1,5 @@
-"""The metrics about MLJobs. The tests check what they count, when a series is removed, and the
-maximum number of series.
+"""The metrics about MLJobs. The tests check what the metrics count, when a series is removed, and
+the maximum number of series.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A watch delivers the versions of an MLJob. The operator already knows most of them from the
-answers to its own writes. It then uses the object that it knows, and doesn't parse the version
-again.
+"""A watch delivers each version of an MLJob. The operator already knows most versions from the
+answers to its own writes. For a version that the operator knows, it uses the object that it has,
+and doesn't parse the version again.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ UNKNOWN = -1001
 
 
 def statistics(*partitions: tuple[int, int, int]) -> dict[str, Any]:
-    """Return statistics as librdkafka reports them. For each partition, give its end offset, the
-    consumer's position and the committed offset.
+    """Return statistics as librdkafka reports them. Each argument describes one partition: the end
+    offset, the consumer's position and the committed offset.
     """
     names = ("hi_offset", "app_offset", "committed_offset")
     found = {str(number): dict(zip(names, offsets, strict=True)) for number, offsets in enumerate(partitions)}

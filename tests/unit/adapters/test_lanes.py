@@ -27,8 +27,9 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Start the operations ``asking``. Their requests of the kind ``request`` hang. Wait until the
-    server has received four such requests, and return the tasks of the operations.
+    """Start the operations ``asking``, which are coroutines. Their requests with the name
+    ``request`` hang. Wait until the server has received four such requests, and return the tasks of
+    the operations.
     """
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]
@@ -80,7 +81,7 @@ async def test_few_requests_are_sent_to_an_airflow_that_is_down(server: Scripted
 
 async def test_unreadable_answers_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
     """An unreadable answer may be about a single run. Requests about other runs must not have to
-    wait because of it.
+    wait because of this answer.
     """
     airflow = connect(server)
     server.told["get run"] = Says(200, "{}")
@@ -237,8 +238,9 @@ def test_delays_are_random_by_default() -> None:
 
 
 async def test_failures_of_one_request_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """Airflow may answer with an error for every run of one DAG. Runs of other DAGs, which are
-    submitted in the same lane, must not have to wait because of that.
+    """Airflow may answer with an error 500 for every run of one DAG. Runs of other DAGs, which are
+    submitted in the same lane, must not wait because of these errors. Errors 503 do block the lane,
+    because they mean that Airflow as a whole is unavailable.
     """
     airflow = connect(server)
     server.told["trigger"] = Says(500, "Internal Server Error", "text/plain")
