@@ -31,8 +31,9 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A replacement for the monitoring DAG. It makes a report, every 15 minutes by default, and
-    returns the notifications that are due after the report.
+    """A replacement for the monitoring DAG. Each call of ``report`` makes a report, by default 15
+    minutes after the report before, and returns the notifications that are due. The notifications
+    count as sent.
     """
 
     def __init__(self) -> None:
