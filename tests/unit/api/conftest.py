@@ -199,7 +199,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def world() -> AsyncIterator[ApiWorld]:
-    """mljob-api with its fakes. The test starts mljob-api."""
+    """mljob-api with its fakes, not started yet. A test calls ``start``."""
     world = ApiWorld()
     yield world
     await world.stop()
