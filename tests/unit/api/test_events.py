@@ -31,7 +31,7 @@ EVENTS = RunSubresource.EVENTS
 
 
 def run_event(state: str, run: FakeRun) -> str:
-    """Return the Kafka message, in JSON, with which Airflow's own event producer reports that a run
+    """Return the JSON with which Airflow's own ``kafka_event_producer`` reports to Kafka that a run
     is in ``state``.
     """
     return json.dumps(

@@ -22,9 +22,9 @@ from tests.live.eventually import until
 
 
 class Tls:
-    """A TLS listener of mljob-api, certificates for clients, and an application behind the listener.
-    The application answers "True" to the front proxy of the Kubernetes API server, and "False" to
-    all other clients.
+    """A TLS listener of mljob-api, certificates for clients, and an application behind the
+    listener. The application answers "True" to the front proxy of the Kubernetes API server, and
+    "False" to all other clients.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -15,7 +15,8 @@ from tests.pages import ROOT
 
 def make(*arguments: str) -> str:
     """Run ``make`` with ``arguments``, and return the output. These tests may be run by another
-    ``make``. Its flags and its variable ONLY are removed, because they would change the output.
+    ``make``. The flags and the variable ONLY of that ``make`` are not passed on, because they would
+    change the output.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)

@@ -97,8 +97,8 @@ def test_line_says_the_same_without_html() -> None:
 
 
 class Notebook:
-    """A replacement for IPython in a notebook. It records each display and each update of an
-    output in ``shown``.
+    """A replacement for IPython in a notebook. ``shown`` has the HTML of each output that was
+    displayed or updated.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

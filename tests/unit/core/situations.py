@@ -389,8 +389,8 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return the stored status in a situation, as JSON. For a restored MLJob, return the status of a
-    new MLJob, because the API server has dropped the status of the situation.
+    """Return the stored status in a situation, as JSON. For a restored MLJob, return the status of
+    a new MLJob, because the API server has dropped the status of the situation.
     """
     return dict(UNOBSERVED) if given.job.restored else _told_status(given)
 
@@ -877,7 +877,7 @@ def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
 
 def classified(job: MLJob | Given, **known: Any) -> State:
     """Return the :class:`State` that the operator derives from a situation before it decides. Tests
-    pass it to functions that take a ``State``. The arguments are those of :func:`decided`.
+    pass this object to functions that take a ``State``. The arguments are those of :func:`decided`.
     """
     return _state(_given(job, known))
 

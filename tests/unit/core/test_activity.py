@@ -98,7 +98,7 @@ def test_a_hot_run_may_change_without_an_event(situation: Given, expected: bool)
     ],
 )
 def test_a_backfill_is_hot_after_an_event_of_one_of_its_runs(run: ObservedRun, expected: bool) -> None:
-    """The event may report the end of a run. Then Airflow starts the next run of the backfill, maybe
-    without an event about the start.
+    """The event may report the end of a run. Then Airflow starts the next run of the backfill,
+    maybe without an event about the start.
     """
     assert is_hot(classified(backfill_job(), run=run), NOW) is expected

@@ -64,7 +64,8 @@ def member(
 
     ``at`` is when the run entered its state, and ``created`` is when the run was queued, both in
     seconds after the creation of the backfill. ``attempt`` is the number of the attempt that
-    created the run. An event contains neither time nor number: both are ignored if ``source`` is Kafka.
+    created the run. Events contain neither ``created`` nor ``attempt``, so both arguments are
+    ignored if ``source`` is Kafka.
     """
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST
@@ -180,9 +181,9 @@ class TestAsOneRun:
 
 
 class TestJoining:
-    """How an observed backfill changes when the operator reads an event about one of its runs, finds
-    one of its runs in the change feed, or lists all of its runs. The change feed is the list of
-    recently changed runs that the operator reads from Airflow every few seconds.
+    """How an observed backfill changes when the operator reads an event about one of its runs,
+    finds one of its runs in the change feed, or lists all of its runs. The change feed is the list
+    of recently changed runs that the operator reads from Airflow every few seconds.
     """
 
     def test_an_event_moves_a_run_forward(self) -> None:

@@ -83,8 +83,9 @@ pasts = st.lists(st.floats(30, 90), min_size=20, max_size=97)
 
 @given(pasts, st.floats(0.01, 10_000))
 def test_the_unit_of_the_values_does_not_matter(past: list[float], factor: float) -> None:
-    """If all durations are multiplied by the same factor, the result stays the same. The test only
-    has durations of more than a second, because shorter durations count as one second.
+    """If all durations of a task are multiplied by the same factor, the task still exceeds its
+    baseline, or still doesn't. The test only has durations of more than a second, because shorter
+    durations count as one second.
     """
     values = [value * 200 for value in [200.0, 200.0, 200.0, *past]]
     assert exceeds(values) == exceeds([value * max(factor, 0.01) for value in values])
