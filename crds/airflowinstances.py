@@ -62,7 +62,9 @@ REQUIREMENT_RULES: Rules = [
 
 
 def airflow_instances() -> Resource:
-    """Return the CRD of AirflowInstance."""
+    """Return the CRD of AirflowInstance as a :class:`~crds.definition.Resource`, which makes the
+    manifest.
+    """
     spec = model_schema(airflow_instance.AirflowInstanceSpec)
     spec["x-kubernetes-validations"] = INSTANCE_RULES
     properties = spec["properties"]

@@ -1,4 +1,4 @@
-"""The frame of a CustomResourceDefinition, which is the same for all CRDs of this project."""
+"""Makes a CustomResourceDefinition from the parts that differ between the CRDs of this project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rules = list[dict[str, str]]
 @dataclass(frozen=True)
 class Resource:
     """The parts of a CRD that differ between the CRDs of this project. ``spec`` and ``status`` are
-    the structural schemas of these fields.
+    the structural schemas of a resource's fields ``spec`` and ``status``.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Resource:
         return f"{self.plural}.{GROUP}"
 
     def definition(self) -> dict[str, Any]:
-        """Return the CustomResourceDefinition as a dict."""
+        """Return the manifest of the CRD: the CustomResourceDefinition as a dict."""
         schema: dict[str, Any] = {
             "type": "object",
             "description": self.description,
@@ -87,11 +87,13 @@ class Resource:
 
 
 def keyed(properties: dict[str, Any], lists: dict[str, list[str]]) -> None:
-    """Set the list type ``map`` in the schemas of some lists, so that keys identify the entries.
+    """Set the list type ``map`` in the schemas of lists, so that server-side apply identifies an
+    entry by its keys.
 
     Args:
-        properties: The schemas of the fields by name. The function changes them.
-        lists: The names of the keys of each list, by the list's name.
+        properties: The schemas of an object's fields, by field name. The function changes the
+            schemas of the lists.
+        lists: For each list, by its field name, the fields of an entry that are the keys.
     """
     for name, keys in lists.items():
         properties[name]["x-kubernetes-list-type"] = "map"

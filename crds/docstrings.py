@@ -1,8 +1,8 @@
 """Reads the docstrings of the models' fields, which become the descriptions in the CRDs.
 
 Pydantic could read these docstrings too (``use_attribute_docstrings``). But pydantic would read
-them in each process that imports the models, and so in the process of each Airflow task. There, the
-docstrings of a single model would already cost 0.04 s of CPU time.
+them in each process that imports the models, and so in the process of each Airflow task. The
+docstrings of a single model would already cost each process 0.04 s of CPU time.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ OWN_OUTPUTS_RULE = {
 
 
 def mljobs() -> Resource:
-    """Return the CRD of MLJob."""
+    """Return the CRD of MLJob as a :class:`~crds.definition.Resource`, which makes the manifest."""
     spec = model_schema(mljob.MLJobSpec)
     spec["x-kubernetes-validations"] = SPEC_RULES
     spec["properties"]["backfill"]["x-kubernetes-validations"] = BACKFILL_RULES

@@ -102,7 +102,9 @@ def below(node: Node, prefix: str, levels: int) -> Iterator[Field]:
 
 
 def spec_row(field: Field, name: str) -> str:
-    """Return a field's row in a table about a spec: name, type, default and description."""
+    """Return a field's row in a table about a spec: name, type, default and description. The column
+    for the default says ``required`` if the field is required.
+    """
     default = "required" if field.is_required else default_of(field.node)
     return f"| {name} | {type_of(field.node)} | {default} | {description_of(field.node)} |\n"
 

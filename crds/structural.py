@@ -2,8 +2,8 @@
 
 A CRD needs a structural schema (kubernetes.io: "Specifying a structural schema"), which has a type
 on every level and no ``$ref``. Pydantic makes a JSON schema from a model. This module converts that
-schema: it puts the definition in place of each ``$ref``, X in place of ``anyOf [X, null]``, and
-removes ``title``.
+schema: it puts the definition in place of each ``$ref``, puts X in place of ``anyOf [X, null]``,
+and removes keywords that the CRDs don't need, such as ``title``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the keywords of a structural schema that describe what a node contains: the fields of
-    an object, the values of a map, or the items of a list. Return an empty dict for any other type.
+    an object, the values of a map, or the items of a list. For an object without a schema of its
+    fields, the keyword allows any fields. Return an empty dict for any other type.
     """
     if schema.get("type") == "array":
         return {"items": structural(schema["items"], definitions)}
@@ -84,8 +85,8 @@ def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def model_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the structural schema of a model. Its fields have their names in YAML, which are in
-    camelCase.
+    """Return the structural schema of a model. The names of the fields are in camelCase, as in
+    YAML.
     """
     schema = model.model_json_schema(by_alias=True)
     add_descriptions(schema, model)
@@ -93,8 +94,8 @@ def model_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def without_defaults(node: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a status without the defaults of the fields. With such a default, the
-    API server would add the field to a status in which the operator has not set it.
+    """Return the schema of a status without the defaults of the fields. With a default, the API
+    server would add a field to a status in which the operator has not set the field.
     """
     node = {key: value for key, value in node.items() if key != "default"}
     if "properties" in node:

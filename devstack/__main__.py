@@ -20,8 +20,8 @@ from devstack.terminal import show, show_progress
 
 
 def main() -> int:
-    """Run one verb, and return the exit status. Errors that a person can act on are printed without
-    a traceback.
+    """Run the verb of the command line, and return the exit status. Errors that a person can act on
+    are printed without a traceback.
     """
     arguments = _parser().parse_args()
     progress.print_with(show_progress)

@@ -24,8 +24,12 @@ ACTIONLINT = Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check workflows, and return the exit status. The status is 0 if actionlint finds nothing in
-    the workflows, and shellcheck finds nothing in their scripts.
+    """Check workflows, and return the exit status. The status is 0 if actionlint finds no problem
+    in the workflows, and shellcheck finds no problem in their scripts.
+
+    Args:
+        arguments: The arguments of actionlint: the files of the workflows. Without arguments, all
+            workflows in ``.github/workflows`` are checked.
     """
     try:
         actionlint = golang.built("actionlint", ACTIONLINT)

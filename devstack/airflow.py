@@ -114,8 +114,9 @@ class Airflow:
         ]
 
     def _component(self, name: str, part: str, *arguments: str) -> Component:
-        """Return the component of one of Airflow's processes. `part` is the key of the process in
-        the response of `/api/v2/monitor/health`.
+        """Return the component of the stack that runs one process of Airflow. `part` is the key of
+        the process in the response of `/api/v2/monitor/health`. `arguments` are the arguments of
+        the command `airflow`.
         """
         return Component(
             name,
@@ -185,8 +186,9 @@ class Airflow:
 
     def _bundles(self) -> list[dict[str, object]]:
         """Return the DAG bundles of Airflow: the value of `[dag_processor] dag_bundle_config_list`.
-        The name of a bundle is the name of its folder or repository. If an earlier bundle has the
-        same name, underscores are appended.
+        The bundles of this project are called `mljob` and `examples`. Any other bundle has the name
+        of its folder or repository. If an earlier bundle has the same name, underscores are
+        appended.
         """
         bundles = {name: _folder_bundle(path) for name, path in _OWN_DAGS.items() if path.is_dir()}
         added = [(path, _folder_bundle(path)) for path in self._dags_folders]
@@ -232,9 +234,10 @@ class Airflow:
         migrated.write_text(stamp)
 
     def _healthy(self, name: str, part: str) -> bool:
-        """Return whether Airflow reports a process as healthy. Airflow still does so for a while
-        after the process was killed. So if Airflow also reports a heartbeat of the process, the
-        heartbeat must be later than the last start.
+        """Return whether a process of Airflow is healthy. Airflow must report the process as
+        healthy. But Airflow still does so for a while after the process was killed. So if Airflow
+        also reports a heartbeat of the process, the heartbeat must be later than the last start of
+        the process.
         """
         health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]
         started = ManagedProcess(self._directory, name).started_at

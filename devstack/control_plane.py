@@ -223,7 +223,7 @@ def write_private_key(certificate: trustme.LeafCert, path: Path) -> None:
 
 def write_service_account_kubeconfig(kubectl: Kubectl, namespace: str, name: str, path: Path) -> None:
     """Create a new token of a ServiceAccount, and write a kubeconfig with which a program acts as
-    the ServiceAccount. The cluster is that of ``kubectl``.
+    the ServiceAccount in the cluster of ``kubectl``. The token is requested for 720 hours.
     """
     token = kubectl("--namespace", namespace, "create", "token", name, "--duration=720h").strip()
     admin = json.loads(kubectl("config", "view", "--minify", "--raw", "--flatten", "--output=json"))

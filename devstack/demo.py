@@ -51,8 +51,12 @@ def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
 
 
 def assert_succeeded(demo: ShownJob, job: dict[str, Any], bound: float) -> None:
-    """Check that `job`, the latest version of the MLJob of `demo`, has succeeded. `bound` is the
-    number of seconds that the demo has waited for it.
+    """Check that an MLJob has succeeded.
+
+    Args:
+        demo: Gets the details for the error message from the cluster.
+        job: The latest version of the MLJob of `demo`.
+        bound: How many seconds the demo has waited for the MLJob, for the error message.
 
     Raises:
         StackError: The job has not succeeded. The message explains why.
@@ -83,8 +87,8 @@ class ShownJob:
 
     def clear(self) -> None:
         """Delete the MLJob of an earlier demo if the MLJob has ended, because `kubectl apply` of an
-        unchanged manifest would not run it again. If the MLJob is still in progress, keep it: this
-        demo then follows that MLJob.
+        unchanged manifest would not run it again. If the MLJob is already being deleted, wait until
+        it is deleted. If it is still in progress, keep it: this demo then follows that MLJob.
         """
         before = self._find()
         if before is None:
@@ -145,8 +149,8 @@ class ShownJob:
         """Return the lines about the job's Events in the output of `kubectl describe`.
 
         The operator writes the status of an ended job first, and creates the Event about the end
-        afterwards. So this method waits up to 10 seconds until there is an Event with the reason
-        `until`.
+        afterwards. So this method waits up to 10 seconds for an Event with the reason `until`, and
+        then returns the lines even without this Event.
         """
         deadline = time.monotonic() + 10
         while True:

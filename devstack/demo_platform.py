@@ -70,11 +70,12 @@ def run(stack: Stack, bound: float) -> None:
 
     Args:
         stack: A running stack that was started with the variables of `settings`.
-        bound: How many seconds each job may take.
+        bound: How many seconds the demo waits for each job.
 
     Raises:
         StackError: A job failed or took longer than `bound`. Or the second backfill, with the new
-            version of the model, did not predict each day again. Or Slack got no message in time.
+            version of the model, did not predict each day again. Or the status of the job of the
+            paused DAG did not say that the DAG is paused. Or Slack got no message in time.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}
@@ -113,8 +114,12 @@ def _show_columns(kubectl: Any) -> None:
 
 
 def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
-    """Print which version of the model made the predictions of each day. Then print the lineage of
-    the last day's predictions: each artifact that they were made from, back to the dataset.
+    """Print which version of the model made the latest predictions of each day. Then print the
+    lineage of the last day's predictions: each artifact that they were made from, back to the
+    dataset.
+
+    Raises:
+        StackError: The latest predictions of a day were not made by the MLJob of `backfill`.
     """
     data = Path(predict.get()["status"]["outputs"]["predictions_path"]).parents[3]
     show("\nThe days after the second backfill:")
@@ -154,7 +159,8 @@ def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
     return this message.
 
     Raises:
-        StackError: No message came within ``MESSAGE_BOUND`` seconds, or the server refused one.
+        StackError: No such message came within ``MESSAGE_BOUND`` seconds, or ``server``, which
+            takes the place of Slack, refused a message.
     """
     # Clear the Variable with the monitoring DAG's state, because the DAG would not repeat the
     # message of an earlier demo.

@@ -2,9 +2,9 @@
 modules, with the machine's Go or with Go from a wheel.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
-downloads the sources through the module proxy that the machine is configured for. The sources and
-Go's own caches take gigabytes. The sources and caches stay in the cache until all programs are
-built, so that an interrupted build can continue, and are then removed.
+downloads the sources through the module proxy that the machine is configured for. The downloaded
+sources and Go's own caches take gigabytes. They stay in the shared cache (`devstack.caches`) until
+the builds have ended, so that an interrupted build can continue, and are then removed.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def build(name: str, program: Program, target: Path) -> None:
 
 def built(name: str, program: Program) -> Path:
     """Return the path of a program in the cache. If the cache has no program that was built from
-    the current sources, build the program first, and then remove Go's sources and caches.
+    the current sources, build the program first, and then call `forget_sources`.
 
     Raises:
         MissingToolError: The program can't be built. The message says why.
@@ -131,15 +131,15 @@ def built(name: str, program: Program) -> Path:
 
 
 def has_sources() -> bool:
-    """Return whether the cache has Go's sources and caches. A build leaves them there until they
-    are removed, even if the build was interrupted.
+    """Return whether a build, complete or not, has left its downloaded sources and Go's own caches
+    in the shared cache.
     """
     return _caches().exists()
 
 
 def forget_sources() -> None:
-    """Remove Go's sources and caches from the cache. If a process is still building, keep them:
-    after its build, that process removes them.
+    """Remove the downloaded sources and Go's own caches from the shared cache. If a process is
+    still building, keep them: that process removes them after its build.
     """
     with unused(_lock()) as nobody_builds:
         if nobody_builds:

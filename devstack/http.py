@@ -12,18 +12,18 @@ from typing import Any
 
 
 def get(url: str, token: str | None = None, authority: Path | None = None, timeout: float = 5.0) -> str:
-    """Send a GET request, and return the body of the answer.
+    """Send a GET request, and return the body of the response as text.
 
     Args:
         url: The URL.
-        token: A bearer token.
-        authority: The file with the certificate of the authority to trust. With None, the system's
-            authorities are trusted.
+        token: A bearer token. With None, the request has no token.
+        authority: The path of the CA certificate that the server's certificate is verified with.
+            With None, the system's CA certificates are used.
         timeout: The maximum number of seconds to wait for a connection and for each read.
 
     Raises:
-        urllib.error.HTTPError: The status is an error.
-        OSError: There is no answer.
+        urllib.error.HTTPError: The status of the response is an error.
+        OSError: The server can't be reached, has an invalid certificate, or does not respond.
     """
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if authority:
@@ -35,5 +35,7 @@ def get(url: str, token: str | None = None, authority: Path | None = None, timeo
 
 
 def get_json(url: str, timeout: float = 5.0) -> Any:
-    """Send a GET request, and return the body of the answer, parsed as JSON."""
+    """Send a GET request, and return the body of the response, parsed as JSON. The exceptions are
+    those of `get`, and ValueError if the body is not JSON.
+    """
     return json.loads(get(url, timeout=timeout))

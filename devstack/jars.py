@@ -1,8 +1,9 @@
 """Downloads Kafka's jars into the cache, with the machine's Maven. If Maven is missing or fails,
 the Python package maven-artifact downloads the jars from Maven Central.
 
-`jars/kafka.txt` names every jar with its hash, so Maven and the Python package download the same
-files.
+Maven downloads the dependencies in `jars/kafka.pom.xml`. The Python package downloads the jars in
+`jars/kafka.txt`, which also has the hash of each jar. After either download, each jar in
+`jars/kafka.txt` must be there and have its hash.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Jar:
 
 
 def java() -> str:
-    """Return the path of a `java` that Kafka runs on: the machine's `java` if it is new enough, and
-    otherwise `java` from a wheel.
+    """Return the path of a `java` that Kafka runs on: the machine's `java` if its major version is
+    at least `OLDEST_JAVA`, and otherwise `java` from a wheel.
     """
     home = os.environ.get("JAVA_HOME")
     for candidate in ([str(Path(home) / "bin" / "java")] if home else []) + (
@@ -133,7 +134,9 @@ def _by_wheel(wanted: list[Jar], target: Path) -> None:
 
 
 def bootstrap_python() -> str:
-    """Return the path of the Python interpreter that can run the packages from wheels."""
+    """Return the path of the Python interpreter for which `devstack.wheels` installs packages. Only
+    this interpreter is sure to run the packages.
+    """
     from devstack import bootstrap
 
     return bootstrap.base_python()

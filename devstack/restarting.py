@@ -8,8 +8,8 @@ transactions because of a deadlock, and nothing else would start the scheduler a
 The pause before a start doubles from 1 s up to 30 s, and is 1 s again after the program has run for
 a minute. A program that ends within `TRIAL` seconds after its first start is not started again,
 because its configuration or installation is wrong. The signals SIGTERM, SIGINT and SIGQUIT go to
-the program, and after such a signal the program is not started again. The exit status is the
-program's exit status. If a signal has ended the program, it is 128 + the signal's number.
+the program, and after such a signal the program is not started again. The exit status of this
+module is the program's exit status, or 128 + the number of the signal that has ended the program.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = 
             start.
 
     Returns:
-        The exit status of the program.
+        The exit status of the program, or 128 + the number of the signal that has ended the
+        program.
     """
     asked_to_end = threading.Event()
     program: subprocess.Popen[bytes] | None = None

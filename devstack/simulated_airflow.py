@@ -63,8 +63,8 @@ class SimulatedAirflow:
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """Return an empty mapping. For a real Airflow, this method returns the variables of the
-        command `airflow`, which the simulated Airflow does not have.
+        """Return an empty mapping, because the simulated Airflow has no command `airflow`. For a
+        real Airflow, the same method of `Airflow` returns the environment variables of the command.
         """
         return {}
 

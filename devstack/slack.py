@@ -190,7 +190,8 @@ def _words(part: Any) -> Iterator[str]:
 
 @dataclass
 class SlackServer:
-    """What the server has received, and how it answers.
+    """A server that behaves like Slack: the messages that it has received, and the settings for its
+    answers.
 
     Attributes:
         messages: Accepted messages.
@@ -245,7 +246,9 @@ class SlackServer:
     def answer(
         self, path: str, query: Mapping[str, list[str]], headers: email.message.Message, content: bytes
     ) -> tuple[int, Any]:
-        """Handle any request to the server: return the status and the body of the response."""
+        """Handle a request that is not refused because of `limited`: return the status and the body
+        of the response.
+        """
         if path == WEBHOOK:
             return self.webhook(json.loads(content))
         if headers.get("Authorization") != f"Bearer {TOKEN}":

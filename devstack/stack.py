@@ -42,8 +42,9 @@ class Stack:
 
     Args:
         directory: The directory for the stack's data, logs, ports and secrets.
-        cluster_kubeconfig: The kubeconfig of an existing cluster; by default the value of
-            `CLUSTER_KUBECONFIG`. Without an existing cluster, the stack starts a control plane.
+        cluster_kubeconfig: The path of the kubeconfig of an existing cluster. The default is the
+            environment variable `CLUSTER_KUBECONFIG`. If neither is set, the stack starts a control
+            plane of its own.
     """
 
     def __init__(self, directory: Path, cluster_kubeconfig: Path | None = None) -> None:
@@ -79,8 +80,9 @@ class Stack:
                 the benchmarks, which needs no database.
 
         Raises:
-            StackError: A component did not start. Or the oldest Airflow was requested, and the
-                newest Airflow has migrated the database.
+            StackError: A component did not become ready, or a step failed. Or the Python
+                environment of the requested Airflow does not exist. Or the oldest Airflow was
+                requested, and the newest Airflow has migrated the database.
         """
         started = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

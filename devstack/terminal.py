@@ -39,8 +39,8 @@ _OUT, _ERR = _console(), _console(stderr=True)
 
 
 def show(text: str) -> None:
-    """Print a text on standard output, in colour on a terminal. For output that the person has
-    asked for, such as a command's result.
+    """Print a text on standard output, in colour on a terminal. The text is output that the person
+    has asked for, such as a command's result.
     """
     _OUT.print(text)
 

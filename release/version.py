@@ -1,8 +1,9 @@
 """Writes the version from the file ``VERSION`` to the files that repeat the version (``make
 generate``). With ``--check`` (``make verify``) the command fails if a file has another version.
 
-The version is repeated, because each package, the chart and Airflow's list of providers have a file
-of their own with the version, and a build reads only that file.
+Each Python package and the chart have a file with the version, because a build reads only the files
+of its package or chart. The provider's ``__version__`` is the version that Airflow lists. Examples
+in the documentation contain the version as the tag of the image.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def expected(root: Path = ROOT) -> dict[Path, str]:
     """Return the text that each file must have, by path.
 
     Raises:
-        VersionError: The content of ``VERSION`` is invalid, or a line that states the version is
-            missing in a file.
+        VersionError: The content of ``VERSION`` is invalid, or a file has no line that states the
+            version, or has this line several times.
     """
     version = read(root)
     files = {root / path: with_version(path, (root / path).read_text(), version) for path in STATED}

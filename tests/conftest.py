@@ -3,7 +3,7 @@ processes) for the whole session, and operators that use the stack.
 
 The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in
 ``.dev-test-logs`` when a test has failed. With ``KEEP_TEST_STACK=1`` the stack keeps running, and
-the next session uses it. This is for people who write tests.
+the next session uses it. So a test that you are writing starts faster.
 
 ``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
 oldest Airflow that is supported, in ``.dev-test-oldest``. Without ``--airflow``, pytest runs all
@@ -125,7 +125,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Return the scheduler that gives the tests of a file to one worker of pytest-xdist."""
+    """With ``--dist loadfile``, return the scheduler that gives all tests of a file to one worker
+    of pytest-xdist. Otherwise return None, and pytest-xdist chooses the scheduler.
+    """
     return sharing.scheduling(config, log)
 
 
@@ -311,8 +313,9 @@ def kubectl(stack: Stack) -> Kubectl:
 
 
 class NewInstallation(Protocol):
-    """A function that creates a namespace with an operator that watches it, and starts the operator
-    unless ``start`` is False. ``overrides`` are environment variables of the operator.
+    """A function that creates a namespace and an operator that watches only this namespace. The
+    operator starts at once unless ``start`` is False. ``overrides`` are environment variables of
+    the operator.
     """
 
     def __call__(self, name: str, *, start: bool = ..., **overrides: str) -> Installation: ...
@@ -327,14 +330,18 @@ def launch(stack: Stack) -> Iterator[Launch]:
 
 @pytest.fixture(scope="session")
 def new_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """A function that makes operators. They run until the session ends."""
+    """A function that starts operators, each with its own namespace. The operators run until the
+    session ends.
+    """
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 
 
 @pytest.fixture
 def installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """A function that makes operators. They run until the test ends."""
+    """A function that starts operators, each with its own namespace. The operators run until the
+    test ends.
+    """
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 

@@ -1,5 +1,5 @@
-"""The operator recognises by the text of an answer that a run, a task or a DAG does not exist. The
-installed Airflow has these texts.
+"""The operator recognises by the text of Airflow's error response that a run, a task or a DAG does
+not exist. For each request, the source code of the installed Airflow contains such a text.
 """
 
 from __future__ import annotations

@@ -49,8 +49,9 @@ def test_sending_task_events_does_not_load_the_models_of_reports() -> None:
 
 
 def test_the_models_of_events_are_made_without_reading_their_source() -> None:
-    """Each task's process makes the pydantic models of events. If pydantic read docstrings from the
-    source files, making the models would take long, because Airflow loads many modules.
+    """Each task's process makes the pydantic models of events. If pydantic took the fields'
+    descriptions from the source code, making the models would take long: Python would search all
+    loaded modules for the source of each model, and Airflow loads many modules.
     """
     no_source = "import inspect; inspect.getmodule = inspect.findsource = None"
     assert "mljob_contract.events" in loaded_by(f"{no_source}; import mljob_airflow.events.producer")

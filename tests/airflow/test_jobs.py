@@ -1,4 +1,4 @@
-"""Airflow stores, triggers and runs a job declared with ``mljob_dag`` like any other DAG."""
+"""Airflow stores, triggers and runs a DAG declared with ``mljob_dag`` like any other DAG."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Outputs(BaseModel):
 
 
 def users_own(context: object) -> None:
-    """A callback that the author of the DAG has given a task. The provider must keep it."""
+    """A callback that the DAG's author has set on a task. The provider must keep the callback."""
 
 
 def declare(dag_id: str = "train", **arguments: Any) -> Job[Any]:
@@ -70,7 +70,9 @@ def declare(dag_id: str = "train", **arguments: Any) -> Job[Any]:
 
 
 def stored(job: Job[Any]) -> Any:
-    """Return the DAG as the scheduler and the API server see it."""
+    """Return the DAG after it was serialised and read back. The scheduler and the API server use
+    this form.
+    """
     return DagSerialization.from_dict(DagSerialization.to_dict(job.dag))
 
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Variable
 
 from devstack.slack import TOKEN, WEBHOOK, SlackServer, slack_server
 from mljob_airflow import settings
@@ -25,7 +25,7 @@ from mljob_airflow.monitoring.notifications.messages import message
 from mljob_airflow.monitoring.notifications.owners import Recipient
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError, messenger
 from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
-from mljob_airflow.monitoring.thresholds import Thresholds
+from mljob_airflow.monitoring.thresholds import Thresholds, ThresholdsError
 from mljob_contract.reports import Finding, FindingKind, MonitoringReport
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
@@ -111,6 +111,13 @@ def test_the_params_of_a_monitor_are_thresholds_that_default_to_none(dags: dict[
     assert set(params) <= set(Thresholds.model_fields)
     assert set(params.dump().values()) == {None}
     params.validate()
+
+
+@pytest.mark.parametrize(("dag_id", "default"), [("mljob_monitor", 24), ("mljob_monitor_bottlenecks", 168)])
+def test_the_param_quiet_hours_describes_the_default_of_its_monitor(
+    dags: dict[str, DAG], dag_id: str, default: int
+) -> None:
+    assert dags[dag_id].params.get_param("quiet_hours").description.endswith(f"Default: {default}.")
 
 
 def test_each_threshold_is_a_param_of_some_monitor(dags: dict[str, DAG]) -> None:
@@ -225,6 +232,48 @@ def test_a_report_uses_the_valid_mutes_of_the_variable(
     tasks.observe({"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}, "collect_problems", 24)
     [point] = points
     assert (len(point.mutes.entries), len(point.mutes.problems)) == (mutes, problems)
+
+
+MISSPELT = "{'team-a': '#a'}"
+
+
+def test_thresholds_that_are_not_json_fail_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_MLJOB_AIRFLOW", '{"conn_type": "http", "host": "http://127.0.0.1:9", "password": "t"}'
+    )
+    monkeypatch.setenv("AIRFLOW_VAR_MLJOB_MUTES", "[]")
+    monkeypatch.setenv("AIRFLOW_VAR_MLJOB_MONITOR", MISSPELT)
+    with pytest.raises(ThresholdsError, match="the Variable mljob_monitor is not JSON"):
+        tasks.observe({"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}, "collect_problems", 24)
+
+
+def notify_owners(monkeypatch: pytest.MonkeyPatch, slack: SlackServer, **variables: str) -> dict[str, Any]:
+    """Run the task that notifies owners, with these Variables, and with a report that has a finding
+    of ``team-a``.
+    """
+    connect(monkeypatch, slack)
+    monkeypatch.setenv("AIRFLOW__MLJOB__SLACK_CONN_ID", "slack_tests")
+    monkeypatch.setenv("AIRFLOW__MLJOB__SLACK_CHANNEL", "#airflow")
+    monkeypatch.setattr(Variable, "set", lambda *_args, **_kwargs: None)
+    for name, text in ({"mljob_monitor": "{}"} | variables).items():
+        monkeypatch.setenv(f"AIRFLOW_VAR_{name.upper()}", text)
+    context = {"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}
+    return tasks.tell_owners(context, report(finding("a")).model_dump(mode="json"), 24)
+
+
+def test_addresses_that_are_not_json_fail_the_notification(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
+    with pytest.raises(ValueError, match="the Variable mljob_owners is not JSON"):
+        notify_owners(monkeypatch, slack, mljob_owners=MISSPELT, mljob_monitor_memory="{}")
+    assert slack.messages == []
+
+
+def test_owners_are_notified_and_a_warning_is_logged_if_the_state_is_not_json(
+    monkeypatch: pytest.MonkeyPatch, slack: SlackServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = notify_owners(monkeypatch, slack, mljob_owners='{"team-a": "#a"}', mljob_monitor_memory="{")
+    assert sent == {"team-a": "new"}
+    assert len(slack.messages) == 1
+    assert "The Variable mljob_monitor_memory is invalid, and is replaced by an empty one" in caplog.text
 
 
 @pytest.mark.parametrize("part", [tasks.write_page, tasks.send_event])

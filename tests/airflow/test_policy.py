@@ -18,7 +18,7 @@ from tests.airflow.versions import policy_plugins
 
 
 def users_own(context: object) -> None:
-    """A callback that the author of the DAG has given a task. The provider must keep it."""
+    """A callback that the DAG's author has set on a task. The provider must keep the callback."""
 
 
 @pytest.fixture(autouse=True)

@@ -17,12 +17,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mljob_airflow.cancellation.airflow_runs import AirflowRuns
-from mljob_airflow.cancellation.plan import Task
+from mljob_airflow.cancellation.plan import BatchResult, Task
+from mljob_airflow.cancellation.plan import TaskInstance as UnfinishedTask
 from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
-from mljob_airflow.monitoring.observations import Dag, TaskInstance
+from mljob_airflow.monitoring.observations import Asset, Dag, TaskInstance
 from mljob_airflow.monitoring.rest_reader import AirflowReader
-from mljob_airflow.rest.client import AirflowApiError, Endpoint
+from mljob_airflow.rest.client import MAX_DETAIL_LENGTH, AirflowApiError, Endpoint, fetch_token
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 API = "/api/v2"
@@ -65,6 +66,8 @@ class Server:
         self.answers: dict[str, tuple[int, object]] = {}
         self.lists: dict[str, tuple[str, list[Any]]] = {}
         self.cursors = True
+        self.breaks = False
+        """Whether the connection breaks in the middle of each answer's body."""
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
 
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, object]:
@@ -88,6 +91,13 @@ def server() -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             pass
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def do_PATCH(self) -> None:
+            self.do_POST()
+
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             status, body = state.answer(parts.path.removeprefix(API), parse_qs(parts.query, keep_blank_values=True))
@@ -96,7 +106,7 @@ def server() -> Iterator[Server]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(data[: len(data) // 2] if state.breaks else data)
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -125,7 +135,7 @@ def test_all_pages_of_a_list_are_read_once(server: Server, cursors: bool, number
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
 def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursors: bool) -> None:
-    """The cancellation can set only those task instances to failed that it has read."""
+    """A task instance that the cancellation has not read can't be set to failed."""
     server.cursors = cursors
     recorded = json.loads((GOLDEN / "parity_mapped.task_instances.json").read_text())["task_instances"][0]
     rows = [recorded | {"task_id": f"task_{number}"} for number in range(250)]
@@ -135,13 +145,32 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursor
 
 
 def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Server) -> None:
-    """Some fields that the reader does not use have other types in Airflow 3.1 than in the client's
-    models, which describe Airflow 3.3.
+    """The models of Airflow's Python client describe Airflow 3.3. In Airflow 3.1 some fields of a
+    task have other types. These fields are not used and must not make the read fail.
     """
     given = {"task_id": "fit", "downstream_task_ids": ["stop"], "trigger_rule": "all_done", "is_mapped": False}
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})
     assert AirflowRuns(server.endpoint).tasks("churn") == [Task("fit", ("stop",), "all_done")]
     assert AirflowRuns(server.endpoint).tasks("gone") == []
+
+
+BATCH = [UnfinishedTask("fit", -1, "running"), UnfinishedTask("gone", -1, None)]
+RUN = "/dags/churn/dagRuns/run/taskInstances"
+
+
+@pytest.mark.parametrize("entry", ["fit", "churn.run.fit[-1]"], ids=["airflow-3.1", "airflow-3.3"])
+def test_task_instances_that_airflow_skips_do_not_count_as_failed(server: Server, entry: str) -> None:
+    server.answers[RUN] = (200, {"create": None, "update": {"success": [entry], "errors": []}, "delete": None})
+    assert AirflowRuns(server.endpoint).fail_task_instances("churn", "run", BATCH) == BatchResult(1)
+    assert [path for path, _ in server.asked] == [RUN]
+
+
+def test_a_batch_that_airflow_refuses_is_failed_one_by_one(server: Server) -> None:
+    refused = {"error": "Task id fit is already in failed state", "status_code": 409}
+    server.answers[RUN] = (200, {"update": {"success": [], "errors": [refused]}})
+    server.answers[f"{RUN}/fit"] = (409, {"detail": "Task id fit is already in failed state"})
+    result = AirflowRuns(server.endpoint).fail_task_instances("churn", "run", BATCH)
+    assert result == BatchResult(1, ["could not fail gone: 404 not found"])
 
 
 def test_a_list_is_read_up_to_a_bound_and_then_marked_incomplete(
@@ -203,7 +232,20 @@ def test_runs_with_a_similar_prefix_are_filtered(server: Server) -> None:
 def test_assets_show_which_dags_are_scheduled_on_which(server: Server) -> None:
     asset = {"producing_tasks": [{"dag_id": "raw"}], "scheduled_dags": [{"dag_id": "report"}, {"dag_id": "raw"}]}
     server.lists["/assets"] = ("assets", [asset, {"producing_tasks": [{"dag_id": "lonely"}], "scheduled_dags": []}])
-    assert server.reader.asset_feeds() == {"raw": {"report"}}
+    assert server.reader.assets().rows == [
+        Asset(frozenset({"raw"}), frozenset({"report", "raw"})),
+        Asset(frozenset({"lonely"})),
+    ]
+
+
+def test_lists_of_assets_and_pools_are_marked_incomplete_if_they_are_cut(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest_reader, "MAX_RUNS", 100)
+    server.lists["/assets"] = ("assets", [{}] * 101)
+    server.lists["/pools"] = ("pools", [{"name": f"pool-{n}", "slots": 1} for n in range(101)])
+    assert not server.reader.assets().complete
+    assert not server.reader.pools().complete
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
@@ -212,6 +254,56 @@ def test_an_error_says_which_request_failed_and_what_airflow_said(server: Server
     with pytest.raises(AirflowApiError, match=f"could not list pools: {status} no way") as caught:
         server.reader.pools()
     assert caught.value.status == status
+
+
+PAGE = b"<html>\n" + b"<p>Welcome to the proxy</p>" * 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [PAGE, b"", b"\xff", b"[]", b'"text"', b"[" * 100_000],
+    ids=["page", "empty", "no-text", "list", "text", "deep"],
+)
+def test_an_answer_that_is_not_a_json_object_names_the_request(server: Server, body: bytes) -> None:
+    server.answers["/pools"] = (200, body)
+    with pytest.raises(AirflowApiError, match=r"could not list pools: the answer is not a JSON object\.") as caught:
+        server.reader.pools()
+    assert caught.value.status == 200
+    assert len(str(caught.value)) < MAX_DETAIL_LENGTH + 200
+
+
+def test_an_answer_that_is_a_page_is_quoted(server: Server) -> None:
+    server.answers["/pools"] = (200, PAGE)
+    with pytest.raises(AirflowApiError, match=r"The answer: <html> <p>Welcome to the proxy</p>.*…$"):
+        server.reader.pools()
+
+
+def test_a_long_detail_of_an_error_is_cut(server: Server) -> None:
+    server.answers["/pools"] = (500, {"detail": "x" * 100_000})
+    with pytest.raises(AirflowApiError, match=r"could not list pools: 500 x+…$") as caught:
+        server.reader.pools()
+    assert len(str(caught.value)) < MAX_DETAIL_LENGTH + 100
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [PAGE, b'"secret"', [{"access_token": "secret"}], {"token": "secret"}, {"access_token": ["secret"]}],
+    ids=["page", "text", "list", "no-token", "no-text"],
+)
+def test_a_login_whose_answer_has_no_token_names_the_request_and_does_not_quote_the_answer(
+    server: Server, answer: object
+) -> None:
+    server.answers["/auth/token"] = (200, answer)
+    url = server.endpoint.base_url
+    with pytest.raises(AirflowApiError, match=f"could not log in at {url}/auth/token as mljob: the answer") as caught:
+        fetch_token(Endpoint(url, "mljob", "password"))
+    assert caught.value.status == 200
+    assert "secret" not in str(caught.value)
+
+
+def test_a_login_returns_the_token(server: Server) -> None:
+    server.answers["/auth/token"] = (201, {"access_token": "abc"})
+    assert fetch_token(Endpoint(server.endpoint.base_url, "mljob", "password")) == "abc"
 
 
 FAILED = TaskInstance("churn", "run-1", "fit", state="failed", try_number=2)
@@ -239,10 +331,29 @@ def test_a_log_is_read_up_to_a_bound(server: Server, monkeypatch: pytest.MonkeyP
     assert server.reader.last_error(FAILED) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe error", b'{"event": "error', log("error", 5, None)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe error", b'{"event": "error', log("error", 5, None), b"[" * 100_000 + b"error"],
+    ids=["empty", "no-text", "cut", "no-object", "deep"],
+)
 def test_a_log_in_another_format_has_no_error(server: Server, content: bytes) -> None:
     server.answers[LOG] = (200, content)
     assert server.reader.last_error(FAILED) is None
+
+
+def test_a_log_whose_connection_breaks_names_the_request(server: Server) -> None:
+    server.answers[LOG] = (200, log(*[{"event": "x" * 100, "level": "info"}] * 5000, RAISED))
+    server.breaks = True
+    with pytest.raises(AirflowApiError, match=r"could not read the log of churn\.fit: .*IncompleteRead") as caught:
+        server.reader.last_error(FAILED)
+    assert caught.value.status is None
+
+
+def test_a_list_whose_connection_breaks_names_the_request(server: Server) -> None:
+    server.lists["/pools"] = ("pools", [{"name": "default_pool", "slots": 1}])
+    server.breaks = True
+    with pytest.raises(AirflowApiError, match=r"could not list pools: .*IncompleteRead"):
+        server.reader.pools()
 
 
 def test_a_missing_log_has_no_error_and_a_forbidden_log_is_refused(server: Server) -> None:

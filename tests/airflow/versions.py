@@ -33,8 +33,10 @@ def policy_plugins() -> PluginManager:
 
 
 def validate(dag: Any, conf: dict[str, Any] | None) -> None:
-    """Check that a DAG's params accept a conf, as Airflow does for a run. If they don't, Airflow's
-    error is raised.
+    """Check that a DAG's params accept a conf, as Airflow does for a run.
+
+    Raises:
+        ParamValidationError: The params don't accept the conf.
     """
     if hasattr(dag.params, "deep_merge"):
         dag.params.deep_merge(conf).validate()

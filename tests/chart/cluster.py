@@ -25,7 +25,7 @@ class Cluster:
     helm_path: Path
 
     def run(self, program: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command, wait for its end, and return its output.
+        """Run a command with this kubeconfig, and return the ended process with its output.
 
         Raises:
             CommandError: The command failed.
@@ -117,5 +117,5 @@ class Cluster:
 
 
 def unique(prefix: str) -> str:
-    """Return a name that no other test uses, not even a test that runs at the same time."""
+    """Return ``prefix`` with a random ending, so that tests don't use each other's names."""
     return f"{prefix}-{secrets.token_hex(3)}"

@@ -28,8 +28,13 @@ def growing(a_minute: float) -> str:
 
 
 def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
-    """Return the series of a histogram's buckets. ``a_minute`` contains the growth of each bucket
-    in a minute. The key ``le_5`` names the bucket of the values up to 5.
+    """Return the series of a histogram's buckets, by selector.
+
+    Args:
+        name: The name of the histogram.
+        labels: The labels before ``le``, with a comma at the end, or an empty string.
+        a_minute: The growth of each bucket in a minute. The keys are ``le_`` and the upper bound of
+            the bucket, such as ``le_5``, ``le_0_1`` for 0.1, or ``le_inf``.
     """
     found = {}
     for bucket, growth in a_minute.items():
@@ -91,7 +96,7 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
-    """Return ``series`` as lines of text, each with the label ``job`` that a scrape adds."""
+    """Return ``series`` as lines of text. Each series gets the label ``job``, as from a scrape."""
     found = []
     for selector, values in series.items():
         name, _, labels = selector.partition("{")

@@ -87,8 +87,8 @@ def test_the_pods_satisfy_restricted_pod_security(api: Rendered) -> None:
 
 
 def test_the_operator_and_mljob_api_select_their_own_pods_only(render: Render) -> None:
-    """If a selector selected the Pods of both, the Service of the operator would send Prometheus to
-    mljob-api.
+    """If the operator's Service also selected the Pods of mljob-api, Prometheus would scrape these
+    Pods too.
     """
     rendered = render(ENABLED)
     pods = {

@@ -168,8 +168,8 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
 
 
 def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace: str) -> None:
-    """The fixture ``namespace`` refuses a Pod that is not restricted. So the test that this
-    namespace admits the operator's Pod proves something.
+    """The fixture ``namespace`` refuses a Pod that is not restricted. Otherwise the test in which
+    this namespace admits the operator's Pod would prove nothing.
     """
     with pytest.raises(CommandError, match='violates PodSecurity "restricted'):
         cluster.kubectl("run", "lax", "--image=lax", f"--namespace={namespace}")
@@ -291,7 +291,9 @@ def test_a_right_in_all_namespaces_is_granted_or_denied(
 
 
 def test_the_operators_token_allows_all_requests_for_an_mljob(cluster: Cluster, operator: Cluster, team: str) -> None:
-    """The requests begin with adding the finalizer, and end with removing it."""
+    """With this token the test lists MLJobs, adds the finalizer, patches the status, reads the
+    deleted MLJob and removes the finalizer.
+    """
     name, where = unique("job"), f"--namespace={team}"
     cluster.apply(
         {
@@ -379,7 +381,10 @@ def test_mljob_api_has_exactly_the_needed_rights(
 
 
 def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
-    """With a new certificate, each upgrade would cut the connections of everyone who follows a log."""
+    """A new certificate would interrupt mljob-api: the API server would trust the new CA at once,
+    but the Pods would present the old one until the kubelet has updated the mounted Secret. An
+    upgrade makes a new certificate only if the Secret was deleted.
+    """
     name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
     before = cluster.get("secret", name, where)["data"]
 
@@ -453,8 +458,8 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
 
 @dataclass(frozen=True)
 class ChartCopy:
-    """A copy of the chart whose CRD has another name, so that its upgrade and removal affect no
-    MLJob of another test.
+    """A copy of the chart whose CRD has another name. Tests upgrade and remove this CRD without an
+    effect on the MLJobs of other tests.
     """
 
     path: Path

@@ -32,8 +32,8 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Runs the commands of pages as a reader types them. In the commands, the names of the release,
-    the namespace and the CRDs are replaced by unique names.
+    """Runs the commands of pages as a reader types them. In the commands, unique names replace the
+    names of the release, the namespace and the CRDs, and the chart is a copy.
     """
 
     cluster: Cluster
@@ -45,12 +45,13 @@ class Reader:
     """The commands that have been typed, as they are on the pages."""
 
     def types(self, page: Path, heading: str, *, containing: str = "") -> None:
-        """Type the commands below a heading, except those in ``NEEDS_A_POD`` and ``NEEDS_MORE``.
+        """Run the commands below a heading, except the commands that begin with a text in
+        ``NEEDS_A_POD`` or ``NEEDS_MORE``.
 
         Args:
             page: The page.
             heading: The text of the heading.
-            containing: A text. Only blocks that contain the text are typed; by default, all blocks.
+            containing: A text. Only the blocks with this text are run; by default, all blocks.
         """
         lines = [line for block in below(page, heading) if containing in block.text for line in typed(block)]
         lines = [line for line in lines if not line.startswith((*NEEDS_A_POD, *NEEDS_MORE))]
@@ -60,7 +61,7 @@ class Reader:
         self.typed.extend(lines)
 
     def _own(self, line: str) -> str:
-        """Return the command for the reader's own release, namespace and CRDs."""
+        """Return the command with this reader's release, namespace, chart and CRD."""
         line = line.replace("charts/mljob-operator", str(self.copy.path))
         line = re.sub(
             rf"(?<=helm )(install|upgrade|history|rollback|uninstall) {RELEASE}\b", rf"\1 {self.release}", line

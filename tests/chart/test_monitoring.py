@@ -1,5 +1,6 @@
-"""The alerts, the dashboard and the configuration of kube-state-metrics: Prometheus' own parsers
-accept them, and the metrics that they name exist.
+"""The alerts, the dashboard and the configuration of kube-state-metrics. Prometheus' own parsers
+accept the queries of the alerts and of the dashboard, and the metrics in the queries exist. The
+fields of the CRDs that kube-state-metrics reads exist.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def test_rules_are_valid_and_name_metrics_and_labels_that_exist() -> None:
 
 
 def test_values_of_labels_in_rules_exist() -> None:
-    """A mistyped phase or outcome selects nothing, so its alert would never fire."""
+    """A query with a mistyped phase or outcome selects nothing, so its alert would never fire."""
     series = exposed()
     for rule in RULES:
         for metric, matchers in re.findall(r"(mljob_\w+)\{([^}]*)\}", rule["expr"]):

@@ -1,4 +1,6 @@
-"""The notes that `helm install` prints: commands for this release, and what the release lacks."""
+"""The notes that `helm install` prints: commands for this release, and notes on missing
+credentials, Airflow, Kafka or CRDs.
+"""
 
 from __future__ import annotations
 

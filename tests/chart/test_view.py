@@ -1,5 +1,6 @@
-"""The chart's objects for the live view: Pods that have no rights of their own, and to which only
-the users' OIDC proxy needs to connect.
+"""The chart's objects for the live view. Its Pods have no rights of their own. By default the
+NetworkPolicy admits connections from all Pods in the release's namespace. A value can limit the
+connections to the users' OIDC proxy.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ def new_run_id() -> str:
 
 
 def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
-    """Let the task ``approve`` of a run of ``people_approve`` ask a person whether to deploy
-    ``model``.
+    """In a run of the DAG ``people_approve``, let the task ``approve`` ask a person whether to
+    deploy ``model``.
     """
     run = airflow.runs["people_approve", run_id]
     airflow.begin(run)
@@ -85,7 +85,7 @@ def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None
 
 
 def adapter(url: str, user: str, password: str) -> Airflow:
-    """Return the operator's adapter for the Airflow at ``url``, with this user's login."""
+    """Return the operator's adapter for the Airflow at ``url``, which logs in as ``user``."""
     return Airflow(
         SETTINGS_AIRFLOW,
         url,
@@ -114,7 +114,9 @@ class AirflowWorld(Protocol):
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
     async def until_asked(self, run_id: str, model: str) -> None: ...
     async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Let the only task of a run write a log and succeed. A real Airflow does so by itself."""
+        """Let the only task of a run write a log and succeed. If the Airflow runs tasks by itself,
+        do nothing.
+        """
 
 
 class MemoryAirflow:
@@ -322,7 +324,9 @@ class RealCluster:
 async def _remove(
     found: Job | Instance, set_finalizer: Callable[..., Awaitable[object]], kubectl: Kubectl, resource: str
 ) -> None:
-    """Delete the object ``found`` if a test of this folder made it."""
+    """Delete the object ``found`` if a test of this folder made it: if the name begins with
+    ``contract-``. The finalizer is removed first.
+    """
     if found.name.startswith("contract-"):
         if found.has_finalizer:
             await set_finalizer(found, present=False)

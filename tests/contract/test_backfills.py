@@ -30,7 +30,7 @@ ORDER = BackfillRequest(
 
 @pytest.fixture
 def backfills(airflow_world: AirflowWorld) -> Backfills:
-    """The backfills of each Airflow in turn."""
+    """The operator's access to Airflow's backfills, for each Airflow in turn."""
     return airflow_world.dag_runs.backfills
 
 

@@ -156,7 +156,9 @@ def test_watch_tells_each_state_once_also_across_a_cut(world: World) -> None:
 
 
 def test_version_that_is_too_old_leads_to_another_list(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The API server answers 410, either in the stream or as the status of the response."""
+    """The first watch begins at a resourceVersion that the API server has forgotten. The server
+    answers 410, either as the status of the response or as an event in the stream.
+    """
     world.client.submit("train", name="old")
     world.age()
     list_objects = sync_watch.list_objects

@@ -23,8 +23,9 @@ TASK = ("echo", -1)
 
 
 async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | None, str | None]:
-    """Return two values: the log of the try ``number`` of ``TASK``, and the token at the end of the
-    log. Both are None if Airflow has no such try.
+    """Return two values for the try ``number`` of ``TASK``: the text of the log, and the token with
+    which a later request returns only later entries. The token is None if the log is whole. Both
+    are None if Airflow has no such try.
     """
     log = await airflow.open_log("parity_params", run_id, TASK, number)
     if log is None:

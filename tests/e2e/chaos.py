@@ -44,8 +44,8 @@ class Outage:
 def planned(
     parts: Mapping[str, Callable[[], Callable[[], None]]], within: float, chance: random.Random
 ) -> list[Outage]:
-    """Plan one outage of each part, at a random time within this many seconds.
-    Outages may overlap.
+    """Plan one outage of each part. Each outage begins at a random time, at most ``within`` seconds
+    after the first MLJob is submitted. Outages may overlap.
     """
     return [Outage(part, chance.uniform(0, within), take_away) for part, take_away in parts.items()]
 
@@ -70,7 +70,7 @@ class Outages:
             thread.start()
 
     def wait(self) -> None:
-        """Wait until all parts were away and are back.
+        """Wait until all planned outages are over and all parts are back.
 
         Raises:
             BaseException: A part could not be taken away or brought back.
@@ -81,7 +81,12 @@ class Outages:
             raise self._problems[0]
 
     def end(self) -> None:
-        """Bring all parts back now."""
+        """Start no further outage. Bring back the parts that are away, and wait until they are
+        back.
+
+        Raises:
+            BaseException: A part could not be taken away or brought back.
+        """
         self._over.set()
         self.wait()
 
@@ -115,7 +120,7 @@ class Course:
     backward: list[str] = field(default_factory=list)
 
     def saw(self, status: Object) -> None:
-        """Take over a status that the watch has delivered, and note whether the phase or the
+        """Record a status that the watch has delivered, and note whether the phase or the
         percentage went backward.
         """
         phase, percent = status.get("phase", Phase.PENDING.value), status.get("percent", 0)
@@ -132,8 +137,8 @@ class Course:
 
 
 class Watcher:
-    """A thread that watches the MLJobs of a namespace. It continues to watch after the API server
-    was away.
+    """A thread that watches the MLJobs of a namespace. After the API server was away, the thread
+    watches again.
 
     Args:
         path: The path of the list of MLJobs.
@@ -174,8 +179,11 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Call ``request`` again and again until the server, which may be away, has answered. ``what``
-    describes the success of the request in the error.
+    """Call ``request`` again and again until the server, which may be away, has answered.
+
+    Args:
+        request: Sends one request.
+        what: The expected success in words, for the error if the server does not answer in time.
     """
 
     def done() -> bool:

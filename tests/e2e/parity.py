@@ -1,7 +1,7 @@
-"""The expected status of a finished run, computed from Airflow's REST API.
+"""Compares the status of a finished MLJob with Airflow's REST API.
 
-The status and Airflow's responses are brought into one plain form, so that a difference is easy to
-read.
+The status and Airflow's responses are converted to mappings with the same keys, so that a
+difference is easy to read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def dag_ids() -> list[str]:
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Wait until a run has ended, and return the run as Airflow reports it, in plain form."""
+    """Wait until a run has ended, and return the run as Airflow reports it, in the form that
+    :func:`status_says` returns.
+    """
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
     for row in airflow.task_instances(dag_id, run_id):
@@ -50,7 +52,7 @@ def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, An
 
 
 def status_says(status: Object) -> dict[str, Any]:
-    """Return the run as an MLJob's status reports it, in plain form."""
+    """Return the run as an MLJob's status reports it, as a mapping."""
     return {
         "phase": status["phase"],
         "dagRunState": status["dagRunState"],
@@ -63,8 +65,8 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """Return the differences between an MLJob's status and Airflow. Return an empty mapping if
-    there are none.
+    """Wait until the run of an MLJob has ended. Return each difference between the MLJob's status
+    and Airflow in words, by the name of the field. The mapping is empty if they agree.
     """
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {

@@ -1,5 +1,5 @@
-"""MLJobs that take each other's outputs run in the right order, although they are applied at once
-and in the wrong order. The tests check what a user, GitOps tools and Airflow see of them.
+"""An MLJob that takes outputs of another MLJob runs after the other MLJob, even if both are applied
+at once and in the wrong order. The tests check what users, GitOps tools and Airflow see.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""MLJobs run, and some are cancelled or deleted, while Kafka, Airflow, the API server and the
-leader are each away for a while at random times. The operator has two replicas. In the end each
-MLJob must be terminal or deleted, its status must agree with Airflow, and no MLJob may have two
-runs. No phase or percentage may go backward.
+"""MLJobs run, and some are cancelled or deleted, while parts of the system are down. Kafka,
+Airflow's API server, the Kubernetes API server and the leader of the operator's two replicas are
+each killed at a random time, and started again after a while. In the end each MLJob must be
+finished or deleted, its status must agree with Airflow, and no MLJob may have two runs. No phase or
+percentage may go backward.
 
 By default the test is short. `make chaos` runs the long form: 200 MLJobs, each part away for 60 s.
 
@@ -145,8 +146,8 @@ def end(made: Installation, name: str, *, delete: bool) -> None:
 
 
 def until_all_are_over(made: Installation, operators: list[OperatorProcess], left: set[str]) -> dict[str, Object]:
-    """Wait until the MLJobs named in ``left`` are the only ones, all of them terminal and without
-    finalizers. Return these MLJobs by name.
+    """Wait until only the MLJobs named in ``left`` exist, and all of them are finished and have no
+    finalizer. Return these MLJobs by name.
     """
 
     def look() -> dict[str, Object] | None:
@@ -181,8 +182,15 @@ def owner(run: Object) -> str:
 
 
 def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) -> Any:
-    """Return the parts of a finished MLJob's status that differ from Airflow, or None or an empty
-    dictionary if nothing differs. ``run_ids`` are the ids of all runs in Airflow.
+    """Return how a finished MLJob's status differs from Airflow.
+
+    Args:
+        run_ids: The ids of all runs of the test's MLJobs in Airflow.
+
+    Returns:
+        The differences by field. The whole status if Airflow has no run of the MLJob, although the
+        MLJob was not cancelled before its submission. None or an empty dictionary if nothing
+        differs.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:

@@ -1,11 +1,12 @@
-"""The crash matrix: the operator is killed by SIGKILL right before and right after each of the
-calls in ``CALLS``, and its replica, which has been standing by, takes over. No action is performed
-twice, every unfinished action is completed, and the last status agrees with Airflow.
+"""The operator dies right before or right after a call to Kubernetes, Airflow or Kafka, and its
+replica takes over. The replica starts no second run and brings the MLJob to its end, and the last
+status agrees with Airflow.
 
-The process that dies is the real operator, which kills itself at the call
+``CALLS`` lists the calls. Each call is tested in two cases: before and after. In each case, the
+process that dies is the real operator, which kills itself by SIGKILL at the call
 (``tests/live/crashing_operator.py``). All operators are forked from a process that has imported the
-operator's modules (``tests/live/preloaded.py``). The result of each cell of the matrix is written
-to ``crash-matrix.md`` in the stack's logs.
+operator's modules (``tests/live/preloaded.py``). The results of all cases are written to
+``crash-matrix.md`` in the stack's logs.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ PROGRAM = crashing_operator.__file__
 CANCELLER = "mljob_cancel"
 NAME = "mortal"
 SIDE_BY_SIDE = 6
-"""The number of cells of the matrix that are tested at the same time. Each cell has its own
-operator with two replicas.
+"""The number of cases that are tested at the same time. Each case has its own operator with two
+replicas.
 """
 LEASE_SECONDS = "8"
 """The duration of the Lease in seconds. A replica waits about that long after the death of the
@@ -53,8 +54,8 @@ class Scenario:
 
     Attributes:
         spec: The spec that is applied.
-        then: What the user does as soon as the MLJob runs: None, ``delete``, or a change of the
-            spec.
+        then: What the user does as soon as a task runs: ``delete``, or a change of the spec. None
+            for nothing.
         ends: The last phase, or None if the MLJob is deleted.
         attempts: The number of attempts.
         run_ends: The last state of the run in Airflow.
@@ -104,8 +105,8 @@ assert CALLS.keys() == crashing_operator.CALLS.keys()
 
 @dataclass
 class Cell:
-    """A cell of the crash matrix: a call in ``CALLS``, and whether the operator dies right before
-    or right after this call. Each cell has an operator and an MLJob of its own.
+    """One case of the test: a call in ``CALLS``, and whether the operator dies right before or
+    right after this call. Each case has an operator and an MLJob of its own.
     """
 
     when: str
@@ -130,21 +131,23 @@ class Cell:
 
 
 class Cluster:
-    """Reads the MLJobs of all cells of the crash matrix in one request."""
+    """Reads the MLJobs of all cases in one request."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
 
     def jobs(self) -> dict[str, Object]:
-        """Return the MLJobs by namespace."""
+        """Return the MLJobs named ``NAME`` in all namespaces, by namespace. Each case has a
+        namespace of its own.
+        """
         found = self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}", fieldSelector=f"metadata.name={NAME}")
         return {job["metadata"]["namespace"]: job for job in found["items"]}
 
 
 @pytest.fixture(scope="module")
 def matrix(stack: Stack) -> Iterator[list[Cell]]:
-    """The cells that were tested so far. After the tests, the table of their results is written to
-    a file.
+    """The cases that were tested so far. After the tests, the table of their results is written to
+    a file and printed.
     """
     cells: list[Cell] = []
     yield cells
@@ -192,8 +195,9 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 
 
 def live(cells: list[Cell], cluster: Cluster) -> None:
-    """For each cell, start an operator that will kill itself, and a replica that stands by. Submit
-    the cells' MLJobs, and wait until all these operators have killed themselves.
+    """For each case, start an operator that will kill itself, and a replica that stands by. Submit
+    the cases' MLJobs, perform the users' actions on these MLJobs, and wait until all operators that
+    kill themselves are dead.
     """
     start(cells)
     for cell in cells:
@@ -231,8 +235,8 @@ def start(cells: list[Cell]) -> None:
 
 
 def ask(cell: Cell, job: Object) -> None:
-    """Perform the user's action of the scenario once, as soon as a task of the cell's MLJob runs.
-    Do nothing if the scenario has no action.
+    """Perform the scenario's user action on the MLJob of ``cell``. Do nothing if the scenario has
+    no action, if no task runs yet, or if the action was performed before.
     """
     if cell.asked or cell.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
         return
@@ -245,7 +249,7 @@ def ask(cell: Cell, job: Object) -> None:
 
 
 def end(cells: list[Cell], cluster: Cluster) -> None:
-    """Wait until the replicas have brought each MLJob to its end."""
+    """Wait until each MLJob has finished or, if its scenario expects so, is deleted."""
 
     def all_ended() -> bool:
         found = cluster.jobs()
@@ -261,8 +265,9 @@ def end(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
-    """Return the differences between the end of the cell's MLJob and the end that its scenario
-    expects.
+    """Return the differences from the end that the scenario of ``cell`` expects: in the number and
+    the states of the runs, and in the MLJob's status. Also return the differences between the
+    status and Airflow.
     """
     found = []
     story = cell.story
@@ -290,7 +295,7 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
 
 
 def outcome(cell: Cell, airflow: AirflowRest) -> str:
-    """Return how the cell's MLJob and its run have ended, in words."""
+    """Return in words how the MLJob of ``cell`` and its run have ended."""
     run = airflow.runs(cell.runs_prefix)[0]
     ends = cell.story.ends or "gone"
     attempts = "" if cell.story.attempts == 1 else f", {cell.story.attempts} attempts"
@@ -298,7 +303,9 @@ def outcome(cell: Cell, airflow: AirflowRest) -> str:
 
 
 def described(job: Object | None) -> str:
-    """Describe an MLJob in a few words: its phase, its attempt, and whether it has a finalizer."""
+    """Describe an MLJob in a few words: its phase, its attempt, and whether it has a finalizer. If
+    the MLJob doesn't exist, return ``gone``.
+    """
     if job is None:
         return "gone"
     status = job.get("status", {})
@@ -307,15 +314,16 @@ def described(job: Object | None) -> str:
 
 
 def evidence(cells: list[Cell]) -> str:
-    """Return the last log lines of the operators of the first two cells, for the error of a wait
-    that fails.
+    """Return the last log lines of the first two operators that kill themselves, for the error of a
+    wait that fails.
     """
     return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
 
 
 def table(cells: list[Cell]) -> str:
-    """Return a Markdown table of the crash matrix. Each row has one case: the call, whether the
-    operator was killed before or after the call, what the operator left behind, and the result.
+    """Return the results as a Markdown table. Each row has one case: the call, whether the operator
+    was killed before or after the call, the MLJob's state when the operator died, and how the MLJob
+    ended.
     """
     rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

@@ -39,7 +39,9 @@ UNAUTHORIZED = Answer(401, b"<html>Unauthorized</html>", "text/html")
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator whose settings name no Airflow."""
+    """An operator that reaches Airflow only through AirflowInstances. Its own settings name no
+    Airflow.
+    """
     return new_installation("environments", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
 
 
@@ -67,7 +69,9 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
 def jobs(
     instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
 ) -> Iterator[MLJobs]:
-    """The MLJobs of an operator that has an AirflowInstance behind the gateway."""
+    """The MLJobs in the operator's namespace. An AirflowInstance that leads to the gateway is
+    ready, and ``BEHIND`` names it.
+    """
     way, ca, token = gateway
     with platform_of(instances, kubectl, stack) as platform:
         platform.make("gateway", url=way.url, tls={"caBundle": ca}, token=token)

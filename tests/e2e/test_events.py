@@ -64,9 +64,11 @@ class Case:
     """The task or the run that goes through the change in one row of the documented table.
 
     Attributes:
+        job: The name of the MLJob.
         task: The id of the task; None for the run.
-        silent: The states of the task that no event reports. The status must show such a state at
-            most ``FEED`` seconds after Airflow's REST API.
+        silent: The states of the task that no event reports. The MLJob's status must show such a
+            state at most ``FEED`` seconds after Airflow's REST API shows the state.
+        instances: The map indexes of the task's instances; only -1 if the task is not mapped.
     """
 
     job: str
@@ -116,8 +118,9 @@ def rows() -> dict[str, dict[str, re.Pattern[str]]]:
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """Return a pattern for the states in a cell of the documented table, each followed by a space.
-    A state in parentheses is optional, and may also come later than in the cell.
+    """Return a pattern for the states in a cell of the documented table. In the matched text, a
+    space follows each state. A state in parentheses is optional, and may also come later than in
+    the cell.
     """
     found = re.findall(r"(\(?)`(\w+)`", cell)
     orders = {tuple(word for optional, word in found if not optional)}
@@ -162,13 +165,14 @@ class Timeline:
         return [told for told in found if told.task == about and producer in (None, told.producer)]
 
     def words(self, case: Case, index: int, producer: str) -> str:
-        """Return the states that a producer's messages about the task or run of ``case`` report,
-        each followed by a space. The patterns of :func:`rows` match such a text.
+        """Return, in one string, the states that the messages of ``producer`` about the task or run
+        of ``case`` report. A space follows each state. The patterns of :func:`rows` match such a
+        string.
         """
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
     def status(self, job: str) -> Object:
-        """Return the newest status of an MLJob."""
+        """Return the newest status of an MLJob, or an empty dict if the MLJob has none yet."""
         return self.statuses[job][-1][1] if self.statuses[job] else {}
 
     def shown(self, job: str, task: str) -> str | None:
@@ -203,8 +207,8 @@ class Act:
 
 
 class Stage:
-    """Runs all MLJobs of the test at the same time, performs the test's actions on them
-    (:meth:`_acts`), and records what happens in a :class:`Timeline`.
+    """Runs all MLJobs of the test at the same time, performs the test's actions on their tasks and
+    runs (:meth:`_acts`), and records what happens in a :class:`Timeline`.
     """
 
     def __init__(self, installation: Installation, airflow: AirflowRest, stack: Stack, watch: Watch, directory: Path):
@@ -310,9 +314,9 @@ class Stage:
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
-        """Return whether the MLJob's status says that the run has succeeded. If so, first wait
-        until Airflow has stored the end, because Airflow publishes the end before it stores the
-        end.
+        """Return whether the MLJob's status says that the run has succeeded. If so, wait until
+        Airflow's REST API says so as well, because Airflow sends the event about the end before it
+        stores the end.
         """
         if self.story.status(job).get("phase") != "Succeeded":
             return False
@@ -471,10 +475,10 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return how late the status shows each state of a task instance, as pairs: the first message
-    that reports the state, and the seconds from this message until a status shows the state or a
-    later one. For a mapped task, the seconds count from the message about the last of its
-    instances.
+    """Return, for each state of a task instance that a message reports, how late the MLJob's status
+    shows the state. Each pair has the first message about the state, and the seconds from this
+    message until a status shows the state or a later one. For a mapped task, the seconds count from
+    the message about the last of its instances.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
@@ -493,9 +497,10 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
 
 
 def is_as_far(said: Told, instances: int, entry: Object) -> bool:
-    """Return whether a task's entry in a status shows the state that the message ``said`` reports,
-    or a later state. ``instances`` is how many instances a mapped task has. All these instances
-    must have reached the state or a later one.
+    """Return whether a task's entry in a status has come at least as far as the message ``said``
+    reports. The entry of a mapped task must show that all its ``instances`` have reached the
+    reported state or a later one. Any other entry must show the reported state or a later state of
+    the same try, or a later try.
     """
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:

@@ -58,8 +58,8 @@ def data(stack: Stack) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """The operator and the watch of ``training``, after one ``kubectl apply`` of all files in
-    examples/ and of the folder ``platform``.
+    """The operator and the watch of ``training``, after one ``kubectl apply`` of all YAML files
+    directly in examples/ and of the folder examples/platform/.
     """
     # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
     # would find.
@@ -174,7 +174,9 @@ def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
 
 
 def made_by(data: Path, day: str, mljob: str) -> str:
-    """Return the version of the predictions that the MLJob ``mljob`` has made for a day."""
+    """Return the version of the predictions that an MLJob has made for a day. ``mljob`` is the
+    MLJob's namespace and name, separated by ``/``.
+    """
     cards = (data / "predictions" / f"handwriting-{day}").glob("*/card.json")
     [card] = [card for card in cards if json.loads(card.read_text())["created_by"]["mljob"] == mljob]
     return card.parent.name
@@ -257,7 +259,7 @@ def test_commands_of_the_pages_about_examples_succeed(
 
 def in_order(phases: list[str | None]) -> bool:
     """Return whether the phases of an MLJob, oldest first, never go back in the order Pending,
-    Queued, Running, Succeeded.
+    Queued, Running, Succeeded. None, which means no phase yet, comes before Pending.
     """
     ranks = {None: 0, "Pending": 1, "Queued": 2, "Running": 3, "Succeeded": 4}
     walked = [ranks[phase] for phase in phases]

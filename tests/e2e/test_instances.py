@@ -1,8 +1,9 @@
-"""Several Airflows at once, as a user sees them: an Airflow that hangs does not slow down the
-others, a Secret is rotated, and access rules and limits hold.
+"""Several AirflowInstances at once, as a user sees them: an AirflowInstance that hangs does not
+slow down the others, a Secret is rotated, and access rules and limits hold.
 
-All AirflowInstances lead to one real Airflow, each over its own proxy that can be cut. Each
-AirflowInstance therefore also sees the runs of the others, which must change nothing.
+All AirflowInstances lead to the same real Airflow, each through a proxy of its own. A test can cut
+one proxy, so only one AirflowInstance becomes unreachable. Each AirflowInstance also sees the runs
+of the others, which must change nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator whose settings name no Airflow, with a topic to which nobody writes."""
+    """An operator that reaches Airflow only through AirflowInstances. Its own settings name no
+    Airflow, and a Kafka topic to which nobody writes.
+    """
     return new_installation(
         "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"
     )

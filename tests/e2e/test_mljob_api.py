@@ -84,8 +84,12 @@ class Follower:
 
 @dataclass(frozen=True)
 class Runs:
-    """The MLJobs of this module, read through mljob-api: ``training``, whose task waits until the
-    test creates a file, and ``failing``, which has failed.
+    """Reads the logs, events and graphs of MLJobs through mljob-api.
+
+    Attributes:
+        jobs: The MLJobs of the namespace that is read.
+        directory: The folder for the output of followers. The task of the MLJob ``training`` waits
+            until a test creates the file ``go`` in this folder.
     """
 
     jobs: MLJobs
@@ -109,8 +113,8 @@ class Runs:
 
 
 def entries(text: str) -> list[HistoryEntry]:
-    """Return the entries of a run's history from the answer ``text`` of mljob-api, without the
-    heartbeats that keep the connection open.
+    """Return the entries of a run's history from the answer ``text`` of mljob-api. Leave out the
+    heartbeats, which keep the connection open.
     """
     return [entry for entry in map(parse_entry, text.splitlines()) if entry is not None]
 
@@ -122,8 +126,8 @@ def curve(found: list[HistoryEntry]) -> list[tuple[float, float]]:
 
 @pytest.fixture(scope="module")
 def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """The MLJobs of this module, after ``failing`` has failed and ``training`` waits for the test's
-    file.
+    """The MLJobs ``failing``, which has failed, and ``training``, which runs and waits for a file
+    of the test.
     """
     jobs = new_installation("mljob-api", MLJOB_RUN_ID_PREFIX="mljob").jobs
     directory = tmp_path_factory.mktemp("mljob-api")

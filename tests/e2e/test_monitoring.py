@@ -43,8 +43,8 @@ OVER = ("success", "failed")
 
 
 class Monitoring:
-    """Triggers runs of the monitoring DAGs and of the DAGs that cause problems for them to find.
-    Reads the monitoring reports and the messages to Slack.
+    """Triggers runs of the monitoring DAGs, and of DAGs with problems that the monitoring DAGs have
+    to find. Reads the monitoring reports and the messages to Slack.
     """
 
     def __init__(self, airflow: AirflowRest, slack: SlackServer) -> None:
@@ -72,8 +72,12 @@ class Monitoring:
         return state
 
     def look(self, monitor: str = MONITOR, **thresholds: Any) -> MonitoringReport:
-        """Trigger a run of a monitoring DAG, wait until the run has succeeded, and return its
-        report.
+        """Trigger a run of a monitoring DAG with ``thresholds`` as its conf, wait until the run has
+        succeeded, and return its report.
+
+        Raises:
+            AssertionError: The run or one of its tasks did not succeed, or a task needed a second
+                try.
         """
         run_id = self.trigger(monitor, **thresholds)
         state = self.until_over(monitor, run_id)
@@ -87,8 +91,8 @@ class Monitoring:
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
 
     def serving(self, run_id: str) -> dict[str, Any]:
-        """Return the only task instance of a run of the DAG monitored_slow. Its state is None if
-        the task instance doesn't exist yet.
+        """Return the only task instance of a run of the DAG monitored_slow, as Airflow's REST API
+        shows it. If the task instance doesn't exist yet, return a dict whose ``state`` is None.
         """
         found = self.airflow.task_instances("monitored_slow", run_id)
         return found[0] if found else {"state": None}
@@ -142,8 +146,9 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
-    """The monitoring DAGs, unpaused. They write to a Slack server on loopback and to a Kafka topic,
-    and their thresholds are a few seconds.
+    """The monitoring DAGs, unpaused. They write to a Slack server on loopback and to a Kafka topic.
+    A run or task that waits is a problem after 6 s, and a problem counts as resolved as soon as a
+    report lacks it.
     """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()
@@ -361,11 +366,13 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
 
 
 def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:
-    """Return the findings of a report about the DAG monitored_slow, by kind."""
+    """Return the findings about the DAG monitored_slow in a report, by kind."""
     return {finding.kind: finding for finding in report.findings if finding.dag_id == "monitored_slow"}
 
 
 def seconds(since: str, until: str | None = None) -> float:
-    """Return the seconds from one date of Airflow to another date, by default to the present."""
+    """Return the seconds from the time ``since`` to the time ``until``, by default to the present.
+    Both times are texts from Airflow's REST API.
+    """
     end = datetime.fromisoformat(until) if until else datetime.now(UTC)
     return (end - datetime.fromisoformat(since)).total_seconds()

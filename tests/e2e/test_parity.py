@@ -44,7 +44,7 @@ def job_name(dag_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_only: Installation) -> list[str]:
-    """The ids of the DAGs that the chosen tests need. The operator with Kafka and the operator
+    """The ids of the DAGs that the selected tests need. The operator with Kafka and the operator
     without Kafka each have an MLJob for each of these DAGs. All MLJobs are submitted before a test
     waits for one of them.
     """

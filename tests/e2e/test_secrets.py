@@ -1,6 +1,6 @@
 """The conf of a run contains a Secret's value, and the DAG repeats the value in its errors and
-outputs. The value appears in no status, no Event and no log line, even after a restart and after
-the Secret was deleted.
+outputs. During the run, the operator is restarted and the Secret is deleted. The value nevertheless
+appears in no status, no Event and no line of the operator's log.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Replicas of the operator on the real Kubernetes API: the second replica takes over when the
-leader is killed, told to end or paused. Also, operators with different label selectors share a
-namespace.
+"""Two replicas of the operator on the real Kubernetes API: the second replica takes over when the
+leader is killed, ended by SIGTERM, or paused by SIGSTOP. Also, operators with different label
+selectors share a namespace.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def selecting(team: str) -> str:
 
 def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
     """Assert that an operator handles MLJobs: apply a suspended MLJob, and wait until the operator
-    has written Suspended into its status. ``evidence`` returns details for the error if the wait
-    fails.
+    has written Suspended into the MLJob's status. ``evidence`` returns details for the error if the
+    wait fails.
     """
     jobs.submit(name, "parity_empty", suspend=True)
     eventually(lambda: jobs.status(name).get("phase") == "Suspended", f"{name} has a status", evidence=evidence)

@@ -33,8 +33,8 @@ def other_team(kubectl: Kubectl) -> Kubectl:
 def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
     installation: NewInstallation, other_team: Kubectl, airflow: AirflowRest, dag_id: str
 ) -> None:
-    """A tenant who could run the cancellation DAG could end the runs of other teams, because this
-    DAG ends every run that its conf names.
+    """An MLJob that names a DAG of the platform is refused. Otherwise a tenant could end the runs
+    of other teams, for example by the cancellation DAG, which ends every run that its conf names.
     """
     ours = installation("tenancy", start=False)
     ours.operator.start(MLJOB_NAMESPACES=f"{ours.jobs.namespace},{other_team.namespace}")
@@ -62,8 +62,8 @@ def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
 
 @pytest.fixture
 def with_settings_airflow(installation: NewInstallation) -> Installation:
-    """An operator that handles AirflowInstances, and whose settings name an Airflow without
-    access rules.
+    """An operator that handles AirflowInstances, and whose settings also name an Airflow. No access
+    rule is set for this Airflow.
     """
     return installation("closed", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_ACCESS="")
 

@@ -1,7 +1,7 @@
 """The operator does not trust its surroundings. A forged event, or a child run with its parent's
 run id, does not change the state of an MLJob. An impossible event does not keep later events from
-being read. A conf that is nested too deeply affects only its own MLJob. An active run whose MLJob
-no longer exists is cancelled.
+being read. A conf that is nested too deeply affects only its own MLJob. With
+``MLJOB_ORPHANED_RUNS=Cancel``, an active run whose MLJob no longer exists is cancelled.
 
 Gateways are tested in ``test_gateways.py``, attacks of one tenant on another in
 ``test_tenancy.py``, and values of Secrets in ``test_secrets.py``.
@@ -40,8 +40,9 @@ class Forger:
         self._topic = stack.env["MLJOB_EVENTS_TOPIC"]
 
     def tell(self, status: Object, event: str, **fields: Any) -> None:
-        """Send a false event of the type ``event``, in the format of Airflow's own producer. It is
-        about the run that an MLJob's ``status`` names.
+        """Send a false event of the type ``event``, in the format of Airflow's own producer. The
+        event is about the run that an MLJob's ``status`` names. ``fields`` are added to the event,
+        or replace its fields.
         """
         message = {
             "schema_version": 1,
@@ -89,7 +90,9 @@ def victim(event: str, dag_id: str | None) -> str:
 
 @pytest.fixture(scope="module")
 def victims(with_kafka: Installation) -> dict[str, Object]:
-    """The statuses of MLJobs with active runs, by the names of the MLJobs."""
+    """The statuses of MLJobs with active runs, by MLJob name: one MLJob for each of the
+    ``FORGERIES``.
+    """
     jobs, names = with_kafka.jobs, [victim(*forgery) for forgery in FORGERIES]
     for name in names:
         jobs.submit(name, WAIT, {"seconds": 600}, backoffLimit=1, cancellation={"strategy": "Api"})
@@ -177,9 +180,9 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """MLJobs whose runs have triggered child runs, after the child runs have ended. The key is the
-    fixture of the MLJob's operator, and the outcome of the child run. Each MLJob stays active for a
-    while after the end of its child run.
+    """MLJobs whose runs have triggered child runs, after the child runs have ended. Each MLJob
+    stays active for a while after the end of its child run. A key has two parts: the name of the
+    operator's fixture, and whether the child run ``succeeds`` or ``fails``.
     """
     found = {
         (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")
@@ -235,8 +238,9 @@ def test_conf_that_is_nested_too_deeply_is_refused_and_affects_no_other_mljob(in
 def test_run_without_its_mljob_is_found_and_cancelled(
     installation: NewInstallation, airflow: AirflowRest, kubectl: Kubectl
 ) -> None:
-    """An MLJob is deleted while its operator is down. When the operator starts again, it cancels
-    the run that is left, and reports the run in an Event.
+    """While the operator is down, the finalizer of an MLJob is removed by hand and the MLJob is
+    deleted. When the operator starts again, it cancels the run that is left, and reports the run in
+    an Event.
     """
     orphans = installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
     orphans.jobs.submit("gone", LONG)

@@ -1,6 +1,6 @@
-"""The live view in Chromium on the whole stack: a person submits runs, watches their progress,
-reads the log of a failed task, retries, compares and cancels. Two viewers see their own namespaces
-only, and a viewer without rights sees none.
+"""The live view in Chromium on the whole stack. The Python client submits runs; a person watches
+their progress in the browser, reads the log of a failed task, retries, compares and cancels. Two
+viewers see their own namespaces only, and a viewer without rights sees none.
 """
 
 from __future__ import annotations
@@ -134,16 +134,21 @@ def test_waiting_job_says_what_it_waits_for_and_is_cancelled(page: Page, client:
 
 @dataclass(frozen=True)
 class Viewer:
-    """A user of the view: the token that the user logs in with, and the user's namespace."""
+    """A user of the view.
+
+    Attributes:
+        namespace: The namespace of the user.
+        headers: The HTTP headers with the token of the user's ServiceAccount.
+    """
 
     namespace: str
     headers: dict[str, str]
 
 
 def viewer(kubectl: Kubectl, namespace: str, name: str, role: str | None) -> Viewer:
-    """Create a ServiceAccount in a namespace, and return a user of the view with its token. Bind
-    the chart's ClusterRole for ``role`` to the ServiceAccount in this namespace, unless ``role`` is
-    None.
+    """Create a ServiceAccount in ``namespace``, and return a user of the view who logs in with the
+    token of this ServiceAccount. Unless ``role`` is None, bind the chart's ClusterRole for ``role``
+    to the ServiceAccount in this namespace.
     """
     within = kubectl.within(namespace)
     within("create", "serviceaccount", name)

@@ -64,7 +64,7 @@ class FakeRun:
 
 class FakeLog:
     """The log of one try of a task in the fake Airflow, opened at a position. The first read
-    returns all entries after this position. Later reads return none.
+    returns all entries after this position. Each later read returns None.
     """
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
@@ -89,8 +89,8 @@ class FakeLog:
 
 
 class FakeUser:
-    """The fake Airflow, used with another login than the operator's. The requests with this login
-    are recorded, and can be refused.
+    """A connection to the fake Airflow with another login than the operator's. The requests with
+    this login are recorded, and can be refused.
 
     Attributes:
         locked: Whether Airflow refuses the login.
@@ -128,10 +128,10 @@ class FakeAirflow:
     Attributes:
         dags: The DAGs that exist: their task ids, by DAG id.
         required: The names of params that a conf must contain, by DAG id.
-        dag_params: Params by DAG id.
+        dag_params: The params that :meth:`params` returns, by DAG id.
         paused: The ids of paused DAGs.
         stale: The ids of DAGs that are in no file any more.
-        daily: The ids of DAGs with a schedule.
+        daily: The ids of DAGs with a daily schedule, which can be backfilled.
         runs: The runs, by DAG id and run id.
         down: If true, no request gets an answer.
         locked: Whether Airflow refuses the operator's credentials.
@@ -172,8 +172,9 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """The adapter that sends the requests of a cancellation: this object itself. Only the real
-        adapter needs another one, so that a cancellation doesn't wait for other requests.
+        """The adapter that sends the requests of a cancellation. Here it is the fake itself. The
+        real adapter returns a second adapter, so that a cancellation doesn't wait for other
+        requests.
         """
         return self
 
@@ -224,12 +225,12 @@ class FakeAirflow:
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of a terminal run, so that they run again. A run that was queued
-        at or after ``since`` was cleared before, and stays as it is. Return the run, or None if it
-        does not exist.
+        """Clear the failed tasks of a terminal run, so that they run again. Leave the run as it is
+        if it is not terminal, or if it was queued at or after ``since``, because it was cleared
+        before. Return the run, or None if the run does not exist or ``denies`` hides the run.
 
         Raises:
-            NothingToClear: No task of the run has failed.
+            NothingToClear: The run is terminal, and none of its tasks has failed.
             AirflowUnavailable: The request took effect, but its answer was lost (``lose_answers``).
         """
         self.asked("clear_failed")
@@ -248,7 +249,7 @@ class FakeAirflow:
         return self.fact(run)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """Return a run, or None if it does not exist."""
+        """Return a run, or None if the run does not exist or ``denies`` hides the run."""
         self.asked("get")
         run = self._seen(dag_id, run_id)
         return self.fact(run) if run else None
@@ -308,8 +309,8 @@ class FakeAirflow:
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the run of the cancellation DAG that cancels the run ``run_id`` has an
-        active task.
+        """Return whether the cancellation of the run ``run_id`` is under way: whether a task of the
+        cancellation DAG's run is active.
         """
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
@@ -413,9 +414,9 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return two values: the entries of a try's log from the position ``begin`` on, and the
-        position of the end of the log if the try still runs, else None. Return None if there is no
-        such try.
+        """Return the log of a try as two values, or None if there is no such try. The first value
+        is the list of entries from the position ``begin`` on. The second value is the position of
+        the end of the log if the try still runs, else None.
 
         Without ``begin``, Airflow's header of the log comes first.
         """
@@ -446,8 +447,8 @@ class FakeAirflow:
         return run if run is not None and not self.denied() else None
 
     def denied(self) -> bool:
-        """Return whether a read of an existing run or backfill must answer that it does not exist,
-        as ``denies`` demands. If so, count ``denies`` down.
+        """Return whether ``denies`` hides an existing run or backfill from the present request. If
+        so, count ``denies`` down.
         """
         if self.denies > 0:
             self.denies -= 1
@@ -507,7 +508,9 @@ class FakeAirflow:
     def set_task(
         self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
     ) -> None:
-        """Set the state and the try number of a task instance, which starts at the present time."""
+        """Replace a task instance by one that has this state and try number and has started just
+        now. Create the task instance if it doesn't exist.
+        """
         now = self._clock()
         run.tasks[task_id, map_index] = TaskFact(
             task_id, map_index, try_number, state, StatusSource.REST, now, now, start=now

@@ -38,7 +38,9 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Return the DAG's backfill that has the marker ``marker``. If there is none, create it."""
+        """Return the DAG's backfill that has the marker ``marker``. If there is none, create it
+        (:meth:`post`).
+        """
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)
@@ -91,8 +93,9 @@ class FakeBackfills:
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return the number of the DAG's runs that have a logical date in the backfill's range and
-        do not belong to the backfill. ``members`` is the number of runs that belong to it.
+        """Return how many runs the backfill did not create because they existed before: the number
+        of the DAG's runs with a logical date in the backfill's range, minus ``members``.
+        ``members`` is the number of runs that belong to the backfill.
         """
         self._airflow.asked("backfill_range")
         in_range = [
@@ -128,9 +131,9 @@ class FakeBackfills:
     # Changes in Airflow
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill without any check. For each past day of its range, create a run. If the
-        DAG has a run for the day, clear that run if ``order.reprocess`` includes runs in its state,
-        otherwise leave it out.
+        """Create a backfill without any check, and a run for each past day of its range. If the DAG
+        already has a run for the day, clear this run if ``order.reprocess`` includes the run's
+        state. Otherwise the run stays as it is, and does not belong to the backfill.
         """
         conf = {**order.conf, **(marker.as_conf() if marker else {})}
         number = len(self.made) + 1
@@ -162,7 +165,7 @@ class FakeBackfills:
         return backfill
 
     def runs(self, backfill_id: int) -> list[FakeRun]:
-        """Return the runs of a backfill, by date."""
+        """Return the runs of a backfill, sorted by logical date."""
         found = [run for run in self._airflow.runs.values() if run.backfill == backfill_id]
         return sorted(found, key=lambda run: (run.date, run.run_id))
 

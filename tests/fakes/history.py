@@ -22,7 +22,7 @@ class FakeTopics:
     """Kafka topics in memory, each with one partition.
 
     Attributes:
-        down: Whether all readers fail.
+        down: Whether opening a reader and reading fail.
         open_readers: The number of readers that are open.
         begun_at: The offset at which each reader began, in the order in which they were opened.
         deleted: How many of the oldest messages of each topic Kafka has deleted.
@@ -48,7 +48,8 @@ class FakeTopics:
     ) -> FakeRunHistory:
         """Open a reader of the messages with one key. If ``after`` has an offset of partition 0,
         the reader begins there, otherwise at the first message that was sent at ``since`` or later.
-        It never begins before the deleted messages end.
+        If the message at this offset was deleted, the reader begins at the oldest message that is
+        left.
 
         Raises:
             KafkaUnavailable: ``down`` is set.
@@ -79,8 +80,8 @@ class FakeRunHistory:
         self._closed = False
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Read the next messages of the topic, at most ``BATCH``. Return those with the reader's
-        key, each converted by ``convert``.
+        """Read the next messages of the topic, at most ``BATCH``. The batch that is returned
+        contains only the messages with the reader's key, each converted by ``convert``.
 
         Raises:
             KafkaUnavailable: :attr:`FakeTopics.down` is set.

@@ -1,7 +1,7 @@
 """A forward HTTP proxy on loopback, such as companies use for requests to the Internet.
 
-For HTTPS the client asks the proxy for a tunnel (CONNECT); plain HTTP requests are forwarded. The
-proxy knows the addresses of host names that don't exist in DNS.
+For HTTPS the client asks the proxy for a tunnel (CONNECT); plain HTTP requests are forwarded. A
+test can make up host names: the proxy has its own table of their ports on loopback.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class HttpProxy:
     """A forward HTTP proxy on loopback that requires a user and a password.
 
     Args:
-        routes: By the ``host:port`` that clients ask for, the port on loopback to connect to.
+        routes: The port on loopback to connect to, by the ``host:port`` that clients request.
 
     Attributes:
         asked: The ``host:port`` of every request with the right login.

@@ -67,7 +67,9 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def accept_vanished_runs(self, name: str, value: str) -> Instance:
-        """Set the annotation with which a user accepts that vanished runs are lost."""
+        """Set the annotation with which a user accepts that runs have vanished from Airflow for
+        good.
+        """
         body = self.objects[name]
         body["metadata"].setdefault("annotations", {})[ACCEPT_VANISHED_RUNS] = value
         self._touch(body)

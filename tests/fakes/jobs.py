@@ -30,8 +30,8 @@ class FakeJobs(StoredObjects[Key]):
         overtake: How many of the next writes fail with a conflict, because another writer changes
             the MLJob just before.
         fail: The error that every write raises, or None.
-        refuse: Returns whether a status is refused as invalid; None for no such check. A status
-            with an integer outside int64 is always refused.
+        refuse: A function that returns whether a status is refused as invalid; None for no such
+            check. A status with an integer outside int64 is always refused.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
@@ -186,8 +186,9 @@ class FakeJobs(StoredObjects[Key]):
         return Job.from_object(self.body(key), earlier, prefix=PREFIX)
 
     def _to_change(self, job: Job) -> dict[str, Any]:
-        """Return the stored object that a write of ``job`` changes. Every write of the operator
-        calls this method first. It raises the errors that a test has set.
+        """Check that the operator may write ``job``, and return the stored object, which the caller
+        then changes. Every write of the operator calls this method first. It raises the errors that
+        a test has set.
 
         Raises:
             Exception: The error in ``fail``.

@@ -128,8 +128,8 @@ class KubernetesApi(LoopbackServer):
             _send(handler, *status(404, f"there is no {path}"))
 
     def _of_lease(self, method: str, path: str, content: bytes) -> Answer:
-        """Return the answer to a request about Leases. A patch that names another version than the
-        stored one gets the answer 409.
+        """Return the answer to a request about Leases. The answer is 409 if a patch names another
+        version than the stored one, or if a Lease to create exists already.
         """
         name, body = path.removeprefix(LEASES).strip("/"), json.loads(content or "{}")
         with self._lock:

@@ -58,7 +58,9 @@ class FakeLeases:
         return self.objects[lease.name]
 
     def touch(self, name: str) -> None:
-        """Store a new version of a Lease without a change, as when a person changes an annotation."""
+        """Store a new version of a Lease with the same content, as when a person changes an
+        annotation.
+        """
         self.write(self.objects[name], self.objects[name])
 
 

@@ -17,7 +17,8 @@ class SilentMeter:
         contradicted: The number of events that Airflow's REST API has contradicted.
         vanished: The last reported number of vanished runs, by the name of the Airflow.
         orphaned: The last reported number of orphaned runs, by the name of the Airflow.
-        connected: Whether the brokers are connected, by topic.
+        connected: Whether the operator is connected to Kafka for a topic, by topic. None if the
+            operator doesn't read the topic any more.
         jobs: The metrics of MLJobs.
     """
 
@@ -37,7 +38,7 @@ class SilentMeter:
         self.orphaned[airflow] = runs
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Store in ``connected`` whether the brokers of a topic are connected."""
+        """Store in ``connected`` whether the operator is connected to Kafka for a topic."""
         self.connected[topic] = connected
 
     def events_contradicted(self, number: int) -> None:

@@ -50,7 +50,7 @@ class Answer:
 
 
 def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> Answer:
-    """Return an error with a ``Status`` object, as the API server writes it."""
+    """Return an error response with a ``Status`` object as its body, as the API server sends it."""
     status = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -63,7 +63,7 @@ def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> A
 
 
 class MLJobCluster(LoopbackServer):
-    """A Kubernetes API on loopback that has MLJobs.
+    """A fake Kubernetes API on loopback that stores MLJobs.
 
     Attributes:
         interfere: A function that is called with each request. If it returns an answer, this answer
@@ -117,7 +117,9 @@ class MLJobCluster(LoopbackServer):
             return self._store(wanted)
 
     def patch(self, name: str, change: Object, namespace: str = "team-a") -> Object:
-        """Change an MLJob by a merge patch."""
+        """Change an MLJob by a merge patch. The generation changes only if the patch contains a
+        generation.
+        """
         with self._changed:
             return self._store(_merge(self._objects[namespace, name], change))
 
@@ -137,7 +139,7 @@ class MLJobCluster(LoopbackServer):
             return list(self._objects.values())
 
     def cut(self) -> None:
-        """Break the connections of all open watches, without the end that HTTP requires."""
+        """Break the connections of all open watches, without the last chunk that HTTP requires."""
         with self._changed:
             self._cuts += 1
             self._changed.notify_all()
@@ -151,8 +153,8 @@ class MLJobCluster(LoopbackServer):
             self._log.clear()
 
     def count(self, what: str) -> int:
-        """Return the number of requests so far that are lists of MLJobs (``list``) or watches
-        (``watch``), or that have the HTTP method ``what``.
+        """Return the number of requests of one kind so far. ``what`` is ``list`` for lists of
+        MLJobs, ``watch`` for watches of MLJobs, or an HTTP method such as ``PATCH``.
         """
         return sum(what in (asked.method, _kind(asked)) for asked in list(self.asked))
 

@@ -130,7 +130,7 @@ class Comparison:
 
 
 def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better: bool | None = None) -> Comparison:
-    """Compare MLJobs, and return them ordered by an output or a metric, the best first.
+    """Compare MLJobs by an output or a metric. The best MLJob is the first row of the comparison.
 
     Args:
         jobs: The MLJobs.
@@ -171,7 +171,7 @@ def smallest_is_best(name: str) -> bool:
 
 def results_of(job: MLJob) -> dict[str, Any]:
     """Return the outputs of an MLJob, and the last metrics of its tasks. An output hides a metric
-    of the same name.
+    of the same name, and a metric of a task hides the metrics of this name of the tasks before it.
     """
     metrics: dict[str, Any] = {}
     tasks = job.raw_status.get("tasks")

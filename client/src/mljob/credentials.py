@@ -57,8 +57,8 @@ class Credential:
 
 
 class Credentials:
-    """The source of the credentials of a kubeconfig's user, which may change with time. Several
-    threads may share one object.
+    """Obtains the credentials of a kubeconfig's user, keeps them, and renews them before they
+    expire. Several threads may share one object.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -163,8 +163,11 @@ def run_plugin(plugin: ExecPlugin, config: ClusterConfig) -> PluginAnswer:
 
 
 def _output(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> bytes:
-    """Return the standard output of the plugin. The plugin's standard error goes to the person, as
-    in kubectl.
+    """Run the plugin, and return its standard output. The plugin writes its standard error directly
+    to this process's standard error, as in kubectl.
+
+    Raises:
+        ConfigError: The plugin can't run, fails, takes too long, or prints too much.
     """
     environment = {**os.environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _exec_info(plugin, config, interactive)}
     seconds = INTERACTIVE_SECONDS if interactive else PLUGIN_SECONDS

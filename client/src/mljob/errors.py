@@ -2,8 +2,7 @@
 
 - :class:`ConfigError`: the kubeconfig can't be used.
 - :class:`InvalidResource`: an object of the cluster does not fit the model of its kind.
-- :class:`ApiError` and its subclasses: the Kubernetes API server refused a request, or did not
-  answer.
+- :class:`ApiError` and its subclasses: a request to the Kubernetes API server failed.
 - :class:`JobError` and its subclasses: an MLJob ended in another way than success, or did not end
   in time.
 """
@@ -18,15 +17,13 @@ if TYPE_CHECKING:
 
 
 class MLJobError(Exception):
-    """The base class of all errors of this package. The text of an error names the cause and, if
-    the client knows one, the way out.
+    """The base class of all errors of this package. The text of an error names the cause, and says
+    what to do if the client knows.
     """
 
 
 class ConfigError(MLJobError):
-    """The kubeconfig can't be used, or a file, a command or an entry that the kubeconfig names
-    can't.
-    """
+    """The kubeconfig, or a file, a command or an entry that the kubeconfig names, can't be used."""
 
 
 class InvalidResource(MLJobError):
@@ -36,7 +33,8 @@ class InvalidResource(MLJobError):
 
 
 class ApiError(MLJobError):
-    """The Kubernetes API server refused a request, or did not answer.
+    """A request to the Kubernetes API server failed: the API server refused the request, did not
+    answer, or gave an unusable answer. The client also raises :class:`Invalid` without a request.
 
     Attributes:
         code: The HTTP status, or 0 without an answer.
@@ -57,7 +55,9 @@ class NotAuthenticated(ApiError):
 
 
 class NotAllowed(ApiError):
-    """403: the user of the kubeconfig lacks a right. The message names the right."""
+    """403: the user lacks a right, or an admission plugin, such as ResourceQuota, refuses the
+    request. The message names the cause.
+    """
 
 
 class NotFound(ApiError):
@@ -83,11 +83,14 @@ class Conflict(ApiError):
 
 
 class Invalid(ApiError):
-    """400 or 422: the API server refuses a value in the request. The message names the field."""
+    """400 or 422: the API server refuses the request because of its content. The client also raises
+    this error itself for a call that can't succeed, such as a retry of a cancelled MLJob. The
+    message says what is wrong.
+    """
 
 
 class InvalidArgument(Invalid):
-    """The caller gave a value that every API server would refuse. The client has sent nothing."""
+    """The caller gave a wrong argument. The client has sent nothing to the API server."""
 
 
 class Expired(ApiError):
@@ -97,11 +100,13 @@ class Expired(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429: the API server asks for fewer requests. The client's own retries did not help."""
+    """429: the API server asks for fewer requests, also after the client's own retries."""
 
 
 class Unavailable(ApiError):
-    """A 5xx status, no connection, or no answer in time. The client's own retries did not help."""
+    """A 5xx status, no connection, no answer in time, or a cut-off answer. The client's own retries
+    did not help, or the client may not send this request twice.
+    """
 
 
 class BadAnswer(ApiError):

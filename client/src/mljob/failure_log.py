@@ -1,4 +1,4 @@
-"""The lines of a failed task's log that show why the task failed: pure functions."""
+"""Pure functions that search the log of a failed task for the lines that explain the failure."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class LogEnd(NamedTuple):
 
 
 def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEnd:
-    """Return the lines of a log that explain a failure. These are the last lines, if they contain
-    the whole traceback of the error. Otherwise, these are the lines up to the end of the traceback,
-    because a task may write many lines after its failure. Successive frames in Airflow's own files
-    become one line.
+    """Return the lines of a log that explain a failure: the last lines of the log, if the whole
+    traceback of the error is among them. Otherwise, return the lines up to the end of the
+    traceback, because a task may write many lines after its failure. Successive frames in Airflow's
+    own files become one line.
 
-    If no traceback contains the text of the error, the last traceback of the log is used. In a log
-    without a traceback, the last lines are returned.
+    If no traceback contains the text of the error, the last traceback of the log is used. For a log
+    without a traceback, return its last lines.
 
     Args:
         lines: The end of the log.
@@ -72,8 +72,8 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
 
 
 def _folded(lines: Sequence[str]) -> list[str]:
-    """Return the lines. Where two or more frames of a traceback in Airflow's files follow each
-    other, one line with their number replaces them.
+    """Return the lines of a log, with one line in place of two or more successive traceback frames
+    in Airflow's own files. This line says how many frames it replaces.
     """
     made, frames, number = list[str](), list[str](), 0
 

@@ -70,7 +70,7 @@ def load(
             context has none.
 
     Raises:
-        ConfigError: There is no usable kubeconfig. The message names the file and the way out.
+        ConfigError: There is no usable kubeconfig. The message names the file and the mistake.
     """
     paths = _paths(kubeconfig)
     parts = [part for path in paths if (part := _read(path)) is not None]

@@ -24,8 +24,10 @@ class ExecPlugin:
     """A command that prints credentials: ``users[].user.exec``.
 
     Attributes:
-        interactive: Whether the command asks the person: ``Never``, ``IfAvailable`` or ``Always``.
-        provide_cluster_info: Whether the command gets the cluster in ``KUBERNETES_EXEC_INFO``.
+        interactive: When the command reads from the terminal, for example to ask for a password:
+            ``Never``, ``IfAvailable`` or ``Always``.
+        provide_cluster_info: Whether the environment variable ``KUBERNETES_EXEC_INFO`` tells the
+            command the API server's URL and certificate authority.
     """
 
     command: str

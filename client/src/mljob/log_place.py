@@ -41,7 +41,8 @@ class LogPlace:
     Args:
         params: The query of the first request, without ``follow``.
         follow: Whether new lines of the log are read until the task ends.
-        after: The position to begin at, instead of the beginning.
+        after: The position at which the first request begins. By default, ``params`` says where
+            the first request begins.
 
     Raises:
         ValueError: ``after`` is not a position.
@@ -80,13 +81,13 @@ class LogPlace:
         self._was_open, self._opened_at = True, monotonic()
 
     def take(self, line: bytes) -> LogLine | None:
-        """Move the position past a line of the answer, and return the line with this position.
-        Return None for a line that isn't shown:
+        """Move the position past a line of the answer, and return the line with the new position.
+        Return None for a line that the user must not see:
 
-        - a line of mljob-api that only gives a position,
-        - a notice that repeats the line before, as at the beginning of an answer that continues the
-          log,
-        - the line that says that the log continues in another answer.
+        - a line by which mljob-api only gives a position,
+        - a notice of mljob-api that repeats the notice before it; an answer that continues a log
+          begins with such a notice,
+        - the line by which mljob-api says that the log continues in another answer.
 
         Raises:
             BadAnswer: The line gives a position that is not valid.
@@ -115,8 +116,8 @@ class LogPlace:
 
     def wait_after(self, error: ApiError) -> float | None:
         """Return how long to wait before the next request after a failure, in seconds. Return None
-        if there must be no next request, because it would lose or repeat lines, or because requests
-        have failed too often or for too long.
+        if the caller must give up, for one of these reasons: mljob-api is missing, requests have
+        failed too often or for too long, or the next request would lose or repeat lines.
         """
         now = monotonic()
         if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:

@@ -1,4 +1,4 @@
-"""The manifest of an MLJob, made of the arguments of ``submit``: pure functions.
+"""Makes the manifest of an MLJob from the arguments of ``submit``.
 
 A conf is a dict, or an instance of any pydantic model, such as a DAG's params class of
 ``mljob_dag``.
@@ -42,7 +42,8 @@ def manifest(
     annotations: Mapping[str, str] | None = None,
     spec: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the manifest of an MLJob as JSON.
+    """Return the manifest of an MLJob as a dict. The annotation :data:`REQUEST_ID` gets a random
+    value.
 
     Args:
         name: The name of the MLJob.
@@ -103,7 +104,7 @@ def _unfit(conf: Any) -> str:
 
 
 def checked_name(name: str) -> str:
-    """Return the name if Kubernetes accepts it for an MLJob.
+    """Check the length and the characters of an MLJob's name, and return the name.
 
     Raises:
         InvalidArgument: The name is too long, or has a character that is not allowed.
@@ -139,8 +140,8 @@ def _camel(name: str) -> str:
 
 
 def _plain_value(value: Any) -> Any:
-    """Return a value of a spec as JSON. The value may be or contain models of ``mljob_contract``
-    and times.
+    """Convert a value of a spec to the types of JSON. The value may be or contain models of
+    ``mljob_contract`` and times.
     """
     dump = getattr(value, "model_dump", None)
     if callable(dump):

@@ -1,4 +1,4 @@
-"""The metrics of a run as rows, one for each report of a task: pure functions."""
+"""Pure functions that return the metrics of a run as the rows of a table."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
-    """Return a row for each task that has metrics in the status: the last metrics of the task. The
-    status does not say when they were reported, so each row has the time of the run's last event.
+    """Return a row with the last metrics of each task that has metrics in the status. The status
+    does not say when a task reported them. So each row has the time of the run's last event.
     """
     status = job.status
     return [

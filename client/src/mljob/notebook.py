@@ -18,8 +18,8 @@ MAX_METRICS: Final = 20
 
 
 class Display:
-    """The display of one MLJob in a notebook, which each new state updates in place. Outside of
-    notebooks, a new state prints a line if the text of :func:`job_line` has changed.
+    """Shows the newest state of one MLJob in place in a notebook. Outside of a notebook, prints the
+    text of :func:`job_line` for each state that changes this text.
     """
 
     def __init__(self, job: MLJob) -> None:

@@ -1,8 +1,9 @@
 """An MLJob as the API server returns it: metadata, spec and status.
 
-Reading is tolerant, because another version of the CRD may have stored the object: metadata, phase,
-reason and message are read from the JSON itself. The attributes ``spec`` and ``status`` are models
-of ``mljob_contract``, and are validated when they are first used.
+The attributes ``spec`` and ``status`` are models of ``mljob_contract``, and are validated when they
+are first used. The models may not fit, because another version of the CRD may have stored the
+object. All other attributes come from the JSON without validation: a missing value, or a value of
+another type, is read as an empty value or None.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ RETRY_REQUESTED_AT: Final = "mljob.dev/retry-requested-at"
 
 
 class MLJob:
-    """One state of an MLJob. Two states are equal if they have the same uid, name and resource
-    version.
+    """An MLJob as it was at one resource version. Two of these objects are equal if their uid, name
+    and resource version are equal.
 
     Attributes:
-        raw: The object as JSON. Don't change it.
+        raw: The Kubernetes object as JSON. Don't change it.
     """
 
     def __init__(self, raw: dict[str, Any]) -> None:
@@ -69,7 +70,7 @@ class MLJob:
 
     @property
     def resource_version(self) -> str:
-        """The resource version of this state."""
+        """The resource version of the Kubernetes object when it was read."""
         return _string(self.metadata.get("resourceVersion"))
 
     @property
@@ -84,7 +85,7 @@ class MLJob:
 
     @cached_property
     def created_at(self) -> datetime | None:
-        """When the object was created."""
+        """When the object was created, or None if the metadata has no valid time."""
         return _time(self.metadata.get("creationTimestamp"))
 
     @property
@@ -106,7 +107,8 @@ class MLJob:
 
     @cached_property
     def status(self) -> MLJobStatus:
-        """The status. Until an operator has written a status, the fields are not set.
+        """The status. Until an operator has written a status, all fields except
+        ``observed_generation`` are None.
 
         Raises:
             InvalidResource: The stored status does not fit this version's model. The attribute
@@ -128,17 +130,19 @@ class MLJob:
 
     @property
     def dag_id(self) -> str:
-        """The DAG that the spec names."""
+        """The id of the DAG in the spec."""
         return _string(self.raw_spec.get("dagId"))
 
     @property
     def conf(self) -> dict[str, Any]:
-        """The conf in the spec, without the keys that ``confFrom`` adds."""
+        """The conf in the spec. The run's conf also has the keys that ``spec.confFrom`` adds."""
         return _object(self.raw_spec.get("conf"))
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt. The dict is empty until the attempt has succeeded."""
+        """The outputs of the newest attempt. The dict is empty until the run has ended and the
+        operator has stored its outputs. A failed run can have outputs too.
+        """
         return _object(self.raw_status.get("outputs"))
 
     @property
@@ -148,7 +152,7 @@ class MLJob:
 
     @property
     def reason(self) -> str:
-        """Why the MLJob is in this phase, in one word."""
+        """Why the MLJob is in this phase, in one CamelCase word, such as ``TaskFailed``."""
         return _string(self.raw_status.get("reason"))
 
     @property
@@ -160,8 +164,8 @@ class MLJob:
 
     @property
     def sentence(self) -> str:
-        """The message without the kubectl command at its end, which retries a failed MLJob. The
-        client and ``kubectl mljob`` have shorter ways to retry.
+        """The message without the kubectl command that requests a retry, with which the message of
+        a failed MLJob may end. The client and ``kubectl mljob`` have shorter ways to retry.
         """
         return without_how_to_retry(self.message, self.namespace, self.name)
 
@@ -173,15 +177,15 @@ class MLJob:
         return {_string(entry.get("type")): entry for entry in found}
 
     def is_true(self, condition: str) -> bool:
-        """Return whether the MLJob has a condition of the type ``condition``, and its status is
-        True.
+        """Return whether the MLJob has a condition of the type ``condition`` with the status
+        ``"True"``.
         """
         return self.conditions.get(condition, {}).get("status") == "True"
 
 
 def without_how_to_retry(message: str, namespace: str, name: str) -> str:
-    """Return an MLJob's message without the kubectl command that requests a retry, if the message
-    ends with it.
+    """Return ``message``, the message of an MLJob. Leave out the kubectl command that requests a
+    retry of the MLJob, if the message ends with this command.
     """
     return message.removesuffix(
         f" To retry: kubectl annotate --overwrite -n {namespace} mljob/{name} {RETRY_REQUESTED_AT}=$(date +%s)"

@@ -1,6 +1,7 @@
 """The rules of retries: which requests are sent again, and after how long.
 
-Source: client-go, ``rest/with_retry.go``.
+As client-go does (``rest/with_retry.go``), the client sends a request again after 429 or a server
+error with the header ``Retry-After``. The other rules are the client's own.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ _READ_AGAIN: Final = frozenset({500, 502, 503, 504})
 
 
 def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: bool) -> bool:
-    """Return whether the client sends a refused request again.
+    """Return whether to send a request again after an answer with an error. True for 429, for a
+    server error (5xx) with the header ``Retry-After``, and for 500, 502, 503 and 504 if the request
+    is repeatable.
 
     Args:
-        code: The HTTP status.
-        headers: The answer's headers.
+        code: The HTTP status of the answer.
+        headers: The headers of the answer. Their names are looked up in lower case.
         repeatable: Whether sending the request twice has the same effect as sending it once.
     """
     if code == 429 or (code >= 500 and "retry-after" in headers):
@@ -31,10 +34,14 @@ def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: b
 
 
 def wait_seconds(failures: int, retry_after: float | None = None) -> float:
-    """Return how many seconds to wait before the next request, after a number of failures in a row.
-    The wait is 0.2 seconds after the first failure, and doubles with each further failure, up to 30
-    seconds. A longer ``retry_after`` replaces this wait, up to 30 seconds. At most a quarter is
-    added at random, so that many clients don't send requests at the same time.
+    """Return how many seconds to wait before the next request. The wait is 0.2 seconds after the
+    first failure, and doubles with each further failure. A longer ``retry_after`` replaces this
+    wait. Both are limited to 30 seconds. At most a quarter is then added at random, so that many
+    clients don't send requests at the same time.
+
+    Args:
+        failures: The number of failed requests in a row, from 1.
+        retry_after: The seconds of the header ``Retry-After``, or None.
     """
     asked = min(retry_after, MAX_WAIT_SECONDS) if retry_after is not None else 0.0
     own: float = min(_FIRST_SECONDS * 2 ** min(failures - 1, 20), MAX_WAIT_SECONDS)

@@ -1,5 +1,6 @@
-"""Sweeps. A sweep is one MLJob for each point of a grid of params; the MLJobs share a label. All
-functions are pure.
+"""Sweeps. A sweep runs one DAG with many combinations of params, such as learning rates and numbers
+of epochs. Each combination is a point of the sweep's grid, and has an MLJob of its own. The MLJobs
+of a sweep share a label. All functions are pure.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _DIGEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a grid: a value for each param, and the MLJob that runs with these values.
+    """One point of a grid: a value for each param, and the name of the MLJob that runs with these
+    values.
 
     Attributes:
         name: The name of the MLJob. Within a sweep, the same values always give the same name.
@@ -42,7 +44,9 @@ class Point:
 
     @property
     def text(self) -> str:
-        """The values on one line, for the annotation of the MLJob."""
+        """The params and their values on one line, such as ``epochs=5 lr=0.1``, for the annotation
+        of the MLJob. A longer line is cut to :data:`MAX_POINT_TEXT` characters.
+        """
         return values_text(self.params)[:MAX_POINT_TEXT]
 
 
@@ -51,12 +55,12 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
 
     Args:
         sweep: The name of the sweep.
-        grid: A dict with a list of values for each param, of which all combinations are points; or
-            a list of points.
+        grid: Either a dict with a list of values for each param: each combination of the values is
+            a point. Or a list of points: each point is a dict with a value for each param.
 
     Raises:
-        InvalidArgument: The grid has no points, too many points, the same point twice, or a value
-            that is not JSON.
+        InvalidArgument: The grid has no points, more than :data:`MAX_POINTS` points, or the same
+            point twice. Or a param has no list of values, or a value is not JSON.
     """
     points = [Point(_name(sweep, params), params) for params in _combinations(grid)]
     if not points:
@@ -67,8 +71,8 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
 
 
 def checked_sweep_name(name: str) -> str:
-    """Return the name if it is valid for a sweep: lower-case letters, digits and single hyphens, at
-    most 63 characters.
+    """Return ``name``, the name of a sweep, if the name is valid. A valid name has at most 63
+    characters: lower-case letters, digits, and single hyphens between them.
 
     Raises:
         InvalidArgument: The name is not valid.

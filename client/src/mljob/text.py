@@ -1,6 +1,6 @@
 """Cleans texts of users, tasks and servers for terminals and notebooks. A cleaned text has no
-control characters, no ANSI sequences, and no characters that change the direction or the width of a
-line.
+control characters, no ANSI escape sequences, and no invisible format characters, such as those that
+change the direction of writing. The joiners that some scripts and emoji need are kept.
 """
 
 from __future__ import annotations
@@ -32,14 +32,17 @@ def plain(text: str, limit: int | None = None) -> str:
 
     Args:
         text: Any text.
-        limit: The maximum number of characters, or None. A longer text is cut and ends in ``…``.
+        limit: The maximum number of characters, or None for no limit. A longer text is cut and ends
+            in ``…``.
     """
     line = " ".join(clean_line(part) for part in re.split(r"[\r\n\t\v\f\x85\u2028\u2029]+", _cut(text, limit, 4)))
     return line if limit is None or len(line) <= limit else line[: max(limit - 1, 0)] + "…"
 
 
 def clean_line(line: str) -> str:
-    """Clean a line: remove escape sequences and hidden characters. A tab becomes four spaces."""
+    """Return a line without escape sequences and without control and format characters. A tab
+    becomes four spaces. Of the combining marks in a row, only the first four are kept.
+    """
     if line.isascii() and line.isprintable():
         return line
     kept: list[str] = []
@@ -55,8 +58,8 @@ def clean_line(line: str) -> str:
 
 
 def value_text(value: Any, limit: int) -> str:
-    """Return a JSON value as a text on one line, cut by :func:`plain`. A float has at most six
-    significant digits, and None becomes an empty text.
+    """Return a JSON value as a text on one line, at most ``limit`` characters long. A float has at
+    most six significant digits, and None becomes an empty text.
     """
     if value is None:
         return ""
@@ -73,7 +76,10 @@ def values_text(values: Mapping[str, Any]) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON text with sorted keys, so that equal values have equal texts."""
+    """Return a value as JSON text with sorted keys, so that the order of keys makes no difference.
+    JSON has no form for some values, such as times: these values become their ``str()``. A value
+    that is nested too deeply becomes ``(nested too deeply)``.
+    """
     try:
         return json.dumps(value, sort_keys=True, default=str)
     except RecursionError:

@@ -1,10 +1,11 @@
-"""The verdict on an MLJob: whether and how it has ended, as a pure function of one state. ``wait``
-waits for a verdict.
+"""The verdict on an MLJob: how the MLJob has ended, or that it is stalled. The verdict is a pure
+function of the MLJob's metadata, spec and status. The client's ``wait`` waits for a verdict.
 
-An MLJob has a verdict when its operator does nothing more by itself. Three statements must be true:
-the status describes the newest spec, no requested retry is pending, and the condition Reconciling
-is not True. The verdict Cancelled is final, and does not depend on these statements. A suspended
-MLJob has no verdict, because somebody may resume it.
+An MLJob has a verdict when one of its conditions Complete, Failed and Stalled is True, and when the
+operator has nothing more to do. Three statements show that the operator has nothing more to do: the
+status describes the newest spec, no requested retry is pending, and the condition Reconciling is
+not True. The verdict Cancelled is final, and does not depend on these statements. A suspended MLJob
+has no verdict, because somebody may resume it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MAX_RETRY_REQUEST = 253
 
 
 class Verdict(StrEnum):
-    """How an MLJob ended, or that it can't go on without a change (``STALLED``)."""
+    """How an MLJob ended, or ``STALLED``: the MLJob can't go on until something is changed."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -33,7 +34,9 @@ class Verdict(StrEnum):
 
 
 def verdict_of(job: MLJob) -> Verdict | None:
-    """Return how the MLJob ended, or None if the MLJob has no verdict yet."""
+    """Return how the MLJob ended, or that it is stalled. Return None if the MLJob has no verdict
+    yet.
+    """
     if job.is_true("Failed") and job.phase == Verdict.CANCELLED:
         return Verdict.CANCELLED  # final, whatever else is requested
     if not _describes_newest_spec(job) or retry_is_pending(job) or job.is_true("Reconciling"):
@@ -52,14 +55,14 @@ def retry_is_pending(job: MLJob) -> bool:
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Return whether the MLJob has ended and a requested retry of it has not begun. The status then
-    still describes the attempt before.
+    """Return whether the MLJob has succeeded or failed, and a requested retry has not begun. The
+    status then still describes the last attempt.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 
 
 def retry_is_suspended(job: MLJob) -> bool:
-    """Return whether a requested retry waits until the MLJob is resumed."""
+    """Return whether a requested retry can't begin because the MLJob is suspended."""
     return retry_is_pending(job) and job.raw_spec.get("suspend") is True
 
 

@@ -19,7 +19,7 @@ SUPPORTED = f"Airflow {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 def version_number(version: str) -> Version | None:
     """Return the major and minor number of a version such as ``3.1.0rc1``, or None if the text does
-    not begin with two numbers.
+    not begin with two numbers and a dot between them.
     """
     found = re.match(r"(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found is not None else None

@@ -1,9 +1,9 @@
 """The marker in the conf of a backfill's runs, which links the runs to an MLJob.
 
-Airflow chooses the id of a backfill and the ids of its runs. So these ids can't name the MLJob, as
-the id of a single run does (:mod:`.run_id`). But Airflow copies the conf of a backfill to each run
-of the backfill, even to a run that existed before and that the backfill repeats. The marker is a
-key of this conf.
+The operator chooses the id of a single run, which has the name of the MLJob (:mod:`.run_id`).
+Airflow chooses the id of a backfill and the ids of the backfill's runs, which don't have the name.
+But Airflow copies the conf of a backfill to each run of the backfill, even to a run that existed
+before and that the backfill repeats. The marker is a key of this conf.
 
 The value of the key has the dag run id that the MLJob would have as a single run, and the number of
 the MLJob's attempt that created or repeated the run.
@@ -26,8 +26,8 @@ class Marker:
     """The MLJob and the attempt to which a backfill, or one run of a backfill, belongs.
 
     Attributes:
-        run_id: ``status.dagRunId`` of the MLJob. If an attempt repeats only the failed runs of the
-            attempt before, both attempts have the same id.
+        run_id: The value of ``status.dagRunId`` of the MLJob. If an attempt repeats only the failed
+            runs of the previous attempt, both attempts have the same value.
         attempt: The number of the attempt, from 1.
     """
 

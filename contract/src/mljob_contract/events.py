@@ -1,4 +1,4 @@
-"""The events that ``mljob_airflow`` sends to the Kafka topic.
+"""The events that the Airflow provider (``mljob_airflow``) sends to the Kafka topic of events.
 
 The value of a message is one JSON object. The key of a message is ``<dag_id>/<run_id>``, so that
 the events of one run are in one partition, in order. The Kafka headers are the CloudEvents 1.0
@@ -88,7 +88,7 @@ class EventName(StrEnum):
 
 
 class MLJobRef(Message):
-    """The MLJob of a run, which the producer reads from the dag run id."""
+    """The MLJob of a run. The Airflow provider reads its namespace and name from the dag run id."""
 
     namespace: str
     """The namespace of the MLJob."""
@@ -182,7 +182,9 @@ class CancellationOutcome(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Whether the run is no longer in progress: it has ended, or Airflow does not have it."""
+        """Whether the run is no longer in progress: the run has ended, or Airflow does not have it.
+        False if the state of the run is unknown.
+        """
         return self is not CancellationOutcome.NOT_OVER
 
 
@@ -191,8 +193,9 @@ CANCELLATION_EVENT: Final = "dag_run.cancellation"
 
 
 class RunCancellation(Message):
-    """What the cancellation DAG did to one run of another DAG. Each try of the cancellation DAG's
-    task sends one such message for each run that it was asked to end.
+    """What the cancellation DAG did to one run of another DAG. The task of the cancellation DAG
+    sends one such message for each run that it was asked to end. A retry of the task sends the
+    messages for all these runs again.
     """
 
     mljob_version: Literal[1] = 1

@@ -6,10 +6,11 @@ The response has the format JSON lines (``application/x-ndjson``): each line is 
 heartbeats. The last line of a response is a :class:`HistoryEnd`. If this line is missing, the
 response was cut off, and the reader must repeat the request.
 
-The Kubernetes API server cuts off each response of ``mljobs/events`` after a minute. So if a
-response is not complete after 50 seconds, mljob-api ends it. The last line then has the reason
-``Limit`` and a cursor, at which the reader's next request begins. A watch (:func:`.run_path` with
-``watch=True``) can last for hours.
+The Kubernetes API server cuts off the response to a GET of ``mljobs/events`` after a minute. So if
+such a response is not complete after 50 seconds, mljob-api ends it. The last line then has the
+reason ``Limit``. If the history comes from Kafka, the last line also has a cursor: the position at
+which the reader's next request begins. A watch (:func:`.run_path` with ``watch=True``) can last for
+hours.
 
 Entries from Kafka come in the order of the Kafka partition. Kafka may deliver an event twice, so a
 reader that counts entries must first remove duplicates.
@@ -40,7 +41,7 @@ TryNumber = Annotated[int, Field(ge=0, le=MAX_INT)]
 
 
 class _Entry(ResourceModel):
-    """The fields that all entries have in common that report about a run or a task."""
+    """The fields of each entry about a run or a task."""
 
     time: Time
     """The time of the change or of the report, by the clock of the producer, with a time zone."""
@@ -51,7 +52,7 @@ class _Entry(ResourceModel):
 
 
 class _TaskEntry(_Entry):
-    """The fields that all entries about a task instance have in common."""
+    """The fields of each entry about a task instance."""
 
     task_id: AirflowId
     """The id of the task in its DAG, with the ids of its groups."""
@@ -161,14 +162,11 @@ _ENTRY: Final[TypeAdapter[HistoryEntry]] = TypeAdapter(HistoryEntry)
 
 
 def parse_entry(line: str | bytes) -> HistoryEntry | None:
-    """Return the entry in a line of the history.
-
-    Returns:
-        The entry. None if the line is a heartbeat, or if this version of the package does not know
-        the entry's kind.
+    """Return the entry in a line of the history. Return None if the line is a heartbeat, or if this
+    version of the package does not know the entry's kind.
 
     Raises:
-        ValueError: The line is not an entry.
+        ValueError: The line is not a valid entry, or is longer than :data:`MAX_ENTRY_BYTES`.
     """
     text = line.strip()
     if not text:
@@ -185,7 +183,7 @@ def parse_entry(line: str | bytes) -> HistoryEntry | None:
 
 
 def entry_line(entry: HistoryEntry) -> bytes:
-    """Return an entry as a line of the history, with the line break. Fields without a value are
-    left out.
+    """Return an entry as a line of the history: JSON and a line break. Fields whose value is None
+    are left out.
     """
     return entry.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"

@@ -1,6 +1,6 @@
-"""A keyword that this project adds to the JSON Schemas of a DAG's params. With the keyword, the DAG
-accepts no other keys in a conf than its params. DAGs that are made by ``mljob_dag`` have the
-keyword.
+"""A keyword in the JSON Schemas of a DAG's params, which this project has defined. If a DAG has the
+keyword, the operator refuses a conf with keys that are not params of the DAG. ``mljob_dag`` adds
+the keyword, unless the model of the DAG's params allows other keys.
 
 Airflow itself can't refuse such keys: it has a schema for each param, but no schema for the whole
 conf.

@@ -85,8 +85,14 @@ class Finding(Message):
     """The object that has the problem: the id of a DAG, a task as ``dag.task``, a file or a pool.
     """
     variant: str | None = None
-    """The fingerprint of an error. The fingerprint distinguishes several findings of one kind about
-    one subject. None for other findings.
+    """Distinguishes several findings of one kind about one subject:
+
+    - for ``recurring_failure``, the fingerprint of the error, or ``unknown`` if the error can't be
+      read;
+    - for ``stuck_queued``, ``tasks`` if the finding is about tasks, and None if it is about runs;
+    - for ``mute_unreadable``, the tag if the finding is about a DAG's tag, and otherwise None.
+
+    None for findings of other kinds.
     """
     severity: Severity = Severity.WARNING
     """How much the problem matters."""
@@ -115,8 +121,8 @@ class Finding(Message):
 
     @property
     def key(self) -> str:
-        """The identity of the problem. Findings with the same key in different reports describe the
-        same problem.
+        """The text that identifies the problem. Findings with the same key in different reports
+        describe the same problem.
         """
         return ":".join(part for part in (self.kind.value, self.subject, self.variant) if part)
 

@@ -22,8 +22,8 @@ RUN_API_VERSION: Final = f"{RUN_GROUP}/{RUN_VERSION}"
 
 
 class RunSubresource(StrEnum):
-    """A subresource of an MLJob in the group ``run.mljob.dev``. The verb of all subresources is
-    ``get``. The subresource ``events`` can also be watched.
+    """A subresource of an MLJob in the group ``run.mljob.dev``. Clients read each subresource with
+    the verb ``get``. They can also watch the subresource ``events``.
     """
 
     LOG = "log"
@@ -94,8 +94,9 @@ def run_path(namespace: str, name: str, subresource: RunSubresource, *, watch: b
         namespace: The namespace of the MLJob.
         name: The name of the MLJob.
         subresource: The subresource.
-        watch: Whether the response lasts until the run has ended. Only ``events`` can be watched.
-            To follow a log, use the query parameter ``follow`` instead.
+        watch: Whether the request is a watch, whose response also has later events, until the run
+            has ended. Only ``events`` can be watched. To follow a log, use the query parameter
+            ``follow`` instead.
     """
     prefix = "watch/" if watch else ""
     of_job = f"namespaces/{quote(namespace, safe='')}/mljobs/{quote(name, safe='')}"

@@ -1,13 +1,14 @@
-"""The id of an MLJob's dag run: ``<prefix>.<namespace>.<name>.<digest>-<attempt>``.
+"""The id of an MLJob's dag run: ``<prefix>.<namespace>.<name>.<digest>-<number of the run>``.
 
 The id links an MLJob and its run in both directions. The operator computes the id before it
 triggers the run, so that Airflow rejects a repeated trigger as a duplicate instead of starting a
-second run. Whenever the operator or the provider meets a run id, for example in an event or a log
-line, it reads the namespace and name of the MLJob from the id. So neither needs an index.
+second run. The operator and the provider read the namespace and the name of the MLJob from the run
+id, for example in an event or a log line. So they need no table of the runs and their MLJobs.
 
-Airflow allows 250 characters of ``[A-Za-z0-9_.~:+-]`` (``airflow.models.dagrun``). An id always
-fits, because its parts have limits: prefix 16 characters, namespace 63 (an RFC 1123 label, which
-has no dots), name 140 (a rule of the CRD), digest 10, attempt 6.
+By default, Airflow allows ids of at most 250 characters, each of ``[A-Za-z0-9_.~:+-]`` (option
+``[scheduler] allowed_run_id_pattern``). An id always fits, because its parts have limits: prefix 16
+characters, namespace 63 (an RFC 1123 label, which has no dots), name 140 (a rule of the CRD),
+digest 10, number of the run 6.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class RunId:
         name: The name of the MLJob, which may contain dots.
         digest: Ten characters of base32: a hash of the MLJob's uid, or with runPolicy OncePerSpec a
             hash of the MLJob's namespace, name and spec (``mljob_operator.core.mljob.identity``).
-        attempt: The number of the run, from 1 for the first run of the MLJob.
+        attempt: The number of the run, from 1 for the first run of the MLJob. An attempt that
+            repeats only the failed tasks has no new run, and so no new number.
     """
 
     prefix: str

@@ -26,6 +26,9 @@ def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
 
     ``read`` is pydantic's validator of datetimes. It refuses offsets of 24 hours or with 60
     minutes, so this function converts a time with such an offset itself.
+
+    Raises:
+        ValueError: The value is not a date-time, has no offset, or has a year that is not allowed.
     """
     try:
         at: datetime = read(value)
@@ -44,6 +47,10 @@ def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
 def _convert_long_offset(value: object) -> datetime | None:
     """Return a time in UTC, if the value is a text with an offset of 24 hours or with 60 minutes,
     such as ``+01:60``. Return None for any other value.
+
+    Raises:
+        ValueError: The text before the offset is not a date-time, or the time in UTC is outside of
+            the range of datetime.
     """
     match = _LONG_OFFSET.fullmatch(value) if isinstance(value, str) and len(value) < 64 else None
     if match is None:

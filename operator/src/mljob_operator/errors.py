@@ -7,8 +7,8 @@ policy.
     ├── AirflowError
     │   ├── AirflowUnavailable      no answer, a server error, or an answer that is not Airflow's:
     │   │   │                       retried
-    │   │   └── AirflowUnreadable   the answer is JSON, but not what Airflow answers to the request,
-    │   │                           or it is too large: retried
+    │   │   └── AirflowUnreadable   an answer came, but its content can't be used or is too large:
+    │   │                           retried
     │   ├── AirflowUnauthorized     the credentials are wrong: retried slowly, they may be rotated
     │   ├── AirflowForbidden        the credentials lack a permission: retried slowly
     │   ├── AirflowUnsupported      the Airflow is too old: retried slowly, it may be upgraded
@@ -27,8 +27,9 @@ policy.
     │   │                           slowly, the setting may be changed
     │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly,
     │   │                           that run may be deleted
-    │   └── ValidationFailed        Airflow refused the conf: the MLJob is Stalled. The run is retried
-    │                               slowly, because the DAG may be changed instead of the spec
+    │   └── ValidationFailed        Airflow or the operator refused the run, for example its conf:
+    │                               the MLJob is Stalled. The run is retried slowly, because the DAG
+    │                               may be changed instead of the spec
     ├── ReferenceMissing            a ConfigMap or Secret does not exist or can't be read: retried
     │   └── SecretUnlabelled        a Secret lacks the label for Airflow's credentials: retried
     ├── KafkaUnavailable            mljob-api, which shows the events of runs, can't read them: its
@@ -100,9 +101,9 @@ class AirflowUnavailable(AirflowError):
     from Airflow.
 
     Attributes:
-        of_one_request: Whether this request alone may be the cause, for example because the DAG in
-            the request makes Airflow answer 500, or because Airflow has not sent a whole log.
-            Airflow may answer other requests.
+        of_one_request: Whether the cause may be this request alone, so that Airflow may answer
+            other requests. For example, Airflow answers 500 because of the DAG in the request, or
+            has not sent a whole log in time.
     """
 
     reason = "AirflowUnavailable"
@@ -118,9 +119,10 @@ class AirflowUnavailable(AirflowError):
 
 
 class AirflowUnreadable(AirflowUnavailable):
-    """The answer is JSON, but is not Airflow's answer to this request, or is too large.
+    """An answer of Airflow or of a token endpoint came, but its content can't be used: the content
+    is not what the request asks for, or is too large.
 
-    Airflow may still be in reach, because the next request may get a correct answer.
+    The error does not count as a sign that Airflow is out of reach.
     """
 
 
@@ -162,7 +164,7 @@ class AirflowUnsupported(AirflowError):
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """No AirflowInstance has this name at the moment."""
+    """The AirflowInstance that has the run does not exist at the moment."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0

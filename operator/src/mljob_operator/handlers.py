@@ -52,11 +52,11 @@ class ControllerManager(Protocol):
 def registry(
     operator: ControllerManager, stop: Callable[[], None], *, with_instances: bool, prefix: str, selector: str = ""
 ) -> kopf.OperatorRegistry:
-    """Return the handlers of one operator.
+    """Return kopf's registry with the operator's handlers.
 
     Args:
         operator: The operator that receives the watched objects.
-        stop: Called at SIGINT and SIGTERM. Tells kopf to stop.
+        stop: A function that is called at SIGINT and SIGTERM, and tells the process to end.
         with_instances: Whether to watch AirflowInstances, and the namespaces that their access
             rules select.
         prefix: The prefix of this operator's dag run ids.
@@ -154,7 +154,8 @@ def handle_signals(stop: Callable[[], None]) -> None:
 def ignore_signals() -> None:
     """Ignore further signals while the process ends.
 
-    By default another signal would end the process at once, without its exit code.
+    By default another signal would end the process at once, and the exit status would show the
+    signal instead of the operator's exit code.
     """
     for number in SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)

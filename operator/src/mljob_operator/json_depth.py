@@ -33,7 +33,8 @@ calls per level, which take memory from the heap.
 
 def allow_deep_json() -> None:
     """Raise the recursion limit of this process. Since Python 3.12, also let ``json`` use its
-    Python code for values that are too deep for its C code.
+    Python code for values that are too deep for its C code. The second change has an effect only
+    on calls of ``json.loads`` and ``json.dumps`` without options.
     """
     if sys.version_info < (3, 12):
         sys.setrecursionlimit(RECURSION_LIMIT)

@@ -1,7 +1,8 @@
 """Configures the log: one JSON object per line for machines, or plain lines for people.
 
-JSON lines about an MLJob have the fields namespace, job and run_id. No line contains a secret:
-neither the operator's own credentials nor a value that an MLJob gets from a Secret.
+Most JSON lines about an MLJob have the fields namespace and job, and also run_id, phase and reason
+where these are known. No line contains a secret: neither the operator's own credentials nor a value
+that an MLJob gets from a Secret.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def hide(owner: str, *credentials: str | None) -> None:
     owner.
 
     Args:
-        owner: A name for the settings or the Airflow to which the credentials belong.
+        owner: What the credentials belong to: ``settings``, or the name of an Airflow and the
+            source of one of its logins.
         credentials: The credentials. None and empty strings are ignored.
     """
     global _of_the_operator
@@ -46,15 +48,15 @@ def hide(owner: str, *credentials: str | None) -> None:
 
 
 def redacted(text: str) -> str:
-    """Return a text in which the credentials of this process are redacted, and everything that
-    looks like a token.
+    """Redact a text, and return the result. The credentials of this process are redacted, and also
+    everything that looks like a token.
     """
     return _redacted(text, NOTHING_HIDDEN)
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts secrets in log records and in the texts of their exceptions. The filter drops no
-    record.
+    """Redacts secrets in log records and in the texts of their exceptions. If not all secrets are
+    known, the message of an exception is left out. The filter drops no record.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -127,9 +129,10 @@ def _redacted(text: str, redaction: Redaction) -> str:
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    """Return False for kopf's log lines about single tries of a request. These lines quote the raw
-    answer.
+    """Return False for kopf's log lines about single tries of a request, and True for all other log
+    lines. kopf logs each failed try with the raw answer.
 
-    Instead, :mod:`.adapters.watch` logs each cause of a failure once.
+    Instead, :mod:`.adapters.watch` logs why a request fails, and logs again only if the cause
+    changes.
     """
     return not (record.name.startswith("kopf") and str(record.msg).startswith("Request attempt #"))

@@ -98,8 +98,8 @@ class Operator:
         """List all AirflowInstances and MLJobs, and then start reading the events and the change
         feeds.
 
-        The requests for the lists are repeated until the Kubernetes API answers. If :meth:`settle`
-        is called meanwhile, no reader is started.
+        A request for a list that fails is repeated until it succeeds. If :meth:`settle` is called
+        meanwhile, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
@@ -112,8 +112,9 @@ class Operator:
         self._started = True
 
     async def settle(self) -> None:
-        """Start no further reconciliation step of an MLJob, and wait for the steps in progress.
-        Also tell the readers of Kafka topics and change feeds to end, without waiting for them.
+        """Start no further reconciliation step of an MLJob, and wait up to about a second for the
+        steps in progress. Also tell the readers of Kafka topics and change feeds to end, without
+        waiting for them.
 
         This method may be called in any state. Further calls have no effect.
         """
@@ -157,11 +158,12 @@ class Operator:
         )
 
     async def _list_all(self) -> None:
-        """List the AirflowInstances and namespaces, and then the MLJobs.
+        """List the AirflowInstances and namespaces, if the operator manages AirflowInstances. Then
+        list the MLJobs.
 
-        All MLJobs must be known before events are read. Otherwise the operator would drop events of
-        backfills that it does not know yet. It would also request each MLJob that it does not know
-        yet from the Kubernetes API, when an event for the MLJob arrives.
+        All MLJobs must be known before events are read. Otherwise the operator would drop the
+        events of backfills whose MLJobs are unknown. For each other event of an unknown MLJob, the
+        operator would request the MLJob from the Kubernetes API.
         """
         if self._settings.airflow_instances:
             for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):
@@ -207,13 +209,16 @@ class Operator:
 
     @property
     def ready(self) -> bool:
-        """Whether everything was listed, the watches have begun and the readers were started."""
+        """Whether everything was listed, the watches have begun and the readers were started. False
+        again after :meth:`settle`.
+        """
         return self._started and self.watch.listed and not self._settled
 
 
 async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
-    """Call ``ask`` repeatedly until the Kubernetes API answers, and return the answer. Each cause
-    of a failure is logged once. ``noun`` names the requested objects in the log line.
+    """Call ``ask`` until a call raises no StoreError, and return the result of this call. A failure
+    is logged, unless the failure before it had the same cause. ``noun`` names the requested objects
+    in the log line.
     """
     failures, cause = 0, ""
     while True:

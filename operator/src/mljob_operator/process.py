@@ -128,8 +128,9 @@ class Process:
         return self._operator
 
     def is_alive(self) -> bool:
-        """Return whether the process is alive (``/livez``). If not, the kubelet restarts the
-        process.
+        """Return whether the process is alive (``/livez``): no background task has ended by itself,
+        the Kubernetes API does not keep refusing the credentials, and the event loop is not
+        blocked. If the process is not alive, the kubelet restarts it.
         """
         return (
             not (self._operator is not None and self._operator.has_defect)
@@ -140,14 +141,16 @@ class Process:
     def is_ready(self) -> bool:
         """Return whether the process is ready (``/readyz``). A leader is ready when it has listed
         all objects, watches them, and has started its readers. Any other process is ready when it
-        stands by.
+        has seen that another process holds the Lease.
         """
         if self._stop.is_set() or self._election is None:
             return False
         return self._operator.ready if self._operator is not None else self._election.stands_by
 
     async def _enter(self) -> Election:
-        """Connect to the Kubernetes API, and return the election for the Lease."""
+        """Create the client of the Kubernetes API for requests about the Lease, and return the
+        election that uses the client.
+        """
         settings = self._settings
         self._lease_api = observed(await connect(), self._authentication.answered)
         leases = Leases(
@@ -167,8 +170,9 @@ class Process:
         election, operator = self._election, await self.make_operator(term)
 
         async def leave() -> None:
-            """Stop acting when the term is over. Then let another process take the Lease, and close
-            the connections. Closing the connections may take seconds.
+            """Wait until the term is over or the process has to end. Then stop the operator's work,
+            let another process take the Lease, and close the connections. Closing the connections
+            may take seconds, so this comes last.
             """
             await over.wait()
             await operator.settle()

@@ -57,7 +57,7 @@ class Ports:
         instances: The AirflowInstances in the Kubernetes API.
         operator: Records Events about the operator.
         changes: Watches ConfigMaps and Secrets.
-        own: The Airflow of the settings. None if the settings have no Airflow.
+        own: The Airflow in the operator's settings. None if the settings name no Airflow.
         connect: Creates the adapter of an AirflowInstance.
         subscribe: Creates the consumer of a topic. The first argument is the topic. The consumer
             calls the second argument with the new state of its connection to the brokers, each time
@@ -83,9 +83,10 @@ class Parts:
 
     Attributes:
         airflows: All Airflows.
-        links: The connections to the brokers of each topic.
+        links: Knows for each topic whether its consumer is connected to the Kafka brokers.
         instances: The controller of AirflowInstances.
-        own_probe: Probes the Airflow of the settings. None if the settings have no Airflow.
+        own_probe: Probes the Airflow in the operator's settings. None if the settings name no
+            Airflow.
         own_logins: Refreshes the logins of the settings' access rules. None if no rule has
             credentials.
         job_controller: The controller of MLJobs.
@@ -105,10 +106,10 @@ class Parts:
     run_in_background: RunInBackground
 
     def start(self) -> None:
-        """Start reading the sources and probing the Airflows. Call this method after all objects
-        were listed.
+        """Start the readers of topics and change feeds, and start probing the Airflows.
 
-        Otherwise the operator would drop events of backfills that it does not know yet.
+        Call this method after all AirflowInstances and MLJobs were listed. Otherwise the operator
+        would drop the events of backfills that are not known yet.
         """
         self.sources.start()
         self.instances.start()
@@ -120,13 +121,13 @@ class Parts:
     async def settle(self) -> None:
         """Stop the controllers, and wait for the reconciliation steps in progress.
 
-        The caller must end the tasks that ``run_in_background`` has started.
+        This method does not end the tasks that ``run_in_background`` has started.
         """
         await self.job_controller.close()
         await self.instances.close()
 
     async def close(self) -> None:
-        """Close the adapters of the Airflows, after :meth:`settle`."""
+        """Close the adapters of the Airflows. Call :meth:`settle` before this method."""
         await self.airflows.close()
 
 
@@ -137,7 +138,7 @@ def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground
         settings: The operator's settings.
         ports: The implementations of the ports.
         run_in_background: Starts a background task that must not end by itself.
-        process: A unique name of the process.
+        process: A name that is unique for this process and this period of leadership.
     """
     airflows = AirflowRegistry(
         Logins(ports.instances, settings.airflow_token_files),

@@ -1,4 +1,6 @@
-"""DAGs whose runs are to be cancelled: their tasks wait in every way in which a task can wait."""
+"""DAGs whose runs the tests cancel: one with tasks in most unfinished states, one with a teardown
+task, and one that the test pauses, so that its run stays queued.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""DAGs that take the outputs of other jobs, and publish outputs of their own."""
+"""DAGs for chained MLJobs. ``chained_data`` publishes outputs. ``chained_step`` publishes its conf
+as outputs, and the conf may contain the outputs of other MLJobs.
+"""
 
 from __future__ import annotations
 

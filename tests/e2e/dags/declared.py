@@ -1,5 +1,5 @@
-"""A declared job whose params model has choices, a nested model, a recursive model, and fields that
-may contradict each other.
+"""A DAG declared with ``mljob_dag``. The pydantic model of its params has choices, a nested model,
+a recursive model, and fields that may contradict each other.
 """
 
 from __future__ import annotations

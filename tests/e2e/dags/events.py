@@ -2,7 +2,7 @@
 tests/e2e/test_events.py checks which of these changes Airflow publishes as events.
 
 Some tasks wait until the test kills or answers them. A task that waits to be killed writes its
-process id to a file in ``directory``.
+process id to a file in the folder that the param ``directory`` names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ NO_SUCH_POOL = "events_no_such_pool"
 
 
 def wait_to_be_killed() -> None:
-    """Write this process's id, and sleep for longer than any test."""
+    """Write this process's id to a file with the name of the task, and sleep for 10 minutes, so
+    that the test can kill the process.
+    """
     context = get_current_context()
     Path(context["params"]["directory"], context["ti"].task_id).write_text(str(os.getpid()), encoding="utf-8")
     time.sleep(600)

@@ -1,4 +1,4 @@
-"""DAGs for submitting runs: one DAG is paused, and one validates its params."""
+"""Two DAGs for tests of submission: one is paused, and one has params that Airflow validates."""
 
 from __future__ import annotations
 

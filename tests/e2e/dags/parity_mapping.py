@@ -1,5 +1,5 @@
-"""DAGs with mapped tasks and mapped task groups, of which some instances fail or are skipped, and
-some tasks have no instances.
+"""DAGs with mapped tasks and mapped task groups. Some instances fail or are skipped, and some
+mapped tasks have no instances.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ async def test_reader_that_leaves_while_it_reads_blocks_nothing(
         return value_of(message)
 
     send(cluster[0], topic, b"x")
-    reader = await history.open(topic, KEY, SINCE)
+    reader = await history.open(topic, KEY, SINCE, FROM_THE_BEGINNING)
 
     async def read_on() -> None:
         while True:

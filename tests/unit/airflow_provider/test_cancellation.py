@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mljob_airflow.cancellation.plan import BATCH_SIZE, Task, TaskInstance, batches
+from mljob_airflow.cancellation.plan import BATCH_SIZE, BatchResult, Task, TaskInstance, batches
 from mljob_airflow.cancellation.runs import (
     MAX_ERROR_LENGTH,
     MAX_ERRORS,
@@ -49,6 +49,8 @@ class FakeRuns:
     seconds_per_task: float = 0.05
     run_can_fail: bool = True
     unknown: frozenset[str] = frozenset()
+    deleted: frozenset[str] = frozenset()
+    """The ids of tasks whose task instances Airflow deletes after they were listed."""
     forgotten: tuple[str, ...] = ()
     """The ids of tasks whose state stays the same when the run is set to failed."""
     teardown_ends: bool = True
@@ -66,20 +68,25 @@ class FakeRuns:
         self._schedule()
         return [TaskInstance(task_id, index, state) for (task_id, index), state in self.states.items()]
 
-    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
+    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
         errors = []
+        failed = 0
         for instance in instances:
             self.clock.sleep(self.seconds_per_task)
             if instance.task_id in self.unknown:
                 errors.append(f"{instance.task_id} {self.complaint}")
                 continue
+            if instance.task_id in self.deleted:
+                del self.states[instance.task_id, instance.map_index]
+                continue
+            failed += 1
             self.order.append(instance.task_id)
             self.states[instance.task_id, instance.map_index] = "failed"
             downstream = self._downstream(instance.task_id)
             for (task_id, index), state in self.states.items():
                 if task_id in downstream and state in {"failed", "upstream_failed"}:
                     self.states[task_id, index] = None
-        return errors
+        return BatchResult(failed, errors)
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
         if not self.run_can_fail:
@@ -156,6 +163,13 @@ def test_only_unfinished_task_instances_are_failed() -> None:
         2,
     )
     assert runs.notes == ["Cancelled: deleted"]
+
+
+def test_task_instances_that_are_gone_do_not_count_as_failed() -> None:
+    states = {("fit", -1): "running", ("gone", -1): None}
+    runs = FakeRuns(dag=[Task("fit"), Task("gone")], states=states, deleted=frozenset({"gone"}))
+    summary = cancel(runs)
+    assert (summary.outcome, summary.failed_task_instances) == (CancellationOutcome.CANCELLED, 1)
 
 
 def test_upstream_tasks_are_failed_first() -> None:

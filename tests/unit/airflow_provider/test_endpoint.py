@@ -32,8 +32,22 @@ def connection(**fields: Any) -> SimpleNamespace:
         ({"host": "airflow", "port": 8080}, "http://airflow:8080"),
         ({"host": "airflow.example", "schema": "https"}, "https://airflow.example"),
         ({"host": "https://airflow.example", "port": 8443}, "https://airflow.example:8443"),
+        ({"host": "https://airflow.example/base/", "port": 8443}, "https://airflow.example:8443/base"),
+        ({"host": "airflow.example/base", "port": 8443}, "http://airflow.example:8443/base"),
+        ({"host": "https://airflow.example:8443/base", "port": 8443}, "https://airflow.example:8443/base"),
+        ({"host": "http://[::1]/", "port": 8080}, "http://[::1]:8080"),
     ],
-    ids=["url", "url-with-path", "host-and-port", "host-and-scheme", "url-and-port"],
+    ids=[
+        "url",
+        "url-with-path",
+        "host-and-port",
+        "host-and-scheme",
+        "url-and-port",
+        "url-with-path-and-port",
+        "host-with-path-and-port",
+        "url-with-the-same-port",
+        "ipv6-and-port",
+    ],
 )
 def test_the_url_is_made_from_the_connection(fields: dict[str, Any], url: str) -> None:
     assert Endpoint.from_connection(connection(**fields)).base_url == url
@@ -45,9 +59,36 @@ def test_a_connection_without_a_host_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        (
+            {"host": "https://u:secret@airflow.example:8443/base", "port": 8080},
+            "has the port 8080, and its host 'airflow.example:8443/base' has the port 8443: remove one of them",
+        ),
+        ({"host": "airflow:http"}, "is not a valid URL: 'http://airflow:http'; set it to the URL"),
+        ({"host": "http://u:secret@[::1", "port": 8080}, r"is not a valid URL: '\[::1'; set it to the URL"),
+        ({"host": "https://", "port": 8080}, "is not a valid URL: 'https://'; set it to the URL"),
+    ],
+    ids=["two-ports", "no-number", "no-url", "no-host"],
+)
+def test_a_host_that_makes_no_url_is_refused(fields: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why) as caught:
+        Endpoint.from_connection(connection(**fields))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("extra", "verify_tls", "ca_file"),
-    [({}, True, None), ({"verify": False}, False, None), ({"verify": "/ca.pem"}, True, "/ca.pem")],
-    ids=["system", "nothing", "file"],
+    [
+        ({}, True, None),
+        ({"verify": True}, True, None),
+        ({"verify": False}, False, None),
+        ({"verify": "/ca.pem"}, True, "/ca.pem"),
+        ({"verify": "false"}, False, None),
+        ({"verify": "False"}, False, None),
+        ({"verify": "TRUE"}, True, None),
+    ],
+    ids=["system", "true", "nothing", "file", "text-false", "text-False", "text-TRUE"],
 )
 def test_the_extra_says_how_the_certificate_is_verified(
     extra: dict[str, Any], verify_tls: bool, ca_file: str | None

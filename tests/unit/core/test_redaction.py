@@ -297,9 +297,9 @@ class SearchedText(str):
         self.searches = getattr(self, "searches", 0) + 1
         return super().find(*args)
 
-    def __contains__(self, part: str) -> bool:
+    def __contains__(self, part: object) -> bool:
         self.searches = getattr(self, "searches", 0) + 1
-        return super().__contains__(part)
+        return isinstance(part, str) and super().__contains__(part)
 
 
 def test_text_is_not_searched_for_each_line_of_a_long_secret() -> None:

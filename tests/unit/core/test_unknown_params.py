@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 from unittest import mock
 
@@ -45,13 +46,13 @@ def test_unknown_keys(conf: dict[str, Any], params: dict[str, Any], expected: li
 def test_few_names_of_thousands_of_params_are_compared() -> None:
     conf = {"a" * 50 + str(i): 1 for i in range(9000)}
     params = {"ab" * 25 + str(i): INTEGER for i in range(9000)}
-    with mock.patch.object(spelling, "get_close_matches", wraps=spelling.get_close_matches) as compare:
+    with mock.patch.object(spelling, "get_close_matches", wraps=get_close_matches) as compare:
         unknown_keys(conf, params)
     assert sum(len(call.args[1]) for call in compare.call_args_list) == MAX_UNKNOWN * spelling.MAX_COMPARED
 
 
 def test_long_names_are_not_compared() -> None:
-    with mock.patch.object(spelling, "get_close_matches", wraps=spelling.get_close_matches) as compare:
+    with mock.patch.object(spelling, "get_close_matches", wraps=get_close_matches) as compare:
         unknown_keys({"a" * 61: 1}, {"a" * 60: INTEGER})
         unknown_keys({"a" * 60: 1}, {"a" * 61: INTEGER})
     assert [list(call.args[1]) for call in compare.call_args_list] == [[]]

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mljob_airflow.cancellation.plan import Task, TaskInstance
+from mljob_airflow.cancellation.plan import BatchResult, Task, TaskInstance
 from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect
 from mljob_airflow.rest.paging import pages
 
@@ -53,24 +53,22 @@ class AirflowRuns:
         for page in pages("task_instances", lambda position: ask(operation, method, dag_id, dag_run_id, **position)):
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
-    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances to failed, with as few requests as possible. Return an error message
-        for each request in which Airflow did not find a task instance.
+    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
+        """Set task instances to failed, with as few requests as possible.
 
-        A task instance that has failed already is not an error. A request for several task
-        instances gives no message about missing task instances, because Airflow skips them. If
-        Airflow refuses a request for several task instances, each task instance gets a request of
-        its own.
+        A task instance that Airflow does not find, or that has failed already, raises no error.
 
         Raises:
             AirflowApiError: Airflow did not answer, answered 401 or 403, or refused a request for a
                 single task instance with another status than 404 (not found) or 409 (failed
                 already).
         """
-        if self._fail_together(dag_id, dag_run_id, instances):
-            return []
-        errors = [self._fail_one(dag_id, dag_run_id, instance) for instance in instances]
-        return [error for error in errors if error]
+        failed = self._fail_together(dag_id, dag_run_id, instances)
+        if failed is not None:
+            return BatchResult(failed)
+        results = [self._fail_one(dag_id, dag_run_id, instance) for instance in instances]
+        errors = [error for error in results if error]
+        return BatchResult(len(instances) - len(errors), errors)
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
         """Set the run to failed, and add ``note`` as a line to the run's note.
@@ -95,11 +93,12 @@ class AirflowRuns:
         method = self._dag_runs.get_dag_run_without_preload_content
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
-    def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
-        """Set a batch of task instances to failed in one request, and return True if Airflow
-        reported no error. After False, the caller sends a request for each task instance.
+    def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> int | None:
+        """Set a batch of task instances to failed in one request, and return how many Airflow set
+        to failed, or ``None`` if Airflow reported an error. After ``None``, the caller sends a
+        request for each task instance.
 
-        For a batch with one task instance, return False without a request. Airflow skips task
+        For a batch with one task instance, return ``None`` without a request. Airflow skips task
         instances that do not exist. Airflow stops at the first task instance that it refuses, for
         example a task instance that has failed already. The earlier task instances of the batch
         stay failed.
@@ -108,7 +107,7 @@ class AirflowRuns:
             AirflowApiError: Airflow did not answer, or answered 401 or 403.
         """
         if len(batch) == 1:
-            return False
+            return None
         body = {
             "actions": [
                 {
@@ -134,8 +133,13 @@ class AirflowRuns:
             if error.status is None or error.status in {401, 403}:
                 raise
             log.info("Failing the task instances one by one: %s", error)
-            return False
-        return answer.get("update") is not None and not answer["update"].get("errors")
+            return None
+        update = answer.get("update")
+        if update is None or update.get("errors"):
+            return None
+        # The list has an entry for each task instance that was set to failed. The text of an entry
+        # differs between the versions of Airflow.
+        return len(update.get("success") or ())
 
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
         """Set one task instance to failed. Return an error message if Airflow does not find the

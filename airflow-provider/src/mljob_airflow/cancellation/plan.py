@@ -10,7 +10,7 @@ The functions do no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
@@ -34,6 +34,20 @@ class TaskInstance:
     task_id: str
     map_index: int
     state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What Airflow did with a batch of task instances.
+
+    Attributes:
+        failed: How many task instances Airflow set to failed, or had set to failed already.
+        errors: Error messages about task instances that Airflow did not find. A request for several
+            task instances gives no message about missing ones, because Airflow skips them.
+    """
+
+    failed: int
+    errors: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

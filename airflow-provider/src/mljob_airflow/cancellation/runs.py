@@ -42,6 +42,7 @@ from mljob_airflow.cancellation.plan import (
     FINISHED_TASK_STATES,
     NOT_STARTED,
     TEARDOWN_TRIGGER_RULE,
+    BatchResult,
     Task,
     TaskInstance,
     batches,
@@ -98,11 +99,11 @@ class Runs(Protocol):
         """Return all task instances of the run."""
         ...
 
-    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances to failed, and return error messages about task instances that
-        Airflow did not find.
+    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
+        """Set task instances to failed.
 
-        A task instance that has failed already is not an error. Any other error is raised.
+        A task instance that Airflow does not find, or that has failed already, raises no error. Any
+        other error is raised.
         """
         ...
 
@@ -324,10 +325,10 @@ def _fail_unfinished(
                     "%s: after %.0f s some task instances are unfinished; they end with the run.", target, timing.fail
                 )
                 return
-            refused = runs.fail_task_instances(target.dag_id, target.dag_run_id, batch)
-            summary.failed_task_instances += len(batch) - len(refused)
-            refusals += len(refused)
-            for error in refused:
+            result = runs.fail_task_instances(target.dag_id, target.dag_run_id, batch)
+            summary.failed_task_instances += result.failed
+            refusals += len(result.errors)
+            for error in result.errors:
                 if summary.note(error):
                     log.warning("%s: %s", target, error)
         if refusals >= len(unfinished):

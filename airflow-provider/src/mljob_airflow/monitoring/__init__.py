@@ -6,6 +6,7 @@ A monitoring DAG (:mod:`.dag`) has the tasks of :mod:`.tasks`. The first task ma
 - :mod:`.observations` has the types of this data.
 - :mod:`.findings` compares the data with the :mod:`.thresholds`, and makes a finding for each
   problem.
+- :mod:`.variables` parses the Airflow Variables of the thresholds and of the notifications.
 - :mod:`.links` makes the URLs of Airflow's UI in the findings, and :mod:`.wording` writes numbers
   and lists in words.
 

@@ -24,6 +24,7 @@ from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.findings.health import (
     Health,
     Need,
+    feeds_of,
     grouped_by_dag,
     health_findings,
     minutes_since,
@@ -33,7 +34,7 @@ from mljob_airflow.monitoring.findings.health import (
 from mljob_airflow.monitoring.findings.mutes import Mutes, apply_mutes
 from mljob_airflow.monitoring.findings.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, MonitoringReport, Series, Table
@@ -64,7 +65,7 @@ class Airflow(Protocol):
     def dags_in_use(self, since: datetime) -> Listing[Dag]: ...  # noqa: D102
     def dag(self, dag_id: str) -> Dag | None: ...  # noqa: D102
     def import_errors(self) -> Listing[BrokenFile]: ...  # noqa: D102
-    def asset_feeds(self) -> Mapping[str, frozenset[str]]: ...  # noqa: D102
+    def assets(self) -> Listing[Asset]: ...  # noqa: D102
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]: ...  # noqa: D102
     def running_runs(self, dag_id: str) -> int: ...  # noqa: D102
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]: ...  # noqa: D102
@@ -240,7 +241,9 @@ def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: Repor
     collected.mark_if_cut(tasks, "tasks", *kinds)
     pools: Sequence[Pool] = ()
     with collected.readable(FindingKind.POOL_SATURATED):
-        pools = airflow.pools().rows
+        found = airflow.pools()
+        collected.mark_if_cut(found, "pools", FindingKind.POOL_SATURATED)
+        pools = found.rows
     retried = {dag_id: collected.dag(dag_id) for dag_id, _ in bottlenecks.often_retried(tasks.rows, thresholds)}
     collected.findings += bottlenecks.bottleneck_findings(tasks.rows, pools, retried, window, thresholds, context.links)
     return collected.report(
@@ -268,7 +271,9 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
         # Without access to assets, the monitor does not know which DAGs are needed because they
         # update the assets of other DAGs. The report does not count as incomplete because of this.
         with collected.readable():
-            feeds = airflow.asset_feeds()
+            assets = airflow.assets()
+            collected.mark_if_cut(assets, "assets", FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
+            feeds = feeds_of(assets.rows)
     since = context.ago(days=collected.thresholds.in_use_days)
     # DAGs with waiting runs are checked first.
     suspected.sort(key=lambda dag: (dag.dag_id not in waiting, dag.dag_id))

@@ -39,6 +39,7 @@ def monitor_dag(
             an owner is notified again of findings that are still there.
     """
     notifying = ("quiet_hours", "settle_minutes", "min_severity")
+    schemas = params_schema(*thresholds, *notifying, quiet_hours=quiet_hours)
     with DAG(
         dag_id=dag_id,
         description=description,
@@ -52,7 +53,7 @@ def monitor_dag(
         dagrun_timeout=timedelta(hours=1),
         tags=["mljob", "monitoring"],
         default_args={"retries": 2, "retry_delay": timedelta(seconds=30), "execution_timeout": timedelta(minutes=20)},
-        params={name: Param(None, **schema) for name, schema in params_schema(*thresholds, *notifying).items()},
+        params={name: Param(None, **schema) for name, schema in schemas.items()},
     ) as dag:
         # Without multiple_outputs=False, Airflow also stores each key of the dict as an XCom.
         @task(multiple_outputs=False)  # type: ignore[untyped-decorator]

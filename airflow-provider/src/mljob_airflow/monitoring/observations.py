@@ -110,6 +110,16 @@ class TaskInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class Asset:
+    """An asset of Airflow: the ids of the DAGs that update the asset, and of the DAGs that are
+    scheduled on the asset.
+    """
+
+    producers: frozenset[str] = frozenset()
+    consumers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """A pool of Airflow. ``slots`` is -1 for an unlimited pool."""
 

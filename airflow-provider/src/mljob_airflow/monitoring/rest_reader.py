@@ -15,8 +15,8 @@ from typing import Any
 
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText, last_error
 from mljob_airflow.monitoring.findings.outliers import REPRESENTATIVES
-from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
-from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect, request
+from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
+from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect, connection_errors, request
 from mljob_airflow.rest.paging import PAGE_SIZE, Page, pages
 from mljob_contract.run_id import RunId
 
@@ -97,21 +97,15 @@ class AirflowReader:
             rows.complete,
         )
 
-    def asset_feeds(self) -> Mapping[str, frozenset[str]]:
-        """For each DAG that updates assets, return the ids of the other DAGs that are scheduled on
-        these assets. The result is by DAG id, and lacks DAGs whose assets schedule no other DAG.
-
-        Assets beyond the first :data:`MAX_RUNS` are ignored.
-        """
+    def assets(self) -> Listing[Asset]:
+        """Return Airflow's active assets."""
         rows = self._by_offset(
             "list assets", self._assets.get_assets_without_preload_content, "assets", MAX_RUNS, only_active=True
         )
-        feeds: dict[str, set[str]] = {}
-        for row in rows.rows:
-            consumers = {consumer["dag_id"] for consumer in row.get("scheduled_dags") or ()}
-            for producer in row.get("producing_tasks") or ():
-                feeds.setdefault(producer["dag_id"], set()).update(consumers - {producer["dag_id"]})
-        return {dag_id: frozenset(consumers) for dag_id, consumers in feeds.items() if consumers}
+        return Listing(
+            [Asset(_dag_ids(row.get("producing_tasks")), _dag_ids(row.get("scheduled_dags"))) for row in rows.rows],
+            rows.complete,
+        )
 
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
         """Return the queued runs whose ``run_after`` is not after ``now``, oldest first."""
@@ -227,12 +221,14 @@ class AirflowReader:
         Return ``None`` if the log has no error, or if Airflow answers with an error such as 404.
 
         Raises:
-            AirflowApiError: Airflow did not answer, or answered 401 or 403.
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or the connection broke
+                before the end of the log.
         """
+        operation = f"read the log of {instance.dag_id}.{instance.task_id}"
         try:
             self.requests += 1
             response = request(
-                f"read the log of {instance.dag_id}.{instance.task_id}",
+                operation,
                 self._tasks.get_log_without_preload_content,
                 instance.dag_id,
                 instance.run_id,
@@ -247,7 +243,8 @@ class AirflowReader:
                 raise
             return None
         try:
-            return last_error(_log_lines(response))
+            with connection_errors(operation):
+                return last_error(_log_lines(response))
         finally:
             response.release_conn()
 
@@ -329,7 +326,7 @@ def _readable(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any] | str]:
             continue
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, Mapping | str):
             yield value
@@ -347,6 +344,10 @@ def _dag(row: Answer) -> Dag:
         max_active_runs=row.get("max_active_runs"),
         tags=tuple(str(tag["name"]) for tag in row.get("tags") or ()),
     )
+
+
+def _dag_ids(rows: Iterable[Answer] | None) -> frozenset[str]:
+    return frozenset(row["dag_id"] for row in rows or ())
 
 
 def _instance(row: Answer) -> TaskInstance:

@@ -20,13 +20,12 @@ from mljob_airflow.monitoring.notifications import state as states
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
 from mljob_airflow.monitoring.pages import files
 from mljob_airflow.monitoring.thresholds import Thresholds, effective
+from mljob_airflow.monitoring.variables import json_object
 from mljob_airflow.rest.client import Endpoint
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)
 
-OWNERS_VARIABLE = "mljob_owners"
-"""The Variable with the Slack addresses of owners."""
 MAX_DAGS_OF_OWNER = 3
 """The maximum number of DAGs whose ``owner_links`` are read to find the Slack address of one
 owner."""
@@ -43,6 +42,10 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
 
     Returns:
         The report as a JSON object.
+
+    Raises:
+        ThresholdsError: A threshold is invalid, or the Variable with thresholds is not a JSON
+            object.
     """
     from airflow.sdk import Variable
 
@@ -93,8 +96,8 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
     """
     from airflow.sdk import Connection, Variable
 
+    from mljob_airflow.monitoring.notifications import owners
     from mljob_airflow.monitoring.notifications.notifier import OwnerDirectory, notify
-    from mljob_airflow.monitoring.notifications.owners import mapping_of
     from mljob_airflow.monitoring.notifications.slack import messenger
 
     conn_id = settings.slack_conn_id()
@@ -111,7 +114,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
     policy = NotificationPolicy(
         timedelta(hours=thresholds.quiet_hours), timedelta(minutes=thresholds.settle_minutes), thresholds.min_severity
     )
-    mapping = mapping_of(Variable.get(OWNERS_VARIABLE, default=None, deserialize_json=True))
+    mapping = owners.mapping_of(Variable.get(owners.VARIABLE, default=None))
     # The suffix must not change, because existing installations have Variables with these names.
     variable = f"{report.monitor}_memory"
 
@@ -122,7 +125,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
 
     return notify(
         report,
-        _state(variable, Variable.get(variable, default=None, deserialize_json=True)),
+        _state(variable, Variable.get(variable, default=None)),
         policy,
         messenger(conn_id, connection.conn_type),
         OwnerDirectory(mapping, fallback, lambda owner: owner_link(owner, report, _reader().owner_links)),
@@ -180,9 +183,9 @@ def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], M
     return None
 
 
-def _state(variable: str, value: object) -> NotificationState:
+def _state(variable: str, text: str | None) -> NotificationState:
     try:
-        return states.from_json(value)
+        return states.from_json(json_object(variable, text, example="{}"))
     except ValueError as error:
         # With an empty state, owners may be notified twice. If the task failed here, it would fail
         # in every run, and owners would never be notified again.
@@ -194,8 +197,7 @@ def _thresholds(context: Mapping[str, Any], quiet_hours: int) -> Thresholds:
     from airflow.sdk import Variable
 
     dag_id = _dag_id(context)
-    variable = Variable.get(dag_id, default=None, deserialize_json=True)
-    return effective(variable, context["params"], monitor=dag_id, quiet_hours=quiet_hours)
+    return effective(Variable.get(dag_id, default=None), context["params"], monitor=dag_id, quiet_hours=quiet_hours)
 
 
 def _dag_id(context: Mapping[str, Any]) -> str:

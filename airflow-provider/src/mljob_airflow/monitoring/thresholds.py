@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mljob_airflow.monitoring.variables import json_object
 from mljob_contract.reports import Severity
 
 
@@ -83,12 +84,12 @@ class ThresholdsError(ValueError):
 
 
 def effective(
-    variable: object, given: Mapping[str, Any], *, monitor: str, quiet_hours: float | None = None
+    variable: str | None, given: Mapping[str, Any], *, monitor: str, quiet_hours: float | None = None
 ) -> Thresholds:
     """Return the thresholds of one run.
 
     Args:
-        variable: The value of the Airflow Variable, or ``None`` if the Variable does not exist.
+        variable: The text of the Airflow Variable, or ``None`` if the Variable does not exist.
         given: The params of the run. A param that is ``None`` was not set.
         monitor: The id of the monitoring DAG, which is also the Variable's name.
         quiet_hours: The DAG's default for the threshold ``quiet_hours``: the hours after which an
@@ -99,24 +100,26 @@ def effective(
         ThresholdsError: A threshold is invalid, the Variable has an unknown threshold, or the
             Variable is not a JSON object.
     """
-    if variable is not None and not isinstance(variable, Mapping):
-        raise ThresholdsError(f"the Variable {monitor} must be a JSON object, not a {type(variable).__name__}")
+    try:
+        configured = json_object(monitor, variable, example='{"stuck_minutes": 60}')
+    except ValueError as error:
+        raise ThresholdsError(str(error)) from None
     asked = {name: value for name, value in given.items() if name in Thresholds.model_fields and value is not None}
     own = {} if quiet_hours is None else {"quiet_hours": quiet_hours}
     try:
-        return Thresholds.model_validate({**own, **(variable or {}), **asked})
+        return Thresholds.model_validate({**own, **configured, **asked})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         place = "the code of this DAG"
         if first["loc"][0] in asked:
             place = "a param of this run"
-        elif first["loc"][0] in (variable or {}):
+        elif first["loc"][0] in configured:
             place = f"the Variable {monitor}"
         raise ThresholdsError(f"{name}: {first['msg']}, not {first['input']!r}; it is set in {place}") from None
 
 
-def params_schema(*names: str) -> dict[str, dict[str, Any]]:
+def params_schema(*names: str, quiet_hours: float | None = None) -> dict[str, dict[str, Any]]:
     """Return the JSON Schema of each threshold's param, by the threshold's name. With a param, a
     user sets the threshold for one run.
 
@@ -125,15 +128,17 @@ def params_schema(*names: str) -> dict[str, dict[str, Any]]:
 
     Args:
         names: The names of the thresholds.
+        quiet_hours: The DAG's default for the threshold ``quiet_hours``, see :func:`effective`.
     """
     schema = Thresholds.model_json_schema()
+    own = {} if quiet_hours is None else {"quiet_hours": quiet_hours}
     found = {}
     for name in names:
         field = dict(schema["properties"][name])
         if "$ref" in field:
             field = {**schema["$defs"][field.pop("$ref").rsplit("/", 1)[1]], **field}
             field["enum"] = [*field["enum"], None]
-        default = field.pop("default")
+        default = own.get(name, field.pop("default"))
         description = " ".join(field.pop("description", "").split()).replace("``", "`")
         field.pop("title", None)
         found[name] = {

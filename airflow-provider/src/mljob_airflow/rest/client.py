@@ -9,16 +9,22 @@ failed request raises an :class:`AirflowApiError`, whose text names the request.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from mljob_airflow import settings
+from mljob_airflow.truncation import truncated
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
 """The longest wait for an answer. A busy Airflow needs many seconds to set a batch of task
 instances to failed."""
+MAX_DETAIL_LENGTH = 500
+"""The maximum number of characters of an answer that the text of an error quotes."""
+WAY_OUT = "Check that the host of the Airflow Connection is the URL of Airflow's API server."
 
 
 class AirflowApiError(Exception):
@@ -67,31 +73,65 @@ class Endpoint:
 
         - ``host``: a URL (``https://airflow.example/base``), or a host name. For a host name,
           ``schema`` is the URL's scheme (``http`` by default).
-        - ``port``: if set, the port is appended to ``host``, even to a URL. So leave the field
-          empty if ``host`` already has a path or a port.
+        - ``port``: the server's port, if ``host`` has no port.
         - ``login`` and ``password``: the user's name and password. Without ``login``, ``password``
           is a bearer token.
-        - ``verify`` in the extra: ``false`` for no verification of the server's certificate, or the
-          path of a PEM file with certificate authorities.
+        - ``verify`` in the extra: ``false`` for no verification of the server's certificate,
+          ``true`` for a verification with the system's certificate authorities (the default), or
+          the path of a PEM file with certificate authorities. ``"false"`` and ``"true"`` are the
+          same as ``false`` and ``true``, in upper and lower case.
 
         Raises:
-            ValueError: The Connection has no host.
+            ValueError: The Connection has no host, its host is not a valid URL, or its port is
+                another one than the port in its host.
         """
         host = connection.host or ""
         if not host:
             raise ValueError("the Airflow Connection has no host: set it to the URL of Airflow's API server")
         if "://" not in host:
             host = f"{connection.schema or 'http'}://{host}"
-        if connection.port:
-            host = f"{host.rstrip('/')}:{connection.port}"
-        verify = (connection.extra_dejson or {}).get("verify", True)
+        verify = _verify((connection.extra_dejson or {}).get("verify", True))
         return cls(
-            base_url=host.rstrip("/"),
+            base_url=_with_port(host, connection.port).rstrip("/"),
             login=connection.login or None,
             password=connection.password or None,
             verify_tls=verify is not False,
             ca_file=verify if isinstance(verify, str) else None,
         )
+
+
+def _with_port(url: str, port: int | None) -> str:
+    """Return the URL with the port of an Airflow Connection.
+
+    Raises:
+        ValueError: The URL is invalid, or has another port.
+    """
+    # The texts of the errors don't quote what is before an @, which may be a password.
+    quoted = truncated(url.rpartition("@")[2], MAX_DETAIL_LENGTH)
+    try:
+        parts = urlsplit(url)
+        own, is_valid = parts.port, bool(parts.hostname)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValueError(
+            f"the host of the Airflow Connection is not a valid URL: {quoted!r}; set it to the URL of Airflow's API server, for example https://airflow.example:8080"
+        )
+    if not port or own == port:
+        return url
+    if own is not None:
+        raise ValueError(
+            f"the Airflow Connection has the port {port}, and its host {quoted!r} has the port {own}: remove one of them"
+        )
+    return parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{port}").geturl()
+
+
+def _verify(given: Any) -> Any:
+    """Return the field ``verify`` of an Airflow Connection's extra. The texts ``true`` and
+    ``false`` become a bool, because a file with such a name is a mistake.
+    """
+    texts = {"true": True, "false": False}
+    return texts.get(given.strip().lower(), given) if isinstance(given, str) else given
 
 
 def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Any:
@@ -104,25 +144,51 @@ def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any
         query: The method's query parameters.
 
     Returns:
-        The answer, a ``urllib3.HTTPResponse``.
+        The answer, a ``urllib3.HTTPResponse`` whose body is not read yet. Read the body in a block
+        of :func:`connection_errors`.
 
     Raises:
         AirflowApiError: There was no answer, or the answer's status is not 200.
     """
-    from urllib3.exceptions import HTTPError
-
-    try:
+    with connection_errors(operation):
         response = method(*path, **query, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
-    except HTTPError as error:
-        raise AirflowApiError(f"could not {operation}: {error}") from error
-    if response.status != 200:
-        raise AirflowApiError(f"could not {operation}: {response.status} {detail(response.data)}", response.status)
+        if response.status != 200:
+            raise AirflowApiError(f"could not {operation}: {response.status} {detail(response.data)}", response.status)
     return response
 
 
+@contextmanager
+def connection_errors(operation: str) -> Iterator[None]:
+    """Raise an :class:`AirflowApiError` if the connection to Airflow fails in the ``with`` block.
+    The block sends a request, or reads the answer's body.
+
+    Args:
+        operation: The request in words, as for :func:`request`.
+    """
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except HTTPError as error:
+        raise AirflowApiError(f"could not {operation}: {error}") from error
+
+
 def ask(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any]:
-    """Send a :func:`request`, and return the JSON object of the answer."""
-    answer: Mapping[str, Any] = json.loads(request(operation, method, *path, **query).data)
+    """Send a :func:`request`, and return the JSON object of the answer.
+
+    Raises:
+        AirflowApiError: The request failed, or the answer is not a JSON object. For example, a
+            proxy may answer with an HTML page.
+    """
+    response = request(operation, method, *path, **query)
+    with connection_errors(operation):
+        body = response.data
+    answer = _json_object(body)
+    if answer is None:
+        raise AirflowApiError(
+            f"could not {operation}: the answer is not a JSON object. {WAY_OUT} The answer: {_text(body)}",
+            response.status,
+        )
     return answer
 
 
@@ -163,7 +229,7 @@ def fetch_token(endpoint: Endpoint) -> str:
     Source: Airflow's documentation, "Public API", authentication.
 
     Raises:
-        AirflowApiError: There was no answer, or Airflow refused the login.
+        AirflowApiError: There was no answer, Airflow refused the login, or the answer has no token.
     """
     import urllib3
 
@@ -171,7 +237,7 @@ def fetch_token(endpoint: Endpoint) -> str:
     pool = urllib3.PoolManager(
         cert_reqs="CERT_REQUIRED" if endpoint.verify_tls else "CERT_NONE", ca_certs=endpoint.ca_file
     )
-    try:
+    with connection_errors(f"log in at {url}"):
         answer = pool.request(
             "POST",
             url,
@@ -179,21 +245,39 @@ def fetch_token(endpoint: Endpoint) -> str:
             headers={"Content-Type": "application/json"},
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS),
         )
-    except urllib3.exceptions.HTTPError as error:
-        raise AirflowApiError(f"could not log in at {url}: {error}") from error
     if answer.status not in {200, 201}:
         raise AirflowApiError(f"could not log in at {url} as {endpoint.login}: {answer.status}", answer.status)
-    token: Mapping[str, str] = json.loads(answer.data)
-    return token["access_token"]
+    token = (_json_object(answer.data) or {}).get("access_token")
+    if not isinstance(token, str) or not token:
+        # The answer is not quoted, because it may contain a token.
+        raise AirflowApiError(
+            f"could not log in at {url} as {endpoint.login}: the answer is not a JSON object with an access_token. {WAY_OUT}",
+            answer.status,
+        )
+    return token
 
 
 def detail(body: Any) -> str:
     """Return the explanation from the body of an answer with an error status.
 
-    The explanation is the field ``detail`` of the JSON in the body. A body without this field is
-    returned as text, cut to 200 characters.
+    The explanation is the field ``detail`` of the JSON object in the body, or else the body as
+    text. The explanation is cut to :data:`MAX_DETAIL_LENGTH` characters.
+    """
+    answer = _json_object(body) or {}
+    return truncated(str(answer["detail"]), MAX_DETAIL_LENGTH) if "detail" in answer else _text(body)
+
+
+def _json_object(body: Any) -> Mapping[str, Any] | None:
+    """Return the JSON object in the body of an answer, or ``None`` if the body has another
+    format.
     """
     try:
-        return str(json.loads(body)["detail"])
-    except (KeyError, TypeError, ValueError):
-        return (body.decode(errors="replace") if isinstance(body, bytes) else str(body or ""))[:200]
+        answer = json.loads(body)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, Mapping) else None
+
+
+def _text(body: Any) -> str:
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
+    return truncated(" ".join(text.split()), MAX_DETAIL_LENGTH)

@@ -33,6 +33,6 @@ def lock() -> AbstractAsyncContextManager[None]:
 
 def aclosing(items: AsyncIterator[Item]) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
     """Return a context manager that closes a generator at the end of the block. Closing the
-    generator also ends the request whose answer it reads.
+    generator also ends the request whose answer the generator reads.
     """
     return contextlib.aclosing(cast("Any", items))

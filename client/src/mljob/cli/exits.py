@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Exit(IntEnum):
     """The exit code of a command.
 
-    A command that follows MLJobs to their end exits with one of the first four codes, unless it
-    can't do its work. ``lint`` exits with 1 if it found a mistake.
+    For a command that waits for MLJobs, such as ``wait``, the first four codes say how the MLJobs
+    ended. ``lint`` exits with 1 if it found a mistake.
     """
 
     SUCCESS = 0
@@ -34,8 +34,8 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code that says how an MLJob ended, or ``TIMED_OUT`` if the MLJob has not
-    ended.
+    """Return the exit code for the state of an MLJob: SUCCESS, CANCELLED, or FAILED for an MLJob
+    that failed or can't go on without a change. If the MLJob has not ended yet, return TIMED_OUT.
     """
     from ..verdict import Verdict, verdict_of
 
@@ -46,8 +46,8 @@ def exit_of(job: MLJob) -> Exit:
 
 
 def worst(codes: list[Exit]) -> Exit:
-    """Return the exit code for several MLJobs: the first of ERROR, FAILED, TIMED_OUT and CANCELLED
-    that one of the MLJobs has, else SUCCESS.
+    """Return the worst of the exit codes of several MLJobs. The worst is ERROR. Then come FAILED,
+    TIMED_OUT, CANCELLED and SUCCESS.
     """
     order = (Exit.ERROR, Exit.FAILED, Exit.TIMED_OUT, Exit.CANCELLED, Exit.SUCCESS)
     return next((code for code in order if code in codes), Exit.SUCCESS)

@@ -110,8 +110,8 @@ def tree(session: Session, name: Name) -> None:
 
 
 def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
-    """Return two values: the lines of the log that explain the task's error, at most ``tail``; and
-    an empty text. If the log can't be read, there are no lines, and the text says why.
+    """Return two values: at most ``tail`` lines of the task's log, which explain the task's error,
+    and a text that says why the log can't be read. If the log can be read, the text is empty.
     """
     from ..errors import ApiError
     from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
@@ -127,8 +127,8 @@ def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]
 
 
 def _graph_of(job: Job) -> tuple[RunGraph | None, str]:
-    """Return two values: the graph of the MLJob's run, and an empty text. If the graph can't be
-    read, the graph is None, and the text says why.
+    """Return two values: the graph of the MLJob's run, and a text that says why the graph can't be
+    read. If the graph can be read, the text is empty. Otherwise, the graph is None.
     """
     from ..errors import ApiError
 

@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def first_page() -> Iterator[Callable[[str], str]]:
-    """Yield a function that writes a page which redirects to a URL. The function returns the URL of
-    this page. At the end of the block, the page is removed.
+    """Yield a function that takes a URL with a token, writes a page that redirects to this URL, and
+    returns the ``file:`` URL of the page. The function can be called once. At the end of the
+    ``with`` block, the page is deleted.
 
-    Other people on the machine can see the arguments of the browser's process, and must not see the
-    token. So the browser gets the URL of a file that they can't read.
+    Other people on the machine can see the arguments of the browser's process, but must not see the
+    token. So the browser is started with the URL of a file that only its owner can read.
     """
     with TemporaryDirectory(prefix="mljob-ui-") as folder:
 

@@ -54,9 +54,9 @@ def wait(
 def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
-    """Wait until MLJobs have ended, and return the exit code for all of them. Print how each MLJob
-    ended as soon as it has ended. One watch follows all MLJobs. If a label selector has chosen the
-    MLJobs, ``selector`` limits the watch to the matching MLJobs.
+    """Wait until all MLJobs have ended, at most ``timeout`` seconds. Return one exit code for all,
+    chosen by :func:`~mljob.cli.exits.worst`. Unless ``quiet``, print a line for each MLJob when it
+    ends. ``selector`` is the label selector that chose the MLJobs, or None.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
@@ -101,8 +101,11 @@ def waited_for(
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
-    """Show an MLJob live until it ends, at most ``timeout`` seconds. Then print its outputs, or the
-    command that explains why it failed. Return the exit code.
+    """Show an MLJob live until it has ended, at most ``timeout`` seconds, and return the exit code.
+    After a success, print the outputs. After a failure, print the command that explains it.
+
+    Raises:
+        JobDeleted: The MLJob was deleted before it ended.
     """
     from ..errors import JobTimeout
     from .live import follow

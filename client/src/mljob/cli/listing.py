@@ -53,8 +53,8 @@ def list_jobs(
 ) -> None:
     """List MLJobs with their progress.
 
-    Each line has the progress and the running task of an MLJob. If the MLJob waits or failed, the
-    line also says why.
+    Each line has the progress of an MLJob, and its current task or the reason of its phase. If an
+    MLJob waits or failed, a message says why.
     """
     wanted = {
         "status.phase": _known(phase, completion.phases, "--phase"),
@@ -74,8 +74,8 @@ def list_jobs(
 
 
 def print_objects(jobs: list[MLJob], output: Format, *, as_list: bool = True) -> None:
-    """Print MLJobs in the format of the option ``-o``. ``as_list`` has the meaning that it has in
-    :func:`~mljob.cli.objects.dumped`.
+    """Print MLJobs in the format of the option ``-o``. In JSON and YAML, they are the items of a
+    Kubernetes List. Without ``as_list``, only the first MLJob is printed, without a List.
     """
     from .objects import dumped, named
 
@@ -120,12 +120,16 @@ def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> 
 
 
 def _known(word: str | None, beginning_with: Callable[[str], list[str]], option: str) -> str | None:
-    """Return the API's spelling of a word that a person has written in any case. Return None for no
-    word. The function ``beginning_with`` returns the API's words that begin with a text. ``option``
-    is the name of the option, for the error.
+    """Return the value of an option in the spelling of the API: for example, ``Failed`` for
+    ``failed``. Return None if ``word`` is None or empty.
+
+    Args:
+        word: The value, as the user wrote it.
+        beginning_with: A function that returns the API's values that begin with a text.
+        option: The name of the option, for the error.
 
     Raises:
-        typer.BadParameter: The API has no such word, so that no MLJob would match.
+        typer.BadParameter: The API has no such value.
     """
     if not word:
         return None
@@ -139,7 +143,7 @@ def _known(word: str | None, beginning_with: Callable[[str], list[str]], option:
 
 
 def _escaped(value: str) -> str:
-    """Return a value for a field selector: its backslashes, commas and equals signs are escaped, as
-    by ``fields.EscapeValue`` of apimachinery.
+    """Escape the backslashes, commas and equals signs in a value of a field selector, as
+    ``fields.EscapeValue`` of apimachinery does.
     """
     return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

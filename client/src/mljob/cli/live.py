@@ -30,7 +30,7 @@ def now() -> datetime:
 
 
 def look_of(screen: Screen) -> Look:
-    """Return how icons and bars look on a screen."""
+    """Return the settings for icons and bars that fit a screen."""
     return Look(screen.sign, screen.is_terminal, screen.has_unicode)
 
 
@@ -51,7 +51,7 @@ def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
 
 
 def follow(job: Job, screen: Screen, timeout: float | None) -> MLJob:
-    """Show an MLJob until it ends, and return its last state.
+    """Show an MLJob until it has ended or can't go on without a change. Return its last state.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.

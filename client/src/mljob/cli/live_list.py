@@ -64,8 +64,8 @@ class LiveList:
     def _fitting(self, known: list[MLJob]) -> list[Row]:
         """Return the rows that fit on the screen, in the order of the list.
 
-        Where the screen is too small for all rows, MLJobs that succeeded or were cancelled are left
-        out first, then old MLJobs.
+        If the screen is too small for all rows, MLJobs that succeeded or were cancelled are left
+        out first. After them, MLJobs are left out from the top of the list.
         """
         at, room = now(), max(self._screen.height - _OTHER_ROWS, 1)
         chosen: dict[int, Row] = {}
@@ -79,8 +79,9 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield a line if a change matters to a person: a deletion, a lost connection, or a new
-        text in the line of an MLJob.
+        """Yield the line to print for a change: for a deletion, for a lost connection, or for an
+        MLJob whose line has new texts. Yield nothing for any other change. Callers apply the change
+        with :meth:`take` first.
         """
         job = change.item
         if job is None:

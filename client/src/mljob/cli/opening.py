@@ -92,7 +92,7 @@ def ui(
 
 
 def _opened(url: str) -> bool:
-    """Open a URL in a browser. Return whether there is a browser."""
+    """Open a URL in a browser. Return whether a browser could be started."""
     import webbrowser
 
     try:

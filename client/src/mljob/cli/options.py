@@ -61,10 +61,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command that typer can use, with the options of each group as options of its own. A
-    group is a parameter of the command whose type is a dataclass. The fields of the dataclass are
-    options that several commands share. A group that is a context manager is open while the command
-    runs.
+    """Return a command for typer, made from a function with groups of options. A group is a
+    parameter whose type is a dataclass. Each field of the dataclass becomes an option of the
+    command. If the dataclass is a context manager, its object is open while the command runs.
     """
     signature = inspect.signature(command, eval_str=True)
     annotations: dict[str, Any] = {name: given.annotation for name, given in signature.parameters.items()}
@@ -96,11 +95,11 @@ def _members(group: type[Any]) -> list[inspect.Parameter]:
 
 
 def seconds(duration: str | None) -> float | None:
-    """Return a duration in seconds, or None for None. The text is a duration as Go writes it, such
-    as ``1h30m``, or a whole number of seconds.
+    """Convert a duration to seconds, or None to None. A duration has the units h, m, s and ms, such
+    as ``1h30m``. A whole number without a unit is a number of seconds.
 
     Raises:
-        typer.BadParameter: The text is not a duration.
+        typer.BadParameter: ``duration`` is not a duration.
     """
     import re
 

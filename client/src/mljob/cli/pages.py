@@ -87,7 +87,7 @@ def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles:
 
 def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Line]:
     """Return the lines of one MLJob and its tasks, for a page that is drawn repeatedly.
-    ``most_tasks`` limits the number of tasks.
+    ``most_tasks`` is the maximum number of tasks, and counts as :data:`MIN_TASKS` if it is less.
     """
     row = row_of(job, now)
     share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
@@ -121,9 +121,9 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
-    """Return two values: the texts in a line about a change of an MLJob, and the line itself. The
-    line also has the time since the command began. So callers compare the texts, not the lines, to
-    find out whether there is something new.
+    """Return two values: a tuple of texts about an MLJob, and the line to print for a change of the
+    MLJob. The tuple has the MLJob's name and the texts of the line, but not the time that the line
+    begins with. So callers compare the tuples to find out whether there is something new.
 
     Args:
         job: The MLJob.
@@ -194,14 +194,14 @@ def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: 
 def comparison_lines(
     header: Sequence[str], cells: Sequence[Sequence[str]], best: str | None, by: str | None
 ) -> list[Line]:
-    """Return the lines of a comparison. Two things have a star: the best MLJob, and the title of
-    the column ``by``.
+    """Return the lines of a comparison. A star marks the best MLJob and the title of the column
+    ``by``.
 
     Args:
-        header: The titles of the columns. The first column has the names.
-        cells: The rows.
+        header: The titles of the columns. The first column has the names of the MLJobs.
+        cells: The rows. Each row is a list with the text of each cell.
         best: The name of the best MLJob, or None.
-        by: The result that the rows are ordered by, or None.
+        by: The title of the column by which the rows are ordered, or None.
     """
     from .screen import columns
 
@@ -215,9 +215,9 @@ def comparison_lines(
 
 def _worth_showing(tasks: Sequence[Task], most: int) -> list[Task]:
     """Return the tasks that a page shows, in their order: at most ``most`` tasks, or
-    :data:`MIN_TASKS` if ``most`` is smaller. Failed tasks and tasks that await input are chosen
-    first, then running tasks and retries, then deferred and queued tasks. Among tasks of the same
-    rank, later tasks are chosen first.
+    :data:`MIN_TASKS` if ``most`` is smaller. The tasks are chosen by state: failed or awaiting
+    input first, then running or up for retry, then deferred or queued, then all others. Among tasks
+    of the same rank, the last tasks of the list are chosen first.
     """
     most = max(most, MIN_TASKS)
     if len(tasks) <= most:

@@ -37,7 +37,7 @@ class Request:
 
     Attributes:
         set_: Values for keys of the conf, as ``KEY=VALUE``.
-        conf: A file with the conf.
+        conf: The path of a file with the conf. ``-`` is standard input.
         sources: Objects that keys of the conf are taken from, as ``KIND/NAME``: ConfigMaps,
             Secrets, and MLJobs with outputs.
         type_: The type of the MLJob.
@@ -115,7 +115,9 @@ class Request:
         return labels_of(self.label or ())
 
     def spec(self) -> dict[str, Any]:
-        """Return the fields of the spec that the options set, as JSON. The conf is not among them."""
+        """Return the fields of the MLJob's spec that the options set, except the conf. The keys are
+        the names of the API, such as ``backoffLimit``.
+        """
         fields = {
             "type": self.type_,
             "confFrom": [_source(text) for text in self.sources or ()] or None,

@@ -62,8 +62,8 @@ class Screen:
 
     @property
     def width(self) -> int | None:
-        """The number of columns of the terminal. None for a file or a pipe, whose lines are not
-        cut.
+        """The number of columns of the terminal, at least 40. None for a file or a pipe, whose
+        lines are not cut.
         """
         return max(shutil.get_terminal_size().columns, MIN_WIDTH) if self.is_terminal else None
 

@@ -94,8 +94,8 @@ class Session:
         return " ".join(f"{option} {shlex.quote(value)}" for option, value in given if value)
 
     def job(self, name: str) -> Job:
-        """Return a handle on an MLJob. The name may have the resource before it, as kubectl prints
-        it: ``mljob/NAME``.
+        """Return a handle on an MLJob. A resource before the name, as in ``mljob/NAME``, is
+        ignored.
 
         Raises:
             NotFound: No MLJob has this name. The message says how to list the MLJobs.
@@ -170,8 +170,8 @@ class Session:
         return transport.request("PATCH", path, params=params, body=value, content_type=MERGE_PATCH, repeatable=True)
 
     def follows(self, names: list[str]) -> None:
-        """Set the sentence that is printed after Ctrl-C: the MLJobs ``names`` go on without the
-        command.
+        """Set the sentence that is printed after Ctrl-C. It says that the MLJobs ``names`` go on
+        without the command, and how to follow them again.
         """
         watched = names[0] if len(names) == 1 else ""
         who = f"MLJob {watched} goes on" if watched else f"{len(names)} MLJobs go on"

@@ -1,4 +1,4 @@
-"""``sweep``: one MLJob for each point of a grid of params."""
+"""``sweep``: one MLJob for each point of a grid, which is a combination of values of params."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the points; nothing runs.")] = False,
     output: Output = None,
 ) -> int | None:
-    """Run a DAG for each point of a grid.
+    """Run a DAG for each point of a grid: for each combination of the values of the params.
 
     All MLJobs have the label mljob.dev/sweep=NAME. kubectl mljob list shows the values of each
     MLJob.

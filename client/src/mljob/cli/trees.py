@@ -84,9 +84,9 @@ def _of_graph(graph: RunGraph, job: MLJob, look: Look, now: datetime) -> list[Br
 
 
 def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> list[Branch]:
-    """Return the list to which the tasks of a group are added. A group that is nested more than
-    :data:`MAX_LEVELS` levels deep has no line of its own: its tasks are added to the group around
-    it.
+    """Return the children of a group's node in the tree, to which the caller adds the group's
+    tasks. Missing nodes are created. For None, return the list ``top``. A group that is nested more
+    than :data:`MAX_LEVELS` levels deep has no node: its tasks go to a node of a group around it.
     """
     if group is None:
         return top

@@ -29,8 +29,9 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
     nested object. A dot after a backslash is part of the key.
 
     Raises:
-        typer.BadParameter: A text is no assignment, or assigns a value to a key that another text
-            uses as an object.
+        typer.BadParameter: A text is not ``KEY=VALUE``, a value can't be parsed, there are more
+            than :data:`MAX_ASSIGNMENTS` texts, or two texts contradict each other, such as ``a=1``
+            and ``a.b=1``.
     """
     conf: dict[str, Any] = {}
     for key, value in _split(texts, option):
@@ -51,7 +52,8 @@ def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]
     ``layers=[[64],[64,32]]``.
 
     Raises:
-        typer.BadParameter: A text is no assignment, or two texts assign the same param.
+        typer.BadParameter: A text is not ``KEY=VALUES``, a value can't be parsed, there are more
+            than :data:`MAX_ASSIGNMENTS` texts, or two texts name the same param.
     """
     grid: dict[str, list[Any]] = {}
     for key, value in _split(texts, option):
@@ -67,7 +69,7 @@ def conf_file(path: str) -> dict[str, Any]:
     """Return the conf in a YAML or JSON file. The path ``-`` means standard input.
 
     Raises:
-        typer.BadParameter: The file can't be read, or holds no object.
+        typer.BadParameter: The file can't be read or parsed, or its content is not one object.
     """
     text = read(path, MAX_FILE_BYTES, "--conf")
     value = _one_document(text, path, "--conf")

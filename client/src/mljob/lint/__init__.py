@@ -1,5 +1,5 @@
 """Finds mistakes in manifests of MLJobs and AirflowInstances without a cluster: values that the API
-server or the operator would refuse, and fields that the API server would drop silently.
+server or the operator would refuse, and fields that the CRDs don't have.
 
 A manifest is checked against the models of :mod:`mljob_contract` and against the validation rules
 of the CRDs, which are part of this package.

@@ -42,7 +42,9 @@ def is_ours(value: Any) -> bool:
 
 
 def check(document: Document) -> list[Finding]:
-    """Return the mistakes in an object that :func:`is_ours` accepts, in the order of their lines."""
+    """Return the mistakes in a document, in the order of their lines. The content of the document
+    must be an object that :func:`is_ours` accepts.
+    """
     value = document.value
     found = [*document.findings, *_of_kind(value)]
     kind = value.get("kind")
@@ -109,8 +111,8 @@ def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
 
 
 def _misfits(spec: dict[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
-    """Yield a finding for each value in the spec that ``model``, the pydantic model of the spec,
-    refuses: a value of another type, or a value outside of the limits of its field.
+    """Yield a finding for each field of the spec that ``model``, the pydantic model of the spec,
+    refuses: a missing field, a value of a wrong type, or a value outside of the field's limits.
     """
     given = {name: field for name, field in spec.items() if field is not None}
     try:

@@ -37,10 +37,10 @@ of the years that the rules allow, so that a rule can report the year.
 
 @cache
 def schema_of(kind: str) -> Node:
-    """Return the schema of a kind of this project.
+    """Return the OpenAPI schema in the CRD of a kind.
 
     Raises:
-        KeyError: There is no such kind.
+        KeyError: No CRD of this package has this kind.
     """
     for file in CRDS.iterdir():
         if file.name.endswith(".yaml"):
@@ -53,7 +53,7 @@ def schema_of(kind: str) -> Node:
 
 def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
     """Yield a finding for each field that the schema doesn't have. The API server drops such a
-    field, with a warning at most.
+    field, unless the client asks for strict field validation.
     """
     if isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
@@ -70,9 +70,10 @@ def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding
 
 
 def broken_rules(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield a finding for each validation rule that a value violates. A rule that can't be
-    evaluated, because a field is missing or has another type, is left out: the check against the
-    models of :mod:`mljob_contract` reports such a field.
+    """Yield a finding for each validation rule that a value violates. Two kinds of rules are left
+    out: rules about a change of an object, because a manifest has no earlier object, and rules that
+    can't be evaluated, because a field is missing or has another type. The check against the models
+    of :mod:`mljob_contract` reports such a field.
     """
     if value is None:
         return

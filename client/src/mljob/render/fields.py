@@ -26,8 +26,8 @@ def whole(value: Object, name: str) -> int | None:
 
 
 def numbers(value: Object, name: str) -> dict[str, float]:
-    """Return the entries of the object in the field ``name`` of ``value`` whose values are numbers.
-    Leave out NaN and infinity.
+    """Return the field ``name`` of ``value`` if it is an object, with only the entries that are
+    numbers, without NaN and infinity. Otherwise, return an empty object.
     """
     return {
         key: float(number)

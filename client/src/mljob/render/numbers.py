@@ -40,7 +40,7 @@ def bar(percent: int | None, filled: str = "#", empty: str = ".") -> str:
 
 
 def output(value: Any) -> str:
-    """Return the value of an output on one line, cut to 200 characters. A text stays a text, and
-    any other value becomes JSON.
+    """Return the value of an output on one line, cut to 200 characters. A text has no quotes, None
+    becomes an empty text, and a float has at most six significant digits. Other values become JSON.
     """
     return value_text(value, _MAX_VALUE)

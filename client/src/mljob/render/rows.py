@@ -40,19 +40,21 @@ class Row:
     Attributes:
         namespace: The namespace.
         name: The name.
-        point: The values by which the MLJob differs from the other MLJobs of its sweep, or an empty
-            text.
-        sign: The icon and the word of the phase.
-        progress: How many task instances succeeded, out of how many: ``6/10``.
+        point: The values of the sweep's params that the MLJob runs with, such as ``epochs=5
+            lr=0.1``. An empty text for an MLJob outside a sweep.
+        sign: The icon, the word and the tone of the phase, or of a requested retry that waits.
+        progress: How many task instances succeeded, out of how many: ``6/10``. An empty text if the
+            status has no progress.
         percent: The share of the run that has succeeded, in percent, or None.
-        now: The current task if the MLJob is running or failed and has such a task. Otherwise the
-            reason of the phase, or an empty text if the reason says no more than the phase.
-        metrics: The last metrics of a task, as one text.
-        took: How long the run took or takes.
+        now: The current task, if the MLJob is running or failed and has a current task. Otherwise
+            the reason of the phase. An empty text if the MLJob has succeeded, if the reason is the
+            same word as the phase, or while a requested retry waits.
+        metrics: The last metrics of one task, or an empty text.
+        took: How long the run took or takes, or an empty text before its start.
         age: How old the MLJob is.
         message: The message of an MLJob that needs attention, or an empty text.
         dag_id: The id of the DAG.
-        attempts: The number of attempts, or an empty text.
+        attempts: The number of attempts, or an empty text before the first attempt.
     """
 
     namespace: str
@@ -102,10 +104,17 @@ def is_all_right(job: MLJob) -> bool:
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
-    """Return the message of an MLJob's status. The message is extended in these situations: the
-    MLJob is being deleted, a requested retry waits, the conf has unknown params, or the operator
-    still works after the MLJob's end. ``limit`` is the maximum number of characters of each part.
-    For an MLJob without a phase, return :data:`NEW`.
+    """Return the message of an MLJob's status for a person, without the kubectl command that
+    requests a retry. Without a message, return the reason. For an MLJob without a phase, return
+    :data:`NEW`.
+
+    The result says more if the MLJob is being deleted, if a requested retry waits, if the conf has
+    unknown params, or if the operator still works after the MLJob's end.
+
+    Args:
+        job: The MLJob.
+        limit: The maximum number of characters of each part of the result. While a requested retry
+            waits, the maximum number of characters of the whole result.
     """
     if not job.phase:
         return NEW
@@ -122,8 +131,9 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 
 def retry_notice(job: MLJob) -> str:
-    """Return a notice that a requested retry waits, and for what. The notice ends with "The attempt
-    before:", and the caller adds the message of that attempt.
+    """Return the beginning of the message of an MLJob with a requested retry that has not begun:
+    what the retry waits for, and the words "The attempt before:". The caller adds the message of
+    the last attempt.
     """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"

@@ -1,7 +1,8 @@
 """The signs of phases and of task states: an icon, a word, and a tone. The icon and the word are
 enough to tell the state. The tone only selects a colour.
 
-The words of task states are Airflow's. See ``airflow.utils.state`` (TaskInstanceState).
+The words of task states are Airflow's names of the states, with spaces. See
+``airflow.utils.state`` (TaskInstanceState). A task without a state has the words "not started".
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
 
 
 def of_task(state: str | None) -> Sign:
-    """Return the sign of a task's state. For a state that is not known here, such as a state of a
-    later Airflow, the word is Airflow's name of the state.
+    """Return the sign of a task's state. The word of an unknown state, such as a state of a later
+    Airflow, is Airflow's name of the state. ``state`` is None for a task that is not scheduled yet.
     """
     name = state or "none"
     return _TASKS.get(name, Sign("?", "?", plain(name, _MAX_WORD), Tone.NEUTRAL))

@@ -33,10 +33,10 @@ class Task:
         question: The question that the task asks a person, or an empty text.
         url: The URL of the page where a person answers the question. Without a question, the URL of
             the task's log.
-        total: How many instances a mapped task has, or None for another task.
+        total: How many instances a mapped task has, or None for a task that is not mapped.
         done: How many instances of a mapped task succeeded or were skipped.
         failed: The map indexes of the first failed instances of a mapped task.
-        failures: How many instances of a mapped task failed.
+        failures: How many instances of a mapped task failed. ``failed`` may list fewer.
     """
 
     task_id: str
@@ -81,9 +81,9 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The id of the task for a person: without control characters, cut to :data:`MAX_TASK_ID`
-        characters. For a mapped task, the name also says how many instances are done: ``score
-        12/40``.
+        """The name of the task on a line: the task's id without control characters, cut to
+        :data:`MAX_TASK_ID` characters. For a mapped task, the name also says how many instances are
+        done: ``score 12/40``.
         """
         shown = plain(self.task_id, MAX_TASK_ID)
         return shown if self.total is None else f"{shown} {self.done}/{self.total}"
@@ -91,13 +91,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskLine:
-    """The texts of the line that shows a task.
+    """The sign and the texts of the line that shows a task.
 
     Attributes:
         sign: The sign of the task's state.
         name: The id of the task, and how many instances of a mapped task are done.
-        took: How long the newest try took or takes.
-        notes: The number of the try, progress, failed instances, the question and metrics.
+        took: How long the newest try took or takes, or an empty text before its start.
+        notes: The number of the try from the second try on, the progress, the failed instances, the
+            question and the metrics.
         error: Why the task failed, or an empty text.
     """
 
@@ -109,7 +110,7 @@ class TaskLine:
 
 
 def tasks_of(status: Object) -> list[Task]:
-    """Return the tasks in ``status``, the status of an MLJob as JSON."""
+    """Return the tasks that are in the status of an MLJob. ``status`` is the status as JSON."""
     return [Task.of(raw) for raw in fields.children(status, "tasks")]
 
 

@@ -34,6 +34,6 @@ def lock() -> AbstractContextManager[bool]:
 
 def closing(items: Iterator[Item]) -> AbstractContextManager[Iterator[Item]]:
     """Return a context manager that closes a generator at the end of the block. Closing the
-    generator also ends the request whose answer it reads.
+    generator also ends the request whose answer the generator reads.
     """
     return contextlib.closing(cast("Any", items))

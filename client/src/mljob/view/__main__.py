@@ -49,7 +49,9 @@ def _cluster() -> ClusterConfig:
 
 
 def main() -> int:
-    """Serve the view until SIGTERM, and return 0. Return 2 if a setting is wrong.
+    """Serve the view until SIGTERM. Then return 0 in the first process (PID 1) of a container. Any
+    other process is ended by SIGTERM, which uvicorn raises again after its shutdown. If a setting
+    is wrong, or if the process does not run in a pod, return 2 without serving.
 
     Environment variables:
 
@@ -57,8 +59,9 @@ def main() -> int:
       Requests with another header Host are refused. Required.
     - ``MLJOB_VIEW_HOST``: the address to listen on. Default: 0.0.0.0.
     - ``MLJOB_VIEW_PORT``: the port. Default: 8080.
-    - ``MLJOB_VIEW_CA_FILE``: the certificate of the authority that signed the API server's
-      certificate. Default: the certificate of the pod's ServiceAccount.
+    - ``MLJOB_VIEW_CA_FILE``: the file with the certificate of the authority that signed the API
+      server's certificate. Default: ``ca.crt``, which Kubernetes mounts into the pod together with
+      the token of its ServiceAccount.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

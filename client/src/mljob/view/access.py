@@ -3,8 +3,8 @@ the cluster.
 
 On a person's machine the view acts with the person's kubeconfig, so it must let in nobody else:
 
-- The view listens on 127.0.0.1, and answers only requests for this host, so that no web site
-  reaches the view by a name of its own (DNS rebinding).
+- The view listens on 127.0.0.1. It answers only requests whose header Host is 127.0.0.1 or
+  localhost, so that no web site reaches the view by the site's own host name (DNS rebinding).
 - The URL that the view prints has a token. The first browser that opens the URL gets a cookie,
   which scripts can't read, and which browsers don't send with requests from other sites. Other
   people on the machine can see the arguments of the browser's process, and might open the URL
@@ -45,8 +45,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
 class Access(Protocol):
-    """Decides which person a request comes from, and keeps the watches and the connections of the
-    persons.
+    """Decides which person a request comes from. Keeps the connections of the persons, and the
+    watches that their pages share.
     """
 
     allowed_hosts: frozenset[str]
@@ -55,19 +55,22 @@ class Access(Protocol):
     """Sentences that tell a person how to prove who they are."""
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person who has sent a request. Return None if the request does not prove who
-        that is.
+        """Return the person who has sent a request. Return None if the request lacks the cookie or
+        the token by which a person is identified.
+
+        Raises:
+            TooManyPersons: All persons that the view can serve at the same time have pages open.
         """
         ...
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the name and the value of a cookie to set, if the request is the first request
-        with the token of the URL that the view has printed. Otherwise, return None.
+        """Return the name and the value of the cookie to set in the answer, if the request is the
+        first request with the token of the URL that the view has printed. Otherwise, return None.
         """
         ...
 
     async def end_idle(self) -> None:
-        """End the feeds that no open page has used for some time. A feed is a watch that the pages
+        """End the feeds that no open page has used for 60 seconds. A feed is a watch that the pages
         of a person share.
         """
         ...
@@ -78,9 +81,9 @@ class Access(Protocol):
 
 
 def is_same_origin(request: Request) -> bool:
-    """Return whether a page of the view itself has sent a request. The headers ``Sec-Fetch-Site``
-    and ``Origin`` show that. Return False if a request has neither header: every current browser
-    sends at least one of them with a form.
+    """Return whether a page of the view itself has sent a request, as the headers
+    ``Sec-Fetch-Site`` and ``Origin`` say. Return False if a request has neither header: every
+    current browser sends at least one of the two with a form.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site != "same-origin":
@@ -103,7 +106,7 @@ class LocalAccess:
     """
 
     def __init__(self, config: ClusterConfig, port: int) -> None:
-        self.ways_in = (
+        self.ways_in: tuple[str, ...] = (
             "If you followed a link from elsewhere, open the page again.",
             "Otherwise open the address that kubectl mljob ui printed. It lets one browser in.",
         )
@@ -126,8 +129,8 @@ class LocalAccess:
         return self._person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the name and the value of the cookie for the first request with the token. Return
-        None for any other request.
+        """Return the name and the value of the cookie to set in the answer, if the request is the
+        first GET request with the token. Return None for any other request.
         """
         given = request.query_params.get("token", "")
         is_right = hmac.compare_digest(given.encode(), self.token.encode())
@@ -137,7 +140,7 @@ class LocalAccess:
         return self._cookie, self._session
 
     async def end_idle(self) -> None:
-        """End the feeds that no page has used for some time. A feed is a watch that the pages
+        """End the feeds that no open page has used for 60 seconds. A feed is a watch that the pages
         share.
         """
         if self._person is not None:
@@ -150,17 +153,17 @@ class LocalAccess:
 
 
 class ProxyAccess:
-    """Lets in each person whose request has a token, which the OIDC proxy in front of the view
-    adds. The API server decides whether the token is valid.
+    """Lets in each person whose request has a token. The OIDC proxy in front of the view adds the
+    person's token to the request. The API server decides whether the token is valid.
 
     Args:
-        config: The cluster. Requests to it have the viewer's token instead of the credentials of
-            ``config``.
-        hosts: The host names that are answered. Requests with another header Host are refused.
+        config: The cluster. Requests to the cluster have the person's token instead of the
+            credentials of ``config``.
+        hosts: The values of the header Host that are answered. Other requests are refused.
     """
 
     def __init__(self, config: ClusterConfig, hosts: frozenset[str]) -> None:
-        self.ways_in = (
+        self.ways_in: tuple[str, ...] = (
             "Open the page again, and sign in where the proxy of the view asks for it.",
             "If that does not help, tell the platform team that the proxy passes no token on. The view takes the token from the header Authorization (Bearer) or X-Forwarded-Access-Token.",
         )
@@ -170,11 +173,12 @@ class ProxyAccess:
         self._persons: dict[str, Person] = {}
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person whose token the request has, or None if the request has no token of a
-        valid form. The API server decides whether the token is valid.
+        """Return the person whose token the request has. Return None if the request has no token,
+        or a text that can't be a token. The API server decides later whether the token is valid.
 
         Raises:
-            TooManyPersons: :data:`MAX_PERSONS` persons have pages open.
+            TooManyPersons: The person is new, and :data:`MAX_PERSONS` other persons have pages
+                open.
         """
         token = _bearer(request)
         if token is None:
@@ -194,8 +198,8 @@ class ProxyAccess:
         return None
 
     async def end_idle(self) -> None:
-        """End the feeds that no page has used for some time, and forget the persons who have no
-        feeds left. A feed is a watch that the pages of a person share.
+        """End the feeds that no open page has used for 60 seconds. Then forget the persons who have
+        no feeds and no open pages left. A feed is a watch that the pages of a person share.
         """
         for key, person in list(self._persons.items()):
             await person.feeds.end_idle()

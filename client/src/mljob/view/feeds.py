@@ -1,7 +1,8 @@
-"""The watches of the view. For each person, there is one watch of each collection, and all open
-pages of the person share it.
+"""The data that the pages of the view read, kept up to date in the background. A source is such
+data. A feed is a source that holds the objects of a Kubernetes watch. All open pages of a person
+share the person's sources, so each collection is watched once for each person.
 
-Nothing is shared between persons: the API server decides what each person may see.
+No source is shared between persons: the API server decides what each person may see.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Source:
     Attributes:
         version: A number that grows with each change.
         outage: Why the data may be out of date, or None.
-        refusal: Why the source has ended, such as a refusal of the API server, or None.
+        refusal: The error with which the source has ended, such as a refusal of the API server, or
+            None.
         ended_at: When the source ended, on the clock of the event loop, or None.
     """
 
@@ -108,17 +110,17 @@ class Feed(Source, Generic[Item]):
     Attributes:
         items: The objects by key. In a feed of several namespaces, the key is ``namespace/name``.
             Otherwise, the key is the name.
-        memberships: A number that grows when an object is added or deleted, by which readers see
-            that the order of ``items`` may have changed.
+        memberships: A number that grows when an object is added or deleted. A reader that sorts
+            ``items`` by age sorts again only when this number has grown.
 
     Args:
         transport: Sends the requests.
-        path: The path of the collection.
-        convert: Converts an object from JSON to an item.
+        path: The path of the collection at the API server.
+        convert: Converts a Kubernetes object from JSON to an item of ``items``.
         key: Returns the key of an item.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
-        lists: A semaphore that several feeds share, which limits how many of them read their first
-            list at the same time. Default: no such limit.
+        lists: A semaphore that several feeds share. It limits how many of these feeds read their
+            first list at the same time. Default: no such limit.
     """
 
     def __init__(
@@ -144,10 +146,11 @@ class Feed(Source, Generic[Item]):
         return self._source[1]
 
     async def ready(self) -> None:
-        """Wait until the feed has listed all objects.
+        """Wait until the feed has listed all objects. Return at once if the list is complete.
 
         Raises:
-            MLJobError: The API server refused a request, or did not answer.
+            MLJobError: The feed has ended: the API server refused a request or did not answer the
+                first list, or the view has closed the feed.
         """
         while not self._is_synced and self.refusal is None:
             await self._changed.wait()
@@ -190,8 +193,9 @@ class Feed(Source, Generic[Item]):
 
 
 class Feeds:
-    """The feeds of one person, and the other sources that the person's pages read. All open pages
-    of the person share a source. A source that no page uses any more is ended after some time.
+    """The sources that one person's pages read, such as feeds: copies of Kubernetes objects that
+    watches keep up to date. All open pages of the person share these sources. :meth:`end_idle` ends
+    the sources that no page uses any more.
 
     Args:
         transport: Sends requests as the person.
@@ -219,6 +223,9 @@ class Feeds:
         there is no source of this name, or if the source ended with an error at least
         :data:`REFUSAL_SECONDS` ago. Call :meth:`release` when the page no longer needs the source.
 
+        If the person already has :data:`MAX_FEEDS` sources, a new source replaces the source that
+        has been unused for longest.
+
         Raises:
             TooManyFeeds: The person has :data:`MAX_FEEDS` sources, and open pages use all of them.
         """
@@ -232,9 +239,8 @@ class Feeds:
         return feed
 
     def _is_old(self, refused: Source) -> bool:
-        """Return whether a source ended at least :data:`REFUSAL_SECONDS` ago. By then, all pages
-        that waited for the source have shown why it ended, so another request to the API server
-        makes sense.
+        """Return whether a source ended at least :data:`REFUSAL_SECONDS` ago. By then, the pages
+        that waited for the source have shown why it ended, and a new source may try again.
         """
         return refused.ended_at is not None and refused.ended_at <= asyncio.get_running_loop().time() - REFUSAL_SECONDS
 
@@ -248,7 +254,7 @@ class Feeds:
             self._idle_since[name] = self.used_at = asyncio.get_running_loop().time()
 
     async def end_idle(self, seconds: float = LINGER_SECONDS) -> None:
-        """End the sources that no page has used for ``seconds``."""
+        """End the sources that no open page has used for ``seconds``."""
         oldest = asyncio.get_running_loop().time() - seconds
         for name, since in list(self._idle_since.items()):
             # While one feed ended, a page may have begun to use the next one.

@@ -1,9 +1,9 @@
 """Keeps open pages up to date: compares what a page shows with what it should show, and sends the
 elements that differ as server-sent events.
 
-Every event of a page carries the page's version as its id. A browser that reconnects sends the
-version that it has. If the version is still current, the browser gets no elements. Otherwise the
-browser gets all elements, and the page's script replaces them in place.
+Each event that changes the page has the version of the page as its id. A browser that reconnects
+sends the version that it has. If this version is still current, the browser gets no elements.
+Otherwise the browser gets all elements, and the page's script replaces them in place.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -38,8 +38,8 @@ class Shown:
         title: The title of the page.
         parts: The HTML of elements that stay at their place in the page, by id.
         rows: The id and the HTML of each row of the page's list, in the order of the list.
-        phases: The name and the phase of each MLJob on the page. A screen reader announces changes
-            of the phase.
+        phases: The name and the word for the phase of each MLJob on the page, by a key that
+            identifies the MLJob. A screen reader announces changes of the phase.
         again_after: After how many seconds the HTML changes without a change of a source, or None.
     """
 
@@ -91,9 +91,9 @@ the page's script can't see comments.
 
 
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
-    """Return what a browser has to change in order to show ``now``: the elements to put and to
-    drop. Return None if the title and the HTML of all parts and rows are the same. Without
-    ``before``, return all parts and rows of ``now``.
+    """Return what a browser has to change in order to show ``now``: the title, the elements to put
+    and to drop, and the text for a screen reader. Return None if the title and the HTML of all
+    parts and rows are the same. If ``before`` is None, return all parts and rows of ``now``.
 
     Args:
         before: The content that the browser has, or None if it is not known.
@@ -131,13 +131,13 @@ def _said(before: Shown, now: Shown) -> str:
 
 
 async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
-    """Yield the server-sent events of a page, until the browser leaves: changes of the HTML, and
-    notices whether the data may be out of date. While nothing changes, yield events that only keep
-    the connection open.
+    """Yield the server-sent events of a page without end: changes of the HTML, and notices whether
+    the data may be out of date. While nothing changes, yield events that only keep the connection
+    open. The caller closes the generator when the browser leaves.
 
     Args:
         page: The page.
-        last: The version that the browser has, or an empty text.
+        last: The version of the page that the browser has, or an empty text.
 
     Raises:
         MLJobError: The page can't be shown any more.

@@ -33,8 +33,8 @@ class LastLine(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> LastLine:
         """Parse the id of an event of :func:`log_events`, and return the last line that the id
-        names. For any other text, return a line with the number 0: the browser has received no
-        line.
+        names. For any other text, return a :class:`LastLine` with the number 0, as if the browser
+        had received no line.
         """
         from mljob_contract.run_api import LogPosition
 
@@ -50,9 +50,10 @@ async def log_events(
     lines: AsyncGenerator[LogLine, None], renderer: Renderer, last: int
 ) -> AsyncGenerator[bytes, None]:
     """Yield the server-sent events of a log: ``state`` with a sentence at the beginning, ``lines``
-    with the HTML of lines, and ``done`` with a sentence at the end. While the log is silent, yield
-    events that only keep the connection open. The id of an event of ``lines`` has the number and
-    the position of the event's last line (:class:`LastLine`).
+    with the HTML of lines, and ``done`` with a sentence at the end. If the log can't be read,
+    ``done`` says why. While the log is silent, yield events that only keep the connection open. The
+    id of each event ``lines`` has the number and the position of the event's last line
+    (:class:`LastLine`).
 
     Args:
         lines: The lines of the log that the browser has not received.
@@ -86,9 +87,9 @@ async def log_events(
 
 class _Batches:
     """Groups the lines of a log into batches. A batch has the lines that have arrived since the
-    batch before, at most :data:`MAX_BATCH`. A batch is empty if no line has arrived within
-    :data:`BEAT_SECONDS`. If a browser reads slowly, lines wait in memory. So each line is cut to
-    the length that is shown.
+    batch before, at most :data:`MAX_BATCH` lines. A batch is empty if no line has arrived within
+    :data:`~mljob.view.live.BEAT_SECONDS`. If a browser reads slowly, lines wait in memory. To save
+    memory, each line is cut to the length that is shown.
     """
 
     def __init__(self, lines: AsyncGenerator[LogLine, None]) -> None:

@@ -77,8 +77,12 @@ def _age(job: JobSummary) -> tuple[float, str, str]:
 
 
 class RunHistory(Source):
-    """A source with the history of one run: the state changes of the run's tasks, and the metrics
-    that these tasks report.
+    """A source with the history of one run.
+
+    Attributes:
+        changes: The first :data:`MAX_CHANGES` state changes of the run's tasks.
+        reports: The metrics that the run's tasks have reported. In a long run, only every second,
+            fourth, ... report is kept, so that at most :data:`MAX_POINTS` reports remain.
     """
 
     def __init__(self, transport: AsyncTransport, job: MLJob) -> None:
@@ -118,8 +122,9 @@ class RunHistory(Source):
 
 
 class Lookup(Source, Generic[Answer]):
-    """A source that sends one request to the API server, in the background. ``answer`` is None
-    until the response has been read.
+    """A source that reads an answer of the API server once, in the background. ``answer`` is None
+    until the answer has been read. If the request fails, ``answer`` stays None, and ``refusal`` has
+    the error.
     """
 
     def __init__(self, name: str, read: Callable[[], Awaitable[Answer]]) -> None:
@@ -141,8 +146,8 @@ class Lookup(Source, Generic[Answer]):
 
 
 async def settle(lookups: Iterable[Lookup[Any]]) -> None:
-    """Wait until all lookups have ended, but at most :data:`PATIENCE_SECONDS`. If a lookup ends
-    later, the open pages show its answer as a change.
+    """Wait until each lookup has succeeded or failed, but at most :data:`PATIENCE_SECONDS`. If a
+    lookup takes longer, it goes on, and the open pages show its answer as a change.
     """
     waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
     if waits:
@@ -152,21 +157,25 @@ async def settle(lookups: Iterable[Lookup[Any]]) -> None:
 
 
 class Person:
-    """A person who uses the view. All open pages of the person share a connection with the person's
-    rights. They also share their sources: data that background tasks read and keep up to date.
+    """A person who uses the view. All open pages of the person share the connections to the API
+    server, which have the person's rights. They also share their sources: data that background
+    tasks read and keep up to date.
 
     Attributes:
         default_namespace: The namespace of the person's kubeconfig context, or an empty text.
-        streams: How many streams of events or of long texts the person has open.
-        may_list_all: Whether the person may list the MLJobs of all namespaces. True until the API
-            server has refused such a list.
+        streams: How many streams to the person's browser are open: of a page's changes, of a log's
+            lines, or of a long text.
+        may_list_all: Whether the view offers the person the MLJobs of all namespaces. False after
+            the API server has refused this list, if the person has a default namespace.
 
     Args:
         config: The cluster, and the person's credentials.
         secret: The key that :attr:`form_token` is derived from.
-        lists: Limits how many feeds of MLJobs are being filled at the same time, for all persons
-            together. A feed is a source that a Kubernetes watch keeps up to date.
-        transport: Sends the requests, for tests. Default: made from ``config``.
+        lists: The semaphore that limits how many feeds of MLJobs read their first list at the same
+            time, for all persons together. A feed is a source that a Kubernetes watch keeps up to
+            date.
+        transport: The connections to the API server. Default: new connections, as ``config`` says.
+            Tests set another transport.
     """
 
     def __init__(
@@ -187,8 +196,8 @@ class Person:
 
     @property
     def form_token(self) -> str:
-        """The secret value that each form of this person contains. A form without this value does
-        not come from a page of the view, and is refused.
+        """The secret value in each form that requests an action, such as a retry. The view refuses
+        a form without this value, because a page of another site may have sent the form.
         """
         return hmac.new(self._secret, b"form", hashlib.sha256).hexdigest()
 
@@ -198,8 +207,8 @@ class Person:
 
     async def namespaces(self) -> list[str]:
         """Return the names of at most :data:`MAX_NAMESPACES` namespaces, sorted. Return an empty
-        list if the person may not list them, or if the answer takes longer than
-        :data:`PATIENCE_SECONDS`.
+        list if the request fails, for example because the person may not list namespaces, or if the
+        answer takes longer than :data:`PATIENCE_SECONDS`.
         """
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -220,7 +229,7 @@ class Person:
 class Reads:
     """The sources that one open page reads. The page opens each source by a method of this class,
     within an ``async with`` block. At the end of the block, the page gives up its sources. A source
-    that no page uses any more ends later.
+    that no page uses any more ends after about a minute.
 
     Args:
         person: The person who has opened the page.
@@ -253,9 +262,9 @@ class Reads:
         )
 
     async def shared(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
-        """Return the source called ``name``. The first page of the person that asks for ``name``
-        makes the source with ``make``, for example from other sources. All other pages of the
-        person get the same source.
+        """Return the source called ``name``, which all pages of the person share. If there is no
+        such source yet, call ``make`` to make it. ``make`` may use other sources: for example, a
+        page of the list of MLJobs is a source that reads a feed of MLJobs.
         """
         return await self._hold(("shared", *name), make)
 
@@ -273,7 +282,9 @@ class Reads:
         )
 
     async def events(self, namespace: str, name: str) -> Feed[KubeEvent]:
-        """Return a feed of the Kubernetes Events about an MLJob."""
+        """Return a feed of the Kubernetes Events about MLJobs of this name, including Events about
+        a deleted MLJob that had the same name.
+        """
         return await self._hold(
             ("events", namespace, name),
             lambda: Feed(
@@ -308,7 +319,7 @@ class Reads:
         Args:
             what: A name for the data that the lookup reads, such as ``log``.
             job: The MLJob.
-            read: Sends the request.
+            read: Sends the request, and returns the answer.
         """
         return await self._hold((what, *_attempt(job)), lambda: Lookup(f"{what} of {job.namespace}/{job.name}", read))
 

@@ -1,5 +1,6 @@
-"""Renders the Jinja templates of the view as HTML. Each text is cut, unsafe characters such as
-control characters are replaced, and then the text is escaped.
+"""Renders the Jinja templates of the view as HTML. Each text that a template inserts is cut to a
+maximum length, its unsafe characters, such as control characters, are replaced, and then the text
+is escaped.
 """
 
 from __future__ import annotations
@@ -78,12 +79,15 @@ class Renderer:
         )
 
     def render(self, template: str, **values: Any) -> Markup:
-        """Return the HTML of a template. All texts in ``values`` are escaped."""
+        """Return the HTML of a template. Texts in ``values`` are escaped, except ``Markup``."""
         return Markup(self._environment.get_template(template).render(values))  # noqa: S704 - autoescape is on
 
     def fragments(self, templates: Mapping[str, str], **values: Any) -> dict[str, Markup]:
-        """Return the HTML of several elements of a page, by the ids of the elements. ``templates``
-        has the template of each element by the element's id.
+        """Return the HTML of several elements of a page, by the ids of the elements.
+
+        Args:
+            templates: The name of each element's template, by the id of the element.
+            values: The variables of the templates.
         """
         return {name: self.render(template, **values) for name, template in templates.items()}
 

@@ -54,7 +54,8 @@ def application(site: Site) -> Starlette:
     the health checks.
 
     Args:
-        site: What all pages share. Its ``access`` decides who may open the pages.
+        site: The parts that all pages share. ``site.access`` decides which persons may open the
+            pages.
     """
     access = site.access
 
@@ -108,7 +109,7 @@ async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str
             token that lets the person's browser in.
 
     Raises:
-        OSError: The port is in use.
+        OSError: The server can't listen on the port, for example because the port is in use.
     """
     with _listening(HOST, port) as (listener, bound):
         access = LocalAccess(config, bound)
@@ -126,7 +127,8 @@ async def serve_behind_proxy(
             the person who sends it.
         host: The address to listen on.
         port: The port, or 0 for any free one.
-        hosts: Allowed values of a request's Host header. The address itself is always allowed.
+        hosts: The values of the Host header that requests may have. ``<host>:<port>`` is always
+            allowed.
         started: Is called with the view's URL as soon as the server listens.
 
     Raises:
@@ -150,9 +152,9 @@ def _listening(host: str, port: int) -> Iterator[tuple[socket.socket, int]]:
 
 
 class _Server(uvicorn.Server):
-    """The HTTP server of the view. On shutdown, the server first ends the streams of changes,
-    because a stream lasts as long as its page is open. Then the server waits for the other
-    responses, at most ``STOP_SECONDS``.
+    """The HTTP server of the view. On shutdown, the server first ends the streams of server-sent
+    events, because a stream lasts as long as its page is open. Then the server waits for the other
+    responses, at most 2 seconds.
     """
 
     def __init__(self, site: Site) -> None:

@@ -54,8 +54,8 @@ class Site:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """End all streams of changes, because the process is about to end. The browsers reconnect
-        by themselves.
+        """End all streams of server-sent events, because the process is about to end. The browsers
+        then try to connect again by themselves.
         """
         self._closing.set()
 
@@ -78,7 +78,8 @@ class Site:
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Return an endpoint for Starlette that calls the function ``answer`` with the request, the
-        person who sent it, and an object that reads the data for the response.
+        person who sent it, and a :class:`~mljob.view.person.Reads`, by which ``answer`` reads its
+        data.
 
         If the request does not prove who the person is, or if ``answer`` raises an
         :class:`~mljob.errors.MLJobError`, the endpoint returns a page about the problem.
@@ -107,8 +108,14 @@ class Site:
         return HTMLResponse(self.renderer.render("state.html", title=state.title, state=state), state.code)
 
     def html(self, template: str, shown: live.Shown, request: Request, **values: object) -> Response:
-        """Render a whole page. The browser then gets changes of the page from a stream, whose path
-        is the page's path plus ``/events``.
+        """Return a response with a whole page. The browser then gets changes of the page from a
+        stream, whose path is the page's path plus ``/events``.
+
+        Args:
+            template: The name of the page's template.
+            shown: The HTML of the page's elements.
+            request: The request for the page.
+            values: Further variables of the template.
         """
         query = f"?{request.url.query}" if request.url.query else ""
         return HTMLResponse(
@@ -126,7 +133,8 @@ class Site:
     def changes(
         self, person: Person, request: Request, open_page: Callable[[Reads], Awaitable[live.LivePage]]
     ) -> Response:
-        """Return a response that streams the changes of a page until the browser closes the stream.
+        """Return a response that streams the changes of a page as server-sent events. The stream
+        ends when the browser or the view closes it, or when the page can't be shown any more.
         ``open_page`` opens the page whose changes are streamed.
         """
         last = last_of(request)

@@ -46,9 +46,9 @@ class ChildRuns(StrEnum):
 
 
 class RunPolicy(StrEnum):
-    """What the operator does if the spec changes after the run was submitted, in a field that
-    determines the run. With OncePerSpec, also what it does if the MLJob is deleted and created
-    again.
+    """What the operator does if a field that determines the run, such as spec.conf, changes after
+    the run was submitted. With OncePerSpec, also what the operator does if the MLJob is deleted and
+    created again.
     """
 
     ONCE = "Once"
@@ -57,8 +57,8 @@ class RunPolicy(StrEnum):
 
 
 class RetryStrategy(StrEnum):
-    """Which tasks a retry runs: all tasks, in a new run, or only the failed tasks and the tasks
-    downstream that could not run because of these failures.
+    """Which tasks a retry runs. NewRun: all tasks, in a new run. ClearFailed: in the same run, the
+    failed tasks, and the downstream tasks that could not run because of these failures.
     """
 
     CLEAR_FAILED = "ClearFailed"

@@ -1,6 +1,6 @@
 """The adapters for Airflow, Kubernetes and Kafka, for metrics and traces, and the operator's HTTP
 endpoints.
 
-Each adapter turns the exceptions of the library that it uses into the exceptions in
-:mod:`mljob_operator.errors`.
+Failed requests to Airflow and Kubernetes, and failed reads of old events from Kafka, raise the
+exceptions in :mod:`mljob_operator.errors`, and not the exceptions of the libraries.
 """

@@ -1,6 +1,6 @@
 """The properties of librdkafka for the consumer of events: the properties with a fixed value, the
-properties with a default, and the properties that name files. A function checks whether librdkafka
-accepts the properties that the operator's settings contain.
+properties with a default, and the properties that name files. :func:`refusal` checks whether
+librdkafka accepts the properties that the operator's settings contain.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ DEFAULTS = {
 
 
 def refusal(config: Mapping[str, Any]) -> str | None:
-    """Return the reason why librdkafka refuses these properties, or None if librdkafka accepts
-    them.
+    """Return the reason why librdkafka refuses the properties ``config``, or None if librdkafka
+    accepts them.
 
-    The check connects neither to the brokers nor to a token endpoint.
+    The check creates a consumer and a producer, so librdkafka also reads the files that the
+    properties name. The check waits for no answer of a broker or of a token endpoint.
     """
     asked = {name: value for name, value in config.items() if name != "oauth_cb"}
     if "sasl.oauthbearer.token.endpoint.url" in asked:

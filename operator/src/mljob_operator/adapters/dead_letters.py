@@ -27,7 +27,7 @@ PROPERTIES = {"acks": "all", "queue.buffering.max.kbytes": KEPT_KB}
 
 
 class DeadLetters:
-    """Sends unreadable messages to the dead-letter topic. Such a copy of a message is called a dead
+    """Sends copies of unreadable messages to the dead-letter topic. Each copy is called a dead
     letter.
 
     Args:
@@ -54,7 +54,9 @@ class DeadLetters:
         """Send a message to the dead-letter topic, without waiting and without raising.
 
         The header ``mljob_source`` has the position of the message (topic/partition/offset), and
-        the header ``mljob_error`` has the reason why the message is unreadable.
+        the header ``mljob_error`` has the reason why the message is unreadable. Values and keys are
+        cut to ``MAX_BYTES``. If the dead letter can't be queued for sending, it is lost and the
+        loss is logged.
         """
         topic, number = message.partition
         value, key = message.value or b"", message.key
@@ -76,8 +78,8 @@ class DeadLetters:
             self._log_loss(headers["mljob_source"], error)
 
     def serve(self) -> None:
-        """Let the producer call its callbacks for errors and tokens, which confluent-kafka
-        requires. The consumer's thread calls this method at short intervals.
+        """Poll the producer, so that confluent-kafka calls the producer's callbacks for errors and
+        tokens. The consumer's thread calls this method at short intervals.
         """
         if self._producer is not None:
             self._producer.poll(0)
@@ -96,8 +98,8 @@ class DeadLetters:
             self._log_loss(position, error)
 
     def _log_loss(self, position: str, error: object) -> None:
-        """Log that a dead letter is lost, unless the loss before it was logged and no dead letter
-        has been queued for sending since then.
+        """Log that a dead letter is lost. Further losses are not logged until a broker has accepted
+        a dead letter.
         """
         if not self._loss_logged:
             self._loss_logged = True

@@ -26,12 +26,12 @@ class Endpoints:
         registry: The metrics that ``/metrics`` returns, in the format that the request accepts.
         alive: Returns whether the process is alive. If so, ``/livez`` answers 200, otherwise 503.
             The operator's process is alive while every background task runs, the event loop is not
-            blocked, and the Kubernetes API accepts the operator's credentials.
+            blocked, and the Kubernetes API has not refused the operator's credentials for minutes.
         ready: Returns whether the process is ready. If so, ``/readyz`` answers 200, otherwise 503.
             For example, a leader is ready when it watches all objects, and a standby is ready when
             it waits for the Lease.
-        settings: The first part of the names of the settings for host and port, such as
-            ``MLJOB_HTTP``.
+        settings: The prefix of two environment variables, which error messages name. For example,
+            ``MLJOB_HTTP`` is the prefix of MLJOB_HTTP_HOST and MLJOB_HTTP_PORT.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Endpoints:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
-        """Start the HTTP server on the address with this host and port.
+        """Start the HTTP server. ``host`` and ``port`` are as for :func:`listen`.
 
         Raises:
-            CannotStart: Another process uses the port, or the operator may not listen on the
-                address.
+            CannotStart: The server can't listen on the host and port, for example because another
+                process uses the port.
         """
         listener = listen(host, port, self._settings)
         app = web.Application()
@@ -79,19 +79,21 @@ class Endpoints:
 
 
 def listen(host: str, port: int, settings: str) -> socket.socket:
-    """Return a listening socket.
+    """Return a socket that listens on a host and port.
 
     The host ``::`` stands for all addresses of IPv6 and IPv4. On a machine without IPv6, ``::``
     stands for all addresses of IPv4.
 
     Args:
-        host: The IP address or the host name.
+        host: The IP address or the host name. If a host name has several addresses, the socket
+            listens on the first one.
         port: The port.
-        settings: The first part of the names of the settings for host and port, such as
-            ``MLJOB_HTTP``.
+        settings: The prefix of two environment variables, which error messages name. For example,
+            ``MLJOB_HTTP`` is the prefix of MLJOB_HTTP_HOST and MLJOB_HTTP_PORT.
 
     Raises:
-        CannotStart: Another process uses the port, or this process may not listen on the address.
+        CannotStart: This process can't listen on the host and port, for example because another
+            process uses the port.
     """
     try:
         if host == EVERYWHERE:
@@ -106,7 +108,9 @@ def listen(host: str, port: int, settings: str) -> socket.socket:
 
 
 def _cause(error: OSError, host: str, port: int, settings: str) -> str:
-    """Return the message for a process that can't listen on an address."""
+    """Return the message of :exc:`CannotStart`: the environment variable to change, and the reason
+    why this process can't listen.
+    """
     if error.errno == errno.EADDRINUSE:
         return f"{settings}_PORT: another process listens on port {port} of {host} already; set another port"
     if error.errno == errno.EACCES:

@@ -124,6 +124,7 @@ class JobMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the metrics that count unfinished MLJobs. prometheus_client calls this method when
         Prometheus scrapes the operator. :meth:`follow` and :meth:`forget` determine the numbers.
+        The call also removes the series of unused namespaces (``UNUSED_AFTER``).
         """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
@@ -136,8 +137,8 @@ class JobMetrics(Collector):
         return live, jobs
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob with these labels from now on. If an earlier call has counted
-        the MLJob with other labels, stop counting it with those.
+        """Count an unfinished MLJob with these labels from now on. The labels replace the labels of
+        an earlier call for the same MLJob.
         """
         if self._followed.get(key) != labels:
             self.forget(key)
@@ -158,8 +159,8 @@ class JobMetrics(Collector):
         self._finished.labels(*self._values(labels)).inc()
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited, from the time when it was due until Airflow had queued
-        its run.
+        """Record how long an attempt waited: from the time when the attempt was due until Airflow
+        had queued the run.
         """
         self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
@@ -172,8 +173,8 @@ class JobMetrics(Collector):
         self._run.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took, from the time when it was due to its end. ``phase`` is
-        the phase with which the attempt ended.
+        """Record how long an attempt took: from the time when the attempt was due until the attempt
+        ended. ``phase`` is the phase with which the attempt ended.
         """
         self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
 

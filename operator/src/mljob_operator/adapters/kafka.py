@@ -1,12 +1,13 @@
 """Reads the event topic through confluent-kafka, the Python client that is based on librdkafka.
 
 librdkafka's consumer blocks, so it runs in its own thread. The thread waits for one message, takes
-all other messages that have arrived, and passes them to the event loop. ``consume(n, timeout)``
-would wait until it has ``n`` messages or the timeout is over. ``poll`` followed by ``consume(n,
-0)`` has no such delay.
+up to ``BATCH`` other messages that have arrived, and passes all of them to the event loop.
+``consume(n, timeout)`` would wait until it has ``n`` messages or the timeout is over. ``poll``
+followed by ``consume(n, 0)`` has no such delay.
 
-Only this thread calls the consumer. Since confluent-kafka 2.16, a call from another thread waits
-until ``poll`` returns, and the next ``poll`` may begin before the waiting call gets its turn
+Only this thread calls the consumer, except that a second thread closes a consumer that is not
+polled any more. Since confluent-kafka 2.16, a call from another thread waits until ``poll``
+returns, and the next ``poll`` may begin before the waiting call gets its turn
 (confluent-kafka-python #2322). Such a call from the event loop's thread would block the whole
 operator.
 """
@@ -71,8 +72,8 @@ class KafkaEvents:
             dropped.
         link_changed: Called in the event loop with the state of the connection to the brokers, each
             time the state changes. The argument is None when the topic is not read any more.
-        lag_changed: Called in the event loop about once a second with the number of messages that
-            were not read yet.
+        lag_changed: Called in the event loop about once a second with the number of messages in
+            this consumer's partitions that were not read yet.
         file_check_interval: Seconds between two checks of the certificates on disk.
     """
 
@@ -177,7 +178,7 @@ class KafkaEvents:
                 self._leave()
 
     def _open(self) -> None:
-        """Create a consumer that subscribes to the topic. If unreadable messages are kept, also
+        """Create a consumer that subscribes to the topic. If there is a dead-letter topic, also
         create a producer for dead letters.
 
         Raises:
@@ -230,9 +231,9 @@ class KafkaEvents:
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Return a function that calls ``callback`` only as long as the current consumer is in use.
 
-        If the brokers refuse a consumer, the consumer may still be ending while the next consumer
-        is in use. The errors and statistics of the ending consumer say nothing about the next
-        consumer, so they are ignored.
+        If the brokers don't answer a consumer that leaves the group, the consumer may still be
+        closing while the next consumer is in use. The errors and statistics of the closing consumer
+        say nothing about the next consumer, so they are ignored.
         """
         number = self._consumers
 
@@ -245,8 +246,8 @@ class KafkaEvents:
     def _usable(self) -> bool:
         """Return whether librdkafka accepts the certificates on disk. If not, log the reason.
 
-        Certificates may be refused only because they are not completely written yet. They are
-        checked again when the files change again.
+        A file that is not completely written yet can cause a refusal. The thread checks the
+        certificates again when the files change again.
         """
         why = consumer_properties.refusal(self._config)
         if why is not None:
@@ -284,8 +285,8 @@ class KafkaEvents:
         self._consumer = None
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        """Record that a commit in the background has ended, and log its failure (callback
-        ``on_commit``).
+        """Record that a commit in the background has ended. If the commit has failed, log the error
+        (callback ``on_commit``).
         """
         self._commits = max(0, self._commits - 1)
         if error is not None:
@@ -297,10 +298,10 @@ class KafkaEvents:
             self._connection.check()
 
     def _reporting_token_errors(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """Return librdkafka's property ``oauth_cb``: a function that calls the token callback
-        ``tokens``. If ``tokens`` raises an exception, the function records the cause, so that the
-        operator can show it with the state of the connection. librdkafka itself would report only
-        that the callback failed.
+        """Return a dict with confluent-kafka's property ``oauth_cb``: a function that calls the
+        token callback ``tokens``. If ``tokens`` raises an exception, the function records the
+        exception's text and raises the exception again. The operator can then show the text with
+        the state of the connection. librdkafka itself reports only that the callback failed.
 
         Return an empty dict if ``tokens`` is None.
         """
@@ -382,8 +383,8 @@ class KafkaEvents:
         )
 
     def _log_problem(self, error: KafkaError) -> None:
-        """Log an error of the consumer. The same error is not logged again until messages have
-        arrived.
+        """Log an error of the consumer. A repetition of the last error is not logged until a
+        message has arrived.
 
         No other reaction is needed, because librdkafka reconnects by itself.
         """
@@ -398,7 +399,11 @@ class KafkaEvents:
             consumer.pause(partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Commit offsets before another member of the group begins to read the partitions."""
+        """Commit offsets before another member of the group begins to read the partitions.
+
+        For the commit, tell the event loop which partitions are revoked, and wait at most 2 s until
+        the event loop has queued the last offsets.
+        """
         if consumer is self._consumer:
             self._give_up(partitions, wait=True)
 

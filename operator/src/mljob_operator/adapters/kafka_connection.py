@@ -2,9 +2,9 @@
 once.
 
 librdkafka's own log does not serve this purpose. The log has a line for each failed attempt to
-connect to a broker, many times a second, but no line if the login at a broker can't begin, for
-example without a token. So this module reads librdkafka's statistics, which show whether the
-coordinator of the consumer group is connected. Without the coordinator the consumer gets no
+connect to a broker, many times a second. But the log has no line if the login at a broker can't
+begin, for example without a token. So this module reads librdkafka's statistics, which show whether
+the coordinator of the consumer group is connected. Without the coordinator the consumer gets no
 messages. librdkafka's errors give the cause of a lost connection.
 """
 
@@ -99,9 +99,11 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """Take an error from librdkafka (callback ``error_cb``). An error that names a cause is
-        remembered as the cause of a missing connection. All errors are logged at level DEBUG.
-        librdkafka itself retries after any error.
+        """Take an error from librdkafka (callback ``error_cb``). Log the error at level DEBUG, and
+        remember the error as the cause of a missing connection.
+
+        Two errors are not remembered, because they don't name a cause: all brokers are down, and
+        the token callback has failed.
         """
         log.debug("Kafka: %s", error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and _NO_TOKEN not in error.str():
@@ -123,8 +125,9 @@ class Connection:
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def check(self) -> None:
-        """If the connection has been missing for ``GRACE``, pass the cause to ``changed``, and log
-        the cause unless the log has it already. A new cause is reported too.
+        """Report a connection that has been missing for ``GRACE``: pass the cause to ``changed``,
+        and log the cause unless the log has it already. Later calls report only a new cause, at
+        most once in ``REPORT_INTERVAL``.
 
         The consumer's thread calls this method at short intervals.
         """

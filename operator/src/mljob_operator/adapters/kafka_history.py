@@ -159,7 +159,9 @@ class KafkaRunHistory:
         """Whether Kafka may have deleted the first events of the run."""
 
     async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
-        """Find the first message to read in each partition, and begin to read there."""
+        """Find the first message to read in each partition, and begin to read there. The arguments
+        and errors are as for :meth:`KafkaHistory.open`.
+        """
         await self._call(self._open, since, after, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
@@ -168,7 +170,7 @@ class KafkaRunHistory:
         thread.
 
         Raises:
-            KafkaUnavailable: The brokers don't answer.
+            KafkaUnavailable: The brokers don't answer or report an error, or the reader is closed.
         """
         return await self._call(self._read, convert)
 
@@ -223,7 +225,9 @@ class KafkaRunHistory:
     def _begin(
         self, consumer: Consumer, number: int, since: datetime, after: Mapping[int, int] | None
     ) -> TopicPartition:
-        """Return the position of the first message to read in a partition."""
+        """Return the position of the first message to read in a partition. Also set ``incomplete``
+        if Kafka may have deleted earlier messages of the run.
+        """
         low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=TIMEOUT)
         if after is not None and number in after:
             return TopicPartition(self._topic, number, min(max(after[number], low), high))
@@ -249,8 +253,11 @@ class KafkaRunHistory:
         return HistoryBatch(items, dict(self._positions), not self._behind)
 
     def _message(self, raw: KafkaMessage) -> Message | None:
-        """Record the position after a message. Return the message, or None if the message has
-        another key or only marks the end of a partition.
+        """Return the message, or None if the message has another key or only marks the end of a
+        partition. Also record the position after the message.
+
+        Raises:
+            KafkaUnavailable: confluent-kafka returned an error instead of a message.
         """
         number, offset = raw.partition() or 0, raw.offset() or 0
         if (error := raw.error()) is not None:

@@ -173,7 +173,8 @@ class Metrics:
 
     def resync(self, airflow: str, outcome: str) -> None:
         """Count a pass over an Airflow's change feed (the list of recent changes that the operator
-        requests every few seconds). The outcome is ``ok`` or ``failed``.
+        requests every few seconds). The outcome is ``ok`` or ``failed``. After ``ok``, also set the
+        time of the last successful pass to now.
         """
         if airflow in self._deleted_airflows:
             return
@@ -196,16 +197,17 @@ class Metrics:
             metric.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Set the number of missing runs in an Airflow from which many runs have vanished at once.
-
-        ``runs`` is 0 if no runs are missing in the Airflow, or only few.
+        """Set how many of the operator's runs are missing in an Airflow after many runs have
+        vanished at once. ``runs`` is 0 if no runs or only few runs are missing.
         """
         if airflow in self._deleted_airflows:
             return
         self._vanished.labels(airflow).set(runs)
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Set the number of an Airflow's active runs that no MLJob follows."""
+        """Set the number of active runs in an Airflow that the operator submitted and that no MLJob
+        follows.
+        """
         if airflow in self._deleted_airflows:
             return
         self._orphaned.labels(airflow).set(runs)

@@ -18,7 +18,7 @@ class NoCredentials(Exception):
 
 
 def tokens(region: str) -> Callable[[str | None], tuple[str, float]]:
-    """Return the token callback for librdkafka (``oauth_cb``).
+    """Return the token callback for confluent-kafka (property ``oauth_cb``).
 
     The callback returns a token and its expiry in seconds since the epoch. The callback raises
     :class:`NoCredentials` if AWS gives the operator no credentials.

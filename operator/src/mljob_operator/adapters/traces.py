@@ -35,8 +35,9 @@ def exporter(endpoint: str) -> SpanProcessor:
     """Return the span processor that sends spans to an endpoint, in batches and in a thread of its
     own.
 
-    At most 2,048 spans wait, and further spans are dropped. The SDK's environment variables
-    (``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_EXPORTER_OTLP_CERTIFICATE``, ``OTEL_BSP_*``) apply.
+    By default at most 2,048 spans wait. If there are more, the oldest spans are dropped. The SDK's
+    environment variables (``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_EXPORTER_OTLP_CERTIFICATE``,
+    ``OTEL_BSP_*``) apply.
 
     Args:
         endpoint: The URL of an OTLP receiver, with the path.

@@ -13,7 +13,8 @@ class WaitingWrites(Collector):
     """Exports how many writes of each priority wait. The numbers are read at each scrape.
 
     Attributes:
-        numbers: Returns the number of waiting writes of each priority. Empty on a standby.
+        numbers: Returns the number of waiting writes by the name of the priority. On a standby, the
+            function returns an empty dict.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

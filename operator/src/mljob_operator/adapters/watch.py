@@ -1,7 +1,7 @@
 """Observes kopf's requests to the Kubernetes API.
 
 kopf does not report when a list is complete, and an empty list causes no event. But kopf requests a
-watch only after it has read the whole list and called the handlers with the listed objects. So the
+watch only after it has read the whole list and queued the listed objects for the handlers. So the
 answer 200 to a watch means that the list is complete. The operator's login handler gives kopf an
 ``aiohttp`` session with hooks that see all answers. The operator uses no private part of kopf.
 """
@@ -39,7 +39,8 @@ class EndlessBackoff:
     """The delays between kopf's tries of a request, in seconds. The series is endless, so kopf
     never gives up.
 
-    kopf's default series is finite: kopf then ends the process after a minute without an answer.
+    kopf's default series is finite. With the default series, the process would end when the
+    Kubernetes API has answered with server errors for about a minute.
     """
 
     def __iter__(self) -> Iterator[float]:
@@ -48,7 +49,8 @@ class EndlessBackoff:
 
 
 def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """Return the credentials for kopf, from the pod's ServiceAccount or a kubeconfig.
+    """Return the credentials for kopf, from the pod's ServiceAccount or a kubeconfig. Return None
+    if there are no credentials.
 
     In a pod, kopf's default server is ``kubernetes.default.svc``. The operator's own Kubernetes
     client uses the address in KUBERNETES_SERVICE_HOST, as client-go does. This function gives kopf
@@ -88,10 +90,10 @@ class Watch:
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
         """Return a session like kopf's own session, with hooks for answers and errors.
 
-        kopf calls this method again when the API refuses the credentials. Usually the file with the
-        ServiceAccount's token has a new token by then, so the second session is made at once.
-        Further sessions are made after a pause, because the API probably refuses their credentials
-        too.
+        kopf asks for a new session when the Kubernetes API refuses the credentials (401). Usually
+        the file with the ServiceAccount's token has a new token by then, so the new session is made
+        at once. After two or more refusals in a row, the new session is made after a pause, because
+        the API probably refuses the new credentials too.
         """
         if self._refusals > 1:
             await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))

@@ -46,10 +46,10 @@ class ApiAirflows:
     AirflowInstances.
 
     Args:
-        registry: Keeps the Airflows, their adapters and the namespaces. This object adds what it
-            reads.
+        registry: Keeps the Airflows, their adapters and the namespaces. ApiAirflows adds the
+            AirflowInstances and namespaces that it has read.
         store: Reads AirflowInstances, namespaces and Secrets.
-        topic: The topic of the settings.
+        topic: The Kafka topic for the Airflow of the settings.
         with_instances: Whether mljob-api uses AirflowInstances (``MLJOB_AIRFLOW_INSTANCES``).
     """
 
@@ -65,8 +65,8 @@ class ApiAirflows:
 
     async def dag_runs(self, namespace: str, airflow: str, dag_id: str) -> DagRuns:
         """Return the operations on the dag runs of an Airflow, with the credentials of the access
-        rule that lets the namespace run the DAG. Callers ask again for each use, because access
-        rules and credentials may change.
+        rule that lets the namespace run the DAG. Callers call this method again before each use of
+        the operations, because access rules and credentials may change.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, or the Airflow does not exist.
@@ -82,8 +82,8 @@ class ApiAirflows:
         return self._registry.dag_runs(airflow, User(namespace, dag_id))
 
     def refused(self, airflow: str) -> None:
-        """Record that an Airflow has refused the credentials, so that the next request reads its
-        Secrets again.
+        """Record that an Airflow has refused the credentials, so that the next request reads the
+        Airflow's Secrets again. ``LOGIN_AT_MOST_EVERY`` limits how often Secrets are read.
         """
         if (login := self._logins.get(airflow)) is not None:
             login.expire(at_most_every=LOGIN_AT_MOST_EVERY)
@@ -104,8 +104,9 @@ class ApiAirflows:
         return airflow in self._registry.origins(self.topic(airflow), source)
 
     def turn(self, airflow: str, namespace: str) -> asyncio.Semaphore:
-        """Return the semaphore that limits the concurrent requests for logs of one namespace in one
-        Airflow, so that a namespace with slow logs leaves threads for other namespaces.
+        """Return the semaphore that limits how many requests of one namespace read logs from one
+        Airflow at the same time. A namespace with slow logs thus leaves threads for other
+        namespaces.
         """
         found = self._turns.get((airflow, namespace))
         if found is None:
@@ -113,7 +114,9 @@ class ApiAirflows:
         return found
 
     async def close(self) -> None:
-        """Close the adapters. Requests that are being sent end first."""
+        """Wait for the requests that are being sent, drop the queued requests, and close the
+        adapters.
+        """
         await self._registry.close()
 
     async def _read_instances(self) -> None:

@@ -72,8 +72,8 @@ user would see the error only after a minute.
 
 
 class Refusal(Exception):
-    """The exception with which mljob-api refuses a request. The client gets a ``Status`` object
-    with this code and message.
+    """The exception for a request that mljob-api refuses or can't answer. The client gets a
+    ``Status`` object with this code and message.
 
     Attributes:
         code: The HTTP status code of the response.
@@ -87,7 +87,9 @@ class Refusal(Exception):
 
 
 def refusal_of(error: OperatorError) -> Refusal:
-    """Return the refusal for an error of the operator's adapters."""
+    """Return the :exc:`Refusal` with the status code and the message for an error of the operator's
+    adapters.
+    """
     code = next((code for kind, code in _CODES if isinstance(error, kind)), 500)
     return Refusal(code, explained(error))
 

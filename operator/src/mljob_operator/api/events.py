@@ -109,8 +109,8 @@ class EventsWriter:
         """The position after the last entry."""
 
     async def from_kafka(self, history: RunHistory, is_origin: Callable[[str | None], bool]) -> None:
-        """Write the events that Kafka has. If the request has ``follow``, also write later events
-        until the run has ended.
+        """Write the events that Kafka has to the client. If the request has ``follow``, also write
+        later events until the run has ended.
 
         Args:
             history: Reads the messages of the run.
@@ -137,8 +137,8 @@ class EventsWriter:
                 return None
 
     async def from_rest(self) -> None:
-        """Write the states of tasks and of the run in Airflow's REST API. If the request has
-        ``follow``, also write later changes until the run has ended.
+        """Write the states of the tasks and of the run, as Airflow's REST API returns them, to the
+        client. If the request has ``follow``, also write later changes until the run has ended.
 
         Raises:
             OperatorError: Airflow fails.
@@ -207,8 +207,9 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return the lines for a Kafka message, and the name of the Airflow in the message. Return
-        an empty list for a message that can't be read, is about another run, or repeats a failure.
+        """Return a list with one pair for a Kafka message: the name of the Airflow in the message
+        (or None), and the lines of the response. Return an empty list for a message that can't be
+        read, is about another run, or repeats a failure.
         """
         if message.value is None:
             return []
@@ -223,8 +224,8 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether an event reports a failure of a try that an earlier event has reported
-        more precisely.
+        """Return whether an event repeats, less precisely, the failure of a try that an earlier
+        event has reported. Also remember the tries whose failures were reported precisely.
 
         Both the MLJob provider and Airflow's own producer may send an event for the same failure.
         Only the provider's event shows whether a retry follows.

@@ -1,10 +1,10 @@
-"""Finds out whether a client is the front proxy of the Kubernetes API server, which is the only
-client that may call mljob-api.
+"""Finds out whether a client is the front proxy: the Kubernetes API server, which forwards the
+requests of users. No other client may call mljob-api.
 
-The API server authenticates and authorises a user, and then proxies the request. The API server
+The API server authenticates and authorises a user, and then forwards the request. The API server
 proves its identity by a client certificate, and names the user in a header. The certificate's CA,
-the names that the certificate may have, and the header are in a ConfigMap that the API server
-writes.
+the names that the certificate may have, and the name of the header are in a ConfigMap that the API
+server writes.
 
 Source: kubernetes.io, "Configure the Aggregation Layer".
 """
@@ -32,9 +32,9 @@ MAX_USER = 1024
 
 
 class NoFrontProxy(CannotStart):
-    """The error for a ConfigMap that does not describe a front proxy to trust: it does not exist,
-    has no CA or an invalid value, or allows certificates with any name although the settings don't
-    permit such a ConfigMap.
+    """The error for a ConfigMap that does not describe a front proxy to trust. The ConfigMap does
+    not exist, has no CA or an invalid value, or allows certificates with any name although the
+    settings don't permit this.
     """
 
 
@@ -157,7 +157,8 @@ class FrontProxyConfig:
 
 
 def _texts(data: Mapping[str, str], key: str) -> Sequence[str]:
-    """Return the strings of a JSON list in the ConfigMap.
+    """Return the strings of the JSON list under ``key`` in the ConfigMap, without empty strings.
+    Return an empty list if the key is absent.
 
     Raises:
         NoFrontProxy: The value is no list of strings.

@@ -21,8 +21,8 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
 
     Args:
         key: The run.
-        structure: The tasks of the DAG's latest version. The run may have other tasks, if its DAG
-            has changed.
+        structure: The tasks of the DAG's latest version. If the DAG has changed, the run may have
+            other tasks. These tasks come last in the graph, without edges.
         reading: The state of the run and its task instances.
     """
     known = {task.task_id: task for task in structure}

@@ -43,10 +43,10 @@ class Handlers:
     """Answers the requests for the runs of MLJobs.
 
     Args:
-        runs: Finds runs.
-        airflows: All Airflows.
+        runs: Finds the run of an MLJob.
+        airflows: The Airflows from which mljob-api reads.
         history: Reads events from Kafka, or None without Kafka.
-        follow_seconds: The maximum time for which a client can follow a run, in seconds.
+        follow_seconds: The maximum duration of a followed log or of a watch of events, in seconds.
     """
 
     def __init__(self, runs: Runs, airflows: ApiAirflows, history: History | None, *, follow_seconds: float) -> None:
@@ -104,16 +104,20 @@ class Handlers:
     async def _find(
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
-        """Return the run of an attempt, and the redaction of its texts. If the MLJob has no run yet
-        and the client can wait, wait for the run and send heartbeats. If there is still no run
-        after ``seconds``, raise NoRunYet.
+        """Return the run of an attempt, and the redaction that hides secret values in the texts of
+        the run's tasks. If the client follows the run, wait until the run exists. During this time,
+        send the heartbeats of the response, if its content type has any.
 
         Args:
             request: The request.
             attempt: The number of the attempt, or None for the newest attempt.
-            waiting: The body of the response to a client that can wait. None if the client can't
-                wait.
+            waiting: The body of the response, or None if the client doesn't follow the run.
             seconds: The longest time to wait.
+
+        Raises:
+            NoRunYet: The MLJob has no run yet, and the client doesn't follow or the time is over.
+            Refusal: The client may not read the run, or the run will never exist.
+            OperatorError: Airflow or the Kubernetes API fails.
         """
         namespace, name = job_of(request)
         until = time.monotonic() + seconds
@@ -188,7 +192,9 @@ class Handlers:
         return await self._runs.dag_runs(run)
 
     async def _read(self, run: ShownRun) -> Reading:
-        """Ask Airflow for the run and its task instances."""
+        """Read a run and its task instances from Airflow. If Airflow does not have the run, the
+        reading has None and no task instances.
+        """
         try:
             dag_runs = await self._dag_runs(run)
             fact = await dag_runs.get(run.key.dag_id, run.key.run_id)
@@ -199,8 +205,9 @@ class Handlers:
         return Reading(fact, tuple(tasks))
 
     def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
-        """Return a function that reads the state of a run from Airflow. The function raises Refusal
-        if the MLJob was deleted meanwhile.
+        """Return a function that reads the state of a run from Airflow. If the last
+        check was ``CHECK_SECONDS`` ago, the function first checks that the MLJob still exists, and
+        raises Refusal if the MLJob was deleted.
         """
         checked_at = time.monotonic()
 

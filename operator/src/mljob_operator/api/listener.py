@@ -1,9 +1,9 @@
-"""Accepts TLS connections. The number of connections and the time for each step of a connection are
-limited.
+"""Accepts TLS connections, and limits their number and their duration.
 
-Every Pod in the cluster can connect. So there can be only a few connections of clients that haven't
-shown the front proxy's certificate, and such a connection is closed after a few seconds. The
-connections of the front proxy have their own limit.
+The Kubernetes API server is the only client that may send requests. It shows the certificate of the
+front proxy. Every other Pod in the cluster can connect too, so a client without this certificate
+has only some seconds for the TLS handshake and one request, and at most ``STRANGERS`` such
+connections are open at a time. A separate limit applies when the front proxy opens a connection.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Certificate:
         self._refused: object = None
 
     def context(self, proxy: FrontProxy | None) -> ssl.SSLContext | None:
-        """Return the TLS context with the current certificate and the front proxy's CA. Return None
+        """Return the TLS context with the certificate in the files and the front proxy's CA. While
+        the files or the CA can't be used, return the context from the last usable ones. Return None
         if there was never a usable certificate.
         """
         made_of = (self._versions(), proxy.ca if proxy is not None else None)
@@ -135,7 +136,8 @@ class Listener:
         server: aiohttp's server, which makes a protocol for each connection.
         certificate: The serving certificate.
         proxy: Returns the front proxy to trust, or None if no client may call.
-        connections: The maximum number of the front proxy's connections.
+        connections: The maximum number of open connections. At this number, a new connection of the
+            front proxy is closed. Connections of other clients count too.
     """
 
     def __init__(
@@ -251,8 +253,8 @@ class Listener:
     async def _handshake(
         self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
     ) -> asyncio.Transport | None:
-        """Return the transport of a connection after the TLS handshake, or None if the handshake
-        failed.
+        """Return the transport of a connection after the TLS handshake. Return None if the
+        handshake failed, or if there is no usable certificate for the server.
         """
         context = self._certificate.context(proxy)
         if context is None:

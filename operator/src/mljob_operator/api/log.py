@@ -1,8 +1,8 @@
-"""Writes the log of a task to a client: the whole log, its last lines, or also the lines that the
-task writes later.
+"""Writes the log of a task to a client: the whole log, or only its last lines.
 
-A client that follows a task gets the log of the newest try first, then the log of each later try,
-until the task has ended.
+A client can also follow the task, and gets the lines that the task writes later. If this client
+asks for no particular try, it gets the log of the newest try first, and then the log of each later
+try, until the task has ended.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LogRequest:
         try_number: The try, or None for the newest try.
         tail: The number of lines to write from the end of the log so far, or None for all lines.
         follow: Whether to wait for later lines until the task has ended.
-        positions: Whether the response has the positions of its lines.
+        positions: Whether the response says at which position in the log its lines are.
         after: The position of the first line to write, or None.
     """
 
@@ -110,7 +110,7 @@ class TaskLogWriter:
 
     Args:
         request: The request of the client.
-        dag_runs: Returns the operations on the run's Airflow.
+        dag_runs: Returns the object that calls the REST API of the run's Airflow.
         run: The run.
         redaction: Redacts the texts.
         output: The body of the response.
@@ -141,7 +141,8 @@ class TaskLogWriter:
         """Write the lines that Airflow has now.
 
         Raises:
-            Refusal: There is no such task or try, the try has not started, or the try has no log.
+            Refusal: There is no such task, the task or the try has not started, or the try has no
+                log.
             OperatorError: Airflow fails.
         """
         watched = self._begin(reading)
@@ -161,13 +162,15 @@ class TaskLogWriter:
             await watched.log.pump(watched.sink)
 
     async def follow(self, followed: FollowedRun) -> None:
-        """Write the lines that Airflow has, and then the lines that the task writes later, until
-        the task has ended.
+        """Write the lines that Airflow has, and then the lines that the task writes later. Return
+        when the requested try or the task has ended, when the run has ended or is deleted, when the
+        time is over, or when the response is full.
 
         Raises:
-            Refusal: There is no such task.
-            OperatorError: Airflow has failed for longer than ``readings.PATIENCE`` or
-                ``try_log.PATIENCE``.
+            Refusal: There is no such task, the MLJob was deleted, or the client may not read the
+                run any more.
+            OperatorError: Airflow fails before the response has begun, or has failed for longer
+                than ``readings.PATIENCE`` or ``try_log.PATIENCE``.
         """
         watched: _Watched | None = None
         while True:
@@ -187,9 +190,10 @@ class TaskLogWriter:
                 return
 
     def _watched(self, before: _Watched | None, reading: Reading) -> _Watched | None:
-        """Return the try to watch: the same try as before while the run has its task instance, or
-        else another try. When Airflow expands a mapped task, other task instances replace the
-        placeholder of the task.
+        """Return the try to watch, or None if no task has started. If the run still has the task
+        instance of ``before``, return ``before``. Otherwise choose another try: when Airflow
+        expands a mapped task, for example, other task instances replace the placeholder of the
+        task.
         """
         if before is not None and (fact := _find(reading, before.key)) is not None:
             before.fact = fact
@@ -198,11 +202,16 @@ class TaskLogWriter:
 
     def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
         """Return the try whose log is written first, or None if no task has started. If the client
-        asks for the lines from a position on (``after``), this is the try of the position.
+        asks for the lines from a position on (``after``), return the try of this position, unless
+        the run does not have the task instance of the position any more.
 
         Args:
             reading: The state of the run and its task instances.
-            is_first: Whether the client has no line yet, so that ``tail`` and ``after`` apply.
+            is_first: Whether no log was read for the client yet, so that ``tail`` and ``after``
+                apply.
+
+        Raises:
+            Refusal: The run does not have the task or the mapped instance in the request.
         """
         after = self._request.after if is_first else None
         if after is not None and (fact := _find(reading, (after.task_id, after.map_index))) is not None:

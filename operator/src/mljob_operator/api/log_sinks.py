@@ -29,7 +29,8 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Writes all lines to the client, with their positions if the client asks for positions.
+    """Writes all lines to the client. If the client asks for positions, an extra line with the
+    position comes before the first line, and wherever lines of the log were left out.
 
     Args:
         start: The position of the first line of the try.
@@ -60,7 +61,8 @@ class Tail:
     the kept lines, and after them every later line, to another sink.
 
     Args:
-        lines: The maximum number of lines that are kept.
+        lines: The maximum number of lines that are kept. Their maximum length together is
+            ``MAX_TAIL_CHARACTERS``.
         write: The other sink.
     """
 
@@ -72,8 +74,8 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log. If ``last`` is true for the first time, pass on the kept
-        lines. After that, pass on all lines.
+        """Take the next lines of the log. Pass on the kept lines at the first call with ``last``,
+        and all lines of later calls.
         """
         if self._is_over:
             await self._write(lines, first=first, last=last)

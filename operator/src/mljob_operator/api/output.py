@@ -76,10 +76,11 @@ class Output:
         return self._response
 
     async def write(self, data: bytes) -> None:
-        """Send a piece.
+        """Send a piece of the body.
 
         Raises:
-            ClientGone: The client is gone, or reads nothing.
+            ClientGone: The client is gone, or has not taken the piece after ``WRITE_SECONDS``. The
+                connection is then closed.
         """
         response = await self.begin()
         try:
@@ -95,7 +96,8 @@ class Output:
         self.written_at = time.monotonic()
 
     async def keep_alive(self) -> None:
-        """Send a heartbeat, if nothing was sent for a while.
+        """Send a heartbeat, if nothing was sent for ``HEARTBEAT_SECONDS``. Without bytes for a
+        heartbeat, do nothing.
 
         Raises:
             ClientGone: The client is gone, or reads nothing.

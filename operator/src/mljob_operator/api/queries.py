@@ -47,11 +47,13 @@ class Parameters:
 
     Args:
         request: The request.
-        known: The names of the parameters that the request may have.
+        known: The names of the parameters that the request may have. The parameters of
+            ``_IGNORED`` are always allowed, and are ignored.
 
     Raises:
-        Refusal: A parameter is not known or occurs twice, or the parameters are too long. The
-            methods for numbers and flags also raise this error, if the value is not valid.
+        Refusal: A parameter is not known or occurs twice, or the query string is longer than
+            ``MAX_QUERY`` characters. The methods for numbers and flags also raise this error, if
+            the value is not valid.
     """
 
     def __init__(self, request: web.Request, *known: str) -> None:
@@ -151,7 +153,8 @@ def events_request(parameters: Parameters, *, watch_seconds: float | None) -> Ev
 
     Args:
         parameters: The parameters of the request.
-        watch_seconds: The maximum duration of a watch, in seconds. None if the request is a GET.
+        watch_seconds: For a watch, the maximum duration in seconds. None if the Kubernetes verb of
+            the request is ``get``.
 
     Raises:
         Refusal: A parameter is not valid.

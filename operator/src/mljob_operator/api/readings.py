@@ -85,9 +85,10 @@ class FollowedRun:
         """The latest reading.
 
         Raises:
-            OperatorError: There is no reading yet, or all requests to Airflow have failed for
-                ``PATIENCE`` seconds.
-            Refusal: The client may not read the run any more, or the MLJob was deleted.
+            OperatorError: The latest reading has failed, and either no reading was successful yet
+                or all readings have failed for ``PATIENCE`` seconds.
+            Refusal: The client may not read the run any more, the MLJob was deleted, or mljob-api
+                has an unexpected error.
         """
         if self._error is not None:
             late = self._failing_since is not None and self._clock() - self._failing_since >= PATIENCE
@@ -97,7 +98,7 @@ class FollowedRun:
         return self._reading
 
     async def first(self) -> None:
-        """Wait for the first reading, or for the first failure."""
+        """Wait until the first reading is complete or has failed."""
         if self._reading is None and self._error is None:
             await self._changed.wait()
 
@@ -144,9 +145,7 @@ class FollowedRun:
 
 
 class Readings:
-    """The runs that clients of this process follow now. A run is read once for all of its
-    followers.
-    """
+    """The runs that clients of this process follow. The followers of a run share its readings."""
 
     def __init__(self) -> None:
         self._followed: dict[RunKey, tuple[FollowedRun, asyncio.Task[None]]] = {}

@@ -18,7 +18,8 @@ class RequestLimits:
     """Limits how many requests may be open at a time, for all users together and for each user.
 
     Args:
-        limit: The maximum number of open requests of all users together.
+        limit: The maximum number of open requests of all users together. The limit of each user is
+            this number divided by ``SHARE_OF_A_USER``, but at least 1.
     """
 
     def __init__(self, limit: int) -> None:

@@ -61,7 +61,7 @@ class Runs:
 
     Args:
         jobs: Reads MLJobs, and the ConfigMaps that they name.
-        airflows: All Airflows.
+        airflows: The Airflows from which mljob-api reads.
         prefix: The prefix of the operator's dag run ids.
     """
 
@@ -80,8 +80,8 @@ class Runs:
 
         Raises:
             NoRunYet: The MLJob has no run yet.
-            Refusal: The MLJob or the attempt does not exist, the MLJob is a backfill, or the run is
-                not the MLJob's own.
+            Refusal: The MLJob or the attempt does not exist, the MLJob has ended without a run or
+                is a backfill, or the run is not the MLJob's own or is another operator's.
             StoreError: The Kubernetes API fails.
         """
         job = await self._jobs.get((namespace, name))
@@ -118,22 +118,23 @@ class Runs:
         return job is not None and job.uid == run.job.uid
 
     async def dag_runs(self, run: ShownRun) -> DagRuns:
-        """Return the operations on the run's Airflow. Callers ask again for each use, because
-        access rules and credentials may change.
+        """Return the object that calls the REST API of the run's Airflow. Callers must not keep the
+        object, because access rules and credentials may change.
 
         Raises:
-            Refusal: No access rule lets the namespace run the DAG.
-            OperatorError: The Airflow can't be used.
+            Refusal: No access rule lets the namespace run the DAG, or the Airflow does not exist.
+            OperatorError: The Kubernetes API fails, or the Airflow can't be used.
         """
         return await self._airflows.dag_runs(run.job.namespace, run.key.airflow, run.key.dag_id)
 
     async def redaction(self, run: ShownRun) -> Redaction:
-        """Return the redaction of the texts that the run's tasks write.
+        """Return the redaction that hides secret values in the texts of the run's tasks.
 
         If the run was started with the current spec, and this spec names no Secret, nothing is
-        hidden. Otherwise a value of the run's conf is hidden unless it is public. A value is public
-        if the spec, a ConfigMap or the outputs of another MLJob have this value. mljob-api does not
-        compare with the Secrets themselves, which may have changed since the run was submitted.
+        hidden. Otherwise each value of the run's conf in Airflow is hidden, unless the value is
+        public. A value is public if the spec, a ConfigMap or the outputs of another MLJob have this
+        value. mljob-api does not read the Secrets, which may have changed since the run was
+        submitted.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, Airflow does not have the run,

@@ -43,7 +43,7 @@ STOP_SECONDS = 10.0
 
 
 class ApiServer:
-    """Connects all parts of mljob-api, and runs them until the process ends.
+    """Connects all parts of mljob-api, and runs them.
 
     Args:
         settings: The settings.
@@ -125,7 +125,12 @@ class ApiServer:
             await self._close()
 
     async def _until_known(self) -> None:
-        """Read which front proxy to trust. Try again until the Kubernetes API answers."""
+        """Read which front proxy to trust. Try again while the Kubernetes API fails.
+
+        Raises:
+            NoFrontProxy: The ConfigMap does not describe a front proxy to trust. A kind of
+                CannotStart.
+        """
         failures = 0
         while True:
             try:

@@ -53,7 +53,7 @@ class TryLog:
     """The log of one try, which is read repeatedly while the log grows.
 
     Args:
-        dag_runs: Returns the operations on the run's Airflow.
+        dag_runs: Returns the object that calls the REST API of the run's Airflow.
         of: The try.
         redaction: Redacts the texts.
         output: The body of the response, whose size is limited.
@@ -84,14 +84,14 @@ class TryLog:
         """Whether a call of :meth:`pump` has read all that Airflow had."""
 
     async def pump(self, sink: Sink) -> bool:
-        """Read the new lines of the try from Airflow, and pass them to ``sink``. Return whether
-        Airflow has the try.
+        """Read the new lines of the try from Airflow, and pass them to ``sink``. Return False if
+        Airflow answers that it has no such try, otherwise True.
 
-        After the response has begun, failures of Airflow raise no error until they have lasted for
-        ``PATIENCE`` seconds. After a failure without an error, ``is_behind`` is True.
+        If Airflow fails after the first lines were read, or after the response has begun, the
+        method sets ``is_behind`` to True and returns True, so that the caller calls again.
 
         Raises:
-            OperatorError: Airflow fails.
+            OperatorError: Airflow fails earlier, or for longer than ``PATIENCE`` seconds.
         """
         self.is_behind = True
         try:

@@ -1,10 +1,10 @@
 """Takes, renews and releases the operator's Lease. The process that holds the Lease is the leader,
 and only the leader does the operator's work.
 
-For the leader, the duration of the Lease begins just before it sends a renewal, and the leader
-stops when 70 percent of the duration is over (``STOPS_AFTER``). For another process, the duration
-begins when this process sees the renewal, and the process waits for the whole duration. So a leader
-that can't renew the Lease has stopped before another process starts, whatever the clocks of their
+The leader measures the duration of the Lease from the moment before it sends a renewal, and stops
+when 70 percent of the duration is over (``STOPS_AFTER``). A standby (a process that waits for the
+Lease) measures from the moment when it sees the renewal, and waits for the whole duration. So a
+leader that can't renew the Lease has stopped before a standby starts, whatever the clocks of their
 machines show. Each period of leadership is a :class:`Term`. A term that is over never comes back.
 
 The election of the Kubernetes client (``kubernetes.aio.leaderelection``) gives none of these
@@ -88,7 +88,7 @@ class Term:
         return self._acts
 
     def check(self) -> None:
-        """Do nothing if this process may change something now (:class:`.Gate`).
+        """Check that this process may change something now. This is the method of :class:`.Gate`.
 
         Raises:
             NotLeading: The term is over, or the process has not begun its work as the leader.
@@ -153,12 +153,11 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Check, before this process competes for leadership, that this operator conflicts with no
-        other operator that is at work. Two operators conflict if they use the same MLJobs, dag run
-        ids or events.
+        """Wait, before this process competes for leadership, until no conflicting operator is
+        running. Two operators conflict if they use some of the same MLJobs, dag run ids or events.
 
         Raises:
-            CannotStart: A conflicting operator is at work.
+            CannotStart: A conflicting operator has already begun its work as the leader.
         """
         await self._rivals.refuse_acting()
 
@@ -190,15 +189,15 @@ class Election:
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:
-        """Check that this operator conflicts with no other operator (:meth:`refuse_rivals`), and
-        let this process begin its work as the leader.
+        """Wait until no conflicting operator is running (:meth:`refuse_rivals`), and then let this
+        process begin its work as the leader.
 
-        The caller runs :meth:`hold` at the same time. If the term ends during the check, the
-        process changes nothing.
+        The caller runs :meth:`hold` at the same time. If the term ends during the wait, the process
+        changes nothing.
 
         Raises:
-            CannotStart: A conflicting operator is at work, or is about to begin and has the Lease
-                with the smaller name.
+            CannotStart: A conflicting operator has already begun its work as the leader, or is
+                about to begin and has the Lease with the smaller name.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
@@ -315,7 +314,9 @@ class Election:
             raise StoreUnavailable(f"the Kubernetes API did not answer within {timeout:g} s") from None
 
     def _tell(self, level: int, message: str) -> None:
-        """Log a message, unless it equals the message that was logged last."""
+        """Log a message, unless the last call had the same message and no renewal has succeeded
+        since.
+        """
         if message != self._told:
             self._told = message
             log.log(level, "%s", message)

@@ -39,7 +39,7 @@ class Orphans:
     """Finds runs in progress that no MLJob follows (orphaned runs), in all Airflows.
 
     Args:
-        airflows: The Airflows of the runs.
+        airflows: Gives access to the Airflows, to cancel runs.
         jobs: The MLJobs in the Kubernetes API.
         operator: Records the Events about orphaned runs.
         prefix: The prefix of the operator's dag run ids.
@@ -75,9 +75,10 @@ class Orphans:
         operator is to cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` orphaned
         runs.
 
-        A run that no MLJob of this process follows is suspected at first. Of the runs that have
-        been suspected for ``SUSPECTED_FOR``, at most ``MAX_LOOK_UPS`` are checked in the Kubernetes
-        API.
+        A run that is not in ``followed`` is only suspected at first. Of the runs that have been
+        suspected for ``SUSPECTED_FOR``, each relist checks at most ``MAX_LOOK_UPS`` in the
+        Kubernetes API. If the Kubernetes API fails, or after ``TIMEOUT_SECONDS``, the other runs
+        are left to the next relist.
 
         Args:
             airflow: The Airflow's name.
@@ -106,8 +107,9 @@ class Orphans:
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _mljob_of(self, change: RunChange) -> Key | None:
-        """Return the MLJob of this operator for which a run was submitted, or None if there is no
-        such MLJob.
+        """Return the key of the MLJob for which this operator has submitted a run. The MLJob may be
+        deleted. Return None if somebody else has submitted the run, or if the MLJob was deleted
+        with ``deletionPolicy: Retain``.
 
         Both the run id and the note of the run must name the MLJob, because users of Airflow can
         give any id to a run.
@@ -119,8 +121,9 @@ class Orphans:
         return key if change.note == orphans.note(key) else None
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
-        """Ask the Kubernetes API whether an MLJob follows the run. Return True if no MLJob does. If
-        an MLJob does, forget for how long the run was suspected, and return False.
+        """Ask the Kubernetes API for the MLJob of a run. Return True if the MLJob does not exist or
+        does not follow the run. Otherwise return False, and count the run as suspected only from
+        ``at`` on.
 
         Args:
             run: The run.
@@ -146,7 +149,12 @@ class Orphans:
             log.warning("event %s was not recorded: %s", event.reason, error)
 
     async def _cancel_run(self, run: RunKey, key: Key, at: datetime) -> None:
-        """Cancel an orphaned run, unless an MLJob follows the run by now."""
+        """Cancel an orphaned run, unless an MLJob follows the run by now. An error of Airflow is
+        only logged.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
         if not await self._is_orphaned(run, key, at):
             return
         try:

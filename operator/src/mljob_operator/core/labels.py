@@ -49,8 +49,8 @@ class _Allowed:
     """A set of values that a label may have. ``None`` stands for an object without the label.
 
     Attributes:
-        values: The allowed values, or the values that are not allowed.
-        inverted: Whether ``values`` has the values that are not allowed.
+        values: The allowed values. If ``inverted`` is true, the values that are not allowed.
+        inverted: Whether all values except ``values`` are allowed.
     """
 
     values: frozenset[str | None]

@@ -1,5 +1,5 @@
 """Finds orphaned runs. These are runs in progress that the operator has submitted and that no MLJob
-follows.
+follows. An MLJob follows a run if the operator reports the run in the status of this MLJob.
 
 A run is orphaned in two cases:
 
@@ -51,9 +51,11 @@ def follows(job: Job, run: RunKey) -> bool:
 
     An MLJob follows the run of its current attempt. The MLJob also follows the runs of earlier
     attempts, if these runs had started, because somebody may have cleared such a run in Airflow.
-    Before its first attempt, an MLJob may follow each run whose id contains the MLJob's hash. The
-    comparison ignores the name of the Airflow: two AirflowInstances may lead to one Airflow, and
-    each of them lists the runs of both.
+    Before its first attempt, an MLJob may follow each run whose id contains the hash that
+    identifies the MLJob (:func:`.pin`).
+
+    The comparison ignores the name of the AirflowInstance: two AirflowInstances may lead to one
+    Airflow, and then both list all of its runs.
     """
     attempt = attempts.current(job.status)
     if attempt is None:
@@ -67,8 +69,13 @@ def follows(job: Job, run: RunKey) -> bool:
 
 
 def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
-    """Return the Event that reports an orphaned run. If ``cancelled`` is true, the operator cancels
-    the run.
+    """Return the Event that reports an orphaned run.
+
+    Args:
+        run: The orphaned run.
+        key: The namespace and name of the MLJob for which the run was submitted.
+        cancelled: Whether the Event says that the operator cancels the run. Otherwise the Event
+            says how to cancel the run.
     """
     where = (
         f"AirflowInstance {run.airflow}"
@@ -90,12 +97,14 @@ def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
 
 @dataclass(slots=True)
 class Suspects:
-    """The runs of one Airflow that relists have shown and that may be orphaned.
+    """The runs of one Airflow that may be orphaned. A relist, which is the operator's periodic
+    reading of Airflow's list of active runs, finds these runs.
 
     Attributes:
-        since: Since when each run has been under suspicion: when a relist first listed the run, or
-            when the Kubernetes API server last said that an MLJob follows the run.
-        orphaned: The runs that, according to the API server, no MLJob follows.
+        since: When the suspicion about each run began: when a relist first listed the run without a
+            known MLJob, or when the Kubernetes API server last said that an MLJob follows the run.
+        orphaned: The runs that no MLJob follows, according to the Kubernetes API server. The caller
+            adds these runs.
         cancelled_at: When the operator last tried to cancel each orphaned run.
     """
 
@@ -132,6 +141,8 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Note that, according to the Kubernetes API server, an MLJob follows the run."""
+        """Note that, according to the Kubernetes API server, an MLJob follows the run. So the run
+        is not orphaned, and its time under suspicion starts again at ``at``.
+        """
         self.orphaned.discard(run)
         self.since[run] = at

@@ -1,6 +1,7 @@
 """The ports: protocol classes (:class:`typing.Protocol`) through which the controllers and sources
-use Airflow, Kubernetes, Kafka, metrics and traces. Most of them are implemented in
-:mod:`mljob_operator.adapters`. The controllers implement Airflows and Gate.
+use Airflow, Kubernetes, Kafka, metrics and traces. Most ports are implemented in
+:mod:`mljob_operator.adapters`. Airflows and Gate are implemented in
+:mod:`mljob_operator.controllers`.
 
 The methods of the ports raise only errors of :mod:`mljob_operator.errors`.
 """

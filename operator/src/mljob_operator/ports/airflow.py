@@ -23,7 +23,9 @@ class ProbeResult:
 
 
 class Airflow(DagRuns, Protocol):
-    """The operations on one Airflow: on its dag runs, its version and its health."""
+    """The operations on one Airflow: the operations on its dag runs, and the probe, which reads the
+    version and the health.
+    """
 
     @property
     def cancelling(self) -> DagRuns:
@@ -53,8 +55,8 @@ class Airflow(DagRuns, Protocol):
 
 @frozen
 class User:
-    """The namespace and the DAG for which requests are sent to an Airflow. The access rule that
-    lets the namespace run the DAG may have its own credentials.
+    """The namespace and the DAG of the MLJob for which requests are sent to an Airflow. The access
+    rule that lets the namespace run the DAG may have its own credentials.
     """
 
     namespace: str
@@ -72,14 +74,14 @@ class Airflows(Protocol):
 
         Args:
             name: The name of the Airflow.
-            user: The user whose access rule determines the credentials, or None for the operator
-                itself.
+            user: The namespace and the DAG of the MLJob. Their access rule determines the
+                credentials. None for the operator's own requests.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
             AirflowInstanceNotFound: No AirflowInstance has this name.
             AirflowInstanceNotReady: The AirflowInstance can't be used.
-            AirflowUnauthorized: The user's credentials can't be used.
+            AirflowUnauthorized: The access rule's credentials can't be used.
         """
         ...
 
@@ -99,6 +101,7 @@ class Airflows(Protocol):
 
     def request_probe(self, name: str, user: User | None = None) -> None:
         """Schedule an early probe of an Airflow, because the Airflow rejected credentials or did
-        not answer. The probe also tries the credentials of ``user``.
+        not answer. If the access rule for ``user`` (the namespace and the DAG of an MLJob) has
+        credentials, the probe also tries these credentials.
         """
         ...

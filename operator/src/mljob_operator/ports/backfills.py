@@ -34,7 +34,8 @@ class Backfills(Protocol):
         Raises:
             BackfillActive: Another backfill of this DAG is in progress.
             DagNotFound: Airflow has no such DAG at the moment.
-            ValidationFailed: The DAG has no schedule, or Airflow refuses the range or the conf.
+            ValidationFailed: The DAG has no periodic schedule, or Airflow refuses the range or the
+                conf.
             AirflowUnsupported: This version of Airflow can't find the runs of one backfill.
         """
         ...
@@ -51,8 +52,8 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs of the backfill. Backfills of earlier attempts may have the same run id
-        in the marker of their conf. Their runs are included.
+        """Return the runs of all backfills that have the same run id in their marker (a part of
+        their conf) as ``backfill``. These may be backfills of several attempts of the MLJob.
         """
         ...
 

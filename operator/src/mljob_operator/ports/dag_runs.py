@@ -64,7 +64,9 @@ class DagTask:
 
 
 class TaskLog(Protocol):
-    """The log of a task's try, opened for reading. While the task runs, Airflow may add entries."""
+    """The log of a task's try up to the time of the request, opened for reading. Entries that
+    Airflow adds later need another call of :meth:`DagRuns.open_log`.
+    """
 
     @property
     def token(self) -> str | None:
@@ -75,7 +77,8 @@ class TaskLog(Protocol):
         ...
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return the next entries, or None if Airflow has no further entries at the moment.
+        """Return the next entries. Return None when all entries were returned, or after
+        :meth:`close`.
 
         Args:
             convert: Converts an entry to an item of the result. The function is called in another
@@ -160,7 +163,7 @@ class DagRuns(Protocol):
         ...
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """Return a run, or None if Airflow has no such run."""
+        """Return the state of a run, or None if Airflow has no such run."""
         ...
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
@@ -191,8 +194,7 @@ class DagRuns(Protocol):
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
         """Return the questions of the run's tasks that people have not answered yet, by task.
 
-        The result is empty if this version of Airflow has no such questions, or if the operator
-        lacks the permission to read them.
+        The result is empty if the operator lacks the permission to read the questions.
         """
         ...
 
@@ -206,7 +208,8 @@ class DagRuns(Protocol):
         ...
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG for a run. Further calls don't trigger the DAG again.
+        """Trigger the cancellation DAG, which then ends a run of another DAG. Further calls for the
+        same run don't trigger the cancellation DAG again.
 
         Raises:
             DagRefused: The cancellation DAG is missing, broken or paused.
@@ -214,8 +217,8 @@ class DagRuns(Protocol):
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG is cancelling this run: its task for the run is
-        executing.
+        """Return whether the cancellation DAG is cancelling the run ``run_id`` now: whether the
+        cancellation DAG's task for this run is executing.
         """
         ...
 
@@ -236,9 +239,8 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Set the cancellation DAG's run for the run ``run_id`` to failed, if the cancellation
-        DAG's run is still queued. The run ``run_id`` has ended, so the cancellation DAG has nothing
-        left to do.
+        """Drop the cancellation of a run that has ended already. If the cancellation DAG's run that
+        should end it is still queued, set this queued run to failed.
         """
         ...
 
@@ -260,9 +262,9 @@ class DagRuns(Protocol):
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return why each of these DAGs is halted, by DAG id. A halted DAG is paused or no longer
-        in a DAG file, so Airflow schedules none of its tasks. The value is None for a DAG that is
-        not halted.
+        """Return why each of these DAGs is halted, by DAG id. A halted DAG is paused, or is not in
+        Airflow's DAG files (any more), so Airflow schedules none of its tasks. The value is None
+        for a DAG that is not halted.
 
         DAGs that can't be read are left out.
         """

@@ -21,7 +21,7 @@ class Message:
     Attributes:
         offset: The offset of the message in its partition.
         timestamp_ms: The time at which the producer created the message, or the broker stored the
-            message, in milliseconds since the epoch.
+            message, in milliseconds since the epoch. 0 or less if the message has no timestamp.
     """
 
     partition: Partition
@@ -67,11 +67,15 @@ class EventSource(Protocol):
         ...
 
     def pause(self, *, paused: bool) -> None:
-        """Pause or resume the fetching of messages. The member stays in the consumer group."""
+        """Pause or resume the fetching of messages. The reader stays a member of the consumer
+        group.
+        """
         ...
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message to the dead-letter topic. Without such a topic, do nothing."""
+        """Send an unreadable message to the dead-letter topic, with the reason ``why``. Do nothing
+        if the settings name no dead-letter topic.
+        """
         ...
 
     async def close(self) -> None:
@@ -107,11 +111,11 @@ class RunHistory(Protocol):
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait for messages for at most half a second, and return the items that ``convert`` makes
-        of them. ``convert`` runs in another thread.
+        """Wait for messages for at most half a second. Return a batch with the items that
+        ``convert`` makes of the messages. ``convert`` runs in another thread.
 
         Raises:
-            KafkaUnavailable: The brokers don't answer.
+            KafkaUnavailable: The brokers don't answer, or this reader was closed.
         """
         ...
 
@@ -130,10 +134,12 @@ class History(Protocol):
             topic: The topic.
             key: The key of the messages.
             since: The time of the first message. Earlier messages are skipped.
-            after: Instead of ``since``, the offset of the first message, by partition.
+            after: Offsets by partition. A partition in this mapping is read from its offset, and
+                ``since`` does not count for it.
 
         Raises:
-            TooManyReaders: There are as many readers as the settings allow.
+            TooManyReaders: After some seconds of waiting, still as many readers are open as the
+                settings allow.
             KafkaUnavailable: The brokers don't answer, or refuse the topic.
         """
         ...

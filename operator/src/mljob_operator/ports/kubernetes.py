@@ -18,10 +18,12 @@ from ..core.status.events import KubeEvent
 class InstanceStore(Protocol):
     """Reads and writes AirflowInstances in the Kubernetes API. Also reads the labels of namespaces,
     and the Secrets that AirflowInstances name.
+
+    All methods raise ``StoreError`` if the Kubernetes API fails.
     """
 
     async def list(self) -> list[Instance]:
-        """Return all AirflowInstances."""
+        """Return all AirflowInstances. An AirflowInstance that can't be read is left out."""
         ...
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
@@ -33,7 +35,8 @@ class InstanceStore(Protocol):
         ...
 
     async def secret(self, name: str) -> dict[str, str]:
-        """Return the data of a Secret in the namespace for credentials.
+        """Return the values of a Secret with credentials for Airflow, as text by key. The Secret is
+        in the one namespace in which the operator looks for credentials.
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the operator lacks the permission to
@@ -67,15 +70,20 @@ class InstanceStore(Protocol):
 class JobStore(Protocol):
     """Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that they
     name.
+
+    All methods raise ``StoreError`` if the Kubernetes API fails.
     """
 
     def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs of this operator. An MLJob may come twice, or in an older version."""
+        """Yield all MLJobs of this operator: the MLJobs in the watched namespaces that the
+        operator's selector selects. An MLJob that can't be read is left out. An MLJob that changes
+        during the call may come twice, or in the version from before the change.
+        """
         ...
 
     async def get(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob. Return None if the MLJob does not exist, or
-        belongs to another operator of the cluster.
+        """Return the latest version of an MLJob. Return None if the MLJob does not exist, if its
+        namespace is not watched, or if this operator's selector does not select it.
         """
         ...
 
@@ -145,7 +153,9 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """Return the reference for an entry of ``spec.confFrom`` in an MLJob of this namespace."""
+        """Return the ConfigMap or Secret that an entry of ``spec.confFrom`` names, in an MLJob of
+        this namespace.
+        """
         named = source.secret_ref or source.config_map_ref
         assert named is not None, "the CRD's rules ask for one of the two"
         return cls(namespace, "Secret" if source.secret_ref is not None else "ConfigMap", named.name)
@@ -172,7 +182,9 @@ class SourceChanges(Protocol):
 
 
 class OperatorStore(Protocol):
-    """Records Events about the operator. The Events belong to the operator's Pod or namespace."""
+    """Records Events about the operator. The Events are about the operator's Pod, or about the
+    operator's namespace if the operator does not run in a Pod.
+    """
 
     async def record(self, event: KubeEvent) -> None:
         """Create a Kubernetes Event about the operator, in the namespace of the operator."""

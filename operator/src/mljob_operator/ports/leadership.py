@@ -22,13 +22,15 @@ class Gate(Protocol):
         """Do nothing if the process is the leader. Otherwise raise an error.
 
         Raises:
-            NotLeading: The process is not the leader, or may not be the leader any more.
+            NotLeading: The process is not the leader, or its time as the leader may be over.
         """
         ...
 
 
 class ReadOnly:
-    """A gate that never opens, for a process that only reads."""
+    """A :class:`Gate` that refuses every request that would change something. A process that only
+    reads uses this gate.
+    """
 
     def check(self) -> None:
         """Refuse the request.
@@ -64,7 +66,8 @@ class LeaseStore(Protocol):
                 itself.
 
         Raises:
-            Conflict: Another process has written the Lease.
+            Conflict: Another process has written or created the Lease.
+            Gone: The known version was deleted.
         """
         ...
 

@@ -89,7 +89,9 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def events_contradicted(self, number: int) -> None:
-        """Count events that Airflow's REST API has contradicted."""
+        """Count Kafka events that Airflow's REST API has contradicted, so that the status does not
+        show them any more.
+        """
         ...
 
     def status_written(self, seconds: float) -> None:
@@ -103,8 +105,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Export the number of waiting writes by priority from now on. Each scrape calls
-        ``waiting`` for these numbers.
+        """From now on, export how many writes to the Kubernetes API wait, by priority. Each scrape
+        calls ``waiting`` for these numbers.
         """
         ...
 
@@ -123,24 +125,26 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Record whether an AirflowInstance is ready. If ``ready`` is None, the AirflowInstance was
-        deleted, and all of its series are removed.
+        """Record whether an AirflowInstance, or the Airflow of the settings, is ready. If ``ready``
+        is None, the AirflowInstance was deleted, and all of its series are removed.
         """
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record the number of missing runs in an Airflow from which many runs have vanished at
-        once. ``runs`` is 0 if no runs are missing, or only few.
+        """Record how many runs are missing in an Airflow, if many of its runs have vanished at
+        once. Otherwise ``runs`` is 0, even if a few runs are missing.
         """
         ...
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Record the number of the operator's active runs in an Airflow that no MLJob follows."""
+        """Record the number of orphaned runs in an Airflow. An orphaned run is an active run of the
+        operator that no MLJob follows.
+        """
         ...
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Record how many MLJobs have a run in an AirflowInstance, and how many wait for
-        admission.
+        """Record how many MLJobs have, or may have, an active run in an AirflowInstance, and how
+        many MLJobs wait until the limits of the AirflowInstance allow their run.
         """
         ...
 

@@ -135,9 +135,9 @@ class AirflowSettings(EnvironmentSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Return a time for each Airflow, by the name of the Airflow. Missing runs that were
-        submitted before this time count as deleted. An Airflow for which no such time is set has no
-        entry.
+        """Return a dict from the name of the operator's own Airflow to
+        ``airflow_accept_vanished_runs_before``. Missing runs that were submitted to this Airflow
+        before this time count as deleted. The dict is empty if the time is not set.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}

@@ -32,8 +32,10 @@ def _url(text: str) -> str:
 
 
 def _base_url(text: str) -> str:
-    """Return a base URL of Airflow. Raise a ValueError if the URL has a query, a fragment or the
-    path of the API, because the operator appends paths to the URL.
+    """Check that the operator can append paths to a URL of Airflow, and return the URL unchanged.
+
+    Raises:
+        ValueError: The URL has a query or a fragment, or ends with the path of the API.
     """
     parts = urlsplit(text)
     why = None
@@ -83,8 +85,11 @@ def _token(token: SecretStr) -> SecretStr:
 
 
 def _label_syntax(selector: LabelSelector) -> LabelSelector:
-    """Return a selector. Raise a ValueError if a key or a value in the selector is invalid, because
-    the Kubernetes API would refuse every list with such a selector.
+    """Check that the Kubernetes API accepts the labels in a selector, and return the selector
+    unchanged.
+
+    Raises:
+        ValueError: A key or a value in the selector is invalid.
     """
     expressions = selector.match_expressions
     for key in (*selector.match_labels, *(expression.key for expression in expressions)):

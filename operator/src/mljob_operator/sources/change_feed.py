@@ -2,19 +2,20 @@
 that have changed since a given time (the watermark).
 
 Kafka events may be lost or late, and Airflow sends no event for some changes: ``airflow.listeners``
-has no hook for queued, retry, deferred, upstream_failed or removed. So the operator is
+has no hook for the task states queued, deferred, upstream_failed and removed. So the operator is
 level-triggered: it also reads the current states of runs from the REST API.
 
 The reader makes a pass over the feed every ``interval`` seconds. A pass requests the runs and the
 task instances with the operator's prefix that have changed. The number of pages depends on the
 number of changes, not on the number of MLJobs. While a change without an event is expected at any
 moment, the next pass follows after ``hot_interval`` seconds. Such a change is expected if all tasks
-of a run have ended, if a run is being cancelled, or if the tasks of a run are not known yet.
+of a run have ended, if a run is being cancelled, if not all tasks of a run are known, or shortly
+after an event about a run of a backfill.
 
-The watermark is the time of the last successful pass, by Airflow's clock. Each pass asks for
-changes since a time before the watermark (``OVERLAP``). In Airflow's database, a changed run or
-task instance has the time at which the transaction began, and the change becomes visible only when
-the transaction ends.
+The watermark is the time at which the last successful pass began, by Airflow's clock. Each pass
+asks for changes since a time before the watermark (``OVERLAP``). In Airflow's database, a changed
+run or task instance has the time at which the transaction began, and the change becomes visible
+only when the transaction ends.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ assert OVERLAP > 2 * GRACE
 
 
 class ChangeFeedReader:
-    """Reads the change feed of one Airflow every few seconds, and passes the changes to the MLJobs.
+    """Reads the change feed of one Airflow every few seconds, and passes the changes to the workers
+    of the MLJobs.
 
     Each Airflow has its own reader, so a slow Airflow does not delay the readers of other Airflows.
 
@@ -116,7 +118,7 @@ class ChangeFeedReader:
         self._checks = 1
 
     async def run(self) -> None:
-        """Make passes over the change feed until the task is cancelled."""
+        """Make passes over the change feed until the asyncio task is cancelled."""
         while True:
             early_pass = self._controller.early_pass(self._airflow)
             early_pass.clear()
@@ -158,7 +160,9 @@ class ChangeFeedReader:
         return self._interval, hot
 
     def _failed(self, error: AirflowError) -> float:
-        """Record a failed pass, and return the seconds until the next pass."""
+        """Record a failed pass, and request an early probe of the Airflow. Return the seconds until
+        the next pass.
+        """
         self._failures += 1
         if self._failures == 1:
             log.warning(
@@ -174,8 +178,8 @@ class ChangeFeedReader:
         """Read the changes since the last successful pass, and pass them to the MLJobs' workers.
 
         Raises:
-            AirflowError: A request failed. The watermark stays, so the next pass reads the same
-                changes again.
+            AirflowError: A request failed. If it was a request for changes, the next pass reads the
+                same changes again.
         """
         followed = self._followed
         first_pass, started = self._watermark is None, self._clock()
@@ -211,7 +215,8 @@ class ChangeFeedReader:
         since: datetime,
         started: datetime,
     ) -> None:
-        """Pass the changes of one run to the worker of the MLJob that the run's id names.
+        """Pass the changes of one run to the worker of the MLJob that the run's id names. If the
+        MLJob has another run in progress, drop the changes.
 
         Args:
             key: The MLJob.
@@ -219,7 +224,7 @@ class ChangeFeedReader:
             run_facts: The changes of the run.
             task_facts: The changes of the run's task instances.
             since: The time, on Airflow's clock, since which the feed shows all changes.
-            started: When the feed was read.
+            started: When the pass began, on the operator's clock.
         """
         state = self._controller.lister.state(key, self._airflow)
         if state is None or not state.current.active or state.job.is_backfill:
@@ -296,13 +301,13 @@ class ChangeFeedReader:
         return min(submitted, default=self._clock() + self._dag_runs.clock_offset)
 
     async def _check_halts(self, now: datetime) -> None:
-        """Find out which DAGs of runs in progress are halted, because they are paused or no DAG
-        file has them any more.
+        """If the check is due, find out which DAGs of runs in progress are halted, because they are
+        paused or no DAG file has them any more.
 
-        Airflow schedules no tasks of a halted DAG, and sends no event when a DAG is halted. One
-        request per DAG covers all runs of the DAG. The DAGs of which no run has an active task come
-        first, because they are probably halted. Among equals, the DAG whose last request is the
-        longest ago comes first.
+        Airflow schedules no tasks of a halted DAG, and sends no event when a DAG is halted. The
+        check requests ``HALTS_PER_CHECK`` DAGs one by one, and for all further DAGs the list of the
+        paused DAGs. The DAGs of which no run has an active task come first, because they are
+        probably halted. Among equals, the DAG whose last request is the longest ago comes first.
         """
         dags = self._followed.dags
         if not dags or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
@@ -336,8 +341,8 @@ class ChangeFeedReader:
             self._controller.observe_halt(key, halt)
 
     async def _relist(self, now: datetime) -> None:
-        """If a relist is due, list Airflow's active runs, and compare them with the runs of the
-        MLJobs.
+        """If a relist (a request for all active runs of the operator) is due, compare Airflow's
+        active runs with the runs of the MLJobs.
 
         If the list lacks an MLJob's run, or not all tasks of the run are known, the MLJob's worker
         is told to request the run from Airflow, unless the run was submitted less than ``OVERLAP``

@@ -1,7 +1,7 @@
 """Starts and stops the readers of change feeds and Kafka topics. Each Airflow has a
 ChangeFeedReader, and each topic has a TopicReader.
 
-The needed readers change when users create and delete AirflowInstances.
+The needed readers change when users create, change or delete AirflowInstances.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ RunInBackground = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class SourceSupervisor:
-    """Keeps a reader running for each Airflow and for each topic.
+    """Runs one reader for each Airflow and one for each topic.
 
     Args:
         airflows: The Airflows, and the topics of their events.
-        controller: Receives what the readers read.
+        controller: The controller of MLJobs, which receives the changes and events that are read.
         orphans: Finds runs that no MLJob follows.
         subscribe: Creates the consumer of a topic. None if Kafka is not configured.
         run_in_background: Starts a coroutine as a background task with a name. If the task ends by

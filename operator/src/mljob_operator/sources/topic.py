@@ -1,9 +1,11 @@
 """Reads the events of a Kafka topic and passes them to the workers of their MLJobs.
 
-The reader converts each message to a fact about a run. The dag run id of a single run holds the
-namespace and the name of the MLJob. For a run of a backfill, the MLJobs with a backfill of the same
-DAG are checked. The offset of a message is committed when the status that holds the message's fact
-is stored.
+The reader converts each message to a fact about a run. The dag run id of a run that the operator
+submitted holds the namespace and the name of the MLJob. Airflow makes the ids of a backfill's runs.
+For such a run, the reader searches the MLJobs with a backfill of the same DAG.
+
+A message is done when the MLJob's status with the message's fact is stored, or when no MLJob needs
+the message. Every second, the reader commits the offset before which all messages are done.
 
 An unreadable message never stops the consumer. The reader counts the message, logs the position of
 the first message of each kind, and sends the message to the dead-letter topic if one is set. A
@@ -110,8 +112,8 @@ class TopicReader:
         MLJob.
 
         Returns:
-            Whether a worker took the fact. If so, the offset must not be committed before the
-            status shows the fact.
+            Whether a worker took the fact. If True, the worker later reports the message as done,
+            and its offset must not be committed before. False if no MLJob needs the message.
 
         Raises:
             Unreadable: The message can't be read.
@@ -135,9 +137,8 @@ class TopicReader:
         return is_taken
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Commit the offsets of lost partitions and forget the partitions.
-
-        From now on, another member of the consumer group reads these partitions.
+        """Commit the offsets of the messages that are done. Then forget ``partitions``, which this
+        consumer no longer reads.
         """
         self._commit()
         for partition in partitions:

@@ -6,7 +6,7 @@ findings, the report names the kinds of findings for which it is incomplete.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from mljob_airflow.monitoring.collector import ReportContext, collect_bottleneck
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.findings.mutes import parse
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import FindingKind, MonitoringReport
@@ -36,12 +36,14 @@ class FakeAirflow:
     dags: list[Dag] = field(default_factory=list)
     unlisted: dict[str, Dag] = field(default_factory=dict)
     broken: list[BrokenFile] = field(default_factory=list)
-    feeds: dict[str, frozenset[str]] = field(default_factory=dict)
+    known_assets: list[Asset] = field(default_factory=list)
     queued: list[QueuedRun] = field(default_factory=list)
     ours: set[str] = field(default_factory=set)
     tasks: list[TaskInstance] = field(default_factory=list)
     errors: dict[str, ErrorText] = field(default_factory=dict)
     complete: bool = True
+    cut: set[str] = field(default_factory=set)
+    """The requests whose lists have more rows than were read."""
     forbidden: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
 
@@ -66,9 +68,9 @@ class FakeAirflow:
         self._asked("import_errors")
         return Listing(self.broken)
 
-    def asset_feeds(self) -> Mapping[str, frozenset[str]]:
+    def assets(self) -> Listing[Asset]:
         self._asked("assets")
-        return self.feeds
+        return Listing(self.known_assets, "assets" not in self.cut)
 
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
         self._asked("queued")
@@ -104,7 +106,7 @@ class FakeAirflow:
 
     def pools(self) -> Listing[Pool]:
         self._asked("pools")
-        return Listing([Pool("default_pool", 8)])
+        return Listing([Pool("default_pool", 8)], "pools" not in self.cut)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
         self._asked("log")
@@ -205,6 +207,19 @@ def test_the_number_of_suspects_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_list_that_was_cut_makes_the_report_incomplete() -> None:
     assert FindingKind.DAG_STALE in make_report(FakeAirflow(complete=False)).incomplete
+
+
+def test_a_list_of_assets_that_was_cut_makes_the_report_incomplete() -> None:
+    asset = Asset(frozenset({"raw"}), frozenset({"raw", "report"}))
+    report = make_report(FakeAirflow(dags=[Dag("raw", is_paused=True)], known_assets=[asset], cut={"assets"}))
+    assert kinds(report) == [FindingKind.DAG_PAUSED]
+    why = "only the first 1 assets were read"
+    assert report.incomplete == {FindingKind.DAG_PAUSED: why, FindingKind.DAG_STALE: why}
+
+
+def test_a_list_of_pools_that_was_cut_makes_the_report_incomplete() -> None:
+    report = collect_bottlenecks(FakeAirflow(cut={"pools"}), Thresholds(), CONTEXT)
+    assert report.incomplete == {FindingKind.POOL_SATURATED: "only the first 1 pools were read"}
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from mljob_airflow.monitoring.findings import bottlenecks, failures, outliers
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
-from mljob_airflow.monitoring.findings.health import Health, Need, health_findings, suspects
+from mljob_airflow.monitoring.findings.health import Health, Need, feeds_of, health_findings, suspects
 from mljob_airflow.monitoring.findings.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.observations import BrokenFile, Dag, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_contract.reports import Finding, FindingKind, Severity
 
@@ -69,6 +69,11 @@ class TestHealth:
     def test_a_paused_dag_is_needed_by_dags_that_are_scheduled_on_its_assets(self) -> None:
         [finding] = health_of(Dag("raw", is_paused=True), Need(feeds={"report", "churn"}))
         assert "DAGs that are scheduled on its assets: churn, report." in finding.detail
+
+    def test_a_dag_that_is_scheduled_on_its_own_asset_is_not_needed_by_itself(self) -> None:
+        shared = Asset(producers=frozenset({"raw"}), consumers=frozenset({"raw", "report"}))
+        own = Asset(producers=frozenset({"loop"}), consumers=frozenset({"loop"}))
+        assert feeds_of([shared, own]) == {"raw": {"report"}}
 
     def test_a_dag_that_is_stale_and_paused_is_reported_as_stale(self) -> None:
         [finding] = health_of(Dag("churn", is_paused=True, is_stale=True, schedule="@daily"))

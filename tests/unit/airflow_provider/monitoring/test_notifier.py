@@ -6,7 +6,6 @@ the fallback channel fails too, a retry of the task notifies the owner.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from mljob_airflow.monitoring.notifications.notifier import NotificationError, O
 from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_link, mapping_of, recipient_of
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
+from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import Finding
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
@@ -103,6 +103,22 @@ def test_a_retry_notifies_only_owners_who_were_not_notified(world: World) -> Non
     assert world.notify(A, B) == {"team-b": "new"}
 
 
+def test_an_owner_whose_link_can_not_be_read_does_not_affect_other_owners(world: World) -> None:
+    links: dict[str, str] = {}
+
+    def link_of(owner: str) -> str | None:
+        if not links:
+            raise AirflowApiError("could not get details of a: 502", 502)
+        return links[owner]
+
+    world.directory = OwnerDirectory({"team-b": "#b"}, "#airflow", link_of)
+    with pytest.raises(NotificationError, match=r"1 of 2 message.*could not get details of a: 502"):
+        world.notify(A, B)
+    assert world.slack.sent == [("#b", None, True)]
+    links["team-a"] = "mailto:ada@example.com"
+    assert world.notify(A, B, minutes=1) == {"team-a": "new"}
+
+
 def test_an_owner_with_a_new_address_gets_a_new_message(world: World) -> None:
     world.notify(A)
     world.directory = OwnerDirectory({"team-a": "#new"}, "#airflow")
@@ -155,10 +171,23 @@ def test_the_mapping_overrides_the_link_and_the_link_the_fallback() -> None:
     assert recipient_of("a", {}, None, "#f") == Recipient("#f", is_fallback=True)
 
 
-@pytest.mark.parametrize("wrong", [[], "x", {"a": 1}])
-def test_an_invalid_mapping_names_the_variable(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="mljob_owners"):
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ("[]", "the Variable mljob_owners is a list: it must be a JSON object, for example {"),
+        ("{'a': '#a'}", r"the Variable mljob_owners is not JSON \(.*line 1 column 2.*\): it must be a JSON object"),
+        ('{"a": 1}', "the Variable mljob_owners must have a Slack address for each owner.*'a' is a int"),
+    ],
+    ids=["no-object", "no-json", "no-text"],
+)
+def test_an_invalid_mapping_names_the_variable(wrong: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         mapping_of(wrong)
+
+
+def test_the_mapping_is_read_from_the_text_of_the_variable() -> None:
+    assert mapping_of('{"team-a": "#a"}') == {"team-a": "#a"}
+    assert mapping_of(None) == {}
 
 
 def test_a_report_without_findings_sends_no_message(world: World) -> None:

@@ -23,7 +23,7 @@ from datetime import datetime
 from mljob_airflow.monitoring.findings.fingerprints import shortened
 from mljob_airflow.monitoring.findings.mljobs import finding_fields
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.observations import BrokenFile, Dag, QueuedRun
+from mljob_airflow.monitoring.observations import Asset, BrokenFile, Dag, QueuedRun
 from mljob_airflow.monitoring.wording import count, joined
 from mljob_contract.reports import Finding, FindingKind, Severity
 
@@ -60,6 +60,17 @@ def suspects(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
     """
     files = {(file.bundle, file.file) for file in broken}
     return [dag for dag in dags if dag.is_paused or dag.is_stale or (dag.bundle, dag.file) in files]
+
+
+def feeds_of(assets: Iterable[Asset]) -> dict[str, frozenset[str]]:
+    """For each DAG that updates assets, return the ids of the other DAGs that are scheduled on
+    these assets. The result is by DAG id, and lacks DAGs whose assets schedule no other DAG.
+    """
+    feeds: dict[str, set[str]] = {}
+    for asset in assets:
+        for producer in asset.producers:
+            feeds.setdefault(producer, set()).update(asset.consumers - {producer})
+    return {dag_id: frozenset(consumers) for dag_id, consumers in feeds.items() if consumers}
 
 
 def health_findings(health: Health, links: Links) -> list[Finding]:

@@ -3,8 +3,8 @@
 The state has the findings that each owner was notified of. The state is saved after each message,
 so a retry of the task does not send the message again. If Slack can't post to the address of an
 owner, the message goes to the fallback channel, with a remark that names the owner and the error.
-If Slack accepts no message to an owner, the other owners are still notified, and then the task
-fails.
+If Slack accepts no message to an owner, or Airflow does not return an owner's address, the other
+owners are still notified, and then the task fails.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mljob_airflow.monitoring.notifications.state import (
     NotificationPolicy,
     NotificationState,
 )
+from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ PLATFORM_NAME = "the platform"
 
 
 class NotificationError(Exception):
-    """Slack did not accept the messages to some owners. A retry of the task notifies only these
-    owners.
+    """Some owners were not notified, because Slack did not accept the message, or because a request
+    to Airflow for the owner's address failed. A retry of the task notifies only these owners.
     """
 
 
@@ -46,7 +47,8 @@ class OwnerDirectory:
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
         fallback: The channel for owners without an address.
         link_of: Returns an owner's link in the ``owner_links`` of a DAG, or ``None``. The function
-            is called only for owners that the mapping lacks.
+            is called only for owners that the mapping lacks. The function raises
+            :class:`.AirflowApiError` if a request to Airflow fails.
     """
 
     mapping: Mapping[str, str]
@@ -56,6 +58,9 @@ class OwnerDirectory:
     def recipient(self, owner: str) -> Recipient:
         """Return the recipient of messages to ``owner``: the owner's address, or the fallback
         channel if the owner has no address.
+
+        Raises:
+            AirflowApiError: A request to Airflow for the owner's link failed.
         """
         link = None if owner in self.mapping else self.link_of(owner)
         return recipient_of(owner, self.mapping, link, self.fallback)
@@ -96,7 +101,7 @@ def notify(
         name = notification.owner or PLATFORM_NAME
         try:
             sent = _send(notification, state.get(notification.owner), messenger, directory, report, page)
-        except SlackError as error:
+        except (SlackError, AirflowApiError) as error:
             log.error("%s was not notified of %d finding(s): %s", name, len(notification.current), error)
             failed.append(str(error))
             continue

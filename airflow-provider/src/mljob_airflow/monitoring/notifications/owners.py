@@ -19,6 +19,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from mljob_airflow.monitoring.variables import json_object
+
+VARIABLE = "mljob_owners"
+"""The Variable with the Slack addresses of owners."""
+_EXAMPLE = '{"team-a": "#team-a"}'
 _ID = re.compile(r"[CGDUW][A-Z0-9]{7,}")
 
 
@@ -72,17 +77,17 @@ def address_in_link(link: str) -> str | None:
     return ids[-1] if ids else None
 
 
-def mapping_of(variable: object) -> dict[str, str]:
-    """Return the addresses by owner from the value of the Variable ``mljob_owners``. The result is
+def mapping_of(text: str | None) -> dict[str, str]:
+    """Return the addresses by owner from the text of the Variable ``mljob_owners``. The result is
     empty for ``None``.
 
     Raises:
-        ValueError: The value is not a JSON object of strings.
+        ValueError: The text is not a JSON object of strings.
     """
-    if variable is None:
-        return {}
-    if not isinstance(variable, Mapping) or not all(isinstance(value, str) for value in variable.values()):
-        raise ValueError(
-            'the Variable mljob_owners must be a JSON object of Slack addresses by owner, for example {"team-a": "#team-a"}'
-        )
-    return {str(owner): str(address) for owner, address in variable.items()}
+    mapping = json_object(VARIABLE, text, example=_EXAMPLE)
+    for owner, address in mapping.items():
+        if not isinstance(address, str):
+            raise ValueError(
+                f"the Variable {VARIABLE} must have a Slack address for each owner, for example {_EXAMPLE}; the address of {owner!r} is a {type(address).__name__}"
+            )
+    return mapping

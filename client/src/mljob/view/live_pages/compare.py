@@ -21,8 +21,9 @@ class LiveComparison:
     """Makes the content and the HTML of the page that compares MLJobs, for one browser.
 
     Args:
-        reads: The sources that the page reads.
-        feeds: A feed, which is a watch, for each MLJob, by namespace and name.
+        reads: Opens the sources that the page reads, and releases them when the page is closed.
+        feeds: For each MLJob, by namespace and name, a feed: a copy of the MLJob that a watch keeps
+            up to date.
         by: The output or metric to order the MLJobs by, or an empty text.
         asked: How many MLJobs the URL names. The page compares at most
             :data:`~mljob.view.pages.compare_page.MAX_COMPARED` of them.

@@ -55,6 +55,7 @@ class LiveJob:
 
         Raises:
             NotFound: The MLJob does not exist, or was deleted.
+            MLJobError: The MLJob can't be read.
         """
         await self._feed.ready()
         job = self._feed.items.get(self._name)
@@ -69,7 +70,9 @@ class LiveJob:
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of the page for the content and the log that :meth:`page` has returned."""
+        """Return the HTML of the page for ``page`` and ``tail``, the content and the log lines that
+        :meth:`page` has returned.
+        """
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
             page=page, tail=tail, now=now,
@@ -84,11 +87,12 @@ class LiveJob:
         )
 
     async def page(self, now: datetime) -> tuple[JobPage, LogTail]:
-        """Return the content of the page, and the end of the failed task's log. Each line of the
-        log is a tuple of parts with colours and links.
+        """Return the content of the page, and the lines near the end of the failed task's log that
+        explain the failure. Each line is a tuple of parts with colours and links.
 
         Raises:
-            MLJobError: The MLJob can't be shown.
+            MLJobError: The MLJob does not exist, can't be read, or does not fit this version's
+                model.
         """
         job = await self.job()
         given = JobInput(job=job, now=now)
@@ -100,7 +104,7 @@ class LiveJob:
         return job_page(given), tuple(parts_of(line, style) for line in given.log_tail)
 
     def panel(self, page: JobPage, now: datetime) -> Markup:
-        """Return the HTML of the tab that the URL chooses."""
+        """Return the HTML of the tab that the URL of the page has opened."""
         tab = self._view.tab
         if tab in ("outputs", "conf"):
             values, omitted, sources = (
@@ -113,9 +117,13 @@ class LiveJob:
         return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
-        """Return ``given`` completed with data about the run from mljob-api, the service for logs,
-        history and graphs: the graph, the end of the failed task's log, and the history. A part
-        that mljob-api refuses is missing, and a notice says why.
+        """Return ``given`` completed with data about the run: the graph, the end of the failed
+        task's log, and, for the tabs that show it, the history. mljob-api, the service for logs,
+        history and graphs, provides the data.
+
+        Data that can't be read are left out, and a notice says why. Data that arrive later than
+        :data:`~mljob.view.person.PATIENCE_SECONDS` are left out now, and a later change of the page
+        shows them.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

@@ -22,8 +22,8 @@ PARTS = {"summary": "jobs/summary.html", "empty": "jobs/empty.html", "pager": "j
 
 
 class JobRows:
-    """Renders the rows of the list of MLJobs as HTML. Each state of an MLJob is rendered once, and
-    all open pages share this HTML.
+    """Renders the rows of the list of MLJobs as HTML. Each resource version of an MLJob is rendered
+    once, and the pages of all persons who may see the MLJob share this HTML.
     """
 
     def __init__(self, renderer: Renderer) -> None:
@@ -53,8 +53,9 @@ def _mark(job: JobSummary) -> Mark:
 
 
 class SharedList(Source):
-    """One page of the list of MLJobs. It is made once, and shared by all browser windows in which a
-    person has opened this page with the same filter.
+    """One page of the list of MLJobs, as a source: the page's content and HTML, made again when an
+    MLJob changes. All browser windows in which a person has opened this page with the same filter
+    share the source.
 
     Attributes:
         page: The current content, or None before the MLJobs were listed.
@@ -77,10 +78,11 @@ class SharedList(Source):
         return f"the list of {self._feed}"
 
     async def ready(self) -> tuple[JobsPage, Shown]:
-        """Return the content and the HTML, as soon as the MLJobs were listed.
+        """Wait until the MLJobs have been listed, and return the content and the HTML of the list.
 
         Raises:
-            MLJobError: The API server refused a request, or did not answer.
+            MLJobError: The API server refused a request or did not answer the first list, or the
+                view has closed this source.
         """
         while self.refusal is None and (self.page is None or self.shown is None):
             await self.changed(self.version)
@@ -114,7 +116,7 @@ class SharedList(Source):
 
 class LiveJobs:
     """The list of MLJobs in one browser window. The content and the HTML come from a
-    :class:`SharedList`, which windows with the same filter share.
+    :class:`SharedList`, which all windows of the person with the same filter and page share.
     """
 
     def __init__(self, shared: SharedList) -> None:

@@ -43,7 +43,8 @@ class LivePlatform:
         content says why.
 
         Raises:
-            MLJobError: The person may not list the MLJobs, or the API server did not answer.
+            MLJobError: The MLJobs can't be listed: the person may not list them, or the API server
+                did not answer.
         """
         refusal = ""
         try:
@@ -63,8 +64,8 @@ class LivePlatform:
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Begin to read a whole MLJob in the background, and return the lookup that will have the
-        answer. ``summary`` identifies the MLJob, but lacks its outputs.
+        """Return a lookup, which reads the whole MLJob in the background. ``summary`` identifies
+        the MLJob, but lacks its outputs.
         """
 
         async def read() -> MLJob:

@@ -16,8 +16,8 @@ from ...resource import MLJob
 
 
 class StatusReports:
-    """The reports of metrics of one MLJob, oldest first. They are collected from each status of the
-    MLJob that an open page gets.
+    """Collects reports of the metrics in an MLJob's status, oldest first. An open page adds each
+    status of the MLJob that it gets.
     """
 
     def __init__(self) -> None:
@@ -25,9 +25,16 @@ class StatusReports:
         self._reports: list[MetricsReport] = []
 
     def add(self, job: MLJob, now: datetime) -> list[MetricsReport]:
-        """Add the metrics in a state of the MLJob, and return the last 1,000 reports that were
-        added. A task whose metrics have not changed gets no new report. Metrics with names that no
-        task can report are left out.
+        """Add a report for each task in the MLJob's status whose metrics have changed since the
+        last call. Return the last 1,000 reports. If a task has metrics that no task can report, for
+        example with an invalid name, the task gets no report.
+
+        Args:
+            job: The MLJob, with its newest status.
+            now: The time of the reports if the status has no ``last_event_time``.
+
+        Raises:
+            InvalidResource: The stored status does not fit this version's model.
         """
         status = job.status
         for task in status.tasks or ():

@@ -35,6 +35,7 @@ class Action:
     """An action that fits the state of the MLJob.
 
     Attributes:
+        verb: The name of the action in URLs.
         label: The text of the button.
         consequences: What the action will do, in sentences.
         is_final: Whether the action can't be undone.
@@ -56,8 +57,8 @@ class Action:
 
 
 def actions_for(job: MLJob) -> tuple[Action, ...]:
-    """Return the actions that make sense in the current state of the MLJob, the most likely action
-    first.
+    """Return the actions that fit the current state of the MLJob, in the order of their buttons.
+    Delete is the last action. An MLJob that is being deleted has no actions.
 
     Raises:
         InvalidResource: The stored object does not fit this version's model.

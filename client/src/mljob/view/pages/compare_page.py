@@ -60,7 +60,7 @@ class Cell:
 class CompareRow:
     """A row in the table of the comparison: a result or a param, with a cell for each MLJob.
     ``query`` is the URL query of the same page with the MLJobs ordered by this result. ``query`` is
-    empty for a param, and for a result that is a number in no MLJob.
+    empty for a param, and for a result that is not a number in any MLJob.
     """
 
     name: str
@@ -71,8 +71,16 @@ class CompareRow:
 
 @dataclass(frozen=True, slots=True)
 class ComparePage:
-    """The content of the page that compares MLJobs. Each column of the table shows an MLJob, and
-    the first column the best one.
+    """The content of the page that compares MLJobs.
+
+    Attributes:
+        columns: The heads of the columns, one for each MLJob. The best MLJob is the first.
+        results: The rows of the outputs and the last metrics.
+        params: The rows of the params that differ.
+        equal: The params that don't differ.
+        curves: The pictures of the metrics.
+        colours: The number of the MLJob's colour in the pictures, by the MLJob's name.
+        missing: Sentences that say what the page lacks, and why.
     """
 
     columns: tuple[Column, ...]
@@ -96,9 +104,8 @@ def compare_page(
     Args:
         jobs: At most :data:`MAX_COMPARED` MLJobs.
         reports: The reported metrics of each MLJob, by ``namespace/name``.
-        by: The name of the output or metric to order by. If the text is empty, or if the value of
-            this name is a number in no MLJob, the default of :func:`~mljob.compare.compare_jobs` is
-            used.
+        by: The name of the output or metric to order by. If the text is empty, or if no MLJob has a
+            number of this name, :func:`~mljob.compare.compare_jobs` chooses a name.
         missing: Sentences that say what the page lacks, and why.
     """
     notes = list(missing)
@@ -176,9 +183,9 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
 
 
 def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
-    """Yield the curves of an MLJob, labelled for a picture with curves of several MLJobs. The label
-    is ``job``, the label of the MLJob. If the MLJob has several curves in the picture, the label
-    continues with the name of the task instance.
+    """Yield ``lines``, the curves of an MLJob, with labels for a picture with curves of several
+    MLJobs. The label is ``job``. Unless ``is_alone`` is True, the name of the task
+    instance follows, because the MLJob has several curves of this metric.
     """
     for line in lines:
         yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

@@ -60,7 +60,8 @@ class Line:
 
     Attributes:
         path: The line as an SVG path.
-        end: The place of the last point in the picture.
+        end: The place of the last point, in units of the picture.
+        last: The last value, as text.
         words: The series in a sentence, for readers who don't see the picture.
     """
 
@@ -75,9 +76,11 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a
-    pair: its place on the axis, and its text.
+    pair: its place on the axis in units of the picture, and its text.
 
     Attributes:
+        name: The name of the metric.
+        axis: What the horizontal axis counts: ``seconds``, or a metric such as ``epoch``.
         omitted: How many lines are left out, because the picture would have too many.
     """
 
@@ -105,12 +108,18 @@ def instance_name(task: str, map_index: int) -> str:
 
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
-    """Return a series for each metric and horizontal axis, from the reports of one task instance.
+    """Return the series of the metrics that one task instance has reported, by the name of the
+    metric and the name of the horizontal axis. There are at most :data:`MAX_CURVES` series.
 
-    For each report, the axis is ``epoch`` or another metric that counts steps, if the report has
-    such a metric. Otherwise the axis is the seconds since the first report. If several reports have
-    a value of the same metric at the same place on the axis, the last value is drawn. So a second
-    try of the task replaces values of the first try only at equal places.
+    The axis of a report is the first metric of :data:`STEPS` that the report has, such as
+    ``epoch``. For a report without such a metric, the axis is ``seconds``: the time since the first
+    report. If several reports have a value of the same metric at the same place on the axis, the
+    last value is drawn. So a second try of the task replaces values of the first try only at equal
+    places.
+
+    Args:
+        reports: The reports of the task instance, oldest first.
+        label: The name of the line in the picture.
     """
     values: dict[tuple[str, str], dict[float, float]] = {}
     begin: float | None = None
@@ -126,8 +135,14 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
 
 def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> Curve | None:
-    """Return the picture of one metric with a line for each series, or None if no series has a
-    point.
+    """Return the picture of one metric with a line for each series that has points. Return None if
+    no series has a point.
+
+    Args:
+        name: The name of the metric.
+        axis: The name of the horizontal axis.
+        series: The series of the metric.
+        omitted: How many series the caller has left out.
     """
     drawn = [replace(one, points=_bounded(one.points)) for one in series if one.points]
     if not drawn:
@@ -206,8 +221,8 @@ def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def _thinned(points: Points) -> Points:
-    """Return at most :data:`MAX_POINTS` points. From each part of a longer series, keep the lowest
-    and the highest point, so that no peak is lost.
+    """Return at most :data:`MAX_POINTS` points of a series. A longer series is divided into parts,
+    and the lowest and the highest point of each part are kept, so that no peak is lost.
     """
     if len(points) <= MAX_POINTS:
         return points

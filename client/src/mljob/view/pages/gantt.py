@@ -41,7 +41,7 @@ class Bar:
     Attributes:
         left: Where the bar begins, in percent of the axis.
         width: How long the bar is, in percent of the axis.
-        tone: The CSS class of the colour. ``queued`` means that the task waited for a worker.
+        tone: The CSS class of the colour. ``queued`` means that the task waited for its start.
         title: What the bar shows, in words.
     """
 
@@ -59,8 +59,8 @@ class TaskRow:
         counts: How many instances of a mapped task succeeded or were skipped, such as ``12/40``; or
             an empty text.
         progress: The progress that the task last reported, in percent, or None.
-        started_at: When the newest try started.
-        ended_at: When the newest try ended, or None while the task runs.
+        started_at: When the newest try started, or None before its start.
+        ended_at: When the newest try ended, or None before its end.
     """
 
     task_id: str
@@ -131,7 +131,7 @@ def _span(begin: datetime, end: datetime, tone: str, state: str, try_number: int
 
 def _history_spans(changes: list[TaskChange], now: datetime) -> list[_Span]:
     """Return the spans of time for the bars of a task, from its state changes. Each try has at most
-    two spans: the wait for a worker, and the run.
+    two spans: the wait before the start, and the run.
     """
     tries: dict[int, list[TaskChange]] = {}
     for change in sorted(changes, key=lambda change: change.time):

@@ -59,7 +59,8 @@ def layout(
     """Place the tasks of a graph.
 
     Args:
-        ids: The ids of the tasks. Tasks that no edge puts into another order keep this order.
+        ids: The ids of the tasks. Within a layer, the tasks have this order at first. The edges
+            may then change it.
         edges: Pairs of upstream and downstream task. Edges of unknown tasks, and edges that close a
             cycle, are left out.
         box_width: The width of a box, in pixels.
@@ -83,8 +84,8 @@ def layout(
 
 
 def _acyclic(ids: Sequence[str], edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the edges without the edges that close a cycle. A depth-first search finds the edges
-    that close a cycle, because they lead to a task on the search's current path.
+    """Return the edges without the edges that close a cycle. An edge closes a cycle if it leads to
+    a task on the current path of a depth-first search.
     """
     after: dict[str, list[str]] = {task: [] for task in ids}
     for start, end in sorted(edges):
@@ -198,8 +199,8 @@ def _turned(along: float, across: float, is_vertical: bool) -> tuple[float, floa
 
 
 def _path(chain: list[_Place], middle: dict[_Place, tuple[float, float]], along: float, is_vertical: bool) -> str:
-    """Return the SVG path of an edge, from the end of its first box to the beginning of its last
-    box. Each curve of the path begins and ends in the direction from layer to layer.
+    """Return the SVG path of an edge, from the box of the upstream task to the box of the
+    downstream task. Each curve of the path begins and ends in the direction from layer to layer.
     """
 
     def point(at: float, across: float) -> str:

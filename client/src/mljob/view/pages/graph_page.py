@@ -32,7 +32,11 @@ class Box:
     """A task in the drawing.
 
     Attributes:
+        label: The first line of text in the box: the name of the task, cut to :data:`MAX_LABEL`
+            characters.
         title: The whole id of the task, with the state in words.
+        words: The second line of text in the box: the state, and the progress of a running task or
+            the counts of a mapped task.
         link: The URL query of the page that shows the task's log.
     """
 
@@ -61,10 +65,14 @@ class DrawnGraph:
 
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
-    """Return the drawings of a graph. The state of a task comes from ``tasks``, the tasks in the
-    MLJob's status, because the status is newer than the graph. For a task that the status lacks,
-    the state comes from the graph. The function ``link`` returns the URL query of a task's log for
-    the id of the task.
+    """Return the drawings of a graph.
+
+    Args:
+        graph: The graph of the run.
+        tasks: The tasks in the MLJob's status. The states come from these tasks, because the status
+            is newer than the graph. The state of a task that the status lacks comes from the graph.
+        link: Takes the id of a task, and returns the URL query of the page that shows the task's
+            log.
 
     Returns:
         The drawings, or None if the graph is empty or too large to draw.

@@ -30,10 +30,10 @@ class JobFilter:
         namespace: One namespace, or an empty text for all.
         type: A job type, or an empty text for all.
         phase: A phase, or an empty text for all.
-        label: A label selector as in kubectl, of equalities and keys only:
+        label: A label selector as in kubectl, without the set operators such as ``in``:
             ``team=a,tier!=gold,owner``.
-        text: Words, each of which must occur in the name, namespace, DAG, phase, reason or message.
-            Upper and lower case are the same.
+        text: Words separated by spaces. Each word must occur in the name, namespace, DAG, phase,
+            reason or message. Upper and lower case are the same.
         page: The number of the page, from 1.
     """
 
@@ -47,7 +47,8 @@ class JobFilter:
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> JobFilter:
         """Return the filter from the query of a URL. A type or a phase that does not exist, and a
-        page that is not a number from 1 to 9999, count as missing.
+        page that is not a number from 1 to 9999, count as missing. Other values are cut to
+        :data:`MAX_TERM` characters, and a namespace to 63.
         """
 
         def term(name: str) -> str:
@@ -83,8 +84,8 @@ class JobFilter:
 
     def without_phase(self, jobs: Iterable[JobSummary]) -> list[JobSummary]:
         """Return the MLJobs that match the type, the labels and the text of the filter, in the
-        given order. Ignore the phase of the filter, so that the caller can count the MLJobs of each
-        phase. The caller has already selected the namespace.
+        order of ``jobs``. Ignore the phase of the filter, so that the caller can count the MLJobs
+        of each phase. Ignore the namespace too, because the caller has already selected it.
         """
         labels = _requirements(self.label)
         words = self.text.lower().split()

@@ -37,7 +37,8 @@ class JobInput:
         graph: The graph of the run, or None if it has not been read.
         changes: State changes of tasks, from the run's history.
         reports: Metrics that tasks reported, from the run's history or from the status.
-        events: The Kubernetes Events about the MLJob.
+        events: The Kubernetes Events about the MLJob, or an empty sequence while the tab of the
+            Events is closed.
         log_tail: The lines near the end of the failed task's log that explain the failure.
         notices: Sentences that say what the page lacks, and why.
     """
@@ -54,7 +55,9 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an MLJob failed: the task that failed, the task's error, and the end of the task's log."""
+    """Why an MLJob failed: the task that failed, the task's error, and the lines of the task's log
+    that explain the error.
+    """
 
     task: str
     error: str
@@ -78,8 +81,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class NamedValue:
-    """The name and the text of an output, or of a value in the conf. ``link`` is the value if it is
-    a link, else an empty text.
+    """The name and the text of an output, or of a value in the conf. ``link`` is the whole text if
+    the text is the URL of a web page, else an empty text.
     """
 
     name: str
@@ -128,8 +131,8 @@ class JobPage:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the run has started and not ended. While that is so, the bars of running tasks
-        grow, and the page must be drawn again.
+        """Whether the run has started and not ended. During the run, the bars of running tasks
+        grow, so the page must be drawn again from time to time.
         """
         return self.ended_at is None and self.started_at is not None
 
@@ -216,7 +219,11 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
     """Yield a picture for each metric of a task. For a mapped task, a picture has a line for each
-    of the first :data:`MAX_LINES` instances.
+    of the first :data:`MAX_LINES` instances that have reported metrics.
+
+    Args:
+        task: The id of the task.
+        instances: The reports of each instance, by map index.
     """
     by_metric: dict[tuple[str, str], list[Series]] = {}
     for index, found in islice(instances.items(), MAX_LINES):
@@ -229,8 +236,9 @@ def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]])
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
-    """Return the names and texts of the first 200 ``values``, such as outputs or values of a conf.
-    A text stays as it is, and any other value becomes JSON.
+    """Return the names and texts of the first 200 entries of ``values``, such as the outputs or the
+    conf. A value that is not a text becomes JSON. A text is cut to
+    :data:`~mljob.view.pages.outside_text.MAX_VALUE` characters, and a name to 120 characters.
     """
     found = []
     for name, value in list(values.items())[:200]:

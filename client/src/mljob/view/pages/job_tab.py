@@ -26,9 +26,10 @@ class View:
 
     Attributes:
         tab: A key of :data:`TABS`.
-        task: The task of the log. An empty text means the failed task, else the running task, else
-            the newest.
-        map_index: The index of the instance of a mapped task, or -1.
+        task: The id of the task whose log is shown. If the text is empty, mljob-api chooses the
+            task: the task that failed first, else an active task, else a task that waits for a
+            retry, else the task that started last.
+        map_index: The index of the instance of a mapped task, or -1 for no choice.
         try_number: The number of the try, or 0 for the newest.
     """
 
@@ -52,7 +53,9 @@ class View:
 
     @property
     def log_query(self) -> str:
-        """The URL query of the chosen log: for the stream of the log, and for the log as text."""
+        """The URL query of the log that this view shows, without a question mark. The same query
+        fits the stream of the log and the log as text.
+        """
         return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 
 
@@ -65,7 +68,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def tab_query(tab: str, **more: Any) -> str:
-    """Return the URL query of the page with the tab ``tab`` open. ``more`` can choose the log:
-    ``task``, ``map`` and ``try``.
+    """Return the URL query of the page with the tab ``tab`` open. The query begins with a question
+    mark. The parameters ``task``, ``map`` and ``try`` in ``more`` choose the log.
     """
     return "?" + urlencode({"tab": tab, **_given(**more)}, errors="replace")

@@ -15,8 +15,9 @@ from .summary import JobSummary
 
 @dataclass(frozen=True, slots=True)
 class PhaseCount:
-    """A phase, how many MLJobs are in it, and the URL query that selects the phase in the filter of
-    the list. If the phase is selected already, the query removes the phase from the filter.
+    """A phase, and how many MLJobs are in this phase. ``query`` is the URL query that selects the
+    phase in the filter of the list. If the phase is selected already, ``query`` removes the phase
+    from the filter.
     """
 
     mark: Mark
@@ -30,8 +31,9 @@ class JobsPage:
     """The content of a page of the list.
 
     Attributes:
-        total: How many MLJobs there are without the filter: in the chosen namespace, or in all
-            namespaces.
+        phases: For each phase, how many MLJobs match the rest of the filter.
+        total: How many MLJobs there are in the chosen namespace, or in all namespaces, whether or
+            not they match the filter.
         matching: How many MLJobs match the filter.
         first: The position of the first row among the matching MLJobs, from 1, or 0 without rows.
         newer: The URL query of the page before, with newer MLJobs, or None on the first page.

@@ -1,7 +1,7 @@
 """Splits the lines of a log into parts: texts with the CSS classes of their colours, and links.
 
-Of a terminal's control sequences, only those for colours and for bold, dim or underlined text have
-an effect. All of them are removed from the text. The template escapes the text that remains.
+All control sequences of a terminal are removed from the text. Only the sequences for colours and
+for bold, dim or underlined text have an effect. The template escapes the text that remains.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class AnsiStyle:
     switches: set[str] = field(default_factory=set)
 
     def apply(self, codes: str) -> None:
-        """Apply the numbers of a sequence ``ESC [ ... m``. Unknown numbers change nothing."""
+        """Apply a sequence ``ESC [ codes m``, such as ``31`` for red or ``1;31`` for bold and red.
+        Unknown numbers change nothing. Codes of 64 characters or more reset the style.
+        """
         numbers = iter([int(code or 0) for code in codes.split(";")] if len(codes) < 64 else [0])
         for number in numbers:
             if number == 0:
@@ -80,18 +82,20 @@ _SWITCHES: Final = {1: "bold", 2: "dim", 4: "underline"}
 
 
 def _skip_colour(numbers: Iterator[int]) -> None:
-    """Take the parameters of a colour of 256 or of 16 million colours from ``numbers``, so that
-    they aren't read as codes. The view shows no such colours.
+    """Skip the numbers that follow the code 38 or 48. These numbers choose one of 256 or of 16
+    million colours, and must not be read as codes. The view shows no such colours.
     """
     for _ in range({5: 1, 2: 3}.get(next(numbers, 0), 0)):
         next(numbers, None)
 
 
 def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
-    """Split a line of a log into parts, each with one style. A link is a part of its own.
+    """Split a line of a log into parts, each with one style. A link is a part of its own. Return
+    at most :data:`MAX_PARTS` parts. Of a line with so many parts, the last part has the rest of the
+    line, without style and links.
 
     Args:
-        line: The line without its line break. What exceeds :data:`MAX_LINE` is cut.
+        line: The line without its line break. A line longer than :data:`MAX_LINE` is cut.
         style: The style at the beginning of the line. The function changes this object to the style
             at the end of the line.
     """

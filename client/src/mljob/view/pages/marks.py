@@ -69,8 +69,8 @@ def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
 
 
 def task_mark(state: str) -> Mark:
-    """Return the mark of a task's state in Airflow. The word of an unknown state is Airflow's name
-    of the state.
+    """Return the mark of a task's state. ``state`` is Airflow's name of the state. If the view does
+    not know the state, the word of the mark is this name.
     """
     return _mark(_TASK_ICONS.get(state, "question"), of_task(state))
 

@@ -28,7 +28,9 @@ class Obstacle:
         steps: What to do, one sentence each.
         links: The buttons: the URL and the text of each.
         asks_namespace: Whether the page has a form that asks for a namespace.
-        again_seconds: After how many seconds the page is loaded again by itself, or None.
+        namespace: The text that is already in the form.
+        again_seconds: The browser loads the page again after this number of seconds. None means
+            never.
     """
 
     code: int
@@ -71,7 +73,9 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
 
 
 def loading() -> Obstacle:
-    """Return the page that people see while the page that they want takes long to load."""
+    """Return the page that a person sees while the view still reads the data of the requested
+    page.
+    """
     cause = "The view reads all that you may see, once. After that, only changes are read."
     return Obstacle(200, "Loading …", cause, ("The page shows it as soon as it is there.",), again_seconds=1)
 

@@ -17,7 +17,12 @@ MAX_EVENTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A condition or a Kubernetes Event, in the form in which pages show both."""
+    """A condition or a Kubernetes Event, as a page shows it.
+
+    Attributes:
+        name: The type of the condition, or the reason of the Event.
+        times: How often the Event has occurred. Always 1 for a condition.
+    """
 
     mark: Mark
     name: str
@@ -53,8 +58,8 @@ def event_of(event: Mapping[str, Any]) -> KubeEvent:
 
 
 def newest(events: Iterable[KubeEvent]) -> tuple[Occurrence, ...]:
-    """Return the newest Events in the form in which pages show them: at most :data:`MAX_EVENTS`,
-    the newest first.
+    """Return at most :data:`MAX_EVENTS` Events as a page shows them: the newest Events, the newest
+    first.
     """
     shown = (event.shown for event in events)
     return tuple(heapq.nlargest(MAX_EVENTS, shown, key=lambda one: one.at.timestamp() if one.at else 0.0))

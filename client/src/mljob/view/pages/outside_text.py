@@ -33,15 +33,17 @@ _TIME: TypeAdapter[datetime] = TypeAdapter(Time)
 
 
 def clean(value: str) -> str:
-    """Return the text with each unsafe character replaced by U+FFFD. Control characters, invisible
-    characters and characters that reverse the direction of writing are unsafe.
+    """Return the text with each unsafe character replaced by U+FFFD.
+
+    These characters are unsafe: control characters other than tab and line feed, invisible
+    characters, characters that change the direction of writing, and halves of surrogate pairs.
     """
     return _UNSAFE.sub("\ufffd", value)
 
 
 def cut(value: str, limit: int = MAX_TEXT) -> str:
-    """Return the text, cut to ``limit`` characters. The last of these characters is an ellipsis if
-    the text was cut.
+    """Return the text, cut to at most ``limit`` characters. A text that was cut ends with an
+    ellipsis, which is one of these characters.
     """
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
 
@@ -65,12 +67,14 @@ def number_of(value: object) -> float | None:
 
 
 def count_of(value: object) -> int | None:
-    """Return the value if it is a whole number of at least 0, else None."""
+    """Return the value if it is an int of at least 0, else None. True and False are not numbers."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def time_of(value: object) -> datetime | None:
-    """Return ``value`` as a time if it is an RFC 3339 text, else None."""
+    """Return the time in ``value``, such as ``2026-01-31T12:00:00Z``. Return None if ``value`` is
+    not a text, or not a valid :data:`~mljob_contract.times.Time`.
+    """
     if not isinstance(value, str) or len(value) > 64:
         return None
     try:
@@ -93,7 +97,8 @@ def items_of(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def is_web_link(url: str) -> bool:
-    """Return whether a text is a link that a browser may follow: an http or https URL of a limited
-    length, without white space, quotes and angle brackets.
+    """Return whether a page may show ``url`` as a link. The URL must be an http or https URL with
+    at most 2,000 characters after ``://``, without white space, control characters, quotes and
+    angle brackets.
     """
     return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None

@@ -41,7 +41,8 @@ _NO_FINDINGS: Final = (
 @dataclass(frozen=True, slots=True)
 class Airflow:
     """An AirflowInstance, as the platform page shows it. ``limit`` is the maximum number of active
-    runs, or None without a maximum.
+    runs, or None without a maximum. ``conditions`` has only the conditions that show a problem, at
+    most 20.
     """
 
     name: str
@@ -58,8 +59,8 @@ class Airflow:
 
 @dataclass(frozen=True, slots=True)
 class WaitingGroup:
-    """MLJobs that wait for the same reason. ``count`` is the number of all these MLJobs. ``jobs``
-    has only the oldest of them, at most ``_NAMED``, the oldest first.
+    """The MLJobs that wait for the same reason. ``count`` is the number of all these MLJobs.
+    ``jobs`` has only the 8 oldest MLJobs, the oldest first.
     """
 
     reason: str
@@ -80,9 +81,14 @@ class ShownFinding:
 
 @dataclass(frozen=True, slots=True)
 class PlatformPage:
-    """The content of the platform page. ``findings`` has the problems that monitoring DAGs have
-    found, as pairs: the owner of a DAG, or ``platform`` for a problem without such an owner, and
-    the problems of this owner.
+    """The content of the platform page.
+
+    Attributes:
+        refusal: Why the page shows no AirflowInstances, or an empty text.
+        findings: The problems that monitoring DAGs have found, as pairs: an owner of DAGs, and the
+            problems of the owner's DAGs. The pair with ``platform`` instead of an owner has the
+            problems without an owner, such as the problems of a pool.
+        no_findings: The text to show if ``findings`` is empty.
     """
 
     airflows: tuple[Airflow, ...]
@@ -103,7 +109,7 @@ def platform_page(
 
     Args:
         instances: The AirflowInstances as JSON.
-        jobs: The MLJobs that the person may see.
+        jobs: The MLJobs that the person may see, the newest first.
         monitors: The newest succeeded MLJob of each monitoring DAG.
         refusal: Why the AirflowInstances are not shown, or an empty text.
     """
@@ -167,8 +173,8 @@ def _waiting(jobs: Iterable[JobSummary]) -> tuple[WaitingGroup, ...]:
 
 
 def _report(job: MLJob) -> MonitoringReport | None:
-    """Return the report of a monitoring DAG from the outputs of an MLJob, or None if no output is a
-    valid report. Anybody may write an output, so all other outputs are skipped.
+    """Return the first output of an MLJob that is a valid report of a monitoring DAG. Return None
+    if the MLJob has no such output: a task can return anything as its output.
     """
     for value in job.outputs.values():
         if isinstance(value, dict) and value.get("monitor") in MONITORS:

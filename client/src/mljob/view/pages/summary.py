@@ -39,11 +39,12 @@ class JobSummary:
             number is not known yet.
         percent: The progress from 0 to 100, or None if it is unknown.
         metrics: Names and values of at most 3 metrics, which the last task with metrics reported.
-        trend: The values that the first metric had so far, the oldest first, at most ``TREND``.
+        trend: The last values of the first metric in ``metrics``, the oldest first, at most 24.
             Values from before the view began to watch the MLJob are missing.
-        error: The error of the current task if the MLJob has failed, else an empty text.
+        error: The error of the task that failed, if the MLJob has failed and no requested retry
+            waits. Otherwise, an empty text.
         is_stalled: Whether the condition Stalled is True.
-        retry_waits: Whether the MLJob has ended, and a requested retry has not begun.
+        retry_waits: Whether the MLJob has succeeded or failed, and a requested retry has not begun.
         searched: Name, namespace, DAG, phase, reason and message in lower case, for searches.
     """
 
@@ -147,8 +148,8 @@ def summary_of(item: dict[str, Any], before: JobSummary | None = None) -> JobSum
 
     Args:
         item: The MLJob as JSON.
-        before: The summary of the MLJob's previous version, or None. The new summary's ``trend``
-            starts with the values in the previous ``trend``.
+        before: The summary of the MLJob's previous version, or None. If the first metric is still
+            the same metric, the new summary's ``trend`` continues the previous ``trend``.
     """
     metadata, spec, status = (mapping_of(item.get(part)) for part in ("metadata", "spec", "status"))
     phase, task_id = text_of(status.get("phase"), 40), text_of(status.get("currentTask"), 250)

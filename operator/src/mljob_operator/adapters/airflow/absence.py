@@ -4,7 +4,8 @@ its own texts.
 The status 404 alone proves nothing: a proxy without a backend answers with 404, and so does another
 service at the same URL. The proof is Airflow's own sentence about the requested object, so each
 text is compared as a whole, with the ids of the request in the text. If a later Airflow rewords a
-text, the request fails, with an error that says so. The new text must then be added to this module.
+text, the request fails, with an error that quotes the beginning of Airflow's answer. The new text
+must then be added to this module.
 
 Source: ``airflow/api_fastapi`` of Airflow 3.1.0, 3.1.8, 3.2.2 and 3.3.2. The docstring below each
 constant names the file and the function in Airflow. The comparison ignores the case of all words

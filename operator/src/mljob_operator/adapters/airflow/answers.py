@@ -42,9 +42,9 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """The exception for an error that Airflow's API itself has answered, such as a 409. What the
-    error means depends on the request: the session raises this exception, and the operation that
-    sent the request interprets it.
+    """The exception for an error, such as a 409, that Airflow's API itself has sent as its answer.
+    What the error means depends on the request: the session raises this exception, and the
+    operation that sent the request interprets it.
 
     Attributes:
         status: The HTTP status.
@@ -139,7 +139,10 @@ class Reply:
             Answer: Another error of Airflow's API, which the operation has to interpret.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack a permission.
-            AirflowUnavailable: The answer is a server error or is not from Airflow.
+            AirflowUnavailable: The answer says that the server has failed or gets too many
+                requests, or the answer is not from Airflow.
+            AirflowUnreadable: A successful answer is not a JSON object. Or the answer is a 404
+                whose ``detail`` is none of the texts of ``absent``.
         """
         if self.succeeded:
             return Row(self.json(), self.url, len(self.body))
@@ -203,8 +206,8 @@ class Reply:
 
     def _error(self, detail: str | None, source: str) -> AirflowError:
         """Return the exception for an answer that is neither a success nor an error for the
-        operation to interpret: a refused login, a missing permission, a server error, or an answer
-        that is not from Airflow.
+        operation to interpret: refused credentials, a missing permission, too many requests, a
+        server error, or an answer that is not from Airflow. ``source`` is as in :meth:`result`.
         """
         text = detail or self._quote
         match self.status:
@@ -245,17 +248,17 @@ class Reply:
 
     @property
     def answered(self) -> str:
-        """The beginning of an error message: the request's URL, the status, and a quote of the
-        answer.
+        """The beginning of an error message, such as "URL answered 502 with ...": the request's
+        URL, the status, and a quote of the answer.
         """
         return f"{self.url} answered {self.status} with {self._quote}"
 
     @property
     def _quote(self) -> str:
-        """A quote of the answer, for error messages.
+        """The content type of the answer and the beginning of its body, for error messages.
 
-        A successful answer may contain a token or a conf. So of a successful answer, only HTML is
-        quoted.
+        A successful answer may contain a token or a conf. So the body of a successful answer is
+        quoted only if it is HTML. A body that is empty or not quoted is replaced by its size.
         """
         kind = cut(self.content_type.partition(";")[0], MAX_KIND) or "no content type"
         if not self.body or (self.succeeded and kind != "text/html"):
@@ -265,8 +268,8 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:
-        """Return a hint for error messages that the answer is not from Airflow. Return an empty
-        text if the answer has a ``detail``, because then Airflow has sent the answer.
+        """Return a hint for an error message: the answer is not from Airflow. Return an empty text
+        if the answer has a ``detail``, because then Airflow has sent the answer.
         """
         return (
             "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"
@@ -274,15 +277,17 @@ class Reply:
 
 
 def _url(response: urllib3.BaseHTTPResponse, base: str) -> str:
-    """Return the URL of an answer without user, password and query. ``base`` is the base URL of the
-    server.
+    """Return the URL of a request without its query. ``base`` is the base URL of the server, from
+    which the caller has removed user and password.
     """
     parts = urlsplit(base)
     return f"{parts.scheme}://{parts.netloc}{urlsplit(response.url or '').path}"
 
 
 def _host(location: str) -> str:
-    """Return the host of a redirect's target, for the message of an error."""
+    """Return the host of a redirect's target, for the message of an error: "the same host" if
+    ``location`` has no host, and "no host" if ``location`` is not a URL.
+    """
     try:
         return urlsplit(location).hostname or "the same host"
     except ValueError:
@@ -296,7 +301,9 @@ def without_user(url: str) -> str:
 
 
 def _problem(item: Any) -> str:
-    """Return one of FastAPI's validation errors as ``field: message``."""
+    """Return one of FastAPI's validation errors as ``field: message``. The field is a path such as
+    ``body.conf``.
+    """
     if not isinstance(item, dict):
         return str(item)
     location = item.get("loc")

@@ -65,10 +65,10 @@ class AirflowBackfills:
         has already created a backfill with this marker, return that backfill.
 
         Raises:
-            BackfillActive: Another backfill of the DAG is in progress.
+            BackfillActive: Airflow refused (409), because the DAG had another backfill in progress.
             DagNotFound: The DAG does not exist (yet).
-            ValidationFailed: The DAG has no schedule, the range is empty or in the future, or the
-                params refuse the conf.
+            ValidationFailed: Airflow refuses the backfill, for example because the DAG has no
+                schedule, the range is empty or in the future, or the params refuse the conf.
             AirflowUnsupported: This Airflow is too old to find the runs of a backfill.
             AirflowUnavailable: Airflow did not answer. ``outcome_unknown`` is set if Airflow may
                 have created the backfill.
@@ -84,9 +84,9 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs whose markers have the same run id as the marker of ``backfill``. An
-        attempt that repeats only failed runs has the run id of the attempt before, so these may be
-        the runs of several attempts.
+        """Return all runs whose markers have the same run id as the marker of ``backfill``. The
+        result may have runs of several attempts, because an attempt that repeats only failed runs
+        has the run id of the attempt before.
 
         The request is ``GET /dags/{dag_id}/dagRuns?conf_contains=``, for all pages.
         """
@@ -100,13 +100,13 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the date range of a backfill existed before, and were left as
-        they are.
+        """Return how many runs in the date range of a backfill existed before the backfill, and
+        were left as they are.
 
         The result is the number of all runs in the range, minus ``members``, the number of the
-        backfill's runs. The number of all runs is the total of
-        ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=`` for the run
-        types in ``TIMED``.
+        backfill's runs. The number of all runs is ``total_entries`` in the answer to
+        ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=``. Only runs of
+        the types ``scheduled`` and ``backfill`` count.
         """
 
         def ask() -> int:
@@ -140,8 +140,8 @@ class AirflowBackfills:
         await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs that changed at or after ``since`` (Airflow's clock), of all backfills
-        that the operator created.
+        """Return the runs of backfills that changed at or after ``since`` (Airflow's clock). The
+        result has only runs with a valid marker.
 
         The request is ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, for
         all pages.
@@ -194,16 +194,15 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
-        """Return the DAG's backfill in progress if it has the marker ``marker``. Airflow has
-        refused to create a backfill with this marker (409), because the DAG already has a backfill
-        in progress.
+        """Return the DAG's backfill in progress, if this backfill has the marker ``marker``.
 
-        The two backfills may be the same: an earlier request may have created the backfill after
-        the operator had given up waiting for the answer.
+        Call this method after Airflow has refused to create a backfill with this marker (409),
+        because the DAG already has a backfill in progress. An earlier request with this marker may
+        have created that backfill, after the operator had given up waiting for the answer.
 
         Raises:
-            BackfillActive: The backfill in progress has another marker, or none is in progress any
-                more.
+            BackfillActive: The backfill in progress has another marker, or the DAG has no backfill
+                in progress any more.
         """
         active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:
@@ -231,7 +230,9 @@ class AirflowBackfills:
         )
 
     def _members(self, dag_id: str, marked: str, **query: Any) -> Iterator[Row]:
-        """Yield the runs of backfills, but only runs with the text ``marked`` in their conf."""
+        """Yield the DAG's backfill runs whose conf has the text ``marked``. The DAG id ``~`` stands
+        for all DAGs.
+        """
         return self._session.pages(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -271,8 +272,8 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the run that a JSON object of an answer describes. Return None if the run has no valid
-    marker, because then its backfill is not the operator's.
+    """Return the backfill run that ``row`` describes, with the run's marker. Return None if the run
+    has no valid marker, because then its backfill is not the operator's.
     """
     marker = _marker(row, "conf")
     if marker is None:

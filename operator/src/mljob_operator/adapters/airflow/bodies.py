@@ -38,7 +38,7 @@ class TooLarge(AirflowUnreadable):
 
 
 def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> bytes:
-    """Read the body of an answer. The body of an error is cut to ``MAX_ERROR_BYTES``.
+    """Read the body of an answer. If the status is not 2xx, the body is cut to ``MAX_ERROR_BYTES``.
 
     Args:
         response: The response, whose body is not read yet.
@@ -46,9 +46,9 @@ def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> b
         url: The request's URL, for the messages of errors.
 
     Raises:
-        TooLarge: The successful answer has more than ``max_bytes`` bytes. Or it has more JSON
-            values than one for every ``BYTES_A_VALUE`` bytes of ``max_bytes``. In any case,
-            ``FEW_VALUES`` values are allowed, and more than ``MANY_VALUES`` are not.
+        TooLarge: The successful answer has more than ``max_bytes`` bytes, or too many JSON values.
+            The limit of values is ``max_bytes / BYTES_A_VALUE``, but at least ``FEW_VALUES`` and at
+            most ``MANY_VALUES``.
         AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
         urllib3.exceptions.HTTPError: The connection broke.
     """
@@ -92,7 +92,7 @@ def _at_most(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tu
 
 def _values(body: bytes) -> int:
     """Estimate the number of JSON values in a body, without parsing the body: return the number of
-    its commas and opening brackets. The estimate may be too high, because commas and brackets
-    within strings are counted too.
+    its commas and opening brackets (``[`` and ``{``). The estimate may be too high, because commas
+    and brackets within strings are counted too.
     """
     return body.count(b",") + body.count(b"[") + body.count(b"{")

@@ -72,7 +72,8 @@ class RunCanceller:
                 run.
 
         Raises:
-            DagRefused: The cancellation DAG is missing, broken or paused.
+            DagRefused: The cancellation DAG is missing or paused, or Airflow refuses to run it, for
+                example because its file has an import error.
         """
         cancel_dag_id = self._dag_id
         try:
@@ -95,18 +96,20 @@ class RunCanceller:
             raise DagRefused(f"the cancellation DAG {cancel_dag_id} can't be run ({error.reason})") from error
 
     def is_cancelling(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG is at work on the run ``run_id``: its task is
-        executing.
+        """Return whether the cancellation DAG is ending the run ``run_id``, which means that the
+        cancellation DAG's task is executing.
 
-        The state of the cancellation DAG's own run does not show this, because Airflow sets a dag
-        run to running before the run's task gets a pool slot.
+        The state of the cancellation DAG's own run is not enough, because Airflow sets a dag run to
+        running before the run's task gets a pool slot.
         """
         return any(task.state in ACTIVE_TASK for task in self._runs.tasks(self._dag_id, cancel_run_id(run_id)))
 
     def cancel(self, dag_id: str, run_id: str) -> None:
         """End a run through the REST API: set its unfinished task instances to failed, and then the
-        run itself. If task instances are left after ``ONE_BY_ONE_SECONDS``, set the run to failed
-        nevertheless, which ends them too.
+        run itself.
+
+        If task instances are left after ``ONE_BY_ONE_SECONDS``, or Airflow does not set them to
+        failed, set the run to failed nevertheless. Airflow then ends the remaining task instances.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
@@ -136,19 +139,20 @@ class RunCanceller:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """End the run of the cancellation DAG that was triggered to cancel ``run_id``: set it to
-        failed if it is still queued. ``run_id`` has ended, so the cancellation DAG has nothing left
-        to do.
+        """Set the cancellation DAG's run for ``run_id`` to failed, if the cancellation DAG's run is
+        still queued. Call this method after the run ``run_id`` has ended, because the cancellation
+        DAG then has nothing left to do.
         """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
     def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
-        """Return the unfinished task instances of a run in groups, upstream tasks first.
+        """Return the unfinished task instances of a run, in groups (:func:`.upstream_first`). The
+        groups with upstream tasks come first.
 
-        Return an empty list if the task instances can't be read. The caller then sets only the run
-        to failed, which ends its task instances too.
+        Return an empty list if an answer of Airflow's can't be read. The caller then sets only the
+        run to failed, which ends its task instances too.
         """
         try:
             unfinished = [

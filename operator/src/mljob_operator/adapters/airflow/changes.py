@@ -26,7 +26,8 @@ most 211 characters.
 
 
 class Changes:
-    """Lists the changes of one Airflow's runs. Rows that can't be read are left out and logged.
+    """Lists the changes of one Airflow's runs. Runs, task instances and DAGs that can't be read
+    from Airflow's answer are left out and logged.
 
     Args:
         session: The session with the Airflow.
@@ -83,12 +84,14 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return for each DAG id why the DAG is halted. Airflow schedules no tasks of a halted DAG:
-        the DAG is paused, or it is stale, which means that Airflow no longer finds it in the DAG
-        files. The value is None if the DAG is not halted.
+        """Return for each DAG id whether the DAG is paused or stale. The value is None if the DAG
+        is neither. A DAG is stale if Airflow no longer finds the DAG in the DAG files.
 
-        The requests are ``GET /dags/{dag_id}``, for each DAG. A DAG that Airflow doesn't know
-        counts as stale. DAGs that the operator can't read are left out of the result.
+        Airflow schedules no tasks of a paused or stale DAG. A DAG that Airflow doesn't know counts
+        as stale. The result leaves out a DAG that the operator may not read, or for which Airflow's
+        answer can't be read.
+
+        The request for each DAG is ``GET /dags/{dag_id}``.
         """
         found: dict[str, Halt | None] = {}
         for dag_id in dag_ids:
@@ -134,10 +137,10 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def _ours(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Yield only the rows about runs with the operator's prefix.
+        """Yield only the rows of an answer that are about runs with the operator's prefix.
 
-        Airflow's own filter lets other rows through. Airflow 3.1 ignores ``run_id_prefix_pattern``.
-        Later versions ignore the dot at the end of the prefix, so they also return runs whose
-        prefix is longer.
+        Airflow's own filter returns rows of other runs too. Airflow 3.1 ignores
+        ``run_id_prefix_pattern``. Later versions ignore the dot at the end of the prefix, so they
+        also return runs whose prefix is longer.
         """
         return (row for row in rows if row.starts_with("dag_run_id", self._prefix))

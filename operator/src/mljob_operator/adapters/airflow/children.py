@@ -46,11 +46,12 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the queued and running runs that were started by a run, by the runs that it
-        started, and so on.
+        """Return the children of a run, the children of these children, and so on. The result has
+        only queued and running runs.
 
         A task with the XCom ``trigger_run_id`` claims to have started a run. The claim may be
-        wrong, because any task can push this XCom. At most ``MAX_CHILDREN`` such claims are read.
+        wrong, because any task can push this XCom. So ``by_task`` of each child says whether
+        Airflow confirms that a task started the run. At most ``MAX_CHILDREN`` claims are read.
         """
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN
@@ -65,7 +66,9 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _tasks_with_run_id(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        """Yield the task instances (task id, map index) that claim to have started a run."""
+        """Yield the task instances of a run that claim to have started another run, as task id and
+        map index.
+        """
         rows = self._session.pages(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,

@@ -85,7 +85,8 @@ class Airflow(AirflowRuns):
         Requests: ``GET /version``, ``GET /dags``, ``GET /monitor/health``.
 
         Raises:
-            AirflowUnavailable: There is no answer, or the answer is not Airflow's.
+            AirflowUnavailable: There is no answer, or the answer is a server error or is not from
+                Airflow.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack the permission to read DAGs.
             AirflowUnsupported: This version of Airflow is too old.
@@ -112,7 +113,10 @@ class Airflow(AirflowRuns):
         Record the outcome and the duration of the call as metrics. ``operation`` is the name of the
         call in the metrics.
 
-        An :class:`.Answer` that ``function`` did not interpret becomes an AirflowError.
+        Raises:
+            NotLeading: The request would change something, and this process is not the leader.
+            AirflowError: The call failed. If ``function`` raises the exception :class:`.Answer`, an
+                AirflowError is raised instead.
         """
         started = time.perf_counter()
         outcome = "error"
@@ -129,6 +133,8 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in a thread of the lane of cancellations, whatever ``work`` is."""
+        """Call ``function`` as :meth:`_in_lane` does, but in a thread of the lane of cancellations.
+        ``work`` is ignored.
+        """
         del work
         return await self._in_lane(Work.CANCELLATIONS, operation, function, *args)

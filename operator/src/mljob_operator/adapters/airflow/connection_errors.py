@@ -1,4 +1,4 @@
-"""Turns the exceptions of a request without an answer into the operator's errors.
+"""Turns the exceptions of a request that got no answer into AirflowUnavailable.
 
 Source: urllib3's documentation of exceptions.
 """
@@ -33,7 +33,8 @@ def connection_errors(server: str, proxy: str | None) -> Iterator[None]:
         proxy: The URL of the proxy, which the message names. None if no proxy is used.
 
     Raises:
-        AirflowUnavailable: The request got no answer.
+        AirflowUnavailable: The request got no answer. ``outcome_unknown`` is set if the server may
+            have received the request.
     """
     via_proxy = f" through the proxy {shown(proxy)}" if proxy else ""
     try:

@@ -101,7 +101,7 @@ class AirflowRuns:
     async def open_log(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> AirflowLog | None:
-        """Request the log of a try (:meth:`.TaskLogs.open`)."""
+        """Request the log of one try of a task instance (:meth:`.TaskLogs.open`)."""
         return await self._logs.open(dag_id, run_id, task, try_number, token)
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
@@ -162,7 +162,7 @@ class AirflowRuns:
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Request why Airflow schedules no tasks of some DAGs (:meth:`.Changes.halts`)."""
+        """Request whether DAGs are paused or stale (:meth:`.Changes.halts`)."""
         return await self._run(Work.FEED, "halts", self._changes.halts, dag_ids)
 
     async def paused_dags(self) -> set[str]:

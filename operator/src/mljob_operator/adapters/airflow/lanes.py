@@ -1,12 +1,13 @@
-"""The lanes of an Airflow. A lane is a group of threads for one kind of work in the Airflow, so
-that no kind of work waits for another kind.
+"""The lanes of an Airflow. A lane is a group of threads for one kind of request to the Airflow, so
+that no kind of request waits for another kind.
 
 Requests are synchronous and may hang until their timeouts. If all requests shared their threads, a
-thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by an hour.
+thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by many
+minutes.
 
-A lane has a circuit breaker. After several requests in a row without an answer, the lane lets only
-one request at a time through. So the number of requests to an Airflow that is down does not grow
-with the number of MLJobs.
+Each lane except the lane of probes has a circuit breaker. After several requests in a row without
+an answer, the lane lets only one request at a time through. So the number of requests to an Airflow
+that is down does not grow with the number of MLJobs.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Circuit:
     """A circuit breaker for an Airflow that gives no answer.
 
     After ``FAILURES`` requests in a row without an answer, the circuit breaker lets only one
-    request at a time through, with growing pauses in between.
+    request at a time through, with growing pauses in between. :func:`_is_no_answer` decides which
+    errors count as no answer.
 
     Args:
         clock: A monotonic clock, in seconds.
@@ -102,7 +104,8 @@ class Circuit:
         self._trial_ends_at = 0.0
 
     def admit(self) -> None:
-        """Check that a request may be sent now.
+        """Check that a request may be sent now. The caller must then send the request, and report
+        the outcome with :meth:`answered` or :meth:`failed`.
 
         Raises:
             AirflowUnavailable: The request must not be sent. The message is the message of the last
@@ -136,8 +139,8 @@ class Circuit:
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Return whether an error means that Airflow is out of reach, and not only that this one
-    request failed.
+    """Return whether an error means that Airflow is out of reach. Return False if the error is only
+    about one request, so that Airflow may answer other requests.
     """
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
@@ -145,7 +148,7 @@ def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
 
 
 class Lane:
-    """Runs the requests of one kind to one Airflow, in threads of their own.
+    """Runs the requests of one kind to one Airflow. The lane's threads run no other requests.
 
     Args:
         name: The lane's name, for threads and the log.
@@ -185,8 +188,8 @@ class Lane:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function and return the result, if the circuit breaker lets a request through.
-        Tell the circuit breaker whether Airflow has answered.
+        """Call the function, and return the result. Tell the circuit breaker whether Airflow has
+        answered. If the circuit breaker lets no request through, raise AirflowUnavailable instead.
         """
         if self._circuit is None:
             return self._mapped(function, *args)

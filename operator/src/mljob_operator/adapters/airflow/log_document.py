@@ -39,8 +39,8 @@ _CONTENT = re.compile(rb'"content"\s*:\s*\Z')
 
 
 class NotALog(ValueError):
-    """The error for an answer that is not a log: it is not whole JSON, has no field ``content``,
-    has an invalid token, or is too large outside of the entries.
+    """The error for an answer that is not a log: the answer is not whole JSON, has no field
+    ``content``, has an invalid continuation token, or is too large outside of the entries.
     """
 
 
@@ -58,7 +58,7 @@ class LogDocument:
         """Take a chunk, and yield the entries that end in the chunk.
 
         Raises:
-            NotALog: The answer is not a log.
+            NotALog: The answer has more than ``MAX_FRAME`` bytes outside of the entries.
         """
         at = 0
         while at < len(chunk):
@@ -74,8 +74,9 @@ class LogDocument:
                 yield entry
 
     def token(self) -> str | None:
-        """Return the token with which the next request gets the entries that follow. Return None if
-        no entry follows. Call this method after the last chunk.
+        """Return the continuation token, with which the next request gets the entries that follow.
+        Return None if the answer has no token, because the log ends here. Call this method after
+        the last chunk.
 
         Raises:
             NotALog: The answer is not a log, or is not whole.
@@ -92,8 +93,11 @@ class LogDocument:
         return token
 
     def _string(self, chunk: bytes, at: int) -> int:
-        """Process a JSON string from the position ``at``, until the end of the string or of the
-        chunk. Return the position behind the processed bytes.
+        """Process the part of a JSON string that begins at the position ``at``. Return the position
+        behind this part.
+
+        After a backslash, the part is one character. Otherwise, the part goes up to the closing
+        quote, the next backslash or the end of the chunk.
         """
         if self._escaped:
             self._escaped = False
@@ -107,7 +111,7 @@ class LogDocument:
         return end
 
     def _mark(self, mark: bytes) -> LogEntry | None:
-        """Process a character that opens, closes or separates JSON values. Return the entry if an
+        """Process one of the characters ``" { } [ ] ,`` outside of a string. Return the entry if an
         entry ends at this character, else None.
         """
         between_entries = self._in_content and self._depth == 2

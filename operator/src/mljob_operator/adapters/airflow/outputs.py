@@ -51,7 +51,7 @@ mapped task."""
 
 @frozen
 class _XCom:
-    """Which task instance pushed an XCom, and when."""
+    """The task instance that pushed an XCom, and the time of the push."""
 
     task_id: str
     map_index: int
@@ -64,7 +64,8 @@ class _Reading:
 
     Attributes:
         room: The number of bytes that may still be read for this run.
-        omitted: The names of outputs that are too large, kept in an object store or deleted.
+        omitted: Entries for ``Outputs.omitted``. Each entry names an output or an XCom that is too
+            large, kept in an object store or deleted.
     """
 
     dag_id: str
@@ -97,14 +98,18 @@ class XComOutputs:
 
         - The XCom of an entry in ``sources`` is too large, is kept in an object store, or was
           deleted while the outputs were read: ``omitted`` has the name of the entry.
-        - An XCom ``mljob_outputs`` can't be read for one of these reasons: ``omitted`` has the name
-          of the XCom's task.
+        - An XCom ``mljob_outputs`` can't be read for one of these reasons: ``omitted`` has
+          ``mljob_outputs of`` and the XCom's task.
         - An entry in ``sources`` stands for more than ``MAX_XCOMS`` XComs, because its task is
           mapped: ``omitted`` has the name of the entry, and none of these XComs is read.
         - The run has more than ``MAX_XCOMS`` XComs ``mljob_outputs``: ``omitted`` says so, and the
           XComs after the maximum are not read.
-        - The task's ``publish_outputs`` has omitted an output: ``omitted`` has the name of the
-          output, unless a later task published it.
+        - A task's ``publish_outputs`` has omitted an output: ``omitted`` has the name of the
+          output, unless a later task has published the output, or the output was read for
+          ``sources``.
+
+        If the XCom of an entry in ``sources`` does not exist, ``omitted`` does not mention the
+        entry.
 
         Args:
             dag_id: The DAG.
@@ -138,9 +143,10 @@ class XComOutputs:
             reading: Collects the names of omitted outputs.
             task_id: The task, or ``~`` for all tasks of the run.
             key: The XCom key.
-            name: The name of the output in ``spec.outputs`` that is read from these XComs. If one
-                of the XComs can't be read, the result is then empty. None for the key
-                ``mljob_outputs``: XComs that can't be read are then left out.
+            name: The name of the output in ``spec.outputs`` that is read from these XComs, or None
+                for the key ``mljob_outputs``. With a name, the result is empty if the XComs are
+                more than ``MAX_XCOMS`` or one of them can't be read. With None, the result leaves
+                out the XComs after the maximum and the XComs that can't be read.
         """
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
@@ -200,11 +206,11 @@ def _names(value: Any) -> dict[str, None]:
 
 
 def _replace(target: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
-    """Add the entries of ``newer`` to ``target``, and remove entries of the same names from
-    ``other``.
+    """Add the entries of ``newer`` to ``target``, and remove the same names from ``other``.
 
-    Of ``target`` and ``other``, one has the published outputs, and the other has the omitted
-    outputs. The last task that names an output decides whether it is published or omitted.
+    ``target`` has the published outputs and ``other`` has the omitted outputs, or the reverse.
+    ``newer`` comes from a later task, so the last task that names an output decides whether the
+    output counts as published or omitted.
     """
     target |= newer
     for name in newer:

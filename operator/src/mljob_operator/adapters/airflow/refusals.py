@@ -56,7 +56,7 @@ class Refusals:
 
     def of_submission(self, dag_id: str, answer: Answer) -> AirflowError:
         """Return the error that explains why Airflow refused to create a run of the DAG. ``answer``
-        is the error that Airflow answered.
+        has the status and the text of Airflow's refusal.
         """
         detail = answer.detail
         if answer.status == 404:
@@ -85,8 +85,9 @@ class Refusals:
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 
     def no_dag(self, dag_id: str) -> DagNotFound:
-        """Return the error for a DAG that does not exist. The error names similar DAG ids, and the
-        import error of the DAG's file if Airflow reports one.
+        """Return the error for a DAG that does not exist. The error has similar DAG ids in its
+        attribute ``similar``. The message has the import error of the DAG's file, if Airflow
+        reports an import error.
         """
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
@@ -97,8 +98,8 @@ class Refusals:
         )
 
     def _similar(self, dag_id: str) -> list[str]:
-        """Return the ids of existing DAGs that resemble ``dag_id``, which does not exist, the most
-        similar first. Return an empty list if the request fails.
+        """Return the ids of existing DAGs that resemble ``dag_id``, the most similar first. Return
+        an empty list if the request fails.
         """
         part = max(re.split(r"[-_.]", dag_id), key=len)
         try:
@@ -116,8 +117,8 @@ class Refusals:
         """Return why Airflow can't import the DAG's file, as ``file: error``. The error is the last
         line of the traceback.
 
-        Return an empty string if Airflow can import the file, does not know the file, or does not
-        answer.
+        Return an empty string if Airflow reports no import error of this file, or if a request
+        fails.
         """
         try:
             dag = self._dag(dag_id)

@@ -36,8 +36,8 @@ class Row:
 
     Raises:
         AirflowUnreadable: ``data`` is not an object. Each method that returns a field's value also
-            raises this error if the field is missing or invalid. The message does not quote the
-            value.
+            raises this error if the field is invalid. A missing field is invalid too, unless the
+            method's description says otherwise. The message does not quote the value.
     """
 
     def __init__(self, data: Any, url: str, size: int = 0) -> None:
@@ -145,9 +145,9 @@ class Row:
         return value or []
 
     def content(self, field: str) -> dict[str, Any]:
-        """Return the field's value: a JSON object that people or tasks wrote. Return an empty
-        object if the field is null. An absent field is an error, and so is an object with more than
-        ``MAX_LEVELS`` nested levels.
+        """Return the field's value: a JSON object with any fields, such as a run's conf. Return an
+        empty object if the field is null. An absent field is an error, and so is an object with
+        more than ``MAX_LEVELS`` nested levels.
         """
         value = self.value(field)
         if value is None:

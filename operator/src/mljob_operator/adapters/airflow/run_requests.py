@@ -148,11 +148,12 @@ class RunRequests:
 
         The request is ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. A run is
         not cleared if it has not ended. A run that was queued at or after ``since`` (Airflow's
-        clock) is not cleared either, because an earlier request has already cleared it.
+        clock) is not cleared either, because an earlier request has already cleared it. The
+        arguments are described in :meth:`.DagRuns.clear_failed`.
 
         Returns:
-            The state of the run after the request, or the state that was found if the run is not
-            cleared. None if Airflow has no such run.
+            The state of the run after the request. If the run is not cleared, the state that the
+            run had before. None if Airflow has no such run.
 
         Raises:
             NothingToClear: The run has no failed task.
@@ -229,10 +230,12 @@ class RunRequests:
         return found
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the open questions that the run's tasks ask people, by task.
+        """Return the open questions that the run's tasks ask people, by task id and map index.
 
-        Return an empty dict if the operator may not read the questions. The request is ``GET
-        /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, for all pages.
+        Return an empty dict if the operator may not read the questions.
+
+        The request is
+        ``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, for all pages.
         """
         try:
             rows = self._session.pages(

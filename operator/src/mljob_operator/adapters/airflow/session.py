@@ -154,8 +154,10 @@ class Session:
 
         Raises:
             Absent: Airflow says with a text of ``absent`` that the object does not exist.
-            Answer: Another error of Airflow's API, which the operation has to interpret.
-            TooLarge: The answer is larger than ``max_bytes``.
+            Answer: Another error of Airflow's API, which the caller has to interpret.
+            NotLeading: The request would change something, and this process is not the leader.
+            TooLarge: The answer is larger than ``max_bytes``, or has more JSON values than
+                :func:`.read_body` allows.
             AirflowUnavailable: Airflow did not answer, or answered with a server error, or the
                 answer is not from Airflow.
             AirflowUnauthorized: The credentials are wrong.
@@ -179,7 +181,7 @@ class Session:
             query: The method's keyword arguments.
 
         Raises:
-            AirflowError: The errors of :meth:`ask`.
+            Exception: The exceptions of :meth:`ask`.
         """
         with _nothing_sent():
             self._supported()
@@ -243,9 +245,10 @@ class Session:
             query: The method's keyword arguments.
 
         Raises:
-            AirflowUnreadable: The list does not end, or a page holds more rows than requested.
+            AirflowUnreadable: The list has more than ``MAX_PAGES`` pages, a page has the cursor of
+                the page before, or a page holds more rows than requested.
             TooLarge: One row is too large, and ``skip_too_large`` is false.
-            AirflowError: The errors of :meth:`ask`.
+            Exception: The other exceptions of :meth:`ask`.
         """
         position: dict[str, Any] = {"limit": PAGE, "offset": 0}
         if cursors:
@@ -329,7 +332,7 @@ class Session:
 
     def _with_token(self, method: Callable[..., Any], *args: Any, **query: Any) -> Reply:
         """Send a request with a bearer token, and return the answer. The arguments are those of
-        :meth:`ask`.
+        :meth:`_send`.
 
         If Airflow refuses the token and there is another token, send the request once more with the
         other token.
@@ -348,7 +351,8 @@ class Session:
         return reply
 
     def _use(self, token: str) -> str:
-        """Set the token that all later requests except logins are sent with, and return the token.
+        """Make the session send all later requests, except logins, with this token. Return the
+        token.
 
         Even requests for which Airflow needs no token are sent with the token, because a gateway in
         front of Airflow may require it.
@@ -420,9 +424,9 @@ class Session:
     def _first_answer(self, reply: Reply) -> Row:
         """Return the JSON object of Airflow's reply to a login, or to the request for the version.
 
-        If Airflow replies with an error, raise AirflowUnavailable instead of the exception
-        :class:`Answer`: the session's caller has sent another request, and can't interpret the
-        error of this one.
+        If Airflow replies with an error that :meth:`ask` would raise as the exception
+        :class:`Answer`, raise AirflowUnavailable instead. The caller of the session can interpret
+        only errors of its own request.
         """
         if reply.status == 404:
             raise without_api(reply.answered)
@@ -447,11 +451,12 @@ class Session:
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """Correct an AirflowUnavailable that the ``with`` block raises. The block logs in or requests
-    the version, before the caller's own request is sent.
+    """Run the ``with`` block, which logs in or requests the version, before the caller's own
+    request is sent. If the block raises AirflowUnavailable, change two attributes of the error:
 
-    ``outcome_unknown`` becomes false, because the caller's request was not sent and so has no
-    effect. ``of_one_request`` becomes false, because every request needs the token and the version.
+    - ``outcome_unknown`` becomes false, because the caller's request was not sent and so has no
+      effect.
+    - ``of_one_request`` becomes false, because every request needs the token and the version.
     """
     try:
         yield

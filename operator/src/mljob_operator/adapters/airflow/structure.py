@@ -25,7 +25,7 @@ class Structure:
 
     def tasks(self, dag_id: str) -> list[DagTask]:
         """Return the tasks of the latest version of a DAG. Return an empty list if the DAG does not
-        exist.
+        exist. A task that can't be read from Airflow's answer is left out and logged.
         """
         try:
             answer = self._session.ask(

@@ -66,8 +66,8 @@ class AirflowLog:
         self.token: str | None = None
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return the next entries. Each entry is converted by ``convert``, which is called in the
-        lane's thread. Return None at the end of the answer, or if the answer was closed.
+        """Return the next entries. Each entry is converted by ``convert``, which is called in a
+        thread of the lane for logs. Return None at the end of the answer, or after :meth:`close`.
 
         Raises:
             AirflowUnreadable: The answer is not a log, or is larger than ``MAX_BYTES``.
@@ -164,9 +164,16 @@ class TaskLogs:
     async def open(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> AirflowLog | None:
-        """Request the log of a try. With a ``token``, which an earlier answer ended with, request
-        the part of the log after that answer. Return None if the task instance or the try does not
-        exist.
+        """Request the log of one try of a task instance, and return the answer, whose body is not
+        read yet. Return None if the task instance or the try does not exist.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            task: The task id and the map index.
+            try_number: The number of the try.
+            token: ``AirflowLog.token`` of an earlier answer, to request the part of the log after
+                that answer. None requests the log from its beginning.
         """
         return await self._run(Work.LOGS, "open_log", self._open, dag_id, run_id, task, try_number, token)
 

@@ -1,8 +1,8 @@
 """Gets bearer tokens, and renews them.
 
 A token comes from a Secret, a file, Airflow itself or an OAuth 2 provider. This module has a class
-for each of these sources. The class returns the current token. After Airflow has refused that
-token, the class returns a new one, unless its source has no other.
+for each of these sources. The class returns the current token. After Airflow has refused the
+current token, the class returns another token, if its source has another token.
 
 Specifications: Airflow's documentation, "Public API authentication"; RFC 6749 for OAuth 2 client
 credentials.
@@ -57,12 +57,14 @@ class Tokens(Protocol):
         """Return a token whose characters are allowed in an HTTP header.
 
         Args:
-            refused: The token that Airflow has refused, so that another token is needed. The source
-                returns the same token if it has no other. None if no token was refused.
+            refused: The token that Airflow has refused, so that another token is needed. If the
+                source has no other token, it returns the refused token again. None if no token was
+                refused.
 
         Raises:
             AirflowUnauthorized: The source has no valid token, or the login was refused.
-            AirflowUnavailable: The issuer of tokens does not answer.
+            AirflowUnavailable: The issuer of tokens does not answer, or its answer has no valid
+                token.
         """
         ...
 
@@ -246,7 +248,10 @@ class ProviderToken(_RenewedToken):
         return urlencode(form).encode(), headers
 
     def _refusal(self, reply: Reply) -> AirflowUnauthorized | AirflowUnavailable:
-        """Return the error for an answer of the provider that has no token (RFC 6749, 5.2)."""
+        """Return the error for an answer of the provider whose status is not 2xx. The error is
+        AirflowUnauthorized if the provider refuses the client (RFC 6749, 5.2), or else
+        AirflowUnavailable.
+        """
         error = _oauth2_error(reply)
         if 400 <= reply.status < 500 and reply.status != 429 and error is not None:
             # A provider's error may quote the request, which holds the client's secret. So the
@@ -261,8 +266,8 @@ class ProviderToken(_RenewedToken):
 def _lifetime(row: Row) -> float:
     """Return the life of a token in seconds.
 
-    RFC 6749 only recommends the field ``expires_in``. Without the field, a token is used until
-    Airflow refuses it, for at most ``MAX_LIFETIME``.
+    RFC 6749 only recommends the field ``expires_in``. If the field is missing or invalid, return
+    ``MAX_LIFETIME``.
     """
     lifetime = row.value("expires_in") if row.has("expires_in") else None
     if (

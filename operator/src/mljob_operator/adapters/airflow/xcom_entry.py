@@ -44,8 +44,8 @@ class XComEntries:
     def get(
         self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str, *, max_bytes: int = MAX_OBJECT_BYTES
     ) -> XComEntry:
-        """Return an XCom of a task instance. Airflow is asked for the value as it is stored
-        (``deserialize=false``), and the value is then converted to plain JSON.
+        """Return an XCom of a task instance. Airflow returns the value as stored
+        (``deserialize=false``), and this method converts the value to plain JSON.
 
         Args:
             dag_id: The DAG.
@@ -58,7 +58,7 @@ class XComEntries:
         Raises:
             Absent: Airflow has no such XCom.
             TooLarge: The answer is larger than ``max_bytes``.
-            AirflowError: The errors of :meth:`.Session.ask`.
+            Exception: The other exceptions of :meth:`.Session.ask`.
         """
         row = self._session.ask(
             self._xcoms.get_xcom_entry_without_preload_content,

@@ -25,8 +25,9 @@ _STORED = re.compile(r"[a-z][a-z0-9+.-]*://.*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-
 def plain(value: Any) -> Any:
     """Convert a stored value to plain JSON.
 
-    Tuples and sets become lists, times become texts in ISO 8601, and objects of other classes
-    become the data that Airflow has stored for them.
+    Tuples and sets become lists, ``datetime`` objects become texts in ISO 8601, and objects of
+    other classes become the data that Airflow has stored for them. Levels of nesting after
+    ``MAX_LEVELS`` are not converted.
     """
     if isinstance(value, str):
         try:
@@ -39,8 +40,8 @@ def plain(value: Any) -> Any:
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Return whether the value of a task's XCom is only a path in an object store. An XCom backend
-    of Airflow keeps the actual value there.
+    """Return whether the value of a task's XCom has the form of a path in an object store. An XCom
+    backend of Airflow then keeps the actual value at this path.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None

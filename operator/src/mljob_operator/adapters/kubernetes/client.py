@@ -23,8 +23,9 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 async def connect(*, for_watches: bool = False) -> client.ApiClient:
     """Make a client for the Kubernetes API.
 
-    The URL and the credentials come from the first of these sources that exists: the kubeconfig
-    that KUBECONFIG names, the pod's ServiceAccount, ``~/.kube/config``.
+    If the environment variable KUBECONFIG is set, the URL and the credentials come from the
+    kubeconfig that the variable names. Otherwise they come from the pod's ServiceAccount or, if
+    there is no token of a ServiceAccount, from ``~/.kube/config``.
 
     Args:
         for_watches: Whether the client is for watches of single objects. Each watch occupies a
@@ -103,8 +104,8 @@ def server_in_cluster() -> str:
 
 
 def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.ApiClient:
-    """Patch a client to pass the HTTP status of each answer to ``answered``, which learns in this
-    way whether the Kubernetes API refuses the operator's credentials. Return the client.
+    """Patch a client to call ``answered`` with the HTTP status of each answer. The status shows
+    whether the Kubernetes API refuses the operator's credentials. Return the client.
     """
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
@@ -118,9 +119,9 @@ def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.A
 
 
 def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
-    """Patch a client to send requests that change something only while the process is the leader,
-    and return the client. At other times such a request raises NotLeading. Reading is always
-    allowed.
+    """Patch a client to ask ``gate`` before each request that changes something, and return the
+    client. If the process is not the leader, ``gate`` raises NotLeading and the request is not
+    sent. Requests that only read are always sent.
     """
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
@@ -134,8 +135,9 @@ def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a function that sends requests by ``request``. If a request gets no answer, the
-    function raises an error that names the proxy.
+    """Return a function that calls ``request``, the Kubernetes client's function that sends a
+    request. If the request gets no answer, the returned function raises StoreUnavailable with the
+    proxy in the message.
     """
 
     async def through(*args: Any, **kwargs: Any) -> Any:

@@ -1,8 +1,8 @@
-"""The common part of the stores of MLJobs and AirflowInstances.
+"""The common part of the two classes that write MLJobs and AirflowInstances to the Kubernetes API.
 
-Every write is a JSON merge patch that names the version from which the patch was made
-(resourceVersion). If the object has changed since then, the API server refuses the patch with 409.
-So a patch never undoes the change of another client.
+Every write to such an object is a JSON merge patch that names the version from which the patch was
+made (resourceVersion). If the object has changed since then, the API server refuses the patch with
+409. So a patch never undoes the change of another client.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 class CustomObjects(Generic[T]):
-    """The store of the objects of one custom resource in the operator's API group.
+    """Writes objects of one custom resource in the operator's API group to the Kubernetes API.
 
     This base class has the writes that MLJobs and AirflowInstances have in common.
 
@@ -40,8 +40,8 @@ class CustomObjects(Generic[T]):
         kind: The resource's kind, for Events.
         plural: The resource's name in the API.
         finalizer: The operator's finalizer.
-        from_object: Makes the object from the API server's answer to a write. The second argument
-            is the version for which the write was made.
+        from_object: Makes a :class:`.Job` or :class:`.Instance` from the API server's answer to a
+            write. The second argument is the version of the object before the write.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class CustomObjects(Generic[T]):
             Conflict: The object has changed.
             Gone: The object does not exist any more, or another object has its name.
             Refused: The status is invalid.
-            StoreUnavailable: No answer, or a server error.
+            StoreUnavailable: No answer, a server error, or too many requests (429).
+            StoreError: The request failed for another reason, for example a missing permission.
         """
         return await self._patch(stored, {"metadata": exactly(stored), "status": patch}, status=True)
 
@@ -83,7 +84,9 @@ class CustomObjects(Generic[T]):
 
         Raises:
             Conflict: The object has changed.
-            StoreUnavailable: No answer, or a server error.
+            Refused: An annotation is invalid.
+            StoreUnavailable: No answer, a server error, or too many requests (429).
+            StoreError: The request failed for another reason, for example a missing permission.
         """
         finalizers = [name for name in stored.finalizers if name != self._finalizer]
         if present:
@@ -100,7 +103,8 @@ class CustomObjects(Generic[T]):
     async def record(self, stored: T, kube_event: KubeEvent) -> None:
         """Create an Event about the object, which ``kubectl describe`` shows.
 
-        An Event in a namespace that is being deleted is dropped without an error.
+        If the object's namespace is being deleted or does not exist any more, no Event is created
+        and no error is raised.
 
         Raises:
             StoreError: The API server refused the Event, or did not answer.
@@ -116,8 +120,8 @@ class CustomObjects(Generic[T]):
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
 
     def _namespace_field(self, stored: T) -> dict[str, str]:
-        """Return the argument ``namespace`` for requests about an object, as a dict. The dict is
-        empty for cluster-scoped objects.
+        """Return a dict with the object's namespace under the key ``namespace``. Return an empty
+        dict for a cluster-scoped object.
         """
         return {}
 

@@ -34,9 +34,10 @@ class Jobs(CustomObjects[Job]):
         api: The client.
         namespaces: The watched namespaces. If there are none, all namespaces are watched.
         selector: Selects the MLJobs of this operator.
-        prefix: The prefix of this operator's dag run ids. The annotation that says how an MLJob has
-            ended counts only if its run id has this prefix
-            (:mod:`...core.mljob.resource.finished`). If None, the annotation is ignored.
+        prefix: The prefix of this operator's dag run ids. An annotation of the MLJob may say how
+            the MLJob has ended (:mod:`...core.mljob.resource.finished`). The annotation is ignored
+            unless the run id in the annotation has this prefix, and is always ignored if ``prefix``
+            is None.
     """
 
     def __init__(
@@ -58,7 +59,10 @@ class Jobs(CustomObjects[Job]):
         time.
 
         An MLJob that can't be read is logged and left out. If an MLJob changes during the call, the
-        list may have the MLJob twice, or in a version from before the change.
+        yielded version may be from before or after the change.
+
+        Raises:
+            StoreError: A page can't be read.
         """
         for namespace in self._namespaces or ("",):
             async for item in list_objects(*self._lister(namespace), **self._query()):
@@ -138,7 +142,8 @@ class Jobs(CustomObjects[Job]):
 
         Raises:
             Conflict: The MLJob has changed.
-            Gone: The MLJob does not exist any more.
+            Gone: The MLJob does not exist any more, or another MLJob has its name.
+            StoreError: The request failed for another reason.
         """
         body = {
             "apiVersion": "v1",

@@ -58,6 +58,10 @@ class Leases:
 
         ``claims`` says which MLJobs, dag run ids and consumer group the operator uses. The claims
         become an annotation, which other operators read.
+
+        Raises:
+            Conflict: Another process has changed or created the Lease.
+            StoreError: The request failed for another reason.
         """
         transitions = lease.transitions + 1 if lease is not None else 0
         spec = {

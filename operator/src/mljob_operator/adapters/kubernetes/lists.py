@@ -20,7 +20,8 @@ operator took 216 MiB at most. With pages of 100 objects and 300 such MLJobs, it
 
 
 async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[Any]:
-    """Yield the objects of a list as JSON. Only one page is in memory at a time.
+    """Yield the objects of a list as dicts, in the form of the API's JSON. Only one page is in
+    memory at a time.
 
     The API server keeps old versions of objects for a few minutes only. If reading the list takes
     longer, the remaining pages have the current versions. So the pages may show the objects at

@@ -52,7 +52,7 @@ async def send(
     Args:
         api: The client.
         method: The HTTP method.
-        path: The path, with its parts quoted.
+        path: The path. Names in the path must be percent-encoded.
         body: The object.
         content_type: The media type of the body, which is JSON in any case.
 

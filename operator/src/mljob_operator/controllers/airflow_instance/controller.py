@@ -1,9 +1,9 @@
 """The controller of AirflowInstances probes each Airflow, and writes the AirflowInstance's status.
 
-Each AirflowInstance has its own task. The task reads the Secret, creates an adapter and probes the
-Airflow every ``PROBE_INTERVAL`` seconds. The next probe comes sooner after a failed probe, a failed
-request or a change of the AirflowInstance. So an Airflow that does not answer delays only its own
-MLJobs.
+Each AirflowInstance has its own asyncio task, so an Airflow that does not answer delays only its
+own MLJobs. The asyncio task reads the Secret, creates an adapter if none exists or its inputs have
+changed, and probes the Airflow every ``PROBE_INTERVAL`` seconds. The next probe comes sooner after
+a failed probe, a failed request or a change of the AirflowInstance.
 """
 
 from __future__ import annotations
@@ -41,13 +41,16 @@ class AirflowInstanceController:
     Everything runs in the event loop's thread.
 
     Args:
-        registry: All Airflows. This controller keeps the registry's AirflowInstances up to date.
+        registry: The registry of all Airflows. This controller keeps the AirflowInstances in the
+            registry up to date.
         store: The AirflowInstances in the Kubernetes API.
         links: Knows for each topic whether its reader is connected to the Kafka brokers.
         admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
             admission.
-        missing_runs: Knows the missing runs of each Airflow.
-        users: Takes the name of an Airflow, and returns the MLJobs that still need the Airflow.
+        missing_runs: Knows the runs that the operator follows and that their Airflow does not have
+            any more.
+        users: Takes the name of an Airflow, and returns the keys of the MLJobs that still need the
+            Airflow.
         changed: Called when waiting MLJobs may be able to continue.
     """
 
@@ -75,19 +78,23 @@ class AirflowInstanceController:
         self._started = False
 
     def start(self) -> None:
-        """Start the tasks of all AirflowInstances."""
+        """Start the asyncio task of each AirflowInstance. AirflowInstances that are observed later
+        get their task at once.
+        """
         self._started = True
         for registered in self._registry.instances:
             self._start_task(registered)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The tasks of all AirflowInstances, and the tasks that are recording Kubernetes Events."""
+        """The asyncio tasks of all AirflowInstances, and the asyncio tasks that are recording
+        Kubernetes Events.
+        """
         started = [registered.task for registered in self._registry.instances if registered.task is not None]
         return [*started, *self._background]
 
     async def close(self) -> None:
-        """Stop the tasks of all AirflowInstances."""
+        """Cancel the asyncio tasks of all AirflowInstances, and wait until they have ended."""
         tasks = [registered.task for registered in self._registry.instances if registered.task is not None]
         for task in tasks:
             task.cancel()
@@ -97,8 +104,8 @@ class AirflowInstanceController:
 
     def observe(self, instance: Instance) -> None:
         """Take a version of an AirflowInstance from the watch. Register the AirflowInstance if it
-        is new, and otherwise update it. Request a probe or wake waiting MLJobs if the change
-        requires this.
+        is new. Otherwise update it, unless the known version is the same or later. Request a probe
+        or wake waiting MLJobs if the change requires this.
         """
         registered = self._registry.find(instance.name)
         if registered is not None and registered.instance.uid != instance.uid:
@@ -159,10 +166,11 @@ class AirflowInstanceController:
             self._missing_runs.assume_vanished(instance.name)
 
     def _accept(self, registered: RegisteredInstance, answer: Instance) -> None:
-        """Keep the version of an AirflowInstance that the Kubernetes API server has sent in an
-        answer.
+        """Keep the version of an AirflowInstance from the Kubernetes API server's answer to a
+        write.
 
-        The answer is dropped if the watch has delivered a later version or another object.
+        Drop this version if the watch has delivered a later version, or a new AirflowInstance with
+        the same name.
         """
         if answer.uid == registered.instance.uid and answer.newer_than(registered.instance):
             self._registry.update(registered, answer)
@@ -175,10 +183,8 @@ class AirflowInstanceController:
         )
 
     async def _reconcile_repeatedly(self, registered: RegisteredInstance) -> None:
-        """Reconcile an AirflowInstance repeatedly, until this asyncio task is cancelled.
-
-        The function also returns when the AirflowInstance is deleted, because Python 3.11 may lose
-        a cancellation while it waits with a timeout (gh-86296 in CPython).
+        """Reconcile an AirflowInstance repeatedly, until this asyncio task is cancelled or the
+        AirflowInstance is not registered any more.
         """
         while True:
             registered.probe_requested.clear()
@@ -195,7 +201,8 @@ class AirflowInstanceController:
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
         """Reconcile an AirflowInstance once, and return the seconds until the next reconciliation.
-        Errors are logged and not raised, and the next reconciliation then follows after a backoff.
+        No error is raised. While the Airflow is not ready or the Kubernetes API fails, the time
+        grows with each reconciliation.
         """
         name = registered.instance.name
         try:

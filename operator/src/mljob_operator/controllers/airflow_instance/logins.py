@@ -58,8 +58,9 @@ def reason(error: OperatorError) -> str:
 
 
 class Logins:
-    """Reads from Secrets the logins that credentials in a spec describe. A login is a user with a
-    password, a token, or an OAuth2 client. A login with a token file has only the path of the file.
+    """Turns the credentials in a spec, which name Secrets or a token file, into logins. A login
+    holds a user name with a password, a token, the path of a token file, or an OAuth2 client. A
+    login may also hold HTTP headers.
 
     Args:
         store: The store that reads the Secrets.
@@ -71,7 +72,7 @@ class Logins:
         self._token_files = token_files
 
     async def read(self, credentials: Credentials) -> Login:
-        """Return the login for the credentials in a spec.
+        """Read the Secrets that the credentials in a spec name, and return the login.
 
         Raises:
             ReferenceMissing: A Secret does not exist, can't be read, lacks the label for Airflow's
@@ -139,7 +140,7 @@ class _Account:
     """The adapter for one set of credentials, which several access rules may share.
 
     Attributes:
-        airflow: The adapter. None if the Secret was not read yet, or can't be used.
+        airflow: The adapter. None until the Secret could be used for the first time.
         adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
             If one of them changes, a new adapter is created.
         suspect: Whether a request with the login has failed. A suspect login is tried at each
@@ -199,7 +200,8 @@ class AccessLogins:
     ) -> None:
         """Read the logins of the access rules from Secrets, create an adapter for each new or
         changed login, and try the suspect logins. A login is suspect if a request with this login
-        has failed.
+        has failed. If a login can't be used, no error is raised, and :attr:`problems` has the
+        reason.
 
         Args:
             all_credentials: The credentials of all access rules. Logins with other credentials are
@@ -207,8 +209,7 @@ class AccessLogins:
             connect: Creates an adapter.
             address: The URL and the TLS settings of the Airflow, as an object that can be compared.
                 If the object changes, new adapters are created.
-            ask: Whether the Airflow is reachable. If the Airflow is not reachable, no login is
-                tried.
+            ask: Whether to try the suspect logins. Pass False if the Airflow is not reachable.
 
         Raises:
             StoreError: The Kubernetes API fails.

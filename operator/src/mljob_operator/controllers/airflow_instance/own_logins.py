@@ -1,6 +1,6 @@
-"""Refreshes the logins of the access rules in the operator's settings at intervals.
+"""Reads again, at intervals, the logins that the access rules in the operator's settings name.
 
-For the access rules of an AirflowInstance, the AirflowInstance's task does the same
+For the access rules of an AirflowInstance, the asyncio task of the AirflowInstance does the same
 (:mod:`.controller`).
 """
 
@@ -23,7 +23,7 @@ class OwnLogins:
     logins that have failed.
 
     Args:
-        registry: All Airflows.
+        registry: The registry of all Airflows.
         changed: Called when a login was added or removed, or has another problem than before.
             Waiting MLJobs may then be able to continue.
     """
@@ -33,7 +33,7 @@ class OwnLogins:
         self._changed = changed
 
     async def run(self) -> None:
-        """Refresh the logins repeatedly, until this asyncio task is cancelled."""
+        """Call :meth:`refresh` repeatedly, until this asyncio task is cancelled. Log its errors."""
         while True:
             self._registry.own_refresh_requested.clear()
             try:
@@ -50,7 +50,7 @@ class OwnLogins:
 
     async def refresh(self) -> None:
         """Read the Secrets that the settings' access rules name, and try the logins with which a
-        request has failed.
+        request has failed. Call ``changed`` if a login or its problem has changed.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -49,7 +49,9 @@ class OwnProbe:
             await asyncio.sleep(INTERVAL)
 
     async def probe(self) -> None:
-        """Probe once, and set the metric. A change of the result is logged."""
+        """Probe once, and set the metric. Log the problem if it is not the same as at the probe
+        before, and log when the problem is over.
+        """
         problem = ""
         try:
             await self._airflow.probe()

@@ -73,7 +73,7 @@ class RegisteredInstance:
     Attributes:
         instance: The latest known version of the AirflowInstance.
         logins: The logins of the AirflowInstance's access rules.
-        airflow: The adapter. None if the Secret was not read yet, or can't be used.
+        airflow: The adapter. None until the Secret could be used for the first time.
         adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
         readiness: Whether the Airflow can be used, and why not.
         probe_result: Airflow's answer to the last probe, or None if the last probe failed.
@@ -82,7 +82,7 @@ class RegisteredInstance:
         failures: The number of failed probes and reconciliations in a row.
         asked_at: The end of the last reconciliation, in seconds of the event loop's clock.
         probe_requested: Set when a probe is needed before its time.
-        task: The task that reconciles the AirflowInstance. None before the task is started.
+        task: The asyncio task that reconciles the AirflowInstance. None before it is started.
     """
 
     instance: Instance
@@ -107,9 +107,10 @@ class AirflowRegistry:
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
         topic: The Kafka topic in the operator's settings. AirflowInstances that name no topic use
             this topic.
-        reserved: Globs of DAG ids that no MLJob may run, besides the DAGs of the Airflow provider.
-        watches_namespaces: Whether namespaces are watched. If they are not, access rules can select
-            namespaces by name only.
+        reserved: Globs of DAG ids that no MLJob may run. They are added to the DAGs that this
+            project's Airflow provider installs (``OUR_DAGS``).
+        watches_namespaces: Whether the labels of namespaces are read. If they are not, access rules
+            can select namespaces by name only.
     """
 
     def __init__(
@@ -202,8 +203,8 @@ class AirflowRegistry:
         return self._defaults
 
     def _recompute(self) -> None:
-        """Determine again which AirflowInstances are the default, and drop the cached results of
-        :meth:`origins`.
+        """Determine again which AirflowInstances have the default annotation, and drop the cached
+        results of :meth:`origins`.
         """
         self._defaults = defaults(self._instances.values())
         self._origins.clear()
@@ -299,7 +300,9 @@ class AirflowRegistry:
         return self._catalog(Namespace("")).limits(name)
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """Return the Airflows, access rules and logins that concern MLJobs in this namespace."""
+        """Return the catalog, which says what the MLJobs in this namespace may do with each
+        Airflow.
+        """
         found = self._namespaces.get(namespace)
         return self._catalog(found or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
 
@@ -339,12 +342,16 @@ class AirflowRegistry:
         return {self._topic} | {self.topic_of(instance) for instance in self._instances.values()}
 
     def origins(self, topic: str, source: str | None) -> frozenset[str]:
-        """Return the names of the Airflows that may have sent an event with the source ``source``
-        on the topic ``topic``.
+        """Return the names of the Airflows that may have sent an event on the topic.
 
-        The result has the AirflowInstances with this topic and this source. If no AirflowInstance
-        has both, the result has the Airflows with this topic that name no source. ``source`` is
-        None for an event without a source.
+        The result has the AirflowInstances whose events are on this topic and whose spec names this
+        source. Without such an AirflowInstance, the result has the AirflowInstances on this topic
+        whose spec names no source, and the Airflow of the settings if its events are on this topic.
+
+        Args:
+            topic: The Kafka topic of the event.
+            source: The text in the event that tells Airflows on the same topic apart
+                (``spec.kafka.source`` of an AirflowInstance), or None if the event has none.
         """
         found = self._origins.get((topic, source))
         if found is None:
@@ -378,10 +385,12 @@ class AirflowRegistry:
     # Adapters
 
     async def connect(self, registered: RegisteredInstance) -> Airflow:
-        """Return the adapter of an AirflowInstance, with its current login.
+        """Read the login of an AirflowInstance, and return the adapter with this login. Create a
+        new adapter if the login, the URL or the TLS settings have changed.
 
         Raises:
-            ReferenceMissing: The Secret does not exist, can't be read, or lacks a key.
+            ReferenceMissing: The Secret does not exist, can't be read, lacks the label for
+                Airflow's credentials, or lacks a key.
             InvalidCredentials: The Secret holds values that can't be sent in an HTTP header, or the
                 credentials name a token file and there is no folder of token files.
             StoreError: The Kubernetes API fails.
@@ -400,7 +409,7 @@ class AirflowRegistry:
 
         Args:
             registered: The AirflowInstance.
-            ask: Whether Airflow is reachable. If Airflow is not reachable, no login is tried.
+            ask: Whether to try these logins. Pass False if the Airflow is not reachable.
 
         Returns:
             Whether a login was added or removed, or has another problem than before.

@@ -5,9 +5,10 @@ These modules handle the input of an MLJob, from its arrival to the writes that 
 - :mod:`.controller` passes input from the watch, the topics and the change feeds to each MLJob's
   worker.
 - :mod:`.workers` wakes the workers and starts their steps. :mod:`.paced_wake` wakes many of them in
-  batches, and :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
+  batches. :mod:`.waiting_jobs` wakes the MLJobs that wait for Airflows, access rules, logins or
+  limits. :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
 - :mod:`.worker_state` has the state of one MLJob's worker, and the inbox for the next step.
-- :mod:`.steps` runs the steps of a worker. A step adds the inbox to what is known of the run,
+- :mod:`.steps` runs the steps of a worker. A step adds the inbox to the known state of the run,
   carries out actions, writes the status and acknowledges Kafka messages.
 - :mod:`.reconciler` decides on the next action and carries it out, again and again, until the next
   action is to wait. :mod:`.classifier` determines the state from which the reconciler decides, and
@@ -19,7 +20,8 @@ These modules handle the input of an MLJob, from its arrival to the writes that 
   :mod:`.write_pace` decides how many writes are sent at once, and :mod:`.queued_jobs` sends all
   writes through the queue.
 - :mod:`.status_writer` stores statuses and records Kubernetes Events. :mod:`.status_redaction`
-  redacts their texts, and :mod:`.milestones` measures the stages that a stored status ends.
+  redacts the texts of a status. :mod:`.milestones` measures how long an attempt waited and ran,
+  when a stored status shows the end of a stage.
 
 These modules have what the workers need to know:
 
@@ -35,5 +37,6 @@ Other packages use these modules:
 
 - :mod:`.lister` lists the MLJobs of an Airflow. :mod:`.feed_index` answers the questions of a
   change feed's reader about all MLJobs.
-- :mod:`.vanished_runs` takes the lists of active runs, and reports runs that are missing.
+- :mod:`.vanished_runs` takes the lists of active runs from Airflow, and wakes MLJobs whose runs are
+  missing.
 """

@@ -41,9 +41,9 @@ class ActionContext:
     access to Airflow and to the Kubernetes API.
 
     Args:
-        tracked: The MLJob and its observed run before the action.
-        state: The state for which the operator has decided on the action.
-        airflows: All Airflows.
+        tracked: The MLJob before the action, with its observed run and its transient state.
+        state: The state of the MLJob from which the operator has chosen the action.
+        airflows: The Airflows that the operator knows.
         jobs: The MLJobs in the Kubernetes API.
     """
 
@@ -135,10 +135,11 @@ class ActionContext:
         within the last ``LATEST_FOR`` seconds is not checked again.
 
         The known version may be old, because a list or a watch may be stale and another process may
-        have changed the MLJob. The check is an empty patch of the known version. The Kubernetes API
-        server refuses the patch with a Conflict if a later version exists. The server may also
-        refuse the stored object as invalid (422). The server compares the versions before it
-        validates the object, so the known version is the latest in this case too.
+        have changed the MLJob. The check is a patch that names the known version and changes
+        nothing. The Kubernetes API server refuses the patch with a Conflict if a later version
+        exists. The server may also refuse the stored object as invalid (422). The server compares
+        the versions before it validates the object, so the known version is the latest in this case
+        too.
 
         Raises:
             Conflict: A later version exists.

@@ -39,7 +39,9 @@ class BackfillActions:
         self._clock = clock
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
-        """Create the backfill that the MLJob's spec asks for."""
+        """Create the backfill that the MLJob's spec asks for. If the action names an earlier
+        backfill that Airflow still has, use the range and the conf of the earlier backfill.
+        """
         earlier = await self._earlier(context, action.conf_of)
         return await self._create(context, *await self._request(context, earlier, action.conf_of))
 
@@ -48,9 +50,10 @@ class BackfillActions:
         repeats the failed runs and creates the missing runs. Runs that have succeeded are not
         repeated.
 
-        If Airflow does not have the earlier backfill any more, the conf is built again. If this
-        conf takes outputs of other MLJobs, the first call creates no backfill. The call only
-        records that the conf is lost, so that these MLJobs are checked before the next call.
+        If Airflow does not have the earlier backfill any more, the range and the conf come from the
+        spec. If this conf takes outputs of other MLJobs, the first call creates no backfill. This
+        call only records that the conf is lost, so that these MLJobs are checked before the next
+        call.
         """
         run_id = context.state.run.run_id
         earlier = await self._earlier(context, run_id)
@@ -60,7 +63,9 @@ class BackfillActions:
         return await self._create(context, request.for_failed_runs(), unknown_params)
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
-        """Request the backfill and all of its runs from Airflow."""
+        """Request the backfill and all of its runs from Airflow, and add the answer to what is
+        known of the backfill.
+        """
         transient = replace(context.transient, looked_up_at=context.state.now, needs_look_up=False)
         found = await self._find(context)
         if found is None:
@@ -72,7 +77,9 @@ class BackfillActions:
         return context.with_result(observed_run=observed_run, transient=transient)
 
     async def list_tasks(self, context: ActionContext) -> TrackedJob:
-        """Request the backfill and all of its runs, as :meth:`look_up` does."""
+        """Do the same as :meth:`look_up`, because the status of a backfill shows its runs instead
+        of tasks.
+        """
         return await self.look_up(context)
 
     async def cancel(self, context: ActionContext) -> TrackedJob:
@@ -91,7 +98,7 @@ class BackfillActions:
         return context.with_result(transient=transient)
 
     async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
-        """Pause or resume the backfill."""
+        """Pause or resume the backfill. Do nothing if the backfill was not found in Airflow yet."""
         observed_backfill = context.observed_run.observed_backfill
         if observed_backfill is None:
             return context.with_result()
@@ -108,9 +115,9 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the backfill with the run id ``conf_of``, whose range and conf the new backfill
-        repeats. Return None if ``conf_of`` is None, or if Airflow does not have the backfill any
-        more.
+        """Return the newest backfill that was created for the run id ``conf_of``. The new backfill
+        repeats the range and the conf of this backfill. Return None if ``conf_of`` is None, or if
+        Airflow does not have such a backfill any more.
         """
         if conf_of is None:
             return None
@@ -120,18 +127,23 @@ class BackfillActions:
         self, context: ActionContext, earlier: Backfill | None, conf_of: str | None
     ) -> tuple[BackfillRequest, str | None]:
         """Return the request that creates a backfill, and a message about the keys of its conf that
-        the DAG does not declare as params. The message is None if an earlier backfill is repeated,
-        and empty if there are no such keys.
+        the DAG does not declare as params. The message is empty if the DAG declares all keys, and
+        None if the conf of an earlier backfill is used again.
 
         Args:
             context: The context of the action.
             earlier: The backfill whose range and conf are used again. If None, the range and the
                 conf come from the spec.
-            conf_of: The run id of the backfill to repeat. None if no backfill is repeated.
+            conf_of: The run id of the backfill to repeat, for the error's message. None if no
+                backfill is to be repeated.
 
         Raises:
             ValidationFailed: The backfill to repeat does not exist any more, and ``runPolicy:
-                Once`` does not allow the changed spec.
+                Once`` does not allow the changed spec. Or the conf of the spec is refused
+                (:meth:`.Confs.make`).
+            ReferenceMissing: An object of ``spec.confFrom`` can't be used (:meth:`.Confs.make`).
+            AirflowError: The params of the DAG can't be read.
+            StoreError: The Kubernetes API fails.
         """
         state = context.state
         if earlier is not None:

@@ -26,15 +26,15 @@ class CancellationActions:
     """Implements the actions of a cancellation, as far as the actions are the same for a single run
     and a backfill.
 
-    Each action returns the MLJob after the action, with all that this process knows of it. All
-    methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob has
-    changed.
+    Each action returns the MLJob after the action, with all that this process knows of it. The
+    methods raise ``AirflowError`` if Airflow fails or refuses, and ``StoreError`` if the Kubernetes
+    API fails. :meth:`trigger_cancellation` raises ``Conflict`` if the MLJob has changed.
 
     Args:
         jobs: The store that records Kubernetes Events about MLJobs.
         classifier: Determines the states of MLJobs.
         confs: Knows the secret values of the runs' confs.
-        redaction: Redacts texts.
+        redaction: Redacts secret values in texts about a run.
         prefix: The prefix of dag run ids.
     """
 
@@ -49,7 +49,7 @@ class CancellationActions:
 
     async def trigger_cancellation(self, context: ActionContext, _: actions.TriggerCancellation) -> TrackedJob:
         """Trigger the cancellation DAG for the run. If the cancellation DAG can't be triggered,
-        record the reason, so that the operator cancels through Airflow's REST API.
+        record the reason, so that a later action cancels through Airflow's REST API.
         """
         state, job = context.state, context.job
         reason = f"MLJob {job.namespace}/{job.name}: {state.cancellation.reason}"
@@ -66,22 +66,25 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=triggered))
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
-        """Ask Airflow whether the cancellation DAG is executing its task for the run. If the task
-        does not start in time, the operator cancels through Airflow's REST API instead.
+        """Ask Airflow whether the cancellation DAG is executing its task for the run, and record
+        the answer. If the task does not start in time, a later action cancels through Airflow's
+        REST API instead.
         """
         running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Look for the active runs that tasks of a cancelled run have started. If
-        ``spec.cancellation.children`` is Cancel, cancel those of them that may be cancelled
-        (:func:`.may_be_cancelled`).
+        """Look for the active runs that tasks of the cancelled run have started. If
+        ``spec.cancellation.children`` is Cancel, cancel each run for which
+        :func:`.may_be_cancelled` returns True.
 
-        Events name the runs that were cancelled, and the runs that are still active.
+        Events name the runs that were cancelled, and the runs that are still active. An Event that
+        can't be recorded is only logged.
 
         Raises:
-            AirflowError: The runs have to be cancelled, and Airflow fails or refuses.
+            AirflowError: ``spec.cancellation.children`` is Cancel, and Airflow fails or refuses.
+                Otherwise an error of Airflow is only logged.
         """
         ended, left = await self._cancel_children(context)
         if ended or left:
@@ -99,12 +102,12 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Cancel the runs that the cancelled run has started, as :meth:`handle_children` describes,
-        but create no Events.
+        """Find and cancel the runs that the cancelled run has started, as :meth:`handle_children`
+        describes, but create no Events.
 
         Returns:
             The runs that were cancelled, and the runs that are still active. Both lists are empty
-            if the runs can't be read and need not be cancelled.
+            if Airflow fails and ``spec.cancellation.children`` is not Cancel.
         """
         state = context.state
         cancel = context.job.spec.cancellation.children is ChildRuns.CANCEL

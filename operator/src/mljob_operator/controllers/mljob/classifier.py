@@ -38,8 +38,8 @@ class Classifier:
             once.
         upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.
-        cancel_fallback: The longest time that the cancellation DAG's run may take to start. After
-            this time, the operator cancels through Airflow's REST API.
+        cancel_fallback: The longest time from the trigger of the cancellation DAG to the start of
+            its task. After this time, the operator cancels through Airflow's REST API.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Classifier:
         return classify(self._inputs(tracked))
 
     def admit(self, tracked: TrackedJob) -> State:
-        """Admit the MLJob if the limits of its Airflow allow this, and return the MLJob's state
-        after that.
+        """Add the MLJob to the admission queue if it can start a run. Admit the MLJob if it has its
+        turn and the limits of its Airflow allow this. Return the MLJob's state after that.
         """
         state = self.state(tracked)
         if self._follow(state):
@@ -95,7 +95,7 @@ class Classifier:
 
     def admitted(self) -> list[Key]:
         """Admit waiting MLJobs as far as the limits allow this, and return the MLJobs that were
-        admitted since the last call. The caller has to wake them.
+        admitted since the last call. The caller has to wake these MLJobs.
         """
         for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)
@@ -136,8 +136,8 @@ class Classifier:
         return replace(inputs, catalog=replace(inputs.catalog, not_ready=not_ready, full=full))
 
     def _is_full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
-        """Return whether the MLJob has to wait, because the Airflow has as many runs as its limits
-        allow.
+        """Return whether the MLJob has to wait for admission to the Airflow, because of the limits
+        on active runs. An admitted MLJob does not have to wait.
         """
         key, catalog = inputs.job.key, inputs.catalog
         if self._admission.is_admitted(key, airflow):
@@ -145,9 +145,9 @@ class Classifier:
         return self._admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
 
     def _follow(self, state: State) -> bool:
-        """Tell the record of missing runs whether this MLJob's run is missing in Airflow. Return
-        whether the record may have changed. In that case the caller determines the state of the
-        MLJob again.
+        """Tell ``missing_runs`` whether this MLJob's run is missing in Airflow. Return whether this
+        may have changed what ``missing_runs`` knows. In that case the caller determines the state
+        of the MLJob again.
         """
         key = state.job.key
         if not state.current.active or state.observed_run.over:

@@ -61,7 +61,7 @@ class ConfSources:
     All methods run in the event loop's thread.
 
     Args:
-        changes: Watches an object.
+        changes: Watches one ConfigMap or Secret.
         wake: Called with each MLJob whose submission should be tried again.
     """
 
@@ -76,9 +76,10 @@ class ConfSources:
         """Set the objects for which an MLJob waits. ``references`` is empty if the MLJob waits for
         no object.
 
-        An object may have changed between the MLJob's last step and this call, when nobody watched
-        it for the MLJob. So the MLJob is woken after this call: by a timer if another MLJob's watch
-        of the object is running, or by the first item of the new watch if the object exists.
+        An object may have changed after the MLJob's last step, but before this call. To miss no
+        such change, the MLJob is woken once after this call. If another MLJob already waits for the
+        object, a timer wakes the MLJob. Otherwise the new watch wakes the MLJob with its first
+        item, if the object exists.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):
@@ -110,7 +111,9 @@ class ConfSources:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _has_watch(self, reference: ConfObject) -> bool:
-        """Watch an object if the limits allow this, and return whether the object is watched."""
+        """Return whether an object is watched. If the object has no watch yet, start a watch,
+        unless the number of watches has reached a limit.
+        """
         if reference in self._watches:
             return True
         of_namespace = Counter(other.namespace for other in self._watches)[reference.namespace]
@@ -141,9 +144,9 @@ class ConfSources:
             await asyncio.sleep(PAUSE)
 
     async def _wake_by(self, reference: ConfObject, changes: AsyncIterator[None]) -> None:
-        """Wake the MLJobs that wait for an object, at each item of ``changes``. Pause after each
-        change (at least ``PAUSE`` seconds), and then wake the MLJobs once for all changes during
-        the pause.
+        """Wake the MLJobs that wait for an object when ``changes`` yields an item. After each wake,
+        pause for at least ``PAUSE`` seconds. If the object changes during the pause, wake the
+        MLJobs once after the pause.
         """
         loop, pause, since = asyncio.get_running_loop(), PAUSE, float("-inf")
         async for _ in changes:
@@ -155,10 +158,11 @@ class ConfSources:
 
 
 def waited_for(state: State) -> list[ConfObject]:
-    """Return the objects of ``spec.confFrom`` whose change may let the next submission succeed.
+    """Return the ConfigMaps and Secrets of ``spec.confFrom`` whose change may let the next
+    submission succeed.
 
-    The list is empty unless the last submission failed because of such an object or because of the
-    conf.
+    The list is empty unless the last submission failed because of such an object, or because the
+    conf was refused.
     """
     job, last_error = state.job, state.transient.last_error
     if last_error is None or not last_error.starting or last_error.reason not in _WAITS:

@@ -69,8 +69,8 @@ class _KnownSecrets:
 
     Attributes:
         uid: The MLJob's uid.
-        redaction: The texts to redact. The redaction is complete when the conf of ``run`` has been
-            read.
+        redaction: The texts to redact. The redaction is complete if the conf of ``run`` has been
+            read, so that all values to hide are known.
         run: The run whose conf has been read from Airflow. None if no conf has been read.
         asked_at: The time of the last try to read the conf from Airflow. None if there was no try.
     """
@@ -101,7 +101,8 @@ class Confs:
         and the result has a message about them.
 
         Raises:
-            ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
+            ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data, or
+                the operator lacks the permission to read the object.
             ValidationFailed: The conf exceeds the limits of a conf, or does not fit the params.
             AirflowError: The params can't be read from Airflow.
             StoreError: The Kubernetes API fails.
@@ -143,8 +144,8 @@ class Confs:
         return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the conf of an earlier run, with which another run is started. Remember the secret
-        values in the conf.
+        """Find the secret values in ``conf``, the conf of an earlier run that a new run uses again,
+        and remember the secret values. Return ``conf``.
         """
         self._learn(s.job, await hidden_texts(self._jobs, s.job, conf, reads_secrets=True))
         return conf
@@ -152,7 +153,9 @@ class Confs:
     async def read(self, s: State, dag_runs: DagRuns) -> None:
         """Read the run's conf from Airflow, to find out which of its values came from Secrets.
 
-        The conf is not read if it can't have values from Secrets, or if it was read before.
+        The conf is not read if it can't have values from Secrets, or if these values are known
+        already. If Airflow does not have the run any more, or masks the values of the conf, the
+        values stay unknown.
 
         Raises:
             AirflowError: The conf can't be read.
@@ -174,7 +177,8 @@ class Confs:
         self._known_secrets[s.job.key] = replace(found, redaction=replace(found.redaction, complete=True), run=s.run)
 
     def read_at(self, s: State) -> datetime | None:
-        """Return when to read the run's conf from Airflow. The conf is needed if the status has
+        """Return the time at which the run's conf should be read from Airflow: now, or
+        ``ASK_AGAIN_AFTER`` (10 seconds) after the last try. The conf is needed if the status has
         texts that may quote values from Secrets.
 
         Return None if the conf's secret values are known, if the status has no such text, or if the
@@ -187,7 +191,8 @@ class Confs:
 
     def redaction(self, s: State) -> Redaction:
         """Return the redaction for texts about the MLJob's run. The redaction hides values from
-        Secrets.
+        Secrets. If these values are not known, the redaction is not complete, and texts that may
+        quote them must be withheld.
         """
         if runs_current_spec(s.job, s.run.run_id) and not self._may_have_secrets(s.job):
             return NOTHING_HIDDEN
@@ -196,7 +201,8 @@ class Confs:
     def redaction_of(self, job: Job | None) -> Redaction:
         """Return the redaction for log lines about an MLJob and all of its runs.
 
-        If ``job`` is None, the MLJob was not read yet, and the texts of its runs are withheld.
+        If ``job`` is None, the MLJob was not read yet. The redaction is then not complete, so that
+        texts about the MLJob's runs are withheld.
         """
         if job is None:
             return UNKNOWN
@@ -213,16 +219,17 @@ class Confs:
     def _may_have_secrets(self, job: Job) -> bool:
         """Return whether the confs of the MLJob's runs may have values from Secrets.
 
-        They may have such values if the spec names Secrets, if the spec named Secrets when a conf
-        was built, or if the spec can't be read.
+        The result is True if the spec names Secrets, if the spec can't be read, or if this process
+        already knows values from Secrets for the MLJob.
         """
         return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._secrets_of(job).redaction.hidden)
 
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
         """Return the values from Secrets that are known for the newest run.
 
-        The values of an earlier run are dropped, because texts of the newest run can't quote them.
-        The texts of the earlier run are redacted in the stored status already.
+        If the conf of an earlier run was read from Airflow, all values known so far are dropped
+        first, because texts of the newest run can't quote them. The stored status already has the
+        texts of the earlier run in redacted form.
         """
         found = self._secrets_of(s.job)
         if found.run not in (None, s.run):
@@ -241,8 +248,8 @@ class Confs:
 
 
 async def _submitted(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
-    """Return the conf of the attempt's run or backfill in Airflow. Return None if Airflow does not
-    have the run or backfill.
+    """Return the conf of the attempt's run or backfill, as Airflow has the conf. Return None if
+    Airflow does not have the run or backfill.
     """
     if s.job.is_backfill:
         backfill = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)

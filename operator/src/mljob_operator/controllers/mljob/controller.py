@@ -51,12 +51,12 @@ from .workers import Workers
 
 
 class MLJobController:
-    """Passes input about MLJobs to the worker of each MLJob, and wakes the worker. All methods run
-    in the event loop's thread.
+    """Passes the input about each MLJob to the worker of the MLJob, and wakes the worker. All
+    methods run in the event loop's thread.
 
     Args:
         reconciler: Decides on the next action for an MLJob, and carries it out.
-        jobs: The MLJobs in the Kubernetes API.
+        jobs: Reads and writes the MLJobs in the Kubernetes API.
         telemetry: Metrics and traces.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
         admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
@@ -118,8 +118,9 @@ class MLJobController:
     # Input
 
     def observe(self, job: Job) -> None:
-        """Take a version of an MLJob from the watch, and wake the MLJob's worker if there is
-        something to do. A finished MLJob gets no worker.
+        """Take a version of an MLJob from the watch, and wake the MLJob's worker if the version
+        needs a step. If the MLJob has no worker, add one, unless the MLJob is finished and needs no
+        more steps.
         """
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
@@ -160,14 +161,16 @@ class MLJobController:
             self._follow_again(job.key)
 
     def latest(self, key: Key) -> Job | None:
-        """Return the latest known version of an MLJob, or None if this process has no worker for
-        the MLJob or has not read it yet.
+        """Return the latest known version of an MLJob. Return None if this process has no worker
+        for the MLJob, or if the worker has not read the MLJob yet.
         """
         worker = self.workers.get(key)
         return worker.job if worker is not None else None
 
     def observe_deletion(self, key: Key, uid: str) -> None:
-        """Forget the MLJob with this uid, because the watch has reported its deletion."""
+        """Forget the MLJob with this uid, because the watch has reported its deletion. A new MLJob
+        with the same name and another uid stays.
+        """
         self.workers.end_expiry(key, uid)
         self.workers.retry_paced(self._upstreams.observe_deletion(key, uid))
         worker = self.workers.get(key)
@@ -197,7 +200,8 @@ class MLJobController:
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
         """Find the MLJob for a Kafka event about a run whose id does not name an MLJob, and pass
-        the fact in the event (a change of a run or task) to the MLJob's worker.
+        the fact in the event (a change of a run or task) to the MLJob's worker. If the run's DAG
+        has a backfill in progress, also request an early pass over the change feed.
 
         Args:
             candidates: The runs that the event may be about.
@@ -205,8 +209,8 @@ class MLJobController:
             done: Called as for :meth:`observe_event` if the result is True. Otherwise not called.
 
         Returns:
-            Whether the run is known to belong to the backfill of an MLJob. The MLJob's worker has
-            then taken the fact.
+            True if the run is known to belong to the backfill of an MLJob, so that the MLJob's
+            worker has the fact. Otherwise False.
         """
         for airflow, dag_id, run_id in candidates:
             for key in self._backfills.of(airflow, dag_id):
@@ -239,12 +243,14 @@ class MLJobController:
             self.workers.wake(key)
 
     def observe_run(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
-        """Pass to the MLJob's worker what Airflow's REST API says about a run.
+        """Pass Airflow's answer about a run to the worker of the run's MLJob. If the MLJob has no
+        worker, a worker is added only for a run that was not checked before, or that Airflow has
+        queued again.
 
         Args:
             key: The MLJob that the run id names.
             run: The run.
-            snapshot: What Airflow has answered about the run and its tasks.
+            snapshot: What Airflow's REST API has answered about the run and its tasks.
         """
         worker = self.workers.get(key)
         if worker is None and snapshot.run is not None and self._past.needs_check(run, snapshot.run):
@@ -288,28 +294,26 @@ class MLJobController:
         self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """Return the asyncio event of an Airflow that is set when the Airflow's change feed should
-        be read before its time.
+        """Return an asyncio event that is set when the change feed of an Airflow should be read at
+        once, before the next regular pass.
         """
         return self._early_passes[airflow]
 
     async def idle(self) -> None:
-        """Wait until no step is running, no MLJob waits for a batch of :mod:`.paced_wake`, and no
-        Kubernetes Event is being recorded.
+        """Wait until no step is running, all MLJobs that are woken in batches (:mod:`.paced_wake`)
+        are woken, and no Kubernetes Event is being recorded.
         """
         while tasks := self.tasks:
             await asyncio.wait(tasks)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events
-        at the moment.
-        """
+        """The asyncio tasks that run steps, wake MLJobs, or record Kubernetes Events."""
         return [*self.workers.tasks, *self._waiting.tasks, *self._writer.tasks]
 
     async def close(self) -> None:
-        """Start no more steps. Wait for a limited time until the running steps have ended and the
-        Kubernetes Events that wait are recorded.
+        """Start no more steps. Wait for the steps that are running and for the Kubernetes Events
+        that are being recorded. Steps and Events that take too long are cancelled.
         """
         self.workers.stop()
         await self._waiting.close()
@@ -352,17 +356,19 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Have statuses updated after many runs have vanished from an Airflow, or have come back.
-        Request a probe of the Airflow, which updates the status of the AirflowInstance, and wake
-        the MLJobs that wait for the Airflow.
+        """Update statuses after many runs have vanished from an Airflow, or are found again. To do
+        so, request a probe of the Airflow, which updates the status of the AirflowInstance, and
+        wake the MLJobs that wait for the Airflow.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
 
     def _follow_up(self, key: Key, worker: WorkerState) -> None:
-        """After a step, request an early pass over the change feed if the run may change without an
-        event, or if the run is missing and the next list of all active runs has to show whether
-        other runs are missing too.
+        """After a step, request an early pass over the change feed in two cases:
+
+        - The run may change without a Kafka event.
+        - The run is missing. The next list of all active runs has to show whether other runs are
+          missing too.
 
         Also update the index of backfills in progress, and record for which other MLJobs the MLJob
         waits.
@@ -382,7 +388,9 @@ class MLJobController:
         self._index.update(state)
 
     def _follow_again(self, key: Key) -> None:
-        """Update the index by which the readers of the change feeds find the MLJob."""
+        """Update or remove the MLJob's entry in the index by which the readers of the change feeds
+        find MLJobs.
+        """
         if self.workers.get(key) is None or not self.workers.of_each(self._update_index, [key]):
             self._index.remove(key)
 

@@ -1,7 +1,7 @@
 """Wakes finished MLJobs at the end of their time to live (``spec.ttlSecondsAfterFinished``).
 
-The operator keeps only a timer of a finished MLJob in memory, and reads the MLJob again when the
-time to live is over.
+A finished MLJob has no worker. Until the end of the time to live, the operator keeps only a timer
+for the MLJob in memory. Then the MLJob gets a new worker, which reads the MLJob again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Expiry:
     Attributes:
         uid: The MLJob's uid.
         resource_version: The resourceVersion of the MLJob for which the timer was set.
-        timer: Wakes the MLJob's worker when the time to live is over.
+        timer: Wakes the MLJob when the time to live is over.
     """
 
     uid: str
@@ -38,7 +38,7 @@ class Expiries:
     the end of this time.
 
     Args:
-        wake: Wakes an MLJob's worker.
+        wake: Gives an MLJob a new worker that runs a step.
     """
 
     def __init__(self, wake: Callable[[Key], None]) -> None:
@@ -56,7 +56,9 @@ class Expiries:
         return expiry is not None and expiry.covers(job)
 
     def begin(self, seconds: float, job: Job) -> None:
-        """Set a timer that wakes the MLJob's worker after this many seconds."""
+        """Set a timer that wakes the MLJob after ``seconds``. An earlier timer of the MLJob is
+        cancelled.
+        """
         self.end(job.key)
         timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake, job.key)
         self._expiries[job.key] = Expiry(job.uid, job.resource_version, timer)

@@ -3,8 +3,8 @@ change feed is Airflow's list of recent changes, which the reader requests every
 
 The reader asks several times a minute whether a change is expected, which DAGs have runs, and which
 runs should be in a list. Without an index, each question would have to check every MLJob, also
-those without changes. So the index is updated when an MLJob changes, and the cost of a question
-depends only on the length of its answer.
+those without changes. The index is updated when an MLJob changes, so an answer needs no search
+through all MLJobs.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ class _Entry:
 
     Attributes:
         run: The run of the attempt.
-        active: Whether the attempt has a run, and the status does not have the end of the attempt
-            yet.
+        active: Whether the attempt has a run in Airflow, and the stored status does not show yet
+            that the attempt is over.
         is_backfill: Whether the run is a backfill.
         over: Whether the run has ended.
         unread: Whether not all tasks of the run are known, or the backfill is not known yet.
         missed: Whether Airflow's last answer about the run was that the run does not exist.
-        hot: Whether the run may change at any moment without an event.
-        last_event_at: When the last event of a run in the backfill was read, or None.
+        hot: Whether the run may change at any moment without a Kafka event.
+        last_event_at: When the last Kafka event of a run in the backfill was read. None if there
+            was no such event, or if the run is not a backfill.
         halts: Whether the reader has to ask if the run's DAG schedules tasks.
         still: Whether no task of the run is active.
         halt: The last observed reason why the run's DAG schedules no tasks. None if the DAG
@@ -73,10 +74,12 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """The MLJobs that have a run in progress, for one DAG.
+    """The MLJobs with a run of one DAG that is in progress, or for which the DAG was last observed
+    to schedule no tasks.
 
     Attributes:
-        by_halt: The MLJobs by the last observed reason why the DAG schedules no tasks.
+        by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no
+            tasks, or None if the DAG schedules tasks.
         moving: The MLJobs whose run has an active task.
     """
 
@@ -98,10 +101,10 @@ class FollowedRuns:
         unread: The MLJobs with an active run whose tasks are not all known, or with an active
             backfill that is not known yet.
         missed: The MLJobs whose run Airflow does not have, according to its last answer.
-        hot: The MLJobs whose run may change at any moment without an event.
-        events: For each MLJob with a backfill, when the last event of a run in this backfill was
-            read.
-        dags: The MLJobs with a run in progress, by DAG id.
+        hot: The MLJobs whose run may change at any moment without a Kafka event.
+        events: For each MLJob with an active backfill, when the last Kafka event of a run in this
+            backfill was read. Old times are removed.
+        dags: The MLJobs for which the reader asks whether their DAG schedules tasks, by DAG id.
     """
 
     runs: dict[Key, RunKey] = field(default_factory=dict)
@@ -115,7 +118,7 @@ class FollowedRuns:
     dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
 
     def is_hot(self, now: datetime) -> bool:
-        """Return whether at least one of the runs may change at any moment without an event."""
+        """Return whether at least one run may change at any moment without a Kafka event."""
         if self.hot:
             return True
         for key in [key for key, at in self.events.items() if not has_recent_event(at, now)]:
@@ -190,7 +193,9 @@ class FeedIndex:
         return len(self._entries)
 
     def of(self, airflow: str) -> FollowedRuns:
-        """Return the MLJobs that have an attempt in an Airflow. The result stays up to date."""
+        """Return the MLJobs that have an attempt in an Airflow. Later updates of the index change
+        the returned object.
+        """
         return self._airflows[airflow]
 
     def update(self, state: State) -> None:

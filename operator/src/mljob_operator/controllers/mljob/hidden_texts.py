@@ -1,6 +1,4 @@
-"""Finds the texts in a run's conf that may have come from Secrets. The conf is the one that Airflow
-returns for the run.
-"""
+"""Finds the texts that may have come from Secrets in a run's conf, as Airflow returns the conf."""
 
 from __future__ import annotations
 
@@ -17,16 +15,17 @@ from ...ports import JobStore
 
 
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
-    """Return the texts of a run's conf that may have come from a Secret.
+    """Return the texts that may have come from Secrets into a run's conf.
 
-    A text counts as public if ``spec.conf``, a ConfigMap or another MLJob's outputs have the text
-    now. Every other text of the conf counts as secret. If ``reads_secrets`` is true, the values
-    that the Secrets have now count as secret too.
+    A key of the conf counts as public if the ConfigMaps, the outputs of other MLJobs and
+    ``spec.conf``, merged as they are now, have the same value for the key. The texts in the values
+    of all other keys are returned. If ``reads_secrets`` is true, all values that the Secrets have
+    now are returned too.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
         job: The MLJob.
-        conf: The conf of its run, as Airflow has it.
+        conf: The conf of the MLJob's run, as Airflow returns it.
         reads_secrets: Whether this process may read Secrets.
 
     Raises:
@@ -38,8 +37,9 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
 
 async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIterator[Source]:
     """Yield what the ConfigMaps, Secrets and outputs in ``spec.confFrom`` contain now. Objects that
-    can't be read are left out, and Secrets too if ``reads_secrets`` is false. Values that are left
-    out count as secret, because nothing shows that they are public.
+    don't exist, or that the operator lacks the permission to read, are left out. Secrets are left
+    out if ``reads_secrets`` is false. A value of the conf that comes from an object that is left
+    out counts as secret, because nothing shows that the value is public.
     """
     for reference in job.spec.conf_from:
         source: Source | None = None
@@ -55,9 +55,9 @@ async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIte
 
 
 async def _outputs(jobs: JobStore, job: Job, reference: OutputsReference) -> Source | None:
-    """Return the outputs of another MLJob that the newest run's conf has taken. Return None if
-    these outputs are not available any more: the other MLJob does not exist, or has the outputs of
-    a later run.
+    """Return the outputs that the newest run's conf has taken from another MLJob. Return None if
+    these outputs are not available any more, because the other MLJob does not exist or has the
+    outputs of a later run.
     """
     found = await jobs.get((job.namespace, reference.name))
     upstream = Upstream.of(found) if found is not None else Upstream()

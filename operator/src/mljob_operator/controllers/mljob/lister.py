@@ -45,8 +45,8 @@ class MLJobLister:
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
     def has_answer(self, key: Key) -> bool:
-        """Return whether the MLJob need not be looked up in Airflow now: an answer of Airflow waits
-        for the MLJob's next step, or a step of the MLJob is running.
+        """Return whether the MLJob need not be requested from Airflow now, because an answer of
+        Airflow waits for the MLJob's next step, or because a step of the MLJob is running.
         """
         worker = self._workers.get(key)
         return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))
@@ -75,8 +75,12 @@ class MLJobLister:
     def users(self, airflow: str) -> list[Key]:
         """Return the MLJobs that still need an Airflow.
 
-        An MLJob needs the Airflow if it has a run in this Airflow that is active, that is being
-        submitted, or that has ended but whose tasks and outputs are not completely read.
+        An MLJob needs the Airflow if its newest attempt is in this Airflow, and one of these
+        conditions holds:
+
+        - The attempt has a run that the operator follows, cancels or still reads
+          (:func:`.needs_airflow`). A run that may exist counts too.
+        - The attempt is not over, and a step of the MLJob is running. The step may submit the run.
         """
 
         def is_user(worker: WorkerState) -> bool:

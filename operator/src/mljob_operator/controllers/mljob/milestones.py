@@ -1,5 +1,5 @@
-"""Measures how long the attempts of MLJobs wait and run, each time a stage of an attempt ends, and
-traces the attempts that end.
+"""Records in metrics how long the stages of an attempt take (waiting for the submission, waiting in
+Airflow, running), and exports a trace of each attempt that has ended.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ...ports import Clock, JobMeter, Tracer
 
 
 class Milestones:
-    """Records in metrics and traces that a stage of an attempt, an attempt or an MLJob has ended.
+    """Records the ends of MLJobs, of attempts and of an attempt's stages in metrics and traces.
     Each end is recorded only once: by the process that stores the status in which the end appears.
 
     Args:
@@ -29,8 +29,8 @@ class Milestones:
         self._clock = clock
 
     def record(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
-        """Record the stages, the attempt and the MLJob that have ended between two statuses of an
-        MLJob.
+        """Record what has ended between two statuses of an MLJob: stages of the attempt, the
+        attempt, or the MLJob.
 
         Args:
             job: The MLJob with the status ``new``, as it is stored.

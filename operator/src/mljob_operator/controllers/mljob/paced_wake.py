@@ -39,8 +39,8 @@ class PacedWake:
 
     def wake(self, keys: Iterable[Key]) -> None:
         """Wake MLJobs in the given order: the first batch now, and the other batches later. If
-        other MLJobs are still pending, the new MLJobs come after them. MLJobs that are already
-        pending keep their place.
+        MLJobs of an earlier call are still pending, the new MLJobs are woken after the pending
+        MLJobs. MLJobs that are already pending keep their place.
         """
         self._pending.update(dict.fromkeys(keys))
         if self.tasks:
@@ -51,7 +51,9 @@ class PacedWake:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The task that wakes the pending MLJobs, if there are any."""
+        """The asyncio task that wakes the pending MLJobs, in a list. The list is empty if no MLJob
+        is pending.
+        """
         return [self._task] if self._task is not None and not self._task.done() else []
 
     def stop(self) -> None:

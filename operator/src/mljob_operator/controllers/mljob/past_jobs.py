@@ -22,8 +22,8 @@ checked once more when it is delivered again. The check changes nothing.
 
 
 class PastJobs:
-    """Remembers the MLJobs and the runs that need no worker any more. The MLJobs and runs that were
-    remembered first are forgotten first.
+    """Remembers MLJobs and runs that need no worker any more: the last ``MAX_REMEMBERED`` MLJobs,
+    and the last ``MAX_REMEMBERED`` runs.
     """
 
     def __init__(self) -> None:
@@ -41,21 +41,21 @@ class PastJobs:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
     def has(self, job: Job) -> bool:
-        """Return whether this version of an MLJob is no reason for a worker: it is the remembered
-        version, in which the MLJob had nothing more to do, or an earlier version.
+        """Return whether this version of an MLJob needs no worker, because it is not later than the
+        remembered version. In the remembered version, the MLJob had nothing more to do.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
-        """Return whether the MLJob of a run has to be read from the Kubernetes API, to see if it
-        needs a worker. The result is True if the run was not checked before, or if Airflow has
-        queued the run again since the last check.
+        """Return whether the MLJob of a run has to be read from the Kubernetes API, to find out
+        whether the MLJob needs a worker. The result is True if the run was not checked before, or
+        if Airflow has queued the run again since the last check.
         """
         return self._queued_at.get(run) != fact.queued_at
 
     def note_checked(self, run: RunKey, fact: RunFact) -> None:
-        """Remember that the MLJob of a run needs no worker. The run is checked again only if
-        Airflow queues it again.
+        """Remember that the MLJob of a run needs no worker. The run is checked again if Airflow
+        queues the run again.
         """
         self._queued_at.pop(run, None)
         self._queued_at[run] = fact.queued_at

@@ -32,7 +32,7 @@ class QueuedJobs:
         """The queue of all writes."""
 
     def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs (:meth:`.JobStore.list`)."""
+        """Yield all MLJobs of this operator (:meth:`.JobStore.list`)."""
         return self._jobs.list()
 
     async def get(self, key: Key) -> Job | None:
@@ -40,19 +40,21 @@ class QueuedJobs:
         return await self._jobs.get(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return an MLJob (:meth:`.JobStore.find`)."""
+        """Return an MLJob, even if this operator's selector does not select the MLJob
+        (:meth:`.JobStore.find`).
+        """
         return await self._jobs.find(key)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Patch the status (:meth:`.JobStore.write_status`) with the priority of a submission, or
-        of a cancellation if the MLJob is being deleted.
+        """Patch the status (:meth:`.JobStore.write_status`). The write has the priority of a
+        cancellation if the MLJob is being deleted, and otherwise the priority of a submission.
         """
         priority = Priority.CANCELLATION if job.deleting else Priority.SUBMISSION
         written, _ = await self.store_status(job, patch, priority)
         return written
 
     async def store_status(self, job: Job, patch: Mapping[str, Any], priority: Priority) -> tuple[Job, float]:
-        """Patch the status when a write of this priority has its turn.
+        """Patch the status when the write has its turn.
 
         Args:
             job: The version of the MLJob that the patch was made from.
@@ -60,7 +62,8 @@ class QueuedJobs:
             priority: The priority of the write.
 
         Returns:
-            The new version, and when the patch was sent, in seconds of the event loop's clock.
+            The new version of the MLJob, and when the patch was sent, in seconds of the event
+            loop's clock.
         """
         sent_at = float("-inf")
 

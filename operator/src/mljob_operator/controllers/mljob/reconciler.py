@@ -1,6 +1,7 @@
-"""The reconciler of MLJobs decides and acts, again and again, until the next action is to wait.
+"""The reconciler of MLJobs decides on an action and carries it out, again and again, until the next
+action is for the caller (:meth:`Reconciler.advance`).
 
-:mod:`...core.mljob.decisions` makes the decisions, and this module carries out the actions.
+:mod:`...core.mljob.decisions` makes the decisions.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Outcome:
 
 class Reconciler:
     """Decides on the next action for an MLJob and carries it out, again and again, until the next
-    action is to wait.
+    action is one of the four that the caller carries out (:meth:`advance`).
 
     Args:
         airflows: All Airflows.
@@ -124,18 +125,19 @@ class Reconciler:
         """Return the transient state (what this process has tried in Airflow) of an MLJob that is
         new to this process.
 
-        The state is empty unless the status has a run id but no submit time. In that case an
-        earlier process may have crashed while it waited for the answer to the submission. So the
-        run may still appear in Airflow during the next ``UNKNOWN_FOR``.
+        The state is empty unless the status has an attempt that is not over and has no submit time.
+        In that case an earlier process may have crashed while it waited for the answer to the
+        submission. So the run may still appear in Airflow during the next ``UNKNOWN_FOR``.
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
     def takeover_state(self, job: Job) -> TransientState | None:
         """Return the transient state (what is known about requests to Airflow) of an MLJob whose
-        attempt another process has begun. Return None if this process has begun the attempt.
+        attempt another process has begun, or that has no attempt. Return None if this process has
+        begun the attempt.
 
-        If the run may not be submitted yet, the other process may still submit it. So this process
-        leaves the attempt alone for ``UNKNOWN_FOR``.
+        If the other process may still submit the run, this process leaves the attempt alone for
+        ``UNKNOWN_FOR``.
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
@@ -154,9 +156,11 @@ class Reconciler:
         self._airflows.request_probe(airflow)
 
     async def advance(self, tracked: TrackedJob) -> Outcome:
-        """Decide and act until the action is Wait, Store, Release or Expire.
+        """Decide and act until the next action is Wait, Store, Release or Expire. The caller
+        carries out these four actions.
 
-        The caller carries out these four actions.
+        An action that fails with an ``AirflowError`` or ``ReferenceMissing`` is recorded in the
+        transient state, and the next decision takes the failure into account.
 
         Raises:
             Conflict: The MLJob has changed meanwhile. The caller has to read the MLJob, and call
@@ -185,7 +189,9 @@ class Reconciler:
             )
 
     async def _failed(self, context: ActionContext, action: Action, error: OperatorError) -> TrackedJob:
-        """Record and log a failed action, and return the tracked MLJob with the error."""
+        """Log a failed action, and return the tracked MLJob with the error in its transient state.
+        If Airflow is out of reach or refuses the credentials, also request a probe of the Airflow.
+        """
         state = context.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
             self._airflows.request_probe(state.run.airflow, user_of(state))
@@ -232,8 +238,8 @@ def _message(error: OperatorError, state: State) -> str:
 
 
 def _announced(job: Job) -> bool:
-    """Return whether the status announces a run that may not be submitted yet: the attempt has not
-    ended and has no submit time.
+    """Return whether the status has an attempt whose run is perhaps not submitted yet: the attempt
+    has not ended and has no submit time.
     """
     status = job.status
     open_attempt = attempts.current(status) is not None and not attempts.closed(status)

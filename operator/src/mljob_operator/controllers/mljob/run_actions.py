@@ -61,7 +61,9 @@ class RunActions:
         )
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Clear the run's failed tasks, and the tasks that could not run because of them."""
+        """Clear the run's failed tasks, and the tasks that could not run because of them. If the
+        run has no failed task, only record this.
+        """
         run, job = context.state.run, context.job
         await context.confirm()
         try:
@@ -120,7 +122,8 @@ class RunActions:
     async def _run(self, context: ActionContext) -> RunFact | None:
         """Return the run's state, or None if Airflow has no such run.
 
-        If Airflow has just confirmed the run's end, the known state is returned without a request.
+        If Airflow has confirmed the run's end within the last second (``LIST_AGAIN_AFTER``), the
+        known state is returned without a request.
         """
         run, looked_at = context.state.run, context.transient.looked_up_at
         if context.observed_run.over and looked_at is not None and context.state.now < looked_at + LIST_AGAIN_AFTER:
@@ -157,8 +160,8 @@ def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
 
 
 def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
-    """Return whether an ended run's tasks need not be listed again: all tasks have ended, or the
-    tasks were listed again for ``FINAL_AFTER`` (10 seconds).
+    """Return whether an ended run's tasks need not be listed again: all tasks have ended, or more
+    than ``FINAL_AFTER`` (10 seconds) have passed since the first list.
 
     Args:
         tasks: The task instances in the list.

@@ -33,9 +33,9 @@ class SharedActions:
     """Implements the actions that are the same for a single run and a backfill, except the actions
     of a cancellation.
 
-    Each action returns the MLJob after the action, with all that this process knows of it. All
-    methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
-    changed, and ``StoreError`` if the Kubernetes API fails.
+    Each action returns the MLJob after the action, with all that this process knows of it. An
+    action that sends requests raises ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if
+    the MLJob has changed, and ``StoreError`` if the Kubernetes API fails.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
@@ -53,7 +53,9 @@ class SharedActions:
         self._process = process
 
     async def take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
-        """Record in the status that this process, and no other process, submits the run."""
+        """Record in the status that this process submits the run, instead of the process that the
+        status names.
+        """
         attempt = context.state.current.attempt
         assert attempt is not None
         sent_at = asyncio.get_running_loop().time()
@@ -81,7 +83,11 @@ class SharedActions:
         """Count the runs of the spec that an earlier MLJob of this name has left in Airflow. With
         ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
 
-        The count is complete when Airflow has said for some time that there is no further run.
+        The count is complete when Airflow has no further run, and still has none at least
+        ``ABSENCE_CONFIRMED_AFTER`` (3 seconds) later.
+
+        Raises:
+            AirflowUnreadable: The count reaches ``MAX_RUNS_OF_A_SPEC``.
         """
         transient, now = context.transient, context.state.now
         counted = transient.counted
@@ -96,8 +102,8 @@ class SharedActions:
         return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
 
     async def _has_run(self, context: ActionContext, number: int) -> bool:
-        """Return whether Airflow has the run with this number among the runs of the MLJob's spec.
-        The number is part of the run id.
+        """Return whether Airflow has the run with this number for the MLJob's spec. The number is
+        part of the run id.
         """
         run = first_attempt(context.state.inputs, number)
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None

@@ -1,4 +1,4 @@
-"""Redacts the texts of a status, which must not show values that came into a run's conf from
+"""Redacts the texts of a status. A status must not show values that came into a run's conf from
 Secrets.
 """
 
@@ -18,7 +18,7 @@ from .confs import Confs
 
 
 class StatusRedaction:
-    """Returns the redaction of an MLJob, which replaces values from Secrets in the texts of
+    """Returns the redaction of an MLJob. The redaction replaces values from Secrets in the texts of
     statuses, Events and log lines.
 
     Args:
@@ -33,8 +33,10 @@ class StatusRedaction:
     async def of(self, state: State) -> Redaction:
         """Return the redaction for an MLJob's status.
 
-        If the status has texts that may quote the run's conf, the conf is read first. The conf is
-        not read if Airflow is out of reach, or before the time of :meth:`.Confs.read_at`.
+        If the status has texts that may quote values from Secrets, and these values are not known,
+        the run's conf is read from Airflow first. The conf is not read if the Airflow was not ready
+        at the last check, or before the time of :meth:`.Confs.read_at`. If the values stay unknown,
+        the redaction withholds all texts of the run. An error of Airflow is only logged.
 
         Raises:
             StoreError: The Kubernetes API fails.

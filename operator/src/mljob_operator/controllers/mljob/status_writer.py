@@ -56,8 +56,8 @@ class Patch:
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
-        urgent: Whether the patch must be sent at once. A patch that only makes values more exact,
-            such as times, is not urgent.
+        urgent: Whether the patch must be sent without a delay. A patch that only makes values more
+            exact, such as times, is not urgent.
     """
 
     content: Mapping[str, Any]
@@ -89,7 +89,7 @@ class StatusWriter:
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
-        """The tasks that are recording Events."""
+        """The asyncio tasks that are recording Kubernetes Events."""
         return self._background
 
     def has_turn(self, key: Key, priority: Priority) -> bool:
@@ -126,8 +126,8 @@ class StatusWriter:
         return written, sent_at
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
-        """Count a status that the Kubernetes API server refused as invalid, and report the first of
-        several refusals in a row.
+        """Count a status that the Kubernetes API server refused as invalid. Record an Event only
+        for the first of several refusals in a row.
 
         The caller drops the observed run, because the same facts would give an invalid status
         again.
@@ -136,8 +136,7 @@ class StatusWriter:
             job: The MLJob.
             error: The API server's refusal.
             redaction: Redacts values from Secrets in the error's message.
-            first: Whether the API server accepted the previous status. Only then an Event reports
-                the refusal.
+            first: Whether this is the first of several refusals in a row.
         """
         self._meter.status_refused()
         if first:
@@ -148,7 +147,8 @@ class StatusWriter:
             self._record(job, KubeEvent(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
 
     async def report_abandonment(self, state: State, redaction: Redaction) -> None:
-        """Record an Event about a run that may still be active although its MLJob is deleted.
+        """Record an Event about a run that may still be active in Airflow although its MLJob is
+        being deleted.
 
         After this method, the caller removes the finalizer. The Event is then the only trace of the
         run in the Kubernetes API.
@@ -187,8 +187,8 @@ class StatusWriter:
             )
 
     async def close(self) -> None:
-        """Wait for the Events that are being recorded, for up to ``LAST_EVENTS`` seconds, and drop
-        the Events that take longer.
+        """Wait for the Kubernetes Events that are being recorded, for up to ``LAST_EVENTS``
+        seconds. Cancel the requests of the Events that take longer.
         """
         if not self._background:
             return
@@ -243,7 +243,7 @@ def difference(
         outputs: The outputs of the run. None if the outputs were not read.
         ui_url: The base URL of the Airflow's UI. None if no Airflow has the name in the status.
         redaction: Redacts values from Secrets.
-        run_tasks: Remembers the tasks of the last status, so that tasks that have not changed are
+        run_tasks: A cache of the tasks of the last status, so that tasks that have not changed are
             not computed again.
     """
     job = state.job
@@ -260,8 +260,8 @@ def priority_of(state: State, patch: Patch, action: Action) -> Priority:
     Args:
         state: The state that the status shows.
         patch: The change of the status.
-        action: The action that follows the write. Unless the action is ``Wait``, the step waits for
-            the write.
+        action: The next action that the operator has decided on. Unless the action is ``Wait``, the
+            step can't go on before the status is written.
     """
     phase = patch.content.get("phase")
     if state.cancellation.reason is not None or state.job.deleting:

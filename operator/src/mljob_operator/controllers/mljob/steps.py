@@ -72,12 +72,12 @@ class Steps:
     async def take(self, key: Key, worker: WorkerState) -> float | None:
         """Run one step of an MLJob's worker.
 
-        An error with one MLJob affects no other MLJob. The step is repeated, in most cases after a
-        delay.
+        An error with one MLJob affects no other MLJob. A step that fails is repeated, in most cases
+        after a delay.
 
         Returns:
             The seconds until the next step is due. None if the next step waits for input, or
-            follows at once (``worker.needs_step``).
+            follows at once (``worker.needs_step``), or if no step follows.
         """
         try:
             return await self._taken(key, worker)
@@ -222,11 +222,13 @@ class Steps:
                 return _with_stored_job(state, worker.tracked), action
 
     async def _write(self, worker: WorkerState, state: State, action: Action) -> bool:
-        """Store the status if it has changed, and return whether the status was stored.
+        """Store the status if it has changed, and return whether the status was stored. In two
+        cases a changed status is not stored yet:
 
-        A change that only makes values more exact waits for up to ``REFINEMENT_WAITS``, unless the
-        action is to store. If the action is to wait and the write has no turn yet, the status is
-        not stored. The MLJob is then woken at its turn.
+        - The change only makes values more exact, the action is not to store, and less than
+          ``REFINEMENT_WAITS`` (5 seconds) have passed since such a change was first seen.
+        - The action is to wait, and the write does not have its turn in the queue of writes. The
+          MLJob is woken when the write has its turn.
         """
         worker.awaits_turn = False
         job = state.job
@@ -325,8 +327,8 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
 
 def _require_stored(patch: Patch, written: Job) -> None:
     """Check that the Kubernetes API server has stored the fields of the patch that an old CRD does
-    not have (``_RECEIPTS``). Without these fields, the operator would handle the same request to
-    retry again, and begin a further attempt.
+    not have (``_RECEIPTS``). For example, without ``lastHandledRetry`` the operator would handle
+    the same request for a retry twice, and begin a further attempt.
 
     Raises:
         FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.
@@ -340,7 +342,7 @@ def _require_stored(patch: Patch, written: Job) -> None:
 
 
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
-    """Return the state with the MLJob as it was stored.
+    """Return the state with the MLJob as the Kubernetes API server has stored it.
 
     The other parts of the state stay valid, because the stored status was made from this state.
     """
@@ -349,8 +351,8 @@ def _with_stored_job(state: State, tracked: TrackedJob) -> State:
 
 
 def _start_times(job: Job) -> tuple[datetime | None, bool]:
-    """Return the values that show whether a time limit has begun: the time from which
-    ``activeDeadlineSeconds`` counts, or None, and whether the MLJob has finished.
+    """Return two facts that time limits depend on: the time from which ``activeDeadlineSeconds``
+    counts (None if the time has not begun), and whether the MLJob has finished.
 
     The end of the MLJob begins its time to live, and the backoff of a requested retry.
     """

@@ -1,10 +1,10 @@
-"""Knows the MLJobs whose outputs other MLJobs wait for, and finds the MLJobs to wake when one of
-these MLJobs changes.
+"""Keeps facts about upstream MLJobs (the MLJobs whose outputs other MLJobs take), and finds the
+MLJobs to wake when an upstream MLJob changes.
 
-A finished MLJob has no worker and costs no memory. So this module keeps only the facts that the
-waiting MLJobs need about an upstream MLJob (an MLJob whose outputs they take), and only while at
-least one MLJob waits. The first waiting MLJob reads the upstream MLJob from the Kubernetes API.
-After that the watch of MLJobs, which the operator has anyway, delivers the changes.
+A finished MLJob has no worker. So this module keeps the facts that the waiting MLJobs need about an
+upstream MLJob, while at least one MLJob waits for its outputs. The upstream MLJob is read from the
+Kubernetes API for the first waiting MLJob. After that the watch of MLJobs, which the operator has
+anyway, delivers the changes.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ class _Known:
 
     Attributes:
         waiting: The MLJobs that wait.
-        upstream: What the waiting MLJobs need to know about the MLJob. None if the MLJob was not
-            read yet, or if it does not exist and had no run as far as known.
+        upstream: What the waiting MLJobs need to know about the MLJob. If the MLJob was deleted
+            after its success, ``upstream.deleted`` is True. None if the MLJob was not read yet, or
+            if it does not exist for another reason.
         uid: The uid of the last version. Empty if no version is known.
         version: The resourceVersion of the last version, as a number. 0 if no version is known.
         known_at: When the MLJob was last read or observed. None before the first time.
-        observed: How many times the watch has delivered a version or the deletion.
-        reading: Held during a read, so that thousands of MLJobs that wait, for example after a
-            restart, read the MLJob once.
+        observed: How many times the watch has delivered a version or the deletion of the MLJob.
+        reading: A lock that is held during a read. With the lock, the MLJob is read only once even
+            if thousands of MLJobs wait for it, for example after a restart.
     """
 
     waiting: set[Key] = field(default_factory=set)
@@ -70,7 +71,7 @@ class _Known:
 
 class Upstreams:
     """Keeps what is known about the MLJobs whose outputs other MLJobs wait for, and finds the
-    MLJobs that wait.
+    waiting MLJobs.
 
     Args:
         jobs: Reads MLJobs.
@@ -85,12 +86,13 @@ class Upstreams:
 
     def of(self, job: Job) -> tuple[Mapping[str, Upstream | None], datetime | None]:
         """Return the known facts about the MLJobs whose outputs an MLJob takes, and about the
-        MLJobs for which those MLJobs wait.
+        MLJobs that these MLJobs wait for in turn.
 
         Returns:
             The facts by the MLJobs' names, as :func:`.upstream.dependencies` takes them, and the
-            age of the facts: the earliest of the times at which the MLJobs in ``spec.confFrom``
-            were last read or observed. The time is None if nothing is known about these MLJobs.
+            time from which the oldest facts are: the earliest of the times at which the MLJobs in
+            ``spec.confFrom`` were last read or observed. The time is None if nothing is known about
+            these MLJobs.
         """
         names = upstream_names(job.spec)
         if not names:
@@ -110,8 +112,8 @@ class Upstreams:
         return found, min(times, default=None)
 
     async def read(self, key: Key, names: Iterable[str]) -> None:
-        """Read the MLJobs for which an MLJob waits. An MLJob that was read or observed within
-        ``READ_AGAIN_AFTER`` is not read again.
+        """Read from the Kubernetes API the MLJobs for which an MLJob waits. An MLJob that was read
+        or observed within ``READ_AGAIN_AFTER`` (5 minutes) is not read again.
 
         The waiting MLJob is registered before the read, so that no change after the read is missed.
 
@@ -180,5 +182,7 @@ class Upstreams:
 
 
 def waited_for(state: State) -> tuple[str, ...]:
-    """Return the names of the MLJobs whose outputs go into the conf of an MLJob's next run."""
+    """Return the names of the MLJobs whose outputs go into the conf of an MLJob's next run. The
+    result is empty if the MLJob neither starts a run now nor waits to start a run.
+    """
     return state.start.needed.names if state.start is not None else ()

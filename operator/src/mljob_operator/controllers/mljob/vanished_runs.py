@@ -1,7 +1,7 @@
-"""Wakes MLJobs whose runs are missing in Airflow, as soon as the missing runs count as deleted or
-no longer do.
+"""Wakes the MLJobs whose runs are missing in Airflow, when these runs begin or cease to count as
+deleted.
 
-A single missing run counts as deleted. If many runs are missing at once, something has happened to
+Usually, missing runs count as deleted. If many runs are missing at once, something has happened to
 the Airflow, such as a restored backup, and the runs don't count as deleted
 (:mod:`...core.run.vanishing`).
 """
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class VanishedRuns:
-    """Takes Airflow's lists of active runs. Wakes the MLJobs of missing runs as soon as these runs
-    count as deleted or no longer do.
+    """Records which runs are missing in Airflow's lists of active runs. Wakes the MLJobs of these
+    runs when the runs begin or cease to count as deleted.
 
     Args:
         missing_runs: Knows the missing runs of each Airflow.
-        meter: Counts the missing runs.
+        meter: Records how many runs have vanished from each Airflow.
         wake: Wakes an MLJob.
-        changed: Called with the name of an Airflow from which many runs have vanished, or to which
-            they have come back.
+        changed: Called with the name of an Airflow when many runs have vanished from the Airflow,
+            and when all of them are back or an administrator has accepted their loss.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class VanishedRuns:
         return self._missing_runs.have_vanished(airflow)
 
     def report(self) -> None:
-        """For each Airflow whose missing runs now count as deleted, or no longer do, wake the
-        MLJobs of these runs.
+        """For each Airflow whose missing runs have begun or ceased to count as deleted since the
+        last call, wake the MLJobs of these runs.
 
-        If many runs have vanished from an Airflow, or all vanished runs are back, also log the
-        change and wake all MLJobs that wait for the Airflow.
+        If many runs have vanished from an Airflow, or if all vanished runs are back or accepted as
+        lost, also log the change and call ``changed``.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.take_changes():

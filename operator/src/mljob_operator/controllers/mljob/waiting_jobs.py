@@ -58,7 +58,9 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Wake, in the background, the MLJobs that wait and that the change concerns."""
+        """Wake, in the background, the MLJobs that wait and that the change concerns. The last
+        errors of these MLJobs are dropped, so that no MLJob waits for the end of a backoff.
+        """
         self._changes.add(change)
         if not self.tasks:
             self._task = asyncio.create_task(self._wake_all(), name="wake waiting MLJobs")
@@ -91,8 +93,9 @@ class WaitingJobs:
                 await asyncio.sleep(clock() - began)
 
     async def _waiting(self, changes: set[Change]) -> list[Key]:
-        """Update the admission queue, and return the waiting MLJobs that one of ``changes``
-        concerns. Other asyncio tasks run between the checks of the MLJobs.
+        """For the MLJobs that one of ``changes`` concerns, update the reservations in the admission
+        queue, and return the MLJobs that wait. Other asyncio tasks run between the checks of the
+        MLJobs.
         """
 
         def waits(worker: WorkerState) -> bool:

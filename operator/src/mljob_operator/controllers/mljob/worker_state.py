@@ -55,16 +55,17 @@ class WorkerState:
     """The state of one MLJob's worker.
 
     Attributes:
-        takeover_state: Called with a version of the MLJob. Returns None if this process has begun
-            the attempt in this version, or else the transient state (what is known about requests
-            to Airflow) with which to continue.
+        takeover_state: Called with a version of the MLJob. If another process has begun the attempt
+            in this version, returns the transient state (what is known about requests to Airflow)
+            with which this process continues. Returns None if this process has begun the attempt.
         tracked: The MLJob with its observed run, or None if the MLJob was not read yet or is
             deleted.
         state: The last state that was computed for ``tracked``, or None if there is none.
         inbox: The input since the last step.
-        run_tasks: Remembers the tasks of the last status, so that tasks that have not changed are
-            not computed again.
-        contradicted: The events that Airflow has contradicted and that the metrics have counted.
+        run_tasks: A cache of the tasks in the last status. Tasks that have not changed are not
+            computed again.
+        contradicted: The events that Airflow has contradicted. The metrics have counted these
+            events already.
         done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
@@ -79,8 +80,8 @@ class WorkerState:
         writing: Whether a status patch is being sent, so that the watch may deliver the result
             before the answer arrives.
         failures: The number of failed steps in a row.
-        begin_count: How many times ``begin`` was called. A change shows that the MLJob or its
-            attempt was replaced.
+        begin_count: How many times ``begin`` was called. If the number changes during a step, the
+            step's outcome is out of date, and is dropped.
     """
 
     takeover_state: Callable[[Job], TransientState | None]
@@ -113,10 +114,10 @@ class WorkerState:
         return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
-        """Return the state at the end of the last step.
+        """Return the state that was computed last.
 
-        If the MLJob, its observed run or its transient state has changed since then, return the
-        current state, which ``classify`` makes.
+        If there is no such state, or if the MLJob, its observed run or its transient state has
+        changed since then, call ``classify`` to compute the state again.
         """
         state, tracked = self.state, self.tracked
         assert tracked is not None
@@ -170,9 +171,8 @@ class WorkerState:
             self.begin(job, transient)
 
     def drop_outdated_run(self, before: Job) -> None:
-        """After a failed write of the status, drop the observed run if the MLJob's end is stored
-        already: the version ``before``, from which the write was made, has no terminal phase, but
-        the latest known version has one.
+        """Drop the observed run if the MLJob has ended since the version ``before``. Call this
+        method after a failed write of a status that was made from this version.
 
         Either another process has written the end, or the write has succeeded and only its answer
         was lost.
@@ -181,7 +181,8 @@ class WorkerState:
             self._begin_after_end(self.job)
 
     def _begin_after_end(self, job: Job) -> None:
-        """Track an MLJob anew, because another process has written the end of its run.
+        """Track an MLJob anew, because the stored status has the end of its run. Another process
+        has written this status, or this process has written it without receiving the answer.
 
         The answers of Airflow in the inbox are dropped, because they may be from before the end. If
         somebody has cleared the run since then, the change feed or the next list of active runs has
@@ -191,7 +192,7 @@ class WorkerState:
         self.begin(job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
-        """Take the version of an MLJob that the answer to a request contains.
+        """Take the version of an MLJob that the Kubernetes API has sent as the answer to a request.
 
         The watch may be faster than the answer. If the watch has delivered a later version, the
         deletion, or another MLJob with this name, the answer is dropped.
@@ -289,8 +290,8 @@ class WorkerState:
         self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Call the callbacks of the facts that are stored now, so that the Kafka messages with
-        these facts count as handled.
+        """Call the callbacks in ``unstored``, because their facts are stored now or are dropped.
+        The Kafka messages with these facts then count as handled.
         """
         unstored, self.unstored = self.unstored, []
         for done in unstored:

@@ -55,7 +55,7 @@ class Workers:
         takeover_state: Returns the transient state for an MLJob whose attempt another process has
             begun, or None if this process has begun the attempt.
         after_step: Called after each step, with the MLJob and its worker.
-        drop: Called for an MLJob that is deleted or has nothing more to do.
+        drop: Forgets an MLJob that is deleted, or for which the operator has nothing left to do.
         meter: Records the time from an input to the stored status that includes the input.
         min_interval: The minimum number of seconds between two patches of one status.
     """
@@ -279,9 +279,11 @@ class Workers:
         return [worker.task for worker in self._states.values() if worker.task is not None]
 
     async def _measured(self, key: Key, worker: WorkerState) -> float | None:
-        """Run a step. If the step stores a status, record the time for which the input has waited
-        for the status. If the step fails, or if its status has to wait for a turn among all writes,
-        the input goes on waiting.
+        """Run a step, and return the seconds until the next step, or None (:meth:`.Steps.take`).
+
+        If the step stores a status, record the time for which the input has waited for the status.
+        If the step fails, or if its status has to wait for a turn among all writes, the input goes
+        on waiting.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)
@@ -292,8 +294,11 @@ class Workers:
         return until
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Run steps for an MLJob until the last step has left no input and no failure, or until no
-        step may start (:meth:`hold_steps`, :meth:`stop`).
+        """Run steps for an MLJob as long as another step is needed now, and steps may start
+        (:meth:`hold_steps`, :meth:`stop`). A failed step is repeated after its backoff.
+
+        If no step is needed now, set the timer for the next step, or remove the worker if the MLJob
+        is deleted or the operator has nothing left to do for the MLJob.
         """
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None

@@ -44,8 +44,13 @@ class WritePace:
         return int(self._limit)
 
     def answered(self, seconds: float, now: float) -> None:
-        """Raise or lower :attr:`limit` after the Kubernetes API server has answered a write.
-        ``seconds`` is the time from the write to the answer.
+        """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write.
+        Every ``FASTEST_COUNTS`` seconds, set the limit to ``LEAST``, so that the fastest answer is
+        measured again.
+
+        Args:
+            seconds: The time from the write to the answer.
+            now: The current time.
         """
         if now >= self._fastest_until:
             self._fastest, self._fastest_until = float("inf"), now + FASTEST_COUNTS
@@ -59,8 +64,8 @@ class WritePace:
             self._limit = max(LEAST, self._limit - 1 / self._limit)
 
     def refused(self, retry_after: float, now: float) -> None:
-        """Halve the limit, because the Kubernetes API server was too busy for a write or did not
-        answer.
+        """Halve the limit, but not below ``LEAST``, because the Kubernetes API server was too busy
+        for a write or did not answer. Also begin the pause that the API server has asked for.
 
         Args:
             retry_after: The seconds for which the API server asks for a pause (``Retry-After``). 0

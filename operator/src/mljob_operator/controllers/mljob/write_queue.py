@@ -90,8 +90,9 @@ class WriteQueue:
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
-        """Return whether an MLJob may write now. If the result is True, the MLJob's next
-        :meth:`send` does not wait.
+        """Return whether an MLJob may write now. If the result is True, the MLJob has a turn, which
+        ends after at most ``TURN_SECONDS``. During the turn, the MLJob's :meth:`send` does not
+        wait.
 
         If the result is False, the MLJob takes a place in the queue, and ``wake`` is called when
         the MLJob has its turn. A call with another priority changes the place. After each step of

@@ -5,9 +5,10 @@ access rule. An MLJob that wants to submit a run makes a reservation, and waits 
 admits the MLJob. An admitted MLJob counts against the limits until the operator knows that its run
 has ended or does not exist.
 
-MLJobs with a higher priority are admitted first. Within a priority, namespaces take turns,
-separately for each access rule, and each namespace begins with its oldest MLJob. If one access rule
-has reached its limit, MLJobs of other rules are still admitted.
+An MLJob has the priority of its access rule. MLJobs with a higher priority are admitted first.
+Within a priority, namespaces take turns, separately for each access rule, and each namespace begins
+with its oldest MLJob. If one access rule has reached its limit, MLJobs of other rules are still
+admitted.
 
 A new process rebuilds the queue from the statuses of all MLJobs. The statuses don't contain the
 turns of namespaces, so the namespace with the oldest MLJob has the first turn again.
@@ -38,7 +39,7 @@ class Reservation:
 
     Attributes:
         airflow: The name of the Airflow.
-        rule: The access rule that applies to the MLJob.
+        rule: The index of the access rule that applies to the MLJob, or None if no rule matches.
         priority: The priority of the access rule.
         active: Whether the MLJob certainly or possibly has a run in the Airflow. If not, the MLJob
             wants to submit a run.
@@ -112,8 +113,9 @@ class AdmissionQueue:
             del self._airflows[reservation.airflow]
 
     def release_waiting(self, key: Key) -> None:
-        """Remove the reservation of an MLJob that can't submit its run for now, so that the next
-        MLJob is admitted. A reservation of an MLJob that has a run stays.
+        """Remove the reservation of an MLJob that can't submit its run for now, so that another
+        MLJob can be admitted instead. If the MLJob certainly or possibly has a run, the reservation
+        stays.
         """
         if (stored := self._reservations.get(key)) is not None and not stored[0].active:
             self.release(key)
@@ -254,8 +256,9 @@ class _PriorityQueue:
 
 
 class _RuleQueue:
-    """The namespaces whose MLJobs wait under one access rule, ordered by turn, then by the oldest
-    MLJob.
+    """The namespaces whose MLJobs wait under one access rule. A turn is a number; the namespace
+    with the lowest turn is the next. Of the namespaces with the same turn, the namespace with the
+    oldest MLJob is the next.
     """
 
     def __init__(self) -> None:
@@ -271,9 +274,8 @@ class _RuleQueue:
         return self._order[0]
 
     def add(self, queue_key: QueueKey, turn: int) -> None:
-        """Add an MLJob. The namespace with the lowest turn is the next. If the MLJob's namespace
-        has no other MLJob in this queue, the namespace gets the turn ``turn``. Otherwise the
-        namespace keeps its turn.
+        """Add an MLJob. If the MLJob's namespace has no other MLJob in this queue, the namespace
+        gets the turn ``turn``. Otherwise the namespace keeps its turn.
         """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys.setdefault(namespace, [])

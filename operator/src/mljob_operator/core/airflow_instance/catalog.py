@@ -2,7 +2,7 @@
 
 Airflows and their access rules change while MLJobs wait. So each step of an MLJob finds the Airflow
 for the next run and the blocker again, and a blocker disappears as soon as its cause does. Once an
-attempt has begun, the status names its Airflow.
+attempt has begun, the status names the attempt's Airflow, which does not change any more.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class AirflowCatalog:
         not_ready: The reason why an Airflow can't be used now, by the name of the Airflow. An
             Airflow that can be used has no entry.
         own: Whether the operator's settings name an Airflow.
-        own_access: The access rules of the settings' Airflow, or None if the settings have no
-            rules.
+        own_access: The access rules of the settings' Airflow, or None if the setting
+            ``MLJOB_AIRFLOW_ACCESS`` is absent.
         default: The Airflow for MLJobs without spec.airflowRef, or ``NO_AIRFLOW``.
         namespace: The MLJob's namespace.
         reserved: Globs of the DAG ids that no MLJob may run (:meth:`is_reserved`).
@@ -87,8 +87,8 @@ class AirflowCatalog:
         """Return the access rules of an Airflow. An unknown Airflow has no rules.
 
         No MLJob may run in an Airflow without rules. The exception is the Airflow of the operator's
-        settings: if there is no AirflowInstance and the settings have no rules, every namespace may
-        use this Airflow.
+        settings: if there is no AirflowInstance and ``own_access`` is None, the result is a rule
+        that lets every namespace run every DAG.
         """
         if airflow == SETTINGS_AIRFLOW:
             return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)
@@ -169,7 +169,8 @@ def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker 
 def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     """Return the reason why the MLJob's namespace may not run a DAG in an Airflow, and so may not
     read the DAG's runs either. Return None if the namespace may do both
-    (:meth:`AirflowCatalog.may_run`).
+    (:meth:`AirflowCatalog.may_run`). An AirflowInstance that does not exist or is invalid, and an
+    access rule that is not known yet, are reasons too.
 
     Unlike :func:`find_blocker`, this function ignores limits on active runs, the credentials of
     access rules, and whether the Airflow is ready.

@@ -55,8 +55,8 @@ def fits_header(token: str) -> bool:
 
 
 def unfit_header(name: str, value: str) -> str | None:
-    """Return why a header can't be sent to Airflow, or None if the header can be sent. The text is
-    for people, and doesn't quote the value.
+    """Return why the operator can't send a header from a Secret to Airflow, or None if the header
+    can be sent. The text is for people, and doesn't quote the value.
 
     Source: RFC 9110, sections 5.1 and 5.5.
     """

@@ -40,7 +40,8 @@ class Instance:
         accepts: The value of the annotation ``mljob.dev/accept-vanished-runs``, or None if the
             annotation is absent or empty. With each new value, an administrator tells the operator
             once to count the runs that have vanished from this Airflow as deleted.
-        stored_status: The status as the API server has it. Patches of the status start from it.
+        stored_status: The status in the form in which the API server has sent it. Patches of the
+            status contain the differences from this status.
         problem: The invalid fields of the spec, as text for people, or None if all fields are
             valid. An AirflowInstance with a problem is not used.
     """
@@ -77,10 +78,11 @@ class Instance:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Instance:
-        """Return the AirflowInstance in an object, as the Kubernetes API server sends the object.
+        """Return the AirflowInstance from an object that the Kubernetes API server has sent.
 
-        Reading doesn't fail. ``problem`` names the invalid fields of the spec. Invalid fields of
-        the status are left out.
+        Invalid fields raise no error. Optional fields that are invalid are left out. Required
+        fields of the spec that are missing or invalid have placeholders as values. ``problem``
+        names the missing or invalid fields of the spec.
         """
         meta = body["metadata"]
         spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, placeholders=_PLACEHOLDERS)
@@ -124,8 +126,8 @@ def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
     cluster.
 
     Requests to loopback addresses and to names of Services stay inside the cluster. For example, a
-    Service ``airflow`` has the names ``airflow``, ``airflow.<namespace>`` if the namespace exists,
-    and ``airflow.<namespace>.svc`` with or without the cluster's domain.
+    Service ``airflow`` has the names ``airflow``, ``airflow.<namespace>`` if ``namespaces`` has the
+    namespace, and ``airflow.<namespace>.svc`` with or without the cluster's domain.
     """
     if not url.lower().startswith("http://"):
         return False

@@ -85,7 +85,11 @@ def origins(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Sour
 
 
 def _fields(source: Source) -> dict[str, Any]:
-    """Return the keys and values that a source adds to a conf."""
+    """Return the keys and values that a source adds to a conf.
+
+    Raises:
+        ValueError: As for :func:`merged`.
+    """
     if source.typed:
         return dict(source.data)
     fields: dict[str, Any] = {}
@@ -95,13 +99,13 @@ def _fields(source: Source) -> dict[str, Any]:
 
 
 def has_secrets(spec: MLJobSpec) -> bool:
-    """Return whether the conf of a spec has values from Secrets."""
+    """Return whether ``spec.confFrom`` names a Secret."""
     return any(source.secret_ref is not None for source in spec.conf_from)
 
 
 def secrets(sources: Iterable[Source]) -> set[str]:
-    """Return the texts from those sources that are Secrets: each value, and each string and number
-    in the JSON of a ``.json`` key.
+    """Return the texts of the Secrets in ``sources``: each value, and each string and number in the
+    JSON of a ``.json`` key.
     """
     found: set[str] = set()
     for source in sources:
@@ -155,8 +159,8 @@ def unknown_keys(
 
 
 def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
-    """Return whether the DAG's author wants a conf to have no keys except the DAG's params. The
-    schema of at least one param then says this.
+    """Return whether the DAG's author wants a conf to have no keys except the DAG's params. In this
+    case the schema of at least one param has the key ``ADDITIONAL_PARAMS`` with the value false.
     """
     schemas = (param.get("schema") for param in params.values() if isinstance(param, Mapping))
     return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)

@@ -73,8 +73,9 @@ class Checks:
 
 
 def _parts(value: Any, most: int) -> list[tuple[str | None, Any]]:
-    """Return the parts of a JSON value with their keys, beginning with the value itself. The search
-    stops once it has found more than ``most`` parts.
+    """Return the parts of a JSON value with their keys, beginning with the value itself. The value
+    itself and the items of lists have the key None. The search stops once it has found more than
+    ``most`` parts.
     """
     found: list[tuple[str | None, Any]] = [(None, value)]
     for _, part in found:

@@ -74,8 +74,8 @@ class Redaction:
 
     Attributes:
         hidden: The hidden texts.
-        complete: Whether ``hidden`` has all texts that the run has from Secrets. If not, all texts
-            of the run are withheld.
+        complete: Whether ``hidden`` has all texts that the run has from Secrets. If not,
+            :meth:`untrusted` withholds every text that came from the run.
     """
 
     hidden: frozenset[str] = frozenset()
@@ -126,10 +126,13 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """The encodings of all hidden texts, and a pattern for the short ones. An encoding of at
-        least ``MIN_LENGTH`` characters is found anywhere in a text. The pattern finds shorter
-        encodings only as whole words, and is None if there are none. If there are too many
-        encodings, the property is None.
+        """The encodings of all hidden texts, in two parts for the search:
+
+        - The encodings of at least ``MIN_LENGTH`` characters, which are found anywhere in a text.
+        - A pattern that finds the shorter encodings, only as whole words. None if there are no
+          shorter encodings.
+
+        The property is None if the encodings exceed ``MAX_FORMS`` or ``MAX_CHARACTERS``.
         """
         forms: set[str] = set()
         size = 0
@@ -146,7 +149,9 @@ class Redaction:
 
     @staticmethod
     def _found(text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
-        """Yield the span of each hidden text in a text, as start and end."""
+        """Yield the span of each hidden text in a text, as start and end. If the text was cut
+        within a hidden text, also yield the span of the part before the cut.
+        """
         begin = forms.begin_in(text)
         for form in begin:
             at = text.find(form)
@@ -182,9 +187,9 @@ class _Forms:
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Find the beginning of an encoding whose rest is missing, because the text was cut at the
-        position ``cut``. Return the position of this beginning, or None if there is no such
-        encoding.
+        """Find an encoding that was cut off at the position ``cut``, so that only its beginning is
+        left, with at least ``MIN_LENGTH`` characters. Return the position where the encoding
+        begins, or None if there is no such encoding.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
@@ -239,8 +244,12 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _secret_parts(text: str) -> Iterator[str]:
-    """Yield the parts of a hidden text that are secret on their own: the lines of a key file, the
-    password of a URL, the values of a JSON object.
+    """Yield the parts of a hidden text that are secret on their own:
+
+    - each line of at least ``MIN_LINE`` characters, if the text has several lines, such as a key
+      file
+    - the password in a URL
+    - the values in a JSON object
     """
     lines = text.splitlines()
     if len(lines) > 1:
@@ -266,7 +275,7 @@ def _password(url: str) -> str | None:
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans. Spans that touch or overlap are joined."""
+    """Yield the spans, which must be sorted. Spans that touch or overlap are joined."""
     current: tuple[int, int] | None = None
     for start, end in spans:
         if current is not None and start <= current[1]:

@@ -1,5 +1,5 @@
 """The claims of an operator, and the check whether two operators may run side by side. An operator
-claims MLJobs, dag run ids and a Kafka consumer group, which no other operator may use.
+claims the MLJobs that it manages, the prefix of its dag run ids, and its Kafka consumer group.
 
 An operator writes its claims into an annotation of its Lease, where other operators of the
 namespace read them. Other programs can write the annotation too, so the operator limits the length
@@ -30,11 +30,11 @@ class Claims(BaseModel):
     """The claims of one operator: the MLJobs, the dag run ids and the consumer group that it uses.
 
     Attributes:
-        selector: Selects the MLJobs of the operator.
+        selector: The label selector of the MLJobs that the operator manages.
         namespaces: The namespaces whose MLJobs the operator manages. Empty for all namespaces.
         run_id_prefix: The first part of the operator's dag run ids.
-        brokers: The Kafka brokers from which the operator reads events, or None if the operator
-            reads no events.
+        brokers: The setting MLJOB_KAFKA_BOOTSTRAP_SERVERS: the addresses of the Kafka brokers, as
+            one text. None if the operator reads no events.
         group_id: The operator's consumer group.
     """
 

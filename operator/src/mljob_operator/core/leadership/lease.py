@@ -2,7 +2,8 @@
 
 The times in a Lease come from the clocks of other machines, so they are not used. A process
 measures on its own monotonic clock how long it has known the same version of a Lease. A holder that
-renews its Lease makes new versions.
+renews its Lease makes new versions. If the version stays the same for the duration of the Lease,
+its holder may not act any more.
 
 Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
 ``leaderelection``.
@@ -30,7 +31,8 @@ class Lease:
         holder: The identity of the process that has the Lease. None if no process has it.
         seconds: For how many seconds the holder may act after it has written this version.
         transitions: How many times the holder has changed.
-        claims: What the operator claims. None if the claims can't be read.
+        claims: The claims of the operator, from an annotation of the Lease. None if the Lease has
+            no annotation with valid claims.
         acting: Whether the holder has checked the claims of the other operators and acts.
     """
 

@@ -29,7 +29,9 @@ class ReadUpstreams:
 
 @frozen
 class BeginAttempt:
-    """Begin an attempt. From then on, the status describes this attempt."""
+    """Begin an attempt in memory. The next action, :class:`Store`, writes the attempt into the
+    status.
+    """
 
     attempt: Attempt
 
@@ -37,7 +39,7 @@ class BeginAttempt:
 @frozen
 class TakeOver:
     """Record in the status that this process submits the run of the attempt. Before this action,
-    the status names another process. After this action, that process does not submit the run.
+    the status names another process. After this action, the other process does not submit the run.
     """
 
 
@@ -50,11 +52,11 @@ class Store:
 
 @frozen
 class Submit:
-    """Trigger the dag run.
+    """Trigger the dag run, or create the backfill.
 
     Attributes:
         conf_of: The id of an earlier run whose conf the new run gets, or None for the conf of the
-            spec.
+            spec. A new backfill also gets the range of the earlier backfill.
     """
 
     conf_of: str | None = None
@@ -62,8 +64,9 @@ class Submit:
 
 @frozen
 class ClearFailed:
-    """Clear the failed tasks of the run, and the tasks that did not run because of them, so that
-    they run again.
+    """Clear the failed tasks of a single run, and the tasks that did not run because of the failed
+    tasks. Airflow then runs all of these tasks again. For a backfill, create another backfill that
+    repeats the failed runs.
     """
 
 
@@ -76,12 +79,14 @@ class Pause:
 
 @frozen
 class LookUpRun:
-    """Ask Airflow for the run's state."""
+    """Ask Airflow for the state of the single run, or for the backfill and all its runs."""
 
 
 @frozen
 class ListTasks:
-    """Ask Airflow for the run and all its task instances."""
+    """Ask Airflow for the single run and all its task instances, and for the outputs if the run has
+    ended. For a backfill, do the same as :class:`LookUpRun`.
+    """
 
 
 @frozen
@@ -98,13 +103,14 @@ class TriggerCancellation:
 
 @frozen
 class CheckCancellation:
-    """Ask Airflow whether the task of the cancellation DAG that cancels the run is executing."""
+    """Ask Airflow whether the cancellation DAG is executing its task, which cancels the run."""
 
 
 @frozen
 class CancelDirectly:
     """Cancel the run through Airflow's REST API: set its unfinished task instances to failed, and
-    then set the run to failed.
+    then set the run to failed. For a backfill, first cancel the backfill, so that no further run
+    starts, and then cancel its active runs.
     """
 
 

@@ -22,8 +22,8 @@ def is_in_progress(state: State) -> bool:
 
 
 def is_still(state: State) -> bool:
-    """Return whether no task of the run is active, for example because the DAG is paused and
-    schedules no tasks.
+    """Return whether no known task of the run is in an active state (``ACTIVE_TASK``), for example
+    because the DAG is paused and schedules no tasks.
     """
     return not any(fact.state in ACTIVE_TASK for fact in state.observed_run.tasks.values())
 
@@ -57,7 +57,8 @@ def last_event_at(state: State) -> datetime | None:
 
 
 def has_recent_event(at: datetime, now: datetime) -> bool:
-    """Return whether the last event of a backfill's runs is so recent that more changes are likely
-    (``CHANGE_FOLLOWS_WITHIN``). ``at`` is the time when the operator read this event.
+    """Return whether the operator has read the last event of a backfill's runs less than
+    ``CHANGE_FOLLOWS_WITHIN`` ago, so that more changes are likely. ``at`` is the time when the
+    operator read this event.
     """
     return now - at < CHANGE_FOLLOWS_WITHIN

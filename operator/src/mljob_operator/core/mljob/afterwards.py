@@ -1,5 +1,5 @@
 """Functions that return whether something has happened to a run after its attempt ended: somebody
-has cleared the run, or the run has arrived late.
+has cleared the run, or the run has appeared in Airflow only after the end of the attempt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def was_cleared(state: State) -> bool:
 
 
 def arrived_late(state: State) -> bool:
-    """Return whether a run is in progress although its attempt ended without a run. This happens if
-    the submission reaches Airflow after the operator has looked for the run.
+    """Return whether a run is in progress that Airflow did not have when its attempt ended. This
+    happens if the submission reaches Airflow after the operator has looked for the run.
     """
     return state.current.given_up and state.observed_run.run is not None and not state.observed_run.over

@@ -22,10 +22,10 @@ def is_reachable(state: State) -> bool:
 
 
 def needs_airflow(state: State) -> bool:
-    """Return whether the operator still needs a run of the attempt in Airflow, to follow it, to
-    cancel it, or to read its tasks and outputs. The result is True also if the operator does not
-    know whether the run exists. The result is False if the MLJob doesn't have the operator's
-    finalizer.
+    """Return whether the operator still needs the Airflow of the attempt's run: to follow the run,
+    to cancel the run, or to read its tasks and outputs. The result is True also if the operator
+    does not know whether the run exists. The result is False if the MLJob doesn't have the
+    operator's finalizer.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:
@@ -34,9 +34,10 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """Return the MLJob's claim to one of the active runs in an Airflow. An MLJob has a claim if it
-    certainly or possibly has an active run, if it can start a run now, or if only a limit on active
-    runs prevents the start. Otherwise return None.
+    """Return the reservation of an MLJob. With a reservation, the MLJob counts against the limits
+    on active runs of an Airflow, or waits until these limits allow its run. An MLJob has a
+    reservation if it certainly or possibly has an active run, if it can start a run now, or if only
+    a limit on active runs prevents the start. Otherwise return None.
     """
     current, start = state.current, state.start
     holds = current.submitted or state.presence.in_doubt

@@ -62,7 +62,8 @@ class AttemptTrace:
     @classmethod
     def of(cls, job: Job, status: MLJobStatus, stored_at: datetime) -> AttemptTrace | None:
         """Return the trace of the attempt that a status describes. Return None if the attempt has
-        not ended, or if the status does not name its run.
+        not ended, if the status does not name its run, or if the status does not show when the
+        attempt was due.
 
         Args:
             job: The MLJob.

@@ -5,7 +5,8 @@ The operator's process may die between any two steps, so the status records the 
 DAG, run id and spec hash of an attempt are in the status before the run is submitted. An entry in
 ``status.history`` means that the attempt is closed. A new attempt begins for a retry after a
 failure or on request, when a suspended MLJob is resumed, when the spec changes, or when somebody
-has cleared the run in Airflow.
+has cleared the run in Airflow. A backfill that was paused by the suspension continues in the same
+attempt.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class Attempt:
         spec_hash: The hash of the spec that the attempt runs.
         airflow: The name of the AirflowInstance that has the run, or ``SETTINGS_AIRFLOW`` for the
             Airflow of the operator's settings.
-        submitter: The operator process that submits the run, or None if no process has been chosen.
+        submitter: The name of the operator process that submits the run, or None if no process has
+            been chosen.
         upstreams: The runs of other MLJobs whose outputs are in the conf of the run.
     """
 
@@ -116,15 +118,15 @@ def next_run(
     The number in the run id is one more than the highest number that was used before: by this
     MLJob, or, with runPolicy OncePerSpec, for the current spec. With runPolicy OncePerSpec, the
     attempt takes over the run with the highest number if that run succeeded: the spec was changed
-    back to the spec of that run. An attempt for a requested retry takes over no run.
+    back to the spec of that run. An attempt for a requested retry takes over no run of this MLJob.
 
     Args:
         job: The MLJob.
         prefix: The prefix of dag run ids.
         number: The number of the attempt.
-        airflow: The Airflow for the run.
+        airflow: The name of the Airflow for the run.
         unused: A run id that the status announced, although Airflow has no such run. The number in
-            this run id does not count as used.
+            this run id does not count as used. None if there is no such run id.
         newest: For the first attempt, the number of the run that this MLJob takes over from an
             earlier MLJob of the same name, or 0 if there is no such run.
     """

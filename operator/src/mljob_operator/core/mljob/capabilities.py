@@ -1,5 +1,5 @@
-"""Defines what Airflow can do with a single run, and what Airflow can do with a backfill. This
-module has all differences between the two that decisions depend on.
+"""Defines what Airflow can do with a single run, and what Airflow can do with a backfill. Decisions
+use these capabilities, so that they need not check the type of the MLJob.
 
 The texts of a status differ too (:class:`..status.workload.Workload`), and so do the requests to
 Airflow, which are not part of the core.

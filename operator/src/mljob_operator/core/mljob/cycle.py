@@ -30,7 +30,9 @@ class CycleSearch:
 
     @property
     def message(self) -> str:
-        """Which MLJobs wait for each other, and what to do."""
+        """Which MLJobs wait for each other, and what to do, as text for people. Only a search that
+        has found a cycle has a message.
+        """
         if len(self.members) == 1:
             return f"MLJob {self.members[0]} waits for its own outputs. Remove the outputsRef from spec.confFrom."
         pairs = list(zip(self.members, [*self.members[1:], self.members[0]], strict=True))

@@ -2,9 +2,9 @@
 leave the decision to the next policy.
 
 Guards are policies that apply in every stage and come first. Then come the policies of the MLJob's
-stage. The first policy that returns an action decides. The reconciler carries out the action, adds
+stage. The first policy that returns an action decides. The operator carries out the action, adds
 the result to the inputs, determines the state again and asks for the next action, until the action
-is to wait.
+is to wait, to remove the finalizer or to delete the MLJob.
 
 Some terms: An attempt is announced while the stored status names the attempt and its run is not
 submitted. An attempt is given up if it ended without a run. The change feed is the list of recent
@@ -111,8 +111,9 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Decide to look for the runs that the cancelled run's tasks have started. This policy comes
-    after the cancellation, because after the cancellation the tasks start no further runs.
+    """Decide to look for the runs that the cancelled run's tasks have started. The operator looks
+    for these runs only after the cancelled run has ended, because its tasks then start no further
+    runs.
     """
     if not s.ending.children_due:
         return None
@@ -308,7 +309,7 @@ def hold_restored(s: State) -> Action | None:
 
 
 def store_the_end(s: State) -> Action | None:
-    """Decide to store the end of the attempt before any other action."""
+    """Decide to store the end of the attempt in the status. Another attempt begins only later."""
     return Store()
 
 
@@ -324,7 +325,9 @@ def expire(s: State) -> Action | None:
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
-    """Decide to wait until the backoff after a failure has ended. Then the next run starts."""
+    """Decide to wait until the backoff after a failed attempt or a failed request has ended. Then
+    the next run may start.
+    """
     return Wait(s.start.at if s.start is not None else None)
 
 

@@ -1,11 +1,15 @@
 """The dag run id of an MLJob, computed before the first request to Airflow.
 
-The id depends only on the object. So a second submission of a run has the same id. Airflow answers
-409 and starts no second run, and the existing run is the MLJob's own. The id contains a hash of the
-object's uid, so an object that is deleted and created again under the same name gets another id. An
-id is not used for a second run, even after the first run was deleted, because an executor may still
-hold results of the first run. With runPolicy OncePerSpec, the ids for one spec are the same instead
-(see :func:`pin`).
+The id depends only on the object, the number of the run and the operator's prefix. So a second
+submission of a run has the same id. Airflow answers 409 and starts no second run, and the existing
+run is the MLJob's own.
+
+The id contains a hash of the object's uid, so an object that is deleted and created again under the
+same name gets another id. An id is not used for a second run, even after the first run was deleted,
+because an executor may still hold results of the first run.
+
+With runPolicy OncePerSpec, the hash is of the namespace, the name and the spec instead of the uid
+(see :func:`pin`). An object that is created again with the same spec then gets the same ids.
 """
 
 from __future__ import annotations

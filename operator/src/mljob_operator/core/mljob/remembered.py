@@ -17,10 +17,10 @@ from .attempts import ended_at
 def remember(status: MLJobStatus) -> ObservedRun:
     """Return the observed run that a stored status describes.
 
-    The operator reads the states of all tasks from Airflow's REST API again. Reports of progress
-    and metrics and the texts of failures are in events only, so the operator takes these from the
-    status. The status has no instances of mapped tasks, only their counts, so mapped tasks are left
-    out.
+    The state of the run is taken from the status only if the attempt has ended. The operator later
+    reads the states of all tasks from Airflow's REST API again. Reports of progress and metrics and
+    the texts of failures are in events only, so the operator takes these from the status. The
+    status has no instances of mapped tasks, only their counts, so mapped tasks are left out.
     """
     source = status.status_source or StatusSource.REST
     at = status.last_event_time or LONG_AGO

@@ -102,8 +102,8 @@ class Timeline:
 
 
 def may_have_news(before: MLJobStatus, after: MLJobStatus) -> bool:
-    """Return whether a stage may have ended between two statuses of an MLJob. Most statuses only
-    report progress, and their timelines need not be compared.
+    """Return whether a stage may have ended between two statuses of an MLJob. Most new statuses
+    only report progress, and their timelines need not be compared.
     """
     return _ends_of_stages(before) != _ends_of_stages(after)
 
@@ -113,7 +113,7 @@ def _interval(begins_at: datetime | None, ends_at: datetime | None) -> Interval 
 
 
 def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
-    """Return when the attempt was due.
+    """Return when the attempt was due, or None if this time is not known.
 
     The first attempt is due when the MLJob is created. A later attempt is due when the attempt
     before it has ended. A suspension, a changed spec or a requested retry may make an attempt due
@@ -127,14 +127,13 @@ def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
 
 
 def _started_at(status: MLJobStatus) -> datetime | None:
-    """Return when Airflow started the run of the attempt, or None if the run has not started in
-    this attempt.
+    """Return when Airflow started the run in the newest attempt, or None if Airflow has not started
+    the run in this attempt.
 
-    The status of an attempt that clears a run has the start time of the attempt before it at first.
-    Airflow then sets the start time of the queued run to the time of the clearing. So a start time
-    that is at least one second before the queue time belongs to the attempt before. Smaller
-    differences are ignored, because ``startTime`` has whole seconds and ``submitTime`` has
-    microseconds.
+    An attempt may clear tasks and continue the run of the previous attempt. Until Airflow starts
+    the cleared run, the status keeps the ``startTime`` of the previous attempt. So a ``startTime``
+    one second or more before ``submitTime`` belongs to the previous attempt. Smaller differences
+    are ignored, because ``startTime`` has whole seconds and ``submitTime`` has microseconds.
     """
     started, queued = status.start_time, status.submit_time
     if started is None or queued is None or status.dag_run_state == RunState.QUEUED:

@@ -21,8 +21,9 @@ class TrackedJob:
         observed_run: What the operator knows of the newest attempt's run.
         transient: What this process has tried for the newest attempt.
         outputs: What the run's tasks published, or None if Airflow was not asked yet.
-        confirmed_at: When the operator sent its last write that the Kubernetes API server accepted,
-            in seconds of the event loop's clock. ``job`` was the latest version then.
+        confirmed_at: When the operator sent its last status write whose answer showed that ``job``
+            was the latest version, in seconds of the event loop's clock. Minus infinity before the
+            first such write.
     """
 
     job: Job

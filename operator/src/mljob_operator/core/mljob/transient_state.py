@@ -22,9 +22,9 @@ class LastError:
         generation: The generation of the spec when the request failed. With another generation, the
             request is sent again at once.
         retry_at: When to send the request again.
-        failures: How many times in a row the request has failed.
-        starting: Whether the request was to start the run. A cancellation does not wait for the
-            retry of such a request.
+        failures: How many times in a row requests have failed with this reason.
+        starting: Whether the request belonged to the start of the run. A cancellation does not wait
+            for the retry of such a request.
         stalls: Whether the condition Stalled is True, because somebody has to change the spec or
             the DAG that the spec was checked against.
     """
@@ -40,7 +40,9 @@ class LastError:
 
 @frozen
 class CancelRequests:
-    """The requests of this process to cancel a run, and their results.
+    """The requests of this process to cancel a run, and their results. The operator cancels a run
+    through the cancellation DAG (a DAG of the operator in Airflow), or directly through Airflow's
+    REST API.
 
     Attributes:
         dag_triggered_at: When the operator triggered the cancellation DAG, or None.
@@ -50,7 +52,7 @@ class CancelRequests:
             ``dag_checked_at``.
         dag_refused: Why the cancellation DAG can't cancel the run, for example because the DAG is
             paused. None if the operator knows of no such reason.
-        sent_at: When the operator last cancelled the run through Airflow's REST API, or None.
+        sent_at: When the operator last cancelled the run directly, or None.
     """
 
     dag_triggered_at: datetime | None = None
@@ -66,20 +68,23 @@ class TransientState:
     results.
 
     Attributes:
-        attempt: The attempt that this process has begun, until the stored status describes it.
+        attempt: The newest attempt, if this process has begun it or has taken it over from another
+            process. Otherwise None.
         last_error: The last request that failed, or None if none has failed.
-        kept_by: What last prevented the start of the run, as text for people.
+        kept_by: The error of the last failed request to start the run, as text for people, or None
+            if no such request has failed.
         newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
             the same name has left in Airflow for this spec, or 0 if there is no such run. None
             until the operator has counted these runs.
         counted: How many runs the operator has found so far while it counts the runs for
             ``newest``.
-        counted_at: When Airflow first answered that it has no further run of the spec.
-        unknown_until: The latest time at which a submission without an answer can take effect, or
-            None if there is no such submission.
-        left_until: The time until which this process does nothing for the attempt, because the
-            process that announced the attempt may still be running. None if this process need not
-            wait.
+        counted_at: When Airflow first answered that it has no run after the ``counted`` runs. None
+            before this answer.
+        unknown_until: The latest time at which a submission without an answer, perhaps of an
+            earlier process, can take effect. None if there is no such submission.
+        left_until: The time until which this process does nothing for the attempt, because another
+            process has begun the attempt and may still submit the run. None if this process need
+            not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
         conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
             The retry then needs the outputs of other MLJobs again.
@@ -89,7 +94,8 @@ class TransientState:
         children_handled: Whether the operator has looked for runs that tasks of the cancelled run
             have started, and has cancelled or reported these runs
             (:class:`~.actions.HandleChildren`).
-        looked_up_at: When the operator last asked Airflow for the run.
+        looked_up_at: When the operator last asked Airflow for the run, or None. A direct
+            cancellation sets an earlier time, so that the operator asks again at once.
         over_since: When the operator first read the tasks and outputs of the ended run. None if it
             has not read them yet.
         needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the
@@ -99,9 +105,9 @@ class TransientState:
         unknown_params: The message about keys of the run's conf that the DAG does not declare as
             params. Empty if the DAG declares all keys. None if this process has not built the conf.
         halt: Why the DAG of the run schedules no tasks, or None if the DAG schedules tasks.
-        refused: Whether the Kubernetes API refused the last status as invalid. The operator then
-            forgets all facts that the stored status does not have, and can announce nothing in the
-            status until a status is stored.
+        refused: Whether the Kubernetes API server refused the last status as invalid. The operator
+            then forgets all facts that the stored status does not have. Until the server accepts a
+            status, the operator can record neither an attempt nor the reason for a cancellation.
     """
 
     attempt: Attempt | None = None

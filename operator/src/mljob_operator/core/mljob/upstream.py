@@ -1,8 +1,8 @@
 """The MLJobs whose outputs another MLJob takes (``spec.confFrom[].outputsRef``).
 
-As in Airflow, an MLJob whose outputs are taken is upstream of the MLJob that takes them. Both are
-in the same namespace. An MLJob that waits for outputs has no finalizer, no place in the admission
-queue and no run.
+As with tasks in Airflow, an MLJob whose outputs are taken is upstream of the MLJob that takes them.
+Both are in the same namespace. An MLJob that waits for outputs has no finalizer, no place in the
+admission queue and no run.
 
 The conditions of an upstream MLJob show whether the upstream MLJob can still succeed: an MLJob that
 is Stalled needs a change. So :func:`dependencies` makes no difference between an MLJob that failed,
@@ -138,8 +138,8 @@ def upstream_names(spec: MLJobSpec) -> tuple[str, ...]:
 
 
 def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependencies:
-    """Return the upstream MLJobs of an MLJob, and what prevents the start of its run: outputs that
-    don't exist yet, or that will not exist without a change.
+    """Return the upstream MLJobs of an MLJob, and what prevents the start of its run: an upstream
+    MLJob that was not read yet, or outputs that don't exist yet or will not exist without a change.
 
     Args:
         job: The MLJob.
@@ -178,7 +178,9 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
 
 def outputs_of(reference: OutputsReference, upstream: Upstream) -> Source:
-    """Return the outputs that an ``outputsRef`` of a spec takes, as a source of the conf."""
+    """Return the outputs that an ``outputsRef`` of a spec takes, as a source of the conf. Outputs
+    that the upstream MLJob does not have are left out.
+    """
     keys = upstream.outputs if reference.keys is None else reference.keys
     taken = {key: upstream.outputs[key] for key in keys if key in upstream.outputs}
     return Source(f"the outputs of MLJob {reference.name}", taken, secret=False, typed=True)
@@ -200,13 +202,15 @@ _OF_UPSTREAM = re.compile(rf"(MLJob \S+) \(spec\.confFrom\[\d+\]\.outputsRef\) (
 
 
 def _passed_on(message: str) -> str | None:
-    """Return the failure that reached an MLJob through a chain of upstream MLJobs: which MLJob
-    failed first, and why. Return None if the MLJob itself is the cause. ``message`` is the message
-    of the MLJob's condition Stalled.
+    """Return the failure of an MLJob that is Stalled because an upstream MLJob has failed, as the
+    text of :attr:`Upstream.failure`: "gets no outputs, because", the first failed MLJob of the
+    chain, and the failure of that MLJob. Return None if the MLJob is Stalled for another reason.
 
-    The message names only the next upstream MLJob and the MLJob that failed first. Because the
-    MLJobs in between are left out, the message of a long chain is short enough to have the whole
-    failure.
+    The text leaves out the MLJobs between the first failed MLJob and this MLJob. Otherwise the text
+    would grow with the length of the chain.
+
+    Args:
+        message: The message of the MLJob's condition Stalled.
     """
     found = _OF_UPSTREAM.fullmatch(message.removesuffix(CONTINUES))
     if found is None:
@@ -228,9 +232,9 @@ def _progress(namespace: str, upstream: Upstream | None) -> str:
 
 
 def _failure(what: str, reference: OutputsReference, upstream: Upstream | None) -> str | None:
-    """Return why an upstream MLJob gives no outputs unless something changes. Return None if the
-    upstream MLJob gives its outputs, or may still give them. ``what`` names the upstream MLJob in
-    the text.
+    """Return the message about an upstream MLJob that gives no outputs unless something changes.
+    Return None if the upstream MLJob gives its outputs, may still give them, or does not exist.
+    ``what`` names the upstream MLJob in the message.
     """
     if upstream is None:
         return None

@@ -89,7 +89,8 @@ class Backfill:
         paused: Whether the backfill is paused. Airflow starts no further run of a paused backfill.
         created_at: When the backfill was created, on Airflow's clock.
         completed_at: When Airflow closed the backfill, or None if it is open. Airflow closes a
-            backfill when the backfill is cancelled, or up to 30 s after its last run has ended.
+            backfill when the backfill is cancelled, or up to 30 s after its last run has ended. If
+            Airflow failed to create the runs, it closes the backfill after about 2 minutes.
     """
 
     id: int
@@ -110,13 +111,14 @@ class BackfillRun:
     """What the operator knows of one run of a backfill.
 
     Attributes:
-        run: The state of the run. In an :class:`ObservedBackfill`, this state comes from the REST
-            API.
-        date: The logical date of the run, or None if the fact comes from an event without the date.
-        attempt: The attempt that created the run or ran it again, or None if the fact comes from an
-            event without the attempt.
+        run: The state of the run, from Airflow's REST API. In the argument of :func:`with_change`
+            and in :attr:`ObservedBackfill.shown`, the state may come from an event instead.
+        date: The logical date of the run, or None for an event, which has no date.
+        attempt: The number of the MLJob's attempt that created the run or ran it again, or None for
+            an event, which has no such number.
         reported: The event that reports a later state than the REST API, or None. The event is a
-            hint: the status may show the reported state, and no decision depends on this state.
+            hint: the status may show the reported state, and the operator may ask Airflow for the
+            true state. No other decision depends on the event.
         denied: The last event of the run that the REST API has contradicted, or None.
     """
 
@@ -142,7 +144,8 @@ class ObservedBackfill:
         members: The runs of the backfill by their ids.
         not_created: How many runs of the range existed before and are left as they are.
         last_event_at: When the operator last read an event of one of the runs, on the operator's
-            clock. Changes that no event reports may follow.
+            clock. None if there was no event. For a few seconds after an event, the operator
+            expects changes that no event reports (:mod:`~mljob_operator.core.mljob.activity`).
     """
 
     backfill: Backfill
@@ -204,7 +207,8 @@ class BackfillSnapshot:
     Attributes:
         members: The runs of the backfill.
         not_created: How many runs of the range existed before and are left as they are.
-        final: Whether all runs had ended at that time, so that no other fact can be newer.
+        final: Whether the backfill and all its runs had ended at that time. The snapshot then
+            replaces all earlier facts about the runs.
     """
 
     backfill: Backfill
@@ -232,9 +236,11 @@ def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> Obs
     """Return what is known of a backfill after a change of one run. An event or the change feed
     (the list of recent changes in Airflow) has reported the change.
 
-    Three changes are ignored: an event of an unknown run, because an event does not show to which
-    backfill its run belongs; an event that the REST API has contradicted; and a change from an
-    earlier attempt.
+    These changes are ignored:
+
+    - An event of an unknown run, because an event does not show to which backfill its run belongs.
+    - An event that the REST API has contradicted.
+    - A change from an earlier attempt.
     """
     old, last_event_at = observed_backfill.members.get(member.run_id), observed_backfill.last_event_at
     if member.run.source is StatusSource.KAFKA:
@@ -285,9 +291,9 @@ def _shown(member: BackfillRun) -> BackfillRun:
 def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
     """Return the backfill as one run.
 
-    The run is queued until one run of the backfill starts, then running until all of them have
-    ended. At the end, the run has failed if a run of the backfill has failed, or if the backfill is
-    empty. Otherwise the run has succeeded.
+    This one run is queued until a run of the backfill starts, and then running until all runs of
+    the backfill have ended. At the end, the one run has failed if a run of the backfill has failed,
+    or if the backfill is empty. Otherwise the one run has succeeded.
     """
     backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
     newest = max(runs, key=lambda run: run.occurred_at, default=None)

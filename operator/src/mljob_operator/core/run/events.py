@@ -1,10 +1,10 @@
 """Reads Kafka messages into facts about runs and tasks (:mod:`.facts`).
 
 Two producers send messages to the topic, and each has its own format. Messages of the MLJob
-provider have the field ``mljob_version`` (:mod:`mljob_contract.events`). These messages report
-tasks, and what the cancellation DAG did to a run. Messages of Airflow's own
-``kafka_event_producer`` have the field ``schema_version`` (apache-airflow-providers-apache-kafka,
-"Kafka event producer").
+provider (this project's package for Airflow) have the field ``mljob_version``
+(:mod:`mljob_contract.events`). These messages report tasks, and what the cancellation DAG did to a
+run. Messages of Airflow's own ``kafka_event_producer`` have the field ``schema_version``
+(apache-airflow-providers-apache-kafka, "Kafka event producer").
 
 Everybody who may write to the topic can write any message. So the operator checks every field that
 it uses: the type, the length or range, and whether a time is plausible. For a message that has
@@ -56,11 +56,12 @@ MAX_WHY = 300
 
 
 class Unreadable(ValueError):
-    """The error for a message that is too large, is not JSON, has neither format, or has an invalid
-    field.
+    """The error for a Kafka message that the operator can't read.
 
     Attributes:
-        kind: The kind of the problem, for logs: too_large, not_json, unknown_format or invalid.
+        kind: The kind of the problem, for logs: too_large, not_json, unknown_format (the message is
+            neither from the MLJob provider nor from Airflow's own producer) or invalid (a field is
+            invalid).
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -132,8 +133,8 @@ def read(value: bytes, now: datetime) -> Envelope:
         now: The time on the operator's clock.
 
     Raises:
-        Unreadable: The message is too large, is not JSON, has neither format, or has an invalid
-            field.
+        Unreadable: The message is too large, is not JSON, has an invalid field, or is neither from
+            the MLJob provider nor from Airflow's own producer.
     """
     if len(value) > MAX_MESSAGE_BYTES:
         raise Unreadable("too_large", f"{len(value)} bytes, more than {MAX_MESSAGE_BYTES}")
@@ -188,9 +189,9 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
-    """Return the content of a message about what the cancellation DAG did to a run. The fact is the
-    end of the run, if the DAG ended the run. If the run had ended before, the result has no fact,
-    because the event does not contain the time at which the run ended.
+    """Return the content of a message about what the cancellation DAG did to a run. If the
+    cancellation DAG ended the run, the fact is the end of the run. Otherwise there is no fact: even
+    if the run had ended before, the message does not contain the time of the end.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None

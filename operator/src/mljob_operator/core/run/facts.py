@@ -32,9 +32,9 @@ class RunFact:
     """A fact about a dag run: the state that an event or the REST API reports.
 
     Attributes:
-        occurred_at: When the run entered the state, on Airflow's clock. The status shows this time
-            as the time of the last event. This time orders two events only if their states are
-            equally late: queued comes before running, and running before success and failed.
+        occurred_at: When the run entered the state, on Airflow's clock. Events are ordered by their
+            states first: queued, then running, then success and failed. This time orders events
+            with the same state, and the events with success and failed.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
         start: When the run started, or None if the source does not contain this time.
@@ -67,8 +67,8 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     """Return the fact with the later state of a run. If both states are equally late, return
     ``old``. The result also has the start, end and queue time that only the other fact has.
 
-    A run that has ended stays ended unless Airflow has queued it again. If Airflow has queued the
-    run again, the older fact is ignored, and the result has none of its times.
+    A run that has ended stays ended unless Airflow has queued the run again. In that case, the
+    fact from before is ignored: the other fact is returned unchanged.
     """
     if old is None:
         return new
@@ -115,8 +115,8 @@ def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
 def report_after_answer(
     reported: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
-    """Return the event that reports a later state of a run than the REST API, after a new answer of
-    the REST API.
+    """Return ``reported`` if this event still reports a later state of a run than the REST API
+    after a new answer of the REST API.
 
     Args:
         reported: The event that reported a later state before the answer, or None.
@@ -125,8 +125,8 @@ def report_after_answer(
         asked_at: When the request was sent, on the operator's clock.
 
     Returns:
-        RunFact: The event, or None if it does not report a later state any more, or if the answer
-            contradicts the event.
+        RunFact: The event. None if there is no event, if the event does not report a later state
+            any more, or if the answer contradicts the event (:func:`denies`).
     """
     if reported is None or not _is_later(reported, run) or denies(answer, reported, asked_at):
         return None
@@ -134,16 +134,16 @@ def report_after_answer(
 
 
 def denies(answer: RunFact, reported: RunFact, asked_at: datetime) -> bool:
-    """Return whether an answer of the REST API contradicts an event. The request must have been
-    sent at least ``END_GRACE`` after the event was read, so that Airflow has had time to store the
-    change.
+    """Return whether an answer of the REST API contradicts an event: the answer has an earlier
+    state, and the request was sent at least ``END_GRACE`` after the event was read. In that
+    time, Airflow stores the change that the event reports.
     """
     return RUN_RANK[answer.state] < RUN_RANK[reported.state] and asked_at >= reported.observed_at + END_GRACE
 
 
 def _is_later(event: RunFact, run: RunFact | None) -> bool:
-    """Return whether an event reports a later state than the REST API. Events from before the run
-    was queued are ignored.
+    """Return whether an event reports a later state than the REST API. The result is False for an
+    event from before the run was last queued, and True if the REST API has not returned the run.
     """
     if run is None:
         return True
@@ -228,8 +228,8 @@ class Details:
         progress: The latest report with the progress of the task.
         metrics: The latest report with metrics.
         failure: Why the last failed try failed.
-        question: The question that the task asks while the task awaits input, or None if Airflow
-            was not asked for the question yet.
+        question: The question that the task asks while the task awaits input. None if the task does
+            not await input, or if Airflow was not asked for the question yet.
     """
 
     progress: Report | None = None
@@ -249,13 +249,14 @@ class TaskFact:
         try_number: The number of the current try, from 1; 0 before the first try.
         certain: False for a failure that a retry may follow. An event of Airflow's own producer
             does not show whether a retry follows.
-        occurred_at: When the task instance entered the state, on Airflow's clock. This time orders
-            events of the same try that also agree in ``rank`` (how far the task instance is within
-            its try) and in ``certain``.
+        occurred_at: When the task instance entered the state, on Airflow's clock. For a progress
+            report, this is the time of the report. This time decides between two events that agree
+            in ``try_number``, ``rank`` and ``certain``: the later event is believed.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
-        max_tries: How many retries the task has, or None if the source does not contain this
-            number.
+        max_tries: The number of the last try that a retry may follow, or None if the source does
+            not contain this number. At first, this is the number of retries of the task. Airflow
+            raises the number when the task is cleared.
         confirmed: Whether the REST API has confirmed the try and the state that an event had
             reported before.
     """
@@ -329,8 +330,9 @@ class Snapshot:
         run: The run, or None if the request was not about the run.
         tasks: Task instances of the run.
         complete: Whether ``tasks`` has all task instances of the run.
-        final: Whether the run had ended before its tasks were listed, so that no other fact can be
-            newer.
+        final: Whether ``tasks`` need not be listed again: the run had ended, and all of its tasks
+            had ended or enough time had passed. The states in ``tasks`` then replace all earlier
+            states.
     """
 
     requested_at: datetime

@@ -34,21 +34,24 @@ class TryState(StrEnum):
 
 
 def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None) -> TaskFact | None:
-    """Return the task instance whose log is shown. The instance that failed first comes before all
-    other instances. If no instance has failed, active instances come first, then instances that
-    wait for a retry, then all other instances that have begun. An active instance with a worker
-    comes before an active instance without a worker. Of several such instances, the function
-    returns the instance that started last.
+    """Return the task instance whose log is shown. The first of these rules that applies chooses
+    among the instances that have begun:
+
+    1. The instance that failed first.
+    2. The active instance that started last. Instances that are deferred or wait to be rescheduled
+       have no worker, and are chosen only if there is no other active instance.
+    3. The instance that waits for a retry and started last.
+    4. The instance that started last.
 
     Args:
         facts: The task instances of the run.
         task_id: The task, or None for any task that has begun.
-        map_index: The instance of a mapped task, or None for any instance.
+        map_index: The map index of the instance, or None for any instance.
 
     Returns:
         TaskFact: The task instance. If no instance of the given task has begun, the instance with
-            the lowest map index. None if the given task has no instance, or if no task is given and
-            none has begun.
+            the lowest map index. None if no instance fits ``task_id`` and ``map_index``, or if
+            ``task_id`` is None and no instance has begun.
     """
     found = [fact for fact in facts if task_id in (None, fact.task_id) and map_index in (None, fact.map_index)]
     begun = [fact for fact in found if fact.try_number > 0 and fact.start is not None]

@@ -101,22 +101,21 @@ class LogEntry:
 class EntryLines:
     """Turns the entries of one answer of Airflow into lines of text.
 
-    The answer may begin with Airflow's header, whose entries describe the sources of the log. These
-    entries have no lines, because they name hosts and paths. They are not counted either, because a
-    later answer may have another header: while a task starts, its worker does not serve the log
-    yet.
+    The answer may begin with Airflow's header, whose entries describe the sources of the log. The
+    header is left out of the lines, because it names hosts and paths. Its entries are not counted
+    either, because a later answer may have a header with another number of entries.
 
     Args:
         redaction: Redacts the values from Secrets.
         skip: The number of entries to skip, because an earlier answer had them.
-        has_header: Whether the answer may begin with a header. Airflow writes a header only if the
-            log is read from its beginning. In the rest of a log, a task could have written the
-            entries of a header.
+        has_header: Whether the answer may begin with a header. Airflow sends a header only if the
+            log is read from its beginning. In any other answer, entries that look like a header
+            come from the task.
 
     Attributes:
-        count: The number of entries so far without those of the header, including the skipped
-            entries.
-        unreadable: The lines of the header's entries about sources that can't be read.
+        count: The number of entries so far, with the skipped entries and without the header.
+        unreadable: The lines of the header's first ``MAX_UNREADABLE`` entries about sources that
+            can't be read.
     """
 
     def __init__(self, redaction: Redaction, *, skip: int = 0, has_header: bool = True) -> None:
@@ -129,8 +128,8 @@ class EntryLines:
         self.unreadable: list[str] = []
 
     def __call__(self, entry: LogEntry) -> list[str]:
-        """Return the lines of the next entry. The list is empty if the entry is skipped or belongs
-        to the header.
+        """Return the lines of the next entry. The list is empty if the entry is skipped, belongs to
+        the header, or has no lines (:func:`lines`).
         """
         if self._may_begin:
             self._may_begin, self._in_header = False, entry.event == HEADER
@@ -148,9 +147,9 @@ class EntryLines:
 
 
 def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of an entry, without line breaks and without values from Secrets. The entries
-    by which Airflow's UI folds the log have no lines. Otherwise most of the last lines of a log
-    would be such entries.
+    """Yield the lines of an entry, without line breaks and without values from Secrets. Entries
+    that only fold the log in Airflow's UI ("Pre Execute", "Post Execute" and the ends of groups)
+    have no lines. Otherwise most of the last lines of a log would be such entries.
     """
     if entry.event in _FOR_THE_UI:
         return
@@ -161,7 +160,8 @@ def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
 
 def plain_lines(text: str, redaction: Redaction) -> Iterator[str]:
     """Yield the lines of a text that a task or another program wrote, without line breaks, control
-    characters and values from Secrets. Of a line that is too long, only the beginning is yielded.
+    characters and values from Secrets. Of a line of more than ``MAX_LINE`` characters, only the
+    beginning is yielded, with a remark.
     """
     text = whole(_without_controls(text))
     while text:
@@ -197,8 +197,8 @@ def _text(entry: LogEntry) -> str:
 
 
 def _time(value: Any) -> str:
-    """Return a time from Airflow in UTC, with milliseconds. Return an empty text if the value is no
-    time.
+    """Return a time from Airflow as text, in UTC and with milliseconds. Return an empty text if the
+    value is not a time.
     """
     try:
         at = datetime.fromisoformat(value).astimezone(UTC)
@@ -208,9 +208,9 @@ def _time(value: Any) -> str:
 
 
 def _fields(value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the first ``MAX_FIELDS`` fields of an entry, each as ``name=value``. Fields that the
-    lines show in another form, such as the time, and fields that name the task instance are left
-    out.
+    """Yield the first ``MAX_FIELDS`` fields of an entry, each as ``name=value``. The fields in
+    ``_SHOWN_OTHERWISE`` are left out. The lines show some of them in another form, such as the
+    time. The others name the task instance, or what wrote the entry.
     """
     names = [name for name in value if name not in _SHOWN_OTHERWISE]
     for name in names[:MAX_FIELDS]:
@@ -220,7 +220,9 @@ def _fields(value: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _traceback(details: Any) -> Iterator[str]:
-    """Yield the lines of a traceback, in Python's format: the first cause comes first."""
+    """Yield the lines of a traceback, in Python's format: the first cause comes first. ``details``
+    is the field ``error_detail`` of an entry. Yield nothing if ``details`` is not a list.
+    """
     if not isinstance(details, list):
         return
     stacks = [stack for stack in details[:MAX_STACKS] if isinstance(stack, Mapping)]

@@ -1,9 +1,10 @@
 """The observed run is everything that the operator knows of one run, combined from facts.
 
 Facts come from events and from Airflow's REST API. An event is a hint: the status shows the
-reported state at once, except the end of the run, and no decision depends on an event. The state of
-the run (``ObservedRun.run``) comes from the REST API alone. A later state that an event reports is
-kept separately (``ObservedRun.reported``).
+reported state at once, except the end of the run, and the operator may ask Airflow for the true
+state. No other decision depends on an event. The state of the run (``ObservedRun.run``) comes from
+the REST API alone. A later state that an event reports is kept separately
+(``ObservedRun.reported``).
 
 The events of a task instance are ordered by try, then by the rank of the state within the try, then
 by Airflow's clock. So the result is the same if events arrive twice, late or in another order.
@@ -73,10 +74,11 @@ class ObservedRun:
         run: The state of the run according to the REST API, or None if the REST API has not
             returned the run yet.
         reported: The event that reports a later state than ``run``, or None. The event is a hint:
-            the status may show the reported state, and no decision depends on this state.
+            the status may show the reported state, and the operator may ask Airflow for the true
+            state. No other decision depends on the event.
         tasks: The task instances by task id and map index.
-        listed: Whether all task instances were listed after the run had ended. Another list would
-            have nothing new.
+        listed: Whether all task instances, or all runs of the backfill, were listed after the end
+            of the run, and another list would have nothing new.
         complete: Whether all task instances of the run are known, so that their counts are totals.
         missed_at: When Airflow first answered that it has no such run, on the operator's clock.
             None if Airflow has not answered yet, or if its last answer had the run.
@@ -137,8 +139,8 @@ class ObservedRun:
 
     @property
     def contradicted(self) -> frozenset[EventId]:
-        """The events of the run, its tasks or a backfill's runs that the REST API has
-        contradicted.
+        """The events that the REST API has contradicted: events of the run, of its tasks and of the
+        runs of a backfill.
         """
         members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
@@ -192,9 +194,9 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 
 def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return which of two events reports the later state of the run: ``reported`` or ``event``.
-    Return None if the REST API has reported a state that is as late or later. If ``event`` is about
-    an earlier attempt, or if the REST API has contradicted it, return ``reported``.
+    """Return the event that reports the later state of the run: ``reported`` or ``event``. Return
+    None if the REST API has reported a state that is as late or later. If ``event`` is about an
+    earlier attempt, or if the REST API has contradicted ``event``, return ``reported``.
     """
     past = observed_run.since is not None and _attempt_time(event) < observed_run.since
     return (
@@ -333,9 +335,9 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
-    """Return the later of two answers of the REST API about a run. If one of them lacks the queue
-    time, the new answer is used only if it is not from before ``since``, because this answer may be
-    about an earlier attempt.
+    """Return the later of two answers of the REST API about a run. If ``old`` is None or an answer
+    lacks the queue time, ``new`` may be about an earlier attempt. Then return ``old`` if ``new`` is
+    from before ``since``.
     """
     compared = old is not None and old.queued_at is not None and new.queued_at is not None
     return old if since is not None and not compared and _attempt_time(new) < since else later_run(old, new)
@@ -352,8 +354,8 @@ def _attempt_time(fact: RunFact) -> datetime:
 
 
 def started_by(fact: TaskFact) -> RunFact:
-    """Return the fact that a run is in the state running. An event of one of its tasks implies this
-    fact.
+    """Return the fact that the run of a task is in the state running. The event ``fact`` of the
+    task implies that its run has started.
     """
     return RunFact(RunState.RUNNING, fact.source, fact.occurred_at, fact.observed_at)
 

@@ -1,10 +1,10 @@
 """Finds the Kafka offset of each partition that is safe to commit: the offset of the first message
 that is not done.
 
-A committed offset states that all messages before this offset are done. A message is done when its
-status is stored, or when no MLJob needs the message. The operator writes the statuses of several
-MLJobs concurrently, so messages are not done in the order of their offsets. After a crash, some
-messages are read again, and the statuses do not change.
+A committed offset states that all messages before this offset are done. A message is done when the
+status that it changes is stored, or when no MLJob needs the message. The operator writes the
+statuses of several MLJobs concurrently, so messages are not done in the order of their offsets.
+After a crash, some messages are read again, and the statuses do not change.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Offsets:
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
-        """Note that a message is done: its status is stored, or no MLJob needs the message. Nothing
-        happens if the partition was revoked meanwhile.
+        """Note that a message is done: the status that it changes is stored, or no MLJob needs the
+        message. Nothing happens if the partition was revoked meanwhile.
         """
         pending = self._pending.get(partition)
         if pending is None or offset not in pending:
@@ -51,8 +51,9 @@ class Offsets:
             pending.popitem(last=False)
 
     def to_commit(self) -> dict[Partition, int]:
-        """Return the offset to commit for each partition where this offset has changed since the
-        last call. After a restart, reading begins with the message at the committed offset.
+        """Return the offsets to commit, by partition. A partition is left out if its offset has not
+        changed since the last call. After a restart, reading begins with the message at the
+        committed offset.
         """
         moved = {}
         for partition, following in self._next.items():

@@ -33,9 +33,10 @@ class Outputs:
 
     Attributes:
         values: The outputs by name. In a status, at most 16 KiB of JSON.
-        omitted: The names of outputs that are too large, were not published, were deleted, or come
-            from a task that the run does not have. A status has at most 32 entries. If there are
-            more names, the last entry says how many more there are.
+        omitted: The names of outputs that are lacking in ``values``, some with the reason. An
+            output is too large or nested too deeply, was not published, was deleted, or comes from
+            a task that the run does not have. A status has at most 32 entries. If there are more
+            names, the last entry says how many more there are.
     """
 
     values: Mapping[str, Any]
@@ -43,8 +44,8 @@ class Outputs:
 
 
 def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collection[str]) -> list[str]:
-    """Return the names of outputs that were not read because the run does not have their task, each
-    with this reason.
+    """Return an entry for :attr:`Outputs.omitted` for each output that was not read because the run
+    does not have the task of the output. An entry has the name of the output and this reason.
 
     Args:
         sources: The entries of ``spec.outputs``.
@@ -70,14 +71,14 @@ def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
-    """Return the outputs for a status: as many as fit. An output whose value is null is left out.
-    Small outputs come first, so that a large output, such as a model's weights, does not displace
-    small outputs, such as a score.
+    """Return the outputs for a status: as many as fit, and the names of the others. An output whose
+    value is null is left out without its name. Small outputs come first, so that a large output,
+    such as a model's weights, does not displace small outputs, such as a score.
 
     Args:
         outputs: The outputs by name.
-        too_large: The names of outputs that were not read because of their size, were not
-            published, or have no task.
+        too_large: The names of outputs that have no value, perhaps with the reason. An output may
+            be too large to read, may not be published, or may have no task.
     """
     sized: list[tuple[int, str, Any]] = []
     omitted = [whole(name) for name in too_large]

@@ -28,8 +28,9 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
     """Return what is known of a task instance after an event. The result has the later state of
-    ``old`` and ``new``, the latest report, and the latest failure. If ``past`` is true, ``new`` is
-    from before the run was cleared, and the state in ``new`` is ignored.
+    ``old`` and ``new``, the latest progress and metrics, and the failure of the latest try that
+    failed. If ``past`` is true, ``new`` is from before the run was cleared, and the state in
+    ``new`` is ignored.
     """
     facts = (old,) if past else (old, new)
     latest = max(facts, key=lambda fact: fact.order)
@@ -58,10 +59,11 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
     """Return what is known of a task instance after an answer of the REST API.
 
     Args:
-        old: What was known before.
+        old: What was known of the task instance before the answer.
         rest: The task instance in the answer.
-        final: Whether the answer replaces ``old`` in any case, because the run has ended, or
-            because ``old`` is an event from before somebody cleared the run.
+        final: Whether the state in the answer replaces the state in ``old`` even if ``old`` is
+            newer. True if the run has ended, or if ``old`` is an event from before somebody cleared
+            the run.
     """
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
@@ -94,8 +96,9 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
 
 
 def _without_contradicted(details: Details, rest: TaskFact) -> Details:
-    """Return the details of a task instance, except details that the REST API contradicts: progress
-    and metrics of tries that have not begun, and the failure of a try that is still in progress.
+    """Return the details of a task instance, except details that the REST API contradicts: details
+    of tries that have not begun according to the REST API, and the failure of a try that is still
+    in progress.
     """
     try_number = rest.try_number
 
@@ -117,21 +120,20 @@ def is_recent(fact: TaskFact, requested_at: datetime) -> bool:
 
 
 def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
-    """Return whether the event is newer than the answer of the REST API, and they report different
-    active states of the same try. An older answer could show that a task waits for a person who has
-    already answered.
+    """Return whether the answer of the REST API was requested before the event was read, and both
+    report different active states of the same try. For example, such an answer may say that a task
+    waits for a person, although the person has answered since.
     """
     moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
     return moved and event.try_number == rest.try_number and rest.observed_at < event.observed_at
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Return whether a recent event reports the end of a try that, in the REST API, is still in
-    progress.
+    """Return whether an event reports the end of a try that, in the REST API, is still in progress,
+    and the event is recent: the answer was requested less than ``CONFIRMED_WITHIN`` after the event
+    was read.
 
-    A worker publishes the end of a try before it reports the end to Airflow's API server. If the
-    worker takes longer than ``CONFIRMED_WITHIN`` for its report, the status shows the state that
-    Airflow has.
+    Airflow's worker publishes the end of a try before it reports the end to Airflow's API server.
     """
     recent = not old.confirmed and rest.observed_at < old.observed_at + CONFIRMED_WITHIN
     return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK

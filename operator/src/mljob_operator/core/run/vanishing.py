@@ -1,15 +1,17 @@
-"""Handles many runs that vanish from an Airflow at once. Their absence does not prove that they
-were deleted.
+"""Handles the case that many runs vanish from an Airflow at once. Then the absence of a run does
+not prove that the run was deleted.
 
 The operator follows one run, or one backfill, for each MLJob that has a run in progress. Usually, a
-run that Airflow no longer has was deleted, and its MLJob fails. When many runs are missing at once,
-somebody emptied or restored Airflow's database, or the URL leads to another Airflow. The runs may
-still be in progress then. So they don't count as deleted, and the operator starts no run in that
-Airflow, until the runs are found again or an administrator accepts their loss.
+run that Airflow no longer has was deleted, and its MLJob fails. When many runs are missing at once
+(:func:`are_many`), somebody emptied or restored Airflow's database, or the URL leads to another
+Airflow. The runs may still be in progress then. So they don't count as deleted, and the operator
+starts no run in that Airflow, until the runs are found again or an administrator accepts their
+loss.
 
 If all missing runs belong to one namespace, and the operator also follows runs of other namespaces,
 the missing runs do count as deleted. Airflow has the runs of the other namespaces, so a team has
-deleted its own runs. Otherwise one team could block all other teams.
+deleted its own runs. Without this rule, a team that deletes its own runs would block the MLJobs of
+all other teams.
 
 A relist is a periodic list of all active runs of an Airflow. Where the operator follows three or
 more runs in an Airflow, a missing run counts as deleted only after a relist that did not list the
@@ -57,8 +59,9 @@ class Vanished:
             accepted are not included.
         followed: The number of all MLJobs that have a run in progress in this Airflow, including
             those whose run is missing.
-        since: When the first of the runs was found missing. None if the previous process found that
-            many runs were missing, and this process has not found any of them missing yet.
+        since: When the first of the runs was found missing. None if the previous operator process
+            found that many runs were missing, and this process has not found any of them missing
+            yet.
     """
 
     missing: int
@@ -78,7 +81,8 @@ class _FollowedRuns:
         accepted: The missing runs whose loss an administrator has accepted. These runs count as
             deleted.
         relisted_at: When the last relist was requested, or None if there was no relist.
-        vanished: Whether many runs have been missing, and some of them still are.
+        vanished: Whether many runs have been missing, and not all of them have been found again or
+            accepted as lost.
     """
 
     followed: set[Key] = field(default_factory=set)
@@ -101,7 +105,9 @@ class _FollowedRuns:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether so many runs may be missing that no missing run counts as deleted."""
+        """Whether so many runs may be missing that no missing run counts as deleted, except the
+        runs whose loss is accepted.
+        """
         return self.vanished or self._are_many(self.lost + len(self.unchecked), self.missing.keys() | self.unchecked)
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
@@ -147,8 +153,8 @@ class MissingRuns:
     missing.
 
     Args:
-        lost_before: A time for each Airflow, by the name of the Airflow. The loss of a missing run
-            that was submitted before this time counts as accepted.
+        lost_before: A time for some of the Airflows, by the name of the Airflow. The loss of a
+            missing run that was submitted before this time counts as accepted.
     """
 
     def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
@@ -167,16 +173,17 @@ class MissingRuns:
         answered_at: datetime | None,
         submitted_at: datetime | None,
     ) -> bool:
-        """Record whether an MLJob's run is missing. Return whether the record may have changed, so
-        that the state of the MLJob has to be determined again.
+        """Follow the run of an MLJob: record whether the run is missing. Return True if the record
+        may have changed. The caller then has to determine the state of the MLJob again.
 
         Args:
-            key: The MLJob.
-            airflow: The Airflow that the run is in.
-            missed_at: When Airflow first answered that it has no such run, or None if Airflow has
-                the run.
-            answered_at: When Airflow was last asked for the run.
-            submitted_at: When the run was submitted.
+            key: The namespace and the name of the MLJob.
+            airflow: The name of the Airflow that the run is in.
+            missed_at: When Airflow first answered that it has no such run. None if Airflow has not
+                answered yet, or if its last answer had the run.
+            answered_at: When the operator last asked Airflow for the run, or None if this process
+                has not asked yet.
+            submitted_at: When the run was submitted, or None if this time is not known.
         """
         runs = self._runs[airflow]
         if missed_at is None and runs.has(key):
@@ -201,8 +208,8 @@ class MissingRuns:
         return True
 
     def forget(self, key: Key) -> bool:
-        """Forget an MLJob that has no run in progress. Return whether the operator followed a run
-        of this MLJob before.
+        """Forget an MLJob that has no run in progress. Return whether a run of this MLJob was
+        followed until now.
         """
         airflow = self._airflow_of.pop(key, None)
         if airflow is None:
@@ -222,13 +229,16 @@ class MissingRuns:
         self._update_vanished(airflow)
 
     def assume_vanished(self, airflow: str) -> None:
-        """Record that many runs were missing in an Airflow when the previous process ended."""
+        """Record that many runs were missing in an Airflow when the previous operator process
+        ended. Many runs then count as vanished until a relist (a list of all active runs) shows
+        that no run is missing.
+        """
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
 
     def accept(self, airflow: str) -> int:
         """Accept the loss of the runs that are missing now, as an administrator has asked. Return
-        the number of runs whose loss was not accepted before.
+        how many of these runs were not accepted as lost before.
         """
         runs = self._runs[airflow]
         lost = runs.lost
@@ -292,8 +302,9 @@ class MissingRuns:
         return list(runs.missing) if runs is not None else []
 
     def take_changes(self) -> list[str]:
-        """Return the Airflows for which one of two answers has changed since the last call: whether
-        many runs have vanished, and whether missing runs count as deleted.
+        """Return the names of the Airflows with a change since the last call of this method. A
+        change means that many runs have vanished or no longer have, or that missing runs now count
+        as deleted or no longer do.
         """
         changed, self._changed = self._changed, set()
         return sorted(changed)
@@ -326,8 +337,8 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def how_to_accept(airflow: str) -> str:
-    """Return the command with which an administrator accepts that the runs in an
-    Airflow are lost.
+    """Return the command with which an administrator accepts that the missing runs of an Airflow
+    are lost. The command is in backquotes.
     """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"

@@ -1,10 +1,11 @@
 """The status of an AirflowInstance, and the Kubernetes Events for its changes.
 
-The condition Ready decides whether the operator submits runs, and clients can wait for this
-condition. While Ready is False, kstatus reports the resource as in progress, because the
-AirflowInstance may become ready by itself. The condition Healthy is Airflow's own report about its
-components. Healthy has no influence on the operator, because a scheduler that is down may be back
-soon.
+The condition Ready shows whether the operator submits runs to this Airflow, and clients can wait
+for this condition. The status never has the condition Stalled, because an AirflowInstance that is
+not ready may become ready by itself. So tools that follow the rules of kstatus report an
+AirflowInstance with Ready False as in progress. The condition Healthy is Airflow's own report about
+its components. The operator submits runs even if Healthy is False, because a scheduler that is down
+may be back soon.
 """
 
 from __future__ import annotations
@@ -52,22 +53,24 @@ class LoginProblem:
 
 
 class Brokers(Protocol):
-    """Shows whether the Kafka brokers that have the events of an Airflow are connected."""
+    """Shows whether the operator is connected to the Kafka brokers that have the events of an
+    Airflow.
+    """
 
     @property
     def connected(self) -> bool:
-        """Whether the brokers are connected now."""
+        """Whether the operator is connected to the brokers now."""
         ...
 
     @property
     def brokers(self) -> str:
-        """The names of the brokers, for messages."""
+        """The addresses of the brokers as configured, for messages."""
         ...
 
     @property
     def problem(self) -> str | None:
-        """Why the brokers are not connected. None if they are connected, or have been disconnected
-        for a short time only.
+        """Why the operator is not connected to the brokers. None if the operator is connected, or
+        has been disconnected for a short time only.
         """
         ...
 
@@ -84,18 +87,18 @@ class View:
             answer.
         defaults: The names of all AirflowInstances that are annotated as the default. The first of
             them is the default.
-        active: How many MLJobs have an active run in this Airflow.
+        active: How many MLJobs certainly or possibly have a run in progress in this Airflow.
         waiting: How many MLJobs wait because of a limit on active runs.
-        users: The MLJobs that still need this Airflow. The status names them while the
-            AirflowInstance is being deleted.
+        users: While the AirflowInstance is being deleted, the MLJobs that still need this Airflow.
+            The status names them. Otherwise empty.
         now: The current time.
         logins: For the credentials of each access rule, the reason why they can't be used, or None
-            if they can be used. Credentials that were not read yet have no entry.
+            if no such reason is known. Credentials that were not read yet have no entry.
         namespaces: The names of all namespaces.
-        accepted: The value of the annotation mljob.dev/accept-vanished-runs that the operator last
-            acted on.
-        brokers: The brokers with the events of this Airflow, or None if the operator reads no
-            events.
+        accepted: The value of the annotation mljob.dev/accept-vanished-runs that this process last
+            handled, or None if this process has handled no value.
+        brokers: The connection to the brokers that have the events of this Airflow, or None if the
+            operator reads no events.
     """
 
     instance: Instance

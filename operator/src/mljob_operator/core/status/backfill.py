@@ -30,8 +30,8 @@ NAMED = 5
 
 
 class BackfillOfRuns:
-    """Makes the parts of a status that are special for a backfill (see
-    :class:`.workload.Workload`).
+    """Makes the parts of a backfill's status that are different for a single run. The class
+    implements :class:`.workload.Workload`.
     """
 
     noun = "backfill"
@@ -49,8 +49,8 @@ class BackfillOfRuns:
         return fields_of(observed_run.observed_backfill, url) if observed_run.observed_backfill is not None else {}
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a backfill that is being paused or resumed, is
-        paused, or has runs in progress.
+        """Return the phase, reason and message of a backfill that has been submitted and has not
+        ended. The backfill may be paused, or may still wait for its first run to start.
         """
         state = context.state
         observed_backfill, run, halted = (
@@ -82,12 +82,14 @@ class BackfillOfRuns:
         return self.in_progress(context)
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a backfill whose runs succeeded."""
+        """Return the phase, reason and message of a backfill that succeeded, because all its runs
+        succeeded or there was nothing to run.
+        """
         return succeeded_runs(context.state.observed_run.observed_backfill)
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
         """Return the phase, reason and message of a backfill that failed, because runs failed or
-        because Airflow created no run.
+        because Airflow closed the backfill without any run.
         """
         return failed_runs(observed_run.observed_backfill)
 
@@ -98,7 +100,7 @@ BACKFILL = BackfillOfRuns()
 def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str, Any]:
     """Return the status fields about a backfill's runs: ``progress``, ``percent`` and ``backfill``.
     ``url`` is the URL of the page with the DAG's backfills, from which the URLs of the backfill's
-    runs are derived.
+    runs are derived. If ``url`` is None, the runs have no URLs.
     """
     observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
@@ -178,7 +180,9 @@ def _being_paused(context: Context, pause: BackfillPause, observed_backfill: Obs
 
 
 def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """Return the phase, reason and message of a backfill whose runs succeeded."""
+    """Return the phase, reason and message of a backfill that succeeded, because all its runs
+    succeeded or there was nothing to run. ``observed_backfill`` is None if the runs are not known.
+    """
     if observed_backfill is None:
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
     left = observed_backfill.not_created
@@ -193,7 +197,8 @@ def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
     """Return the phase, reason and message of a backfill that failed, because runs failed or
-    because Airflow created no run.
+    because Airflow closed the backfill without any run. ``observed_backfill`` is None if the runs
+    are not known.
     """
     if observed_backfill is None:
         return StatusSummary(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")

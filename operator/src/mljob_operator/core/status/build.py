@@ -56,10 +56,12 @@ def report(
     Args:
         state: The state of the MLJob.
         ui_url: The base URL of the UI of the run's Airflow, or None if the operator no longer knows
-            the Airflow.
-        outputs: What the run published, or None to keep the stored outputs.
-        redaction: The texts to hide.
-        run_tasks: The tasks of earlier statuses of the MLJob, to use again.
+            the Airflow. The stored URL of the run then stays.
+        outputs: What the run published, or None if the outputs were not read now. The stored
+            outputs then stay, unless the outputs are lost.
+        redaction: The texts from Secrets to hide.
+        run_tasks: A cache of the run's tasks. A task that has not changed since the last status is
+            taken from the cache. None computes all tasks.
     """
     state, outputs = redacted_state(state, outputs, redaction)
     context = _context(state, ui_url, run_tasks)
@@ -88,9 +90,9 @@ def _context(state: State, ui_url: str | None, run_tasks: RunTasks | None) -> Co
 def _tasks(
     old: MLJobStatus, observed_run: ObservedRun, url: str | None, run_tasks: RunTasks | None
 ) -> TaskSummary | None:
-    """Return the summary of the run's tasks. Return None to keep the tasks of the stored status,
-    while no task or only some tasks are known. After a restart, for example, the first events
-    report fewer tasks than the stored status has.
+    """Return the summary of the run's tasks. Return None to keep the tasks of the stored status: if
+    no task is known, or if only some tasks are known and the stored status was made with all tasks.
+    After a restart, for example, the first events report fewer tasks than the stored status has.
     """
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
@@ -144,10 +146,12 @@ def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
 
 
 def _percent(state: State, tasks: TaskSummary) -> int | None:
-    """Return how much of the run has succeeded, in percent. The percentage does not fall while the
-    run is in progress, although the first events of an expanded task don't show how many instances
-    the task has. The percentage may fall when the run fails, because skipped tasks of a failed run
-    don't count as succeeded.
+    """Return how much of the run has succeeded, in percent.
+
+    If the computed percentage is lower than the stored percentage, return the stored percentage.
+    The computed percentage can fall because the first events of a mapped task don't show how many
+    instances the task has. If the run has failed, always return the computed percentage, because
+    skipped tasks of a failed run don't count as succeeded.
     """
     run, before = state.observed_run.shown_run, state.current.status.percent
     if tasks.percent is None or before is None or (run is not None and run.state is RunState.FAILED):
@@ -156,9 +160,9 @@ def _percent(state: State, tasks: TaskSummary) -> int | None:
 
 
 def _failed_task(state: State, summary: StatusSummary) -> str | None:
-    """Return the id of the task that failed first, if the MLJob has failed. Return None if no task
-    failed, or if tasks failed because the operator cancelled the run. If the stored status already
-    shows the end of the MLJob, return the stored task.
+    """Return the id of the task that failed first, if the MLJob has failed. Return None if the
+    MLJob has not failed, if no task failed, or if the operator cancelled the run. If the stored
+    status already shows the end of the MLJob, return the task in the stored status.
     """
     if state.current.finished:
         return state.current.status.current_task
@@ -176,9 +180,9 @@ def _of_outputs(state: State, outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the attempt is over and the MLJob has not ended, add the attempt to the
-    history of the status. The last attempt of an MLJob is not added, because the other fields of
-    the status show it.
+    """Return the status. If the attempt is over and the MLJob has not ended, the returned status
+    has the attempt in its history. The last attempt of an MLJob is not in the history, because the
+    other fields of the status show the last attempt.
     """
     state = context.state
     if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
@@ -189,9 +193,9 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
 
 
 def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the MLJob has ended, add the completion time. If the stored status does
-    not show the end yet, and the last attempt failed without being cancelled, also count this
-    attempt in ``failed_attempts``.
+    """Return the status. If the MLJob has ended, the returned status has the completion time. If
+    the last attempt failed without being cancelled, and the stored status does not show the end
+    yet, ``failed_attempts`` of the returned status is greater by 1.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:
@@ -212,11 +216,12 @@ def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) ->
 
 
 def _submit_time(state: State) -> datetime | None:
-    """Return when the attempt's run was queued, on Airflow's clock, to the microsecond.
+    """Return when the attempt's run was queued, on Airflow's clock, to the microsecond. Return None
+    if this time is not known.
 
-    After the end of the attempt, the stored time stays, because a later queue time shows that
-    somebody cleared the run. An attempt that was given up before its run existed has no submit
-    time, even if Airflow creates the run later.
+    After the end of the attempt, return the stored time. The operator compares the stored time with
+    Airflow's queue time to notice that somebody has cleared the run. An attempt that was given up
+    before its run existed has no submit time, even if Airflow creates the run later.
     """
     stored, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
@@ -251,8 +256,8 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
 
 
 def _without_tasks(status: MLJobStatus) -> dict[str, Any]:
-    """Return the status as JSON, without the list of tasks and without counts of zero except the
-    total.
+    """Return the status as JSON, without ``tasks`` and ``tasksOmitted``. In ``taskCounts``, counts
+    of zero are left out, except ``total``.
     """
     data = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"tasks", "tasks_omitted"})
     if counts := data.get("taskCounts"):

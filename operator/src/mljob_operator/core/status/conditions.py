@@ -1,10 +1,10 @@
 """Conditions and their transition times.
 
-The ``lastTransitionTime`` of a condition changes only with the condition's status (Kubernetes API
-conventions, "Typical status properties"), so that ``kubectl wait`` and GitOps tools can distinguish
-a change from a repetition. The conditions Complete and Failed appear only when they are true, as in
-a batch/v1 Job. The conditions Reconciling and Stalled come from kstatus, and are in every status
-that the operator has written for an MLJob.
+The ``lastTransitionTime`` of a condition changes only when the condition's status changes between
+True and False (Kubernetes API conventions, "Typical status properties"). A new reason or message
+alone does not change this time. The conditions Complete and Failed appear only when they are true,
+as in a batch/v1 Job. The conditions Reconciling and Stalled come from kstatus, and are in every
+status that the operator has written for an MLJob.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> t
     """Return the state and the outputs with texts from Secrets redacted.
 
     While the operator doesn't know all texts that the run has from Secrets, texts of the run's
-    tasks and errors about the run are withheld. Texts of tasks that the stored status already has
-    are kept, because they were redacted when they were written.
+    tasks, errors about the run, and the outputs are withheld. Texts of tasks that the stored status
+    already has are kept, because they were redacted when they were written.
     """
     if redaction == NOTHING_HIDDEN:
         return s, outputs
@@ -56,8 +56,8 @@ def may_quote(s: State) -> bool:
 
 
 def _has_run(s: State) -> bool:
-    """Return whether the attempt has a run already. The operator may have restarted since it built
-    the conf of this run, and so it may not know which texts in the conf come from Secrets.
+    """Return whether the attempt has a run already. If so, the operator may have restarted since it
+    built the conf of the run, and may no longer know which texts in the conf come from Secrets.
     """
     return s.current.submitted or s.current.by_clearing
 

@@ -188,7 +188,9 @@ def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning about keys of the run's conf that the DAG does not declare as params."""
+    """Return a Warning if the status ``new`` names keys of the run's conf that the DAG does not
+    declare as params, and the status ``old`` does not name the same keys.
+    """
     before, after = _condition(old, "UnknownParams"), _condition(new, "UnknownParams")
     if after is None or (before is not None and before.message == after.message):
         return []
@@ -196,9 +198,9 @@ def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _was_cancelled(status: MLJobStatus) -> bool:
-    """Return whether the operator has begun to cancel the run, so that tasks fail because of the
-    cancellation. The status announces the cancellation before the operator sends a request to
-    Airflow.
+    """Return whether the status says that the operator is cancelling the run or has cancelled it.
+    The status says so before the operator sends the first request of the cancellation to Airflow.
+    So all tasks that fail because of the cancellation fail after this status.
     """
     return status.phase in _CANCELLED or status.reason in CANCEL_REASONS
 
@@ -206,7 +208,8 @@ def _was_cancelled(status: MLJobStatus) -> bool:
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     """Return a Warning for each task that has failed since the status ``old``. The Warning of a
     mapped task says how many of its instances have failed. Tasks that fail after the operator has
-    begun to cancel the run have no Warning.
+    begun to cancel the run have no Warning. Return no Warning until the operator has listed all
+    tasks through the REST API.
     """
     if _was_cancelled(old):
         return []
@@ -238,8 +241,8 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     """Return a Warning for each failed run that the status ``new`` of a backfill names and the
-    status ``old`` does not name. If these are more than ``MAX_RUN_EVENTS`` runs, return one Warning
-    for all of them.
+    status ``old`` does not name. If there are more than ``MAX_RUN_EVENTS`` such runs, return one
+    Warning for all of them.
     """
     if new.backfill is None:
         return []

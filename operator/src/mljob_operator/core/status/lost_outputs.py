@@ -19,9 +19,9 @@ def lost_outputs(state: State) -> str | None:
     Return None if the outputs were read or can still be read. Also return None if the run did not
     succeed, the MLJob is being deleted, or the MLJob is a backfill.
 
-    The outputs are lost if Airflow does not have the run any more. They are also lost if the
-    finalizer was removed, because an MLJob without the finalizer can be deleted before its outputs
-    are read.
+    The outputs are lost if Airflow does not have the run any more. They are also lost if somebody
+    has removed the finalizer from the MLJob, because the operator reads the outputs of an MLJob
+    only while the MLJob has the finalizer.
     """
     job, observed_run = state.job, state.observed_run
     was_read = state.transient.over_since is not None or observed_run.listed

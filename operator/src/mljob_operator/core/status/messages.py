@@ -39,8 +39,8 @@ MAX_MESSAGE_BYTES = 2048
 
 
 def summarise(context: Context) -> StatusSummary:
-    """Return the phase, reason and message of an MLJob. A terminal phase stays: later facts may add
-    tasks and outputs, but don't change the phase.
+    """Return the phase, reason and message of an MLJob. A terminal phase stays until another
+    attempt begins. Later facts may add tasks and outputs, but don't change the phase.
     """
     state = context.state
     summary = _verdict(context) if state.current.finished else _BY_STAGE[state.stage](context)
@@ -48,7 +48,9 @@ def summarise(context: Context) -> StatusSummary:
 
 
 def closing(context: Context) -> StatusSummary:
-    """Return the phase, reason and message of an ended attempt, for ``status.history``."""
+    """Return the phase, reason and message of an attempt that failed or was cancelled, for
+    ``status.history``.
+    """
     state = context.state
     noun = workload(state.job).noun
     if (reason := state.ending.cancelled_for) is not None:
@@ -76,8 +78,13 @@ def _blocked(context: Context) -> StatusSummary:
 
 
 def _waiting(context: Context) -> StatusSummary:
-    """Return the phase, reason and message of an MLJob without a run in progress: the last error,
-    the time of the next attempt, or that a run is being submitted.
+    """Return the phase, reason and message of an MLJob that is to start a run, now or later. The
+    message is about the first item of this list that applies:
+
+    - the last error
+    - the pause before the next attempt
+    - an earlier submission that may still take effect
+    - the submission of the run
     """
     state = context.state
     noun = workload(state.job).noun
@@ -136,7 +143,9 @@ def _cancellation_method(context: Context) -> str:
 
 
 def _running(context: Context) -> StatusSummary:
-    """Return the phase, reason and message of a run that is not known to have ended."""
+    """Return the phase, reason and message of an MLJob whose run has been submitted and, according
+    to Airflow's REST API, has not ended.
+    """
     state = context.state
     status, observed_run = state.job.status, state.observed_run
     noun = workload(state.job).noun
@@ -229,8 +238,9 @@ def _stopped(context: Context) -> StatusSummary:
 
 
 def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary:
-    """Return the phase, reason and message of a cancelled MLJob whose run has ended or never
-    existed.
+    """Return the phase, reason and message of an MLJob after a cancellation for ``reason``. Its run
+    has ended, or it never had a run. Depending on ``reason``, the MLJob is now cancelled, failed or
+    suspended, or another attempt follows.
     """
     state = context.state
     noun = workload(state.job).noun
@@ -283,7 +293,9 @@ def _cancel_message(context: Context, reason: CancelReason) -> str:
 
 
 def _retained(context: Context) -> StatusSummary:
-    """Return the summary of an MLJob that is being deleted, and has no run that is to be kept."""
+    """Return the phase, reason and message of an MLJob that is being deleted with deletionPolicy
+    Retain, and has no run in progress. The phase and the reason stay as stored.
+    """
     status = context.state.job.status
     message = f"The MLJob is being deleted, so no {workload(context.state.job).noun} is started."
     return StatusSummary(status.phase or Phase.PENDING, status.reason or "Submitting", message)

@@ -55,7 +55,7 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
 def rerun_blocker(state: State) -> Blocker | None:
     """Return what prevents a finished MLJob from running again, for its new spec or for a requested
-    retry. Return None if nothing prevents the run, or if no other run is due.
+    retry. Return None if nothing prevents the run, or if the MLJob is not to run again now.
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
@@ -118,7 +118,10 @@ def _unknown_params(state: State) -> list[DesiredCondition]:
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:
-    """Return the condition SpecApplied, if the current spec is not the spec of the run."""
+    """Return the condition SpecApplied with status False, if the current spec has no effect on the
+    run: the spec was changed under runPolicy Once, or the changed spec is not valid. Otherwise
+    return an empty list.
+    """
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
     problem, first_run = state.job.parsed.problem, state.start is not None and not state.start.rerun

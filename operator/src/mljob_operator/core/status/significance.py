@@ -29,7 +29,12 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
 def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """Return whether a patch of the status ``old`` changes more than the exactness of times."""
+    """Return whether a patch of the status ``old`` changes more than the exactness of times.
+
+    Changes of start times, of end times of tasks, of the order of the tasks, and of the time and
+    the source of the newest fact are not significant. If the patch changes the current task, then
+    the new current task and the new message are not significant either.
+    """
     # The current task is the task that started last, so a more exact time may make another task the
     # current task.
     ignored = _TIMES | _OF_CURRENT_TASK if "currentTask" in patch else _TIMES

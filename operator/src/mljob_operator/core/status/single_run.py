@@ -24,8 +24,8 @@ from .workload import dag_url
 
 
 class SingleRun:
-    """Makes the parts of a status that are special for a single run (see
-    :class:`.workload.Workload`).
+    """Makes the parts of a single run's status that are different for a backfill. The class
+    implements :class:`.workload.Workload`.
     """
 
     noun = "run"
@@ -115,6 +115,8 @@ def _running(context: Context) -> StatusSummary:
     - a task that will be retried
     - active tasks, if all of them are deferred or all are rescheduled, so that none has a worker
     - the current task
+
+    If the run has none of these, the message says that the run is in progress.
     """
     facts = context.state.observed_run.tasks.values()
     if waiting := [fact for fact in facts if fact.awaits_input]:

@@ -89,10 +89,11 @@ class TaskEntry:
 @frozen
 class RunTask:
     """A task of a run, with everything that the status needs of its task instances. The object is
-    used again for the next status if no task instance has changed.
+    used again for the next status if neither a task instance of the task nor the URL of the run has
+    changed.
 
     Attributes:
-        facts: The task instances. A task that is not mapped has one.
+        facts: The task instances. A task that is not mapped has one task instance.
         entry: The entry of the task.
         states: How many task instances are in each state.
         progress: The sum of the progress of the active task instances, each from 0 to 1.
@@ -110,8 +111,9 @@ class RunTask:
 
     @classmethod
     def of(cls, facts: tuple[TaskFact, ...], run_url: str | None) -> RunTask:
-        """Return the task of these task instances. ``run_url`` is the run's page in Airflow, from
-        which the link to the task's log is derived.
+        """Return the task to which the task instances ``facts`` belong. There must be at least one
+        task instance. ``run_url`` is the URL of the run's page in Airflow, from which the link to
+        the task's log is derived. If ``run_url`` is None, the entry has no link.
         """
         states = Counter([fact.shown_state for fact in facts]) if len(facts) > 1 else {facts[0].shown_state: 1}
         progress = sum(map(_own_progress, facts))
@@ -153,8 +155,8 @@ def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
 
 
 def _own_progress(fact: TaskFact) -> float:
-    """Return the progress that an active task reports, from 0 to 1. The progress of any other task
-    is 0.
+    """Return the progress that an active task instance reports, from 0 to 1. Return 0 for a task
+    instance that is not active or has reported no progress in its current try.
     """
     report = _of_try(fact.details.progress, fact)
     if report is None or fact.shown_state not in ACTIVE_TASK:
@@ -163,8 +165,8 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
-    """Return a report or a failure if it is about the current try of the task. Otherwise return
-    None.
+    """Return ``detail``, a report or a failure, if it is about the current try of the task instance
+    ``fact``. Otherwise return None.
     """
     return detail if detail is not None and detail.try_number == fact.try_number else None
 

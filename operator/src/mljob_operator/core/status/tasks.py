@@ -1,9 +1,10 @@
 """The tasks of an observed run as the status shows them: counts, an entry for each task, and the
 progress. The size is limited whatever the size of the DAG.
 
-The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks, then
-the tasks that ran last. A status stays below 64 KiB, because etcd stores a status as a whole (1.5
-MiB a request by default) and the Kubernetes API server sends it as a whole to every watcher.
+The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks and
+tasks that wait for a retry, then tasks in the state upstream_failed, then the tasks that ran last.
+A status stays below 64 KiB, because etcd stores a status as a whole (1.5 MiB a request by default)
+and the Kubernetes API server sends it as a whole to every watcher.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ class RunTasks:
         self._tasks: dict[str, RunTask] = {}
 
     def of(self, facts: Iterable[TaskFact], run_url: str | None) -> list[RunTask]:
-        """Return the tasks of these task instances. ``run_url`` is the run's page in Airflow, from
-        which the links to the tasks' logs are derived.
+        """Return the tasks to which the task instances ``facts`` belong, and remember these tasks.
+        ``run_url`` is the URL of the run's page in Airflow, from which the links to the tasks' logs
+        are derived. If ``run_url`` is None, the entries have no links.
         """
         by_task: dict[str, list[TaskFact]] = defaultdict(list)
         for fact in facts:

@@ -35,13 +35,15 @@ def fitting(
         model: The model of a spec or of a status.
         value: The spec or status, as the Kubernetes API server sent it.
         path: ``spec`` or ``status``, for messages.
-        bounds: The limits of those fields that may hold any JSON, by the name of the field. These
-            limits are checked before the model.
-        placeholders: Values for required fields that are missing or don't fit.
+        bounds: The limits of fields that may hold any JSON, by the name of the field. These limits
+            are checked before pydantic validates the fields.
+        placeholders: Values for required fields that are missing or don't fit, by the name of the
+            field.
 
     Returns:
-        tuple: The model, and a text for each omitted field, such as ``spec.conf is nested 300
-            levels deep, over the limit of 32``.
+        tuple: An object of the class ``model``, and a text for each problem, such as ``spec.conf is
+            nested 300 levels deep, over the limit of 32``. A field with a problem anywhere inside
+            it is left out as a whole.
     """
     fields = dict(value) if isinstance(value, Mapping) else {}
     problems = []

@@ -46,9 +46,9 @@ _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def stored_size(value: Any) -> int:
-    """Return the size of a value's JSON in etcd, in bytes. For texts that look like numbers in
-    exponent notation, the result is a little too large. The value must not have lone surrogates,
-    which :func:`whole` replaces.
+    """Return the size of a value's JSON in etcd, in bytes. The result is a little too large if a
+    text contains the exponent of a number, such as ``e+16``, or a backslash before ``b`` or ``f``.
+    The value must not have lone surrogates, which :func:`whole` replaces.
     """
     text = _encoded(value)
     size = len(text.encode())

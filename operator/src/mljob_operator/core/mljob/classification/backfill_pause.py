@@ -1,4 +1,4 @@
-"""Decides whether the operator pauses or resumes a backfill, as ``spec.suspend`` asks for it. This
+"""Decides whether the operator pauses or resumes a backfill, depending on ``spec.suspend``. This
 module is not about paused DAGs, which are the subject of :mod:`..run.halt`.
 """
 
@@ -16,7 +16,7 @@ RESUMING = "Resuming"
 
 @frozen
 class BackfillPause:
-    """The pause or the resumption of a backfill in progress, as ``spec.suspend`` asks for it.
+    """The pause or the resumption of a backfill in progress, depending on ``spec.suspend``.
 
     Attributes:
         pauses: True if the backfill is to be paused, False if it is to be resumed.
@@ -31,12 +31,12 @@ class BackfillPause:
 
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> BackfillPause | None:
-        """Return the pause or resumption that ``spec.suspend`` asks for, also if Airflow has
-        accepted it already. Return None if the MLJob has no backfill in progress, if the backfill
+        """Return the pause or resumption that ``spec.suspend`` asks for, even if Airflow has
+        already accepted it. Return None if the MLJob has no backfill in progress, if the backfill
         is being cancelled, or if ``spec.suspend`` is false and the operator has announced no pause.
 
-        If a person paused the backfill in Airflow, the backfill stays paused until the MLJob is
-        suspended and resumed.
+        So the operator does not resume a backfill that a person paused in Airflow, unless the MLJob
+        is suspended and then resumed.
         """
         if not cancellation.pausable or cancellation.reason is not None:
             return None
@@ -56,8 +56,8 @@ def _announced(inputs: Inputs) -> bool:
 def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
     """Return whether Airflow has accepted the pause or the resumption.
 
-    Only Airflow's answer to the request to resume proves a resumption. A list that shows a backfill
-    as not paused may be older than the pause.
+    Only Airflow's answer to the request to resume proves a resumption. Another answer, in which the
+    backfill is not paused, may be older than the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
     if pauses:

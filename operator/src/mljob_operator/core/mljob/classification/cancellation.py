@@ -17,10 +17,12 @@ from .spec_change import SpecChange
 
 class CancelReason(StrEnum):
     """The reason why a run is cancelled. The value is the reason in the status, which is stored
-    before the cancellation begins. If several reasons apply, the first of them in this list is
-    used. There are two exceptions. If the stored status already has PRE_RUNNING, DEADLINE does not
-    replace this reason. If the stored status already has SPEC_CHANGED, SUSPEND does not replace
-    this reason.
+    before the cancellation begins. If several reasons apply, the first of them in this class is
+    used, with these exceptions:
+
+    - If the MLJob is being deleted with deletionPolicy Retain, no reason applies.
+    - If the stored status already has PRE_RUNNING, DEADLINE does not replace this reason.
+    - If the stored status already has SPEC_CHANGED, SUSPEND does not replace this reason.
     """
 
     DELETED = "Cancelling"
@@ -39,18 +41,21 @@ class Cancellation:
     """The cancellation of the newest attempt's run.
 
     Attributes:
-        reason: Why the run must not start or continue, or None if it may.
+        reason: Why the run must not start or continue, or None if the run may do so.
         announced: The reason of the cancellation in the stored status, or None if the stored status
-            announces no cancellation. The cancellation continues even if its cause disappears,
-            because a partly cancelled run can't continue.
+            announces no cancellation. An announced cancellation continues even if its cause
+            disappears, because a partly cancelled run can't continue. The exception is a suspension
+            of a backfill that Airflow has created meanwhile: the operator pauses the backfill
+            instead of cancelling it.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
             exists in Airflow can be paused, and later resumed.
         by_dag: Whether the cancellation DAG is to cancel the run, as ``spec.cancellation.strategy``
             says. The cancellation DAG cancels single runs only. The runs of a backfill are
             cancelled through Airflow's REST API.
-        asked_in_vain: Whether this process has tried to cancel the run without success: Airflow
-            still had the run after a request to cancel it, Airflow did not find the run, or the
-            last request failed.
+        asked_in_vain: For a run that is not known to have ended: whether this process has tried
+            without success to cancel or to find the run. This is so if Airflow was asked for the
+            run again after a request to cancel the run, if Airflow does not find the run, or if the
+            last request failed. A failed request to start the run does not count.
     """
 
     reason: CancelReason | None

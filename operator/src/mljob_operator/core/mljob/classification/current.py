@@ -70,7 +70,9 @@ class CurrentAttempt:
 
     @property
     def active(self) -> bool:
-        """Whether the attempt is open and has a run in Airflow."""
+        """Whether the attempt is open and, as far as the operator knows, Airflow has or had a run
+        of the attempt.
+        """
         return self.open and self.submitted
 
     @property

@@ -32,9 +32,9 @@ class Deadlines:
         pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt, or a run
             of the backfill, must have started by then. None if, according to Airflow's REST API, a
             task or such a run has started.
-        start_unconfirmed: Whether ``pre_running`` has passed, and an event that Airflow has not
-            confirmed may report the start. The operator then asks Airflow before it cancels the
-            run.
+        start_unconfirmed: Whether ``pre_running`` has passed, the operator has not asked Airflow
+            since then, and an event that Airflow has not confirmed may report the start. The
+            operator then asks Airflow before it cancels the run.
         deletion: When a deletion stops waiting for Airflow (``spec.cancellation.timeoutSeconds``).
         overdue: Whether ``deletion`` has passed.
         expiry: When the finished MLJob is deleted (``spec.ttlSecondsAfterFinished``).

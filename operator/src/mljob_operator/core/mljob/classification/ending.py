@@ -28,8 +28,9 @@ class Ending:
         over: Whether the attempt is over, and the stored status does not show this yet.
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
-        verdict_at: When the ended run gets its final phase even if its tasks and outputs could not
-            be read from Airflow. None if the final phase does not wait for tasks and outputs.
+        verdict_at: The time from which the status shows the end of the attempt even if the tasks
+            and outputs of the run could not be read from Airflow. None if the status does not wait
+            for tasks and outputs.
         cancelled_for: Why the attempt was cancelled, or None if the attempt ended without a
             cancellation. If a submitted run ends before the status announces the cancellation, the
             attempt counts as not cancelled.
@@ -75,9 +76,9 @@ class Ending:
 def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines, cancellation: Cancellation) -> bool:
     """Return whether to look for runs that the cancelled run's tasks have started.
 
-    The cancellation's timeout and the deadline of a deletion end the search. When the result is
-    False, the status may show how the attempt ended. So the result must not become True again
-    later.
+    The cancellation's timeout and the deadline of a deletion end the search. As soon as the result
+    is False, the operator may store the end of the attempt in the status. So the result must not
+    become True again later.
     """
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:

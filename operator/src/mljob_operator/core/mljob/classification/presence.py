@@ -60,8 +60,8 @@ def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool
     """Return whether the run is proved absent.
 
     Airflow must have answered twice that it has no such run, both times after the latest time at
-    which a submission can arrive. One answer is enough if this process knows that it sent no
-    submission.
+    which a submission can arrive. If the attempt starts a new run and this process knows that it
+    has submitted nothing, one answer is enough.
     """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:

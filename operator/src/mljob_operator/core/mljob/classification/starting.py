@@ -96,8 +96,8 @@ class Start:
 def backoff_ends_at(job: Job) -> datetime | None:
     """Return when the attempt that has ended may be retried, or None if it is not to be retried.
 
-    A requested retry has the delay of a first retry. The delay begins at the end of the attempt, so
-    a request that comes later is not delayed.
+    A requested retry has the delay of a first retry. The delay begins at the end of the attempt. If
+    the user requests the retry after this delay, the retry starts at once.
     """
     status = job.status
     if status.phase in TERMINAL_PHASES:
@@ -119,8 +119,9 @@ def _failed_at(status: MLJobStatus) -> datetime | None:
 def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker | None:
     """Return what prevents the start of an attempt, or None.
 
-    An MLJob that waits for outputs does not wait for admission, so that its place goes to an MLJob
-    that can start.
+    If the MLJob waits for the outputs of other MLJobs and also for a limit on active runs, return
+    the wait for outputs. The MLJob then does not wait for admission under the limit, so that an
+    MLJob that can start is admitted instead.
     """
     if inputs.job.parsed.problem is not None:
         return invalid_spec(inputs.job.parsed.problem)
@@ -182,8 +183,9 @@ def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 
 def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> Attempt:
-    """Return the next attempt. If failed tasks are to be cleared, the attempt has the run of the
-    last attempt, otherwise a new run.
+    """Return the next attempt. If failed tasks are to be cleared, the attempt continues the run of
+    the last attempt. Otherwise the attempt has a new run, or takes over an earlier run
+    (:func:`.attempts.next_run`).
     """
     status, last = inputs.job.status, current.attempt
     if last is None:

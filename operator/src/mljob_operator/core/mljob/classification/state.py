@@ -64,7 +64,7 @@ class State:
     Attributes:
         change: How the spec has changed since the newest attempt began.
         backfill_pause: The pause or resumption of a backfill that ``spec.suspend`` asks for, or
-            None if it asks for neither.
+            None if ``spec.suspend`` asks for neither.
         start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
             start one.
         retry_at: When the last failed request is sent again, or None if no failure delays the next

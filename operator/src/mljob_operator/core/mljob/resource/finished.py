@@ -59,8 +59,8 @@ _NAMES = frozenset(str(MLJobStatus.model_fields[name].alias or name) for name in
 
 
 def record(status: MLJobStatus) -> str | None:
-    """Return the record of a finished MLJob. Return None if the MLJob has not finished, or had no
-    run.
+    """Return the record of a finished MLJob as JSON, for the annotation. Return None if the MLJob
+    has not finished, or had no run.
     """
     if status.phase not in TERMINAL_PHASES or status.dag_run_id is None or status.completion_time is None:
         return None

@@ -29,7 +29,7 @@ class Job:
         resource_version: The version of the object. A newer version has a larger number (KEP-5504:
             comparable resource versions).
         deleted_at: When the deletion was requested, or None if the object is not being deleted.
-        parsed: The spec and its invalid fields.
+        parsed: The valid fields of the spec, and a text that names the invalid fields.
         stored: The status as the API server has it. Patches of the status start from its content.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
@@ -58,7 +58,9 @@ class Job:
 
     @property
     def spec(self) -> MLJobSpec:
-        """The valid fields of the spec."""
+        """The spec with its valid fields only. An invalid field counts as absent. If the DAG id is
+        invalid, it is ``-``.
+        """
         return self.parsed.spec
 
     @property

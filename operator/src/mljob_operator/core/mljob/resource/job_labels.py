@@ -1,5 +1,5 @@
-"""The properties of an MLJob by which metrics count MLJobs. No property identifies a
-single MLJob.
+"""The labels of the metrics that count MLJobs. No label has the name of an MLJob, so the number of
+time series does not grow with the number of MLJobs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from .job import Job
 
 @frozen
 class JobLabels:
-    """The values of the labels with which metrics count an MLJob.
+    """The values of one MLJob for the labels of the metrics that count MLJobs.
 
     Attributes:
-        namespace: The namespace.
+        namespace: The namespace of the MLJob.
         type: The kind of work, as in ``spec.type``.
-        phase: The phase. An MLJob without a status is Pending.
-        reason: The reason of the phase, or an empty text without a status.
-        airflow: The AirflowInstance of the newest attempt, or before the first attempt the
-            AirflowInstance that ``spec.airflowRef`` names. ``SETTINGS_AIRFLOW`` if there is
-            neither.
+        phase: The phase in the status, or Pending if the status has no phase.
+        reason: The reason in the status, or an empty text if the status has no reason.
+        airflow: The name of the AirflowInstance of the newest attempt. Before the first attempt,
+            the name in ``spec.airflowRef``. ``SETTINGS_AIRFLOW`` stands for the Airflow of the
+            operator's settings.
     """
 
     namespace: str
@@ -33,7 +33,7 @@ class JobLabels:
 
     @classmethod
     def of(cls, job: Job) -> JobLabels:
-        """Return the labels with which metrics count a version of an MLJob."""
+        """Return the values of the metric labels for an MLJob."""
         status, ref = job.status, job.spec.airflow_ref
         named = status.airflow_instance if status.attempts or ref is None else ref.name
         return cls(

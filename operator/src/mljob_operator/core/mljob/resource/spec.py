@@ -27,9 +27,9 @@ class ParsedSpec:
     in memory.
 
     Args:
-        spec: The valid fields of the spec.
-        problem: The invalid fields of the spec, as text for people, or None if all fields are
-            valid.
+        spec: The spec with only its valid fields. The DAG id is ``-`` if ``dagId`` is missing or
+            invalid.
+        problem: What is invalid in the spec, as text for people, or None if the spec is valid.
     """
 
     __slots__ = ("_hash", "_packed", "_spec", "problem")
@@ -39,11 +39,13 @@ class ParsedSpec:
         self._packed: bytes | None = None
         self._hash: str | None = None
         self.problem = problem
-        """The invalid fields of the spec, as text for people, or None if all fields are valid."""
+        """What is invalid in the spec, as text for people, or None if the spec is valid."""
 
     @classmethod
     def of(cls, value: object) -> ParsedSpec:
-        """Return the parsed form of a spec, as the Kubernetes API server sends the spec."""
+        """Parse a spec from the JSON of the Kubernetes API server. Parsing never fails: ``problem``
+        names the invalid fields.
+        """
         spec, problems = fitting(MLJobSpec, value, "spec", bounds={"conf": CONF}, placeholders=_PLACEHOLDERS)
         if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
             problems = ("spec.backfill is required for type Backfill, and allowed only for that type",)
@@ -56,7 +58,7 @@ class ParsedSpec:
 
     @property
     def spec(self) -> MLJobSpec:
-        """The valid fields of the spec."""
+        """The spec with only its valid fields."""
         if self._spec is None:
             assert self._packed is not None
             self._spec = MLJobSpec.model_validate(unpacked(self._packed))

@@ -24,9 +24,9 @@ class StoredStatus:
     :meth:`pack` compresses the status in memory.
 
     Args:
-        value: The status of an API object. Anything but an object counts as empty.
-        earlier: An earlier version of the status, or None. Fields, and items of lists, that are the
-            same in both versions are not read again.
+        value: The status as JSON. A value that is not a mapping counts as an empty status.
+        earlier: An earlier version of the status, or None. Its parsed fields and list items are
+            used again where both versions are the same, if possible (:meth:`read_later`).
     """
 
     __slots__ = ("_content", "_fields", "_packed", "is_invalid")
@@ -41,7 +41,7 @@ class StoredStatus:
 
     @classmethod
     def of(cls, fields: MLJobStatus) -> StoredStatus:
-        """Return the stored status that has these fields."""
+        """Return the stored status with the JSON of these fields."""
         return cls(fields.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def __eq__(self, other: object) -> bool:
@@ -59,7 +59,7 @@ class StoredStatus:
 
     @property
     def fields(self) -> MLJobStatus:
-        """The valid fields of the status."""
+        """The parsed status, with only its valid fields."""
         if self._fields is None:
             self._fields, _ = _read(self.content, None)
         return self._fields
@@ -71,10 +71,13 @@ class StoredStatus:
         self._content = self._fields = None
 
     def read_later(self, later: Mapping[str, Any]) -> MLJobStatus | None:
-        """Return the fields of ``later``, a later version of the status. Only the fields that
-        differ from this version are parsed. Return None if the whole later version must be parsed:
-        this version is packed or has an invalid field, or the later version has an invalid field or
-        lacks a field.
+        """Return ``later``, a later version of the status, as parsed fields. Only the fields that
+        differ from this version are parsed.
+
+        Return None in these cases, in which the caller must parse the whole later version:
+
+        - This version is compressed or has an invalid field.
+        - The later version has an invalid field, or lacks a field of this version.
         """
         content, fields = self._content, self._fields
         if content is None or fields is None or self.is_invalid or not content.keys() <= later.keys():
@@ -89,9 +92,14 @@ class StoredStatus:
 
 
 def _with_models(later: object, earlier: Sequence[Any], models: Sequence[Any]) -> object:
-    """Return a list of the later version of a status with the models of its unchanged items, so
-    that these items need not be parsed again. An item is unchanged if ``earlier`` has an equal item
-    at the same index. If ``later`` is not a list, return ``later``.
+    """Return ``later`` with each unchanged item replaced by its model, so that the item is not
+    parsed again. An item is unchanged if ``earlier`` has an equal item at the same index.
+
+    Args:
+        later: A list field of the later version of a status, as JSON. A value that is not a list is
+            returned as it is.
+        earlier: The same field of the earlier version, as JSON.
+        models: The parsed items of ``earlier``.
     """
     if not isinstance(later, list):
         return later
