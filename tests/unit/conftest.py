@@ -17,10 +17,10 @@ settings.load_profile("noisy")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """Run each test without callbacks in the garbage collector.
+    """Remove the callbacks of Python's garbage collector while a test runs.
 
-    Hypothesis registers such a callback. While a test reads endlessly nested JSON, no stack is left
-    for the callback, and pytest reports the callback's RecursionError as an error of the test.
+    Hypothesis registers such a callback. While a test reads very deeply nested JSON, no stack is
+    left for the callback, and pytest reports the callback's RecursionError as an error of the test.
     """
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()

@@ -1,5 +1,5 @@
-"""The adapter splits an answer with a log into the log's entries. The result doesn't depend on how
-the network cuts the answer into chunks.
+"""The operator splits Airflow's answer to a request for a task's log into the entries of the log.
+The result doesn't depend on how the network cuts the answer into chunks.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def metrics() -> Metrics:
 
 
 def everything(metrics: Metrics, airflow: str) -> None:
-    """Record a value of every metric about the Airflow ``airflow``, except for whether it is ready."""
+    """Record a value of each metric with the label ``airflow``, except ``mljob_airflow_ready``."""
     metrics.airflow_request(airflow, "probe", "ok", 0.1)
     metrics.resync(airflow, "ok")
     metrics.runs_vanished(airflow, 0)
@@ -27,7 +27,7 @@ def everything(metrics: Metrics, airflow: str) -> None:
 
 
 def series(metrics: Metrics, airflow: str) -> set[str]:
-    """Return the names of the metrics that have a series for the Airflow ``airflow``."""
+    """Return the names of the metrics that have a series about the Airflow ``airflow``."""
     return {
         sample.name
         for family in metrics.registry.collect()

@@ -121,7 +121,9 @@ def test_messages_show_a_proxy_without_its_user_and_password() -> None:
 
 @pytest.fixture
 def trusted(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
-    """The TLS context of a server for kubernetes.default.svc, and the file of its CA."""
+    """The TLS context of a server with the name kubernetes.default.svc, and the path of the file
+    with the CA certificate that a client needs to trust the server.
+    """
     authority = Authority()
     return authority.server("kubernetes.default.svc"), authority.write_certificate(tmp_path / "ca.crt")
 

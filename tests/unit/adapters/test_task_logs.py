@@ -1,6 +1,6 @@
-"""A reader of a running task's log can continue where an earlier reader stopped. It passes a token,
-which stands for the position after the entries that were already read. This works with each
-supported version of Airflow.
+"""A reader of a running task's log can continue where an earlier reader stopped. Airflow returns a
+token, which stands for the position after the last entry of its answer. The next reader sends this
+token to Airflow. The tests use simulated Airflows of several supported versions.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
 
 
 def only_with(token: str) -> Guard:
-    """Return a guard for :class:`.HttpGateway`, which answers 401 to each request without the
-    bearer token ``token``.
+    """Return a function for the argument ``guard`` of :class:`.HttpGateway`. The function refuses
+    each request without the bearer token ``token``: it answers 401.
     """
 
     def guard(headers: Mapping[str, str]) -> Answer | None:
@@ -45,12 +45,12 @@ def only_with(token: str) -> Guard:
 
 
 class Provider(LoopbackServer):
-    """A server with a token endpoint. It issues ``tokens`` one after the other, or gives a scripted
-    answer.
+    """A fake OAuth 2 provider: a server with a token endpoint.
 
     Attributes:
+        tokens: The tokens that the endpoint issues, one for each request.
         life: The value of ``expires_in`` in the answers, in seconds.
-        says: The scripted answer, or None to issue tokens.
+        says: The answer to all requests, or None to issue tokens.
         asked: The form and the headers of each request. Header names are in lower case.
     """
 
@@ -89,8 +89,8 @@ def client(url: str | None, **fields: Any) -> OAuth2Client:
 
 
 async def test_token_is_sent_with_every_request(server: ScriptedAirflow, connect: Connect) -> None:
-    """Also the request for Airflow's version has the token. Airflow itself answers it without
-    authentication, but a gateway in front of Airflow may require the token.
+    """The request for Airflow's version has the token too. Airflow itself answers this request
+    without authentication, but a gateway in front of Airflow may require the token.
     """
     with HttpGateway(server.url, guard=only_with("a-token")) as gateway:
         assert (await connect(gateway, token="a-token").probe()).version == "3.3.2"

@@ -1,5 +1,6 @@
-"""How the adapter reads the values of XComs. Python values that Airflow has serialised become plain
-JSON. A value in an object store is not read, but named as omitted.
+"""How the operator reads the values of XComs. Python values that Airflow has serialised become
+plain JSON. The operator doesn't read a value that Airflow keeps in an object store. Such a value is
+listed among the omitted outputs.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ async def test_address_that_a_task_returned_is_its_output(
 
 
 async def test_xcoms_on_short_pages_are_all_read(server: ScriptedAirflow, connect: Connect) -> None:
-    """The operator reads all pages, although each has fewer entries than requested, as with
-    Airflow's setting ``[api] maximum_page_limit = 5``.
+    """With the setting ``[api] maximum_page_limit = 5``, Airflow returns at most 5 entries in a
+    page, although the operator requests more. The operator reads all pages.
     """
     entries = [{"task_id": "fit", "map_index": index, "timestamp": AT} for index in range(12)]
 

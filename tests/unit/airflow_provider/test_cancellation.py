@@ -228,8 +228,9 @@ def test_a_run_that_stays_open_is_reported_as_not_over() -> None:
 
 
 def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed() -> None:
-    """The cancellation sets the run to failed before it has set all of the many task instances to
-    failed. After the end of the run, one task instance still waits for its retry.
+    """A run has so many task instances that the cancellation sets the run to failed before all
+    task instances are failed. After the end of the run, one task instance still waits for its
+    retry. The cancellation sets this task instance to failed, too.
     """
     states = {("fit", index): None for index in range(1000)} | {("load", -1): "up_for_retry"}
     runs = FakeRuns(dag=[Task("fit"), Task("load")], states=states, forgotten=("load",))
@@ -292,7 +293,7 @@ def test_a_teardown_task_that_did_not_end_is_named() -> None:
 
 class Several:
     """A fake Airflow with several DAGs. It passes each request on to the :class:`FakeRuns` of the
-    DAG, and fails requests about other DAGs.
+    request's DAG. A request about a DAG without a FakeRuns raises a KeyError.
     """
 
     def __init__(self, **runs: FakeRuns) -> None:

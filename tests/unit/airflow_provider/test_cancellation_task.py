@@ -142,8 +142,8 @@ def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome: str, state:
 
 
 class FakeRuns:
-    """A fake Airflow in which the run of DAG ``over`` has succeeded, the run of DAG ``away`` can't
-    be read, and no other run exists.
+    """A fake Airflow in which the run of the DAG ``over`` has succeeded, and no other run exists. A
+    request for the run of the DAG ``away`` raises a ConnectionError.
     """
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:

@@ -1,5 +1,5 @@
-"""An Airflow that is too old is refused. A newer Airflow, and an environment without Airflow, are
-accepted.
+"""The provider's modules for DAG files raise an error on an Airflow that is too old. They accept an
+Airflow that is newer than the supported versions, and an environment without Airflow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def test_a_newer_airflow_and_no_airflow_are_accepted(version: str | None) -> Non
 
 @pytest.fixture
 def beside_an_old_airflow(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """A function that runs a program in an environment with the metadata of Airflow 3.0.6."""
+    """A function that runs Python code in a process of its own. In this process, the metadata of
+    the Python packages says that Airflow 3.0.6 is installed.
+    """
     metadata = tmp_path / "apache_airflow_core-3.0.6.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.4\nName: apache-airflow-core\nVersion: 3.0.6\n")

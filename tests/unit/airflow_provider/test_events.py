@@ -69,8 +69,8 @@ def test_an_event_has_identity_state_and_dates() -> None:
 
 
 def test_a_skipped_task_without_an_end_date_ends_now() -> None:
-    """Airflow sets no end date for a skipped task, so the event contains the present time as the
-    end.
+    """When Airflow calls the callback for a skipped task, the task instance has no end date yet. So
+    the event contains the present time as the end.
     """
     told = event(EventName.TASK_SKIPPED)
     assert (told.end_date, told.duration) == (NOW, 10.0)
@@ -82,8 +82,9 @@ def test_a_run_without_an_mljob_has_no_reference() -> None:
 
 
 def test_an_event_from_the_dag_processor_has_the_identity_only() -> None:
-    """In the DAG processor the task instance has neither dates nor a host, and the context has no
-    exception. So the event only says which task instance it is about.
+    """Airflow calls some callbacks in the DAG processor, for example after a task has sent no
+    heartbeat. The task instance then has no dates, and the context has no exception. An event with
+    the identity and the state of the task instance is sent nevertheless.
     """
     ti = SimpleNamespace(dag_id="train", run_id="r", task_id="fit", map_index=None, try_number=1)
     told = event_from_context(EventName.TASK_FAILED, {"ti": ti}, source="prod", now=NOW)

@@ -1,5 +1,5 @@
-"""The parts of a job (a DAG that ``mljob_dag`` makes) that need no Airflow: defaults, texts and
-warnings.
+"""The parts of the class ``Job`` that need no Airflow: defaults, texts and warnings. A ``Job`` is a
+DAG that is declared with ``mljob_dag``.
 """
 
 from __future__ import annotations

@@ -200,9 +200,9 @@ def test_extra_of_the_connection_makes_the_producer_idempotent(broker: str) -> N
 
 
 def test_each_event_waits_for_all_replicas() -> None:
-    """Kafka acknowledges an event only when all in-sync replicas have stored the event. librdkafka
-    sends an event again until the event is acknowledged, or until ``message.timeout.ms`` has
-    passed.
+    """With ``acks=all``, Kafka acknowledges an event only when all in-sync replicas have stored the
+    event. The provider doesn't limit the number of retries: librdkafka sends an event again until
+    the event is acknowledged, or until ``message.timeout.ms`` has passed.
     """
     assert producer.DEFAULTS["acks"] == "all"
     assert not {"retries", "message.send.max.retries"} & producer.DEFAULTS.keys()

@@ -44,8 +44,8 @@ def now() -> datetime:
 
 
 class ApiWorld:
-    """An application of mljob-api on loopback, and the fakes that it uses: MLJobs,
-    AirflowInstances, Airflows and Kafka topics.
+    """The HTTP application of mljob-api on loopback, and the fakes that the application uses:
+    MLJobs, AirflowInstances, Airflows and Kafka topics.
 
     Attributes:
         airflows: Fake Airflows by the names of their AirflowInstances.
@@ -182,8 +182,8 @@ class ApiWorld:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the waits of mljob-api between two requests and for late events, because the fakes
-    answer at once.
+    """Shorten the time that mljob-api waits before it repeats a request, and the time that it waits
+    for late events. The fakes answer at once.
     """
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),
@@ -199,7 +199,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def world() -> AsyncIterator[ApiWorld]:
-    """mljob-api with its fakes. The test starts mljob-api."""
+    """mljob-api with its fakes, not started yet. A test calls ``start``."""
     world = ApiWorld()
     yield world
     await world.stop()

@@ -31,7 +31,9 @@ EVENTS = RunSubresource.EVENTS
 
 
 def run_event(state: str, run: FakeRun) -> str:
-    """Return an event that reports ``state`` of a run, as Airflow's own producer sends it."""
+    """Return the JSON with which Airflow's own ``kafka_event_producer`` reports to Kafka that a run
+    is in ``state``.
+    """
     return json.dumps(
         {
             "schema_version": 1,

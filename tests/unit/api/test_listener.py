@@ -22,9 +22,9 @@ from tests.live.eventually import until
 
 
 class Tls:
-    """A TLS listener of mljob-api, and certificates for clients. The application behind the
-    listener answers each request with whether the client is the front proxy of the Kubernetes API
-    server.
+    """A TLS listener of mljob-api, certificates for clients, and an application behind the
+    listener. The application answers "True" to the front proxy of the Kubernetes API server, and
+    "False" to all other clients.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,8 +95,8 @@ class Tls:
         )
 
     async def ask(self, certificate: trustme.LeafCert | None) -> str:
-        """Send a request, and return the application's answer: "True" if the client is the front
-        proxy, or "False".
+        """Send a request as a client with ``certificate``, or without a certificate if it is None.
+        Return the application's answer, "True" or "False", or an empty text if there is no answer.
         """
         reader, writer = await self.connect(certificate)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

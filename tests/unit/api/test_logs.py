@@ -257,8 +257,8 @@ async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
 
 
 def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
-    """Return the line that mljob-api inserts into a log to state the position of the line that
-    follows.
+    """Return a position line. mljob-api inserts such a line into a log. The line contains the
+    position of the next line of the log.
     """
     return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
 

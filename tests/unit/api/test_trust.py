@@ -1,5 +1,5 @@
 """Which clients get answers from mljob-api, and which runs they may read. A client names an MLJob,
-and can only read runs of the namespace of this MLJob.
+and can only read runs whose ids have the namespace and the name of this MLJob.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from tests.pages import ROOT
 
 
 def make(*arguments: str) -> str:
-    """Return the output of ``make`` with ``arguments``. If a make runs these tests, the flags of
-    that make are not passed on, because they would change the output.
+    """Run ``make`` with ``arguments``, and return the output. These tests may be run by another
+    ``make``. The flags and the variable ONLY of that ``make`` are not passed on, because they would
+    change the output.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)

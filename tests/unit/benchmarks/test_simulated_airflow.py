@@ -1,5 +1,5 @@
 """The simulated Airflow: its events, its faults, and the requests that it refuses.
-``tests/contract`` compares its REST API with the REST API of a real Airflow.
+``tests/contract`` compares the simulated REST API with the REST API of a real Airflow.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Recorder:
 
 @contextmanager
 def recording(form: Format, *dags: Dag, seed: int = 0) -> Iterator[tuple[Served, Recorder]]:
-    """Serve a simulated Airflow with these DAGs while the block runs. Yield the server, and the
-    recorder of the messages that the Airflow publishes in the format ``form``. ``seed`` decides how
-    long the tasks take.
+    """Serve a simulated Airflow with ``dags`` and a cancellation DAG while the ``with`` block runs.
+    Yield the server, and the recorder of the messages that this Airflow publishes in the format
+    ``form``. ``seed`` is the seed of the random numbers that vary how long the tasks take.
     """
     airflow, recorder = SimulatedAirflow([*dags, cancellation_dag()]), Recorder()
     airflow.scheduler = Scheduler(airflow.store, airflow.backfills, Events(form), recorder, seed=seed)

@@ -52,7 +52,10 @@ def bearer(found: Credentials) -> str:
 
 
 def counting(folder: Path, expires: str | None = None) -> ExecPlugin:
-    """Return an exec plugin that returns another token at each call: token-1, token-2, and so on."""
+    """Return an exec plugin that prints a new token in each run: token-1, token-2, and so on. The
+    file ``runs`` in ``folder`` has the number of runs. ``expires`` is when each token expires, or
+    None for tokens without an end.
+    """
     script = f"""
 import json, pathlib
 runs = pathlib.Path({str(folder / "runs")!r})

@@ -31,7 +31,7 @@ def _answer(body: bytes, _: Asked) -> Answer:
 
 class Operator:
     """A fake operator. While its ``with`` block runs, it ends each new MLJob of the fake cluster.
-    MLJobs with the model ``missing`` fail, and all others succeed.
+    MLJobs whose ``spec.conf.model_id`` is ``missing`` fail, and all others succeed.
     """
 
     def __init__(self, cluster: MLJobCluster) -> None:

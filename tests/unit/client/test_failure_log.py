@@ -1,5 +1,5 @@
-"""Which lines the client shows of a failed task's log: the last lines, or the lines up to the
-traceback of the error.
+"""Which lines the client shows of a failed task's log: the last lines, or, if the traceback of the
+error is further up, the lines that end with the traceback.
 """
 
 from __future__ import annotations

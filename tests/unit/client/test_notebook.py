@@ -97,7 +97,9 @@ def test_line_says_the_same_without_html() -> None:
 
 
 class Notebook:
-    """A replacement of IPython in a notebook: the parts that a display handle needs."""
+    """A replacement for IPython in a notebook. ``shown`` has the HTML of each output that was
+    displayed or updated.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown: list[tuple[str, str]] = []

@@ -1,5 +1,5 @@
-"""The client's watches of MLJobs: no change is missed or delivered twice, whatever happens to the
-connection.
+"""The client's watches of MLJobs: whatever happens to the connection, a watch delivers the newest
+state of each MLJob, and no state twice.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Reader:
             self.error = error
 
     def stop(self, cluster: MLJobCluster) -> None:
-        """End the thread. The thread notices that it must end only when a watch delivers a change,
-        so cut the watch's connections until the thread has ended.
+        """End the thread. The thread checks only after a change whether it must end. A watch also
+        delivers a change when its connection is lost, so the connections are cut until the thread
+        has ended.
         """
         self._stop.set()
 

@@ -3,8 +3,8 @@
 
 ``released_fields.json`` contains the type of each field of the CRDs, and whether the field is
 required. The command ``python -m tests.unit.contract.released_fields`` adds the fields that are new
-in the CRDs. Only a release whose changelog announces the change removes or changes a line of that
-file.
+in the CRDs. A line of ``released_fields.json`` may be changed or removed only in a release whose
+changelog announces the change.
 """
 
 from __future__ import annotations

@@ -252,7 +252,8 @@ FAILURE = "Task fit failed at try 1: ValueError: no such column"
 
 @dataclass(frozen=True)
 class Numbered:
-    """The number and other fields of an attempt, for the status of a situation.
+    """An attempt as tests describe it. The fields of the attempt that are missing here, such as the
+    run id, follow from the MLJob's spec.
 
     Attributes:
         number: The number of the attempt, from 1.
@@ -332,8 +333,8 @@ def new(**more: Any) -> Stored:
 
 
 def submitting(number: int = 1, *, phase: str = "Pending", reason: str = "Submitting", **more: Any) -> Stored:
-    """Return a status that announces attempt ``number``, and doesn't report that the run was
-    submitted.
+    """Return a status that announces attempt ``number``. According to the status, the run is not
+    submitted yet.
     """
     return _stored(number, phase, reason, {"submitted": None, **more})
 
@@ -388,8 +389,8 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return the stored status in a situation, as JSON. The stored status of a restored MLJob is
-    that of a new MLJob.
+    """Return the stored status in a situation, as JSON. For a restored MLJob, return the status of
+    a new MLJob, because the API server has dropped the status of the situation.
     """
     return dict(UNOBSERVED) if given.job.restored else _told_status(given)
 
@@ -476,12 +477,13 @@ def task(  # noqa: PLR0913  # a task has many properties
 
     Args:
         index: The map index.
-        tries: The maximum of tries; None if it isn't known.
+        tries: The maximum number of tries; None if the number isn't known.
         at: When the task instance entered the state.
-        read: When the operator read the event, or sent the request.
+        read: When the operator read the event, or sent the request; by default ``at``.
         error: The exception's class and text.
-        asks: The question to a person, in state awaiting_input.
-        asked: Whether the operator has read the question from Airflow.
+        asks: The question to a person, if the state is awaiting_input.
+        asked: Whether the operator has read the question from Airflow. If not, the fact has no
+            question.
         event: Whether the source is an event; otherwise the source is Airflow's REST API.
         certain: False for a failure, if the event does not say whether a retry follows.
     """
@@ -660,9 +662,9 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """Return the error of the operator's last request. The operator repeats the request at the time
-    ``again``. ``starting`` says whether the request was to start the run, and ``stalls`` whether
-    somebody has to change the spec or the DAG.
+    """Return the last request of the operator that failed, with its error. The operator repeats the
+    request at the time ``again``. ``starting`` says whether the request was to start the run, and
+    ``stalls`` whether somebody has to change the spec or the DAG first.
     """
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
@@ -690,7 +692,7 @@ def catalog(
     labels_pending: bool = False,
     logins: Mapping[tuple[str, str], str | None] | None = None,
 ) -> AirflowCatalog:
-    """Return the Airflows that exist, and the MLJob's namespace with its labels.
+    """Return a catalog: the Airflows that exist, and the MLJob's namespace with its labels.
 
     Args:
         instances: Specs of AirflowInstances by name.
@@ -702,8 +704,8 @@ def catalog(
             the Airflow of the operator's settings.
         full: The names of Airflows that have reached their limit of active runs.
         labels_pending: Whether the namespace's labels are still being read.
-        logins: Why the credentials of an access rule can't be used, by Airflow and token Secret;
-            None for usable credentials.
+        logins: Why the credentials of an access rule can't be used, by the names of the Airflow and
+            of the token Secret; None for usable credentials.
     """
     rules = [AccessRule.model_validate(rule) for rule in settings_access] if settings_access is not None else None
     read = {
@@ -744,29 +746,34 @@ class Given:
         begun: An attempt that this process has begun and not stored yet.
         restarted: Whether an earlier process has announced the attempt, and this process has not
             taken the attempt over.
-        error: The error of the last request.
+        error: The last request that failed, with its error.
         kept_by: What last prevented the start of the run, as text.
-        newest: With runPolicy OncePerSpec, how many runs of the spec an earlier MLJob of the same
-            name has left in Airflow; None before the runs are counted.
+        newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
+            the same name has left in Airflow for the spec; 0 for no such run; None before the
+            operator has counted these runs.
         counted_at: When Airflow first answered that it has no further run of the spec.
         unknown_until: Until when a submission without an answer may take effect.
         left_until: Until when this process leaves the attempt to the process that announced it.
         nothing_to_clear: Whether Airflow answered that the run has no failed task to clear.
         conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
-        cancel_dag_at: When the cancellation DAG was triggered.
-        cancel_dag_checked: When the operator last read the run of the cancellation DAG.
-        cancel_dag_running: Whether the run of the cancellation DAG had begun.
+        cancel_dag_at: When the operator triggered the cancellation DAG.
+        cancel_dag_checked: When the operator last asked whether the cancellation DAG was executing
+            the cancellation.
+        cancel_dag_running: Whether the cancellation DAG was executing the cancellation at the time
+            ``cancel_dag_checked``.
         cancel_dag_refused: Why the cancellation DAG can't be used.
-        cancelled_at: When the run was cancelled through REST.
-        noted: Whether the run's note says that the run continues without its MLJob.
-        children_seen: Whether the operator has looked for child runs of the cancelled run.
-        looked_up: When the operator last requested the run.
+        cancelled_at: When the operator last cancelled the run through Airflow's REST API.
+        noted: Whether the operator has tried to write into the run's note that the run continues
+            without its MLJob.
+        children_seen: Whether the operator has looked for child runs of the cancelled run, and has
+            cancelled or reported these runs.
+        looked_up: When the operator last requested the run from Airflow.
         read_at: When the operator first read the tasks and outputs of the ended run.
-        needs_look_up: Whether the operator has to request the run.
+        needs_look_up: Whether the operator has to request the run and its tasks from Airflow.
         resumed: The generation of the spec for which this process has resumed the backfill; None
             if this process has not resumed the backfill.
-        unknown_params: The message about keys of the conf that are no params; None if this process
-            has not built the conf.
+        unknown_params: The message about keys of the conf that are no params of the DAG; empty if
+            all keys are params; None if this process has not built the conf.
         halt: Why Airflow schedules no tasks of the DAG: DagPaused or DagStale. None if Airflow
             schedules tasks.
         refused: Whether the API server refused the last status.
@@ -775,7 +782,7 @@ class Given:
             that does not exist.
         upstreams_known_at: When the operator last learned about the MLJobs in ``upstreams``.
         outputs: The outputs that the run's tasks published.
-        ui_url: The URL of Airflow's UI; None if it isn't known any more.
+        ui_url: The URL of Airflow's UI; None if the operator no longer knows the URL.
     """
 
     job: MLJob
@@ -846,8 +853,9 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
-    """Return the situation ``before`` with ``status`` as the stored status. If the MLJob of
-    ``before`` is restored, the returned MLJob isn't, because a restored MLJob has no stored status.
+    """Return the situation ``before`` after the operator has stored ``status``. The MLJob of the
+    returned situation is not restored (see :class:`MLJob`), because a restored MLJob has no stored
+    status.
     """
     return replace(before, job=replace(before.job, restored=False), status=status)
 
@@ -868,8 +876,8 @@ def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
 
 
 def classified(job: MLJob | Given, **known: Any) -> State:
-    """Return what the operator derives from a situation before it decides (the class ``State``),
-    for tests of functions that take a ``State``. The arguments are those of :func:`decided`.
+    """Return the :class:`State` that the operator derives from a situation before it decides. Tests
+    pass this object to functions that take a ``State``. The arguments are those of :func:`decided`.
     """
     return _state(_given(job, known))
 

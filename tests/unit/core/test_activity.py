@@ -1,5 +1,5 @@
-"""Whether a run is in progress, whether it has no active task (still), and whether the operator
-asks Airflow about it more often than about other runs (hot).
+"""Whether a run is in progress, still or hot. A run is still if none of its tasks is active. A run
+is hot if it may change without an event, so that the operator asks Airflow more often about it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def test_a_hot_run_may_change_without_an_event(situation: Given, expected: bool)
     ],
 )
 def test_a_backfill_is_hot_after_an_event_of_one_of_its_runs(run: ObservedRun, expected: bool) -> None:
-    """The event may report the end of a run. Then the next run of the backfill starts, and no event
-    reports the start.
+    """The event may report the end of a run. Then Airflow starts the next run of the backfill,
+    maybe without an event about the start.
     """
     assert is_hot(classified(backfill_job(), run=run), NOW) is expected

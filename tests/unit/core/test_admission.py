@@ -213,8 +213,8 @@ def test_active_and_waiting_mljobs_are_counted(queue: Queue) -> None:
 
 @given(st.permutations(range(12)), st.integers(1, 12))
 def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: int) -> None:
-    """An operator process that takes over may list the MLJobs in another order than the earlier
-    process.
+    """An operator process that takes over may read the MLJobs in another order than the earlier
+    process. Both processes admit MLJobs in the same order.
     """
 
     def begin(numbers: list[int]) -> list[Key]:
@@ -227,8 +227,8 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """A factory of times for MLJobs. It counts how often an admission queue compares two of these
-    times. The count measures the cost of a long queue.
+    """Makes the times by which an admission queue orders MLJobs, and counts how often the queue
+    compares two of these times. The count is a measure of the cost of a long queue.
     """
 
     def __init__(self) -> None:
@@ -326,9 +326,9 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_namespace_is_passed_over_again_and_again(self) -> None:
-        """Assert that no namespace waits long. Only MLJobs with the same access rule and the same
-        priority are compared: before an MLJob of a waiting namespace is admitted, at most four
-        MLJobs of the other two namespaces are admitted.
+        """Assert that no namespace waits long: while an MLJob of a namespace waits, at most four
+        MLJobs of the other two namespaces are admitted before an MLJob of the waiting namespace.
+        Only MLJobs with the same access rule and the same priority count.
         """
         if hasattr(self, "queue"):
             there = {self.place_of(number) for number in self.waiting}

@@ -1,5 +1,5 @@
-"""The attempts of an MLJob: when the next attempt begins and after which wait, which id its run
-has, and which ended attempts are in the history.
+"""The attempts of an MLJob: whether another attempt begins, how long the operator waits before, the
+id of the attempt's run, and the ended attempts in the history.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CLEAR: dict[str, Any] = {"backoff_limit": 3}
 
 
 def begun(situation: Given) -> Any:
-    """Return the attempt that the operator begins in a situation."""
+    """Assert that the operator begins an attempt in a situation, and return the attempt."""
     action = decided(situation)
     assert isinstance(action, BeginAttempt)
     return action.attempt
@@ -364,7 +364,7 @@ def test_a_new_spec_resets_the_count_of_failures() -> None:
 
 def test_a_run_that_is_queued_again_while_it_runs_begins_no_attempt() -> None:
     """Somebody cleared a task of the run while the run was in progress, so Airflow has queued the
-    run again.
+    run again. The attempt goes on.
     """
     assert decided(job(), run=running(queued_at=ago(3))) == Wait()
 

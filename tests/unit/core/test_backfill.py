@@ -64,7 +64,8 @@ def member(
 
     ``at`` is when the run entered its state, and ``created`` is when the run was queued, both in
     seconds after the creation of the backfill. ``attempt`` is the number of the attempt that
-    created the run. An event contains neither ``created`` nor ``attempt``.
+    created the run. Events contain neither ``created`` nor ``attempt``, so both arguments are
+    ignored if ``source`` is Kafka.
     """
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST
@@ -180,8 +181,9 @@ class TestAsOneRun:
 
 
 class TestJoining:
-    """How an observed backfill changes with an event about one of its runs, or with an entry about
-    such a run in Airflow's list of recent changes (change feed).
+    """How an observed backfill changes when the operator reads an event about one of its runs,
+    finds one of its runs in the change feed, or lists all of its runs. The change feed is the list
+    of recently changed runs that the operator reads from Airflow every few seconds.
     """
 
     def test_an_event_moves_a_run_forward(self) -> None:
@@ -212,8 +214,8 @@ class TestJoining:
         assert not with_change(before, member(1, QUEUED, at=30, created=25)).failed
 
     def test_an_answer_of_a_later_attempt_replaces_the_end_of_the_earlier_one(self) -> None:
-        """The number of the attempt decides, because times don't suffice: Airflow may create the
-        runs of a retry in the second in which the earlier runs ended.
+        """The number of the attempt decides which state is newer. Times don't suffice: Airflow may
+        create the runs of a retry in the same second in which the earlier runs ended.
         """
         before = observed_backfill(member(1, FAILED, at=10))
         retried = with_change(before, member(1, QUEUED, at=30, attempt=2, created=None))

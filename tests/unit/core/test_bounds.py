@@ -99,8 +99,9 @@ def test_size_is_the_size_of_compact_json() -> None:
 
 
 def test_the_operator_reads_objects_as_deep_as_the_api_server_stores_them() -> None:
-    """The check runs in a separate process, because ``allow_deep_json`` changes the recursion limit
-    of the whole process.
+    """After ``allow_deep_json``, a process reads JSON of 10,000 levels, and refuses JSON of a
+    million levels with a RecursionError. The test starts a process of its own, because
+    ``allow_deep_json`` changes the recursion limit of the whole process.
     """
     script = (
         "import json, sys\n"

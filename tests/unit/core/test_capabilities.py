@@ -1,4 +1,4 @@
-"""What Airflow can do with a single run, and what with a backfill (capabilities)."""
+"""The capabilities: what Airflow can do with a single run, and what it can do with a backfill."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The collector makes a monitoring report with few requests to Airflow. The numbers of logs,
-suspects and findings are limited. A report that leaves something out says that it is incomplete.
+"""The collector makes a monitoring report with few requests to Airflow. It limits how many logs it
+reads, how many suspect DAGs it checks, and how many findings it reports. If a limit may hide
+findings, the report names the kinds of findings for which it is incomplete.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflo
 
 @dataclass
 class FakeAirflow:
-    """A fake of the Airflow from which the collector reads, in memory. Requests whose names are in
-    ``forbidden`` fail with 403.
+    """A fake Airflow in memory, from which the collector reads. ``forbidden`` names the requests
+    that fail with 403, for example ``log`` for :meth:`last_error`.
     """
 
     dags: list[Dag] = field(default_factory=list)

@@ -15,8 +15,8 @@ README = (ROOT / "airflow-provider" / "README.md").read_text()
 
 
 def rows(text: str) -> dict[str, str]:
-    """Return the second cell of each table row in ``text``, by the name in backticks in the row's
-    first cell. If the first cell has several names, each of them leads to the same second cell.
+    """Read the tables in ``text`` whose first column has names in backticks. Return the text of the
+    second column for each name. Several names in one cell have the same text.
     """
     found: dict[str, str] = {}
     for first, second in re.findall(r"^ *\| (`[^|]+) \| ([^|]*)\|", text, re.MULTILINE):

@@ -1,4 +1,4 @@
-"""Each finding names the MLJobs that it affects, whatever kind of finding it is."""
+"""A finding of any kind names the MLJobs that are affected, up to a maximum number."""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ VOID = {"meta", "br", "path", "circle", "polyline"}
 
 
 class Tree(HTMLParser):
-    """A parser that checks that each element is closed, and collects elements and text."""
+    """An HTML parser that collects the tags, the attributes and the text of a page. It fails if an
+    end tag doesn't match the last open tag. ``open`` has the tags that are not closed yet.
+    """
 
     def __init__(self) -> None:
         super().__init__()

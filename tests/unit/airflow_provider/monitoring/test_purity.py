@@ -1,5 +1,5 @@
-"""The monitoring modules that make decisions do no I/O and read no clock, so tests need no fakes
-for these modules.
+"""The monitoring modules do no I/O and read no clock themselves, except for the modules in
+``ADAPTERS``. Tests of the other modules therefore need no Airflow and no Slack.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The notifications that are due after a report. The first notification is about all findings.
-Later notifications are about findings that are new, more severe or resolved. After the repeat
-period, a notification is about all open findings again.
+"""The notifications that are due after a report. The first notification of an owner is about all
+findings of the owner. Later notifications are about findings that are new, more severe or resolved.
+After the repeat period, a notification is about all open findings of the owner again.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A replacement for the monitoring DAG. It makes a report, every 15 minutes by default, and
-    returns the notifications that are due after the report.
+    """A replacement for the monitoring DAG. Each call of ``report`` makes a report, by default 15
+    minutes after the report before, and returns the notifications that are due. The notifications
+    count as sent.
     """
 
     def __init__(self) -> None:

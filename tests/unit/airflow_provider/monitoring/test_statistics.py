@@ -1,5 +1,6 @@
-"""How often a task's duration is found to exceed its baseline, which is computed from earlier runs:
-hardly ever while the durations only vary, nearly always after a clear increase.
+"""How often the monitoring finds that a task takes longer than the task's baseline, which is
+computed from earlier runs: hardly ever while the durations only vary by chance, nearly always after
+a clear increase.
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ pasts = st.lists(st.floats(30, 90), min_size=20, max_size=97)
 
 @given(pasts, st.floats(0.01, 10_000))
 def test_the_unit_of_the_values_does_not_matter(past: list[float], factor: float) -> None:
-    """Whether a duration exceeds its baseline doesn't depend on the unit, hours or seconds, if
-    every duration is longer than a second. Shorter durations mostly consist of Airflow's own
-    jitter.
+    """If all durations of a task are multiplied by the same factor, the task still exceeds its
+    baseline, or still doesn't. The test only has durations of more than a second, because shorter
+    durations count as one second.
     """
     values = [value * 200 for value in [200.0, 200.0, 200.0, *past]]
     assert exceeds(values) == exceeds([value * max(factor, 0.01) for value in values])

@@ -1,5 +1,5 @@
-"""The list of MLJobs on a terminal that is redrawn whenever MLJobs change: its rows, and the part
-that fits on the terminal.
+"""The list of MLJobs that ``kubectl mljob list --watch`` redraws whenever MLJobs change: the rows,
+and the choice of rows if not all rows fit on the terminal.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ def found_in(text: str) -> list[Finding]:
 
 
 def reasons(text: str) -> list[str]:
-    """Return the mistakes of the YAML itself, such as a key that is used twice, or the error if the
-    text as a whole can't be read.
+    """Return the messages about mistakes in the YAML itself, such as a key that is used twice. If
+    the text is not YAML or exceeds a limit, return only the message of this error.
     """
     try:
         return [str(finding) for document in documents(text) for finding in document.findings]
