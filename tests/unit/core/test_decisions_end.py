@@ -42,8 +42,8 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """Return a run in progress. An event, which the operator read ``seconds`` seconds ago, reports
-    the state ``state`` of the run.
+    """Return the operator's knowledge of a run that is running in Airflow. An event, which the
+    operator read ``seconds`` seconds ago, reports the state ``state``.
     """
     return running(reported=run_event(state, ago(seconds)))
 
