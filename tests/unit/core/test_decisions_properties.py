@@ -340,9 +340,8 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """If a wait ends in the past, the operator decides again at once, and may never stop. Before
-    the operator has stored the status, a wait may end in the past. Afterwards each wait must end in
-    the future.
+    """After a wait that ends in the past, the operator decides again at once, so it could do so
+    forever. A wait may end in the past only before the operator has stored the status.
     """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
@@ -366,9 +365,9 @@ ACCEPT_LOSS = re.compile(
 @everywhere
 @given(situations())
 def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation: Given) -> None:
-    """"Stalled" means that the condition Stalled is true. "Names a way out" means that the
-    condition's message contains a field, a setting, an object to look at, or an action. An MLJob
-    that is stalled because it was cancelled needs no way out.
+    """If an MLJob is stalled, the message of the condition Stalled names a way out: a field, a
+    setting, an object to look at, or an action. An MLJob that is stalled because it was cancelled
+    needs no way out.
     """
     status = reported(situation)
     assert status["phase"]

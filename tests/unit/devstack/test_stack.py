@@ -36,7 +36,9 @@ def sleeper(
 
 @pytest.fixture
 def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """A function that runs parts as `up` does. Their processes are killed after the test."""
+    """A function that runs parts of the stack (components and steps) as `up` does. Their processes
+    are killed after the test.
+    """
     names: list[str] = []
 
     def run(*parts: Component | Step) -> None:

@@ -405,8 +405,9 @@ class TestMessages:
 
 
 async def test_event_does_not_replace_the_answer_to_a_submission(world: World) -> None:
-    """The submission of the run has failed, and events report the run. If the operator believed the
-    events, it would follow a run that was never submitted.
+    """The submission of the run has failed, and false events report the run. If the operator
+    believed the events, it would follow a run that was never submitted. Instead it submits the run
+    again.
     """
     world.airflow.down_for["submit"] = 1
     await world.apply()

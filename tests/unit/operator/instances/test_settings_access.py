@@ -40,8 +40,8 @@ async def test_airflow_of_the_settings_is_open_when_there_are_no_rules_and_no_in
 
 
 async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_rule_opens_it() -> None:
-    """While an AirflowInstance exists, the Airflow of the settings admits only namespaces that an
-    access rule admits. In this test, it has no access rules. Somebody removes the default
+    """While an AirflowInstance exists, the Airflow of the settings admits only namespaces with an
+    access rule. In this test, the settings have no access rules. Somebody removes the default
     annotation from the only AirflowInstance, so an MLJob without an airflowRef goes to the Airflow
     of the settings, which refuses the MLJob.
     """
