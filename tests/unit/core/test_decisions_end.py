@@ -1,5 +1,7 @@
 """Decisions at the end of a run and of an MLJob: the operator confirms the end, reads the tasks,
-removes the finalizer, and deletes the MLJob after its time to live.
+removes the finalizer, and deletes the MLJob after its ttlSecondsAfterFinished. A finished MLJob
+that was restored from a backup without its status gets the finalizer again until its tasks are
+read.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The folders of DAGs that people pass to ``make up`` in the environment variable ``DAGS_FOLDERS``.
-"""
+"""The folders of DAGs that people pass to ``make up`` in the variable ``DAGS_FOLDERS``."""
 
 from __future__ import annotations
 
