@@ -265,8 +265,8 @@ def situations(draw: st.DrawFn) -> Given:
 
 @st.composite
 def without_a_run(draw: st.DrawFn) -> Given:
-    """Draw a situation of an MLJob that is neither restored nor deleted, and has no run in
-    progress. Many of these MLJobs are blocked.
+    """Draw a situation of an MLJob that has no run in progress, is not being deleted, and has not
+    lost its status. For many of these MLJobs, something blocks the start of a run.
     """
     situation = draw(situations())
     ended = [s.new(), s.retrying(at=ago(601)), s.suspended(), s.finished("Failed")]
@@ -318,7 +318,8 @@ def test_the_status_is_stored_only_if_it_has_changed(situation: Given) -> None:
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
     """The operator computes a status, stores it, and computes the status again, with the same
     result. There is one exception: if the stored status is the first to report the beginning or the
-    end of an attempt, the second result may differ, and only the third is the same as the second.
+    end of an attempt, the next status may differ from the stored status. Once the operator has
+    stored this next status too, the status stays the same.
     """
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))
@@ -339,8 +340,8 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """If the operator waits until a past time, it decides again at once. After the operator has
-    stored the status, its next wait must not end in the past.
+    """After a wait that ends in the past, the operator decides again at once, so it could do so
+    forever. A wait may end in the past only before the operator has stored the status.
     """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
@@ -364,8 +365,9 @@ ACCEPT_LOSS = re.compile(
 @everywhere
 @given(situations())
 def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation: Given) -> None:
-    """A way out is a field, a setting, an object to look at, or an action. A cancelled MLJob needs
-    none.
+    """If an MLJob is stalled, the message of the condition Stalled names a way out: a field, a
+    setting, an object to look at, or an action. An MLJob that is stalled because it was cancelled
+    needs no way out.
     """
     status = reported(situation)
     assert status["phase"]
@@ -380,8 +382,8 @@ def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation
 @everywhere
 @given(without_a_run())
 def test_blocked_mljob_names_a_way_out_or_what_it_waits_for(situation: Given) -> None:
-    """A finished MLJob keeps its verdict as the message of its status. Then the condition
-    Reconciling or Stalled says what blocks the next run.
+    """The condition Reconciling or Stalled says what blocks the next run. The status's own message
+    can't say so for a finished MLJob, because this message describes how the last run ended.
     """
     if classified(situation).stage is not Stage.BLOCKED:
         return

@@ -70,7 +70,9 @@ UNKNOWN = Redaction(frozenset({"hunter2"}), complete=False)
 
 
 def details(situation: Given, task_id: str, redaction: Redaction) -> Details:
-    """Return the details of the task ``task_id`` after the redaction."""
+    """Return the details of the task ``task_id`` (failure, question and metrics) after
+    ``redaction`` has redacted or withheld their texts.
+    """
     state, _ = redacted_state(classified(situation), None, redaction)
     return state.observed_run.tasks[task_id, -1].details
 

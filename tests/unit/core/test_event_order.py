@@ -1,5 +1,5 @@
 """How events and answers of Airflow's REST API change the operator's knowledge of a run (the
-observed run). The order in which the events arrive makes no difference.
+observed run). For the tasks of the run, the order in which the events arrive makes no difference.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The operator reads any stored MLJob. Each field that doesn't match the model is named as a
-problem, and the other fields are read.
+"""The operator can read any stored MLJob. It omits each field that doesn't match the model, and
+reads the other fields. A message names the first three invalid fields and counts the others.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def job_of(spec: object, status: object = None, **metadata: object) -> Job:
 
 
 class TestSpec:
-    """A problem names each field that doesn't match the model. The other fields are read."""
+    """The operator omits each field that doesn't match the model, and reads the other fields. A
+    message names the first three invalid fields and counts the others.
+    """
 
     @pytest.mark.parametrize(
         ("spec", "says"),
@@ -127,8 +129,8 @@ class TestVersions:
 
 
 class TestIds:
-    """Ids of DAGs follow Airflow's own rule. The regular expression for the rule works in Go and in
-    Rust, too.
+    """The operator accepts the same ids of DAGs as Airflow. It checks an id by a regular expression
+    that means the same in Go (for the API server) and in Rust (for pydantic).
     """
 
     OURS = TypeAdapter(AirflowId)
@@ -138,7 +140,9 @@ class TestIds:
         assert self.fits(text) is bool(re.fullmatch(r"[\w.-]{1,250}", text))
 
     def test_each_unicode_character_is_allowed_as_in_airflow(self) -> None:
-        """The test leaves out characters that the Unicode version of this Python does not contain."""
+        """The test checks all characters that Airflow allows under this Python's version of
+        Unicode, and some characters that Airflow does not allow.
+        """
         known = [chr(code) for code in range(sys.maxunicode) if not 0xD800 <= code < 0xE000]
         allowed = {char for char in known if re.fullmatch(r"[\w.-]", char)}
         for start in range(0, len(known), 200):
@@ -195,7 +199,9 @@ TIMES: list[tuple[str, datetime | None]] = [
 
 
 class TestTimes:
-    """A date-time that Go accepts is read correctly, or named as a problem."""
+    """If Go accepts a text as a date-time, the operator either reads the text as the right time, or
+    reports the field as invalid.
+    """
 
     @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])
     def test_a_time_is_read_or_named_as_a_problem(self, text: str, at: datetime | None) -> None:
@@ -222,8 +228,9 @@ class TestTimes:
         assert read.replace(microsecond=0) == utc
 
     def test_an_offset_does_not_change_what_identifies_a_backfill(self) -> None:
-        """The hash of the spec contains a time as the user wrote it. If an upgraded operator wrote
-        the time in another form, the hash would differ, and another backfill would begin.
+        """The operator hashes the spec with each time as the user wrote it. If an upgraded operator
+        wrote the time in UTC, the hash would differ, as if the user had changed the spec. With the
+        runPolicy OnChange, another backfill would begin.
         """
         spec = MLJobSpec.model_validate(
             {"dagId": "days", "backfill": {**BACKFILL, "from": "2026-01-01T02:00:00+02:00"}}

@@ -50,7 +50,9 @@ def status(phase: str, reason: str, message: str = "Why.", **more: Any) -> Statu
 
 
 def kinds(old: Status, new: Status) -> list[tuple[str, str]]:
-    """Return the type and the reason of each Event for a change of the status."""
+    """Return the type and the reason of each Event that the operator sends when the status changes
+    from ``old`` to ``new``.
+    """
     return [told[:2] for told in events(old, new)]
 
 
@@ -417,7 +419,7 @@ def test_events_have_their_messages(old: Status, new: Status, reason: str, messa
 
 
 def test_a_run_from_beginning_to_end() -> None:
-    """The Events that ``kubectl describe`` shows for an MLJob that failed once and was retried."""
+    """The Events of an MLJob whose first attempt fails and whose second attempt succeeds."""
     spec = job(backoff_limit=1)
     steps = [
         given(spec, begun=attempt(1)),

@@ -1,5 +1,5 @@
-"""Label selectors select as in Kubernetes. Two selectors overlap if there are labels that both of
-them select.
+"""Label selectors select as in Kubernetes. Two selectors overlap if an object can have labels that
+match both selectors.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ UNREADABLE = [
 
 
 def lines_of(write: EntryLines, texts: Iterable[str]) -> list[str]:
-    """Return the lines of entries with the given texts."""
+    """Return the lines that ``write`` makes of log entries with the given texts."""
     return [line for text in texts for line in write(LogEntry({"event": text}, 10))]
 
 

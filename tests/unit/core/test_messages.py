@@ -50,8 +50,8 @@ GONE = not_found(since=ago(10), again=True, after=running())
 
 
 def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
-    """Assert that the status has the phase ``phase`` and the reason ``reason``, and that its
-    message contains all ``words``.
+    """Assert that the next status in ``situation`` has the phase ``phase`` and the reason
+    ``reason``, and that its message contains all ``words``.
     """
     status = reported(situation)
     assert (status["phase"], status["reason"]) == (phase, reason)
@@ -762,9 +762,9 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """Return two times of day at which the next attempt is to begin: the time in the message of the
-    status, and the time until which the operator waits. ``failed_once`` is a situation in which the
-    first attempt has failed.
+    """Return when the next attempt begins, according to two sources: the time in the status's
+    message, and the time until which the operator waits. Both are times of day, such as
+    ``12:00:06``. ``failed_once`` is a situation in which the first attempt has failed.
     """
     status = reported(failed_once)
     action = decided(stored(failed_once, status))

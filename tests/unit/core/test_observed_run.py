@@ -1,6 +1,6 @@
-"""The operator's knowledge of a run (the observed run): about the runs of a backfill, a missing
-run, the questions of tasks, and facts from before the attempt. ``test_event_order.py`` tests the
-facts about task instances.
+"""What the operator knows about a run (the observed run). These tests are about the runs of a
+backfill, a missing run, the questions that tasks ask people, and facts from before the current
+attempt. ``test_event_order.py`` tests the facts about task instances.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ RUNS = {"2025-12-01": "success", "2025-12-02": "running"}
 
 
 def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapshot:
-    """Return the answer of Airflow's REST API with the backfill of ``observed`` and its runs.
-    ``final`` says whether all these runs had ended when they were listed.
+    """Return the answer of Airflow's REST API that lists the backfill of ``observed`` and the
+    backfill's runs. ``final`` says whether all these runs had ended when Airflow listed them.
     """
     whole = observed.observed_backfill
     assert whole is not None
@@ -99,8 +99,8 @@ class TestBackfill:
         assert backfill(RUNS).unconfirmed_since is None
 
     def test_events_of_its_runs_that_airflow_contradicts_are_known(self) -> None:
-        """Airflow contradicts an event about a run of the backfill. A copy of the event, which may
-        arrive after a restart, changes nothing.
+        """Airflow contradicts an event about a run of the backfill. The operator remembers the
+        event, so a second delivery of the same event changes nothing.
         """
         wrong = run_event("failed", ago(60))
         reported = fold(backfill({"2025-12-01": "running"}), [BackfillRun(FIRST, wrong)])

@@ -1,4 +1,6 @@
-"""Orphaned runs: which runs an MLJob follows, and when a run without an MLJob is orphaned."""
+"""Orphaned runs: which runs in Airflow belong to an MLJob, and when a run without an MLJob counts
+as orphaned.
+"""
 
 from __future__ import annotations
 

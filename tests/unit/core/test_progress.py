@@ -1,4 +1,4 @@
-"""How the status shows the tasks of an observed run: exact counts, and a list of bounded length."""
+"""How the status shows the tasks of a run: exact counts, and a list of bounded length."""
 
 from __future__ import annotations
 

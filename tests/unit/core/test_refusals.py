@@ -1,5 +1,5 @@
-"""Why a namespace gets no data about a DAG in an Airflow: the access rules, the reserved DAGs, and
-AirflowInstances that are missing or invalid.
+"""Why a namespace may not run a DAG in an Airflow, nor read the DAG's runs through mljob-api. The
+reasons are access rules, reserved DAGs, and AirflowInstances that are missing or invalid.
 """
 
 from __future__ import annotations

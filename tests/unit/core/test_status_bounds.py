@@ -132,7 +132,9 @@ def test_a_status_stays_small_and_exact(situation: State, found: dict[str, Any] 
 
 @pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
 def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
-    """If all other parts of the status are at their limits, the failed tasks are still shown."""
+    """If all other parts of the status are at their limits, the status still shows at least five
+    failed tasks.
+    """
     situation, found = largest(letter)
     status = report(situation, ui_url=UI_URL, outputs=bounded(found))
     assert 50 * 1024 < stored_size(status) <= MAX_STATUS_BYTES

@@ -90,7 +90,9 @@ def test_status_of_fields_has_their_content() -> None:
 
 
 def test_packed_status_takes_little_memory() -> None:
-    """Without packing, a status of 20 tasks has about 100 Python objects. Its JSON takes 2 KB."""
+    """A status of 20 tasks has about 100 Python objects, and its JSON takes 2 KB. Compressed
+    (packed), the status takes less than 700 bytes.
+    """
     stored = StoredStatus(CONTENT)
     stored.pack()
     kept = [getattr(stored, name) for name in StoredStatus.__slots__]

@@ -15,7 +15,7 @@ CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def at(seconds: float) -> str:
-    """Return the time this many seconds after the creation of the MLJob."""
+    """Return the time this many seconds after the creation of the MLJob, in ISO 8601."""
     return (CREATED + timedelta(seconds=seconds)).isoformat()
 
 
@@ -52,8 +52,8 @@ def timeline(**status: Any) -> Timeline | None:
 
 
 def seconds(found: Timeline | None) -> tuple[float | None, ...]:
-    """Return how many seconds the submission, the queue, the run and the whole attempt took. None
-    stands for a missing stage.
+    """Return the lengths in seconds of an attempt's stages: the submission, the queue, the run, and
+    the whole attempt. A length is None if the stage has not ended, or if its times are not known.
     """
     assert found is not None
     stages = (found.submission, found.queue, found.run, found.whole)

@@ -14,8 +14,9 @@ from .situations import classified, job
 
 
 def test_an_mljob_that_was_only_read_is_unconfirmed_and_nothing_was_tried() -> None:
-    """The clock of the event loop may begin at 0, so a default of 0 could mean a recent
-    confirmation.
+    """``confirmed_at`` is the time of the operator's last successful write of the MLJob, in seconds
+    of the event loop's clock. This clock may begin at 0, so a default of 0 would look like a recent
+    write.
     """
     tracked = TrackedJob(classified(job()).job)
     assert 0.0 - tracked.confirmed_at == math.inf

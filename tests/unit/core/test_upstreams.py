@@ -1,5 +1,5 @@
-"""MLJobs whose outputs another MLJob takes: the operator's knowledge of them, the blockers of a
-start, and the attempt that takes their outputs.
+"""Upstream MLJobs, whose outputs another MLJob takes: what the operator knows about an upstream
+MLJob, how a missing output blocks the start of the other MLJob, and when an attempt takes outputs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Runs that vanish: how many missing runs are many, and when a missing run counts as deleted."""
+"""Runs that are missing in Airflow. A few missing runs count as deleted. If many runs are missing
+at once, the operator assumes that Airflow has lost its database, and waits until the runs are back
+or a person accepts the loss.
+"""
 
 from __future__ import annotations
 
@@ -208,7 +211,7 @@ class TestManyThatAreMissing:
 class TestFollowing:
     def test_a_run_that_is_still_there_changes_nothing(self) -> None:
         """``MissingRuns.follow`` returns whether the operator must determine the MLJob's state
-        again. Only a run that was missing before requires this.
+        again. A known run that is found again requires nothing, unless the run was missing before.
         """
         runs = Runs(3)
         found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}

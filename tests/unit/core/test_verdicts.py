@@ -1,5 +1,6 @@
-"""The effect of events and of answers of Airflow's REST API on an observed run. The operator
-believes an event for a while. Only an answer confirms or denies the event.
+"""How events and answers of Airflow's REST API change the operator's knowledge of a run (the
+observed run). The operator believes an event until an answer contradicts the event. In the first
+seconds after the event, a contradiction doesn't count, because Airflow may store the state later.
 """
 
 from __future__ import annotations
@@ -164,8 +165,9 @@ class TestTasks:
         assert fold(observed_run, [replace(forged, observed_at=at(60))]) == observed_run
 
     def test_the_report_of_a_denied_event_is_removed(self) -> None:
-        """A forged event contains reports of try 99. If the operator kept them, they would replace
-        the reports of the true try, whose number is lower.
+        """A forged event contains the progress and the metrics of try 99. If the operator kept
+        these reports, the reports of the true try could not replace them, because its number is
+        lower.
         """
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
         reports = Report(99, at(0), progress=0.9), Report(99, at(0), metrics={"f": 1})
@@ -191,8 +193,9 @@ class TestTasks:
         assert fold(observed_run, [forged]).tasks == {}
 
     def test_the_next_event_of_a_task_counts_again(self) -> None:
-        """Airflow denies an event, because a worker can't report the end of its task to Airflow for
-        a minute. Then the next try begins, and its event is true.
+        """A worker can't report the end of its task to Airflow for a minute, so Airflow's REST API
+        contradicts the event of the end. Then the next try begins, and the operator believes the
+        event of this try.
         """
         late = event("fit", TaskState.UP_FOR_RETRY)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
@@ -220,7 +223,8 @@ class TestTasks:
 
     def test_the_second_producers_event_needs_no_confirmation(self) -> None:
         """Airflow's own producer and the MLJob provider both send an event for each state. Between
-        the two events, the change feed may have confirmed the state.
+        the two events, the change feed (the list of recent changes in Airflow's REST API) may have
+        confirmed the state. Then the second event needs no confirmation of its own.
         """
         observed_run = observe(
             fold(running(), [event("fit", TaskState.RUNNING)]), Snapshot(at(4), tasks=(rest("fit", TaskState.RUNNING),))

@@ -1,4 +1,4 @@
-"""The arguments that people pass to ``make up``."""
+"""The folders of DAGs that people pass to ``make up`` in the variable ``DAGS_FOLDERS``."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Stack:
 
 
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folders: str) -> object:
-    """Run the command `up` with ``folders`` in the variable ``DAGS_FOLDERS``. Return the folders of
-    DAGs with which the stack was started.
+    """Run the command `up` with the environment variable ``DAGS_FOLDERS`` set to ``folders``.
+    Return the folders of DAGs that the command has passed to the stack.
     """
     stack = Stack(tmp_path)
     monkeypatch.setenv("DAGS_FOLDERS", folders)

@@ -1,5 +1,5 @@
-"""The stack uses a program from a wheel if the program runs and reports the right version.
-Otherwise the program is built.
+"""The development stack takes kubectl and helm from a Python wheel if the program there runs and
+reports the right version. Otherwise the stack builds the program.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ BUILT = Path("/built")
 
 @pytest.fixture(autouse=True)
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that the wheel supports (Linux on x86-64), without any of the programs. Building a
-    program returns ``BUILT``.
+    """A machine that the wheel supports (Linux on x86-64), and on which no program is installed.
+    Building a program is replaced and returns ``BUILT``.
     """
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")

@@ -1,4 +1,4 @@
-"""The part of `kubectl describe` that the demo prints."""
+"""The demo prints only the last Events from the output of `kubectl describe`."""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ def sleeper(
 
 @pytest.fixture
 def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """A function that runs parts as `up` does. Their processes are killed after the test."""
+    """A function that runs parts of the stack (components and steps) as `up` does. Their processes
+    are killed after the test.
+    """
     names: list[str] = []
 
     def run(*parts: Component | Step) -> None:
@@ -155,7 +157,7 @@ def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
 
 @pytest.fixture
 def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack whose `up` marks Airflow's database as made, and starts no process."""
+    """A stack whose `up` only marks Airflow's database as migrated, and starts no process."""
     database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
     monkeypatch.setattr(bare_stack._launcher, "run", lambda _: database.touch())

@@ -52,7 +52,9 @@ class Election:
         return [contender for contender in self.contenders if contender.leads]
 
     def run(self, seconds: float) -> None:
-        """Let time pass. Ten times a second, look whether more than one process leads."""
+        """Let time pass. Ten times a second, look whether more than one process leads, and record
+        this in ``split``.
+        """
         for _ in range(round(seconds * 10)):
             self.loop.run_until_complete(asyncio.sleep(0.1))
             if len(self.leaders) > 1:
@@ -69,8 +71,8 @@ class Election:
         return self.now - began
 
     def land(self, stray: Stray) -> None:
-        """Carry out a request that no process waits for any more. Errors of the request are
-        ignored.
+        """Let a delayed request (``stray``) reach the Kubernetes API. No process waits for the
+        answer any more, so errors of the request are ignored.
         """
 
         async def land() -> None:

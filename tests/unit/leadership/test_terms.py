@@ -110,9 +110,9 @@ def test_leader_leads_again_after_an_outage_of_the_kubernetes_api(election: Elec
 
 
 def test_late_renewal_of_an_earlier_term_delays_the_next_one_only_for_others(election: Election) -> None:
-    """The Kubernetes API carries out a renewal of the Lease only after the term has ended. Other
-    processes then have to wait until the Lease expires, but the process that sent the renewal may
-    lead again.
+    """The Kubernetes API carries out a renewal of the Lease only after the process has stopped
+    leading. Then other processes have to wait until the Lease expires, but the process that sent
+    the renewal may lead again earlier.
     """
     first = election.start()
     election.run(3)
@@ -171,8 +171,9 @@ def test_term_ends_when_the_lease_is_deleted(election: Election) -> None:
 
 
 def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> None:
-    """A thread of an earlier term may still want to send a request. The gate of that term refuses
-    the request, although the process leads again.
+    """A thread of an earlier term (a period in which the process led) may still want to send a
+    request. The gate of that term, ``Term.check``, refuses the request, although the process leads
+    again.
     """
     first = election.start()
     election.run(1)
@@ -187,8 +188,9 @@ def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> Non
 
 
 def test_process_that_was_paused_sends_nothing_afterwards() -> None:
-    """The gate of a term lets requests pass only until the term ends. It looks at the clock itself,
-    so it works even if no task of the process has noticed the end of the term.
+    """A term is a period in which the process leads. ``Term.check`` lets requests pass only until
+    the term ends. It looks at the clock itself, so it works even if no task of the process has
+    noticed the end of the term.
     """
     now = [0.0]
     term = Term(Lease(LEASE, "uid", "1", "pod-1", 10), until=7.0, clock=lambda: now[0])

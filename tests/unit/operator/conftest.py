@@ -284,7 +284,7 @@ class World:
 
     @property
     def message(self) -> str:
-        """The message of the status; empty if there is none."""
+        """The message in the status of the MLJob ``KEY``; empty if there is none."""
         return self.status.message or ""
 
     @property
@@ -294,7 +294,7 @@ class World:
 
     @property
     def has_finalizer(self) -> bool:
-        """Whether the MLJob ``KEY`` has the operator's finalizer."""
+        """Whether the MLJob ``KEY`` has a finalizer."""
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
     def condition(self, kind: str) -> str | None:

@@ -29,7 +29,9 @@ def active(world: World) -> int:
 
 
 async def seconds(world: World, number: int) -> None:
-    """Let this many seconds pass. After each second, every MLJob that has a worker takes a step."""
+    """Let this many seconds pass, one by one. After each second, wake the MLJobs as
+    :meth:`.World.wake_all` does.
+    """
     for _ in range(number):
         await world.later(1)
 
@@ -43,7 +45,9 @@ async def begin(world: World) -> None:
 
 
 async def end(world: World, state: RunState) -> None:
-    """End the newest run and its tasks in the state ``state``, and read the change feed."""
+    """End the newest run in the state ``state``, which is success or failed. The run's first task
+    succeeds, and the second task ends in the state of the run. Then read the change feed.
+    """
     run = newest(world)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
     world.airflow.set_task(run, "fit", TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)

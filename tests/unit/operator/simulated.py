@@ -18,8 +18,8 @@ KEY: Key = ("team-a", "churn")
 
 @contextmanager
 def simulation() -> Iterator[World]:
-    """Yield a world with one operator that has been running for a second. Assert at the end that no
-    promise was broken.
+    """Yield a world with one operator that has been running for a second. If the ``with`` block
+    ends without an error, assert that no promise was broken.
     """
     world = World()
     try:
@@ -38,7 +38,7 @@ def apply(world: World, **spec: Any) -> None:
 
 
 def edit(world: World, **spec: Any) -> None:
-    """Change the spec of the MLJob ``KEY``."""
+    """Change fields of the spec of the MLJob ``KEY``."""
     world.cluster.edit(KEY, spec)
     world.look()
 
@@ -60,12 +60,14 @@ def run(world: World) -> FakeRun:
 
 
 def version(world: World) -> int:
-    """Return how many versions the cluster has had, which is the number of its present version."""
+    """Return the number of the newest version of all objects in the simulated Kubernetes cluster.
+    Changes make a new version.
+    """
     return world.cluster.versions
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """Let the Kubernetes API answer reads from version ``then`` of the cluster for this many
-    seconds.
+    """Let all reads from the Kubernetes API return the objects of the earlier version ``then`` for
+    this many seconds.
     """
     world.fall_behind(version(world) - then, seconds)

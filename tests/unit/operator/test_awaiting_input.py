@@ -18,7 +18,7 @@ RUN_URL = "http://airflow/dags/train/runs/"
 
 @pytest.fixture
 async def run(world: World) -> FakeRun:
-    """A run that has started."""
+    """A run in progress, of a DAG with the tasks ``extract`` and ``approve``."""
     world.airflow.dags["train"] = ("extract", "approve")
     await world.apply()
     run = world.airflow.only_run()

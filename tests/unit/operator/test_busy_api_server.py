@@ -28,8 +28,9 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """A recorder of the status patches that the operator sends to the fake API server. While the
-    door is closed, the API server answers none of the patches.
+    """A recorder of the status patches that the operator sends to the fake Kubernetes API server.
+    While the door is closed, the API server answers none of the patches. The operator sends one
+    patch at a time.
     """
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,9 +61,9 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """A recorder that holds the patches back, in a world with four MLJobs: three have running runs,
-    and the run of the MLJob ``THIRD`` is queued. The operator knows the tasks of all runs. The API
-    server has not answered a patch of the MLJob ``OTHER``, so all other patches have to wait.
+    """A closed :class:`Door` in a world with four MLJobs: three have running runs, and the run of
+    the MLJob ``THIRD`` is queued. The operator knows the tasks of all runs. The API server has not
+    answered a patch of the MLJob ``OTHER``, so all other patches have to wait.
     """
     await world.apply()
     await begin(world)
@@ -179,7 +180,9 @@ async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: Wo
 async def test_many_mljobs_end_while_each_write_has_to_wait(
     world: World, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At most ``limit`` writes are under way at once: progress reports, ends of runs, and Events."""
+    """Progress reports, ends of runs and Kubernetes Events of many MLJobs arrive at once, and at
+    most ``limit`` writes may be under way. Still each status reports the end of the run.
+    """
     monkeypatch.setattr(WritePace, "limit", limit)
     write = world.jobs.write_status
 
@@ -215,8 +218,9 @@ async def test_many_mljobs_end_while_each_write_has_to_wait(
 async def test_end_of_the_process_drops_the_events_that_wait(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process that is told to end waits at most ``LAST_EVENTS`` seconds until its Events are
-    recorded, because another replica waits for the end of this process.
+    """A process that is told to end waits at most ``LAST_EVENTS`` seconds until its Kubernetes
+    Events are recorded, and then drops the others. Another replica waits for the end of this
+    process.
     """
     monkeypatch.setattr(status_writer, "LAST_EVENTS", 0.01)
     never, asked = asyncio.Event(), asyncio.Event()

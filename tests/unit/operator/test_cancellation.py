@@ -1,6 +1,6 @@
-"""spec.cancel and deletion end the run in Airflow. The cancellation DAG ends the run, or the REST
-API does so if the DAG can't run or takes too long, or if the spec says so. A deletion with
-``deletionPolicy: Retain`` leaves the run as it is.
+"""spec.cancel and deletion end the run in Airflow. The operator triggers the cancellation DAG,
+whose task ends the run. If this DAG can't run or takes too long, or if the spec says so, the
+operator ends the run by REST. A deletion with ``deletionPolicy: Retain`` leaves the run as it is.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class TestDeletion:
         assert not world.exists
 
     async def test_cancellation_dag_without_a_pool_slot_is_not_waited_for(self, world: World) -> None:
-        """Airflow reports the run of the cancellation DAG as running even while its task waits for
-        a pool slot.
+        """While the task of the cancellation DAG waits for a pool slot, Airflow reports the DAG's
+        run as running. The operator looks at the task, and ends the MLJob's run by REST.
         """
         await world.apply()
         await world.delete()

@@ -53,8 +53,9 @@ def runs_of(world: World, name: str) -> list[FakeRun]:
 async def end(
     world: World, name: str, outputs: dict[str, Any] | None = None, state: RunState = RunState.SUCCESS
 ) -> None:
-    """End the newest run of the MLJob ``name`` in the state ``state`` with these outputs, read the
-    change feed, and deliver the changed MLJobs to the operator.
+    """End the newest run of the MLJob ``name`` in the state ``state``, read the change feed, and
+    deliver the changed MLJobs to the operator. The run publishes ``outputs``, by default
+    ``OUTPUTS``.
     """
     run = runs_of(world, name)[-1]
     run.outputs = OUTPUTS if outputs is None else outputs
@@ -73,7 +74,9 @@ async def edit(world: World, name: str, **spec: Any) -> None:
 
 
 async def delete(world: World, name: str) -> None:
-    """Delete an MLJob, and let the watch deliver the deletion."""
+    """Delete an MLJob that has no run in progress, and deliver the deletion to the operator. Assert
+    that nothing delays the deletion.
+    """
     uid = world.jobs.objects["team-a", name]["metadata"]["uid"]
     world.jobs.user_deletes(("team-a", name), world.clock())
     await world.see_all()
@@ -440,8 +443,9 @@ class TestLife:
         assert runs_of(world, "train")[0].conf == OUTPUTS
 
     async def test_announced_attempt_takes_the_outputs_of_a_newer_run(self, world: World) -> None:
-        """The attempt has no run yet when the outputs change. The status must name the run whose
-        outputs are in the conf, so the operator replaces the attempt.
+        """The status of the MLJob ``train`` announces an attempt, whose run can't start yet.
+        Meanwhile the MLJob ``data`` gets new outputs. The attempt then runs with the new outputs,
+        and the status names the run that published them.
         """
         await apply(world, "train", "data", dagId="missing")
         await apply(world, "data", runPolicy="OnChange")
@@ -517,7 +521,8 @@ class TestLife:
 
     async def lose_backfill(self, world: World, **outputs: Any) -> None:
         """Create the MLJob ``data``, and the MLJob ``past-days``, a backfill that takes the outputs
-        of ``data``. Let the backfill fail, and delete it in Airflow before its retry.
+        of ``data``. Let the backfill fail, and delete the failed backfill in Airflow before the
+        MLJob retries.
         """
         dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}
         await apply(world, "data", runPolicy="OnChange")
@@ -652,8 +657,8 @@ class TestLife:
 
 
 class TestWork:
-    """MLJobs that wait for another MLJob cause little work: they share the reads of that MLJob, and
-    only changes that matter to them wake them.
+    """Many MLJobs that wait for the same upstream MLJob cause little work. They share the reads of
+    the upstream MLJob, and are not woken by its progress.
     """
 
     async def test_many_waiting_mljobs_share_what_is_read(self, world: World) -> None:

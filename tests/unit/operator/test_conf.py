@@ -252,5 +252,7 @@ def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:
 
 
 def declared(schema: dict[str, Any], default: Any) -> dict[str, Any]:
-    """Return a param of a DAG that was made with ``mljob_dag``, as Airflow returns the param."""
+    """Return a param of a DAG that accepts only its params in a conf, as Airflow returns the param.
+    DAGs that are made with ``mljob_dag`` are such DAGs.
+    """
     return {"value": default, "schema": schema | {ADDITIONAL_PARAMS: False}}

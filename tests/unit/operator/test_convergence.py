@@ -1,6 +1,6 @@
-"""The check at the end of a simulation (``ends_well``). It waits until no MLJob changes any more,
-so it does not report a cancellation that is still in progress. It reports each request of a user
-that the operator has forgotten, and each MLJob that never stops changing.
+"""The check at the end of a simulation, ``Machine.ends_well``. It waits until no MLJob changes any
+more, so it does not report a cancellation that is still in progress as lost. It reports each
+request of a user that the operator has forgotten, and fails if MLJobs never stop changing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def machine() -> Iterator[Machine]:
 
 
 def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
-    """``ends_well`` repairs everything, and then waits. 190 s later, the requested retry exceeds
+    """``ends_well`` ends all faults, and then waits. About 190 s later, the requested retry exceeds
     its deadline, and the operator cancels the run. The check waits for the end of this
     cancellation, too.
     """

@@ -1,5 +1,5 @@
-"""Unreadable messages are sent to a dead-letter topic. Their size is bounded, and the operator does
-not read them again.
+"""The operator sends unreadable messages to a dead-letter topic, cuts them to a limited size, and
+never reads them again.
 """
 
 from __future__ import annotations

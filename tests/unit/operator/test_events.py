@@ -73,9 +73,9 @@ async def test_event_of_a_deleted_mljob_is_acknowledged(world: World) -> None:
 
 
 async def test_task_whose_change_is_dated_before_its_run_was_queued_stays_in_the_status(world: World) -> None:
-    """The clocks of Airflow's hosts differ, so a task seems to have changed before its run was
-    queued. The change feed omits this task, although the feed seems to contain all tasks of the
-    run.
+    """The clocks of Airflow's hosts differ, so the change of a task is dated before its run was
+    queued. A later read of the change feed contains the run, but not this task. The operator must
+    not conclude that the run has lost the task.
     """
     await world.apply()
     run = newest(world)

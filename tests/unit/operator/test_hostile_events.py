@@ -1,5 +1,6 @@
-"""False events of a run may be shown in the status for a while, and decide nothing. Events of a
-child run with the same run id do not change the status of its parent's MLJob.
+"""The status may show the state that a false event reports for a while, but the operator decides
+nothing by it. Events of a child run that has the same run id as its parent do not change the status
+of the parent's MLJob.
 """
 
 from __future__ import annotations
@@ -148,7 +149,9 @@ class TestFalseEnd:
 
 
 class TestTrueEnd:
-    """Airflow publishes the end of a run a moment before it stores the end."""
+    """Airflow publishes the end of a run to Kafka a moment before it stores the end. The MLJob ends
+    as soon as the REST API confirms the event.
+    """
 
     async def test_end_counts_as_soon_as_airflow_confirms_it(self, world: World) -> None:
         run = await going_on(world)
@@ -402,8 +405,9 @@ class TestMessages:
 
 
 async def test_event_does_not_replace_the_answer_to_a_submission(world: World) -> None:
-    """The submission of the run has failed, and events report the run. If the operator believed the
-    events, it would follow a run that was never submitted.
+    """The submission of the run has failed, and false events report the run. If the operator
+    believed the events, it would follow a run that was never submitted. Instead it submits the run
+    again.
     """
     world.airflow.down_for["submit"] = 1
     await world.apply()

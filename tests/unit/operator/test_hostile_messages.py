@@ -45,11 +45,13 @@ class Topic:
         self.committed.update(offsets)
 
     def pause(self, *, paused: bool) -> None:
-        """Fail the test, because there are never too many messages."""
+        """Fail the test. The operator pauses a topic while too many messages wait, which never
+        happens here.
+        """
         raise AssertionError("fetching was stopped")
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Record why a message is unreadable."""
+        """Record why a message is unreadable, instead of sending it to the dead-letter topic."""
         self.dead_letters.append(why)
 
     async def close(self) -> None:

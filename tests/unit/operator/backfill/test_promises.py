@@ -60,8 +60,8 @@ class BackfillPromises(Machine):
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, seconds=whiles, down=st.booleans(), then=whiles)
     def suspend_for_a_while(self, key: Key, seconds: float, down: bool, then: float) -> None:
-        """Suspend a backfill, and resume it after ``seconds``. If ``down`` is true, Airflow is
-        unreachable when the MLJob is resumed.
+        """Suspend the MLJob of a backfill, resume it after ``seconds``, and let ``then`` more
+        seconds pass. If ``down`` is true, Airflow is unreachable when the MLJob is resumed.
         """
         self.edit(key, {"suspend": True}, seconds)
         if down:

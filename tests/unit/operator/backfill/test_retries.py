@@ -1,5 +1,5 @@
 """A retry of a backfill creates another backfill. If the earlier backfill did not succeed, the new
-one contains only the runs that have failed.
+backfill leaves out the runs that have succeeded.
 """
 
 from __future__ import annotations

@@ -65,9 +65,9 @@ class Platform(World):
         subscribe: Callable[[str], Any] | None = None,
         **settings: Any,
     ) -> SourceSupervisor:
-        """Return the supervisor of the readers of all change feeds and topics.
-        ``run_in_background`` starts a reader's task under a name. ``subscribe`` returns the Kafka
-        consumer of a topic; without it, no topic is read.
+        """Return the supervisor, which starts and stops the readers of all change feeds and topics.
+        ``run_in_background`` starts a coroutine as a task with a name. ``subscribe`` returns the
+        Kafka consumer of a topic. Without ``subscribe``, no topic is read.
         """
         return SourceSupervisor(
             self.registry,

@@ -1,5 +1,5 @@
 """URLs that the Kubernetes API server accepts and Python rejects. The status of the AirflowInstance
-says that its URL is wrong, for every kind of login.
+says that its URL is wrong, whether or not an access rule has credentials of its own.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ async def test_mljob_without_an_airflow_says_that_its_spec_waits(world: Platform
 
 async def test_instance_is_removed_while_a_finished_mljob_waits_to_run_its_new_spec_there(world: Platform) -> None:
     """Airflow does not return the outputs, so the MLJob still has its finalizer when its spec
-    changes.
+    changes. The deletion of the AirflowInstance waits for MLJobs with the finalizer, so the
+    operator must remove the finalizer.
     """
     await world.run_in("prod", runPolicy="OnChange")
     await seconds(world, 10)

@@ -1,5 +1,5 @@
-"""Access rules for the Airflow of the operator's settings, and reserved DAGs that no MLJob may run
-in any Airflow.
+"""Access rules for the Airflow of the operator's settings, and the DAGs that are reserved for the
+platform in every Airflow. An MLJob may not run a reserved DAG.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ async def test_airflow_of_the_settings_is_open_when_there_are_no_rules_and_no_in
 
 
 async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_rule_opens_it() -> None:
-    """Somebody removes the default annotation from the only AirflowInstance. Then all MLJobs
-    without an airflowRef go to the Airflow of the settings, which has no access rules and admits
-    none of them.
+    """While an AirflowInstance exists, the Airflow of the settings admits only namespaces with an
+    access rule. In this test, the settings have no access rules. Somebody removes the default
+    annotation from the only AirflowInstance, so an MLJob without an airflowRef goes to the Airflow
+    of the settings, which refuses the MLJob.
     """
     async with new_world() as world:
         await world.add_instance("prod", default=True, access=[GOLD])
