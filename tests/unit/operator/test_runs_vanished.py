@@ -71,12 +71,12 @@ class Cluster(World):
         return runs
 
     def of(self, name: str) -> MLJobStatus:
-        """Return the status of an MLJob."""
+        """Return the status of the MLJob ``name``."""
         return MLJobStatus.model_validate(self.jobs.objects["team-a", name]["status"])
 
     @property
     def reasons(self) -> list[str | None]:
-        """The reasons in the statuses of all MLJobs."""
+        """The reasons in the statuses of the five MLJobs."""
         return [self.of(name).reason for name in NAMES]
 
     @property
