@@ -22,8 +22,8 @@ FAILED = "/jobs/team-a/churn-eval"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pages wait longer for their lists, because the machine may be busy. Unlike a browser,
-    these tests request a loading page only once.
+    """Give the view 20 seconds for a page, because the machine may be busy. Otherwise the view soon
+    answers with a page that says that it is loading. A browser reloads this page; these tests don't.
     """
     monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 20.0)
 

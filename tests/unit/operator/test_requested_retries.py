@@ -45,8 +45,8 @@ class TestRequestedRetry:
         assert not world.has_finalizer
 
     async def test_tasks_that_run_again_are_in_the_status_at_once(self, world: World) -> None:
-        """The status must not show the failed tasks of the previous attempt until the next full
-        list of tasks, which may be a minute away.
+        """The first report about a task that runs again replaces the failed task of the previous
+        attempt in the status.
         """
         await fail(world)
         await world.request_retry("monday")
