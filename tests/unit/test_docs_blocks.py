@@ -94,9 +94,9 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def kind_of(resource: str) -> str | None:
-    """Return MLJob or AirflowInstance if kubectl finds this kind by the name ``resource``, such as a
-    plural, a short name or a category. If both kinds have the category, return one of them. Return
-    None for all other names.
+    """Return MLJob or AirflowInstance if kubectl finds this kind by the name ``resource``, such as
+    a plural, a short name or a category. If both kinds have the category, return one of them.
+    Return None for all other names.
     """
     for kind, definition in DEFINITIONS.items():
         names = definition["spec"]["names"]
@@ -141,8 +141,8 @@ def assert_fits_the_api(kind: str, document: dict[str, Any], block: Block) -> No
 
 
 def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
-    """Return the paths of the fields in ``value`` that ``schema`` doesn't have. An example must have
-    no such field, and Pydantic would ignore it.
+    """Return the paths of the fields in ``value`` that ``schema`` doesn't have. An example must
+    have no such field, and Pydantic would ignore it.
     """
     if isinstance(value, list):
         return [found for item in value for found in unknown_fields(item, schema.get("items", {}), f"{path}[]")]
@@ -345,8 +345,8 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the problems of a command ``kubectl mljob``: missing files, and errors that the parser of
-    this kubectl plugin finds. ``arguments`` follow ``kubectl mljob``.
+    """Yield the problems of a command ``kubectl mljob``: missing files, and errors that the parser
+    of this kubectl plugin finds. ``arguments`` follow ``kubectl mljob``.
     """
     command: Any = get_command(application())
     if arguments[0] in command.commands:

@@ -22,8 +22,8 @@ FAILED = "/jobs/team-a/churn-eval"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the view 20 seconds for a page, because the machine may be busy. Otherwise the view soon
-    answers with a page that says that it is loading. A browser reloads this page; these tests don't.
+    """Give the view 20 seconds to answer with a complete page, because the machine may be busy. By
+    default, the view soon answers with a page that a browser reloads. These tests reload no page.
     """
     monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 20.0)
 

@@ -52,8 +52,8 @@ class OperatorSettings(TypedDict):
 
 
 class WalkAirflow:
-    """The simulated Airflow of a walk, which runs on loopback. The object also returns the ids of the
-    Airflow's runs, and the settings of an operator that uses this Airflow.
+    """The simulated Airflow of a walk, which runs on loopback. The object also returns the ids of
+    the Airflow's runs, and the settings of an operator that uses this Airflow.
 
     Attributes:
         url: The URL of the REST API.

@@ -1,5 +1,5 @@
-"""Generates values from the schema of a CRD. Nearly all values have the types, minima, maxima, enums,
-patterns and formats of the schema.
+"""Generates values from the schema of a CRD. Nearly all values have the types, minima, maxima,
+enums, patterns and formats of the schema.
 
 The API server also checks the CEL rules in the schema. This module follows two kinds of these
 rules, because hardly any random value would satisfy them: ``self.matches(r'...')`` as a pattern,

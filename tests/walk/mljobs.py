@@ -179,9 +179,11 @@ def applied(body: Object) -> bool:
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Return whether the MLJob that was rolled back may differ from the MLJob that was never edited.
-    This is so in two cases: only the first was deleted, because ``ttlSecondsAfterFinished`` is 0, or
-    its last run doesn't have its current spec.
+    """Return whether the rolled back MLJob may differ from the fresh MLJob, which was never edited.
+    This is so in two cases:
+
+    - Only the rolled back MLJob was deleted, because ``ttlSecondsAfterFinished`` is 0.
+    - The last run of the rolled back MLJob does not have the current spec.
     """
     if one.rolled_back is None:
         return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0

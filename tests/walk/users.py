@@ -103,8 +103,8 @@ class Users:
         )
 
     def _full(self, name: str) -> str:
-        """Return the name that the object ``name`` has in the cluster: with the suffix of this walk,
-        so that objects of different walks have different names.
+        """Return the name that the object ``name`` has in the cluster: with the suffix of this
+        walk, so that objects of different walks have different names.
         """
         return f"{name}-{self._walk}"
 

@@ -39,9 +39,7 @@ async def cancelling() -> AsyncIterator[World]:
 
 
 async def minutes(world: World, number: int = 2) -> None:
-    """Let ``number`` minutes and five seconds pass. The operator relists once a
-    minute.
-    """
+    """Let ``number`` minutes and five seconds pass. The operator relists once a minute."""
     for _ in range(12 * number + 1):
         await world.look()
         await world.later(5)

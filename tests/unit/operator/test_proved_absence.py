@@ -38,8 +38,8 @@ async def deleted(world: World) -> None:
 
 
 async def deleted_after_a_restart(world: World) -> None:
-    """Delete the MLJob of an active run, and restart the operator before it reacts. After the
-    restart, Airflow answers once that the run does not exist.
+    """Delete the MLJob of an active run, and restart the operator before the operator reacts.
+    After the restart, Airflow answers once that the run does not exist.
     """
     await followed(world)
     world.jobs.user_deletes(KEY, world.clock())

@@ -103,8 +103,8 @@ class TestRetrying:
         assert (world.status.task_counts.total, world.status.progress) == (2, "1/2")
 
     async def test_run_without_a_failed_task_is_retried_by_a_new_run(self, world: World) -> None:
-        """The run exceeded dagrun_timeout. Airflow then fails the run, but fails none of its tasks,
-        so there is no failed task to clear.
+        """The run exceeded dagrun_timeout. Airflow then fails the run and skips the unfinished
+        tasks, so there is no failed task to clear.
         """
         await world.apply(backoffLimit=1)
         await world.look()

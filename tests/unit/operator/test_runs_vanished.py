@@ -107,8 +107,8 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """A world whose Airflow is named by the operator's settings, or by an AirflowInstance. Each test
-    runs once with each of the two.
+    """A world whose Airflow is named by the operator's settings, or by an AirflowInstance. Each
+    test runs once with each of the two.
     """
     async for world in started(request.param()):
         yield world

@@ -438,8 +438,8 @@ class TestWithheld:
 
 
 class TestCost:
-    """What the redaction of values costs: few requests, only for MLJobs with Secrets, no repeated
-    writes, and no text that is not secret.
+    """Redaction costs few requests, only for MLJobs with Secrets, and no repeated writes. Redaction
+    leaves text that is not secret unchanged.
     """
 
     async def test_conf_is_not_read_without_a_secret(self, world: World) -> None:

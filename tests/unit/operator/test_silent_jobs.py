@@ -241,9 +241,8 @@ async def test_first_pass_over_many_mljobs_leaves_the_event_loop_to_others(
 async def test_change_that_concerns_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operator looks at the waiting MLJobs in parts, and lets other tasks run between the parts.
-    Until it has looked at all of them it admits none, because the last MLJob may be the first in
-    the queue.
+    """The operator looks at the waiting MLJobs in parts, so that other tasks run between the parts.
+    Meanwhile the operator admits no MLJob, because the last MLJob may be the first in the queue.
     """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(long_loops, "AT_ONCE", 5)

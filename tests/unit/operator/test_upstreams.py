@@ -1,5 +1,5 @@
-"""MLJobs wait for the outputs of another MLJob, the upstream. The tests show what the operator knows
-of the upstream, and which waiting MLJobs a change of the upstream wakes.
+"""MLJobs wait for the outputs of another MLJob, the upstream. The tests show what the operator
+knows of the upstream, and which waiting MLJobs a change of the upstream wakes.
 """
 
 from __future__ import annotations

@@ -151,8 +151,8 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """For a write that may wait, the operator reserves a turn for the MLJob. At this turn it wakes
-    the MLJob, and only then computes the status to write.
+    """For a write that may wait, the operator reserves a turn for the MLJob. At this turn the
+    operator wakes the MLJob, and only then computes the status to write.
     """
 
     @pytest.fixture
