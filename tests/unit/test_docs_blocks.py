@@ -95,7 +95,8 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 def kind_of(resource: str) -> str | None:
     """Return MLJob or AirflowInstance if kubectl finds this kind by the name ``resource``, such as
-    a plural or a short name. Return None for all other names.
+    a plural, a short name or a category. If both kinds have the category, return one of them.
+    Return None for all other names.
     """
     for kind, definition in DEFINITIONS.items():
         names = definition["spec"]["names"]
@@ -140,8 +141,8 @@ def assert_fits_the_api(kind: str, document: dict[str, Any], block: Block) -> No
 
 
 def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
-    """Return the paths of fields that the schema doesn't have. Pydantic ignores such fields, and an
-    example must not have any.
+    """Return the paths of the fields in ``value`` that ``schema`` doesn't have. An example must
+    have no such field, and Pydantic would ignore it.
     """
     if isinstance(value, list):
         return [found for item in value for found in unknown_fields(item, schema.get("items", {}), f"{path}[]")]
@@ -294,7 +295,7 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each option with its value. ``arguments`` may contain an option and its value as one
-    word or as two words.
+    word or as two words. An option without a value is yielded with the next word.
     """
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):
@@ -344,8 +345,8 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the problems of a command of the plugin: missing files, and errors of the plugin's own
-    parser.
+    """Yield the problems of a command ``kubectl mljob``: missing files, and errors that the parser
+    of this kubectl plugin finds. ``arguments`` follow ``kubectl mljob``.
     """
     command: Any = get_command(application())
     if arguments[0] in command.commands:
@@ -365,8 +366,8 @@ def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_raw_path(path: str) -> Iterator[str]:
-    """Yield the problems of a path at the API server: a subresource that mljob-api doesn't serve,
-    and unknown parameters.
+    """Yield the problems of a path at the API server: a path that is no subresource of the MLJob
+    default/digits-train, which mljob-api serves, and unknown query parameters.
     """
     address = urlsplit(path)
     paths = {

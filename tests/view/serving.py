@@ -1,4 +1,4 @@
-"""A view that runs in a thread, on loopback."""
+"""Runs the live view, which is a web server, in a thread and on loopback."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def local_view(config: ClusterConfig) -> Iterator[RunningView]:
 @contextmanager
 def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningView]:
     """Run the view as in a cluster, while the ``with`` block runs. Each request must contain the
-    viewer's token, which a proxy adds in a cluster. ``config`` names the cluster, and its user is
-    not used.
+    viewer's token, which a proxy adds in a cluster. The view uses the cluster of ``config``, but
+    not the credentials in ``config``.
     """
     with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", port, frozenset(), started)) as view:
         yield view

@@ -82,8 +82,8 @@ def history(entries: Sequence[Object]) -> Answer:
 
 
 def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[Object]:
-    """Return the reports of a training: the loss goes down and the accuracy goes up, with some
-    noise that is always the same.
+    """Return the metrics that a training reports, one entry for each epoch. The loss goes down and
+    the accuracy goes up, with some noise that is always the same.
     """
     entries = []
     for epoch in range(1, epochs + 1):

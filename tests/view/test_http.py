@@ -22,8 +22,8 @@ FAILED = "/jobs/team-a/churn-eval"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pages wait longer for their lists, because the machine may be busy. Unlike a browser,
-    these tests request a loading page only once.
+    """Give the view 20 seconds to answer with a complete page, because the machine may be busy. By
+    default, the view soon answers with a page that a browser reloads. These tests reload no page.
     """
     monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 20.0)
 

@@ -47,8 +47,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def settled(page: Page) -> None:
-    """Wait until a page shows everything. While the view still lists the MLJobs, the page loads
-    itself again and again. Then a page that shows changes must be live, and a log must have a line.
+    """Wait until a page shows everything: the page has stopped reloading itself, which it does
+    while the view lists the MLJobs; a page that shows changes is live; and a log has a line.
     """
     page.wait_for_function("() => !document.querySelector('meta[http-equiv=refresh]')")
     page.wait_for_function(
@@ -219,7 +219,9 @@ def test_graph_leads_to_the_log_of_a_task(page: Page, view: RunningView) -> None
 
 
 def long_graph(cluster: ViewCluster, length: int) -> list[str]:
-    """Give churn-train a chain of tasks, of which none is failed, running or waiting."""
+    """Give the run of churn-train a chain of ``length`` tasks, which have not started, and return
+    the ids of the tasks.
+    """
     names = [f"step_{number}" for number in range(length)]
     cluster.runs["team-a/churn-train/graph"] = lambda _: showcase.graph("train_churn", names, pairwise(names))
     return names

@@ -52,8 +52,8 @@ class OperatorSettings(TypedDict):
 
 
 class WalkAirflow:
-    """The simulated Airflow of a walk, which runs on loopback. The object also returns the settings
-    of an operator that uses the Airflow, and the ids of its runs.
+    """The simulated Airflow of a walk, which runs on loopback. The object also returns the ids of
+    the Airflow's runs, and the settings of an operator that uses this Airflow.
 
     Attributes:
         url: The URL of the REST API.
@@ -80,8 +80,9 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Return the run ids of active runs of MLJobs and of active backfills, as statuses name
-        them.
+        """Return one id for each active run, except runs of the cancellation DAG. For a run of a
+        backfill, this is not the run's own id, but the id that the MLJob's status shows for the
+        whole backfill.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:

@@ -1,9 +1,9 @@
-"""Generates values that a CRD's schema allows, as the API server reads the schema: by types, minima
-and maxima, enums, patterns and formats.
+"""Generates values from the schema of a CRD. Nearly all values have the types, minima, maxima,
+enums, patterns and formats of the schema.
 
 The API server also checks the CEL rules in the schema. This module follows two kinds of these
 rules, because hardly any random value would satisfy them: ``self.matches(r'...')`` as a pattern,
-and ``[has(self.a), ...].filter(x, x).size() == 1`` as a choice.
+and ``[has(self.a), ...].filter(x, x).size() == 1`` as a choice. Values may break other rules.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value that the schema allows. Only a string may be invalid: it matches its
-        pattern with the probability ``PATTERNED``.
+        """Return a value for the field at ``path``. If the field has a hint, the hint chooses the
+        value with the probability ``HINTED``. Otherwise the value is random: the schema allows it,
+        except that a string is made to match its pattern only with the probability ``PATTERNED``.
         """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)
@@ -104,7 +105,8 @@ class Generator:
 
     def some(self, schema: Schema, share: float, path: str = "") -> dict[str, Any]:
         """Return an object with its required fields. Each other field is present with the
-        probability ``share``.
+        probability ``share``. If a CEL rule demands exactly one of several fields, exactly one of
+        them is present.
         """
         fields, required = schema.get("properties", {}), set(schema.get("required", ()))
         chosen = {name for name in fields if name in required or self._rng.random() < share}
@@ -209,7 +211,7 @@ class Generator:
 
 
 def _rules(schema: Schema, kind: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Yield the CEL rules of a schema that match the pattern ``kind``."""
+    """Yield a match for each CEL rule of a schema that the pattern ``kind`` matches completely."""
     for rule in schema.get("x-kubernetes-validations", ()):
         if (found := kind.fullmatch(rule["rule"])) is not None:
             yield found

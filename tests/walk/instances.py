@@ -36,7 +36,7 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
 
     Args:
         urls: URLs of Airflows and of other servers. The first URL is that of an Airflow that
-            accepts the login in RIGHT.
+            accepts the login in the Secret ``RIGHT``.
         certificate: A valid certificate.
     """
     rng = random.Random(seed)

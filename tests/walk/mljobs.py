@@ -136,8 +136,8 @@ def finished(body: Object) -> bool:
 
 
 def settled(body: Object) -> bool:
-    """Return whether only a user's action will change the MLJob, as far as its status shows. An
-    MLJob that waits for its next attempt counts too if its ``backoffLimit`` is at least
+    """Return whether only a user's action will change the MLJob, as far as its status shows. Also
+    return True for an MLJob that waits for its next attempt, if its ``backoffLimit`` is at least
     ``ENOUGH_RETRIES``.
     """
     status, spec = body.get("status", {}), body["spec"]
@@ -179,9 +179,11 @@ def applied(body: Object) -> bool:
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Return whether the MLJob that was rolled back could not return to its first spec, either
-    because its ``ttlSecondsAfterFinished`` is 0 and it was deleted, or because its last run has
-    another spec than the current one.
+    """Return whether the rolled back MLJob may differ from the fresh MLJob, which was never edited.
+    This is so in two cases:
+
+    - Only the rolled back MLJob was deleted, because ``ttlSecondsAfterFinished`` is 0.
+    - The last run of the rolled back MLJob does not have the current spec.
     """
     if one.rolled_back is None:
         return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0
@@ -189,7 +191,7 @@ def ended_otherwise(one: Comparison) -> bool:
 
 
 def reason(body: Object) -> str:
-    """Return the reason of the phase."""
+    """Return ``status.reason``."""
     return str(body["status"]["reason"])
 
 

@@ -92,7 +92,7 @@ class Users:
         return found
 
     def delete_all(self) -> None:
-        """Delete all objects, and wait until they are removed."""
+        """Delete all objects of this walk, and wait until they are removed."""
         self._api.delete(self._path, labelSelector=f"{LABEL}={self._walk}")
         eventually(
             lambda: not self.all(),
@@ -103,8 +103,8 @@ class Users:
         )
 
     def _full(self, name: str) -> str:
-        """Return the name of an object in the cluster, which is unique there even without a
-        namespace.
+        """Return the name that the object ``name`` has in the cluster: with the suffix of this
+        walk, so that objects of different walks have different names.
         """
         return f"{name}-{self._walk}"
 

@@ -122,9 +122,9 @@ def differences(
 
 
 def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Return signs of a defect in an operator's log: entries about errors, unexpected events at any
-    level, and lines that no logger wrote. ``log`` has the lines of the log, and ``records`` the
-    lines that are JSON objects, parsed.
+    """Return signs of a defect in an operator's log: lines of plain text, and entries of the level
+    error or critical, with an exception, or with the word "unexpected". ``log`` has the lines of
+    the log, and ``records`` the entries, which are the parsed lines of JSON.
     """
     printed = [line for line in log if line.strip() and not line.startswith(("{", "---"))]
     logged = [

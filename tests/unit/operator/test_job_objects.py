@@ -22,8 +22,8 @@ NO_AIRFLOW = "http://127.0.0.1:9"
 
 
 async def test_mljob_of_an_unwatched_namespace_is_not_requested() -> None:
-    """Two operators of one cluster may read the same topic, and only one of them may act on an
-    MLJob.
+    """An event of the topic may name an MLJob of a namespace that this operator doesn't watch. Only
+    the operator that watches the namespace may act on this MLJob.
     """
     api = client.ApiClient(client.Configuration(host=NO_AIRFLOW))
     try:

@@ -28,8 +28,8 @@ def registry(world: World) -> CollectorRegistry:
 
 
 def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[str, str], float]:
-    """Return the values of the metric ``name``, by phase and reason. The default metric counts the
-    MLJobs.
+    """Return the values of the metric ``name``, by phase and reason. The default metric is the
+    number of MLJobs that have not finished.
     """
     return {
         (sample.labels["phase"], sample.labels["reason"]): sample.value

@@ -1,5 +1,6 @@
-"""Orphans are active runs that no MLJob follows. The operator lists all active runs regularly
-(relist), reports the orphans, and cancels them if the settings say so. Other runs are left alone.
+"""Orphans are active runs that the operator has submitted for an MLJob, but that no MLJob follows.
+The operator lists all active runs regularly (relist), reports the orphans, and cancels them if the
+settings say so. Other runs are left alone.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ async def cancelling() -> AsyncIterator[World]:
 
 
 async def minutes(world: World, number: int = 2) -> None:
-    """Let this many minutes pass, with a relist each minute."""
+    """Let ``number`` minutes and five seconds pass. The operator relists once a minute."""
     for _ in range(12 * number + 1):
         await world.look()
         await world.later(5)
@@ -98,8 +99,8 @@ class TestOrphan:
         assert cancelling.status.dag_run_id != run.run_id
 
     async def test_run_of_an_attempt_that_ended_without_it_is_an_orphan(self, cancelling: World) -> None:
-        """The run's id has the MLJob's uid, and no attempt of the MLJob has this id. A late
-        submission of an earlier attempt leads to such a run.
+        """The id and the note of a run name the MLJob, but the MLJob's only attempt has another
+        run.
         """
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         late = stray(cancelling, uid=cancelling.jobs.objects[KEY]["metadata"]["uid"])
@@ -129,8 +130,8 @@ class TestOrphan:
     async def test_orphans_that_cannot_be_cancelled_do_not_block_others(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Some orphans stay active in spite of their cancellation: somebody deleted their DAG while
-        they were active, or the operator's user may not change them.
+        """Some orphans stay active although the operator cancels them again and again: their DAG
+        was deleted, or the operator's login at Airflow may not change them.
         """
         cancel = cancelling.airflow.cancel
 

@@ -1,5 +1,5 @@
-"""The Airflow of the settings has no AirflowInstance object: a metric says whether it is ready, and
-the log says why not.
+"""The Airflow that the operator's settings name has no AirflowInstance object, and so no status. A
+metric says whether this Airflow is ready, and the log says why not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The events of the MLJob provider, of Airflow's own producer, or of both lead to the same final
-status. Both together cause no more patches than the more expensive producer alone. An event that
-only makes a time more exact causes no patch at once.
+status. Both together cause no more patches than Airflow's own producer alone, or one more than the
+provider alone. An event that only makes a time more exact causes no patch at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .conftest import KEY, World
 
 async def played(recording: Recording, producers: list[str]) -> tuple[dict[str, Any], int]:
     """Play a recorded run with the events of ``producers``. Return the final status, and the number
-    of patches.
+    of status patches.
     """
     world = World()
 
@@ -65,7 +65,7 @@ async def test_more_exact_time_is_stored_within_seconds_if_no_change_follows() -
 
 
 async def running() -> World:
-    """Return a world in which Airflow's own producer has reported that a task runs."""
+    """Return a world in which an event without a start time has reported that a task runs."""
     world = World()
     await world.apply()
     await world.look()

@@ -40,7 +40,8 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 class Promises(Machine):
     """The state machine for MLJobs of type Run. Besides the steps of :class:`.Machine`, it clears
-    and deletes runs in Airflow, triggers and changes child runs, and pauses DAGs.
+    and deletes runs in Airflow, triggers and changes child runs, and pauses DAGs. A child run is a
+    run of another DAG that a run of an MLJob has triggered.
     """
 
     specs = SPECS
@@ -90,8 +91,8 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.child_runs())
     @rule(what=st.sampled_from(["succeeds", "fails", "is cleared", "is deleted"]), index=indexes, then=moments)
     def a_child_goes_on(self, what: str, index: int, then: float) -> None:
-        """Let a child run succeed or fail, or clear or delete it in Airflow, as ``what`` says. This
-        must not affect the MLJob.
+        """Let a child run succeed or fail, or clear or delete the child run, as ``what`` says. Do
+        nothing if Airflow refuses this in the child run's state. The MLJob must not be affected.
         """
         airflow, children = self.world.airflow, self.world.airflow.child_runs()
         child = children[index % len(children)]

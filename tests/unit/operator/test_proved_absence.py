@@ -29,15 +29,17 @@ async def followed(world: World) -> None:
 
 
 async def deleted(world: World) -> None:
-    """Delete the MLJob of an active run, so that the operator cancels the run."""
+    """Delete the MLJob of an active run, so that the operator has to cancel the run. The DAG that
+    cancels runs is paused.
+    """
     await followed(world)
     world.airflow.paused.add("mljob_cancel")
     world.jobs.user_deletes(KEY, world.clock())
 
 
 async def deleted_after_a_restart(world: World) -> None:
-    """Delete the MLJob of an active run, and restart the operator. Airflow answers once that the
-    run does not exist.
+    """Delete the MLJob of an active run, and restart the operator before the operator reacts.
+    After the restart, Airflow answers once that the run does not exist.
     """
     await followed(world)
     world.jobs.user_deletes(KEY, world.clock())

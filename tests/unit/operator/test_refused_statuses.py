@@ -1,5 +1,5 @@
-"""The Kubernetes API refuses a status as invalid: the operator drops the events in it, and
-everything else continues.
+"""The Kubernetes API refuses a status as invalid. The operator drops the events from which it built
+the status, reads the run from Airflow again, and continues.
 """
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ def world() -> Iterator[ReplicatedWorld]:
 
 
 def seconds_until(world: ReplicatedWorld, holds: Callable[[], bool]) -> float:
-    """Let time pass until ``holds`` returns true. Return the seconds that have passed."""
+    """Let simulated time pass until ``holds`` returns true, and return the seconds that have
+    passed. Fail after 120 seconds.
+    """
     began = world.loop.time()
     while not holds():
         assert world.loop.time() < began + 120, "it never holds"
@@ -78,7 +80,7 @@ def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) 
 
 
 def test_standby_does_not_wait_for_an_event_that_hangs(world: ReplicatedWorld) -> None:
-    """The leader is told to end while its fifth request for the MLJob, an Event, is under way."""
+    """The leader is told to end while it waits for the answer to a request that creates an Event."""
     world.network.faults["kubernetes"] = [None, None, None, None, Fault.LATE]
     apply(world)
     world.run(0.3)
@@ -149,7 +151,7 @@ class Replicas(Machine):
     edits = EDITS
 
     def new_world(self) -> ReplicatedWorld:
-        """Return a world with one replica, which acts."""
+        """Return a world with one replica, which becomes the leader."""
         return ReplicatedWorld()
 
     @property
@@ -195,7 +197,7 @@ class Replicas(Machine):
 
 
 def test_promises_hold_with_replicas() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise, or in which a replica acts as
-    the leader before the term of the earlier leader has ended.
+    """Hypothesis finds no sequence of actions that breaks a promise, or after which a former leader
+    changes something although a later leader has already made a change.
     """
     hold(Replicas)

@@ -1,5 +1,5 @@
-"""A user requests a retry by an annotation, and the operator begins one attempt for
-each request.
+"""A user requests a retry by an annotation, and the operator begins at most one attempt for each
+request.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class TestRequestedRetry:
         assert not world.has_finalizer
 
     async def test_tasks_that_run_again_are_in_the_status_at_once(self, world: World) -> None:
-        """The status must not keep the failed tasks of the last attempt for up to a minute."""
+        """The first report about a task that runs again replaces the failed task of the previous
+        attempt in the status.
+        """
         await fail(world)
         await world.request_retry("monday")
         await world.look()
@@ -98,8 +100,9 @@ class TestRequestedRetry:
     async def test_older_crd_without_the_receipt_starts_no_run(
         self, world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The field ``status.lastHandledRetry`` is the receipt of a request. Without this field,
-        the request would begin an attempt every 10 seconds, for ever.
+        """The operator records a handled request in ``status.lastHandledRetry``, the receipt. The
+        API server drops a field that an older CRD doesn't have. If the operator submitted a run
+        without the receipt, it would handle the same request again and again.
         """
         await fail(world, retryStrategy="NewRun")
         world.jobs.pruned = ("lastHandledRetry",)
@@ -150,8 +153,8 @@ class TestRequestedRetry:
         assert world.status.reason != "DeadlineExceeded"
 
     async def test_retry_does_not_begin_in_the_second_in_which_the_run_ended(self, world: World) -> None:
-        """In the second in which the run ended, facts of the first end and of the retry can't be
-        distinguished.
+        """The status stores the end of a run in whole seconds. Within this second, the operator
+        could not tell events of the ended attempt from events of the retry.
         """
         await world.apply()
         await begin(world)
@@ -363,8 +366,8 @@ class TestRequestAtOtherTimes:
 
 
 class TestOneAttemptForEachRequest:
-    """A request begins at most one attempt, in spite of crashes, lost answers and older versions of
-    the MLJob.
+    """A request begins at most one attempt, in spite of restarts, lost answers of Airflow, and
+    conflicting writes to the MLJob.
     """
 
     async def test_lost_answer_to_the_clear_does_not_clear_twice(self, world: World) -> None:

@@ -103,7 +103,9 @@ class TestRetrying:
         assert (world.status.task_counts.total, world.status.progress) == (2, "1/2")
 
     async def test_run_without_a_failed_task_is_retried_by_a_new_run(self, world: World) -> None:
-        """The run exceeded dagrun_timeout, so there is no task to clear."""
+        """The run exceeded dagrun_timeout. Airflow then fails the run and skips the unfinished
+        tasks, so there is no failed task to clear.
+        """
         await world.apply(backoffLimit=1)
         await world.look()
         world.airflow.end(newest(world), RunState.FAILED)

@@ -71,12 +71,12 @@ class Cluster(World):
         return runs
 
     def of(self, name: str) -> MLJobStatus:
-        """Return the status of an MLJob."""
+        """Return the status of the MLJob ``name``."""
         return MLJobStatus.model_validate(self.jobs.objects["team-a", name]["status"])
 
     @property
     def reasons(self) -> list[str | None]:
-        """The reasons in the statuses of all MLJobs."""
+        """The reasons in the statuses of the five MLJobs."""
         return [self.of(name).reason for name in NAMES]
 
     @property
@@ -92,7 +92,7 @@ class Cluster(World):
 
 
 class ClusterWithInstance(Cluster):
-    """A cluster whose Airflow has an AirflowInstance."""
+    """A world whose Airflow is named by the AirflowInstance ``prod``, not by the settings."""
 
     name = "prod"
     has_own_airflow = False
@@ -107,8 +107,8 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """A cluster with the Airflow of the settings, or with the Airflow of an AirflowInstance. Each
-    test is repeated with both.
+    """A world whose Airflow is named by the operator's settings, or by an AirflowInstance. Each
+    test runs once with each of the two.
     """
     async for world in started(request.param()):
         yield world
@@ -116,14 +116,14 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def prod() -> AsyncIterator[Cluster]:
-    """A cluster whose Airflow has an AirflowInstance."""
+    """A world whose Airflow is named by the AirflowInstance ``prod``."""
     async for world in started(ClusterWithInstance()):
         yield world
 
 
 @pytest.fixture
 async def own() -> AsyncIterator[Cluster]:
-    """A cluster with the Airflow of the settings."""
+    """A world whose Airflow is named by the operator's settings."""
     async for world in started(Cluster()):
         yield world
 

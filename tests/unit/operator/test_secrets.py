@@ -166,7 +166,7 @@ def _seconds(world: World) -> float:
 
 @pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest) -> Way:
-    """A function that lets a text with a Secret's value come back from Airflow to the operator.
+    """A function that brings a text with a Secret's value into the operator, mostly from Airflow.
     Each test runs once for each function in ``WAYS_IN``.
     """
     found: Way = request.param
@@ -226,7 +226,9 @@ class TestWaysBack:
     async def test_value_is_redacted_after_a_restart_with_an_invalid_spec(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The part of the spec that can't be read may have named the Secret."""
+        """The operator can't read a part of the edited spec, and must assume that this part names a
+        Secret.
+        """
         await apply(world)
         world.jobs.edit(KEY, {"confFrom": [{"secretReference": {"name": "warehouse"}}]})
         await restart(world)
@@ -238,8 +240,8 @@ class TestWaysBack:
     async def test_value_is_redacted_after_a_restart_with_a_removed_reference_and_a_forged_hash(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whoever may write the status may forge the hash of the spec in the status. With this
-        hash, the run seems to have been started with the present spec, which names no Secret.
+        """A user has removed the Secret from the spec, and has written the hash of the new spec
+        into the status. The run now seems to have been started with the new spec.
         """
         await apply(world)
         world.jobs.edit(KEY, {"confFrom": []})
@@ -436,7 +438,9 @@ class TestWithheld:
 
 
 class TestCost:
-    """The requests that the redaction of values needs: few, and only for MLJobs with Secrets."""
+    """Redaction costs few requests, only for MLJobs with Secrets, and no repeated writes. Redaction
+    leaves text that is not secret unchanged.
+    """
 
     async def test_conf_is_not_read_without_a_secret(self, world: World) -> None:
         world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west"}

@@ -28,8 +28,8 @@ from .runs import begin, finish, newest
 
 
 class Count:
-    """A counter of the calls of a method. It replaces the method by one that counts the call and
-    then calls the original method.
+    """Counts the calls of a method. The constructor replaces the method by a function that counts
+    the call and then calls the original method.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
@@ -58,8 +58,8 @@ async def with_live_jobs(world: World, number: int) -> None:
 async def test_pass_looks_at_no_silent_mljob(
     world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pass over the change feed reads the feed, asks for halted DAGs, and lists the active runs.
-    It looks at no MLJob without changes.
+    """A pass over the change feed looks at no MLJob without changes, even if the pass also asks
+    Airflow for paused and stale DAGs, or lists the active runs.
     """
     await with_live_jobs(world, number)
     world.clock.tick(2 * OVERLAP.total_seconds())
@@ -115,8 +115,8 @@ async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeyp
 
 
 async def test_repeated_change_is_newer_than_an_answer_on_its_way(world: World) -> None:
-    """The change feed reports again that the task runs. A late answer to an earlier request must
-    not undo this report.
+    """The change feed reports again that the task runs. The operator records the time of this
+    report, so that a late answer to an earlier request doesn't replace it.
     """
     await world.apply()
     await begin(world)
@@ -140,7 +140,7 @@ async def test_end_that_the_feed_repeats_reads_nothing(world: World, monkeypatch
 
 
 async def test_version_from_before_the_end_adds_no_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch delivers a version of the MLJob from before its end."""
+    """After the end of the MLJob, the watch delivers a version of the MLJob from before the end."""
     await world.apply()
     early = await world.jobs.get(KEY)
     assert early is not None
@@ -241,8 +241,8 @@ async def test_first_pass_over_many_mljobs_leaves_the_event_loop_to_others(
 async def test_change_that_concerns_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operator looks at the waiting MLJobs in parts. It admits no MLJob meanwhile, because an
-    MLJob that it has not looked at yet may come first.
+    """The operator looks at the waiting MLJobs in parts, so that other tasks run between the parts.
+    Meanwhile the operator admits no MLJob, because the last MLJob may be the first in the queue.
     """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(long_loops, "AT_ONCE", 5)

@@ -18,10 +18,9 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Make a change during the next call of the fake job store's method named ``request``: after
-    the call has taken effect, and before it returns. The watch delivers the change before the call
-    returns. ``happens`` makes the change, and returns the changed MLJob, or None if it has deleted
-    the MLJob.
+    """Patch the method ``request`` of the fake job store. Its next call takes effect, but before
+    the call returns, ``happens`` makes another change, and the watch delivers this change.
+    ``happens`` returns the changed MLJob, or None if it has deleted the MLJob.
     """
     method = getattr(world.jobs, request)
 

@@ -96,7 +96,9 @@ class TestStaleVersion:
 
 
 class TestPermanentlyStaleReads:
-    """The API server refuses a write, and no read shows why."""
+    """For 20 or 45 seconds, every read shows an old version. If the API server refuses a write, no
+    read shows why.
+    """
 
     def test_operator_asks_with_growing_pauses(self, world: World) -> None:
         apply(world)

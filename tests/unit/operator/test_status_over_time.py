@@ -81,8 +81,8 @@ def latest_run(world: World) -> FakeRun | None:
 
 def in_airflow(change: Callable[[World, FakeRun], None]) -> Step:
     """Return a step of a scenario. The step advances the clock by one second, and calls ``change``
-    with the world and the newest run in Airflow, if there is a run. It does not read the change
-    feed.
+    with the world and the newest run of the DAG ``train``, if there is a run. The step does not
+    read the change feed.
     """
 
     async def step(world: World) -> None:

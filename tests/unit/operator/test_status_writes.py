@@ -1,5 +1,5 @@
 """Writes of the status: the operator writes few statuses, overwrites no change of another writer,
-and stores a status before it acknowledges the events in the status.
+and stores a status before it acknowledges the events that the status takes into account.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ async def test_repeated_event_causes_no_patch(world: World) -> None:
 
 
 class TestWriting:
-    """The operator writes statuses with optimistic locking, and acknowledges an event only after
-    the status with the event is stored.
+    """The operator writes statuses with optimistic locking, and acknowledges an event only after a
+    status that takes the event into account is stored.
     """
 
     async def test_conflicting_write_is_retried(self, world: World) -> None:

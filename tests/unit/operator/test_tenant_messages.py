@@ -39,7 +39,7 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 class FakeSession:
     """A fake of the session with Airflow. ``answers`` contains the answer to each operation of
-    Airflow's client, by the class and the name of the operation.
+    Airflow's client, by the operation's class and name. An answer that is an exception is raised.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:

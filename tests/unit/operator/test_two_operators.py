@@ -57,9 +57,8 @@ class TestOneRun:
         assert dags_at_work(world) == ["predict"]
 
     def test_operator_waits_for_a_submission_of_the_other_that_is_in_flight(self, world: World) -> None:
-        """The spec changes while a request of one operator is in flight. The other operator, which
-        has sent nothing, can't know whether a request exists. After the request has arrived,
-        its run is the only run.
+        """The spec changes while one operator's request to submit a run is in flight. The other
+        operator can't know whether there is a request. The late request creates the only run.
         """
         world.network.faults["airflow"] = [None, Fault.LATE]
         apply(world)
@@ -95,8 +94,8 @@ class TestEndThatTheOtherWrites:
         return behind
 
     def test_requested_retry_is_handled_by_the_operator_that_stays(self, world: World) -> None:
-        """The change feed does not report the end of a backfill to an operator that has read the
-        end in the status.
+        """The operator that stays knows the end of the backfill only from the status, which the
+        other operator wrote before it was killed.
         """
         stays = self.end_backfill(world, "again")
         world.kill(1 - stays)
@@ -153,7 +152,9 @@ class TestStatus:
 
     @pytest.mark.parametrize("state", [None, RunState.SUCCESS])
     def test_status_comes_to_rest_while_both_act(self, world: World, state: RunState | None) -> None:
-        """Both operators would write facts that the status contains already, so neither writes."""
+        """The status contains everything that each of the operators knows, so neither operator
+        writes.
+        """
         apply(world)
         world.run(5)
         if state is not None:

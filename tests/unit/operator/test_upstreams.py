@@ -1,5 +1,5 @@
-"""What the operator knows of the MLJobs for whose outputs other MLJobs wait, and which of the
-waiting MLJobs it wakes at a change.
+"""MLJobs wait for the outputs of another MLJob, the upstream. The tests show what the operator
+knows of the upstream, and which waiting MLJobs a change of the upstream wakes.
 """
 
 from __future__ import annotations

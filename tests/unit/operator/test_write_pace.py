@@ -45,7 +45,9 @@ def test_few_writes_wait_in_the_api_server(rate: float) -> None:
 
 
 def test_fastest_answer_counts_for_a_time() -> None:
-    """Later answers may all be slower, because objects grow or another client sends requests."""
+    """The limit depends on the fastest answer. This answer is measured anew after a time, because
+    objects may grow, and other clients may send requests, so that all later answers are slower.
+    """
     pace = WritePace()
     pace.answered(0.001, 0.0)
     low = after(pace, 0.1)

@@ -151,7 +151,9 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """An MLJob whose write may wait reserves a turn. The MLJob computes its status at its turn."""
+    """For a write that may wait, the operator reserves a turn for the MLJob. At this turn the
+    operator wakes the MLJob, and only then computes the status to write.
+    """
 
     @pytest.fixture
     def woken(self) -> list[str]:

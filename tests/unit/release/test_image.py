@@ -1,5 +1,5 @@
-"""The images are built only from files that the Dockerfile's build context contains. pip installs
-only packages whose versions and hashes are locked, and packages from these files.
+"""The images are built only from files in the Dockerfile's build context. Every package that pip
+installs either has a locked version and hash, or is built from these files.
 """
 
 from __future__ import annotations

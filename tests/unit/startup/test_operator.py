@@ -144,7 +144,9 @@ async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
 async def test_term_that_ends_during_the_lists_starts_no_reader(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """At the end of the term, the process stops the operator and competes for the next term."""
+    """The operator's term as the leader ends while the operator lists MLJobs. After the list, the
+    operator does not start to read Kafka topics and change feeds.
+    """
     before = asyncio.all_tasks()
     loop, asked, answer = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     with KubernetesApi() as api:

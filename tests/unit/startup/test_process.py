@@ -246,8 +246,8 @@ def test_sigterm_ends_the_operator_while_it_starts(start: Callable[..., Process]
 
 
 def test_watch_uses_the_proxy(start: Callable[..., Process], tmp_path: Path) -> None:
-    """Only the proxy can resolve the name of the API. An operator that is ready has therefore
-    listed and watched through the proxy.
+    """Only the proxy can resolve the host name of the Kubernetes API. An operator that becomes
+    ready has therefore listed and watched through the proxy.
     """
     authority = Authority()
     url = "https://kubernetes.default.svc:6443"
