@@ -287,9 +287,9 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment for commands: the environment of this process and ``GO``, without
-    PYTHONDONTWRITEBYTECODE. With this variable, every worker of every part would compile the tests
-    again.
+    """Return the environment for commands: the environment of this process without the variable
+    PYTHONDONTWRITEBYTECODE, and the variables for Go programs in :data:`GO`. With
+    PYTHONDONTWRITEBYTECODE, every worker of every part would compile the tests again.
     """
     return GO | {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 

@@ -180,9 +180,10 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """MLJobs whose runs have triggered child runs, after the child runs have ended. Each MLJob
-    stays active for a while after the end of its child run. A key has two parts: the name of the
-    operator's fixture, and whether the child run ``succeeds`` or ``fails``.
+    """A dict of MLJobs whose runs have triggered child runs. The child runs have ended, and each
+    MLJob stays active for a while after that. The keys of the dict are pairs: the fixture that
+    starts the operator (``with_kafka`` or ``rest_only``), and the end of the child run
+    (``succeeds`` or ``fails``).
     """
     found = {
         (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")

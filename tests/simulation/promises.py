@@ -31,7 +31,9 @@ class GuardedJobs(FakeJobs):
         self.handled: dict[str, list[str]] = defaultdict(list)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status. If it breaks promises, add their descriptions to ``broken``."""
+        """Write a status. Add a description of each promise that the new status breaks to
+        ``broken``.
+        """
         stored = await super().write_status(job, patch)
         broken = [*broken_by_status(job.status, stored.status), *self._broken_by_retry(job, stored)]
         self.broken += [f"{job.name} ({job.uid}): {what}" for what in broken]

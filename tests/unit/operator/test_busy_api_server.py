@@ -180,8 +180,9 @@ async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: Wo
 async def test_many_mljobs_end_while_each_write_has_to_wait(
     world: World, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Progress reports, ends of runs and Kubernetes Events of many MLJobs arrive at once, and at
-    most ``limit`` writes may be under way. Still each status reports the end of the run.
+    """The progress reports and the ends of the runs of many MLJobs arrive at once, and at most
+    ``limit`` statuses and Kubernetes Events may be written at the same time. Still each status
+    reports the end of the run.
     """
     monkeypatch.setattr(WritePace, "limit", limit)
     write = world.jobs.write_status

@@ -45,8 +45,9 @@ def test_few_writes_wait_in_the_api_server(rate: float) -> None:
 
 
 def test_fastest_answer_counts_for_a_time() -> None:
-    """The limit depends on the fastest answer. This answer is measured anew after a time, because
-    objects may grow, and other clients may send requests, so that all later answers are slower.
+    """The limit depends on the shortest time that an answer took. The pace forgets this time after
+    ``FASTEST_COUNTS`` seconds, because answers may have become slower since then: objects grow, and
+    other clients send requests.
     """
     pace = WritePace()
     pace.answered(0.001, 0.0)

@@ -231,9 +231,9 @@ class TaskLogWriter:
         return write if tail is None else Tail(tail, write)
 
     def _try(self, fact: TaskFact, number: int, choose: Callable[[Sink], Sink] | None = None) -> _Watched:
-        """Return a try to watch, with the sink for the lines of its log. By default, this sink
-        writes all lines to the client. ``choose`` can put another sink before it, which passes on
-        only some of the lines.
+        """Return the task instance's try with this number, as a :class:`_Watched` whose log this
+        response watches. By default, all lines of the log are written to the client. ``choose``
+        returns a sink that passes only some of the lines on to the sink that it gets.
         """
         run, key = self._run, fact.key
         lines = Lines(LogPosition(run.attempt, *key, number, 0), self._output.write, positions=self._request.positions)

@@ -62,7 +62,8 @@ class AirflowCatalog:
             ``MLJOB_AIRFLOW_ACCESS`` is absent.
         default: The Airflow for MLJobs without spec.airflowRef, or ``NO_AIRFLOW``.
         namespace: The MLJob's namespace.
-        reserved: Globs of the DAG ids that no MLJob may run (:meth:`is_reserved`).
+        reserved: Globs of the ids of DAGs that are reserved for the platform. An MLJob may run such
+            a DAG only if it is a monitoring DAG that an access rule names (:meth:`is_reserved`).
         logins: Maps the name of an Airflow and the credentials of one of its access rules to the
             reason why these credentials can't be used now, or to None if they can be used.
             Credentials that are still being read have no entry.

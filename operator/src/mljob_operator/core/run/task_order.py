@@ -3,7 +3,7 @@
 When a task is set to failed, Airflow clears the failed tasks downstream of it and, if the run has
 ended, queues the run again (``set_task_instance_state``). In another order, the cancellation would
 undo itself, and the run might even end as a success with its last task skipped. Within one request
-Airflow follows no order, so each group of tasks has its own request.
+Airflow follows no order. So the tasks are divided into groups, and each group has its own request.
 """
 
 from __future__ import annotations
