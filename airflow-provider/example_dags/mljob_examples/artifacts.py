@@ -87,9 +87,11 @@ def data_dir() -> Path:
 
 def run_dir() -> Path:
     """Make and return the run's folder, in which tasks leave files for later tasks of the run. Each
-    run has its own folder, so that runs don't overwrite each other's files.
+    run has its own folder, so that runs don't overwrite each other's files. Runs of two DAGs may
+    have the same run id, for example two scheduled runs of the same date.
     """
-    path: Path = data_dir() / "runs" / get_current_context()["run_id"]
+    run = get_current_context()["dag_run"]
+    path: Path = data_dir() / "runs" / run.dag_id / run.run_id
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -118,6 +118,16 @@ def test_a_mapped_task_is_one_entry() -> None:
     assert entry.mapped.states == {"failed": 2, "running": 1, "success": 1}
 
 
+def test_mapped_task_does_not_show_the_error_of_an_earlier_try() -> None:
+    facts = [
+        event("score", TaskState.FAILED, map_index=0, failure=Failure(1, EPOCH, "first try")),
+        event("score", TaskState.FAILED, map_index=0, try_number=2, seconds=5),
+        event("score", TaskState.SUCCESS, map_index=1),
+    ]
+    (entry,) = summarise(fold(ObservedRun(), facts), URL).tasks
+    assert (entry.state, entry.try_number, entry.error) == ("failed", 2, None)
+
+
 def test_a_report_of_an_earlier_try_is_not_shown() -> None:
     observed_run = fold(
         ObservedRun(),

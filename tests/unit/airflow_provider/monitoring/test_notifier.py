@@ -157,6 +157,7 @@ def test_without_threads_a_reply_is_a_message(world: World) -> None:
         ("https://wiki.example/team-a", None),
         ("https://evil-slack.com/archives/C0123456789", None),
         ("https://acme.slack.com/", None),
+        ("https://[acme.slack.com/archives/C0123456789", None),
     ],
 )
 def test_a_link_of_an_owner_may_have_a_slack_address(link: str, address: str | None) -> None:

@@ -64,7 +64,11 @@ def address_in_link(link: str) -> str | None:
     ``https://acme.slack.com/team/U0123456789``, ``slack://channel?team=T...&id=C...`` and
     ``mailto:somebody@example.com``.
     """
-    parts = urlsplit(link.strip())
+    try:
+        parts = urlsplit(link.strip())
+    except ValueError:
+        # The author of a DAG may write any text as a link.
+        return None
     if parts.scheme == "mailto":
         return unquote(parts.path) or None
     if parts.scheme == "slack":

@@ -210,7 +210,8 @@ def _mapped(
 ) -> TaskStatus:
     present = [state for state in _STATES_BY_IMPORTANCE if state in states]
     failed = sorted(fact.map_index for fact in facts if fact.shown_state is TaskState.FAILED)
-    failures = [fact.details.failure for fact in facts if fact.details.failure and fact.map_index in failed[:1]]
+    first = next((fact for fact in facts if fact.map_index in failed[:1]), None)
+    failure = _of_try(first.details.failure, first) if first is not None else None
     finished = sum(states.get(state, 0) for state in FINISHED_TASK)
     ends = [fact.end for fact in facts if fact.end] if finished == len(facts) else []
     return TaskStatus.model_construct(
@@ -221,7 +222,7 @@ def _mapped(
         end_time=whole_seconds(max(ends, default=None)),
         progress=int(100 * (finished + progress) / len(facts)),
         metrics=None,
-        error=_error(failures[0]) if failures else None,
+        error=_error(failure) if failure is not None else None,
         log_url=_log_url(facts[0], run_url),
         input=_input(facts, run_url),
         mapped=MappedTasks.model_construct(
