@@ -31,8 +31,8 @@ class ExecPlugin:
     """
 
     command: str
-    args: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
+    args: tuple[str, ...] = field(repr=False)
+    env: tuple[tuple[str, str], ...] = field(repr=False)
     api_version: str
     interactive: str
     provide_cluster_info: bool

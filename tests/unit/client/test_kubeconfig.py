@@ -224,3 +224,14 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     content["clusters"][0]["cluster"]["proxy-url"] = "http://u:hush-3@proxy"
 
     assert "hush" not in repr(load(write(tmp_path, content)))
+
+
+def test_arguments_and_environment_of_a_plugin_are_not_printed(tmp_path: Path) -> None:
+    exec_ = {
+        "command": "login",
+        "args": ["--token=hush"],
+        "env": [{"name": "A", "value": "hush"}],
+        "apiVersion": "x/v1",
+    }
+
+    assert "hush" not in repr(load(write(tmp_path, user(exec=exec_))))
