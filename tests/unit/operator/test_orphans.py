@@ -26,7 +26,7 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """A world whose operator cancels orphaned runs, by its settings."""
+    """A simulated world whose operator has the setting to cancel orphans."""
 
     cancels_orphans = True
 

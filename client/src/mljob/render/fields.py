@@ -49,7 +49,9 @@ def children(value: Object, name: str) -> list[Object]:
 
 
 def time(value: Object, name: str) -> datetime | None:
-    """Return the field ``name`` of ``value`` if it is a time with a time zone, else None."""
+    """Return the time in the field ``name`` of ``value``, or None if the field is not a time in
+    ISO 8601 format with a time zone.
+    """
     try:
         at = datetime.fromisoformat(text(value, name))
     except ValueError:

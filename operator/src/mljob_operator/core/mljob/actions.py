@@ -39,14 +39,15 @@ class BeginAttempt:
 @frozen
 class TakeOver:
     """Record in the status that this process submits the run of the attempt. Before this action,
-    the status names another process. After this action, the other process does not submit the run.
+    the status names another process. That process may still send a request for the run in the next
+    2 seconds, and sends no request later (see ``LATEST_FOR`` in :mod:`controllers.mljob.actions`).
     """
 
 
 @frozen
 class Store:
-    """Write the status before the next action, so that after a crash the next operator process
-    knows which action was planned.
+    """Write the status before the next action. After a crash, the status then tells the next
+    operator process which action was planned, or how the attempt ended.
     """
 
 
