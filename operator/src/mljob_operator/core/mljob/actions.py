@@ -39,8 +39,8 @@ class BeginAttempt:
 @frozen
 class TakeOver:
     """Record in the status that this process submits the run of the attempt. Before this action,
-    the status names another process. That process may still send a request for the run in the next
-    2 seconds, and sends no request later (see ``LATEST_FOR`` in :mod:`controllers.mljob.actions`).
+    the status names another process, which may still send a request for the run during the next 2
+    seconds, but not later.
     """
 
 
@@ -67,7 +67,7 @@ class Submit:
 class ClearFailed:
     """Clear the failed tasks of a single run, and the tasks that did not run because of the failed
     tasks. Airflow then runs all of these tasks again. For a backfill, create another backfill that
-    repeats the failed runs.
+    repeats the failed runs and creates the missing runs.
     """
 
 
