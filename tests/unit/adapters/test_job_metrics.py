@@ -47,8 +47,8 @@ def jobs(registry: CollectorRegistry, clock: Clock) -> JobMetrics:
 
 
 def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "namespace") -> dict[str, float]:
-    """Return a dict from each value of the label ``label`` to the metric ``name``: the sum of all
-    series that have this label value.
+    """Return a dict that maps each value of the label ``label`` to the sum of all series of the
+    metric ``name`` that have this label value.
     """
     found: dict[str, float] = {}
     for family in registry.collect():

@@ -26,7 +26,9 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """A simulated world whose operator has the setting to cancel orphans."""
+    """A world (an operator, and fakes of Kubernetes and Airflow) with an operator that cancels
+    orphaned runs.
+    """
 
     cancels_orphans = True
 

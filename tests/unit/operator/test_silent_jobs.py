@@ -75,7 +75,7 @@ async def test_pass_looks_at_no_silent_mljob(
 
 @pytest.mark.parametrize("source", ["REST", "Kafka"])
 async def test_restart_writes_no_status_in_which_nothing_has_changed(world: World, source: str) -> None:
-    """Airflow repeats the facts that the statuses show already."""
+    """After the restart, Airflow's answers contain only facts that the statuses already show."""
     await with_live_jobs(world, 3)
     if source == "Kafka":
         world.jobs.objects[KEY[0], "job-001"]["status"]["statusSource"] = source

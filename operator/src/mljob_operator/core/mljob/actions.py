@@ -39,8 +39,8 @@ class BeginAttempt:
 @frozen
 class TakeOver:
     """Record in the status that this process submits the run of the attempt. Before this action,
-    the status names another process, which may still send a request for the run during the next 2
-    seconds, but not later.
+    the status names another process. That process may still submit the run during the 2 seconds
+    after this action, but not later.
     """
 
 
