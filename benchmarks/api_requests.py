@@ -16,13 +16,13 @@ EVENTS = "events"
 
 
 def counted(cluster: Cluster) -> Counter[str]:
-    """Return how many requests about MLJobs and Events the API server has answered so far, by these
-    names:
+    """Return how many requests about MLJobs and Events the API server has answered so far, for each
+    of these kinds:
 
     - ``status patches``: patches of the status of MLJobs.
     - ``finalizer patches``: all other patches of MLJobs, mostly of finalizers.
     - ``gets``: reads of a single MLJob.
-    - ``events``: Events that were created.
+    - ``events``: requests to create an Event.
     - ``conflicts``, ``throttled`` and ``timeouts``: requests of the above kinds that were answered
       with 409, 429 and 504.
     """

@@ -1,4 +1,4 @@
-"""The REST API of DAGs, logins and the health of Airflow."""
+"""The simulated Airflow's REST API for DAGs, for logins, and for the health of Airflow."""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ class VersionedDag:
         self._airflow = airflow
 
     def commit(self, source: str) -> str:
-        """Commit the file and wait until Airflow has parsed it. Return the id of the commit."""
+        """Commit ``source`` as the new content of the file, with the DAG's id instead of
+        ``{dag_id}``. Wait until Airflow has parsed the file. Return the id of the commit.
+        """
         commit = self._repository.commit(self.file, source.replace("{dag_id}", self.dag_id))
 
         def parsed() -> bool:

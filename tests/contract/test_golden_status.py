@@ -27,8 +27,9 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """Return the facts in the recorded messages of a run: first all facts of one producer, then
-    those of the next. The facts of a producer are in the order in which the messages were sent.
+    """Return the facts (what an event says about the run or a task) in the recorded messages of a
+    run: first all facts of one producer, then all facts of the next producer. The facts of a
+    producer are in the order of its messages.
     """
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]

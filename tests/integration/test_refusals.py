@@ -324,8 +324,8 @@ EDITS: list[tuple[str, Object, Object, str]] = [
 
 
 class Api:
-    """Sends manifests and edits to the API server as ``kubectl apply`` does, and returns the API
-    server's errors.
+    """Sends manifests and edits to the API server in dry runs, with the strict field validation
+    that kubectl requests. Returns the API server's errors.
     """
 
     def __init__(self, kubeconfig: str) -> None:

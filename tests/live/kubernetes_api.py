@@ -1,8 +1,9 @@
-"""A client of the Kubernetes API over HTTP, with the rights of the cluster's administrator.
+"""A client of the Kubernetes API over HTTP, with the rights of a kubeconfig's user. In most tests,
+this user is the cluster's administrator.
 
 Tests perform the actions of users with kubectl. For requests that are sent several times a second
-or for hundreds of objects, they use this client, because each kubectl process takes a tenth of a
-second of a processor.
+or for hundreds of objects, tests use this client, because each kubectl process takes 0.1 seconds of
+CPU time.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class KubernetesApi:
     @staticmethod
     @cache
     def of(kubeconfig: Path) -> KubernetesApi:
-        """Return the client for this kubeconfig. All callers share the same object."""
+        """Return the client for a kubeconfig. Callers with the same kubeconfig share one client."""
         return KubernetesApi(kubeconfig)
 
     @property

@@ -75,10 +75,12 @@ Way = Literal["delete", "cancel"]
 @dataclass
 class Life:
     """The times at which a watch reported changes of one MLJob, in seconds since the epoch. A time
-    is 0 until its change is reported. Airflow has the same clock, so its times can be compared with
-    these.
+    is 0 until its change is reported. The test and Airflow use the clock of the same machine, so
+    these times can be compared with Airflow's times.
 
     Attributes:
+        created: When the MLJob was first reported.
+        running: When the phase became Running.
         told: When the phase became terminal.
         over: When the phase was terminal and no finalizer was left.
         gone: When the MLJob was removed from the cluster.
@@ -116,8 +118,11 @@ class Victim:
 
 @dataclass
 class Lives:
-    """What `kubectl get mljobs --watch` has reported so far: the times of each MLJob's changes
-    (``of``, by name), and the number of all changes.
+    """What `kubectl get mljobs --watch` has reported so far.
+
+    Attributes:
+        of: The times of each MLJob's changes, by the name of the MLJob.
+        changes: The number of the reported changes of all MLJobs.
     """
 
     of: dict[str, Life] = field(default_factory=dict)
@@ -182,8 +187,8 @@ def victims(names: list[str], chance: random.Random) -> dict[str, Victim]:
 
 
 def task_processes(stack: Stack) -> list[psutil.Process]:
-    """Return the processes of running tasks. They are children of the executor's workers, which are
-    children of the scheduler.
+    """Return the processes of running tasks: all descendants of the executor's workers. The workers
+    are children of the scheduler.
     """
     scheduler = psutil.Process(stack.pid("airflow-scheduler"))
     return [task for worker in scheduler.children() for task in worker.children(recursive=True)]
@@ -299,16 +304,20 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """Return figures about the MLJobs. Of each kind of time, the figures are the median, the 99th
-    percentile and the maximum, in seconds.
+    """Return figures about the MLJobs: the median, the 99th percentile and the maximum of four
+    times, in seconds, and the operator's share, in percent.
 
-    For MLJobs that were not cancelled: from the creation until the run is queued; from the end of
-    the run until the status shows it; from the creation until the status shows the end of the run.
-    For MLJobs that were cancelled or deleted after their run had started: from the cancellation
-    until the MLJob is removed, or has a terminal phase and no finalizer.
+    - ``submit_seconds``: from the creation of the MLJob until the run is queued.
+    - ``report_end_seconds``: from the end of the run until the phase is terminal.
+    - ``job_seconds``: from the creation of the MLJob until the phase is terminal.
+    - ``cancel_seconds``: from the cancellation or deletion of the MLJob until the MLJob is removed,
+      or has a terminal phase and no finalizer.
 
-    The operator's share, in percent, is the sum of the first two times divided by the third, summed
-    over the MLJobs that were not cancelled.
+    The first three times are of MLJobs that the test did not plan to cancel. The last time is of
+    MLJobs that were cancelled or deleted and whose phase was Running at some time.
+
+    The operator's share is the sum of all ``submit_seconds`` and ``report_end_seconds``, divided by
+    the sum of all ``job_seconds``.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

@@ -114,8 +114,8 @@ def inner_model(annotation: Any, is_list: bool = False) -> tuple[type[BaseModel]
 
 
 def words_passed_to(call: str, position: int, *modules: Any) -> set[str]:
-    """Return the constant strings that the code of ``modules`` passes to the class ``call`` as the
-    argument at ``position``. Empty strings are left out.
+    """Find the calls of the class with the name ``call`` in the code of ``modules``. Return all
+    string constants in the argument at ``position``, counted from 0, except empty strings.
     """
     found = set()
     for module in modules:
@@ -214,8 +214,8 @@ def test_the_table_of_phases_names_the_phases_that_may_follow() -> None:
 
 
 def drawn_transitions(text: str) -> set[tuple[str, str]]:
-    """Return the arrows of a mermaid state diagram as pairs of states. An arrow from or to a box
-    stands for an arrow from or to each state in the box.
+    """Return the arrows of a mermaid state diagram as pairs of states. An arrow from or to a
+    composite state (a box) stands for an arrow from or to each state in the box.
     """
     diagram = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
     assert diagram, "there is no state diagram"

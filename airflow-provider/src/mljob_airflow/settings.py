@@ -21,7 +21,7 @@ BOTTLENECKS_SCHEDULE = "30 5 * * *"
 
 
 def topic() -> str:
-    """Return the Kafka topic of task events."""
+    """Return the Kafka topic of task events and progress reports."""
     return _get("topic", TOPIC)
 
 

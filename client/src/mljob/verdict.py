@@ -2,10 +2,10 @@
 function of the MLJob's metadata, spec and status. The client's ``wait`` waits for a verdict.
 
 An MLJob has a verdict when one of its conditions Complete, Failed and Stalled is True, and when the
-operator has nothing more to do. Three statements show that the operator has nothing more to do: the
-status describes the newest spec, no requested retry is pending, and the condition Reconciling is
-not True. The verdict Cancelled is final, and does not depend on these statements. A suspended MLJob
-has no verdict, because somebody may resume it.
+operator has nothing more to do. The operator has nothing more to do if the status describes the
+newest spec, no requested retry is pending, and the condition Reconciling is not True. The verdict
+Cancelled is final, and does not depend on these three facts. An MLJob in the phase Suspended has no
+verdict, because somebody may resume it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""DAGs whose runs fail once, wait, or report their conf."""
+"""Three DAGs: the first fails once, the second waits, and the third predicts and returns the types
+of the values in its conf.
+"""
 
 from __future__ import annotations
 

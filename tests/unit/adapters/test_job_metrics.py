@@ -47,8 +47,8 @@ def jobs(registry: CollectorRegistry, clock: Clock) -> JobMetrics:
 
 
 def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "namespace") -> dict[str, float]:
-    """Return the values of the metric ``name`` by the value of the label ``label``. Values that
-    differ only in other labels are added.
+    """Return a dict that maps each value of the label ``label`` to the sum of all series of the
+    metric ``name`` that have this label value.
     """
     found: dict[str, float] = {}
     for family in registry.collect():
@@ -59,7 +59,7 @@ def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "n
 
 
 def record_all(jobs: JobMetrics, labels: JobLabels) -> None:
-    """Record one value of each metric whose series remain when the MLJob is deleted."""
+    """Record one value in each metric that keeps its series after the MLJob is deleted."""
     jobs.finished(labels)
     jobs.submission_wait(labels, 1, RUN)
     jobs.queue_wait(labels, 1, RUN)

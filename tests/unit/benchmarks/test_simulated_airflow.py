@@ -75,7 +75,7 @@ def _state(airflow: SimulatedAirflow, dag: Dag, run_id: str) -> RunState | None:
 
 
 class Client:
-    """An HTTP client of a simulated Airflow, which sends a token with each request."""
+    """An HTTP client that sends each request with a token to a simulated Airflow."""
 
     def __init__(self, server: Served) -> None:
         self._url = server.url

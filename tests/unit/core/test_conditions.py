@@ -42,7 +42,7 @@ RESUMED = [{"type": "Suspended", "status": "False", "reason": "Resumed", "lastTr
 
 
 def conditions(situation: Given) -> dict[str, tuple[str, str]]:
-    """Return the status and the reason of each condition, by the condition's type."""
+    """Return a dict that maps the type of each condition to the condition's status and reason."""
     return {each["type"]: (each["status"], each["reason"]) for each in reported(situation)["conditions"]}
 
 

@@ -87,8 +87,8 @@ def test_percent_does_not_fall_when_a_mapped_task_expands() -> None:
 
 def test_percent_falls_only_if_the_run_fails() -> None:
     """The first event of a mapped task does not say how many instances the task has, so the
-    percentage is too high at first. The percentage stays the same when further instances are
-    observed.
+    percentage is too high at first. The percentage does not fall when further instances are
+    observed. If the run then fails, the percentage falls to the exact value.
     """
     known = (task("before", "success"), task("mapped", "success", index=0))
     before = reported(job(), status=under_way(), run=running(*known))

@@ -252,7 +252,8 @@ def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:
 
 
 def declared(schema: dict[str, Any], default: Any) -> dict[str, Any]:
-    """Return a param of a DAG that accepts only its params in a conf, as Airflow returns the param.
-    DAGs that are made with ``mljob_dag`` are such DAGs.
+    """Return a DAG's param in the format of Airflow's REST API. The param also says that the DAG
+    refuses a conf with names that are not params of the DAG. Params of DAGs that are made with
+    ``mljob_dag`` say this.
     """
     return {"value": default, "schema": schema | {ADDITIONAL_PARAMS: False}}

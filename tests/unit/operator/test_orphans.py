@@ -26,7 +26,9 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """A world whose operator cancels orphaned runs, by its settings."""
+    """A world (an operator, and fakes of Kubernetes and Airflow) with an operator that cancels
+    orphaned runs.
+    """
 
     cancels_orphans = True
 

@@ -75,7 +75,7 @@ async def test_pass_looks_at_no_silent_mljob(
 
 @pytest.mark.parametrize("source", ["REST", "Kafka"])
 async def test_restart_writes_no_status_in_which_nothing_has_changed(world: World, source: str) -> None:
-    """Airflow repeats the facts that the statuses show already."""
+    """After the restart, Airflow's answers contain only facts that the statuses already show."""
     await with_live_jobs(world, 3)
     if source == "Kafka":
         world.jobs.objects[KEY[0], "job-001"]["status"]["statusSource"] = source
@@ -116,7 +116,7 @@ async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeyp
 
 async def test_repeated_change_is_newer_than_an_answer_on_its_way(world: World) -> None:
     """The change feed reports again that the task runs. The operator records the time of this
-    report, so that a late answer to an earlier request doesn't replace it.
+    report, so that a late answer to an earlier request doesn't replace the report.
     """
     await world.apply()
     await begin(world)
@@ -206,8 +206,8 @@ async def test_only_so_many_mljobs_are_awake(world: World, monkeypatch: pytest.M
 async def test_start_with_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other tasks, such as the renewal of the Lease, run in the same event loop as the MLJobs'
-    steps.
+    """When all MLJobs are woken at once, the operator starts at most ``MAX_STARTS`` steps before
+    other tasks of the event loop run, such as the renewal of the Lease.
     """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(workers, "MAX_STARTS", 7)

@@ -156,10 +156,10 @@ def output_lines(job: MLJob) -> list[Line]:
 
 
 def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: LogEnd, no_log: str) -> list[Line]:
-    """Return the lines of an explanation.
+    """Return the lines that explain the state of an MLJob.
 
     Args:
-        explanation: The explanation.
+        explanation: The explanation of the state, with ways to solve a problem.
         look: How icons and bars look on the screen.
         now: The current time, for durations.
         log: The lines of the log that explain the task's error.

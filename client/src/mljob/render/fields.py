@@ -26,8 +26,8 @@ def whole(value: Object, name: str) -> int | None:
 
 
 def numbers(value: Object, name: str) -> dict[str, float]:
-    """Return the field ``name`` of ``value`` if it is an object, with only the entries that are
-    numbers, without NaN and infinity. Otherwise, return an empty object.
+    """Read the object in the field ``name`` of ``value``. Return the entries of this object that
+    have a finite number as the value, or an empty dict if the field is not an object.
     """
     return {
         key: float(number)
@@ -49,7 +49,9 @@ def children(value: Object, name: str) -> list[Object]:
 
 
 def time(value: Object, name: str) -> datetime | None:
-    """Return the field ``name`` of ``value`` if it is a time with a time zone, else None."""
+    """Return the time in the field ``name`` of ``value``, or None if the field is not a time in
+    ISO 8601 format with a time zone.
+    """
     try:
         at = datetime.fromisoformat(text(value, name))
     except ValueError:

@@ -1,5 +1,5 @@
-"""A middleware for every request: it refuses unknown hosts, and adds security headers to every
-answer.
+"""A middleware for HTTP requests. The middleware refuses requests whose header Host is unknown, and
+adds security headers to every answer.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Guard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the application. Answer a request for an unknown host with 421 instead;
-        the paths in :data:`PROBES` are answered for any host.
+        """Pass a request to the application, unless it is an HTTP request for an unknown host.
+        Answer such a request with 421. The paths in :data:`PROBES` are allowed for any host.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)

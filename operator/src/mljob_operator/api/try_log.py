@@ -30,8 +30,8 @@ class TaskTry(NamedTuple):
     """Identifies a try of a task.
 
     Attributes:
-        dag_id: The DAG.
-        run_id: The run.
+        dag_id: The id of the DAG.
+        run_id: The id of the dag run.
         task: The task id and the map index.
         number: The number of the try.
     """
@@ -50,11 +50,11 @@ def notice(text: str, redaction: Redaction) -> bytes:
 
 
 class TryLog:
-    """The log of one try, which is read repeatedly while the log grows.
+    """Reads the log of one try of a task, again and again while the log grows.
 
     Args:
         dag_runs: Returns the object that calls the REST API of the run's Airflow.
-        of: The try.
+        of: The try whose log is read.
         redaction: Redacts the texts.
         output: The body of the response, whose size is limited.
         turn: Limits the number of concurrent requests for logs.

@@ -42,7 +42,7 @@ class LiveComparison:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources that the page reads."""
+        """The sources of the page's data. Each source reads its data in the background."""
         return self._reads.sources
 
     async def page(self, now: datetime) -> ComparePage:

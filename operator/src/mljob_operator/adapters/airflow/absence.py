@@ -33,7 +33,7 @@ class Absence:
         self._ids = ids or {}
 
     def with_ids(self, **ids: str) -> Absence:
-        """Return the same texts, to be compared with the answer to a request with these ids."""
+        """Return an Absence with the same texts, for the answer to a request with these ids."""
         return Absence(*self.texts, ids=ids)
 
     def proved_by(self, detail: str) -> bool:

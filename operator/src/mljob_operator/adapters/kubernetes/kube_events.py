@@ -20,7 +20,7 @@ class OperatorEvents:
     """Records Events about the operator itself.
 
     Args:
-        api: The client.
+        api: The client of the Kubernetes API.
         namespace: The operator's namespace.
         pod: The name of the operator's Pod. None if the operator does not run in a Pod. The Events
             are then about the namespace.

@@ -45,7 +45,7 @@ class AirflowInstanceController:
             registry up to date.
         store: The AirflowInstances in the Kubernetes API.
         links: Knows for each topic whether its reader is connected to the Kafka brokers.
-        admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
+        admission: Knows for each Airflow which MLJobs have a run, and which MLJobs wait for
             admission.
         missing_runs: Knows the runs that the operator follows and that their Airflow does not have
             any more.
@@ -201,8 +201,8 @@ class AirflowInstanceController:
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
         """Reconcile an AirflowInstance once, and return the seconds until the next reconciliation.
-        No error is raised. While the Airflow is not ready or the Kubernetes API fails, the time
-        grows with each reconciliation.
+        Errors are logged and not raised. While the Airflow is not ready or the Kubernetes API
+        fails, the time grows with each reconciliation, up to a maximum.
         """
         name = registered.instance.name
         try:

@@ -25,7 +25,7 @@ class OwnProbe:
     """Probes the Airflow of the operator's settings.
 
     Args:
-        airflow: The Airflow.
+        airflow: The adapter that sends requests to this Airflow.
         meter: Records the result of each probe in the metric ``mljob_airflow_ready``.
         vanished: Returns whether many runs have vanished from the Airflow at once. Such an Airflow
             answers, but must not be used, so it is not ready.

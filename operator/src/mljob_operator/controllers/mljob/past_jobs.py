@@ -48,8 +48,9 @@ class PastJobs:
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
         """Return whether the MLJob of a run has to be read from the Kubernetes API, to find out
-        whether the MLJob needs a worker. The result is True if the run was not checked before, or
-        if Airflow has queued the run again since the last check.
+        whether the MLJob needs a worker. The result is True if the run has a queue time
+        (``fact.queued_at``) and was not checked with this queue time yet. So the result is True
+        again after Airflow has queued the run again.
         """
         return self._queued_at.get(run) != fact.queued_at
 

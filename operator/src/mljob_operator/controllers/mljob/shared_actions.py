@@ -41,7 +41,7 @@ class SharedActions:
         jobs: The MLJobs in the Kubernetes API.
         clock: Returns the current time.
         confs: Knows the secret values of the runs' confs.
-        upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
+        upstreams: Reads and keeps the MLJobs whose outputs go into the confs of other MLJobs.
         process: A unique name of this process.
     """
 

@@ -39,14 +39,15 @@ class BeginAttempt:
 @frozen
 class TakeOver:
     """Record in the status that this process submits the run of the attempt. Before this action,
-    the status names another process. After this action, the other process does not submit the run.
+    the status names another process. That process may still submit the run during the 2 seconds
+    after this action, but not later.
     """
 
 
 @frozen
 class Store:
-    """Write the status before the next action, so that after a crash the next operator process
-    knows which action was planned.
+    """Write the status before the next action. After a crash, the status then tells the next
+    operator process which action was planned, or how the attempt ended.
     """
 
 
@@ -66,7 +67,7 @@ class Submit:
 class ClearFailed:
     """Clear the failed tasks of a single run, and the tasks that did not run because of the failed
     tasks. Airflow then runs all of these tasks again. For a backfill, create another backfill that
-    repeats the failed runs.
+    repeats the failed runs and creates the missing runs.
     """
 
 

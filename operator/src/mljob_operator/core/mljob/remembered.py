@@ -15,7 +15,7 @@ from .attempts import ended_at
 
 
 def remember(status: MLJobStatus) -> ObservedRun:
-    """Return the observed run that a stored status describes.
+    """Return the observed run (the operator's knowledge about a run) that a stored status contains.
 
     The state of the run is taken from the status only if the attempt has ended. The operator later
     reads the states of all tasks from Airflow's REST API again. Reports of progress and metrics and

@@ -37,9 +37,9 @@ def of_field(name: str, problem: str) -> str | None:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return a hint such as ``(did you mean epochs?)``, with a space before it. The hint names the
-    known name that is most similar to ``name``. Return an empty text if no known name is similar.
-    Only the first ``MAX_COMPARED`` known names are compared, and only names of at most
+    """Return a space and a hint such as ``(did you mean epochs?)``. The hint contains the known
+    name that is most similar to ``name``. Return an empty text if no known name is similar. Only
+    the first ``MAX_COMPARED`` known names are compared, and only names of at most
     ``MAX_COMPARED_LENGTH`` characters.
     """
     compared = [other for other in islice(known, MAX_COMPARED) if len(other) <= MAX_COMPARED_LENGTH]
