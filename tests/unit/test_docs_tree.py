@@ -1,5 +1,5 @@
-"""Each name in the tree of docs/architecture.md exists on the disk, and the tree names the packages
-that it has to name.
+"""The tree of packages in docs/architecture.md. Each name in the tree exists on the disk. The tree
+names all packages directly in the folders of ``WHOLE`` and ``PACKAGES_ONLY``.
 """
 
 from __future__ import annotations
