@@ -22,10 +22,10 @@ packages.
 
 
 def named_paths(tree: str) -> Iterator[Path]:
-    """Yield the paths that a tree names. A line of the tree has one or more names, then at least
-    two spaces, then a description. Two spaces of indentation stand for one level. A name that ends
-    with a slash is a folder; other names are modules, and are yielded with ``.py``. A line without
-    a name continues the description in the line before.
+    """Yield the paths that a tree names. A line of the tree has one or more names, and may have a
+    description after at least two spaces. Two spaces of indentation stand for one level. A name
+    that ends with a slash is a folder; other names are modules, and are yielded with ``.py``. A
+    line without a name continues the description in the line before.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

@@ -10,11 +10,12 @@ Some terms: An attempt is announced while the stored status names the attempt an
 submitted. An attempt is given up if it ended without a run. The change feed is the list of recent
 changes that the operator reads from Airflow every few seconds.
 
-Only the MLJob in the Kubernetes API outlives the operator's process. An operator that starts with
-an empty ``TransientState`` still acts correctly, because every action is safe to repeat. The id of
-a single run is computed from the MLJob, so a second submission has the same id, and Airflow answers
-409. For a backfill, the operator first looks for the backfill of an earlier request. A repeated
-cancellation sets tasks to failed that are failed already, which changes nothing.
+The operator stores its knowledge about an MLJob in the MLJob itself, except for
+``TransientState``, which is lost when the operator's process ends. The next process still acts
+correctly, because every action is safe to repeat. The id of a single run is computed from the
+MLJob, so a second submission has the same id, and Airflow answers 409. For a backfill, the operator
+first looks for the backfill of an earlier request. A repeated cancellation does not change tasks
+that have failed already.
 """
 
 from __future__ import annotations
@@ -113,9 +114,9 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Decide to look for the runs that the cancelled run's tasks have started. The operator looks
-    for these runs only after the cancelled run has ended, because its tasks then start no further
-    runs.
+    """Decide to handle the child runs of the cancelled run: the runs that its tasks have started.
+    The operator looks for child runs only after the cancelled run has ended, because its tasks then
+    start no further runs.
     """
     if not s.ending.children_due:
         return None
@@ -377,8 +378,8 @@ def clear_up(s: State) -> Action | None:
 
 
 def start_the_run(s: State) -> Action | None:
-    """Decide on the next step to start the run: add the finalizer, begin an attempt, then submit
-    the run.
+    """Decide on the next step to start the run: add the finalizer, count the runs of an earlier
+    MLJob if there may be such runs, begin an attempt, then submit the run.
 
     The finalizer comes first, so that the operator can cancel the run if the MLJob is deleted. The
     id of a single run depends only on the MLJob and the number of the run. If an operator that has
