@@ -146,8 +146,8 @@ def let_deletion_through(s: State) -> Action | None:
 
 def take_over(s: State) -> Action | None:
     """Decide to take over an announced attempt: another process has recorded the attempt in the
-    status, but has not recorded that the run is submitted. Other policies act on the attempt only
-    after this takeover.
+    status, but has not recorded that the run is submitted. The policies of the MLJob's stage act on
+    the attempt only after this takeover.
 
     Usually the takeover happens at once after a start of the operator. If the other process may
     still be running, the takeover waits.
@@ -424,8 +424,8 @@ def _submit(s: State) -> Action:
 
 def _count_runs(s: State) -> Action:
     """Decide to count the runs that an earlier MLJob of the same name has left in Airflow for this
-    spec. The count ends when Airflow has answered twice that it has no further run. If the operator
-    trusted one wrong answer, the MLJob would take over an older run and its result.
+    spec. The count ends when Airflow has answered twice that it has no further run. A single answer
+    may be wrong, and the MLJob would then take over an older run and its result.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now
