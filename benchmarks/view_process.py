@@ -1,5 +1,6 @@
-"""The view as a process of its own: ``python -m benchmarks.view_process URL``. ``URL`` is the URL
-of the Kubernetes API. The benchmark sends requests directly to the view, without a proxy.
+"""Runs the view, the web server that shows MLJobs in a browser, for a benchmark:
+``python -m benchmarks.view_process URL``. ``URL`` is the URL of the Kubernetes API. The benchmark
+sends requests directly to the view, without a proxy.
 """
 
 from __future__ import annotations

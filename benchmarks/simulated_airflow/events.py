@@ -112,9 +112,10 @@ class Events:
         return [self._ours(task, "task_instance.progress", more)]
 
     def of_cancellation(self, target: Run, canceller: Run, ended: int) -> list[Message]:
-        """Return the messages that are sent when the cancellation DAG has ended a run and ``ended``
-        of its tasks. Only ``mljob_airflow`` sends such messages: with the format ``airflow``, the
-        list is empty.
+        """Return the messages that are sent when a run of the cancellation DAG, ``canceller``, has
+        cancelled the run ``target``. ``ended`` is the number of task instances that were set to
+        failed. Only ``mljob_airflow`` sends such messages: with the format ``airflow``, the list is
+        empty.
         """
         if not self._provider:
             return []

@@ -22,8 +22,8 @@ __all__ = ["DagSerialization", "ParamValidationError", "policy_plugins", "valida
 
 
 def policy_plugins() -> PluginManager:
-    """Return Airflow's plugin manager, which loads and calls the cluster policies of installed
-    packages.
+    """Return Airflow's pluggy plugin manager for cluster policies, such as ``task_policy``. The
+    manager has loaded the policies of installed packages.
     """
     if hasattr(settings, "get_policy_plugin_manager"):
         return settings.get_policy_plugin_manager()

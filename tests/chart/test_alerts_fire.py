@@ -28,7 +28,7 @@ def growing(a_minute: float) -> str:
 
 
 def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
-    """Return the series of a histogram's buckets, by selector.
+    """Return the series of a histogram's buckets: a dict from selectors to sample values.
 
     Args:
         name: The name of the histogram.
@@ -96,7 +96,9 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
-    """Return ``series`` as lines of text. Each series gets the label ``job``, as from a scrape."""
+    """Return ``series`` as lines in the notation of ``promtool test rules``. Each series gets the
+    label ``job``, as from a scrape of the operator.
+    """
     found = []
     for selector, values in series.items():
         name, _, labels = selector.partition("{")

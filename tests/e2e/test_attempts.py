@@ -42,7 +42,7 @@ def retried(with_kafka: Installation) -> Iterator[MLJobs]:
 @pytest.fixture(scope="module")
 def jobs(retried: MLJobs) -> MLJobs:
     """The MLJobs of the fixture ``retried``, and MLJobs whose runs take long or never start. All of
-    them run side by side.
+    these MLJobs exist at the same time, so the tests wait for several runs at once.
     """
     retried.apply(
         manifest("to-suspend", WAIT),

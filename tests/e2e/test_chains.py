@@ -27,8 +27,8 @@ def taking(name: str, *keys: str) -> Object:
 
 @pytest.fixture
 def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
-    """The MLJobs in the namespace of the operator ``with_kafka``. MLJobs that a test creates are
-    deleted when the test ends.
+    """The MLJobs in the namespace that the operator of the fixture ``with_kafka`` manages. MLJobs
+    that a test creates are deleted when the test ends.
     """
     before = set(with_kafka.jobs.all())
     yield with_kafka.jobs

@@ -33,8 +33,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that reaches Airflow only through AirflowInstances. Its own settings name no
-    Airflow, and a Kafka topic to which nobody writes.
+    """An operator that reaches Airflow only through AirflowInstances, because the operator's own
+    settings name no Airflow. Nobody writes to the Kafka topic in the settings.
     """
     return new_installation(
         "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"

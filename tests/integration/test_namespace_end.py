@@ -19,8 +19,8 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def ending(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace that is being deleted. The MLJob in the namespace has a finalizer, so neither the
-    MLJob nor the namespace is removed yet.
+    """The name of a namespace that is being deleted. The MLJob in the namespace has a finalizer, so
+    Kubernetes keeps the MLJob and the namespace until the end of the test.
     """
     name = f"ending-{uuid.uuid4().hex[:8]}"
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

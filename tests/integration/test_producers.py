@@ -1,6 +1,7 @@
 """An MLJob ends with the same status if the provider's callbacks, Airflow's own producer or both
-send the events of its run. Only details that a single producer reports may differ. Both producers
-together may cause at most one more patch of the status than a single producer.
+send the events of its run. Only details that a single producer reports may differ. The second
+producer adds few patches of the status: both producers together cause at most one patch more than
+the provider's callbacks alone, or as many patches as Airflow's own producer alone, if that is more.
 
 Recorded runs are played again through a real topic and a real Kubernetes API. Between the two are
 the operator's own components, with the operator's permissions. Airflow is a fake that gives the
@@ -69,8 +70,8 @@ class Topic:
         self.events.start(self._take, lambda _: None)
 
     async def bring(self, value: bytes, pipeline: TopicReader) -> None:
-        """Send a message through Kafka: wait until the operator's consumer has read it, and pass it
-        on to the operator's reader of events, ``pipeline``.
+        """Send a message to the topic, wait until the operator's consumer has read the message, and
+        pass the message on to ``pipeline``, the operator's reader of events.
         """
         self._producer.produce(self.name, value)
         assert await asyncio.to_thread(self._producer.flush, ARRIVES_WITHIN) == 0
@@ -108,8 +109,9 @@ def name_of(run: str, who: str) -> str:
 
 
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
-    """Play a recorded run again with the messages of the producers ``who``, a key of ``PRODUCERS``.
-    The MLJob of the run exists already, under the name that :func:`name_of` returns.
+    """Play a recorded run again. ``who`` is a key of ``PRODUCERS`` and decides which producers'
+    messages are sent. The MLJob of the run exists already, under the name that :func:`name_of`
+    returns.
     """
     world = World(store)
     pipeline = TopicReader(
@@ -135,8 +137,8 @@ async def play(recording: Recording, who: str, namespace: str, store: Jobs, topi
 
 
 def versions(watch: Watch) -> dict[str, dict[str, Object]]:
-    """Return all versions of MLJobs that the watch has printed, by the MLJob's name and the
-    resource version.
+    """Return all versions of MLJobs that the watch has printed. The keys are the names of the
+    MLJobs. A value is a dict of the MLJob's versions by resource version.
     """
     found: dict[str, dict[str, Object]] = {}
     for _, job in watch.events():

@@ -1,4 +1,4 @@
-"""A Kafka broker that a module of tests starts for itself, with the listeners that it needs."""
+"""A Kafka broker that only one module of tests uses, with the listeners that these tests need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Broker:
     """A Kafka broker that runs while the ``with`` block runs.
 
     Args:
-        directory: The folder for the broker's data, log and ports.
+        directory: The folder for the broker's data, its log and the file with its port numbers.
         topic: The name of a topic that is created when the broker starts.
         listeners: The names of further listeners. The listener PLAINTEXT, which has neither TLS nor
             a login, always exists.
@@ -42,7 +42,7 @@ class Broker:
         self.plain = self._kafka.bootstrap_servers
 
     def address(self, listener: str) -> str:
-        """Return the ``host:port`` of a listener."""
+        """Return the ``host:port`` of one of the further listeners, by its name."""
         return f"{HOST}:{self._ports[listener]}"
 
     def __enter__(self) -> Broker:

@@ -148,9 +148,10 @@ class BusyAirflow(FakeAirflow):
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """Start the run if it is queued, end its unfinished tasks, and then end the run. These
-        tasks succeed. If ``wanted`` is failed, the last of them fails instead. The run fails if one
-        of its tasks is failed or upstream_failed, and otherwise succeeds, whatever ``wanted`` is.
+        """Start the run if it is queued, end its unfinished tasks, and then end the run. The
+        unfinished tasks succeed, but if ``wanted`` is failed, the last of these tasks fails. The
+        run then fails if one of its tasks is failed or upstream_failed, and succeeds otherwise, so
+        its state may differ from ``wanted``.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:

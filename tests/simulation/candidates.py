@@ -18,11 +18,11 @@ from .network import Network, Wire, WiredJobs
 
 
 def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
-    """Return the claims of an operator that reads no events from Kafka. Operators whose claims
-    conflict must not run together.
+    """Return claims: what an operator uses, such as MLJobs and dag run ids. Operators whose claims
+    conflict must not run together. By default, the operator reads no events from Kafka.
 
     Args:
-        prefix: The prefix of the operator's run ids, and the name of its consumer group.
+        prefix: The prefix of the operator's run ids. The consumer group has the same name.
         claimed: Further fields of :class:`.Claims`, for example ``namespaces``.
     """
     return Claims(run_id_prefix=prefix, group_id=prefix, **claimed)
@@ -44,8 +44,9 @@ class Contender:
             term.
 
     Attributes:
-        refused: The reason why the process was not allowed to start, and has ended; otherwise None.
-        terms: The terms of this process, oldest first.
+        refused: Why the process has ended without being allowed to start. None if the process was
+            not refused.
+        terms: The terms in which this process has begun to act as the leader, oldest first.
     """
 
     def __init__(

@@ -45,9 +45,9 @@ def unkept(world: World) -> Iterator[str]:
 
 
 def _misindexed(world: World) -> Iterator[str]:
-    """Compare the index of the runs to follow, which each operator keeps up to date, with an index
-    that is made anew from the operator's unfinished MLJobs. Yield a description of each difference.
-    The times of old events are not compared.
+    """Yield a description of each mistake in an operator's index of unfinished MLJobs
+    (:class:`.FeedIndex`). The operator updates this index whenever an MLJob changes. The check
+    builds a new index from the same MLJobs, and compares both. Times of events are not compared.
     """
     for process in world.processes:
         lister = process.job_controller.lister
@@ -208,10 +208,10 @@ def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator
 
 
 def differences(status: MLJobStatus, run: FakeRun) -> dict[str, Any]:
-    """Return the differences between a status and the run in Airflow. The key is a task id or a
-    field of the status. The value is a pair: the value in the status and the value in Airflow. The
-    value of a task is again a pair: how many of its task instances are in each state, and the try
-    number. It is None if the task is missing.
+    """Return the differences between a status and the run in Airflow, as a dict. A key is a task id
+    or a field of the status. A value is a pair: first the fact in the status, then the fact in
+    Airflow. The fact about a task is again a pair: how many of its task instances are in each
+    state, and the try number. The fact is None if the task is missing.
     """
     told = {
         task.task_id: (Counter(task.mapped.states) if task.mapped else Counter({task.state: 1}), task.try_number)

@@ -1,5 +1,5 @@
-"""Each name in the tree of docs/architecture.md exists on the disk, and the tree names the packages
-that it has to name.
+"""The tree of packages in docs/architecture.md. Each name in the tree exists on the disk. The tree
+names all packages directly in the folders of ``WHOLE`` and ``PACKAGES_ONLY``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ packages.
 
 
 def named_paths(tree: str) -> Iterator[Path]:
-    """Yield the paths that a tree names. A line of the tree has one or more names, then at least
-    two spaces, then a description. Two spaces of indentation stand for one level. A name that ends
-    with a slash is a folder; other names are modules, and are yielded with ``.py``. A line without
-    a name continues the description in the line before.
+    """Yield the paths that a tree names. A line of the tree has one or more names, and may have a
+    description after at least two spaces. Two spaces of indentation stand for one level. A name
+    that ends with a slash is a folder; other names are modules, and are yielded with ``.py``. A
+    line without a name continues the description in the line before.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

@@ -22,15 +22,18 @@ FAILED = "/jobs/team-a/churn-eval"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the view 20 seconds to answer with a complete page, because the machine may be busy. By
-    default, the view soon answers with a page that a browser reloads. These tests reload no page.
+    """Let the view work up to 20 seconds on a page, because the machine may be busy. By default,
+    the view gives up after 0.9 seconds and answers with a page that the browser has to load again.
+    These tests load no page again.
     """
     monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 20.0)
 
 
 @pytest.fixture
 def http(view: RunningView) -> Iterator[httpx2.Client]:
-    """An HTTP client that has opened the first URL, as a browser does."""
+    """An HTTP client that is logged in to the view: like a browser, the client has opened the
+    view's first URL, which contains a token, and has got a cookie.
+    """
     with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=180) as client:
         client.get(view.first_url).raise_for_status()
         yield client
@@ -41,8 +44,8 @@ def token_of(html: str) -> dict[str, str]:
 
 
 def act(http: httpx2.Client, view: RunningView, action: str, job: str = JOB, **changes: str) -> httpx2.Response:
-    """Confirm an action as a browser does, and return the answer. ``changes`` replace fields of the
-    form, or add fields to it.
+    """Load the form of an action, submit the form as a browser does, and return the answer.
+    ``changes`` are fields that replace or extend the fields of the form.
     """
     form = token_of(http.get(f"{job}/actions/{action}").text)
     headers = {"Origin": view.url, "Sec-Fetch-Site": "same-origin"}

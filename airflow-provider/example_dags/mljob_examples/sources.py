@@ -41,13 +41,15 @@ def known(source: Source = "digits") -> Rows:
 
 
 def unseen(source: Source = "digits") -> Rows:
-    """Return the unseen rows, which are for predictions. No generated dataset has these rows."""
+    """Return the unseen rows, which are for predictions. No dataset that the example DAGs generate
+    is made from these rows.
+    """
     return _rows(source, is_unseen=True)
 
 
 def new_images(seed: int, number: int) -> tuple[Any, Any]:
-    """Make new images of handwritten digits from unseen rows. The images are moved and get noise,
-    like the images of a generated dataset.
+    """Make new images of handwritten digits from unseen rows. The digits are moved a little, and
+    noise is added, as in the datasets that the example DAGs generate.
 
     Args:
         seed: The same seed gives the same images.

@@ -24,7 +24,7 @@ class FailedTask:
 
     Attributes:
         task_id: The id of the task.
-        map_index: The index of the failed instance of a mapped task, or -1.
+        map_index: The index of the first failed instance of a mapped task, or -1.
         error: The type and the text of the task's exception, or None if the status has no error.
     """
 
@@ -53,7 +53,7 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
     Args:
         job: The MLJob.
         verdict: How the MLJob ended: FAILED or STALLED.
-        log: The end of the failed task's log, or None if the log can't be read.
+        log: The end of the failed task's log. None if no task failed, or if the log can't be read.
     """
     task = failed_task(job) if verdict is Verdict.FAILED else None
     kind = JobFailed if verdict is Verdict.FAILED else JobStalled
@@ -76,9 +76,9 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
 
 
 def cancelled(job: MLJob) -> JobCancelled:
-    """Return the error for a cancelled MLJob. If the MLJob is being deleted, return the error for a
-    deletion: the operator cancels the run of such an MLJob, so a watch may report the cancellation
-    before the deletion.
+    """Return the error for a cancelled MLJob. If the MLJob is also being deleted, return the error
+    for a deletion instead. The operator cancels the run of an MLJob that is being deleted, so a
+    watch may report the cancellation before the deletion.
     """
     if job.is_being_deleted:
         return deleted(job)

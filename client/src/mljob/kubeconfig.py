@@ -184,8 +184,8 @@ class _Merged:
         self._files = list(files)
 
     def entries(self, plural: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
-        """Return the entries of a list such as ``contexts`` by name, each with the path of its
-        kubeconfig.
+        """Return the entries of the list ``plural``, for example ``contexts``. The keys are the
+        names of the entries. A value has the path of the kubeconfig and the settings of the entry.
         """
         found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
         for file in self._files:

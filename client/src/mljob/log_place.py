@@ -39,10 +39,10 @@ class LogPlace:
     request for a followed log begins at the position.
 
     Args:
-        params: The query of the first request, without ``follow``.
+        params: The query parameters of the first request, without ``follow``.
         follow: Whether new lines of the log are read until the task ends.
-        after: The position at which the first request begins. By default, ``params`` says where
-            the first request begins.
+        after: The position at which the first request for a followed log begins. By default, the
+            request begins where ``params`` says. Without ``follow``, the position has no effect.
 
     Raises:
         ValueError: ``after`` is not a position.
@@ -64,7 +64,7 @@ class LogPlace:
         """Whether mljob-api has ended the answer although the log continues."""
 
     def params(self) -> dict[str, str]:
-        """Return the query of the next request."""
+        """Return the query parameters of the next request."""
         self._opened_at, self.goes_on = None, False
         if not self._follow:
             return self._params
@@ -75,8 +75,8 @@ class LogPlace:
         return params
 
     def opened(self) -> None:
-        """Record that an answer has begun. From then on, requests for a followed log are repeated
-        after failures for up to :data:`PATIENCE_SECONDS`.
+        """Record that mljob-api has begun to answer. From then on, if requests for a followed log
+        fail, they are repeated for up to :data:`PATIENCE_SECONDS`.
         """
         self._was_open, self._opened_at = True, monotonic()
 

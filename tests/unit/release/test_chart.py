@@ -1,5 +1,5 @@
-"""The chart of a release contains the names of the released images. In everything else, it is the
-chart of the repository.
+"""The Helm chart of a release contains the names of the released images. Apart from these names, it
+equals the chart in the repository.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Cancels dag runs: sets every unfinished task instance to failed, then the run, and verifies that
-the run and its task instances have ended.
+the run and its task instances have ended. In the mode ``graceful``, teardown tasks get some time to
+run before they are set to failed too.
 
 The operator triggers this DAG when a run has to be cancelled, for example because its MLJob is
 deleted. You can also trigger this DAG in the UI. A task can set other runs to failed only through

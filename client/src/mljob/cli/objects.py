@@ -21,13 +21,14 @@ def named(job: MLJob) -> str:
 
 
 def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> str:
-    """Return objects as JSON or YAML. As in kubectl, ``managedFields`` are left out.
+    """Return MLJobs as JSON or YAML. As in kubectl, ``managedFields`` are left out.
 
     Args:
-        objects: The objects as the API server sent them.
+        objects: The MLJobs as the API server sent them. If ``apiVersion`` or ``kind`` is missing,
+            as in the items of a list, the result has the field nevertheless.
         output: JSON or YAML.
-        as_list: Whether to return all objects, as the items of a Kubernetes List. Otherwise, only
-            the first object is returned.
+        as_list: Whether to return all MLJobs, as the items of a Kubernetes List. Otherwise, only
+            the first MLJob is returned.
     """
     shown = [_without_managers(value) for value in objects]
     return text_of({"apiVersion": "v1", "kind": "List", "items": shown} if as_list else shown[0], output)

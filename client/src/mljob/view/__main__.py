@@ -49,9 +49,10 @@ def _cluster() -> ClusterConfig:
 
 
 def main() -> int:
-    """Serve the view until SIGTERM. Then return 0 in the first process (PID 1) of a container. Any
-    other process is ended by SIGTERM, which uvicorn raises again after its shutdown. If a setting
-    is wrong, or if the process does not run in a pod, return 2 without serving.
+    """Serve the view until SIGTERM, and then shut down. Afterwards uvicorn raises SIGTERM again: a
+    process with PID 1, as in a container, ignores the signal and returns 0, and any other process
+    is ended by the signal. If a setting is wrong, or if the process does not run in a pod, return 2
+    without serving.
 
     Environment variables:
 
@@ -62,6 +63,9 @@ def main() -> int:
     - ``MLJOB_VIEW_CA_FILE``: the file with the certificate of the authority that signed the API
       server's certificate. Default: ``ca.crt``, which Kubernetes mounts into the pod together with
       the token of its ServiceAccount.
+
+    Raises:
+        OSError: The server can't listen on the address.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

@@ -10,8 +10,8 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 36
 
 
 class ApiMetrics:
-    """The metrics of mljob-api, in their own Prometheus registry. Their names follow Prometheus'
-    conventions.
+    """The metrics of mljob-api. The Prometheus registry ``registry`` contains only these metrics.
+    The names of the metrics follow Prometheus' conventions.
     """
 
     def __init__(self) -> None:

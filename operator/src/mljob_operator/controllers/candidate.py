@@ -36,10 +36,12 @@ class Candidate:
         self._act = act
 
     async def run(self) -> None:
-        """Compete for leadership, and call ``act`` in each term, until the stop event is set.
+        """Compete for leadership, and call ``act`` in each term, until the stop event is set. Skip
+        ``act`` in a term that ends before the process may begin its work.
 
         Raises:
-            CannotStart: Another operator uses some of the same MLJobs, dag run ids or events.
+            CannotStart: Another operator that is running uses some of the same MLJobs, dag run ids
+                or events.
         """
         stopping = asyncio.create_task(self._stop.wait(), name="told to end")
         try:
@@ -67,8 +69,8 @@ class Candidate:
 
 
 async def _before(work: Coroutine[Any, Any, T], *ends: asyncio.Task[Any]) -> T | None:
-    """Return the result of ``work``, unless one of the tasks in ``ends`` is done earlier. In that
-    case, cancel ``work`` and return None.
+    """Return the result of ``work``, or raise its error. If one of the tasks in ``ends`` is done
+    earlier, cancel ``work`` and return None.
     """
     working = asyncio.create_task(work)
     try:

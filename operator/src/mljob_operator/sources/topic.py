@@ -44,8 +44,8 @@ class TopicReader:
 
     Args:
         source: The consumer of the topic.
-        origins: Takes the ``source`` of an event, and returns the names of the Airflows that may
-            have sent the event.
+        origins: A function that takes the field ``source`` of an event, and returns the names of
+            the Airflows that may have sent the event.
         controller: Receives the facts.
         prefix: The prefix of the operator's dag run ids. Events of other runs are ignored, unless
             the run belongs to the backfill of an MLJob.
@@ -75,10 +75,9 @@ class TopicReader:
         self._paused = False
 
     async def run(self) -> None:
-        """Read until the task is cancelled.
+        """Read events until the asyncio task that runs this method is cancelled.
 
-        After the cancellation, commit the offsets of messages with a stored status, and leave the
-        consumer group.
+        Then commit the offsets of the messages that are done, and leave the consumer group.
         """
         self._source.start(self.deliver, self.revoked)
         try:
@@ -112,8 +111,9 @@ class TopicReader:
         MLJob.
 
         Returns:
-            Whether a worker took the fact. If True, the worker later reports the message as done,
-            and its offset must not be committed before. False if no MLJob needs the message.
+            True if a worker has taken the fact. The worker later reports the message as done, and
+            the offset of the message must not be committed before. False if the message has no
+            fact, or if its run belongs to no MLJob of this operator.
 
         Raises:
             Unreadable: The message can't be read.

@@ -37,7 +37,9 @@ class Recipient:
 
     @property
     def is_email(self) -> bool:
-        """Whether the address is an e-mail address, whose member id Slack has to look up."""
+        """Whether the address is an e-mail address. Slack must then look up the id of the member
+        with this e-mail address.
+        """
         return "@" in self.address.lstrip("@")
 
 
@@ -47,7 +49,7 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
 
     Args:
         owner: The owner's name in Airflow. An empty name stands for the people who run the
-            platform, to whom findings without an owner go.
+            platform. They get the monitoring's findings that have no owner.
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
         link: The owner's link in a DAG's ``owner_links``, or ``None`` if there is no link.
         fallback: The fallback channel.

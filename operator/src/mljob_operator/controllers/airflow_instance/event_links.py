@@ -1,5 +1,5 @@
-"""Remembers whether the brokers of each topic are connected. Metrics and the statuses of
-AirflowInstances show the state of the connection.
+"""Remembers for each Kafka topic whether the operator is connected to the brokers. Metrics and the
+statuses of AirflowInstances show the state of the connection.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from ...ports import Link, Meter
 
 
 class EventLinks:
-    """Remembers the state of the connection to the brokers of each topic. All methods run in the
-    event loop's thread.
+    """Remembers for each Kafka topic whether the operator is connected to the brokers. All methods
+    run in the event loop's thread.
 
     Args:
-        brokers: The configured brokers, as statuses name them. None if Kafka is not configured.
+        brokers: The addresses of the configured brokers, as the text that statuses show. None if
+            Kafka is not configured.
         meter: Records each change in the metric ``mljob_kafka_connected``.
         changed: Called with a topic whose connection has changed.
     """

@@ -10,11 +10,12 @@ Some terms: An attempt is announced while the stored status names the attempt an
 submitted. An attempt is given up if it ended without a run. The change feed is the list of recent
 changes that the operator reads from Airflow every few seconds.
 
-Only the MLJob in the Kubernetes API outlives the operator's process. An operator that starts with
-an empty ``TransientState`` still acts correctly, because every action is safe to repeat. The id of
-a single run is computed from the MLJob, so a second submission has the same id, and Airflow answers
-409. For a backfill, the operator first looks for the backfill of an earlier request. A repeated
-cancellation sets tasks to failed that are failed already, which changes nothing.
+The operator stores its knowledge about an MLJob in the MLJob itself, except for
+``TransientState``, which is lost when the operator's process ends. The next process still acts
+correctly, because every action is safe to repeat. The id of a single run is computed from the
+MLJob, so a second submission has the same id, and Airflow answers 409. For a backfill, the operator
+first looks for the backfill of an earlier request. A repeated cancellation does not change tasks
+that have failed already.
 """
 
 from __future__ import annotations
@@ -78,9 +79,11 @@ def decide(state: State) -> Action:
     """Return the next action: the action of the first policy that returns an action, or ``Wait`` if
     no policy returns an action.
 
-    Two rules change this action. A wait ends no later than the next time at which the state changes
-    without an event. If Airflow did not find the run, the next request for the run becomes a wait
-    until a second answer can prove that the run does not exist.
+    Two rules can change this action:
+
+    - A wait ends no later than the next time at which the state changes without an event.
+    - If Airflow did not find the run, only a later, second answer can prove that the run does not
+      exist. Until the operator may ask for the run again, the action is to wait.
     """
     policies = (*GUARDS, *POLICIES[state.stage])
     action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
@@ -111,9 +114,9 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Decide to look for the runs that the cancelled run's tasks have started. The operator looks
-    for these runs only after the cancelled run has ended, because its tasks then start no further
-    runs.
+    """Decide to handle the child runs of the cancelled run: the runs that its tasks have started.
+    The operator looks for child runs only after the cancelled run has ended, because its tasks then
+    start no further runs.
     """
     if not s.ending.children_due:
         return None
@@ -125,8 +128,8 @@ def handle_children(s: State) -> Action | None:
 def let_deletion_through(s: State) -> Action | None:
     """Decide to remove the finalizer of an MLJob that is being deleted, in one of three cases:
     there is nothing to cancel, deletionPolicy is Retain, or the deadline of the deletion has passed
-    without a successful cancellation. With deletionPolicy Retain, the note of a run in progress is
-    written first.
+    without a successful cancellation. With deletionPolicy Retain, the operator first adds a note to
+    the run in Airflow, if a run is in progress and Airflow can be reached. A backfill gets no note.
     """
     if not s.job.deleting:
         return None
@@ -142,8 +145,9 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """Decide to take over an attempt that another process has recorded in the status and not
-    submitted. The policies of the stages come after this takeover.
+    """Decide to take over an announced attempt: another process has recorded the attempt in the
+    status, but has not recorded that the run is submitted. The policies of the MLJob's stage act on
+    the attempt only after this takeover.
 
     Usually the takeover happens at once after a start of the operator. If the other process may
     still be running, the takeover waits.
@@ -182,8 +186,8 @@ def _is_beyond_status(s: State) -> bool:
 
 
 def cancel_late_run(s: State) -> Action | None:
-    """Decide to cancel a run that arrived after its attempt was given up. No other policy cancels
-    this run, and the MLJob's next run starts only after this run has ended.
+    """Decide to cancel a run that appeared in Airflow after its attempt was given up. No other
+    policy cancels this run, and the MLJob's next run starts only after this run has ended.
     """
     if not arrived_late(s):
         return None
@@ -195,7 +199,7 @@ def cancel_late_run(s: State) -> Action | None:
 
 def follow_cleared_run(s: State) -> Action | None:
     """Decide to begin a new attempt if somebody has cleared the ended run in Airflow. The attempt
-    follows the same run.
+    follows the same run. If the MLJob has no finalizer, add the finalizer first.
     """
     attempt = s.current.attempt
     if s.current.open or attempt is None or s.cancellation.reason is not None or not was_cleared(s):
@@ -213,10 +217,12 @@ def confirm_the_end(s: State) -> Action | None:
 
 
 def cancel_the_run(s: State) -> Action | None:
-    """Decide to cancel the run by the cancellation DAG. Decide for a cancellation through the REST
-    API instead if ``spec.cancellation.strategy`` is Api, if the MLJob is a backfill, if the
-    cancellation DAG can't be triggered or takes too long, or if the deadline of a deletion has
-    passed.
+    """Decide to cancel the run by the cancellation DAG. If it is unknown whether the run exists,
+    look up the run first.
+
+    Decide for a cancellation through the REST API instead if ``spec.cancellation.strategy`` is Api,
+    if the MLJob is a backfill, if the cancellation DAG can't be triggered or takes too long, or if
+    the deadline of a deletion has passed.
     """
     if s.observed_run.over:
         return None
@@ -248,7 +254,8 @@ def _cancel_directly_at(s: State) -> datetime:
       has passed: now.
     - The cancellation DAG is executing the cancellation: ``CANCEL_DAG_TAKES`` after the operator
       has seen this.
-    - Otherwise: ``cancel_fallback`` after the cancellation DAG was triggered.
+    - Otherwise: the setting ``cancel_fallback`` (a duration) after the cancellation DAG was
+      triggered.
     """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:
@@ -299,9 +306,10 @@ def collect_results(s: State) -> Action | None:
 
 def hold_restored(s: State) -> Action | None:
     """Decide to add the finalizer to a finished MLJob whose status was lost, and was restored from
-    the annotation mljob.dev/finished. With the finalizer, the MLJob is not deleted before its tasks
-    and outputs have been read from Airflow again. If Airflow can't be reached, the restored status
-    still shows how the MLJob ended. This policy does not apply to backfills.
+    the annotation mljob.dev/finished. The operator reads the tasks and outputs from Airflow again
+    only if the MLJob has the finalizer, and deletes an expired MLJob only afterwards. If Airflow
+    can't be reached, the restored status still shows how the MLJob ended. This policy does not
+    apply to backfills.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
@@ -309,7 +317,9 @@ def hold_restored(s: State) -> Action | None:
 
 
 def store_the_end(s: State) -> Action | None:
-    """Decide to store the end of the attempt in the status. Another attempt begins only later."""
+    """Decide to store the end of the attempt in the status. The next attempt, if any, begins only
+    after the end is stored.
+    """
     return Store()
 
 
@@ -341,8 +351,8 @@ def read_upstreams(s: State) -> Action | None:
 
 
 def _read_upstreams_at(s: State) -> datetime | None:
-    """Return when to read the MLJobs that block the start, or None if no such MLJob blocks the
-    start.
+    """Return when to read the MLJobs whose outputs the conf takes. Return None if these MLJobs do
+    not block the start of the run.
     """
     if s.stage is not Stage.BLOCKED or s.start is None or s.start.blocker is not s.start.needed.blocker:
         return None
@@ -351,8 +361,9 @@ def _read_upstreams_at(s: State) -> datetime | None:
 
 
 def clear_up(s: State) -> Action | None:
-    """Decide to find out whether a blocked MLJob has a run, or to remove the finalizer of a blocked
-    MLJob that has finished. The deletion of an AirflowInstance waits for such runs and finalizers.
+    """Clear up after an MLJob that can't start its next run at present. If the MLJob has finished,
+    decide to remove its finalizer. Otherwise, decide to find out whether it has a run. The deletion
+    of an AirflowInstance waits for such runs and finalizers.
 
     If the MLJob has not finished, an operator that crashed may have submitted the run that the
     status announces. So the operator asks Airflow for this run. If the MLJob has finished, it has
@@ -367,8 +378,8 @@ def clear_up(s: State) -> Action | None:
 
 
 def start_the_run(s: State) -> Action | None:
-    """Decide on the next step to start the run: add the finalizer, begin an attempt, then submit
-    the run.
+    """Decide on the next step to start the run: add the finalizer, count the runs of an earlier
+    MLJob if there may be such runs, begin an attempt, then submit the run.
 
     The finalizer comes first, so that the operator can cancel the run if the MLJob is deleted. The
     id of a single run depends only on the MLJob and the number of the run. If an operator that has
@@ -413,8 +424,8 @@ def _submit(s: State) -> Action:
 
 def _count_runs(s: State) -> Action:
     """Decide to count the runs that an earlier MLJob of the same name has left in Airflow for this
-    spec. The count ends when Airflow has answered twice that it has no further run. One such answer
-    may be wrong, and then the MLJob would take over an older run and its result.
+    spec. The count ends when Airflow has answered twice that it has no further run. A single answer
+    may be wrong, and the MLJob would then take over an older run and its result.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now

@@ -1,5 +1,5 @@
-"""Makes the phase, reason and message of an MLJob. They depend on the stage of the MLJob, such as
-``STARTING`` or ``RUNNING`` (:class:`..mljob.classification.state.Stage`).
+"""Makes the phase, reason and message of an MLJob from the MLJob's stage, such as ``STARTING`` or
+``RUNNING`` (:class:`..mljob.classification.state.Stage`).
 
 A message says what the MLJob does or waits for. If the MLJob is stuck, the message also says what
 to do.
@@ -79,7 +79,7 @@ def _blocked(context: Context) -> StatusSummary:
 
 def _waiting(context: Context) -> StatusSummary:
     """Return the phase, reason and message of an MLJob that is to start a run, now or later. The
-    message is about the first item of this list that applies:
+    message tells the first of these facts that applies:
 
     - the last error
     - the pause before the next attempt
@@ -143,8 +143,10 @@ def _cancellation_method(context: Context) -> str:
 
 
 def _running(context: Context) -> StatusSummary:
-    """Return the phase, reason and message of an MLJob whose run has been submitted and, according
-    to Airflow's REST API, has not ended.
+    """Return the phase, reason and message of an MLJob whose run has been submitted, and has not
+    ended according to the last answer of Airflow's REST API. This includes a run that is missing in
+    Airflow but does not count as deleted, and a run in an Airflow that the operator does not know
+    any more.
     """
     state = context.state
     status, observed_run = state.job.status, state.observed_run
@@ -238,9 +240,9 @@ def _stopped(context: Context) -> StatusSummary:
 
 
 def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary:
-    """Return the phase, reason and message of an MLJob after a cancellation for ``reason``. Its run
-    has ended, or it never had a run. Depending on ``reason``, the MLJob is now cancelled, failed or
-    suspended, or another attempt follows.
+    """Return the phase, reason and message of an MLJob after a cancellation for ``reason``. The
+    MLJob has no run in progress any more. Depending on ``reason``, the MLJob is now cancelled,
+    failed or suspended, or another attempt follows.
     """
     state = context.state
     noun = workload(state.job).noun

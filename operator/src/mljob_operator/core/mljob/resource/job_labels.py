@@ -13,7 +13,7 @@ from .job import Job
 
 @frozen
 class JobLabels:
-    """The values of one MLJob for the labels of the metrics that count MLJobs.
+    """The metric labels of one MLJob. The metrics with these labels count MLJobs.
 
     Attributes:
         namespace: The namespace of the MLJob.
@@ -21,8 +21,8 @@ class JobLabels:
         phase: The phase in the status, or Pending if the status has no phase.
         reason: The reason in the status, or an empty text if the status has no reason.
         airflow: The name of the AirflowInstance of the newest attempt. Before the first attempt,
-            the name in ``spec.airflowRef``. ``SETTINGS_AIRFLOW`` stands for the Airflow of the
-            operator's settings.
+            the name in ``spec.airflowRef``. Without such a name, ``SETTINGS_AIRFLOW``, which stands
+            for the Airflow of the operator's settings.
     """
 
     namespace: str
@@ -33,7 +33,7 @@ class JobLabels:
 
     @classmethod
     def of(cls, job: Job) -> JobLabels:
-        """Return the values of the metric labels for an MLJob."""
+        """Return the metric labels of an MLJob."""
         status, ref = job.status, job.spec.airflow_ref
         named = status.airflow_instance if status.attempts or ref is None else ref.name
         return cls(
