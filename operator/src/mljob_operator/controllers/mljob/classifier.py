@@ -1,7 +1,7 @@
 """Determines the current states of MLJobs, and admits MLJobs to their Airflow. Admission means that
 an MLJob may submit a run, because the limits on active runs allow one more run. The state follows
 from all that this process knows: the MLJob and its run, the Airflows with their rules and limits,
-missing runs, and other MLJobs.
+missing runs (runs that Airflow no longer has), and other MLJobs.
 
 The state of an MLJob depends on the admission queue, and the place of the MLJob in the queue
 depends on its state. So one class does both.
