@@ -54,7 +54,7 @@ class Outages:
     """Threads that kill parts of the system at the planned times and start them again.
 
     Args:
-        plan: The outages, each of another part.
+        plan: The planned outages, at most one of each part.
         seconds: Seconds between the kill of a part and its start.
     """
 
@@ -180,7 +180,7 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Call ``request`` until it succeeds, because the server may be killed at the moment.
+    """Call ``request`` until it succeeds, because the server may be down.
 
     Args:
         request: Sends one request. An HTTPError of urllib3 or an AssertionError leads to another

@@ -73,9 +73,9 @@ class Users:
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
         """Wait until each of the objects ``names`` meets the condition ``done``, or is deleted.
-        Return the objects by name: the first version of each object that this method found to meet
-        the condition, or None for a deleted object. ``what`` describes the condition, for the error
-        if the wait takes too long.
+        Return the objects by name, each as it was when this method first saw that the object met
+        the condition. The value is None for an object that was deleted before. ``what`` describes
+        the condition, for the error if the wait takes too long.
         """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}

@@ -51,7 +51,7 @@ def recorded(world: World) -> list[Stored]:
 
 class AskedForever(BaseException):
     """The error of a request that the operator repeats without end. The error derives from
-    BaseException, because the operator catches an Exception and would repeat the request again.
+    BaseException, because the operator would catch an Exception and repeat the request.
     """
 
 

@@ -95,9 +95,9 @@ class WaitingJobs:
                 await asyncio.sleep(clock() - began)
 
     async def _waiting(self, changes: set[Change]) -> list[Key]:
-        """For the MLJobs that one of ``changes`` concerns, update the reservations in the admission
-        queue. Return those of these MLJobs that wait. Other asyncio tasks can run between the
-        checks of two MLJobs.
+        """Check all MLJobs. If one of ``changes`` concerns an MLJob, update the MLJob's reservation
+        in the admission queue. Return the MLJobs that a change concerns and that wait. Other
+        asyncio tasks can run between the checks of two MLJobs.
         """
 
         def waits(worker: WorkerState) -> bool:

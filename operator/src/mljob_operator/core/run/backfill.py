@@ -74,8 +74,8 @@ class BackfillRequest:
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def for_failed_runs(self) -> BackfillRequest:
-        """Return a request for the same range. Airflow then repeats only the failed runs, and
-        creates the runs that don't exist.
+        """Return a request for the same range. For this request, Airflow repeats the failed runs
+        and creates the runs that don't exist.
         """
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
