@@ -200,7 +200,9 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"airflow": airflow})
 
     def stand_by(self) -> None:
-        """Forget the unfinished MLJobs and the AirflowInstances, which only a leader knows."""
+        """Forget the unfinished MLJobs and the AirflowInstances, because this process is not the
+        leader any more.
+        """
         self._followed.clear()
         self._counts.clear()
         self._airflows = {SETTINGS_AIRFLOW}
