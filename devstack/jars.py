@@ -45,8 +45,9 @@ class Jar:
 
 
 def java() -> str:
-    """Return the path of a `java` that Kafka runs on: the machine's `java` if its major version is
-    at least `OLDEST_JAVA`, and otherwise `java` from a wheel.
+    """Return the path of a `java` that Kafka runs on: the `java` in JAVA_HOME, or else the first
+    `java` on PATH. A `java` whose major version is below `OLDEST_JAVA` is not used. If none is
+    left, return the `java` of a Python wheel.
     """
     home = os.environ.get("JAVA_HOME")
     for candidate in ([str(Path(home) / "bin" / "java")] if home else []) + (
@@ -134,8 +135,8 @@ def _by_wheel(wanted: list[Jar], target: Path) -> None:
 
 
 def bootstrap_python() -> str:
-    """Return the path of the Python interpreter for which `devstack.wheels` installs packages. Only
-    this interpreter is sure to run the packages.
+    """Return the path of the Python interpreter for which `devstack.wheels` installs packages.
+    Another interpreter may not be able to run the packages.
     """
     from devstack import bootstrap
 

@@ -26,7 +26,7 @@ class Launcher:
         self._given_up = threading.Event()
 
     def start(self, component: Component) -> None:
-        """Start one component, unless it is running and ready. Wait until it is ready.
+        """Start one component if it is not running, and wait until it is ready.
 
         Raises:
             NotReadyError: The component did not become ready.
@@ -36,10 +36,10 @@ class Launcher:
             self._bring_up(component)
 
     def run(self, parts: list[Component | Step]) -> None:
-        """Start every part as soon as the parts that it needs are ready or done. Return when all
-        parts are ready or done. Parts that don't wait for each other start at the same time. A
-        component that is running is restarted only if it is not ready, or if its command has
-        changed.
+        """Start every part as soon as the parts that it needs are ready or done, and wait until all
+        parts are ready or done. Parts that don't need each other start at the same time. A
+        component that is already running is restarted only if it is not ready, or if its command
+        has changed.
 
         If a part fails, or a person presses Ctrl-C, no further part starts. Processes that have
         started keep running, so that the next `up` does not have to start them again.
@@ -101,7 +101,7 @@ class Launcher:
 
 
 def is_ready(component: Component) -> bool:
-    """Return whether a component is ready. An exception counts as False."""
+    """Return whether a component is ready. If the check raises an exception, return False."""
     try:
         return component.ready()
     except Exception:

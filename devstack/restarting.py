@@ -32,8 +32,9 @@ LONGEST_PAUSE = 30.0
 
 
 def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = LONGEST_PAUSE) -> int:
-    """Run a program, and start it again whenever it ends. Return when the program ends after a
-    signal has asked it to end, or when it ends within `trial` seconds after its first start.
+    """Run a program, and start it again whenever it ends. Stop after SIGTERM, SIGINT or SIGQUIT, as
+    soon as the program has ended. Also stop if the program ends within `trial` seconds after its
+    first start.
 
     Args:
         arguments: The program and its arguments.

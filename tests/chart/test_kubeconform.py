@@ -1,5 +1,6 @@
-"""kubeconform finds no problem in the objects of the chart, for the oldest supported and the newest
-version of Kubernetes. tests/chart/test_cluster.py checks the objects on a real API server.
+"""kubeconform, which checks manifests against the schemas of Kubernetes, finds no problem in the
+objects of the chart. The schemas are of the oldest supported and of the newest version of
+Kubernetes. tests/chart/test_cluster.py checks the objects on a real API server.
 """
 
 from __future__ import annotations

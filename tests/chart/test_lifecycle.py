@@ -1,6 +1,7 @@
 """The commands of the pages about install, upgrade, rollback and uninstall run one after the other
-on a real API server, as a reader types them. This API server has no kubelet that runs Pods, so
-commands that wait for a Pod or read its log are left out.
+on a real API server, as a reader types them. No kubelet runs Pods there, so the tests leave out
+commands that wait for a Pod or read its log. The tests also leave out the commands in
+``NEEDS_MORE``.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Runs the commands of pages as a reader types them. In the commands, unique names replace the
-    names of the release, the namespace and the CRDs, and the chart is a copy.
+    """Runs the commands of pages as a reader types them, with two changes. Unique names replace the
+    names of the release, the namespace and the CRDs. The path of a copy of the chart replaces the
+    path of the chart.
     """
 
     cluster: Cluster
@@ -61,7 +63,9 @@ class Reader:
         self.typed.extend(lines)
 
     def _own(self, line: str) -> str:
-        """Return the command with this reader's release, namespace, chart and CRD."""
+        """Return the command with the names of this reader's release, namespace and CRD, and with
+        the path of this reader's copy of the chart.
+        """
         line = line.replace("charts/mljob-operator", str(self.copy.path))
         line = re.sub(
             rf"(?<=helm )(install|upgrade|history|rollback|uninstall) {RELEASE}\b", rf"\1 {self.release}", line
@@ -86,8 +90,8 @@ class Reader:
         return str(self.deployment()["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def objects(self) -> list[Any]:
-        """Return the objects of the release in its namespace, and its ClusterRoles and
-        ClusterRoleBindings.
+        """Return the objects of the release that exist: Deployments, PodDisruptionBudgets,
+        Services, and the objects for RBAC. Other kinds, such as Secrets, are not included.
         """
         kinds = "deployments,poddisruptionbudgets,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
         mine = f"--selector=app.kubernetes.io/instance={self.release}"
@@ -95,8 +99,8 @@ class Reader:
 
 
 def below(page: Path, heading: str) -> list[Block]:
-    """Return the console blocks between a heading and the next heading of the same or a higher
-    level.
+    """Return the code blocks of the language ``console`` between a heading and the next heading of
+    the same or a higher level.
     """
     text = page.read_text()
     found = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.MULTILINE)

@@ -76,7 +76,9 @@ def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
 
 
 def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None:
-    """Let the only task of a run write a log and succeed."""
+    """Let the task ``task_id``, the only task of a run, write a log and succeed. The run then
+    succeeds.
+    """
     run = airflow.runs[dag_id, run_id]
     airflow.begin(run)
     airflow.set_task(run, task_id, TaskState.SUCCESS)
@@ -98,17 +100,18 @@ def adapter(url: str, user: str, password: str) -> Airflow:
 
 
 class AirflowWorld(Protocol):
-    """An Airflow for the tests of this folder, with the actions of its users as methods. Its DAG
-    ``parity_params`` needs a conf with a ``count``, its DAG ``parity_paused`` is paused, and the
-    task ``approve`` of its DAG ``people_approve`` asks a person whether to deploy the model in the
-    conf.
+    """An Airflow for the tests of this folder. Its methods are the actions of users.
+
+    The DAG ``parity_params`` needs a conf with a ``count``. The DAG ``parity_paused`` is paused.
+    The task ``approve`` of the DAG ``people_approve`` asks a person whether to deploy the model
+    that the conf names.
     """
 
     @property
     def dag_runs(self) -> AirflowPort: ...
     @property
     def stranger(self) -> AirflowPort:
-        """An adapter for the same Airflow that logs in with a wrong password."""
+        """An adapter with a wrong password: Airflow refuses its login."""
 
     async def pause(self, dag_id: str, *, paused: bool) -> None: ...
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...

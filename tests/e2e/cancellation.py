@@ -54,8 +54,8 @@ class Worker:
 
 
 class Work:
-    """Starts MLJobs whose runs stay active, and ends all those runs in Airflow after the test. A
-    :class:`Worker` stands for the process of one task in each run.
+    """Starts MLJobs whose runs stay active, and ends all these runs in Airflow after the test. Each
+    run has one :class:`Worker`, the process of one of its tasks.
     """
 
     def __init__(self, folder: Path, airflow: AirflowRest) -> None:
@@ -76,8 +76,8 @@ class Work:
         return workers
 
     def leave_none_of(self, installation: Installation) -> None:
-        """End the unfinished runs of an operator's MLJobs, because each of these runs holds three
-        of Airflow's slots.
+        """End the unfinished runs of an operator's MLJobs. Otherwise each of these runs would hold
+        three of Airflow's task slots.
         """
         for run in self._airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
             if run["state"] not in OVER:
@@ -89,8 +89,8 @@ class Work:
 
 
 def delete(jobs: MLJobs, name: str) -> str:
-    """Run `kubectl delete`, which waits until the object is removed. Return the id of the MLJob's
-    run.
+    """Delete an MLJob with `kubectl delete`, and wait until the MLJob is removed. Return the id of
+    the MLJob's run.
     """
     run_id: str = jobs.status(name)["dagRunId"]
     jobs.kubectl("delete", "mljob", name, "--timeout=150s", timeout=180)
@@ -104,8 +104,8 @@ def assert_run_is_over(airflow: AirflowRest, run_id: str, dag_id: str = LONG) ->
 
 
 def cancellation(airflow: AirflowRest, run_id: str) -> str | None:
-    """Return the state of the cancellation DAG's run that cancels a run, or None if there is no
-    such run.
+    """Return the state of the run of the cancellation DAG that cancels the run ``run_id``. Return
+    None if the cancellation DAG has no such run.
     """
     run = airflow.run(CANCELLER, f"cancel.{run_id}")
     return run["state"] if run else None

@@ -51,10 +51,11 @@ def planned(
 
 
 class Outages:
-    """Threads that kill parts of the system at the planned times and bring them back.
+    """Threads that kill parts of the system at the planned times and start them again.
 
     Args:
-        seconds: How long each part is away.
+        plan: The planned outages, at most one of each part.
+        seconds: Seconds between the kill of a part and its start.
     """
 
     def __init__(self, plan: Sequence[Outage], seconds: float) -> None:
@@ -70,10 +71,10 @@ class Outages:
             thread.start()
 
     def wait(self) -> None:
-        """Wait until all planned outages are over and all parts are back.
+        """Wait until all planned outages are over and all parts run again.
 
         Raises:
-            BaseException: A part could not be taken away or brought back.
+            BaseException: The first error when a part was killed or started again.
         """
         for thread in self._threads:
             thread.join()
@@ -81,11 +82,10 @@ class Outages:
             raise self._problems[0]
 
     def end(self) -> None:
-        """Start no further outage. Bring back the parts that are away, and wait until they are
-        back.
+        """Begin no further outage. Start the killed parts again at once, and wait until they run.
 
         Raises:
-            BaseException: A part could not be taken away or brought back.
+            BaseException: The first error when a part was killed or started again.
         """
         self._over.set()
         self.wait()
@@ -110,7 +110,8 @@ class Course:
     Attributes:
         ended: When the watch saw a terminal phase, in seconds since the epoch, or 0 before that.
         backward: Each change in which the phase or the percentage went backward, such as "phase
-            Running -> Queued".
+            Running -> Queued". A change of a terminal phase also counts. A lower percentage of a
+            failed run does not count.
     """
 
     phase: str = Phase.PENDING.value
@@ -120,8 +121,8 @@ class Course:
     backward: list[str] = field(default_factory=list)
 
     def saw(self, status: Object) -> None:
-        """Record a status that the watch has delivered, and note whether the phase or the
-        percentage went backward.
+        """Record a status that the watch has delivered. If the phase or the percentage went
+        backward, add the change to ``backward``.
         """
         phase, percent = status.get("phase", Phase.PENDING.value), status.get("percent", 0)
         if RANKS[phase] < RANKS[self.phase] or (self.ended and phase != self.phase):
@@ -137,11 +138,11 @@ class Course:
 
 
 class Watcher:
-    """A thread that watches the MLJobs of a namespace. After the API server was away, the thread
-    watches again.
+    """A thread that watches the MLJobs of a namespace. If the API server stops answering, the
+    thread tries again until it can list and watch the MLJobs again.
 
     Args:
-        path: The path of the list of MLJobs.
+        path: The path in the Kubernetes API of the namespace's MLJobs.
     """
 
     def __init__(self, api: KubernetesApi, path: str) -> None:
@@ -179,11 +180,12 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Call ``request`` again and again until the server, which may be away, has answered.
+    """Call ``request`` until it succeeds, because the server may be down.
 
     Args:
-        request: Sends one request.
-        what: The expected success in words, for the error if the server does not answer in time.
+        request: Sends one request. An HTTPError of urllib3 or an AssertionError leads to another
+            call.
+        what: The expected success in words, for the error if no call succeeds in time.
     """
 
     def done() -> bool:

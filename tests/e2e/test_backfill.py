@@ -23,9 +23,9 @@ FIRST_DAY = "2026-01-01T00:00:00Z"
 
 
 def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
-    """Return the manifest of an MLJob of type Backfill, which runs a DAG for the first ``days``
-    days of January 2026. A day that already has a finished run, for example of an earlier test
-    session, is run once more.
+    """Return the manifest of an MLJob of type Backfill. The MLJob runs a DAG for each day from 1
+    January 2026, for ``days`` days. If a day already has a finished run, for example from an
+    earlier test session, Airflow repeats the run.
     """
     wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
     wanted |= spec.pop("backfill", {})

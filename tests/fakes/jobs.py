@@ -35,7 +35,8 @@ class FakeJobs(StoredObjects[Key]):
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
-        watchers: The queues of watches of ConfigMaps and Secrets, by kind and name.
+        watchers: The queues that notify the watches of a ConfigMap or a Secret, by kind and name.
+            A None in a queue means that the object has changed.
     """
 
     def __init__(self) -> None:
@@ -103,8 +104,9 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist. Every MLJob in this
-        fake store belongs to the operator under test, so no selector is checked.
+        """Return the latest version of an MLJob, or None if it does not exist. This is the same as
+        :meth:`get`. In the real store, only ``get`` heeds the operator's label selector. This fake
+        store has no selector.
         """
         return await self.get(key)
 
@@ -187,11 +189,10 @@ class FakeJobs(StoredObjects[Key]):
 
     def _to_change(self, job: Job) -> dict[str, Any]:
         """Check that the operator may write ``job``, and return the stored object, which the caller
-        then changes. Every write of the operator calls this method first. It raises the errors that
-        a test has set.
+        then changes. Every write of the operator to an MLJob calls this method first.
 
         Raises:
-            Exception: The error in ``fail``.
+            Exception: ``fail``, if the test has set this attribute.
             Gone: The object no longer exists.
             Conflict: ``job`` is not the latest version, or ``overtake`` lets another writer come
                 first.

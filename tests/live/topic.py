@@ -23,7 +23,7 @@ class Told:
             by the message's format.
         event: The kind of event, such as ``task_instance.running``.
         task: Task id and map index; None for an event about the run.
-        at: The timestamp that Kafka stores with the message, in seconds since the epoch.
+        at: The message's timestamp in Kafka, in seconds since the epoch.
         key: The message's key.
         value: The message's value, unparsed.
     """

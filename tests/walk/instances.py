@@ -1,5 +1,6 @@
-"""AirflowInstances of a walk. The state of an AirflowInstance doesn't depend on its past, except
-for the version of Airflow in its status.
+"""AirflowInstances of a walk. A walk is a test that edits generated objects and rolls the edits
+back. The last state of an AirflowInstance must not depend on its earlier specs. An exception is the
+version of Airflow in its status, which is the version that Airflow last reported.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ OUTCOMES = {
 
 
 def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
-    """Yield edits without end. The API server refuses some of them.
+    """Yield edits without end. The API server refuses the specs of some edits.
 
     Args:
-        urls: URLs of Airflows and of other servers. The first URL is that of an Airflow that
-            accepts the login in the Secret ``RIGHT``.
+        urls: URLs of Airflows and of other servers. The Airflow at the first URL accepts the login
+            in the Secret ``RIGHT``.
         certificate: A valid certificate.
     """
     rng = random.Random(seed)
@@ -84,15 +85,16 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
 
 
 def settled(body: Object) -> bool:
-    """Return whether the operator has checked the current spec, as far as the status shows."""
+    """Return whether the status shows that the operator has checked the current spec."""
     status = body.get("status", {})
     seen = status.get("observedGeneration") == body["metadata"]["generation"]
     return seen and all(condition["reason"] != "NotAskedYet" for condition in status.get("conditions", ()))
 
 
 def outcome(body: Object) -> Mapping[str, object]:
-    """Return the fields that must be equal in an edited and rolled back AirflowInstance and in one
-    that was never edited.
+    """Return the fields of an AirflowInstance that must not depend on its past. An AirflowInstance
+    that was edited and rolled back must have the same fields as an AirflowInstance with the same
+    spec that was never edited.
     """
     status = body["status"]
     return {

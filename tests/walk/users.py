@@ -1,5 +1,6 @@
 """Users who apply and delete objects of one kind, as GitOps tools do: they use Server-Side Apply,
-and send several requests at the same time.
+and send several requests at the same time. The objects belong to a walk. A walk is a test that
+edits many generated objects and rolls the edits back.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Users:
         self._evidence = evidence
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
-        """Create or change the objects with these names and specs. Return the API server's errors
-        for the objects that it refused, by name.
+        """Create or change objects. ``specs`` has the spec of each object, by the object's name.
+        Return the API server's error for each object that the API server refused, by name.
         """
 
         def one(name: str) -> str | None:
@@ -66,14 +67,15 @@ class Users:
             return {name: refusal for name, refusal in answers if refusal is not None}
 
     def all(self) -> dict[str, Object]:
-        """Return the existing objects of this walk, by name."""
+        """Return the objects of this walk that exist now, by name."""
         found = self._api.get(self._path, labelSelector=f"{LABEL}={self._walk}")["items"]
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
         """Wait until each of the objects ``names`` meets the condition ``done``, or is deleted.
-        Return each object as it was when it first met the condition, or None for an object that was
-        deleted. ``what`` describes the condition in the error of a wait that takes too long.
+        Return the objects by name, each as it was when this method first saw that the object met
+        the condition. The value is None for an object that was deleted before. ``what`` describes
+        the condition, for the error if the wait takes too long.
         """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}
@@ -103,14 +105,14 @@ class Users:
         )
 
     def _full(self, name: str) -> str:
-        """Return the name that the object ``name`` has in the cluster: with the suffix of this
-        walk, so that objects of different walks have different names.
+        """Return the name in the cluster of the object ``name``. The name in the cluster has a
+        random suffix, so that objects of different walks have different names.
         """
         return f"{name}-{self._walk}"
 
     def _told(self, late: Mapping[str, Object | None]) -> str:
-        """Return a text with at most ten of the objects that are late, and the end of the
-        operator's log.
+        """Return a text for the error of a wait that took too long. The text has at most ten of the
+        objects that still don't meet the condition (``late``), and the end of the operator's log.
         """
         shown = [
             f"{name}: {body and {**body, 'metadata': body['metadata'].get('generation')}}"

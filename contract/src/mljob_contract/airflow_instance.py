@@ -3,8 +3,9 @@ which MLJobs can run, and how the operator reaches this Airflow.
 
 The platform team owns AirflowInstances. They are cluster-scoped, like an IngressClass or a
 StorageClass. An MLJob names an AirflowInstance in ``spec.airflowRef``. An MLJob that names no
-AirflowInstance runs in the AirflowInstance that is annotated as the default. As in :mod:`.mljob`,
-``make generate`` writes the CRD from these models, and ``kubectl explain`` shows the docstrings.
+AirflowInstance runs in the AirflowInstance that is annotated as the default. Without a default, the
+MLJob runs in the Airflow of the operator's settings. As in :mod:`.mljob`, ``make generate`` writes
+the CRD from these models, and ``kubectl explain`` shows the docstrings.
 
 Sources: the Kubernetes API conventions; StorageClass for the annotation of the default and for
 which of several defaults is used; metav1.LabelSelector; cert-manager's ClusterIssuer for the

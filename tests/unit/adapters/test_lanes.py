@@ -27,9 +27,9 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Start the operations ``asking``, which are coroutines. Their requests with the name
-    ``request`` hang. Wait until the server has received four such requests, and return the tasks of
-    the operations.
+    """Run the coroutines ``asking`` as asyncio tasks. The server does not answer their requests of
+    the kind ``request``. Wait until the server has received four such requests, and return the
+    asyncio tasks.
     """
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]

@@ -14,8 +14,9 @@ from tests.fakes.kubernetes_api import MLJOBS, KubernetesApi
 
 
 async def test_reading_from_a_closed_session_raises_an_error_that_kopf_expects() -> None:
-    """kopf closes the session after a single refused request (401), while watches still read from
-    it. aiohttp alone would then raise a RuntimeError, which would end kopf and the operator.
+    """kopf closes the session after a single refused request (401), while watches still read their
+    answers. With a plain aiohttp session, the next read of an answer would raise a RuntimeError,
+    which would end kopf and the operator. The session of :class:`.Watch` prevents this error.
     """
     with KubernetesApi() as api:
         watch = Watch((), Authentication("Check the token"), with_instances=False)

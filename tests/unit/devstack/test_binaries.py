@@ -1,5 +1,6 @@
-"""The development stack takes kubectl and helm from a Python wheel if the program there runs and
-reports the right version. Otherwise the stack builds the program.
+"""If kubectl or helm is not installed, the development stack takes the program from a Python wheel.
+The stack builds the program if there is no wheel for this machine, or if the program in the wheel
+doesn't run or has another version.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ BUILT = Path("/built")
 
 @pytest.fixture(autouse=True)
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that the wheel supports (Linux on x86-64), and on which no program is installed.
-    Building a program is replaced and returns ``BUILT``.
+    """Let the code under test see a machine that the wheel supports (Linux on x86-64) and that has
+    neither kubectl nor helm. A fake replaces the build of a program, and returns ``BUILT``.
     """
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")

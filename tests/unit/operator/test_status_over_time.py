@@ -50,14 +50,15 @@ def recorded(world: World) -> list[Stored]:
 
 
 class AskedForever(BaseException):
-    """The error of a request that is repeated without end. It derives from BaseException, because
-    the operator survives an Exception and would continue to ask.
+    """The error of a request that the operator repeats without end. The error derives from
+    BaseException, because the operator would catch an Exception and repeat the request.
     """
 
 
 def hammered(world: World) -> list[str]:
-    """Return a list. If a request to Airflow is repeated more than 100 times at one moment, the
-    request is added to the list, and fails with :class:`AskedForever`.
+    """Return a list. If the operator sends the same request to Airflow more than 100 times while
+    the test's clock stands still, the request fails with :class:`AskedForever`, and the name of the
+    request is added to the list.
     """
     asked: list[str] = []
     found: list[str] = []

@@ -2,8 +2,8 @@
 
 Airflow's own code reads the files, without a database and without a running Airflow.
 
-The params of every DAG have JSON Schemas, so the params are known for any DAG. The outputs are
-known only if the DAG was declared with ``mljob_dag``.
+Airflow has a JSON Schema for each param, so the params of every DAG are known. The outputs of a DAG
+are known only if the DAG was declared with ``mljob_dag``.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Catalog:
 
 
 def load(paths: Iterable[Path]) -> Catalog:
-    """Read the DAGs in files and folders, and return the DAGs and the files that Airflow can't
-    import.
+    """Read the DAGs in files and folders. Return the DAGs, and the errors of the files that Airflow
+    can't import.
 
     Args:
         paths: The DAG files, and folders of DAG files. If there are none, the DAG bundles of

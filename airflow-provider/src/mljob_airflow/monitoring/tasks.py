@@ -1,7 +1,7 @@
 """The tasks of the monitoring DAGs.
 
-The tasks read settings and Variables, and call the other modules. A task that is not configured
-skips itself, and its log names the missing setting.
+The tasks read settings and Variables, and call the other modules of this package. A task whose
+setting is missing skips itself, and its log names the setting.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ owner."""
 
 
 def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[str, Any]:
-    """Make the report of a run of a monitoring DAG, and log the findings.
+    """Make the report in a run of a monitoring DAG, and log the report's findings.
 
     Args:
         context: Airflow's task context.
@@ -78,7 +78,7 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
 
 
 def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quiet_hours: int) -> dict[str, Any]:
-    """Notify the owners in Slack.
+    """Notify owners in Slack of their findings, if a notification is due.
 
     Args:
         context: Airflow's task context.
@@ -87,11 +87,14 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
             which an owner is notified again of findings that are still there.
 
     Returns:
-        The reason of each notification that was sent, by owner.
+        The reason of each notification that was sent, by owner, for example ``{"team-a": "new"}``.
+        The key ``the platform`` stands for findings without an owner.
 
     Raises:
-        ValueError: There is no fallback channel for a bot; or the Variable ``mljob_owners``, a
-            threshold, or the type of the Connection is invalid.
+        AirflowSkipException: The setting ``[mljob] slack_conn_id`` is missing.
+        ValueError: The Variable ``mljob_owners``, a threshold, or the type of the Connection is
+            invalid. Or the Connection has the type ``slack`` (a bot), and the setting ``[mljob]
+            slack_channel`` is missing.
         NotificationError: At least one message was not sent.
     """
     from airflow.sdk import Connection, Variable
@@ -135,7 +138,11 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
 
 
 def write_page(report_json: Mapping[str, Any]) -> str:
-    """Write the report as an HTML page, and return the path of its file."""
+    """Write the report as an HTML page, and return the path of the page's file.
+
+    Raises:
+        AirflowSkipException: The setting ``[mljob] report_dir`` is missing.
+    """
     folder = settings.report_dir()
     if not folder:
         _skip("no page is written: [mljob] report_dir names no folder")
@@ -146,6 +153,7 @@ def send_event(report_json: Mapping[str, Any]) -> None:
     """Send the report to Kafka.
 
     Raises:
+        AirflowSkipException: The setting ``[mljob] report_topic`` is missing.
         ValueError: The topic of reports is also the topic of task events.
         DeliveryError: Kafka has not stored the report.
     """
@@ -166,10 +174,10 @@ def send_event(report_json: Mapping[str, Any]) -> None:
 
 
 def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """Return the owner's link in the ``owner_links`` of a DAG.
+    """Return the link that the ``owner_links`` of a DAG have for the owner.
 
-    The DAGs of the owner's findings are read in turn, at most ``MAX_DAGS_OF_OWNER`` of them. Return
-    ``None`` if none of these DAGs has a link for the owner.
+    The function reads the DAGs in which the owner has findings, until a DAG has a link for the
+    owner. It reads at most ``MAX_DAGS_OF_OWNER`` DAGs. Return ``None`` if none of them has a link.
 
     Args:
         owner: The owner.

@@ -146,7 +146,7 @@ class JobMetrics(Collector):
             self._counts[labels] += 1
 
     def forget(self, key: Key) -> None:
-        """Stop counting an MLJob, because it has finished or does not exist any more."""
+        """Stop counting an MLJob as unfinished, because it has finished or no longer exists."""
         labels = self._followed.pop(key, None)
         if labels is None:
             return
@@ -155,7 +155,7 @@ class JobMetrics(Collector):
             del self._counts[labels]
 
     def finished(self, labels: JobLabels) -> None:
-        """Count an MLJob that has ended."""
+        """Count the end of an MLJob. An MLJob is counted again if it ends again after a retry."""
         self._finished.labels(*self._values(labels)).inc()
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
@@ -179,7 +179,7 @@ class JobMetrics(Collector):
         self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
 
     def namespace_deleted(self, namespace: str) -> None:
-        """Remove the series of a namespace."""
+        """Remove the series of a deleted namespace."""
         self._used_at.pop(namespace, None)
         self._namespaces.release(namespace)
         for metric in self._lasting:
@@ -200,7 +200,9 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"airflow": airflow})
 
     def stand_by(self) -> None:
-        """Forget the unfinished MLJobs and the AirflowInstances, which only a leader knows."""
+        """Forget the unfinished MLJobs and the AirflowInstances, because this process is not the
+        leader any more.
+        """
         self._followed.clear()
         self._counts.clear()
         self._airflows = {SETTINGS_AIRFLOW}
@@ -216,8 +218,8 @@ class JobMetrics(Collector):
 
     def _values(self, labels: JobLabels) -> tuple[str, ...]:
         """Return the values of the labels namespace, type, airflow, phase and reason, in this
-        order. ``OTHER`` replaces a namespace or reason beyond the maximum number, and an
-        AirflowInstance that does not exist.
+        order. ``OTHER`` replaces each namespace and each reason beyond the maximum number, and the
+        name of an AirflowInstance that does not exist.
         """
         namespace = self._namespaces.value(labels.namespace)
         self._used_at[namespace] = self._clock()
@@ -225,8 +227,8 @@ class JobMetrics(Collector):
         return namespace, labels.type, airflow, labels.phase, self._reasons.value(labels.reason)
 
     def _forget_unused(self) -> None:
-        """Remove the series of each namespace that has had no MLJob to record for ``UNUSED_AFTER``
-        seconds.
+        """Remove the series of each namespace for which nothing was recorded for ``UNUSED_AFTER``
+        seconds. An unfinished MLJob counts as a record at every scrape.
         """
         before = self._clock() - UNUSED_AFTER
         for namespace in [namespace for namespace, used_at in self._used_at.items() if used_at < before]:

@@ -2,9 +2,9 @@
 
 Kubernetes' programs are written in Go, and interpret NO_PROXY by the rule of
 ``golang.org/x/net/http/httpproxy``. Platforms rely on this rule. OpenShift, for example, puts the
-cluster's networks (172.30.0.0/16) and ``.svc`` into NO_PROXY. Python's standard library supports
-neither networks nor ports in NO_PROXY. So this module implements Go's rule, and the operator
-applies the rule to every server.
+cluster's networks (172.30.0.0/16) and ``.svc`` into NO_PROXY. Python's standard library supports no
+networks in NO_PROXY. So this module implements Go's rule, and the operator applies the rule to
+every server.
 
 The environment of a process does not change, so callers ask for a server's proxy only once.
 """
@@ -32,12 +32,13 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
     Args:
         server: The server's URL, http or https.
-        environment: The environment variables. A variable whose name is in capitals takes
-            precedence over the same variable in small letters.
+        environment: The environment variables; by default, the variables of this process. A
+            variable whose name is in capitals takes precedence over the same variable in small
+            letters.
 
     Raises:
-        ValueError: HTTPS_PROXY (for an https server) or HTTP_PROXY (for an http server) is not the
-            URL of an HTTP proxy.
+        ValueError: Requests to the server need a proxy, but HTTPS_PROXY (for an https server) or
+            HTTP_PROXY (for an http server) is not the URL of an HTTP proxy.
     """
     url = urlsplit(server)
     proxy = _variable(f"{url.scheme.upper()}_PROXY", environment) if url.scheme in _PORTS else ""
@@ -61,7 +62,7 @@ def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
     """Return the passwords in HTTPS_PROXY and HTTP_PROXY, so that logs can be redacted. Each
-    password is returned in two forms: URL-encoded and decoded.
+    password is returned in two forms: as the variable has it, and URL-decoded.
     """
     urls = [_variable(name, environment) for name in VARIABLES]
     written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}
@@ -69,8 +70,8 @@ def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
 
 
 def login_headers(proxy: str) -> dict[str, str]:
-    """Return the header with the proxy's user and password. Return an empty dict if the proxy's URL
-    has no user.
+    """Return a dict with the header that sends the user and the password to the proxy. The dict is
+    empty if the proxy's URL has no user.
 
     The header is needed because urllib3 ignores the user and the password in a proxy's URL.
     """

@@ -18,7 +18,9 @@ from tests.unit.operator.conftest import World
 
 
 class Platform(World):
-    """A world with the AirflowInstances prod and staging. The operator's settings name no Airflow."""
+    """An operator with fakes of Kubernetes and Airflow, and with the AirflowInstances prod and
+    staging. The operator's settings name no Airflow.
+    """
 
     has_own_airflow = False
 
@@ -65,9 +67,10 @@ class Platform(World):
         subscribe: Callable[[str], Any] | None = None,
         **settings: Any,
     ) -> SourceSupervisor:
-        """Return the supervisor, which starts and stops the readers of all change feeds and topics.
-        ``run_in_background`` starts a coroutine as a task with a name. ``subscribe`` returns the
-        Kafka consumer of a topic. Without ``subscribe``, no topic is read.
+        """Return the supervisor, which starts and stops the readers of all change feeds and Kafka
+        topics. ``run_in_background`` starts a coroutine as an asyncio task with the given name.
+        ``subscribe`` returns the Kafka consumer of a topic. Without ``subscribe``, no topic is
+        read.
         """
         return SourceSupervisor(
             self.registry,

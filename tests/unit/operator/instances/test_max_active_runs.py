@@ -1,5 +1,6 @@
-"""An Airflow has at most maxActiveRuns active runs, and an access rule at most its own
-maxActiveRuns. Waiting MLJobs are admitted by priority, then namespace by namespace in turn.
+"""``maxActiveRuns`` of an AirflowInstance or of an access rule limits the number of active runs.
+MLJobs beyond the limit wait. They are admitted by priority. Within a priority, namespaces take
+turns.
 """
 
 from __future__ import annotations

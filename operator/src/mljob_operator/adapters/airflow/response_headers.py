@@ -16,8 +16,8 @@ def retry_after(header: str, now: datetime | None = None) -> float:
     """Return the seconds that a header ``Retry-After`` asks for. The header's value is a number of
     seconds or a date (RFC 9110, 10.2.3).
 
-    The result is at most ``MAX_RETRY_AFTER``. The result is 0 if the header is neither a number nor
-    a date, or if the date has passed.
+    The result is at most ``MAX_RETRY_AFTER``. The result is 0 if the header is neither a date nor a
+    whole number of at most 9 digits, or if the date has passed.
     """
     header = header.strip()
     if re.fullmatch(r"[0-9]{1,9}", header):
@@ -45,7 +45,7 @@ def clock_offset(date: datetime, now: datetime) -> timedelta:
     seconds.
 
     Args:
-        date: The header Date of an answer.
+        date: The time in the header Date of an answer.
         now: The time by the operator's clock when the answer arrived.
     """
     offset = date - now

@@ -1,7 +1,7 @@
 """Determines the current states of MLJobs, and admits MLJobs to their Airflow. Admission means that
 an MLJob may submit a run, because the limits on active runs allow one more run. The state follows
 from all that this process knows: the MLJob and its run, the Airflows with their rules and limits,
-missing runs, and other MLJobs.
+missing runs (runs that Airflow no longer has), and other MLJobs.
 
 The state of an MLJob depends on the admission queue, and the place of the MLJob in the queue
 depends on its state. So one class does both.
@@ -30,16 +30,17 @@ class Classifier:
     its Airflow allow this (admission).
 
     Args:
-        airflows: All Airflows.
+        airflows: All Airflows, with their rules and limits.
         clock: Returns the current time.
-        admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
-            admission.
+        admission: The queue of the MLJobs that wait for admission. The queue also counts the MLJobs
+            that have a run in each Airflow.
         missing_runs: Knows the missing runs of each Airflow, and whether many runs have vanished at
             once.
         upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.
-        cancel_fallback: The longest time from the trigger of the cancellation DAG to the start of
-            its task. After this time, the operator cancels through Airflow's REST API.
+        cancel_fallback: How long the operator waits for the cancellation DAG's task to start after
+            the DAG was triggered. If the task has not started by then, the operator cancels through
+            Airflow's REST API.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class Classifier:
         self._admitted: list[Key] = []
 
     def state(self, tracked: TrackedJob) -> State:
-        """Return the state of an MLJob at the current time."""
+        """Return the state of an MLJob at the current time. This method admits no MLJob."""
         return classify(self._inputs(tracked))
 
     def admit(self, tracked: TrackedJob) -> State:
-        """Add the MLJob to the admission queue if it can start a run. Admit the MLJob if it has its
-        turn and the limits of its Airflow allow this. Return the MLJob's state after that.
+        """Add the MLJob to the admission queue if it can start a run. If the MLJob has to wait in
+        the queue, admit waiting MLJobs of the same Airflow, in the order of the queue, as far as
+        the limits allow this. Return the state of the MLJob afterwards.
         """
         state = self.state(tracked)
         if self._follow(state):
@@ -145,9 +147,9 @@ class Classifier:
         return self._admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
 
     def _follow(self, state: State) -> bool:
-        """Tell ``missing_runs`` whether this MLJob's run is missing in Airflow. Return whether this
-        may have changed what ``missing_runs`` knows. In that case the caller determines the state
-        of the MLJob again.
+        """Tell ``missing_runs`` whether this MLJob's run is missing in Airflow. Return whether the
+        data of ``missing_runs`` may have changed. If so, ``state`` may be out of date, because the
+        state of an MLJob depends on these data.
         """
         key = state.job.key
         if not state.current.active or state.observed_run.over:

@@ -67,11 +67,13 @@ class WaitingJobs:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio task that finds and wakes MLJobs. Empty if no such task is running."""
+        """A list of the asyncio task that finds and wakes MLJobs. The list is empty if no such task
+        is running.
+        """
         return [self._task] if self._task is not None and not self._task.done() else []
 
     async def close(self) -> None:
-        """Wake no more MLJobs."""
+        """Forget the changes so far, cancel the asyncio task, and wait until the task has ended."""
         self._changes.clear()
         for task in self.tasks:
             task.cancel()
@@ -93,9 +95,9 @@ class WaitingJobs:
                 await asyncio.sleep(clock() - began)
 
     async def _waiting(self, changes: set[Change]) -> list[Key]:
-        """For the MLJobs that one of ``changes`` concerns, update the reservations in the admission
-        queue, and return the MLJobs that wait. Other asyncio tasks run between the checks of the
-        MLJobs.
+        """Check all MLJobs. If one of ``changes`` concerns an MLJob, update the MLJob's reservation
+        in the admission queue. Return the MLJobs that a change concerns and that wait. Other
+        asyncio tasks can run between the checks of two MLJobs.
         """
 
         def waits(worker: WorkerState) -> bool:

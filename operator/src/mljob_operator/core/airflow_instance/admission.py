@@ -121,8 +121,9 @@ class AdmissionQueue:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Return whether an MLJob is admitted to an Airflow, so that the MLJob counts against the
-        limits. An admitted MLJob has a run in this Airflow, or is allowed to submit a run.
+        """Return whether an MLJob is admitted to an Airflow: the MLJob certainly or possibly has a
+        run in this Airflow, or is allowed to submit a run. An admitted MLJob counts against the
+        limits.
         """
         reservations = self._airflows.get(airflow)
         return reservations is not None and key in reservations.admitted
@@ -218,10 +219,10 @@ class _PriorityQueue:
     """The MLJobs of one priority that wait for admission to one Airflow. Namespaces take turns,
     separately for each access rule.
 
-    After the admission of an MLJob, its namespace goes to the end. A namespace that is new in the
-    queue comes before the namespace whose MLJob was admitted last, and after all other namespaces.
-    Namespaces that entered the queue between the same two admissions are ordered by their oldest
-    MLJobs, so that every new process begins with the same order.
+    After the admission of an MLJob, its namespace goes to the end of the order. A namespace whose
+    first MLJob enters the queue goes to the place before the namespace whose MLJob was admitted
+    last. Namespaces that enter the queue between the same two admissions are ordered by their
+    oldest MLJobs. So every new process begins with the same order.
     """
 
     def __init__(self) -> None:

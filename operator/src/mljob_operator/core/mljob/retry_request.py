@@ -31,7 +31,7 @@ def without_how_to_retry(message: str) -> str:
 
 
 def with_retry_handled(status: MLJobStatus, job: Job) -> MLJobStatus:
-    """Return ``status`` with the requested retry as ``lastHandledRetry``, because the attempt of
-    this status handles the request. The number of failed attempts starts at zero again.
+    """Return ``status`` with the MLJob's retry request as ``lastHandledRetry``. Call this function
+    when an attempt handles the request. In the result, the number of failed attempts is zero again.
     """
     return status.model_copy(update={"last_handled_retry": job.retry_request, "failed_attempts": None})

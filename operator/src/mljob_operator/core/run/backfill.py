@@ -48,7 +48,12 @@ class BackfillRequest:
 
     @classmethod
     def of(cls, spec: MLJobSpec, conf: Mapping[str, Any]) -> BackfillRequest:
-        """Return the request for the backfill of a spec."""
+        """Return the request for a new backfill.
+
+        Args:
+            spec: The spec of an MLJob of type Backfill.
+            conf: The conf of each run, without the marker.
+        """
         assert spec.backfill is not None, "the CRD's rules hold type Backfill and spec.backfill together"
         backfill = spec.backfill
         return cls(
@@ -62,15 +67,15 @@ class BackfillRequest:
 
     @classmethod
     def repeating(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
-        """Return a request with the range and the settings of an existing backfill. The direction
-        (``backwards``) comes from the spec, because Airflow does not return it.
+        """Return a request with the range, the conf and the options of an existing backfill. Only
+        ``backwards`` comes from the spec of the MLJob, because Airflow does not return this option.
         """
         backwards = spec.backfill is not None and spec.backfill.run_backwards
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def for_failed_runs(self) -> BackfillRequest:
-        """Return a request for the same range, for which Airflow repeats the failed runs and
-        creates the missing runs.
+        """Return a request for the same range. For this request, Airflow repeats the failed runs
+        and creates the runs that don't exist.
         """
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
@@ -119,7 +124,8 @@ class BackfillRun:
         reported: The event that reports a later state than the REST API, or None. The event is a
             hint: the status may show the reported state, and the operator may ask Airflow for the
             true state. No other decision depends on the event.
-        denied: The last event of the run that the REST API has contradicted, or None.
+        denied: The id of the newest event of this run that an answer of the REST API has
+            contradicted, or None.
     """
 
     run_id: str
@@ -176,8 +182,8 @@ class ObservedBackfill:
         """Whether Airflow has created the runs of the newest attempt.
 
         Airflow creates the runs of an attempt in one transaction, so either all of them are visible
-        or none. For a backfill without any run to create, this becomes True when Airflow closes the
-        backfill.
+        or none. The value is also True for a backfill that Airflow has closed, even if Airflow
+        created no run.
         """
         attempt = self.backfill.marker.attempt if self.backfill.marker else None
         return self.backfill.completed_at is not None or any(
@@ -186,16 +192,14 @@ class ObservedBackfill:
 
     @property
     def over(self) -> bool:
-        """Whether Airflow has created the runs of the newest attempt, and all runs of the backfill
-        have ended.
-        """
+        """Whether the backfill has ended: :attr:`created` is True, and all runs have ended."""
         return self.created and not self.active
 
     @property
     def empty(self) -> bool:
-        """Whether the backfill is over and has no run, neither a new one nor one that existed
-        before. Airflow refuses a range without runs, so Airflow must have failed to create the
-        runs.
+        """Whether the backfill is over, has no runs, and has left no existing run as it was.
+        Airflow refuses to create a backfill for a range without runs, so an empty backfill means
+        that Airflow failed to create the runs.
         """
         return self.over and not self.members and not self.not_created
 
@@ -315,7 +319,7 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
-    """Return whether the run ended at or after ``since``. An earlier end belongs to an earlier
-    attempt.
+    """Return whether the run ended at or after ``since``. If ``since`` is the creation of the
+    backfill, an earlier end is from the time before the backfill repeated the run.
     """
     return run.ended and (run.end or run.occurred_at) >= since
