@@ -75,8 +75,8 @@ def lint(
 
 
 def _found(paths: list[str]) -> Iterator[str]:
-    """Yield the paths of the files to check. For a folder, yield all YAML and JSON files in it and
-    below it, sorted.
+    """Yield the paths of the files to check. For the path of a folder, yield all YAML and JSON
+    files in the folder and its subfolders, sorted. Yield any other path as it is.
 
     Raises:
         typer.BadParameter: There are more than :data:`MAX_FILES` files, or a folder has no such
