@@ -57,8 +57,9 @@ class User:
 
 
 def read_user(path: Path, user: Mapping[str, Any]) -> User:
-    """Return the user that ``user``, the field ``users[].user`` of the kubeconfig at ``path``,
-    describes. The files of the client certificate and the key are read. The token file is not read.
+    """Return a user of the kubeconfig at ``path``. ``user`` is the user's field ``users[].user``.
+
+    The files of the client certificate and the key are read. The token file is not read.
 
     Raises:
         ConfigError: The field can't be used, or the file of the certificate or the key can't be

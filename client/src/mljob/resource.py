@@ -164,9 +164,9 @@ class MLJob:
 
     @property
     def sentence(self) -> str:
-        """The message, shortened: the message of a failed MLJob may end with a kubectl command that
-        requests a retry, and this command is left out. The client and ``kubectl mljob`` have
-        shorter ways to retry.
+        """The message without the kubectl command that requests a retry. Only the message of a
+        failed MLJob may end with this command. The client and ``kubectl mljob`` have shorter ways
+        to retry.
         """
         return without_how_to_retry(self.message, self.namespace, self.name)
 

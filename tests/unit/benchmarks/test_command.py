@@ -16,8 +16,8 @@ from tests.pages import ROOT
 def make(*arguments: str) -> str:
     """Run ``make`` with ``arguments``, and return the standard output.
 
-    If ``make`` runs these tests too, its flags and its variable ONLY are in the environment of the
-    tests. The new ``make`` does not get them, because they would change its output.
+    If these tests were started by another ``make`` process, the environment has the flags and the
+    variable ONLY of that process. They are not passed on, because they would change the output.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)

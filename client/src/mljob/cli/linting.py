@@ -79,8 +79,8 @@ def _found(paths: list[str]) -> Iterator[str]:
     files in the folder and its subfolders, sorted. Yield any other path as it is.
 
     Raises:
-        typer.BadParameter: There are more than :data:`MAX_FILES` files, or a folder has no such
-            file.
+        typer.BadParameter: There are more than :data:`MAX_FILES` files, or a folder has no YAML or
+            JSON file.
     """
     count = 0
     for path in paths:

@@ -50,7 +50,7 @@ class Health:
     Attributes:
         dags: The DAGs to check. The keys are their ids.
         broken: The DAG files that can't be imported.
-        needs: Why each of the DAGs is needed. The keys are the ids of the DAGs.
+        needs: The :class:`Need` of each DAG. The keys are the ids of the DAGs.
     """
 
     dags: Mapping[str, Dag] = field(default_factory=dict)

@@ -434,9 +434,11 @@ class Session:
     def _first_answer(self, reply: Reply) -> Row:
         """Return the JSON object of Airflow's reply to a login, or to the request for the version.
 
-        The exceptions are those of :meth:`.Reply.result`, but a 404, and each error for which that
-        method raises the exception :class:`Answer`, becomes AirflowUnavailable. The caller of the
-        session can interpret only errors of its own request.
+        Raises:
+            AirflowUnavailable: The reply is a 404, or an error for which :meth:`ask` would raise
+                the exception :class:`Answer`. The caller of the session can interpret only errors
+                of its own request. Other reasons: :meth:`.Reply.result`.
+            Exception: The other exceptions of :meth:`.Reply.result`.
         """
         if reply.status == 404:
             raise without_api(reply.answered)

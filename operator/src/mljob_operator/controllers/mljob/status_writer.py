@@ -56,8 +56,8 @@ class Patch:
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
-        urgent: Whether the patch must be sent without a delay. A patch that only makes values more
-            exact, such as times, is not urgent.
+        urgent: Whether the patch must be sent without a delay. While an attempt is in progress, a
+            patch that only makes values more exact, such as times, is not urgent.
     """
 
     content: Mapping[str, Any]

@@ -35,7 +35,7 @@ class _Known:
         uid: The uid of the last version. Empty if no version is known.
         version: The resourceVersion of the last version, as a number. 0 if no version is known.
         known_at: When the MLJob was last read or observed. None before the first time.
-        observed: How many times the watch has delivered a version of the MLJob, or its deletion.
+        observed: How many versions and deletions of the MLJob the watch has delivered.
         reading: A lock that is held during a read. With the lock, the MLJob is read only once even
             if thousands of MLJobs wait for it, for example after a restart.
     """
