@@ -152,8 +152,8 @@ class Reconciler:
         return self._airflows.ui_url(airflow)
 
     def request_probe(self, airflow: str) -> None:
-        """Schedule an early probe of the Airflow with this name. The status of its AirflowInstance
-        then shows sooner that runs have vanished or are back.
+        """Schedule an early probe of the Airflow with this name. If the Airflow has an
+        AirflowInstance, its status then shows sooner that runs have vanished or are back.
         """
         self._airflows.request_probe(airflow)
 
