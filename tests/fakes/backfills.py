@@ -38,22 +38,24 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Return the DAG's backfill that has the marker ``marker``. If there is none, create it
-        (:meth:`post`).
+        """Return the DAG's newest backfill with the marker ``marker``. If the DAG has no such
+        backfill, create one (:meth:`post`).
         """
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)
 
     async def post(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Create a backfill, as one request to Airflow does. If the active backfill of the DAG has
-        the same marker, return that backfill instead.
+        """Create a backfill, and a run for each past day of its range (:meth:`make`). If the active
+        backfill of the DAG has the same marker, return the active backfill instead, as the
+        operator's adapter for Airflow does.
 
         Raises:
             DagNotFound: The DAG does not exist.
             ValidationFailed: The DAG has no schedule, or the range has no past date.
             BackfillActive: The DAG has another active backfill.
-            AirflowUnavailable: The request or its answer was lost.
+            AirflowUnavailable: The request or its answer was lost (:attr:`lose_requests`,
+                :attr:`lose_answers`).
         """
         if self.lose_requests:
             self.lose_requests -= 1
@@ -75,9 +77,9 @@ class FakeBackfills:
         return backfill
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the DAG's newest backfill whose marker has the run id ``run_id`` and, if
-        ``attempt`` is given, this attempt. Return None if there is no such backfill, or if
-        :attr:`FakeAirflow.denies` hides it.
+        """Return the DAG's newest backfill whose marker has the run id ``run_id`` and the attempt
+        ``attempt``. If ``attempt`` is None, the marker may have any attempt. Return None if there
+        is no such backfill, or if :attr:`FakeAirflow.denies` hides the backfill.
         """
         self._airflow.asked("find_backfill")
         found = self._found(dag_id, run_id, attempt)
@@ -85,7 +87,7 @@ class FakeBackfills:
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
         """Return the runs of all backfills whose marker has the same run id as the marker of
-        ``backfill``: the backfills of all attempts of one MLJob.
+        ``backfill``. These backfills may belong to several attempts of one MLJob.
         """
         self._airflow.asked("backfill_runs")
         assert backfill.marker is not None
@@ -93,8 +95,8 @@ class FakeBackfills:
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs the backfill did not create because they existed before: the number
-        of the DAG's runs with a logical date in the backfill's range, minus ``members``.
+        """Return how many runs in the backfill's range existed before and don't belong to the
+        backfill: the number of the DAG's runs with a logical date in the range, minus ``members``.
         ``members`` is the number of runs that belong to the backfill.
         """
         self._airflow.asked("backfill_range")
@@ -123,7 +125,7 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of the MLJobs' backfills that have changed since a time."""
+        """Return the runs of the MLJobs' backfills that have changed at or after ``since``."""
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]
@@ -131,9 +133,11 @@ class FakeBackfills:
     # Changes in Airflow
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill without any check, and a run for each past day of its range. If the DAG
-        already has a run for the day, clear this run if ``order.reprocess`` includes the run's
-        state. Otherwise the run stays as it is, and does not belong to the backfill.
+        """Create a backfill without any check. For each past day of its range, create a run that
+        belongs to the backfill.
+
+        If the DAG already has a run for the day, no run is created. If ``order.reprocess`` includes
+        the state of the existing run, this run is cleared, and then belongs to the backfill.
         """
         conf = {**order.conf, **(marker.as_conf() if marker else {})}
         number = len(self.made) + 1

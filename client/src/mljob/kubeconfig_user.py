@@ -1,6 +1,6 @@
 """The users of a kubeconfig: client certificates, tokens, passwords and exec plugins.
 
-Relative paths in a kubeconfig start at the folder of the kubeconfig.
+A relative path in a kubeconfig is relative to the folder of the kubeconfig.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ class ExecPlugin:
     """A command that prints credentials: ``users[].user.exec``.
 
     Attributes:
-        interactive: When the command reads from the terminal, for example to ask for a password:
-            ``Never``, ``IfAvailable`` or ``Always``.
+        interactive: Whether the command gets the terminal as its standard input, for example to
+            ask for a password: ``Never``, ``IfAvailable`` (if there is a terminal) or ``Always``
+            (without a terminal, the command does not run).
         provide_cluster_info: Whether the environment variable ``KUBERNETES_EXEC_INFO`` tells the
-            command the API server's URL and certificate authority.
+            command how to reach the cluster: the API server's URL and certificate authority.
     """
 
     command: str
@@ -41,7 +42,9 @@ class ExecPlugin:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The credentials of a person or a ServiceAccount. Secret parts don't show in ``repr``."""
+    """The credentials of a user in a kubeconfig, and the headers that impersonate another user.
+    ``repr`` leaves out the client certificate, the key, the token and the password.
+    """
 
     certificate: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
@@ -54,11 +57,13 @@ class User:
 
 
 def read_user(path: Path, user: Mapping[str, Any]) -> User:
-    """Return the user that the entry ``user`` of a kubeconfig describes. ``path`` is the path of
-    the kubeconfig.
+    """Return a user of the kubeconfig at ``path``. ``user`` is the user's field ``users[].user``.
+
+    The files of the client certificate and the key are read. The token file is not read.
 
     Raises:
-        ConfigError: The entry, or a file that it names, can't be used.
+        ConfigError: The field can't be used, or the file of the certificate or the key can't be
+            read.
     """
     if user.get("auth-provider"):
         raise ConfigError(
@@ -115,11 +120,12 @@ def _plugin(path: Path, given: Any) -> ExecPlugin | None:
 
 
 def data_or_file(path: Path, entry: Mapping[str, Any], key: str) -> bytes | None:
-    """Return the decoded base64 of the field ``<key>-data``, else the content of the file that the
-    field ``<key>`` names, else None.
+    """Return the decoded base64 of the field ``<key>-data``. Without this field, return the content
+    of the file that the field ``<key>`` names. Without both fields, return None.
 
     Raises:
-        ConfigError: The field is not base64, or the file can't be read.
+        ConfigError: The field ``<key>-data`` is not base64, or the file can't be read or is too
+            large.
     """
     if data := text_of(entry, f"{key}-data"):
         try:
@@ -135,18 +141,18 @@ def _listed(value: Any) -> list[Any]:
 
 
 def text_of(entry: Mapping[str, Any], key: str) -> str | None:
-    """Return the field ``key`` of an entry if it is a text. Return None for another type and for an
-    empty text.
+    """Return the field ``key`` of an entry. Return None if the field is missing, is empty or is not
+    a text.
     """
     value = entry.get(key)
     return value if isinstance(value, str) and value else None
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file that has at most :data:`MAX_CONFIG_BYTES` bytes.
+    """Return the content of a file that a kubeconfig names.
 
     Raises:
-        ConfigError: The file can't be read, or has more bytes.
+        ConfigError: The file can't be read, or is larger than :data:`MAX_CONFIG_BYTES` bytes.
     """
     try:
         with path.open("rb") as file:

@@ -1,9 +1,9 @@
 """An MLJob as the API server returns it: metadata, spec and status.
 
 The attributes ``spec`` and ``status`` are models of ``mljob_contract``, and are validated when they
-are first used. The models may not fit, because another version of the CRD may have stored the
-object. All other attributes come from the JSON without validation: a missing value, or a value of
-another type, is read as an empty value or None.
+are first used. The validation may fail, because the object may have been stored under another
+version of the CRD. All other attributes come from the JSON without validation: a missing value, or
+a value of another type, is read as an empty value or None.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ class MLJob:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt. The dict is empty until the run has ended and the
-        operator has stored its outputs. A failed run can have outputs too.
+        """The outputs of the newest attempt. The dict is empty until the attempt's run has ended
+        and the operator has stored the outputs. A failed run can have outputs too.
         """
         return _object(self.raw_status.get("outputs"))
 
@@ -164,8 +164,9 @@ class MLJob:
 
     @property
     def sentence(self) -> str:
-        """The message without the kubectl command that requests a retry, with which the message of
-        a failed MLJob may end. The client and ``kubectl mljob`` have shorter ways to retry.
+        """The message without the kubectl command that requests a retry. Only the message of a
+        failed MLJob may end with this command. The client and ``kubectl mljob`` have shorter ways
+        to retry.
         """
         return without_how_to_retry(self.message, self.namespace, self.name)
 
@@ -184,8 +185,8 @@ class MLJob:
 
 
 def without_how_to_retry(message: str, namespace: str, name: str) -> str:
-    """Return ``message``, the message of an MLJob. Leave out the kubectl command that requests a
-    retry of the MLJob, if the message ends with this command.
+    """Return the message of an MLJob. If the message ends with the kubectl command that requests a
+    retry of this MLJob, leave out the command.
     """
     return message.removesuffix(
         f" To retry: kubectl annotate --overwrite -n {namespace} mljob/{name} {RETRY_REQUESTED_AT}=$(date +%s)"

@@ -16,6 +16,11 @@ from .kubeconfig import ClusterConfig
 def tls_context(config: ClusterConfig, credential: Credential) -> ssl.SSLContext:
     """Return the TLS context for requests to a cluster.
 
+    Args:
+        config: The cluster: the certificate authorities to trust, and whether the server's
+            certificate is checked.
+        credential: The credential of the user, which may have a client certificate with its key.
+
     Raises:
         ConfigError: A certificate or a key is not PEM, the client certificate and the key don't
             belong together, or the key is encrypted.

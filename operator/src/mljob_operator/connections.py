@@ -1,5 +1,5 @@
-"""Makes the adapters with which the operator and mljob-api connect to Airflows, and librdkafka's
-properties with which they connect to Kafka. Both processes use the same settings for this.
+"""Makes the adapters for Airflows, and the properties of librdkafka for Kafka. The operator and
+mljob-api connect with them, and have the same settings for connections.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class AirflowConnections:
         self._gate = gate
 
     def own(self) -> OwnAirflow | None:
-        """Return the Airflow of the settings with its adapter and access rules, or None if the
-        settings name no Airflow.
+        """Return the Airflow that the settings name, with its adapter and access rules. Return None
+        if the settings name no Airflow.
         """
         settings = self._settings
         if settings.airflow_url is None:
@@ -51,7 +51,9 @@ class AirflowConnections:
         )
 
     def connect(self, instance: Instance, login: Login) -> Airflow:
-        """Make an adapter for the Airflow of an AirflowInstance, which logs in with ``login``."""
+        """Make an adapter for the Airflow of an AirflowInstance. The adapter logs in with
+        ``login``.
+        """
         ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
         return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
 
@@ -78,12 +80,14 @@ class AirflowConnections:
 
 
 def kafka(settings: Settings) -> dict[str, Any]:
-    """Return the properties for librdkafka. librdkafka itself does not support MSK_IAM, so the
-    properties for MSK_IAM include a callback that creates tokens. Return an empty dict if the
-    settings name no brokers.
+    """Return the properties with which librdkafka connects to the brokers of the settings. Return
+    an empty dict if the settings name no brokers.
+
+    librdkafka does not support the authentication MSK_IAM itself. If the settings choose MSK_IAM,
+    the properties include a callback that creates tokens.
 
     Raises:
-        CannotStart: The package for MSK_IAM is not installed.
+        CannotStart: A Python package that MSK_IAM needs is not installed.
     """
     if settings.kafka_bootstrap_servers is None:
         return {}
@@ -95,11 +99,10 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def refused_by_kafka(settings: Settings) -> list[str]:
-    """Return why librdkafka refuses the settings for Kafka, as a list with one sentence. The
-    sentence names the environment variables that are the cause, or the package that is not
-    installed.
+    """Return why the settings for Kafka can't be used, as a list with one message. The message
+    names environment variables that may be the cause, or the package that is not installed.
 
-    Return an empty list if librdkafka accepts the settings or the settings name no brokers.
+    Return an empty list if librdkafka accepts the settings, or if the settings name no brokers.
     """
     if settings.kafka_bootstrap_servers is None:
         return []
@@ -115,6 +118,8 @@ def refused_by_kafka(settings: Settings) -> list[str]:
 
 
 def print_problems(problems: Sequence[str], process: str = "The operator") -> int:
-    """Print the problems of the settings to standard error, and return the exit code 2."""
+    """Print the problems of the settings of ``process`` to standard error. Return 2, the exit code
+    of the process.
+    """
     print(f"{process}'s settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
     return 2

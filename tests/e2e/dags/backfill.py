@@ -26,8 +26,9 @@ PARAMS = {
 
 
 def work() -> str:
-    """Work for a day: wait for ``seconds``, and then fail in the MLJob's first attempt if ``fail``
-    lists the day. Both are params of the DAG.
+    """Do the work of one day, the run's logical date: wait for ``seconds``, and return the day. In
+    the MLJob's first attempt, fail if ``fail`` lists the day. ``seconds`` and ``fail`` are params
+    of the DAG.
     """
     context = get_current_context()
     params, day = context["params"], context["logical_date"].date().isoformat()

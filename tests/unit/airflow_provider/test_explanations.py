@@ -22,7 +22,7 @@ class Level(IntEnum):
 
 
 class Schedule(BaseModel):
-    """How the learning rate falls."""
+    """A schedule by which the learning rate falls."""
 
     kind: Literal["constant", "cosine"] = "cosine"
     warmup: int = Field(0, ge=0, description="Steps at the beginning.")

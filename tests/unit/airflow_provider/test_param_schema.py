@@ -100,8 +100,8 @@ def containers(kinds: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 
 @st.composite
 def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -> Kind:
-    """Draw a model, and a strategy for confs that fit the model. The fields of the model have types
-    of ``kinds``, and some of the fields have a default. A conf may lack the fields with a default.
+    """Draw a model, and a strategy for confs that fit the model. The types of the model's fields
+    are drawn from ``kinds``. Some of the fields have a default, and a conf may lack these fields.
     """
     fields: dict[str, Any] = {}
     required, optional = {}, {}
@@ -127,8 +127,9 @@ JSON = st.recursive(
 
 
 def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
-    """Return the reasons for which Airflow refuses the conf, or an empty list if Airflow accepts
-    it. Airflow validates each param's value, or its default, against the param's schema.
+    """Return the reasons for which Airflow would refuse the conf, or an empty list if Airflow would
+    accept the conf. As in Airflow, the value of each param in the conf, or else the param's
+    default, is validated against the param's schema.
     """
     found = []
     for spec in params_of(model):
@@ -150,8 +151,8 @@ def test_the_params_accept_every_conf_that_the_model_accepts(data: st.DataObject
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> tuple[type[BaseModel], dict[str, Any]]:
-    """Draw a model, and a conf that fits the model, in which some fields may have been replaced by
-    arbitrary JSON values.
+    """Draw a model and a conf. The conf fits the model, except that any of its values may have been
+    replaced by an arbitrary JSON value.
     """
     model, confs = draw(MODELS)
     conf = draw(confs)

@@ -19,18 +19,18 @@ LOG = RunSubresource.LOG
 
 
 def text_lines(text: str) -> list[str]:
-    """Return the lines of a log. In a line with the level INFO, leave out the time and the level."""
+    """Return the lines of a log. A line with the level INFO is returned without time and level."""
     return [line.partition("INFO    ")[2] or line for line in text.splitlines()]
 
 
 async def next_line(answer: ClientResponse) -> list[str]:
-    """Return the next line of a followed log."""
+    """Return the next line of a followed log, in a list. The list is empty if the log has ended."""
     return text_lines((await answer.content.readline()).decode())
 
 
 async def follow_running_task(world: ApiWorld, line: str) -> tuple[FakeRun, ClientResponse]:
     """Start a run whose task ``fit`` has written ``line`` into its log, and follow the log. Return
-    the run, and the answer of mljob-api, from which ``line`` has been read already.
+    the run and the open response of mljob-api. ``line`` has already been read from the response.
     """
     await world.start()
     run = world.submitted()
@@ -257,8 +257,8 @@ async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
 
 
 def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
-    """Return a position line. mljob-api inserts such a line into a log. The line contains the
-    position of the next line of the log.
+    """Return a position line, as mljob-api inserts it into a log. The position line contains the
+    position of the line that follows.
     """
     return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
 

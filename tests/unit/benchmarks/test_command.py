@@ -14,9 +14,10 @@ from tests.pages import ROOT
 
 
 def make(*arguments: str) -> str:
-    """Run ``make`` with ``arguments``, and return the output. These tests may be run by another
-    ``make``. The flags and the variable ONLY of that ``make`` are not passed on, because they would
-    change the output.
+    """Run ``make`` with ``arguments``, and return the standard output.
+
+    If these tests were started by another ``make`` process, the environment has the flags and the
+    variable ONLY of that process. They are not passed on, because they would change the output.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)

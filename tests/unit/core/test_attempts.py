@@ -1,5 +1,5 @@
-"""The attempts of an MLJob: whether another attempt begins, how long the operator waits before, the
-id of the attempt's run, and the ended attempts in the history.
+"""The attempts of an MLJob: whether another attempt begins, how long the operator waits before it
+begins, the id of the attempt's run, and the ended attempts in the status's history.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CLEAR: dict[str, Any] = {"backoff_limit": 3}
 
 
 def begun(situation: Given) -> Any:
-    """Assert that the operator begins an attempt in a situation, and return the attempt."""
+    """Assert that the operator begins a new attempt in ``situation``, and return this attempt."""
     action = decided(situation)
     assert isinstance(action, BeginAttempt)
     return action.attempt

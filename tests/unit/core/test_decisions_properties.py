@@ -25,9 +25,9 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
-    """Draw values for at most ``at_most`` fields. ``strategies`` contains a strategy for each
-    field. If every field had a value, nearly every MLJob would be cancelled, deleted and refused at
-    once.
+    """Draw values for at most ``at_most`` of the fields in ``strategies``, which contains a
+    strategy for each field. If every field had a value, nearly every MLJob would be cancelled,
+    deleted and refused at the same time.
     """
     names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
     return {name: draw(strategies[name]) for name in names}
@@ -340,8 +340,9 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """After a wait that ends in the past, the operator decides again at once, so it could do so
-    forever. A wait may end in the past only before the operator has stored the status.
+    """After a wait that ends in the past, the operator would decide again at once, perhaps forever.
+    Such a wait is allowed only until the current status is stored. Then the operator must decide
+    otherwise.
     """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
@@ -382,8 +383,8 @@ def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation
 @everywhere
 @given(without_a_run())
 def test_blocked_mljob_names_a_way_out_or_what_it_waits_for(situation: Given) -> None:
-    """The condition Reconciling or Stalled says what blocks the next run. The status's own message
-    can't say so for a finished MLJob, because this message describes how the last run ended.
+    """The condition Reconciling or Stalled says what blocks the next run. The test does not read
+    ``status.message``, because the message of a finished MLJob says how the last run ended.
     """
     if classified(situation).stage is not Stage.BLOCKED:
         return

@@ -10,7 +10,7 @@ from .conftest import World
 
 
 class TestRestarting:
-    """Restarts of the operator: the new process knows what the status contains."""
+    """After a restart, the new process of the operator knows what the status contains."""
 
     async def test_restarted_operator_continues(self, world: World) -> None:
         await world.apply()

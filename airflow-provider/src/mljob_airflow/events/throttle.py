@@ -1,11 +1,11 @@
 """Limits how many progress reports a task sends.
 
 A training loop may report after every batch, but the status of an MLJob needs a few reports a
-second at most. The throttle lets one report pass, and holds further reports back until
-:data:`MIN_INTERVAL_SECONDS` have passed. The throttle merges the reports that it holds back: the
-merged report has the newest progress, and the newest number of each metric. The first report after
-the interval is merged too, and then the merged report is sent. If the task ends earlier, the merged
-report is sent just before the event about the task's end.
+second at most. The throttle lets one report pass, and holds further reports back for
+:data:`MIN_INTERVAL_SECONDS`. The throttle merges the reports that it holds back: the merged report
+has the newest progress, and the newest number of each metric. The first report after the interval
+is merged too, and then the merged report is sent. If the task ends without such a report, the
+merged report is sent just before the event about the task's end.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class _Reported:
 
 
 class Throttle:
-    """A filter that lets at most one report of each task instance pass in an interval, and merges
-    the other reports.
+    """A filter for progress reports. For each try of a task instance, at most one report passes in
+    an interval of ``min_interval`` seconds. The other reports are merged.
     """
 
     def __init__(self, min_interval: float = MIN_INTERVAL_SECONDS) -> None:
@@ -39,8 +39,8 @@ class Throttle:
         self._reported: dict[TaskKey, _Reported] = {}
 
     def offer(self, event: TaskEvent, *, now: float) -> TaskEvent | None:
-        """Take a progress report, and return the report to send now, which includes the reports
-        that have waited. Return ``None`` if the report has to wait.
+        """Take a progress report. Return the report to send now, into which the waiting reports are
+        merged. Return ``None`` if the report has to wait.
 
         Args:
             event: The progress report.
@@ -59,11 +59,11 @@ class Throttle:
         return merged
 
     def take(self, end: TaskEvent) -> TaskEvent | None:
-        """Forget a task instance that has ended, and return its waiting report, or ``None`` if no
+        """Forget a try of a task instance. Return the try's waiting report, or ``None`` if no
         report waits.
 
         Args:
-            end: The event about the end of the task instance.
+            end: The event about the end of the try.
         """
         last = self._reported.pop(_key(end), None)
         return last.pending if last else None

@@ -1,5 +1,5 @@
-"""Gives hints on how to write a duration or a date, for a value that a param has refused. The
-functions do no I/O.
+"""Gives hints on how to write a duration or a date, after a param has refused a value. A hint is
+the end of an error message, such as "write a date, for example 2026-01-01".
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ _OF_PROBLEMS = {
 
 
 def for_number(value: object) -> str:
-    """Return the hint for a numeric param whose value is a duration such as ``2h``.
-
-    The hint is empty if ``value`` is not a duration.
+    """Return the hint for a param that must be a number, but whose value is a duration such as
+    ``2h``. Return an empty text if ``value`` is not a duration.
     """
     if not isinstance(value, str) or (match := _DURATION.fullmatch(value.strip())) is None:
         return ""
@@ -40,8 +39,8 @@ def for_number(value: object) -> str:
 
 
 def for_format(name: object) -> str:
-    """Return the hint for a ``format`` of a JSON Schema. The result is empty for a format without a
-    hint.
+    """Return the hint for a value that does not have the format ``name`` (the keyword ``format`` of
+    a JSON Schema), such as ``date``. Return an empty text if there is no hint for this format.
     """
     return _OF_FORMATS.get(str(name), "")
 

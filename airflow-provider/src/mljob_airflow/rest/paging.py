@@ -1,8 +1,8 @@
 """Reads lists that Airflow returns in pages, for Airflow 3.1 to 3.3.
 
 A request for a page has both a cursor and an offset. Airflow 3.1 ignores the cursor and uses the
-offset; later versions ignore the offset and use the cursor. So the code doesn't need to know the
-version.
+offset. In later versions some lists have cursors: Airflow then ignores the offset and uses the
+cursor. So the code doesn't need to know the version.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> 
     Args:
         field: The name of the answer's field that contains the rows.
         ask: Requests a page and returns the answer's JSON. Its argument contains the query
-            parameters that select the page (``cursor``, ``offset``, ``limit``). ``ask`` may ignore
-            ``cursor`` if no version of Airflow has cursors for the list.
+            parameters that select the page (``cursor``, ``offset``, ``limit``). For a list that has
+            cursors in no version of Airflow, ``ask`` need not send ``cursor``.
     """
     cursor: str | None = ""
     seen = 0

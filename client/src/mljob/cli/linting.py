@@ -75,12 +75,12 @@ def lint(
 
 
 def _found(paths: list[str]) -> Iterator[str]:
-    """Yield the paths of the files to check. For a folder, yield all YAML and JSON files in it and
-    below it, sorted.
+    """Yield the paths of the files to check. For the path of a folder, yield all YAML and JSON
+    files in the folder and its subfolders, sorted. Yield any other path as it is.
 
     Raises:
-        typer.BadParameter: There are more than :data:`MAX_FILES` files, or a folder has no such
-            file.
+        typer.BadParameter: There are more than :data:`MAX_FILES` files, or a folder has no YAML or
+            JSON file.
     """
     count = 0
     for path in paths:

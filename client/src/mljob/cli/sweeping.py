@@ -1,4 +1,4 @@
-"""``sweep``: one MLJob for each point of a grid, which is a combination of values of params."""
+"""``sweep``: creates one MLJob for each combination of the values of params (a point of a grid)."""
 
 from __future__ import annotations
 

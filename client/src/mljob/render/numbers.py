@@ -24,7 +24,7 @@ def number(value: float) -> str:
 
 def metrics(values: Mapping[str, float], most: int = MAX_SHOWN_METRICS) -> str:
     """Return the names and values of the first ``most`` metrics, such as ``loss 0.1532  epoch 9``.
-    If there are more, add how many, such as ``+2``.
+    If metrics are left out, the text ends with their number, such as ``+2``.
     """
     shown = [f"{plain(name, _MAX_NAME)} {number(value)}" for name, value in list(values.items())[:most]]
     more = len(values) - most
@@ -40,7 +40,7 @@ def bar(percent: int | None, filled: str = "#", empty: str = ".") -> str:
 
 
 def output(value: Any) -> str:
-    """Return the value of an output on one line, cut to 200 characters. A text has no quotes, None
+    """Return the value of an output on one line, cut to 200 characters. A text is not quoted, None
     becomes an empty text, and a float has at most six significant digits. Other values become JSON.
     """
     return value_text(value, _MAX_VALUE)

@@ -32,9 +32,9 @@ MAX_USER = 1024
 
 
 class NoFrontProxy(CannotStart):
-    """The error for a ConfigMap that does not describe a front proxy to trust. The ConfigMap does
-    not exist, has no CA or an invalid value, or allows certificates with any name although the
-    settings don't permit this.
+    """The ConfigMap does not describe a front proxy to trust: the ConfigMap does not exist, has no
+    valid CA, has another invalid value, or allows certificates with any name although the settings
+    don't permit this.
     """
 
 
@@ -59,8 +59,8 @@ class FrontProxy:
         """Return the front proxy that the data of the ConfigMap describe.
 
         Raises:
-            NoFrontProxy: The data have no CA or an invalid value, or allow certificates with any
-                name although ``allow_any_name`` is false.
+            NoFrontProxy: The data have no valid CA, have another invalid value, or allow
+                certificates with any name although ``allow_any_name`` is false.
         """
         ca = data.get("requestheader-client-ca-file", "")
         try:
@@ -82,8 +82,8 @@ class FrontProxy:
         return cls(ca, names, tuple(_texts(data, "requestheader-username-headers")) or ("X-Remote-User",))
 
     def is_shown_by(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Return whether a client certificate is the front proxy's. TLS has verified the
-        certificate's CA.
+        """Return whether a client certificate belongs to the front proxy. Only the name is checked
+        here: TLS has already verified that :attr:`ca` issued the certificate.
 
         Args:
             certificate: The certificate, as ``ssl.SSLSocket.getpeercert`` returns it. None or empty
@@ -96,8 +96,8 @@ class FrontProxy:
         return not self.names or bool(found & self.names)
 
     def user(self, headers: Mapping[str, str]) -> str | None:
-        """Return the name of the user from the headers of a request. Return None if the headers
-        have no name, or a name of more than ``MAX_USER`` characters.
+        """Return the name of the user from the headers of a request. Return None if the name is
+        missing, or longer than ``MAX_USER`` characters.
         """
         user = next((headers[name] for name in self.user_headers if headers.get(name)), None)
         return user if user is not None and len(user) <= MAX_USER else None
@@ -123,8 +123,8 @@ class FrontProxyConfig:
         """Read from the ConfigMap which front proxy to trust, and keep the result in ``current``.
 
         Raises:
-            NoFrontProxy: The ConfigMap does not exist, has no CA, allows certificates with any name
-                although ``allow_any_name`` is false, or has invalid values.
+            NoFrontProxy: The ConfigMap does not exist, has no valid CA, has another invalid value,
+                or allows certificates with any name although ``allow_any_name`` is false.
             StoreError: The Kubernetes API fails.
         """
         try:
@@ -136,9 +136,9 @@ class FrontProxyConfig:
         self.current = FrontProxy.of(found.data or {}, allow_any_name=self._allow_any_name)
 
     async def refresh(self) -> None:
-        """Read the ConfigMap again. While the Kubernetes API fails, the front proxy stays as it was
-        last read. If the ConfigMap does not describe a front proxy to trust
-        (:class:`NoFrontProxy`), no client may call.
+        """Read the ConfigMap again. If the Kubernetes API fails, ``current`` stays as it is. If the
+        ConfigMap does not describe a front proxy to trust (:class:`NoFrontProxy`), ``current``
+        becomes None, so no client may call. Both problems are logged and not raised.
         """
         try:
             await self.read()
@@ -158,10 +158,10 @@ class FrontProxyConfig:
 
 def _texts(data: Mapping[str, str], key: str) -> Sequence[str]:
     """Return the strings of the JSON list under ``key`` in the ConfigMap, without empty strings.
-    Return an empty list if the key is absent.
+    Return an empty list if the key is missing.
 
     Raises:
-        NoFrontProxy: The value is no list of strings.
+        NoFrontProxy: The value is not a JSON list of strings.
     """
     try:
         found = json.loads(data.get(key) or "[]")

@@ -17,8 +17,8 @@ COMMANDS = pytest.mark.parametrize("command", ["wait", "watch"])
 
 
 def when_watched(cluster: MLJobCluster, *changes: Callable[[], Any]) -> None:
-    """Make ``changes`` in the cluster, one after another, when a command first sends a watch
-    request.
+    """Prepare the cluster: when a command sends its first watch request, ``changes`` are called in
+    turn. Each of them changes the cluster.
     """
     left = list(changes)
 

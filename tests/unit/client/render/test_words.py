@@ -1,5 +1,5 @@
-"""Durations, numbers, states and tasks in the words of the live view and of the commands of
-`kubectl mljob`.
+"""How the live view and the commands of `kubectl mljob` write durations, numbers, states and
+tasks.
 """
 
 from __future__ import annotations

@@ -7,11 +7,12 @@ paused on purpose, so there is a finding about a paused or stale DAG only if som
 DAG. A DAG is needed in any of these cases:
 
 - The DAG has a schedule and ran lately.
-- MLJobs run the DAG.
+- MLJobs ran the DAG lately.
 - Runs of the DAG are waiting.
 - Other DAGs are scheduled on assets that the DAG updates.
 
-For a DAG file that can't be imported, there is one finding about all DAGs of the file.
+A DAG file that can't be imported has one finding. The DAGs of the file have no findings of their
+own.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The input of :func:`health_findings`: the DAGs to check by DAG id, the DAG files that can't
-    be imported, and the :class:`Need` of each DAG by DAG id.
+    """The input of :func:`health_findings`.
+
+    Attributes:
+        dags: The DAGs to check. The keys are their ids.
+        broken: The DAG files that can't be imported.
+        needs: The :class:`Need` of each DAG. The keys are the ids of the DAGs.
     """
 
     dags: Mapping[str, Dag] = field(default_factory=dict)
@@ -54,9 +59,8 @@ class Health:
 
 
 def suspects(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
-    """Return the DAGs that are paused or stale, or whose file can't be imported.
-
-    There is a finding about a paused or stale DAG only if something needs the DAG.
+    """Return the DAGs that are paused or stale, or whose file can't be imported. A paused or stale
+    DAG in the result gets a finding only if something needs the DAG (:class:`Need`).
     """
     files = {(file.bundle, file.file) for file in broken}
     return [dag for dag in dags if dag.is_paused or dag.is_stale or (dag.bundle, dag.file) in files]
@@ -64,7 +68,8 @@ def suspects(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
 
 def feeds_of(assets: Iterable[Asset]) -> dict[str, frozenset[str]]:
     """For each DAG that updates assets, return the ids of the other DAGs that are scheduled on
-    these assets. The result is by DAG id, and lacks DAGs whose assets schedule no other DAG.
+    these assets. The keys of the dict are the ids of the DAGs that update assets. DAGs whose assets
+    schedule no other DAG are left out.
     """
     feeds: dict[str, set[str]] = {}
     for asset in assets:
@@ -76,8 +81,9 @@ def feeds_of(assets: Iterable[Asset]) -> dict[str, frozenset[str]]:
 def health_findings(health: Health, links: Links) -> list[Finding]:
     """Return the findings about DAG files and DAGs.
 
-    There is a finding for each DAG file that can't be imported, and a finding for each other DAG
-    that is paused or stale although something needs the DAG.
+    There is a finding for each DAG file that can't be imported, and a finding for each DAG that is
+    paused or stale although something needs the DAG. A DAG of a file that can't be imported has no
+    finding of its own.
     """
     found = []
     in_broken_files: set[str] = set()
@@ -177,7 +183,9 @@ def _last_line(traceback: str) -> str:
 
 
 def grouped_by_dag(runs: Iterable[QueuedRun]) -> dict[str, list[QueuedRun]]:
-    """Group the runs by DAG id, and sort the runs of each DAG, oldest first."""
+    """Return the queued runs of each DAG by DAG id. The runs of a DAG are sorted, longest waiting
+    first.
+    """
     found: dict[str, list[QueuedRun]] = {}
     for run in sorted(runs, key=lambda run: run.since):
         found.setdefault(run.dag_id, []).append(run)

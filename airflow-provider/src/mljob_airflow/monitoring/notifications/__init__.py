@@ -1,4 +1,4 @@
-"""Notifies the owners of findings in Slack.
+"""Sends messages about findings to the owners of the findings, in Slack.
 
 - :mod:`.state` remembers which findings each owner was notified of, and decides which notifications
   are due after a new report.

@@ -1,8 +1,8 @@
 """The session with an Airflow: logs in, sends the requests to Airflow's REST API, and turns
 failures into the operator's errors.
 
-The session handles what all requests have in common: tokens, timeouts, pages and the clock offset.
-:mod:`.answers` decides whether an answer is Airflow's.
+The session handles what all requests have in common: tokens, timeouts, pages, and the offset of
+Airflow's clock from the operator's clock. :mod:`.answers` decides whether an answer is Airflow's.
 
 Source: Airflow's documentation, "Public API authentication".
 """
@@ -119,11 +119,11 @@ class Session:
     def _request(
         self, send: Callable[..., urllib3.BaseHTTPResponse], gate: Gate, method: str, url: str, **options: Any
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request by calling ``send``, and don't follow redirects. Every request to Airflow
+        """Send a request by calling ``send``, and return the response. Every request to Airflow
         goes through this method.
 
-        A redirect may lead to a login page. urllib3 follows redirects by default, and
-        apache-airflow-client has no setting against that.
+        Redirects are not followed, because a redirect may lead to a login page. urllib3 follows
+        redirects by default.
 
         Raises:
             NotLeading: The request would change something, and this process is not the leader.
@@ -158,8 +158,9 @@ class Session:
             NotLeading: The request would change something, and this process is not the leader.
             TooLarge: The answer is larger than ``max_bytes``, or has more JSON values than
                 :func:`.read_body` allows.
-            AirflowUnavailable: Airflow did not answer, or answered with a server error, or the
-                answer is not from Airflow.
+            AirflowUnavailable: Airflow did not answer, or answered that it has failed or gets too
+                many requests, or the answer is not from Airflow.
+            AirflowUnreadable: Airflow's answer is not a JSON object, or is a 404 with another text.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack a permission.
             AirflowUnsupported: This Airflow is too old.
@@ -205,18 +206,20 @@ class Session:
         raise AssertionError("an answer without success raises")
 
     def version(self) -> Version:
-        """Return Airflow's version.
+        """Return Airflow's major and minor version.
 
         Raises:
             AirflowUnsupported: The version is too old.
             AirflowUnavailable: Airflow does not answer with its version.
+            Exception: The other exceptions of a login, such as AirflowUnauthorized.
         """
         with _nothing_sent():
             return self._supported()[0]
 
     def connection_errors(self) -> AbstractContextManager[None]:
-        """Return a context manager that turns the exceptions of a request without an answer into
-        AirflowUnavailable (:mod:`.connection_errors`).
+        """Return a context manager for a request. If the request gets no answer, the context
+        manager turns the exception of the HTTP client into AirflowUnavailable
+        (:mod:`.connection_errors`).
         """
         return connection_errors(f"Airflow at {self._shown_url}", self._proxy)
 
@@ -236,8 +239,8 @@ class Session:
             field: The field of a page that holds the rows.
             method: A method of apache-airflow-client's API classes, as for :meth:`ask`.
             args: The method's positional arguments.
-            cursors: Whether this list has cursors in Airflow 3.2 and later. Each request then has a
-                cursor and an offset, for any version of Airflow: 3.1 ignores the cursor, and later
+            cursors: Whether this list has cursors in Airflow 3.2 and later. If so, each request to
+                any version of Airflow has a cursor and an offset: 3.1 ignores the cursor, and later
                 versions ignore the offset.
             absent: The texts by which Airflow says that the object does not exist.
             skip_too_large: Whether to leave out a row that is too large to be read. Set this for a
@@ -245,8 +248,8 @@ class Session:
             query: The method's keyword arguments.
 
         Raises:
-            AirflowUnreadable: The list has more than ``MAX_PAGES`` pages, a page has the cursor of
-                the page before, or a page holds more rows than requested.
+            AirflowUnreadable: The list has more than ``MAX_PAGES`` pages, a page gives its own
+                cursor as the cursor of the next page, or a page holds more rows than requested.
             TooLarge: One row is too large, and ``skip_too_large`` is false.
             Exception: The other exceptions of :meth:`ask`.
         """
@@ -306,8 +309,8 @@ class Session:
             yield found
 
     def _log_once(self, why: str) -> None:
-        """Log that a row is left out, unless the session has already logged the same message. After
-        ``_REPEATED`` different messages, log nothing.
+        """Log that a row is left out, and why. Log nothing if the session has already logged the
+        same reason, or ``_REPEATED`` (100) different reasons.
         """
         if why not in self._unreadable and len(self._unreadable) < _REPEATED:
             self._unreadable.add(why)
@@ -316,11 +319,12 @@ class Session:
     def assert_backfills(self) -> None:
         """Check that this version of Airflow can find the runs of one backfill.
 
-        If the version is too old, the session asks Airflow for the version once more at the next
-        call, because Airflow may have been upgraded.
+        If the version is too old, the session requests the version once more before its next
+        request, because Airflow may have been upgraded.
 
         Raises:
             AirflowUnsupported: The version is too old.
+            Exception: The exceptions of :meth:`version`.
         """
         with _nothing_sent():
             number, version = self._supported()
@@ -334,8 +338,9 @@ class Session:
         """Send a request with a bearer token, and return the answer. The arguments are those of
         :meth:`_send`.
 
-        If Airflow refuses the token and there is another token, send the request once more with the
-        other token.
+        If Airflow refuses the token (401 or 403), ask the source of tokens for another token, which
+        may need a new login. If the source has another token, send the request once more with this
+        token. Otherwise return the refusal.
         """
         with _nothing_sent():
             token = self._use(self._tokens.token())
@@ -379,13 +384,14 @@ class Session:
             return read(method(*args, **query), self._shown_url, max_bytes)
 
     def _supported(self) -> tuple[Version, str]:
-        """Return Airflow's version, as numbers and as text.
+        """Return Airflow's version: the major and minor number, and the whole version as text.
 
-        The session requests the version once if the version is supported. Otherwise it requests the
-        version at each call, because Airflow may be upgraded.
+        A supported version is requested only once. If the version is not supported, it is requested
+        again at each call, because Airflow may be upgraded.
 
         Raises:
-            AirflowUnsupported: The version is too old.
+            AirflowUnsupported: The version is too old, or is not a version number.
+            Exception: The exceptions of :meth:`version`.
         """
         return self._version or self._versions.do(self._ask_version)
 
@@ -398,11 +404,15 @@ class Session:
         return found
 
     def _ask_token(self, body: Mapping[str, Any]) -> Row:
-        """Log in at Airflow's own token endpoint (``POST /auth/token``), and return the answer."""
+        """Log in at Airflow's own token endpoint (``POST /auth/token``). Return the JSON object of
+        the answer, which has the token.
+        """
         return self._first_answer(self._send(self._call, "POST", TOKEN_PATH, body))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Send a request to an OAuth 2 provider, without the headers and the token for Airflow."""
+        """Request a token from an OAuth 2 provider, and return the provider's answer. The headers
+        and the token that Airflow gets are not sent to the provider.
+        """
         at = without_user(url)
         proxy = proxy_for(url)
         with connection_errors(f"The token endpoint {at}", proxy):
@@ -424,9 +434,11 @@ class Session:
     def _first_answer(self, reply: Reply) -> Row:
         """Return the JSON object of Airflow's reply to a login, or to the request for the version.
 
-        If Airflow replies with an error that :meth:`ask` would raise as the exception
-        :class:`Answer`, raise AirflowUnavailable instead. The caller of the session can interpret
-        only errors of its own request.
+        Raises:
+            AirflowUnavailable: The reply is a 404, or an error for which :meth:`ask` would raise
+                the exception :class:`Answer`. The caller of the session can interpret only errors
+                of its own request. Other reasons: :meth:`.Reply.result`.
+            Exception: The other exceptions of :meth:`.Reply.result`.
         """
         if reply.status == 404:
             raise without_api(reply.answered)
@@ -436,7 +448,9 @@ class Session:
             raise AirflowUnavailable(f"{reply.url} answered {answer.status}: {answer.detail}") from answer
 
     def _call(self, method: str, path: str, body: Any = None, *, _request_timeout: Any) -> urllib3.BaseHTTPResponse:
-        """Send a request for the version or for a token. Only a request for a token has a body."""
+        """Request the version or a token from Airflow, and return the response with its body
+        unread. Only a request for a token has a body.
+        """
         headers = {**self.client.default_headers, "Accept": "application/json"}
         if body is not None:
             # A request for a token is sent without the current token, because Airflow may have

@@ -54,9 +54,10 @@ class Outcome:
     action.
 
     Attributes:
-        tracked: The MLJob and its observed run after all actions, or None if the MLJob is deleted.
+        tracked: The MLJob and its observed run after all actions, or None if the MLJob does not
+            exist any more.
         state: The state for which ``action`` was decided, or None if ``tracked`` is None.
-        action: The last action, which the caller has to carry out.
+        action: The last action, which the caller has to carry out. ``Wait`` if ``tracked`` is None.
     """
 
     tracked: TrackedJob | None
@@ -122,22 +123,23 @@ class Reconciler:
         }
 
     def transient(self, job: Job) -> TransientState:
-        """Return the transient state (what this process has tried in Airflow) of an MLJob that is
-        new to this process.
+        """Return the transient state (what this process has tried in Airflow) with which this
+        process begins to handle an MLJob.
 
-        The state is empty unless the status has an attempt that is not over and has no submit time.
-        In that case an earlier process may have crashed while it waited for the answer to the
-        submission. So the run may still appear in Airflow during the next ``UNKNOWN_FOR``.
+        If the status has an attempt whose run is perhaps not submitted yet, an earlier process may
+        have crashed while it waited for the answer to the submission. The state then says that the
+        run may still appear in Airflow during the next 30 seconds (``UNKNOWN_FOR``). Otherwise the
+        state is empty.
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
     def takeover_state(self, job: Job) -> TransientState | None:
-        """Return the transient state (what is known about requests to Airflow) of an MLJob whose
-        attempt another process has begun, or that has no attempt. Return None if this process has
-        begun the attempt.
+        """Return the transient state (what this process has tried in Airflow) with which this
+        process continues if the MLJob has no attempt, or if another process has begun the attempt.
+        Return None if this process has begun the attempt.
 
-        If the other process may still submit the run, this process leaves the attempt alone for
-        ``UNKNOWN_FOR``.
+        If the other process may still submit the run, the state says that this process leaves the
+        attempt alone for 30 seconds (``UNKNOWN_FOR``).
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
@@ -150,8 +152,8 @@ class Reconciler:
         return self._airflows.ui_url(airflow)
 
     def request_probe(self, airflow: str) -> None:
-        """Schedule an early probe of an AirflowInstance, so that its status shows that runs have
-        vanished or are back.
+        """Schedule an early probe of the Airflow with this name. If the Airflow has an
+        AirflowInstance, its status then shows sooner that runs have vanished or are back.
         """
         self._airflows.request_probe(airflow)
 
@@ -190,7 +192,8 @@ class Reconciler:
 
     async def _failed(self, context: ActionContext, action: Action, error: OperatorError) -> TrackedJob:
         """Log a failed action, and return the tracked MLJob with the error in its transient state.
-        If Airflow is out of reach or refuses the credentials, also request a probe of the Airflow.
+        If Airflow is unavailable, or the credentials are wrong or lack a permission, also request a
+        probe of this Airflow.
         """
         state = context.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
@@ -209,7 +212,7 @@ class Reconciler:
 
     def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:
         """Return the transient state (what this process has tried, and what failed) after a failed
-        action. The state has the error and the time of the next try.
+        action. The new state has the error, and the time of the next try.
         """
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
         starting = isinstance(action, actions.CountRuns | actions.Submit | actions.ClearFailed)
@@ -227,9 +230,8 @@ class Reconciler:
 
 
 def _message(error: OperatorError, state: State) -> str:
-    """Return the error's message. If the DAG does not exist, the message suggests similar DAGs.
-
-    The message suggests only DAGs that the MLJob's namespace may run.
+    """Return the error's message. If the error says that the DAG does not exist, add the ids of at
+    most three similar DAGs that the MLJob's namespace may run.
     """
     if not isinstance(error, DagNotFound):
         return str(error)

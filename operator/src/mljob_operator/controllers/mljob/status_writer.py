@@ -56,8 +56,8 @@ class Patch:
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
-        urgent: Whether the patch must be sent without a delay. A patch that only makes values more
-            exact, such as times, is not urgent.
+        urgent: Whether the patch must be sent without a delay. While an attempt is in progress, a
+            patch that only makes values more exact, such as times, is not urgent.
     """
 
     content: Mapping[str, Any]
@@ -67,10 +67,11 @@ class Patch:
 class StatusWriter:
     """Writes the statuses of MLJobs, and the Events about their changes.
 
-    Three requests don't use this class, because they are parts of the reconciler's actions: the
-    patch of ``submittedBy`` that takes over an attempt, the empty patch that checks that a version
-    is the latest (:meth:`.ActionContext.confirm`), and the Events about runs that a cancelled run
-    has started.
+    The reconciler's actions send three kinds of requests without this class:
+
+    - the patch of ``submittedBy`` by which this process takes over an attempt;
+    - the empty patch that checks that a version is the latest (:meth:`.ActionContext.confirm`);
+    - the Events about runs that a cancelled run has started.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
@@ -99,8 +100,9 @@ class StatusWriter:
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """After a step, give back the MLJob's turn in the queue of writes if the step has not used
-        the turn. Also remove the MLJob from the queue, unless ``waits`` is true.
+        """Call this method after each step of an MLJob. If the MLJob had its turn in the queue of
+        writes and has not written, the next write gets the turn. ``waits`` says whether the MLJob
+        still waits for a turn. If not, the MLJob is removed from the queue.
         """
         self._writes.end_turn(key)
         if not waits:
@@ -118,7 +120,8 @@ class StatusWriter:
             The stored MLJob, and when the patch was sent, in seconds of the event loop's clock.
 
         Raises:
-            StoreError: The Kubernetes API fails, or refuses the status.
+            StoreError: The Kubernetes API fails or refuses the status, or the MLJob has changed or
+                was deleted meanwhile.
         """
         written, sent_at = await self._jobs.store_status(job, patch.content, priority)
         self._meter.status_written(asyncio.get_running_loop().time() - sent_at)
@@ -129,8 +132,8 @@ class StatusWriter:
         """Count a status that the Kubernetes API server refused as invalid. Record an Event only
         for the first of several refusals in a row.
 
-        The caller drops the observed run, because the same facts would give an invalid status
-        again.
+        The caller drops what is known about the run, because the same facts would give an invalid
+        status again.
 
         Args:
             job: The MLJob.
@@ -147,11 +150,11 @@ class StatusWriter:
             self._record(job, KubeEvent(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
 
     async def report_abandonment(self, state: State, redaction: Redaction) -> None:
-        """Record an Event about a run that may still be active in Airflow although its MLJob is
-        being deleted.
+        """Log and record as an Event that the operator has given up cancelling a run: the run may
+        still be active in Airflow although its MLJob is being deleted.
 
-        After this method, the caller removes the finalizer. The Event is then the only trace of the
-        run in the Kubernetes API.
+        The caller removes the finalizer after this method has returned. The Event is then the only
+        trace of the run in the Kubernetes API. A failure to record the Event is only logged.
         """
         job, run = state.job, state.run
         last_error = redacted_state(state, None, redaction)[0].transient.last_error

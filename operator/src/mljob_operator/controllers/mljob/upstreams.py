@@ -1,10 +1,10 @@
 """Keeps facts about upstream MLJobs (the MLJobs whose outputs other MLJobs take), and finds the
 MLJobs to wake when an upstream MLJob changes.
 
-A finished MLJob has no worker. So this module keeps the facts that the waiting MLJobs need about an
-upstream MLJob, while at least one MLJob waits for its outputs. The upstream MLJob is read from the
-Kubernetes API for the first waiting MLJob. After that the watch of MLJobs, which the operator has
-anyway, delivers the changes.
+An upstream MLJob that has finished has no worker, so no worker knows its outputs. This module keeps
+the facts about an upstream MLJob while at least one MLJob waits for its outputs. The upstream MLJob
+is read from the Kubernetes API for the first waiting MLJob. After that the watch of MLJobs, which
+the operator has anyway, delivers the changes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class _Known:
 
     Attributes:
         waiting: The MLJobs that wait.
-        upstream: What the waiting MLJobs need to know about the MLJob. If the MLJob was deleted
-            after its success, ``upstream.deleted`` is True. None if the MLJob was not read yet, or
-            if it does not exist for another reason.
+        upstream: What the waiting MLJobs need to know about the MLJob. None if the MLJob was not
+            read yet, or if there is no such MLJob. But if the MLJob has succeeded and was then
+            deleted, the value is not None, and ``upstream.deleted`` is True.
         uid: The uid of the last version. Empty if no version is known.
         version: The resourceVersion of the last version, as a number. 0 if no version is known.
         known_at: When the MLJob was last read or observed. None before the first time.
-        observed: How many times the watch has delivered a version or the deletion of the MLJob.
+        observed: How many versions and deletions of the MLJob the watch has delivered.
         reading: A lock that is held during a read. With the lock, the MLJob is read only once even
             if thousands of MLJobs wait for it, for example after a restart.
     """
@@ -89,10 +89,10 @@ class Upstreams:
         MLJobs that these MLJobs wait for in turn.
 
         Returns:
-            The facts by the MLJobs' names, as :func:`.upstream.dependencies` takes them, and the
-            time from which the oldest facts are: the earliest of the times at which the MLJobs in
-            ``spec.confFrom`` were last read or observed. The time is None if nothing is known about
-            these MLJobs.
+            tuple: The facts by the MLJobs' names, as :func:`.upstream.dependencies` takes them, and
+                the time of the oldest facts. This is the earliest of the times at which the MLJobs
+                in ``spec.confFrom`` were last read or observed. The time is None if none of these
+                MLJobs was read or observed yet.
         """
         names = upstream_names(job.spec)
         if not names:
@@ -113,9 +113,13 @@ class Upstreams:
 
     async def read(self, key: Key, names: Iterable[str]) -> None:
         """Read from the Kubernetes API the MLJobs for which an MLJob waits. An MLJob that was read
-        or observed within ``READ_AGAIN_AFTER`` (5 minutes) is not read again.
+        or observed within the last 5 minutes (``READ_AGAIN_AFTER``) is not read again.
 
-        The waiting MLJob is registered before the read, so that no change after the read is missed.
+        Before the read, the waiting MLJob is registered, so that later changes wake it.
+
+        Args:
+            key: The key of the waiting MLJob.
+            names: The names of the MLJobs for which it waits, in the same namespace.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -143,13 +147,15 @@ class Upstreams:
         known.known_at = now
 
     def follow(self, key: Key, names: Iterable[str]) -> None:
-        """Set the MLJobs for which an MLJob waits. ``names`` is empty if the MLJob waits for no
-        other MLJob.
+        """Set the MLJobs for which an MLJob waits. ``key`` is the key of the waiting MLJob.
+        ``names`` is empty if the MLJob waits for no other MLJob.
         """
         self._follow(key, frozenset((key[0], name) for name in names))
 
     def observe(self, job: Job) -> list[Key]:
-        """Take a version of an MLJob from the watch, and return the MLJobs to wake."""
+        """Take a version of an MLJob that the watch has delivered. Return the waiting MLJobs to
+        wake.
+        """
         known = self._known.get(job.key)
         if known is None:
             return []
@@ -157,7 +163,9 @@ class Upstreams:
         return sorted(known.waiting) if known.take(job, self._clock()) else []
 
     def observe_deletion(self, key: Key, uid: str) -> list[Key]:
-        """Take the deletion of an MLJob from the watch, and return the MLJobs to wake."""
+        """Take the deletion of an MLJob that the watch has reported. Return the waiting MLJobs to
+        wake.
+        """
         known = self._known.get(key)
         if known is None or known.uid not in (uid, ""):
             return []

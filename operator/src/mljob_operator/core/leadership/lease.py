@@ -1,9 +1,9 @@
 """A version of a Lease, and how long its holder may act.
 
-The times in a Lease come from the clocks of other machines, so they are not used. A process
-measures on its own monotonic clock how long it has known the same version of a Lease. A holder that
-renews its Lease makes new versions. If the version stays the same for the duration of the Lease,
-its holder may not act any more.
+The times in a Lease come from the clocks of other machines, so the operator does not use these
+times. A process measures on its own monotonic clock how long it has known the same version of a
+Lease. A holder that renews its Lease makes new versions. If the version stays the same for the
+duration of the Lease, its holder may not act any more.
 
 Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
 ``leaderelection``.
@@ -28,12 +28,14 @@ class Lease:
         name: The name of the Lease, which all processes of one operator share.
         uid: The uid of the Lease object.
         version: The resourceVersion.
-        holder: The identity of the process that has the Lease. None if no process has it.
+        holder: The identity of the process that holds the Lease. None if no process holds it.
         seconds: For how many seconds the holder may act after it has written this version.
-        transitions: How many times the holder has changed.
-        claims: The claims of the operator, from an annotation of the Lease. None if the Lease has
-            no annotation with valid claims.
-        acting: Whether the holder has checked the claims of the other operators and acts.
+        transitions: How many times another process has become the holder.
+        claims: What the operator claims for itself: MLJobs, a prefix of run ids and a consumer
+            group. The claims are in an annotation of the Lease. None if the Lease has no annotation
+            with valid claims.
+        acting: Whether the holder acts as the leader, after it has checked the claims of the other
+            operators.
     """
 
     name: str
@@ -47,8 +49,8 @@ class Lease:
 
 
 class Observation:
-    """The newest version of a Lease that a process knows, and the time at which the process first
-    read this version.
+    """The newest version of a Lease that this process knows, and the time at which the process
+    learnt of this version.
     """
 
     def __init__(self) -> None:
@@ -63,7 +65,7 @@ class Observation:
         """Record the version of the Lease that a request has returned.
 
         Args:
-            lease: The version, or None if there is no such Lease. If None, nothing changes.
+            lease: The version. None if the Lease does not exist: then nothing is recorded.
             now: The time of the answer, in seconds of a monotonic clock.
         """
         if lease is None:
@@ -75,5 +77,7 @@ class Observation:
         self._lease, self._since = lease, now
 
     def is_free(self, now: float) -> bool:
-        """Return whether no process may act under the Lease at this time."""
+        """Return whether, at the time ``now``, no process may act as the holder of the Lease. Also
+        return True if no version of the Lease was recorded yet.
+        """
         return self._lease is None or self._lease.holder is None or now >= self._since + self._lease.seconds

@@ -1,5 +1,5 @@
-"""Reads objects from the Kubernetes API server field by field. A field that doesn't fit the model
-is left out and reported, and all other fields are read.
+"""Reads the spec and the status of objects from the Kubernetes API server, field by field. A field
+that doesn't fit the model is left out and reported. All other fields are read.
 
 The API server accepts only objects that fit the CRD. But an object may have been stored under an
 older or a hand-edited CRD, or a field may exceed a limit that a CRD can't express. Even so, the
@@ -29,7 +29,8 @@ MAX_SHOWN = 80
 def fitting(
     model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], placeholders: Mapping[str, Any]
 ) -> tuple[M, tuple[str, ...]]:
-    """Return the fields of an object that fit a model, and the problems of the other fields.
+    """Read a spec or status into a model, and leave out the fields that don't fit the model. Return
+    the model's object, and the problems of the fields that were left out.
 
     Args:
         model: The model of a spec or of a status.
@@ -42,8 +43,8 @@ def fitting(
 
     Returns:
         tuple: An object of the class ``model``, and a text for each problem, such as ``spec.conf is
-            nested 300 levels deep, over the limit of 32``. A field with a problem anywhere inside
-            it is left out as a whole.
+            nested 300 levels deep, over the limit of 32``. If only a part of a field of ``value``
+            has a problem, the whole field is left out.
     """
     fields = dict(value) if isinstance(value, Mapping) else {}
     problems = []
@@ -62,8 +63,8 @@ def fitting(
 
 
 def in_one_sentence(problems: tuple[str, ...]) -> str | None:
-    """Return at most ``MAX_PROBLEMS`` problems and the number of the other problems, as text for
-    people. Return None if there are no problems.
+    """Return the first ``MAX_PROBLEMS`` (3) problems and the number of the other problems, as a
+    text for people. Return None if there are no problems.
     """
     if not problems:
         return None

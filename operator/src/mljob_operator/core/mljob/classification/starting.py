@@ -36,7 +36,8 @@ class Start:
             of a retry. None if the run may start at once.
         due: Whether the run may start now, as far as ``at`` is concerned.
         blocker: What prevents the start, or None. A failed request is not a blocker.
-        superseded: Whether another attempt is to replace the open attempt, which has no run yet.
+        superseded: Whether ``attempt`` replaces an announced attempt, which is in the status but
+            whose run is not submitted yet. Has no meaning if no attempt is announced.
         rerun: Whether the MLJob has finished, and its spec or a requested retry asks for another
             run.
         may_have_run: Whether Airflow must still be asked for runs of this spec that an earlier
@@ -62,8 +63,8 @@ class Start:
         cancellation: Cancellation,
         presence: Presence,
     ) -> Start | None:
-        """Return the start of the next run, or None if the MLJob neither starts a run now nor waits
-        to start one. For example, an MLJob with a run in progress waits for no start.
+        """Return the start of the next run. Return None if the MLJob neither starts a run now nor
+        waits to start a run, for example because its run is in progress.
         """
         job = inputs.job
         if job.deleting or cancellation.reason is not None or current.active:
@@ -94,10 +95,11 @@ class Start:
 
 
 def backoff_ends_at(job: Job) -> datetime | None:
-    """Return when the attempt that has ended may be retried, or None if it is not to be retried.
+    """Return when the last attempt may be retried. Return None if the attempt has not ended, or is
+    not to be retried.
 
-    A requested retry has the delay of a first retry. The delay begins at the end of the attempt. If
-    the user requests the retry after this delay, the retry starts at once.
+    A retry that a user requests has the delay of a first retry. The delay begins at the end of the
+    attempt. If the user requests the retry after this delay, the retry starts at once.
     """
     status = job.status
     if status.phase in TERMINAL_PHASES:
@@ -119,9 +121,9 @@ def _failed_at(status: MLJobStatus) -> datetime | None:
 def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker | None:
     """Return what prevents the start of an attempt, or None.
 
-    If the MLJob waits for the outputs of other MLJobs and also for a limit on active runs, return
-    the wait for outputs. The MLJob then does not wait for admission under the limit, so that an
-    MLJob that can start is admitted instead.
+    If both missing outputs of other MLJobs and a limit on active runs prevent the start, return the
+    missing outputs. The MLJob then is not admitted under the limit, so that an MLJob that can start
+    is admitted instead.
     """
     if inputs.job.parsed.problem is not None:
         return invalid_spec(inputs.job.parsed.problem)
@@ -130,9 +132,11 @@ def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker 
 
 
 def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, *, superseded: bool) -> bool:
-    """Return whether the conf of the next run takes outputs of other MLJobs. An attempt that clears
-    tasks keeps the conf of its run, unless Airflow has lost that conf. If runPolicy Once has
-    refused a change of the spec, a new run gets the conf of the earlier run.
+    """Return whether the conf of the next run is built from the spec, and so takes the outputs of
+    other MLJobs that the spec names. Two kinds of attempts keep an earlier conf:
+
+    - an attempt that clears tasks of a run, unless Airflow has lost the conf;
+    - any attempt after a change of the spec that runPolicy Once has refused.
     """
     if inputs.transient.conf_lost:
         return change is not SpecChange.REFUSED
@@ -141,8 +145,9 @@ def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 
 def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bool:
-    """Return whether Airflow already has the run of an attempt (runPolicy OncePerSpec). The run
-    keeps its conf, and the operator does not know from which runs the conf has its outputs.
+    """Return whether an attempt takes over a run that Airflow already has (runPolicy OncePerSpec).
+    The run keeps its conf. The operator does not know from which upstream runs the outputs in this
+    conf are, so the attempt names no upstream runs.
     """
     if inputs.transient.conf_lost:
         return False
@@ -152,12 +157,13 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
 
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
-    """Return whether an upstream MLJob has run again since the announced attempt took its outputs.
-    Another attempt then takes the new outputs, so that the status names the runs whose outputs are
-    in the conf.
+    """Return whether an upstream MLJob has run again since the announced attempt took the outputs
+    of that MLJob. An announced attempt is in the status, but its run is not submitted yet. Another
+    attempt then takes the new outputs, so that the status names the runs whose outputs are in the
+    conf.
 
-    An announced attempt that took no outputs keeps its conf, unless Airflow has lost this conf. In
-    that case, another attempt takes the outputs that exist now.
+    An announced attempt that took no outputs keeps its conf, unless Airflow has lost the conf
+    (``lost``). In that case, another attempt takes the outputs that exist now.
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:
@@ -183,7 +189,7 @@ def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 
 def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> Attempt:
-    """Return the next attempt. If failed tasks are to be cleared, the attempt continues the run of
+    """Return the next attempt. If failed tasks are to run again, the attempt continues the run of
     the last attempt. Otherwise the attempt has a new run, or takes over an earlier run
     (:func:`.attempts.next_run`).
     """
