@@ -149,8 +149,8 @@ class AsyncJob:
 
     async def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
         """Show the MLJob in a notebook until it has ended or can't continue without a change. Then
-        return this :class:`AsyncJob`. The display is updated in place. Outside of a notebook, print
-        the state as a line, and print a new line each time this text changes.
+        return this handle. The display is updated in place. Outside of a notebook, print the state
+        as a line, and print a new line each time this text changes.
 
         Args:
             timeout: The maximum time to show the MLJob, in seconds. Default: no maximum.
@@ -213,7 +213,7 @@ class AsyncJob:
         return await self._patch({"metadata": {"annotations": {RETRY_REQUESTED_AT: datetime.now(UTC).isoformat()}}})
 
     async def cancel(self) -> Self:
-        """Cancel the MLJob for good. The operator cancels the run, and the MLJob stays as a record."""
+        """Cancel the MLJob for good. The operator ends the run, and the MLJob stays as a record."""
         # The API server refuses cancel and suspend together.
         return await self._patch({"spec": {"cancel": True, "suspend": False}})
 
@@ -259,7 +259,7 @@ class AsyncJob:
 
     async def _log_end(self) -> LogEnd | None:
         """Return the lines near the end of the failed task's log that explain the failure. Return
-        None if no task failed or the log can't be read.
+        None if the status has no failed task, or if the log can't be read.
         """
         task = failed_task(self.state)
         if task is None:

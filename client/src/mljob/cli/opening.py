@@ -1,4 +1,4 @@
-"""``open`` and ``ui``: the pages of MLJobs in a browser."""
+"""The commands ``open`` and ``ui``, which show MLJobs in a browser."""
 
 from __future__ import annotations
 

@@ -150,8 +150,8 @@ class Job:
 
     def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
         """Show the MLJob in a notebook until it has ended or can't continue without a change. Then
-        return this :class:`AsyncJob`. The display is updated in place. Outside of a notebook, print
-        the state as a line, and print a new line each time this text changes.
+        return this handle. The display is updated in place. Outside of a notebook, print the state
+        as a line, and print a new line each time this text changes.
 
         Args:
             timeout: The maximum time to show the MLJob, in seconds. Default: no maximum.
@@ -214,7 +214,7 @@ class Job:
         return self._patch({"metadata": {"annotations": {RETRY_REQUESTED_AT: datetime.now(UTC).isoformat()}}})
 
     def cancel(self) -> Self:
-        """Cancel the MLJob for good. The operator cancels the run, and the MLJob stays as a record."""
+        """Cancel the MLJob for good. The operator ends the run, and the MLJob stays as a record."""
         # The API server refuses cancel and suspend together.
         return self._patch({"spec": {"cancel": True, "suspend": False}})
 
@@ -258,7 +258,7 @@ class Job:
 
     def _log_end(self) -> LogEnd | None:
         """Return the lines near the end of the failed task's log that explain the failure. Return
-        None if no task failed or the log can't be read.
+        None if the status has no failed task, or if the log can't be read.
         """
         task = failed_task(self.state)
         if task is None:
