@@ -77,10 +77,10 @@ class Postgres:
         return f"postgresql+{driver}://{_USER}:{quote(self._secrets['postgres'])}@{HOST}:{self._ports['postgres']}/{_DATABASE}"
 
     def parts(self) -> list[Component | Step]:
-        """Return the parts of the stack that this class provides: the component that runs the server,
-        and the step `database`, which creates Airflow's database. If Airflow uses an existing
-        database, return only a step `database` that does nothing, because other parts of the stack
-        wait for a step of this name.
+        """Return the parts of the stack that this class provides: the component that runs the
+        server, and the step `database`, which creates Airflow's database. If Airflow uses an
+        existing database, return only a step `database` that does nothing, because other parts of
+        the stack wait for a step of this name.
         """
         if self._given:
             return [Step("database", lambda: None)]

@@ -314,8 +314,8 @@ def described(job: Object | None) -> str:
 
 
 def evidence(cells: list[Cell]) -> str:
-    """Return the last log lines of the operators in the first two cases. The error shows these lines
-    if a wait fails.
+    """Return the last log lines of the operators in the first two cases. The error shows these
+    lines if a wait fails.
     """
     return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
 

@@ -1,5 +1,5 @@
-"""An MLJob that doesn't match the schema. The operator writes the error into the MLJob's status once,
-still handles the MLJob's run and deletion, and reconciles the other MLJobs as usual.
+"""An MLJob that doesn't match the schema. The operator writes the error into the MLJob's status
+once, still handles the MLJob's run and deletion, and reconciles the other MLJobs as usual.
 """
 
 from __future__ import annotations

@@ -128,8 +128,9 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Record whether an AirflowInstance is ready, or the Airflow of the operator's own settings.
-        If ``ready`` is None, the AirflowInstance was deleted, and all of its series are removed.
+        """Record whether an AirflowInstance is ready, or the Airflow of the operator's own
+        settings. If ``ready`` is None, the AirflowInstance was deleted, and all of its series are
+        removed.
         """
         ...
 
@@ -140,8 +141,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Record the number of orphaned runs in an Airflow. An orphaned run is an active run that the
-        operator has submitted, and whose MLJob does not exist any more or no longer follows the
+        """Record the number of orphaned runs in an Airflow. An orphaned run is an active run that
+        the operator has submitted, and whose MLJob does not exist any more or no longer follows the
         run.
         """
         ...

@@ -53,8 +53,8 @@ class View:
 
     @property
     def log_query(self) -> str:
-        """The URL query of the log that this view shows, without a question mark. Two URLs take this
-        query: the live stream of the log, and the log as a text file.
+        """The URL query of the log that this view shows, without a question mark. Two URLs take
+        this query: the live stream of the log, and the log as a text file.
         """
         return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 

@@ -286,8 +286,8 @@ def _url(response: urllib3.BaseHTTPResponse, base: str) -> str:
 
 
 def _host(location: str) -> str:
-    """Return the host to which a redirect leads, for the message of an error. Return "the same host"
-    if ``location`` has no host, and "no host" if ``location`` is not a URL.
+    """Return the host to which a redirect leads, for the message of an error. Return "the same
+    host" if ``location`` has no host, and "no host" if ``location`` is not a URL.
     """
     try:
         return urlsplit(location).hostname or "the same host"

@@ -129,8 +129,8 @@ class FollowedRuns:
         return bool(self.events)
 
     def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
-        """Return the MLJobs in ``dags`` of this DAG whose last observed halt differs from ``halt``. A
-        halt is the reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
+        """Return the MLJobs in ``dags`` of this DAG whose last observed halt differs from ``halt``.
+        A halt is the reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
 
         If ``unless`` is not None, leave out the MLJobs whose last observed halt is ``unless``, too.
         """

@@ -30,8 +30,8 @@ class Capabilities:
             the workload continues without its MLJob.
         cancelled_by_dag: Whether the cancellation DAG can cancel the workload. If not, the operator
             cancels the workload through Airflow's REST API.
-        has_children: Whether the operator, after a cancellation of the workload, looks for runs that
-            tasks of the workload have triggered.
+        has_children: Whether the operator, after a cancellation of the workload, looks for runs
+            that tasks of the workload have triggered.
         repeats_cancelled: Whether a retry with retryStrategy ClearFailed repeats everything that a
             cancellation has stopped. True for a backfill, because Airflow repeats each failed run
             of a backfill as a whole. False for a single run, because Airflow repeats only its
