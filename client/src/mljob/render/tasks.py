@@ -1,4 +1,6 @@
-"""The tasks of a run, one line each. The instances of a mapped task are folded: ``score 12/40``."""
+"""The tasks of a run, one line each. A mapped task also has one line, which says how many of its
+instances are done: ``score 12/40``.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,14 @@ class RequestMeter(Protocol):
     """Records the outcomes and the durations of operations on Airflow, as metrics."""
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record the outcome and the duration, in seconds, of an operation on an Airflow."""
+        """Record the outcome and the duration of an operation on an Airflow.
+
+        Args:
+            airflow: The name of the AirflowInstance.
+            operation: The operation, such as ``submit``.
+            outcome: ``ok``, ``error``, or the reason of an error, such as ``AirflowUnavailable``.
+            seconds: The duration.
+        """
         ...
 
 
@@ -76,7 +83,7 @@ class Meter(RequestMeter, Protocol):
 
     @property
     def jobs(self) -> JobMeter:
-        """The metrics of MLJobs."""
+        """The object that records the metrics of MLJobs."""
         ...
 
     def event(self, outcome: str) -> None:
