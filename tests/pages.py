@@ -89,8 +89,8 @@ def _is_open(text: str) -> bool:
 
 
 def commands(block: Block) -> Iterator[Sequence[str]]:
-    """Yield each command of a console block as a list of words. Each command of a pipe, a list with
-    ``&&``, ``||`` or ``;``, and a loop is separate. Of ``NAME=$(COMMAND)``, yield the command.
+    """Yield each command of a console block as a list of words. The commands in a pipe, in a loop,
+    and between ``&&``, ``||`` or ``;`` are separate. Of ``NAME=$(COMMAND)``, yield the command.
     """
     yield from commands_in("\n".join(typed(block)))
 

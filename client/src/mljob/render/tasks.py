@@ -37,7 +37,8 @@ class Task:
             the task's log.
         total: How many instances a mapped task has, or None for a task that is not mapped.
         done: How many instances of a mapped task succeeded or were skipped.
-        failed: The map indexes of failed instances of a mapped task, as far as the JSON lists them.
+        failed: The map indexes of failed instances of a mapped task. The status and the graph list
+            only the first ones.
         failures: How many instances of a mapped task failed. ``failed`` may have fewer.
     """
 

@@ -91,16 +91,18 @@ class DagRunsOfJobs:
 @dataclass(slots=True)
 class FollowedRuns:
     """The MLJobs that have an attempt in one Airflow, and their runs. Each attribute answers a
-    question of the change feed's reader.
+    question of the change feed's reader. An attempt is active if it has or had a run in Airflow,
+    and its MLJob's status does not show yet that the attempt is over.
 
     Attributes:
         runs: The run of each MLJob.
         submitted: The run of each MLJob with an active attempt. Backfills are left out.
-        backfills: The MLJob of each backfill that is an active attempt, by backfill.
+        backfills: The MLJob of each active attempt that is a backfill, by backfill.
         in_progress: The run or the backfill of each MLJob with an active attempt. Runs and
             backfills that are known to have ended are left out.
-        unread: The MLJobs with an active attempt of which the operator does not know all tasks yet.
-            Of a backfill, the operator does not know yet that Airflow has created the runs.
+        unread: The MLJobs with an active attempt whose run has tasks that the operator does not
+            know yet. A backfill is included until the operator knows that Airflow has created its
+            runs.
         missed: The MLJobs whose run Airflow does not have, according to its last answer.
         hot: The MLJobs whose run may change at any moment without a Kafka event.
         events: For each MLJob with an active backfill, when the last Kafka event of a run in this
