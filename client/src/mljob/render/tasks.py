@@ -26,9 +26,10 @@ class Task:
     Attributes:
         task_id: The id of the task in the DAG.
         state: Airflow's name of the task's state, or ``none``.
-        try_number: The number of the newest try, from 1, or 0 before the first try.
-        started_at: When the newest try started.
-        ended_at: When the newest try ended.
+        try_number: The number of the newest try, from 1, or 0 before the first try. For a mapped
+            task, the highest number of its instances.
+        started_at: When the newest try started. For a mapped task, when the first instance started.
+        ended_at: When the newest try ended. For a mapped task, when the last instance ended.
         progress: How much of the task is done, in percent, or None if this is not known.
         metrics: The numbers that the task reported last.
         error: The type and the text of the task's exception, or an empty text.
@@ -99,8 +100,8 @@ class TaskLine:
     Attributes:
         sign: The sign of the task's state.
         name: The id of the task, and how many instances of a mapped task are done.
-        took: How long the newest try took or has taken so far, or an empty text if this is not
-            known.
+        took: How long the task took or has taken so far (from ``started_at`` to ``ended_at`` of
+            :class:`Task`), or an empty text if this is not known.
         notes: The number of the try from the second try on, the progress of a running task, the
             failed instances, the question and the metrics.
         error: Why the task failed, or an empty text.

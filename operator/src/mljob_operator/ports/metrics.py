@@ -124,7 +124,7 @@ class Meter(RequestMeter, Protocol):
 
     def event_latency(self, seconds: float) -> None:
         """Record the seconds from the timestamp of a Kafka message until a status that takes the
-        message into account was stored.
+        message into account was stored, or until the MLJob's worker dropped the message.
         """
         ...
 
@@ -175,7 +175,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of Kafka messages that were read and whose content is not in a stored
-        status yet.
+        """Record the number of Kafka messages that were read and are not handled yet: their content
+        is not in a stored status yet, and was not dropped.
         """
         ...
