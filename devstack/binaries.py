@@ -1,12 +1,12 @@
-"""Finds the programs that a stack needs: those of the Kubernetes control plane, kubectl and helm. A
-program that is not on the machine is installed from a wheel or built.
+"""Finds the programs that a stack needs: the programs of the Kubernetes control plane, kubectl and
+helm. A program that is not on the machine is installed from a wheel or built.
 
 Each program is searched for separately, because the folder with the programs for envtest
 (controller-runtime) has no kube-controller-manager. These places are searched in this order:
 
-- the folder `KUBEBUILDER_ASSETS`,
+- the folder `KUBEBUILDER_ASSETS`, where a program with any version counts,
 - `PATH`, where only a program with the right version counts,
-- the cache,
+- the cache, which has the programs that were built before,
 - a wheel, which exists only for kubectl and helm.
 
 A program that is in none of these places is built from its Go sources.

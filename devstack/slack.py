@@ -1,6 +1,7 @@
 """A server on loopback that behaves like Slack, for the demo and the tests.
 
-The server refuses the messages that Slack refuses, with Slack's errors.
+The server refuses the messages that Slack refuses, with Slack's errors. The server also refuses
+messages that Slack would accept but show in another way than the author meant.
 
 The checks follow Slack's reference: chat.postMessage, incoming webhooks, Block Kit
 (api.slack.com/reference/block-kit/blocks), mrkdwn escaping
@@ -47,9 +48,8 @@ KNOWN_FIELDS = {
 
 
 def complaints(body: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a message, one text for each problem: parts that Slack refuses, and
-    parts that Slack shows in another way than the author meant. Return an empty list for a good
-    message.
+    """Return the problems of a message, one text for each problem: parts that Slack refuses, and
+    parts that Slack shows in another way than the author meant. ``body`` is the message as JSON.
     """
     said = [f"unknown field {name}" for name in set(body) - KNOWN_FIELDS]
     if not body.get("text"):
@@ -190,18 +190,17 @@ def _words(part: Any) -> Iterator[str]:
 
 @dataclass
 class SlackServer:
-    """A server that behaves like Slack: the messages that it has received, and the settings for its
-    answers.
+    """A server that behaves like Slack. The attributes have the messages that the server has
+    received, and the settings for its answers.
 
     Attributes:
-        messages: Accepted messages.
-        refused: The reasons why messages were refused. The server answered these messages with
-            `invalid_blocks`.
-        requests: The time of each request, on the clock of `time.monotonic`, and 429 if the request
-            was refused because of `limited`, otherwise 200.
+        messages: The accepted messages, in order.
+        refused: The problems of all messages that the server has refused with `invalid_blocks`.
+        requests: A pair for each request: the time, in seconds of `time.monotonic`, and 429 if the
+            request was refused because of `limited`, otherwise 200.
         limited: How many of the next requests the server answers with 429.
         retry_after: Seconds in the `Retry-After` header of a 429.
-        missing: Names and ids of channels that the server reports as not found.
+        missing: The names and ids of channels that the server does not find.
         members: The users: ids by e-mail address.
         url: The server's URL.
     """
@@ -220,8 +219,8 @@ class SlackServer:
         self._number = 0
 
     def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the body of the response to `chat.postMessage`. Keep the message if it is
-        accepted.
+        """Return the body of the response to `chat.postMessage`. Add the message to `messages` if
+        the message is accepted.
         """
         channel = body.get("channel", "")
         if not CHANNEL.fullmatch(channel) or channel in self.missing:
@@ -239,7 +238,7 @@ class SlackServer:
         return {"ok": True, "channel": message.channel, "ts": message.ts, "message": {"text": body["text"]}}
 
     def look_up(self, address: str) -> dict[str, Any]:
-        """Return the body of the response to `users.lookupByEmail`."""
+        """Return the body of the response to `users.lookupByEmail` for an e-mail address."""
         member = self.members.get(address)
         return {"ok": True, "user": {"id": member}} if member else {"ok": False, "error": "users_not_found"}
 
@@ -264,8 +263,8 @@ class SlackServer:
         return 200, {"ok": False, "error": "unknown_method"}
 
     def webhook(self, body: dict[str, Any]) -> tuple[int, str]:
-        """Return the status and the body of the response to a message for an incoming webhook. Keep
-        the message if it is accepted.
+        """Return the status and the body of the response to a message for an incoming webhook. Add
+        the message to `messages` if the message is accepted.
         """
         if wrong := complaints(body):
             self.refused += wrong
@@ -282,8 +281,8 @@ class SlackServer:
 
     @staticmethod
     def id_of(name: str) -> str:
-        """Return the id that the server gives to a channel. For the id of a user, return the id of
-        the direct conversation with the user.
+        """Return the id of the channel with this name. If `name` is the id of a user, return the id
+        of the direct conversation with the user.
         """
         letters = re.sub(r"[^A-Z0-9]", "", name.upper())
         return f"{'D' if name[0] in 'UW' else 'C'}{letters:0<9}"
@@ -291,7 +290,7 @@ class SlackServer:
 
 @contextmanager
 def slack_server(port: int = 0) -> Iterator[SlackServer]:
-    """Run a server that behaves like Slack on loopback, until the `with` block ends. With port 0,
+    """Run a server on loopback that behaves like Slack, until the `with` block ends. With port 0,
     the server takes any free port.
     """
     slack = SlackServer()

@@ -1,6 +1,6 @@
-"""Messages that an attacker with write access to the event topic may send. A message is broken or
-huge, has impossible values, or is about another run. None of the messages is a valid message about
-the attacked run.
+"""Messages that an attacker with write access to the event topic may send to disturb an MLJob. A
+message is broken or huge, has impossible values, or has the id of another run. So no message is a
+valid message about the MLJob's own run.
 """
 
 from __future__ import annotations
@@ -83,8 +83,9 @@ unrelated to any run.
 
 
 def hostile(random: Random, good: Message) -> bytes | None:
-    """Return the value of a random hostile Kafka message: the valid message ``good`` in a changed
-    form, or nonsense. The result None stands for a Kafka message without a value (a tombstone).
+    """Return the value of a random hostile Kafka message: either the valid message ``good`` in a
+    changed form, or content that has nothing to do with ``good``. None stands for a Kafka message
+    without a value (a tombstone).
     """
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good

@@ -48,7 +48,8 @@ class Block:
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
     """Yield the blocks of a page whose language is one of ``languages``, except for blocks that no
-    test can check. Without ``languages``, yield all blocks of the page.
+    test can check. Without ``languages``, yield all blocks of the page, also the blocks that no
+    test can check.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):
@@ -65,8 +66,9 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
 
 
 def typed(block: Block) -> list[str]:
-    """Return the commands in a console block: the lines that begin with a prompt, each with its
-    continuation lines.
+    """Return the commands in a console block, without the prompt ``$``. A command is a line with a
+    prompt, together with its continuation lines: the lines after a backslash, and the rest of a
+    loop. Other lines are output, and are left out.
     """
     commands_so_far: list[str] = []
     goes_on = False
@@ -80,20 +82,22 @@ def typed(block: Block) -> list[str]:
 
 
 def _is_open(text: str) -> bool:
-    """Return whether the shell command ``text`` contains a loop whose ``done`` is still missing."""
+    """Return whether the shell command ``text`` contains a loop without its ``done``. Only a ``do``
+    at the end of a line counts as a loop.
+    """
     return len(re.findall(r"\bdo$", text, re.MULTILINE)) > len(re.findall(r"\bdone\b", text))
 
 
 def commands(block: Block) -> Iterator[Sequence[str]]:
-    """Yield the commands of a console block as lists of words. The commands of a pipe, a
-    substitution or a loop are separate.
+    """Yield each command of a console block as a list of words. The commands in a pipe, in a loop,
+    and between ``&&``, ``||`` or ``;`` are separate. Of ``NAME=$(COMMAND)``, yield the command.
     """
     yield from commands_in("\n".join(typed(block)))
 
 
 def commands_in(text: str) -> Iterator[Sequence[str]]:
-    """Yield the commands in ``text``, which consists of lines that a reader types, as
-    :func:`commands` does.
+    """Yield each command in ``text`` as a list of words, like :func:`commands`. ``text`` has shell
+    lines without prompts.
     """
     text = text.replace("\\\n", " ")
     text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.MULTILINE)

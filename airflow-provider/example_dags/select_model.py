@@ -8,8 +8,8 @@ So neither a model nor its features have seen the test rows.
 
 Another task then trains the best candidate on more and more rows, and finally on all rows. The
 MLJob's status shows the accuracy after each step. An accuracy that still rises suggests that more
-data would help. If the best candidate has less than the accuracy of the param ``minimum_accuracy``,
-the run fails before this training.
+data would help. If the accuracy of the best candidate is below the param ``minimum_accuracy``, the
+run fails before this training.
 
 The published version of the model has metrics, a plot, and a card, which is a file that describes
 the version and names the version of the dataset.
@@ -49,7 +49,7 @@ class SelectParams(DatasetParams):
 
 
 class SelectOutputs(BaseModel):
-    """Outputs of a run of ``select_model``, which describe the published model."""
+    """Outputs of a run of ``select_model``. They describe the published model."""
 
     model_id: str = Field(description="Id of the model, for predict.")
     model_version: str = Field(description="Version of the model, which is now the latest.")

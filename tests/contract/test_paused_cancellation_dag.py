@@ -1,5 +1,6 @@
-"""The operator's assumptions about a paused cancellation DAG, tested on a real Airflow, on the
-simulated Airflow of the benchmarks, and on the fake Airflow of the unit tests.
+"""While the cancellation DAG is paused, a request to trigger the DAG raises DagRefused, and the
+list of paused DAGs contains the DAG. The test runs on a real Airflow, on the simulated Airflow of
+the benchmarks, and on the fake Airflow of the unit tests.
 """
 
 from __future__ import annotations

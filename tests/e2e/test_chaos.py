@@ -61,8 +61,8 @@ pytestmark = [pytest.mark.timeout(BOUND + 300), pytest.mark.disruptive]
 
 @pytest.fixture
 def pair(installation: NewInstallation, stack: Stack) -> Iterator[tuple[Installation, list[OperatorProcess]]]:
-    """An operator with its namespace, and the processes of the operator's two replicas. After the
-    test, the components that are still down are started.
+    """A tuple: an installation of the operator with its namespace, and the processes of the
+    operator's two replicas. After the test, start the components that are still down.
     """
     made = installation("chaos")
     yield made, [made.operator, made.operator.replica().start()]
@@ -177,7 +177,7 @@ def until_no_run_is_left(made: Installation, airflow: AirflowRest) -> list[Objec
 
 
 def owner(run: Object) -> str:
-    """Return the name of a run's MLJob."""
+    """Return the name of the MLJob to which a run belongs."""
     return str(run["dag_run_id"].split(".")[2])
 
 
@@ -188,9 +188,9 @@ def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) ->
         run_ids: The ids of all runs of the test's MLJobs in Airflow.
 
     Returns:
-        The differences by field. The whole status if Airflow has no run of the MLJob, although the
-        MLJob was not cancelled before its submission. None or an empty dictionary if nothing
-        differs.
+        The differences by field, except the phase of a cancelled MLJob. The whole status if Airflow
+        does not have the run that the status names, unless the MLJob was cancelled before the
+        submission of its run. None or an empty dictionary if nothing differs.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:
@@ -212,7 +212,7 @@ def told(
     backward: dict[str, list[str]],
 ) -> None:
     """Print figures about the MLJobs, the outages and the errors found. In the long form of the
-    test, also write the figures to a file.
+    test (200 MLJobs), also write the figures to ``RESULT``.
     """
     all_back = max(back for _, back in outages.times.values())
     ends = {owner(run): _epoch(run["end_date"]) for run in runs}

@@ -53,11 +53,11 @@ class Scenario:
     the test expects the same end.
 
     Attributes:
-        spec: The spec that is applied.
+        spec: The spec of the MLJob that the user creates.
         then: What the user does as soon as a task runs: ``delete``, or a change of the spec. None
             for nothing.
-        ends: The last phase, or None if the MLJob is deleted.
-        attempts: The number of attempts.
+        ends: The last phase of the MLJob, or None if the MLJob is deleted in the end.
+        attempts: The number of the MLJob's attempts.
         run_ends: The last state of the run in Airflow.
     """
 
@@ -146,8 +146,8 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def matrix(stack: Stack) -> Iterator[list[Cell]]:
-    """The cases that were tested so far. After the tests, the table of their results is written to
-    a file and printed.
+    """A list to which the tests add the cases that they test. After the tests, the results of these
+    cases are written to a file and printed, as a table.
     """
     cells: list[Cell] = []
     yield cells
@@ -219,8 +219,8 @@ def live(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def start(cells: list[Cell]) -> None:
-    """Start the operators that will die, wait until they lead, and then start a replica of each
-    operator.
+    """Start the operators that will die, and wait until they lead. Then start a replica of each
+    operator, and wait until the replicas stand by.
     """
     for cell in cells:
         cell.installation.operator.begin(PROGRAM, cell.when, cell.call)
@@ -265,8 +265,8 @@ def end(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
-    """Return the differences from the end that the scenario of ``cell`` expects: in the number and
-    the states of the runs, and in the MLJob's status. Also return the differences between the
+    """Return how the case ``cell`` has ended in another way than its scenario says: in the number
+    and the states of the runs, or in the MLJob's status. Also return the differences between the
     status and Airflow.
     """
     found = []
@@ -295,7 +295,7 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
 
 
 def outcome(cell: Cell, airflow: AirflowRest) -> str:
-    """Return in words how the MLJob of ``cell`` and its run have ended."""
+    """Return in words how the MLJob and the run of a case without problems have ended."""
     run = airflow.runs(cell.runs_prefix)[0]
     ends = cell.story.ends or "gone"
     attempts = "" if cell.story.attempts == 1 else f", {cell.story.attempts} attempts"
@@ -303,8 +303,8 @@ def outcome(cell: Cell, airflow: AirflowRest) -> str:
 
 
 def described(job: Object | None) -> str:
-    """Describe an MLJob in a few words: its phase, its attempt, and whether it has a finalizer. If
-    the MLJob doesn't exist, return ``gone``.
+    """Describe an MLJob in a few words: its phase, the number of its attempts, and whether it has a
+    finalizer (``held``). If the MLJob doesn't exist, return ``gone``.
     """
     if job is None:
         return "gone"
@@ -314,8 +314,8 @@ def described(job: Object | None) -> str:
 
 
 def evidence(cells: list[Cell]) -> str:
-    """Return the last log lines of the first two operators that kill themselves, for the error of a
-    wait that fails.
+    """Return the last log lines of the operators in the first two cases. The error shows these
+    lines if a wait fails.
     """
     return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
 
@@ -323,7 +323,7 @@ def evidence(cells: list[Cell]) -> str:
 def table(cells: list[Cell]) -> str:
     """Return the results as a Markdown table. Each row has one case: the call, whether the operator
     was killed before or after the call, the MLJob's state when the operator died, and how the MLJob
-    ended.
+    ended or the problems.
     """
     rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

@@ -1,7 +1,8 @@
 """The rules of retries: which requests are sent again, and after how long.
 
-As client-go does (``rest/with_retry.go``), the client sends a request again after 429 or a server
-error with the header ``Retry-After``. The other rules are the client's own.
+As client-go does (``rest/with_retry.go``), the client sends a request again after an answer with
+the header ``Retry-After`` and the status 429 or 5xx. The other rules are the client's own. For
+example, the client also sends a request again after 429 without this header.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: b
 def wait_seconds(failures: int, retry_after: float | None = None) -> float:
     """Return how many seconds to wait before the next request. The wait is 0.2 seconds after the
     first failure, and doubles with each further failure. A longer ``retry_after`` replaces this
-    wait. Both are limited to 30 seconds. At most a quarter is then added at random, so that many
+    wait. Both are limited to 30 seconds. Then 0 to 25 percent are added at random, so that many
     clients don't send requests at the same time.
 
     Args:
@@ -49,8 +50,8 @@ def wait_seconds(failures: int, retry_after: float | None = None) -> float:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of the header ``Retry-After``, or None without a valid number. The API
-    server sends no dates in this header.
+    """Return the seconds of the header ``Retry-After``. Return None if the header is absent or is
+    not a valid number. A date is not a valid number: the API server sends no dates in this header.
     """
     try:
         seconds = float(headers.get("retry-after", ""))

@@ -1,4 +1,4 @@
-"""Statuses of MLJobs, as the operator writes them."""
+"""Makes statuses of MLJobs for the tests of the client, as the operator writes them."""
 
 from __future__ import annotations
 

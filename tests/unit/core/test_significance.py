@@ -1,5 +1,6 @@
-"""Which changes of a status the operator writes at once. A change that only makes a time more exact
-waits for the next significant change, for a few seconds at most.
+"""Tests which changes of a status are significant: the operator writes a significant change at
+once. A change that only makes a time more exact waits for the next significant change, for a few
+seconds at most.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ states = st.sampled_from(list(TaskState))
 
 @st.composite
 def observed_runs(draw: st.DrawFn) -> ObservedRun:
-    """Draw a run with tasks of all kinds. A few draws describe many tasks, so that Hypothesis
-    varies kinds of tasks instead of each single task.
+    """Draw an observed run with single tasks, groups of similar tasks and mapped tasks. One draw
+    describes a whole group, so that Hypothesis varies groups instead of each single task.
     """
     text = draw(texts)
     tasks: list[TaskFact] = []
@@ -69,7 +69,7 @@ def observed_runs(draw: st.DrawFn) -> ObservedRun:
 
 @st.composite
 def situations(draw: st.DrawFn) -> State:
-    """Draw an MLJob with a history and an observed run."""
+    """Draw the state of an MLJob with a history of attempts and an observed run."""
     text = draw(texts)
     spec = MLJobSpec(dag_id="d" * 250, backoff_limit=draw(st.sampled_from([0, 20])), cancel=draw(st.booleans()))
     phase = draw(st.sampled_from([Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING, Phase.FAILED]))
@@ -132,8 +132,8 @@ def test_a_status_stays_small_and_exact(situation: State, found: dict[str, Any] 
 
 @pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
 def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
-    """If all other parts of the status are at their limits, the status still shows at least five
-    failed tasks.
+    """When all parts of the status except the tasks are as large as possible, the status still
+    shows at least five failed tasks.
     """
     situation, found = largest(letter)
     status = report(situation, ui_url=UI_URL, outputs=bounded(found))
@@ -144,8 +144,8 @@ def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
 
 @pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
 def test_without_outputs_and_history_tasks_take_their_limit(letter: str) -> None:
-    """If a status has no outputs and no history, its tasks can take ``MAX_TASKS_BYTES``, however
-    long all other texts in the status are.
+    """When a status has no outputs and no history, its tasks can take up to ``MAX_TASKS_BYTES``,
+    however long the other texts in the status are.
     """
     situation, _ = largest(letter, attempts=0)
     status = report(situation, ui_url=UI_URL)

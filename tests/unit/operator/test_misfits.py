@@ -1,5 +1,5 @@
-"""An MLJob that doesn't match the schema: its status says so once, its run and its deletion are
-still handled, and no other MLJob is affected.
+"""An MLJob that doesn't match the schema. The operator writes the error into the MLJob's status
+once, still handles the MLJob's run and deletion, and reconciles the other MLJobs as usual.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class TestInProgress:
 
 
 class TestStatus:
-    """A status that somebody other than the operator has written."""
+    """A status with an invalid part, which somebody other than the operator has written."""
 
     @pytest.mark.parametrize(
         "status",

@@ -1,7 +1,7 @@
 """The task of the DAG ``mljob_cancel``.
 
-The task cancels the runs that are listed in the DAG's params, and sends an event about each run.
-The task fails if one of the runs has not ended.
+The task cancels the runs that are listed in the DAG's params, and sends a Kafka event about each
+run. The task fails if one of the runs has not ended, or if the state of a run is unknown.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def cancel(context: Context) -> dict[str, Any]:
 
     Raises:
         AirflowFailException: The params name no run, or only one of ``dag_id`` and ``dag_run_id``.
-        CancellationError: At least one run has not ended. The message names all such runs. A retry
-            of the task cancels only these runs, because the other runs have ended.
+        CancellationError: At least one run has not ended, or its state is unknown. The message
+            names all such runs. A retry of the task leaves the other runs as they are, because they
+            have ended.
     """
     params: Mapping[str, Any] = context["params"]
     try:
@@ -92,12 +93,13 @@ def event_of(
     source: str,
     now: datetime,
 ) -> RunCancellation:
-    """Make the event about the cancellation of one run.
+    """Make the Kafka event about the cancellation of one run.
 
     Args:
         summary: The result of the cancellation.
-        mode: The mode of the cancellation.
-        reason: The reason of the cancellation.
+        mode: The mode of the cancellation: graceful or immediate.
+        reason: The reason of the cancellation. The event has its first ``MAX_REASON_LENGTH``
+            characters.
         cancelled_by: The id of the run of ``mljob_cancel``.
         try_number: The number of the try of the task in ``mljob_cancel``.
         source: The name of this Airflow, from the option ``[mljob] source``.
@@ -123,8 +125,8 @@ def event_of(
 
 
 def not_over(unfinished: Iterable[Summary], asked: int) -> str:
-    """Return an error message that names each unfinished run with its last error. ``asked`` is the
-    number of runs that were to be cancelled.
+    """Return an error message that names each unfinished run with its last error, or with its state
+    if there was no error. ``asked`` is the number of runs that were to be cancelled.
     """
     named = [f"{summary.target}: {summary.errors[-1] if summary.errors else summary.state}" for summary in unfinished]
     return f"{len(named)} of {asked} run(s) are not over: " + "; ".join(named)
@@ -138,10 +140,10 @@ def _connect() -> Runs:
 
 
 def _report(summary: Summary, **about: Any) -> None:
-    """Send the event about a cancelled run, without waiting for its delivery.
+    """Send the Kafka event about the cancellation of a run, without waiting for its delivery.
 
-    An error does not fail the task, because runs must also be cancelled while Kafka is out of
-    reach.
+    If the event can't be sent, only log the error: runs must also be cancelled while Kafka is out
+    of reach. ``about`` has the other arguments of :func:`event_of`.
     """
     from mljob_airflow.events import producer
 

@@ -1,4 +1,4 @@
-"""``open`` and ``ui``: the pages of MLJobs in a browser."""
+"""The commands ``open`` and ``ui``, which show MLJobs in a browser."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def ui(
 ) -> int:
     """Show MLJobs live in the browser.
 
-    The page can be reached only from this machine. Its address lets in one browser: the first that
-    opens it. The page uses your own rights.
+    The page can be reached only from this machine, and only by the first browser that opens its
+    address. The page has your own rights in Kubernetes.
     """
     from importlib.util import find_spec
 

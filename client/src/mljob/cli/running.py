@@ -36,10 +36,11 @@ class Request:
     """The options of ``run`` and ``sweep`` that describe the MLJob.
 
     Attributes:
-        set_: Values for keys of the conf, as ``KEY=VALUE``.
+        set_: Values for keys of the conf, as ``KEY=VALUE``. The value is YAML.
         conf: The path of a file with the conf. ``-`` is standard input.
-        sources: Objects that keys of the conf are taken from, as ``KIND/NAME``: ConfigMaps,
-            Secrets, and MLJobs with outputs.
+        sources: Objects whose keys are added to the conf: ``configmap/NAME``, ``secret/NAME``, or
+            ``mljob/NAME`` for the outputs of an MLJob. ``mljob/NAME:KEY,KEY`` adds only these
+            outputs.
         type_: The type of the MLJob.
         airflow: The name of the AirflowInstance.
         retries: The value of ``backoffLimit``.
@@ -101,22 +102,32 @@ class Request:
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label.", show_default=False)] = None
 
     def given_conf(self) -> dict[str, Any]:
-        """Return the conf: the content of the file ``conf``, merged with the values of ``set_``.
-        Where both have a value, the value of ``set_`` is taken.
+        """Return the content of the file ``conf``, merged with the values of ``set_``. If both have
+        a value for a key, take the value of ``set_``.
+
+        Raises:
+            typer.BadParameter: The file or a value of ``set_`` is invalid.
         """
         from .values import assigned, conf_file, merged
 
         return merged(conf_file(self.conf) if self.conf is not None else {}, assigned(self.set_ or ()))
 
     def labels(self) -> dict[str, str]:
-        """Return the labels by key, from the texts of ``label``."""
+        """Return the labels that the texts of ``label`` give, by key.
+
+        Raises:
+            typer.BadParameter: A text is not ``KEY=VALUE``.
+        """
         from .values import labels_of
 
         return labels_of(self.label or ())
 
     def spec(self) -> dict[str, Any]:
-        """Return the fields of the MLJob's spec that the options set, except the conf. The keys are
-        the names of the API, such as ``backoffLimit``.
+        """Return the fields of the MLJob's spec that the options set, by their names in the API,
+        such as ``backoffLimit``. The conf is not included.
+
+        Raises:
+            typer.BadParameter: A text in ``sources`` is invalid.
         """
         fields = {
             "type": self.type_,
@@ -155,8 +166,7 @@ def run(
 ) -> int | None:
     """Run a DAG: create an MLJob.
 
-    If the MLJob is a manifest in a file, check it with kubectl mljob lint, and create it with
-    kubectl apply.
+    For an MLJob in a manifest file, use kubectl mljob lint and kubectl apply instead.
     """
     limit = seconds(timeout)
     if dry_run:

@@ -1,4 +1,6 @@
-"""The tasks of a run, one line each. The instances of a mapped task are folded: ``score 12/40``."""
+"""The tasks of a run, one line each. A mapped task also has one line, which says how many of its
+instances are done: ``score 12/40``.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,12 @@ class Task:
 
     Attributes:
         task_id: The id of the task in the DAG.
-        state: Airflow's name of the task's state.
-        try_number: The number of the newest try, from 1, or 0 before the first try.
-        started_at: When the newest try started.
-        ended_at: When the newest try ended.
-        progress: How much of the task is done, in percent.
+        state: Airflow's name of the task's state, or ``none``.
+        try_number: The number of the newest try, from 1, or 0 before the first try. For a mapped
+            task, the highest number of its instances.
+        started_at: When the newest try started. For a mapped task, when the first instance started.
+        ended_at: When the newest try ended. For a mapped task, when the last instance ended.
+        progress: How much of the task is done, in percent, or None if this is not known.
         metrics: The numbers that the task reported last.
         error: The type and the text of the task's exception, or an empty text.
         question: The question that the task asks a person, or an empty text.
@@ -35,8 +38,9 @@ class Task:
             the task's log.
         total: How many instances a mapped task has, or None for a task that is not mapped.
         done: How many instances of a mapped task succeeded or were skipped.
-        failed: The map indexes of the first failed instances of a mapped task.
-        failures: How many instances of a mapped task failed. ``failed`` may list fewer.
+        failed: The map indexes of failed instances of a mapped task. The status and the graph list
+            only the first ones.
+        failures: How many instances of a mapped task failed. ``failed`` may have fewer.
     """
 
     task_id: str
@@ -96,9 +100,10 @@ class TaskLine:
     Attributes:
         sign: The sign of the task's state.
         name: The id of the task, and how many instances of a mapped task are done.
-        took: How long the newest try took or takes, or an empty text before its start.
-        notes: The number of the try from the second try on, the progress, the failed instances, the
-            question and the metrics.
+        took: How long the task took or has taken so far (from ``started_at`` to ``ended_at`` of
+            :class:`Task`), or an empty text if this is not known.
+        notes: The number of the try from the second try on, the progress of a running task, the
+            failed instances, the question and the metrics.
         error: Why the task failed, or an empty text.
     """
 

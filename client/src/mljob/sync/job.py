@@ -78,8 +78,8 @@ class Job:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt in ``state``. The dict is empty until the attempt has
-        succeeded.
+        """The outputs of the newest attempt in ``state``. The dict is empty until the run has ended
+        and the operator has stored its outputs. A failed run can have outputs too.
         """
         return self.state.outputs
 
@@ -87,7 +87,7 @@ class Job:
         """Read the MLJob again, and return its state.
 
         Raises:
-            NotFound: The MLJob was deleted.
+            NotFound: The MLJob was deleted, even if another MLJob has its name now.
         """
         found = MLJob(self._transport.request("GET", self._path))
         if found.uid != self.state.uid:
@@ -96,18 +96,19 @@ class Job:
         return found
 
     def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
-        """Wait until the MLJob has succeeded, and return the handle. While the MLJob is suspended,
+        """Wait until the MLJob has succeeded, and return this handle. While the MLJob is suspended,
         go on waiting, because somebody may resume the MLJob.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
 
         Raises:
-            JobFailed: The MLJob failed. The error names the failed task, and has the exception and
-                the end of the log of this task.
+            JobFailed: The MLJob failed. If a task failed, the error names the task, and has the
+                task's exception and the end of its log, as far as they can be read.
             JobStalled: The MLJob can't continue without a change, for example of its conf.
             JobCancelled: The MLJob was cancelled.
-            JobDeleted: The MLJob was deleted before it ended.
+            JobDeleted: The MLJob was deleted before it ended, or was cancelled because it is being
+                deleted.
             JobTimeout: The MLJob did not end in time, and continues.
         """
         with runtime.closing(self.stream(timeout)) as states:
@@ -148,9 +149,9 @@ class Job:
         raise timed_out(self.state, timeout or 0.0)
 
     def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
-        """Show the MLJob in a notebook until it has ended or can't continue without a change, and
-        return the handle. The display is updated in place. Outside of a notebook, print the state
-        as a line, and print the line again each time its text has changed.
+        """Show the MLJob in a notebook until it has ended or can't continue without a change. Then
+        return this handle. The display is updated in place. Outside of a notebook, print the state
+        as a line, and print a new line each time this text changes.
 
         Args:
             timeout: The maximum time to show the MLJob, in seconds. Default: no maximum.
@@ -176,9 +177,7 @@ class Job:
         tail: int | None = None,
         follow: bool = False,
     ) -> Generator[str, None]:
-        """Yield the lines of a task's log. Each argument has the meaning and the default that it
-        has in :meth:`RunApi.log`.
-        """
+        """Yield the lines of a task's log. :meth:`RunApi.log` describes the arguments."""
         return self._runs.log(self.state, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow)
 
     def history(self, *, follow: bool = False) -> Generator[HistoryEntry, None]:
@@ -259,7 +258,7 @@ class Job:
 
     def _log_end(self) -> LogEnd | None:
         """Return the lines near the end of the failed task's log that explain the failure. Return
-        None if no task failed or the log can't be read.
+        None if the status has no failed task, or if the log can't be read.
         """
         task = failed_task(self.state)
         if task is None:

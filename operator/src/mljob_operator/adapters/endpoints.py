@@ -25,8 +25,9 @@ class Endpoints:
     Args:
         registry: The metrics that ``/metrics`` returns, in the format that the request accepts.
         alive: Returns whether the process is alive. If so, ``/livez`` answers 200, otherwise 503.
-            The operator's process is alive while every background task runs, the event loop is not
-            blocked, and the Kubernetes API has not refused the operator's credentials for minutes.
+            For example, the operator's process is not alive after a background task has ended by
+            itself, while the event loop is blocked, or after the Kubernetes API has refused the
+            operator's credentials for minutes.
         ready: Returns whether the process is ready. If so, ``/readyz`` answers 200, otherwise 503.
             For example, a leader is ready when it watches all objects, and a standby is ready when
             it waits for the Lease.

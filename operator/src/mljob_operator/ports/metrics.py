@@ -13,19 +13,26 @@ class RequestMeter(Protocol):
     """Records the outcomes and the durations of operations on Airflow, as metrics."""
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record the outcome and the duration, in seconds, of an operation on an Airflow."""
+        """Record the outcome and the duration of an operation on an Airflow.
+
+        Args:
+            airflow: The name of the AirflowInstance.
+            operation: The operation, such as ``submit``.
+            outcome: ``ok``, ``error``, or the reason of an error, such as ``AirflowUnavailable``.
+            seconds: The duration.
+        """
         ...
 
 
 class JobMeter(Protocol):
     """Records the values of the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the
-    metrics. All durations are in seconds. ``run_id`` is the id of the dag run that was measured.
-    The id becomes the exemplar of the measurement, so that people find the run from the metric.
+    metrics. All durations are in seconds. ``run_id`` is the id of the dag run to which a duration
+    belongs. Prometheus gets the id as the exemplar of the duration, so that people find the run.
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob by these labels, until the next call of this method or of
-        :meth:`forget` for the same MLJob.
+        """Count an unfinished MLJob, with ``labels`` as the metric's labels, until the next call of
+        this method or of :meth:`forget` for the same MLJob.
         """
         ...
 
@@ -62,8 +69,9 @@ class JobMeter(Protocol):
         ...
 
     def airflow_exists(self, airflow: str) -> None:
-        """Record that an AirflowInstance of this name exists, so that the metrics show its name. A
-        call of :meth:`Meter.airflow_ready` with None records that the AirflowInstance was deleted.
+        """Record that an AirflowInstance exists. From then on, its MLJobs are counted with its name
+        as the value of the label ``airflow``. To record the deletion of the AirflowInstance, call
+        :meth:`Meter.airflow_ready` with None.
         """
         ...
 
@@ -75,16 +83,16 @@ class Meter(RequestMeter, Protocol):
 
     @property
     def jobs(self) -> JobMeter:
-        """The metrics of MLJobs."""
+        """The object that records the metrics of MLJobs."""
         ...
 
     def event(self, outcome: str) -> None:
         """Count a Kafka message that was read.
 
         Args:
-            outcome: One of four words. ``applied`` means that the worker of an MLJob takes the
-                message, ``foreign`` that no worker takes the message, ``tombstone`` that the
-                message has no value, and ``unreadable`` that the message has no valid format.
+            outcome: One of four words. ``applied``: the message was passed to the worker of an
+                MLJob. ``foreign``: the message has nothing for any MLJob's worker. ``tombstone``:
+                the message has no value. ``unreadable``: the message has no valid format.
         """
         ...
 
@@ -95,7 +103,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def status_written(self, seconds: float) -> None:
-        """Record the duration of a patch of a status, in seconds."""
+        """Record how long a successful patch of an MLJob's status took, in seconds."""
         ...
 
     def write_lag(self, seconds: float) -> None:
@@ -105,8 +113,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """From now on, export how many writes to the Kubernetes API wait, by priority. Each scrape
-        calls ``waiting`` for these numbers.
+        """From now on, export how many writes to the Kubernetes API wait. Each scrape calls
+        ``waiting``, which returns the number of waiting writes by the name of the priority.
         """
         ...
 
@@ -116,29 +124,33 @@ class Meter(RequestMeter, Protocol):
 
     def event_latency(self, seconds: float) -> None:
         """Record the seconds from the timestamp of a Kafka message until a status that takes the
-        message into account was stored.
+        message into account was stored, or until the MLJob's worker dropped the message.
         """
         ...
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a pass over an Airflow's change feed. ``outcome`` is ``ok`` or ``failed``."""
+        """Count a pass over an Airflow's change feed: the operator requests the recent changes of
+        all runs every few seconds. ``outcome`` is ``ok`` or ``failed``.
+        """
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Record whether an AirflowInstance, or the Airflow of the settings, is ready. If ``ready``
-        is None, the AirflowInstance was deleted, and all of its series are removed.
+        """Record whether an AirflowInstance is ready, or the Airflow of the operator's own
+        settings. If ``ready`` is None, the AirflowInstance was deleted, and all of its series are
+        removed.
         """
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record how many runs are missing in an Airflow, if many of its runs have vanished at
-        once. Otherwise ``runs`` is 0, even if a few runs are missing.
+        """Record how many of the operator's runs are missing in an Airflow after many runs have
+        vanished at once. Otherwise ``runs`` is 0, even if a few runs are missing.
         """
         ...
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Record the number of orphaned runs in an Airflow. An orphaned run is an active run of the
-        operator that no MLJob follows.
+        """Record the number of orphaned runs in an Airflow. An orphaned run is an active run that
+        the operator has submitted, and whose MLJob does not exist any more or no longer follows the
+        run.
         """
         ...
 
@@ -149,8 +161,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Record whether the brokers of a topic are connected. If ``connected`` is None, the
-        operator doesn't read the topic any more, and all series of the topic are removed.
+        """Record whether the operator is connected to the brokers of a topic. If ``connected`` is
+        None, the operator doesn't read the topic any more, and all series of the topic are removed.
         """
         ...
 
@@ -163,7 +175,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of Kafka messages that were read and whose content is not in a stored
-        status yet.
+        """Record the number of Kafka messages that were read and are not handled yet: their content
+        is not in a stored status yet, and was not dropped.
         """
         ...

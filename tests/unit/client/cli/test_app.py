@@ -24,8 +24,8 @@ HEAVY = {"httpx2", "mljob_contract", "rich", "yaml", "cel", "ssl", "mljob.sync.c
 
 
 def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the plugin in a process of its own, with additional environment variables. Return the
-    ended process with its output.
+    """Run `kubectl mljob` in a process of its own, with additional environment variables. Return
+    the ended process with its output.
     """
     code = "import sys; from mljob.cli import main; sys.argv[0] = 'kubectl-mljob'; main()"
     return subprocess.run(

@@ -18,7 +18,7 @@ from .backfills import DAYS, apply, begin, counts, end, made, of, runs
 
 
 class TestRetrying:
-    """Retries of a backfill, by backoffLimit and by request."""
+    """Retries of a backfill: automatic retries (backoffLimit), and retries that a user requests."""
 
     async def failed(self, world: World, **spec: Any) -> None:
         await apply(world, backoffLimit=2, **spec)

@@ -82,8 +82,8 @@ def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
             ``level`` and, for an exception, ``error_detail``. The first entry of ``error_detail``
             is the exception that was raised, and the other entries are its causes. Some log
             handlers return lines of plain text instead of objects. A line of plain text
-            counts as an exception if it begins with the class of an exception, such as
-            ``ValueError:``.
+            counts as an exception if it begins with a class such as ``ValueError``, whose name ends
+            in Error, Exception, Warning, Exit or Interrupt.
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None

@@ -39,7 +39,8 @@ def elapsed(instance: TaskInstance, now: datetime) -> float | None:
 def candidates(
     recent: Iterable[TaskInstance], *, slow_seconds: float, wait_seconds: float, now: datetime
 ) -> list[tuple[str, str]]:
-    """Return the tasks that took at least ``slow_seconds`` or waited at least ``wait_seconds``.
+    """Return the tasks with an instance in ``recent`` that took at least ``slow_seconds`` or waited
+    at least ``wait_seconds``.
 
     Each task is a pair of DAG id and task id. The task with the longest duration or wait comes
     first.

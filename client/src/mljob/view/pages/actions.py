@@ -1,4 +1,5 @@
-"""The actions that fit the state of an MLJob, with their consequences in words.
+"""The actions that a person can do with an MLJob in its current state, with their consequences in
+words.
 
 Each action is a request to the Kubernetes API. The API server decides whether the person may do the
 action.
@@ -21,7 +22,7 @@ _DEADLINES = frozenset({"DeadlineExceeded", "PreRunningDeadlineExceeded"})
 
 
 class Verb(StrEnum):
-    """The name of an action, as it is in URLs."""
+    """The name of an action in URLs."""
 
     RETRY = "retry"
     CANCEL = "cancel"
@@ -32,7 +33,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action that fits the state of the MLJob.
+    """An action that a person can do with an MLJob in its current state.
 
     Attributes:
         verb: The name of the action in URLs.
@@ -57,7 +58,7 @@ class Action:
 
 
 def actions_for(job: MLJob) -> tuple[Action, ...]:
-    """Return the actions that fit the current state of the MLJob, in the order of their buttons.
+    """Return the actions that a person can do with the MLJob now, in the order of their buttons.
     Delete is the last action. An MLJob that is being deleted has no actions.
 
     Raises:

@@ -29,7 +29,7 @@ class View:
         task: The id of the task whose log is shown. If the text is empty, mljob-api chooses the
             task: the task that failed first, else an active task, else a task that waits for a
             retry, else the task that started last.
-        map_index: The index of the instance of a mapped task, or -1 for no choice.
+        map_index: The index of the instance of a mapped task, or -1 to let mljob-api choose.
         try_number: The number of the try, or 0 for the newest.
     """
 
@@ -40,8 +40,8 @@ class View:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> View:
-        """Return the tab and the log that the query of a URL asks for. A tab that does not exist,
-        and a value that is not a valid number, count as missing.
+        """Return the tab and the log that the query of a URL asks for. For a missing or invalid
+        value, take the default: the tab ``tasks``, and no choice of a task, an instance or a try.
         """
         tab = query.get("tab", "")
         return cls(
@@ -53,8 +53,8 @@ class View:
 
     @property
     def log_query(self) -> str:
-        """The URL query of the log that this view shows, without a question mark. The same query
-        fits the stream of the log and the log as text.
+        """The URL query of the log that this view shows, without a question mark. Two URLs take
+        this query: the live stream of the log, and the log as a text file.
         """
         return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 

@@ -58,8 +58,8 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """The exception for an answer in which Airflow says, with one of the texts in :mod:`.absence`,
-    that the requested object does not exist.
+    """The exception for an answer in which Airflow says that the requested object does not exist.
+    The text of the answer is one of the texts in :mod:`.absence`.
     """
 
 
@@ -127,20 +127,21 @@ class Reply:
         return 200 <= self.status < 300
 
     def result(self, absent: Absence = NEVER, source: str = "the Secret that holds them") -> Row:
-        """Return the JSON object of a successful answer.
+        """Return the JSON object in the body of a successful answer.
 
         Args:
-            absent: The texts by which Airflow says that the object does not exist.
+            absent: The texts by which Airflow says that the requested object does not exist.
             source: Where the credentials are stored, such as ``Secret airflow-prod``, for error
                 messages.
 
         Raises:
-            Absent: The object does not exist.
-            Answer: Another error of Airflow's API, which the operation has to interpret.
-            AirflowUnauthorized: The credentials are wrong.
+            Absent: The requested object does not exist.
+            Answer: Another error that Airflow's API has sent, such as a 409. The operation that
+                sent the request has to interpret the error.
+            AirflowUnauthorized: The credentials are wrong or expired.
             AirflowForbidden: The credentials lack a permission.
-            AirflowUnavailable: The answer says that the server has failed or gets too many
-                requests, or the answer is not from Airflow.
+            AirflowUnavailable: The server has failed or gets too many requests, or the answer is
+                not from Airflow.
             AirflowUnreadable: A successful answer is not a JSON object. Or the answer is a 404
                 whose ``detail`` is none of the texts of ``absent``.
         """
@@ -155,11 +156,10 @@ class Reply:
 
     @property
     def detail(self) -> str | None:
-        """Airflow's explanation of an error, in one line. This is the field ``detail`` in FastAPI's
-        format for errors.
+        """Airflow's explanation of an error, in one line of at most ``MAX_DETAIL`` characters.
 
-        The explanation has at most ``MAX_DETAIL`` characters. None if the body is not in this
-        format.
+        Airflow's errors have the format of FastAPI: a JSON object whose field ``detail`` has the
+        explanation. None if the answer does not have this format.
         """
         try:
             found = json.loads(self.body) if _JSON.fullmatch(self.content_type) else None
@@ -175,7 +175,7 @@ class Reply:
         return cut(" ".join(str(detail).split()), MAX_DETAIL)
 
     def json(self) -> Any:
-        """Return the body of a successful answer, as JSON.
+        """Return the body of a successful answer, parsed as JSON.
 
         Raises:
             AirflowUnavailable: The content type is not JSON.
@@ -205,9 +205,9 @@ class Reply:
             )
 
     def _error(self, detail: str | None, source: str) -> AirflowError:
-        """Return the exception for an answer that is neither a success nor an error for the
-        operation to interpret: refused credentials, a missing permission, too many requests, a
-        server error, or an answer that is not from Airflow. ``source`` is as in :meth:`result`.
+        """Return the exception for an answer that says nothing about the requested object: refused
+        credentials, a missing permission, too many requests, a server error, a 404 with an unknown
+        text, or an answer that is not from Airflow. ``source`` is as in :meth:`result`.
         """
         text = detail or self._quote
         match self.status:
@@ -268,8 +268,9 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:
-        """Return a hint for an error message: the answer is not from Airflow. Return an empty text
-        if the answer has a ``detail``, because then Airflow has sent the answer.
+        """Return a sentence for the end of an error message, which says that the answer is not from
+        Airflow. Return an empty text if ``detail`` is not None, because then the answer has the
+        format of Airflow's errors.
         """
         return (
             "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"
@@ -285,8 +286,8 @@ def _url(response: urllib3.BaseHTTPResponse, base: str) -> str:
 
 
 def _host(location: str) -> str:
-    """Return the host of a redirect's target, for the message of an error: "the same host" if
-    ``location`` has no host, and "no host" if ``location`` is not a URL.
+    """Return the host to which a redirect leads, for the message of an error. Return "the same
+    host" if ``location`` has no host, and "no host" if ``location`` is not a URL.
     """
     try:
         return urlsplit(location).hostname or "the same host"
@@ -301,8 +302,8 @@ def without_user(url: str) -> str:
 
 
 def _problem(item: Any) -> str:
-    """Return one of FastAPI's validation errors as ``field: message``. The field is a path such as
-    ``body.conf``.
+    """Return one of FastAPI's validation errors as a text ``field: message``. The field is a path
+    such as ``body.conf``.
     """
     if not isinstance(item, dict):
         return str(item)

@@ -2,8 +2,7 @@
 change feed is Airflow's list of recent changes, which the reader requests every few seconds.
 
 The reader asks several times a minute whether a change is expected, which DAGs have runs, and which
-runs should be in a list. Without an index, each question would have to check every MLJob, also
-those without changes. The index is updated when an MLJob changes, so an answer needs no search
+runs should be in a list. The index is updated when an MLJob changes, so an answer needs no search
 through all MLJobs.
 """
 
@@ -25,17 +24,19 @@ class _Entry:
     """The entry of one MLJob that has an attempt.
 
     Attributes:
-        run: The run of the attempt.
-        active: Whether the attempt has a run in Airflow, and the stored status does not show yet
-            that the attempt is over.
+        run: The run of the attempt. For an MLJob of type Backfill, ``run`` stands for the backfill.
+        active: Whether the attempt has or had a run in Airflow, as far as the operator knows, and
+            the stored status does not show yet that the attempt is over.
         is_backfill: Whether the run is a backfill.
         over: Whether the run has ended.
-        unread: Whether not all tasks of the run are known, or the backfill is not known yet.
+        unread: Whether the operator does not know all tasks of the run yet. For a backfill, whether
+            the operator does not know yet that Airflow has created the backfill's runs.
         missed: Whether Airflow's last answer about the run was that the run does not exist.
-        hot: Whether the run may change at any moment without a Kafka event.
+        hot: Whether the run may change at any moment without a Kafka event, for example because the
+            run is being cancelled.
         last_event_at: When the last Kafka event of a run in the backfill was read. None if there
             was no such event, or if the run is not a backfill.
-        halts: Whether the reader has to ask if the run's DAG schedules tasks.
+        halts: Whether the reader has to ask Airflow if the run's DAG schedules tasks.
         still: Whether no task of the run is active.
         halt: The last observed reason why the run's DAG schedules no tasks. None if the DAG
             schedules tasks.
@@ -74,8 +75,8 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """The MLJobs with a run of one DAG that is in progress, or for which the DAG was last observed
-    to schedule no tasks.
+    """The MLJobs with a run of one DAG for which the reader asks whether the DAG schedules tasks:
+    the run is in progress, or the DAG was last observed to schedule no tasks.
 
     Attributes:
         by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no
@@ -89,21 +90,23 @@ class DagRunsOfJobs:
 
 @dataclass(slots=True)
 class FollowedRuns:
-    """The MLJobs that have an attempt in one Airflow, and their runs, in sets that answer the
-    questions of the change feed's reader.
+    """The MLJobs that have an attempt in one Airflow, and their runs. Each attribute answers a
+    question of the change feed's reader. An attempt is active if it has or had a run in Airflow,
+    and its MLJob's status does not show yet that the attempt is over.
 
     Attributes:
         runs: The run of each MLJob.
         submitted: The run of each MLJob with an active attempt. Backfills are left out.
-        backfills: The MLJobs of the active backfills, by backfill.
+        backfills: The MLJob of each active attempt that is a backfill, by backfill.
         in_progress: The run or the backfill of each MLJob with an active attempt. Runs and
             backfills that are known to have ended are left out.
-        unread: The MLJobs with an active run whose tasks are not all known, or with an active
-            backfill that is not known yet.
+        unread: The MLJobs with an active attempt whose run has tasks that the operator does not
+            know yet. A backfill is included until the operator knows that Airflow has created its
+            runs.
         missed: The MLJobs whose run Airflow does not have, according to its last answer.
         hot: The MLJobs whose run may change at any moment without a Kafka event.
         events: For each MLJob with an active backfill, when the last Kafka event of a run in this
-            backfill was read. Old times are removed.
+            backfill was read. :meth:`is_hot` removes old times.
         dags: The MLJobs for which the reader asks whether their DAG schedules tasks, by DAG id.
     """
 
@@ -118,7 +121,9 @@ class FollowedRuns:
     dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
 
     def is_hot(self, now: datetime) -> bool:
-        """Return whether at least one run may change at any moment without a Kafka event."""
+        """Return whether at least one run may change at any moment without a Kafka event. Shortly
+        after a Kafka event of a run in a backfill, such a change is likely too.
+        """
         if self.hot:
             return True
         for key in [key for key, at in self.events.items() if not has_recent_event(at, now)]:
@@ -126,10 +131,10 @@ class FollowedRuns:
         return bool(self.events)
 
     def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
-        """Return the MLJobs with a run of the DAG whose last observed halt differs from ``halt``. A
-        halt is the reason why the DAG schedules no tasks.
+        """Return the MLJobs in ``dags`` of this DAG whose last observed halt differs from ``halt``.
+        A halt is the reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
 
-        If ``unless`` is not None, MLJobs whose last observed halt is ``unless`` are left out too.
+        If ``unless`` is not None, leave out the MLJobs whose last observed halt is ``unless``, too.
         """
         if (dag := self.dags.get(dag_id)) is None:
             return []
@@ -137,7 +142,7 @@ class FollowedRuns:
         return sorted(key for before, keys in dag.by_halt.items() if before not in skipped for key in keys)
 
     def add(self, key: Key, entry: _Entry) -> None:
-        """Add an MLJob to each set whose condition it fulfils, according to ``entry``."""
+        """Add an MLJob to each attribute whose description fits the MLJob's ``entry``."""
         run = self.runs[key] = entry.run
         if entry.active:
             if entry.is_backfill:
@@ -161,7 +166,9 @@ class FollowedRuns:
                 dag.moving.add(key)
 
     def remove(self, key: Key, entry: _Entry) -> None:
-        """Remove an MLJob from all sets. ``entry`` is the entry with which the MLJob was added."""
+        """Remove an MLJob from all attributes. ``entry`` is the entry with which the MLJob was
+        added.
+        """
         self.runs.pop(key, None)
         self.submitted.pop(key, None)
         self.backfills.pop(entry.run, None)
@@ -180,8 +187,8 @@ class FollowedRuns:
 
 
 class FeedIndex:
-    """The index of the unfinished MLJobs of all Airflows. The readers of the change feeds ask the
-    index.
+    """The index of the unfinished MLJobs of all Airflows. Each Airflow has a change feed, whose
+    reader asks the index.
     """
 
     def __init__(self) -> None:
@@ -193,8 +200,8 @@ class FeedIndex:
         return len(self._entries)
 
     def of(self, airflow: str) -> FollowedRuns:
-        """Return the MLJobs that have an attempt in an Airflow. Later updates of the index change
-        the returned object.
+        """Return the part of the index for one Airflow. Later updates of the index change the
+        returned object.
         """
         return self._airflows[airflow]
 

@@ -1,9 +1,10 @@
 """Access rules determine which namespace may run which DAG in an Airflow. This module finds the
-rule that applies to an MLJob, and makes the message if no rule matches.
+rule that applies to an MLJob, and makes the message if no rule matches. Reserved DAGs are checked
+elsewhere (:meth:`.AirflowCatalog.is_reserved`).
 
-A rule can only allow. So any matching rule lets an MLJob run, whatever the order of the rules, and
-adding a rule never takes a permission away. The order matters for the rule's other fields
-(credentials, maxActiveRuns, priority): the first rule that matches an MLJob applies to the MLJob.
+A rule can only allow. So one matching rule suffices, whatever the order of the rules, and adding a
+rule never takes a permission away. The order matters for the rule's other fields (credentials,
+maxActiveRuns, priority): the first rule that matches an MLJob applies to the MLJob.
 
 Source: Python's fnmatch for globs.
 """
@@ -61,7 +62,7 @@ class Namespace:
 
 def selects(selector: LabelSelector, namespace: Namespace) -> bool:
     """Return whether a label selector selects a namespace. An empty selector selects every
-    namespace.
+    namespace. A requirement on an unknown label is not fulfilled.
     """
     return labels.selects(selector, namespace.labels, complete=namespace.complete)
 
@@ -72,8 +73,8 @@ def matches(globs: Iterable[str], dag_id: str) -> bool:
 
 
 def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> int | None:
-    """Return the index of the first rule that lets a namespace run a DAG, or None if
-    no rule does.
+    """Return the index of the first rule that selects a namespace and has a glob that matches a DAG
+    id, or None if there is no such rule. Whether the DAG is reserved is not considered.
     """
     for index, rule in enumerate(rules):
         if selects(rule.namespace_selector, namespace) and matches(rule.dags, dag_id):
@@ -95,8 +96,9 @@ def refusal(airflow: str, where: str, rules: Sequence[AccessRule], namespace: Na
     missing.
 
     Args:
-        airflow: How the message names the Airflow.
-        where: How the message names the field that holds the Airflow's access rules.
+        airflow: How the message names the Airflow, such as ``AirflowInstance prod``.
+        where: How the message names the field with the Airflow's access rules, such as ``its
+            spec.access``.
         rules: The access rules of the Airflow.
         namespace: The namespace of the MLJob.
         dag_id: The DAG that the MLJob is to run.

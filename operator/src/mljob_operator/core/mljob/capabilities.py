@@ -1,8 +1,9 @@
-"""Defines what Airflow can do with a single run, and what Airflow can do with a backfill. Decisions
-use these capabilities, so that they need not check the type of the MLJob.
+"""Defines what the operator and Airflow can do with a single run and with a backfill. The code that
+decides about an MLJob checks these capabilities instead of the type of the MLJob.
 
-The texts of a status differ too (:class:`..status.workload.Workload`), and so do the requests to
-Airflow, which are not part of the core.
+A single run and a backfill also differ in the texts of the status
+(:class:`..status.workload.Workload`) and in the requests to Airflow, which are not part of the
+core.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from .resource.job import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """The capabilities of Airflow for a workload, which is a single run or a backfill.
+    """What the operator and Airflow can do with a workload: a single run or a backfill.
 
     Attributes:
         pausable: Whether Airflow can pause and resume the workload. If not, suspending the MLJob
             cancels the workload.
-        has_chosen_id: Whether the operator chooses the id of the workload. Then a second submission
-            does no harm, and runs of an earlier MLJob are found by their ids.
+        has_chosen_id: Whether the operator chooses the id of the workload. If so, Airflow refuses a
+            second submission with the same id, and the operator finds the runs of an earlier MLJob
+            by their ids.
         has_tasks: Whether the operator follows the tasks of the workload, so that it knows whether
             a task has started. If not, the workload counts as started as soon as a run is in
             progress.
@@ -28,12 +30,12 @@ class Capabilities:
             the workload continues without its MLJob.
         cancelled_by_dag: Whether the cancellation DAG can cancel the workload. If not, the operator
             cancels the workload through Airflow's REST API.
-        has_children: Whether the operator looks for runs that tasks of the workload have started,
-            after a cancellation.
-        repeats_cancelled: Whether retryStrategy ClearFailed repeats everything that a cancellation
-            has stopped. This is True for a backfill, because Airflow repeats the failed runs of a
-            backfill as a whole. For a single run, Airflow repeats only failed tasks, and a
-            cancellation may leave other tasks skipped.
+        has_children: Whether the operator, after a cancellation of the workload, looks for runs
+            that tasks of the workload have triggered.
+        repeats_cancelled: Whether a retry with retryStrategy ClearFailed repeats everything that a
+            cancellation has stopped. True for a backfill, because Airflow repeats each failed run
+            of a backfill as a whole. False for a single run, because Airflow repeats only its
+            failed tasks, and a cancellation may leave other tasks skipped.
     """
 
     pausable: bool
