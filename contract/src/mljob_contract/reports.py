@@ -215,5 +215,5 @@ class MonitoringReport(Message):
 
     @cached_property
     def muted_keys(self) -> frozenset[str]:
-        """The keys of the muted findings."""
+        """The keys of the muted findings, at most 500."""
         return frozenset(key for mute in self.mutes for key in mute.keys)

@@ -66,7 +66,8 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
     Args:
         notification: The notification.
-        page: The URL of the report's page, or ``None`` if there is no page.
+        page: The URL of the report's page, or ``None`` if there is no page. The message has a
+            button with this URL, unless the URL is too long for Slack.
         note: A remark about the message itself, for example that the message was meant for
             another recipient.
     """
@@ -88,7 +89,9 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Return the number of findings of each kind, for example ``2 paused DAGs, 1 import error``."""
+    """Return the number of findings of each kind, for example ``2 paused DAGs, 1 import error``.
+    The most frequent kind comes first.
+    """
     kinds = Counter(finding.kind for finding in findings)
     return ", ".join(count(number, NAMES[kind], _PLURALS.get(kind)) for kind, number in kinds.most_common())
 
@@ -146,8 +149,8 @@ def _resolved(notification: Notification) -> str:
 
 
 def _line(text: str, max_length: int) -> str:
-    """Return ``text`` in one line, escaped for Slack. A longer text is cut, so that the escaped
-    text has at most ``max_length`` characters.
+    """Return ``text`` in one line, escaped for Slack. The escaped text has at most ``max_length``
+    characters. A text that is cut ends in ``…``.
     """
     shown: list[str] = []
     length = 0

@@ -200,7 +200,7 @@ def _turned(along: float, across: float, is_vertical: bool) -> tuple[float, floa
 
 def _path(chain: list[_Place], middle: dict[_Place, tuple[float, float]], along: float, is_vertical: bool) -> str:
     """Return the SVG path of an edge, from the box of the upstream task to the box of the
-    downstream task. Each curve of the path begins and ends in the direction from layer to layer.
+    downstream task. Each curve of the path begins and ends at right angles to the layers.
     """
 
     def point(at: float, across: float) -> str:
