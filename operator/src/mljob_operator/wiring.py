@@ -90,7 +90,8 @@ class Parts:
         own_logins: Refreshes the logins of the settings' access rules. None if no rule has
             credentials.
         job_controller: The controller of MLJobs.
-        orphans: Finds orphaned runs, which are active runs that no MLJob follows.
+        orphans: Finds orphaned runs, which are active runs that no MLJob follows. Cancels these
+            runs if the settings say so.
         sources: The readers of the topics and of the change feeds.
         run_in_background: Starts a background task that must not end by itself.
     """

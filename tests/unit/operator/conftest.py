@@ -182,15 +182,15 @@ class World:
         return airflow
 
     async def look_after(self, *names: str) -> None:
-        """Reconcile the AirflowInstances ``names`` once, and wait until MLJobs have acted on the
-        new statuses.
+        """Reconcile the AirflowInstances ``names`` once, and wait until the operator has acted on
+        the new statuses.
         """
         for name in names:
             await self.instances.reconcile(name)
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
-        """Read the credentials of the settings' access rules again, and wait until MLJobs have
+        """Read the credentials of the settings' access rules again, and wait until the operator has
         acted on the new logins.
         """
         if self.parts.own_logins is not None:
@@ -250,8 +250,8 @@ class World:
         await self.settle()
 
     async def look(self) -> None:
-        """Read the change feed of the settings' Airflow once, and wait until MLJobs have acted on
-        the changes.
+        """Read the change feed of the settings' Airflow once, and wait until the operator has acted
+        on the changes.
         """
         await self.resync.pass_once()
         await self.settle()
@@ -274,8 +274,8 @@ class World:
             workers.wake(key)
 
     async def settle(self) -> None:
-        """Wait until the steps of all MLJobs have ended. In a step, the operator decides about an
-        MLJob, and acts.
+        """Wait until the steps of all MLJobs have ended and their Kubernetes Events are recorded. In
+        a step, the operator decides about an MLJob, and acts.
         """
         await self.job_controller.idle()
 

@@ -71,8 +71,8 @@ class LivePlatform:
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Return a lookup: a request in the background, here for the whole MLJob. ``summary`` names
-        the MLJob, but lacks the MLJob's outputs.
+        """Return a lookup (a request in the background) for the whole MLJob. ``summary`` names the
+        MLJob, but lacks the MLJob's outputs.
         """
 
         async def read() -> MLJob:

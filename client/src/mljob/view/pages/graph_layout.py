@@ -60,7 +60,7 @@ def layout(
 
     Args:
         ids: The ids of the tasks. Within a layer, the tasks have this order at first. The edges
-            may then change it.
+            may then change the order.
         edges: Pairs of upstream and downstream task. Edges of unknown tasks, and edges that close a
             cycle, are left out.
         box_width: The width of a box, in pixels.
