@@ -274,8 +274,8 @@ class World:
             workers.wake(key)
 
     async def settle(self) -> None:
-        """Wait until the steps of all MLJobs have ended and their Kubernetes Events are recorded. In
-        a step, the operator decides about an MLJob, and acts.
+        """Wait until the steps of all MLJobs have ended and their Kubernetes Events are recorded.
+        In a step, the operator decides about an MLJob, and acts.
         """
         await self.job_controller.idle()
 
