@@ -25,7 +25,8 @@ NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
 
 
 async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of the client, and map its exceptions to the operator's errors.
+    """Call a method of the client of the Kubernetes API, and map its exceptions to the operator's
+    errors.
 
     Raises:
         StoreError: The request failed.

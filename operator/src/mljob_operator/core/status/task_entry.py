@@ -62,7 +62,7 @@ class TaskEntry:
         importance: The sort key for the choice of entries. If not all entries fit, the entries with
             the smallest values are kept.
         position: The sort key for the order of the list. Tasks are listed in the order in which
-            they started.
+            they started. Tasks that have not started come last.
     """
 
     status: TaskStatus
