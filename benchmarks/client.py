@@ -84,7 +84,9 @@ class Result:
     floor: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures by program."""
+        """Return for each program its CPU time, the CPU time of its floor, and the ratio of the two
+        times. All figures are rounded.
+        """
         return {
             name: {
                 "cpu_ms": round(self.client[name], 1),
@@ -96,7 +98,7 @@ class Result:
 
 
 def measure(runs: int = RUNS) -> Result:
-    """Run each program and its floor in turn, ``runs`` times, and return their CPU times."""
+    """Run each program and its floor in turn, ``runs`` times, and compute the :class:`Result`."""
     client: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     floor: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     python: list[float] = []
@@ -112,7 +114,12 @@ def measure(runs: int = RUNS) -> Result:
 
 
 def _cpu_ms(program: str) -> float:
-    """Run the text of a Python program, and return the CPU time of the process in milliseconds."""
+    """Run a Python program in a new process, and return the CPU time of the process in
+    milliseconds. ``program`` is the text of the program.
+
+    Raises:
+        CalledProcessError: The program failed.
+    """
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

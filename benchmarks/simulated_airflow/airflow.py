@@ -34,7 +34,7 @@ class Settings:
             maximum.
         brokers: Kafka's bootstrap servers. With an empty string, no events are sent.
         topic: The topic of the events.
-        form: The format of the events, or both formats.
+        form: The format of the events. ``Format.BOTH`` stands for both formats.
         source: The name that this Airflow gives itself in events.
     """
 
@@ -50,12 +50,13 @@ class Settings:
 
 
 class SimulatedAirflow:
-    """A simulated Airflow. Everything happens in one event loop.
+    """A simulated Airflow. All of its runs advance in one event loop.
 
     Args:
         dags: The DAGs.
         settings: The settings of this Airflow. By default those of :class:`Settings`.
-        faults: The faults of requests and events. By default there are none.
+        faults: How often requests fail or are slow, and how often events are lost, doubled or late.
+            By default there are no faults.
 
     Attributes:
         unhealthy: The names from ``COMPONENTS`` that the health endpoint reports as unhealthy. A

@@ -23,7 +23,7 @@ def users_own(context: object) -> None:
 
 @pytest.fixture(autouse=True)
 def installed_policies() -> None:
-    """Loads the cluster policies of the installed packages, as Airflow does when it starts."""
+    """Load the cluster policies of the installed packages, as Airflow does at its start."""
     manager = policy_plugins()
     if not manager.has_plugin("mljob"):
         load_policy_plugins(manager)

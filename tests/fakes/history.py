@@ -22,7 +22,7 @@ class FakeTopics:
     """Kafka topics in memory, each with one partition.
 
     Attributes:
-        down: Whether opening a reader and reading fail.
+        down: Whether Kafka is unreachable: then no reader can be opened, and reading fails.
         open_readers: The number of readers that are open.
         begun_at: The offset at which each reader began, in the order in which they were opened.
         deleted: How many of the oldest messages of each topic Kafka has deleted.
@@ -47,9 +47,9 @@ class FakeTopics:
         self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
     ) -> FakeRunHistory:
         """Open a reader of the messages with one key. If ``after`` has an offset of partition 0,
-        the reader begins there, otherwise at the first message that was sent at ``since`` or later.
-        If the message at this offset was deleted, the reader begins at the oldest message that is
-        left.
+        the reader begins at this offset. Otherwise the reader begins at the first message that was
+        sent at ``since`` or later, or at the end of the topic if there is no such message. If the
+        message at the beginning was deleted, the reader begins at the oldest message that is left.
 
         Raises:
             KafkaUnavailable: ``down`` is set.
@@ -67,7 +67,12 @@ class FakeTopics:
 
 
 class FakeRunHistory:
-    """A reader of one fake topic, for the messages with one key: the key of a run."""
+    """A reader of one fake topic, for the messages with one key: the key of a run.
+
+    Attributes:
+        incomplete: Whether the reader may miss older messages: Kafka has deleted messages, and the
+            reader began at the oldest message that was left.
+    """
 
     def __init__(
         self, topics: FakeTopics, messages: Sequence[Message], key: bytes, begin: int, *, incomplete: bool

@@ -1,5 +1,6 @@
 """The report of a monitoring DAG. A monitoring DAG checks Airflow for problems, such as DAGs that
-were paused. It sends its report of these problems to Kafka, and returns the report as an XCom.
+were paused. The DAG returns its report of these problems as an XCom. If Airflow's configuration has
+a topic for reports, the DAG also sends the report to Kafka.
 
 The value of a message is one JSON object. The key of a message is the id of the monitoring DAG, so
 that a compacted topic keeps the newest report of each DAG. Reports have their own topic, separate
@@ -215,5 +216,5 @@ class MonitoringReport(Message):
 
     @cached_property
     def muted_keys(self) -> frozenset[str]:
-        """The keys of the muted findings."""
+        """The keys of the muted findings, at most 500."""
         return frozenset(key for mute in self.mutes for key in mute.keys)

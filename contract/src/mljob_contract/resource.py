@@ -13,9 +13,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 
 class ResourceModel(BaseModel):
-    """The base class of resources, of their parts, and of the responses of mljob-api. In YAML and
-    JSON, the names of the fields are in camelCase. Unknown fields are ignored, because another
-    version of this project may have written the object.
+    """The base class of the models of resources, of parts of resources, and of the responses of
+    mljob-api. In YAML and JSON, the names of the fields are in camelCase. Unknown fields are
+    ignored, because another version of this project may have written the object.
 
     Pydantic is not configured to read the docstrings of the fields, which would cost CPU time at
     each import. ``crds/docstrings.py`` reads them for the CRDs.

@@ -53,12 +53,12 @@ class Ports:
     """The implementations of the protocol classes in :mod:`.ports`: adapters, or fakes in tests.
 
     Attributes:
-        jobs: The MLJobs in the Kubernetes API.
-        instances: The AirflowInstances in the Kubernetes API.
+        jobs: Reads and writes MLJobs in the Kubernetes API.
+        instances: Reads and writes AirflowInstances in the Kubernetes API.
         operator: Records Events about the operator.
         changes: Watches ConfigMaps and Secrets.
         own: The Airflow in the operator's settings. None if the settings name no Airflow.
-        connect: Creates the adapter of an AirflowInstance.
+        connect: Creates an adapter for an AirflowInstance and a login.
         subscribe: Creates the consumer of a topic. The first argument is the topic. The consumer
             calls the second argument with the new state of its connection to the brokers, each time
             the state changes, and with None when the consumer is closed.
@@ -82,7 +82,7 @@ class Parts:
     """The connected parts of one operator process.
 
     Attributes:
-        airflows: All Airflows.
+        airflows: The registry of all Airflows.
         links: Knows for each topic whether its consumer is connected to the Kafka brokers.
         instances: The controller of AirflowInstances.
         own_probe: Probes the Airflow in the operator's settings. None if the settings name no
@@ -90,7 +90,8 @@ class Parts:
         own_logins: Refreshes the logins of the settings' access rules. None if no rule has
             credentials.
         job_controller: The controller of MLJobs.
-        orphans: Finds orphaned runs, which are active runs that no MLJob follows.
+        orphans: Finds orphaned runs, which are active runs that no MLJob follows. Cancels these
+            runs if the settings say so.
         sources: The readers of the topics and of the change feeds.
         run_in_background: Starts a background task that must not end by itself.
     """
@@ -119,7 +120,8 @@ class Parts:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def settle(self) -> None:
-        """Stop the controllers, and wait for the reconciliation steps in progress.
+        """Stop the controllers, and wait for the reconciliation steps in progress. Steps that take
+        too long are cancelled.
 
         This method does not end the tasks that ``run_in_background`` has started.
         """

@@ -37,8 +37,8 @@ SUSPENDED = backfill_job(suspend=True)
 
 
 def told(reason: str) -> dict[str, Any]:
-    """Return the argument ``status`` for :func:`given`, as a dictionary. The stored status has the
-    condition Suspended with the reason ``reason``.
+    """Return a keyword argument for :func:`given`: a stored status that has the condition Suspended
+    with the reason ``reason``.
     """
     holds = "True" if reason == "Suspended" else "False"
     condition = {"type": "Suspended", "status": holds, "reason": reason, "lastTransitionTime": "2026-01-01T11:55:00Z"}

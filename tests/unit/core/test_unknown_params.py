@@ -1,4 +1,6 @@
-"""Keys of a conf that are not params of its DAG, and strings where a param has another type."""
+"""What the operator reports about a conf: keys that are not params of the DAG, and strings where a
+param has another type.
+"""
 
 from __future__ import annotations
 

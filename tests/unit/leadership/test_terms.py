@@ -189,8 +189,8 @@ def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> Non
 
 def test_process_that_was_paused_sends_nothing_afterwards() -> None:
     """A term is a period in which the process leads. ``Term.check`` lets requests pass only until
-    the term ends. It looks at the clock itself, so it works even if no task of the process has
-    noticed the end of the term.
+    the term ends. The method reads the clock itself, so it refuses requests even if no task of the
+    process has noticed the end of the term.
     """
     now = [0.0]
     term = Term(Lease(LEASE, "uid", "1", "pod-1", 10), until=7.0, clock=lambda: now[0])

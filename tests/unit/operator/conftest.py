@@ -1,5 +1,5 @@
-"""An operator with fakes of Kubernetes and Airflow. Its components are the real ones. These tests
-use neither kopf nor a Kafka consumer nor network connections.
+"""Fixtures for tests of the operator's real components with fakes of Kubernetes and Airflow. These
+tests use neither kopf nor a Kafka consumer nor network connections.
 """
 
 from __future__ import annotations
@@ -182,15 +182,15 @@ class World:
         return airflow
 
     async def look_after(self, *names: str) -> None:
-        """Reconcile the AirflowInstances ``names`` once, and wait until MLJobs have acted on the
-        new statuses.
+        """Reconcile the AirflowInstances ``names`` once, and wait until the operator has acted on
+        the new statuses.
         """
         for name in names:
             await self.instances.reconcile(name)
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
-        """Read the credentials of the settings' access rules again, and wait until MLJobs have
+        """Read the credentials of the settings' access rules again, and wait until the operator has
         acted on the new logins.
         """
         if self.parts.own_logins is not None:
@@ -250,8 +250,8 @@ class World:
         await self.settle()
 
     async def look(self) -> None:
-        """Read the change feed of the settings' Airflow once, and wait until MLJobs have acted on
-        the changes.
+        """Read the change feed of the settings' Airflow once, and wait until the operator has acted
+        on the changes.
         """
         await self.resync.pass_once()
         await self.settle()
@@ -265,16 +265,18 @@ class World:
         await self.settle()
 
     def wake_all(self) -> None:
-        """Wake every MLJob that has a worker (a task that acts for the MLJob), or that waits for
-        the end of its ttlSecondsAfterFinished. Each of these MLJobs takes a step: the operator
-        decides about it, and acts.
+        """Wake every MLJob that is unfinished or has new input, and every MLJob that waits for the
+        end of its ttlSecondsAfterFinished. Each of these MLJobs takes a step: the operator decides
+        about the MLJob, and acts.
         """
         workers = self.job_controller.workers
         for key in [*workers.tracked, *workers.expiring]:
             workers.wake(key)
 
     async def settle(self) -> None:
-        """Wait until every worker's step has ended."""
+        """Wait until the steps of all MLJobs have ended and their Kubernetes Events are recorded.
+        In a step, the operator decides about an MLJob, and acts.
+        """
         await self.job_controller.idle()
 
     @property

@@ -28,9 +28,8 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """A recorder of the status patches that the operator sends to the fake Kubernetes API server.
-    While the door is closed, the API server answers none of the patches. The operator sends one
-    patch at a time.
+    """Stands between the operator and the fake Kubernetes API server, and records the status
+    patches. The operator sends one patch at a time. While the door is closed, no patch is answered.
     """
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,8 +219,8 @@ async def test_end_of_the_process_drops_the_events_that_wait(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A process that is told to end waits at most ``LAST_EVENTS`` seconds until its Kubernetes
-    Events are recorded, and then drops the others. Another replica waits for the end of this
-    process.
+    Events are recorded, and then drops the Events that are not recorded yet. The time is short,
+    because another replica waits for the end of this process.
     """
     monkeypatch.setattr(status_writer, "LAST_EVENTS", 0.01)
     never, asked = asyncio.Event(), asyncio.Event()

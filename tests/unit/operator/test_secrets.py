@@ -174,8 +174,8 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 
 class TestWaysBack:
-    """Whichever way a Secret's value comes back from Airflow, the value does not leave the
-    operator.
+    """Whichever way a Secret's value comes back from Airflow, the value appears in no status, no
+    Event and no log line.
     """
 
     async def test_value_is_redacted_by_the_process_that_submitted_the_run(

@@ -34,8 +34,9 @@ def requests_in(world: World, seconds: float) -> int:
 
 
 class TestStaleVersion:
-    """A process may have read an old version of an MLJob. Before the process changes anything in
-    Airflow, the API server must accept a write against that version.
+    """A process may have read an old version of an MLJob. So before the process changes anything in
+    Airflow, the process writes to the MLJob. The API server refuses the write if the version is
+    old.
     """
 
     def test_run_that_was_announced_for_an_older_spec_is_not_submitted(self, world: World) -> None:

@@ -42,7 +42,7 @@ class Explanation:
 
     Attributes:
         name: The name of the MLJob.
-        sign: The icon and the word of the phase.
+        sign: The icon and the word of the state.
         reason: The reason of the phase, in one word.
         sentence: The state in words: see :func:`~mljob.render.rows.sentence`.
         task: The task that failed, else a task that waits for input or for a retry, or None.

@@ -72,11 +72,13 @@ _RETRY_WAITS = Sign("↻", "~", "Retry waits", Tone.WAITING)
 
 
 def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
-    """Return the sign of an MLJob's state.
+    """Return the sign of an MLJob's state. The word of an unknown phase is the phase itself.
 
     Args:
-        phase: The phase of the MLJob. An MLJob without a phase is new: no operator has read it yet.
-        retry_waits: Whether the MLJob has ended, and a requested retry has not begun.
+        phase: The phase of the MLJob. None or empty for a new MLJob, which no operator has read
+            yet.
+        retry_waits: Whether the MLJob has ended, and a requested retry has not begun. If so,
+            ``phase`` has no effect.
     """
     if retry_waits:
         return _RETRY_WAITS

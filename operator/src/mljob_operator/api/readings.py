@@ -39,7 +39,7 @@ class Reading:
     """The state of a run and of its task instances in Airflow at one time.
 
     Attributes:
-        run: The run, or None if Airflow does not have it.
+        run: The run, or None if Airflow does not have the run.
         tasks: The task instances of the run.
     """
 
@@ -82,13 +82,13 @@ class FollowedRun:
 
     @property
     def reading(self) -> Reading:
-        """The latest reading.
+        """The latest successful reading, or an earlier reading with the same content.
 
         Raises:
-            OperatorError: The latest reading has failed, and either no reading was successful yet
-                or all readings have failed for ``PATIENCE`` seconds.
-            Refusal: The client may not read the run any more, the MLJob was deleted, or mljob-api
-                has an unexpected error.
+            OperatorError: The latest attempt to read has failed, and either no attempt was
+                successful yet or all attempts have failed for ``PATIENCE`` seconds.
+            Refusal: No access rule lets the MLJob's namespace run the DAG any more, the MLJob or
+                the Airflow was deleted, or mljob-api has an unexpected error.
         """
         if self._error is not None:
             late = self._failing_since is not None and self._clock() - self._failing_since >= PATIENCE
@@ -104,7 +104,7 @@ class FollowedRun:
 
     async def change(self, seconds: float) -> bool:
         """Wait for at most ``seconds`` until a reading differs from the reading before, or a
-        reading fails. Return False if neither happens in this time.
+        reading fails. Return whether one of the two has happened in this time.
         """
         changed = self._changed
         try:
@@ -167,7 +167,8 @@ class Readings:
 
         Raises:
             OperatorError: Airflow can't be asked.
-            Refusal: The client may not read the run, or the MLJob was deleted.
+            Refusal: No access rule lets the MLJob's namespace run the DAG, the MLJob or the Airflow
+                was deleted, or mljob-api has an unexpected error.
         """
         if key not in self._followed:
             followed = FollowedRun(read)

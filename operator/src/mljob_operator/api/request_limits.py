@@ -37,7 +37,8 @@ class RequestLimits:
         """Return a context manager that counts a request of the user as open while the block runs.
 
         Raises:
-            Refusal: The limit of all users, or the limit of this user, is reached.
+            Refusal: The limit of all users, or the limit of this user, is reached when the block
+                would begin.
         """
         if self.open >= self._limit:
             raise Refusal(429, f"mljob-api answers {self._limit} requests already. Try again later.")

@@ -1,9 +1,10 @@
 """Writes the messages to owners, in Slack's Block Kit.
 
 A message is made for a phone. The message has a header of a few words, a short section for each
-finding (at most twelve), and at most one button. The first line of a section is a bold link. A
-phone shows fields below each other instead of side by side, so a message has neither tables nor
-such fields. Times are Slack's dates, which each reader sees in their own time zone.
+finding (at most twelve), and at most one button. The section of a finding begins with its title in
+bold, which is a link if the finding has a URL. A phone shows fields below each other instead of
+side by side, so a message has neither tables nor such fields. Times are Slack's dates, which each
+reader sees in their own time zone.
 
 The limits come from Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150
 characters in a header, 3,000 in the text of a section, 3,000 in a URL. Texts from Airflow are
@@ -66,7 +67,8 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
     Args:
         notification: The notification.
-        page: The URL of the report's page, or ``None`` if there is no page.
+        page: The URL of the report's page, or ``None`` if there is no page. The message has a
+            button with this URL, unless the URL is too long for Slack.
         note: A remark about the message itself, for example that the message was meant for
             another recipient.
     """
@@ -88,7 +90,9 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Return the number of findings of each kind, for example ``2 paused DAGs, 1 import error``."""
+    """Return the number of findings of each kind, for example ``2 paused DAGs, 1 import error``.
+    The most frequent kind comes first.
+    """
     kinds = Counter(finding.kind for finding in findings)
     return ", ".join(count(number, NAMES[kind], _PLURALS.get(kind)) for kind, number in kinds.most_common())
 
@@ -146,8 +150,8 @@ def _resolved(notification: Notification) -> str:
 
 
 def _line(text: str, max_length: int) -> str:
-    """Return ``text`` in one line, escaped for Slack. A longer text is cut, so that the escaped
-    text has at most ``max_length`` characters.
+    """Return ``text`` in one line, escaped for Slack. The escaped text has at most ``max_length``
+    characters. A text that is cut ends in ``…``.
     """
     shown: list[str] = []
     length = 0

@@ -35,12 +35,15 @@ class LivePlatform:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources that the page reads."""
+        """The sources that the page reads, such as the feed of MLJobs. A change of a source may
+        change the page.
+        """
         return self._reads.sources
 
     async def page(self) -> PlatformPage:
         """Return the current content of the page. If the AirflowInstances can't be read, the
-        content says why.
+        content says why. Reports of monitoring DAGs that can't be read, or were not read yet, are
+        left out.
 
         Raises:
             MLJobError: The MLJobs can't be listed: the person may not list them, or the API server
@@ -59,13 +62,17 @@ class LivePlatform:
         return platform_page(self._instances.items.values(), jobs, monitors, refusal=refusal)
 
     async def show(self) -> Shown:
-        """Return the current HTML of the page."""
+        """Return the current HTML of the page.
+
+        Raises:
+            MLJobError: The MLJobs can't be listed.
+        """
         page = await self.page()
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Return a lookup, which reads the whole MLJob in the background. ``summary`` identifies
-        the MLJob, but lacks its outputs.
+        """Return a lookup (a request in the background) for the whole MLJob. ``summary`` names the
+        MLJob, but lacks the MLJob's outputs.
         """
 
         async def read() -> MLJob:
@@ -79,7 +86,7 @@ class LivePlatform:
 def _newest_monitors(jobs: list[JobSummary]) -> list[JobSummary]:
     """Return the newest succeeded MLJob of each monitoring DAG
     (:data:`~mljob.view.pages.platform_page.MONITORS`). The outputs of such an MLJob can have a
-    report with findings.
+    report with findings. ``jobs`` must be sorted, the newest MLJob first.
     """
     found = (next((job for job in jobs if job.dag_id == dag and job.phase == "Succeeded"), None) for dag in MONITORS)
     return [job for job in found if job is not None]

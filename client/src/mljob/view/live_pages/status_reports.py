@@ -16,8 +16,8 @@ from ...resource import MLJob
 
 
 class StatusReports:
-    """Collects reports of the metrics in an MLJob's status, oldest first. An open page adds each
-    status of the MLJob that it gets.
+    """Collects reports of the metrics in an MLJob's status, oldest first. An open page calls
+    :meth:`add` for each new status of the MLJob.
     """
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ def layout(
 
     Args:
         ids: The ids of the tasks. Within a layer, the tasks have this order at first. The edges
-            may then change it.
+            may then change the order.
         edges: Pairs of upstream and downstream task. Edges of unknown tasks, and edges that close a
             cycle, are left out.
         box_width: The width of a box, in pixels.
@@ -200,7 +200,7 @@ def _turned(along: float, across: float, is_vertical: bool) -> tuple[float, floa
 
 def _path(chain: list[_Place], middle: dict[_Place, tuple[float, float]], along: float, is_vertical: bool) -> str:
     """Return the SVG path of an edge, from the box of the upstream task to the box of the
-    downstream task. Each curve of the path begins and ends in the direction from layer to layer.
+    downstream task. Each curve of the path begins and ends at right angles to the layers.
     """
 
     def point(at: float, across: float) -> str:

@@ -233,8 +233,8 @@ def assert_about(row: Row, dag_id: str, run_id: str) -> None:
 def now() -> datetime:
     """Return the current time in UTC.
 
-    Callers take this time before they send a request, as the time at which they observed the state
-    in the answer. So this time is never later than the moment at which Airflow read the state.
+    Callers take this time just before they send a request, as the time at which they observed the
+    state in the answer. Airflow reads the state only after this time.
     """
     return datetime.now(UTC)
 

@@ -25,7 +25,8 @@ NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
 
 
 async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of the client, and map its exceptions to the operator's errors.
+    """Call a method of the client of the Kubernetes API, and map its exceptions to the operator's
+    errors.
 
     Raises:
         StoreError: The request failed.
@@ -78,7 +79,11 @@ async def _answered(
 
 
 def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the values of a Secret as text, by key."""
+    """Return the values of a Secret as text, by key. Bytes that are not UTF-8 become U+FFFD.
+
+    Args:
+        data: The field ``data`` of the Secret, with values in base64.
+    """
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in (data or {}).items()}
 
 
@@ -86,8 +91,9 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
     """Return the message for a request that got no answer.
 
     Args:
-        error: The exception of aiohttp.
-        proxy: The URL of the proxy, which the message names. None if no proxy is used.
+        error: The exception that the request raised.
+        proxy: The URL of the proxy. The message names the proxy without user and password. If
+            ``proxy`` is None, the message names no proxy.
     """
     if isinstance(error, aiohttp.ClientHttpProxyError):
         # str(error) would show the proxy's URL with user and password.

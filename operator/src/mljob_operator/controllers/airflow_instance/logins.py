@@ -1,4 +1,5 @@
 """Reads credentials from Secrets, and keeps an adapter for each set of credentials in access rules.
+An adapter is the client of an Airflow's REST API.
 
 An access rule may have its own credentials, for the MLJobs that the rule admits. Each Airflow has
 an :class:`AccessLogins` for its access rules. If the credentials of one rule can't be used, only
@@ -58,9 +59,9 @@ def reason(error: OperatorError) -> str:
 
 
 class Logins:
-    """Turns the credentials in a spec, which name Secrets or a token file, into logins. A login
-    holds a user name with a password, a token, the path of a token file, or an OAuth2 client. A
-    login may also hold HTTP headers.
+    """Turns credentials, which name Secrets or a token file, into logins. A login holds a user name
+    with a password, a token, the path of a token file, or an OAuth2 client. A login may also hold
+    HTTP headers.
 
     Args:
         store: The store that reads the Secrets.
@@ -72,7 +73,7 @@ class Logins:
         self._token_files = token_files
 
     async def read(self, credentials: Credentials) -> Login:
-        """Read the Secrets that the credentials in a spec name, and return the login.
+        """Read the Secrets that the credentials name, and return the login.
 
         Raises:
             ReferenceMissing: A Secret does not exist, can't be read, lacks the label for Airflow's
@@ -140,7 +141,7 @@ class _Account:
     """The adapter for one set of credentials, which several access rules may share.
 
     Attributes:
-        airflow: The adapter. None until the Secret could be used for the first time.
+        airflow: The adapter. None until the login has been read for the first time.
         adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
             If one of them changes, a new adapter is created.
         suspect: Whether a request with the login has failed. A suspect login is tried at each
@@ -177,7 +178,7 @@ class AccessLogins:
         """Return the adapter that logs in with these credentials.
 
         Raises:
-            AirflowInstanceNotReady: The Secret has not been read yet.
+            AirflowInstanceNotReady: The login has not been read yet.
             AirflowUnauthorized: The credentials can't be used, and no earlier refresh has created
                 an adapter for them.
         """
@@ -257,6 +258,8 @@ class AccessLogins:
             account.problem = LoginProblem("AirflowError", why)
 
     async def close(self) -> None:
-        """Close all adapters. Requests that are being sent end first."""
+        """Close the adapters of the current access rules. Requests that are being sent end first,
+        and queued requests are dropped.
+        """
         airflows = [account.airflow for account in self._accounts.values() if account.airflow is not None]
         await asyncio.gather(*(airflow.close() for airflow in airflows))

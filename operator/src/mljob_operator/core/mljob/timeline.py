@@ -1,5 +1,5 @@
 """The stages of an MLJob's newest attempt, with the times at which they began and ended. All these
-times are in the status, so nothing else is stored.
+times come from the MLJob's metadata and status, so the operator stores nothing else.
 """
 
 from __future__ import annotations

@@ -57,12 +57,12 @@ class TaskEntry:
 
     Attributes:
         status: The entry.
-        content: The entry as JSON.
+        content: The entry as a JSON object.
         size: The size of the entry in etcd, in bytes.
-        importance: The sort key for the choice of entries. If not all entries fit, those with the
-            smallest values are kept.
+        importance: The sort key for the choice of entries. If not all entries fit, the entries with
+            the smallest values are kept.
         position: The sort key for the order of the list. Tasks are listed in the order in which
-            they started.
+            they started. Tasks that have not started come last.
     """
 
     status: TaskStatus
@@ -132,8 +132,8 @@ def _activity(fact: TaskFact) -> tuple[bool, bool, float, tuple[str, int]]:
 
 
 def error_text(fact: TaskFact) -> str | None:
-    """Return the error of a failed task, such as ``ValueError: no such column``, or None if the
-    error is not known.
+    """Return the error of a failed task instance, such as ``ValueError: no such column``. Return
+    None if the error of its current try is not known.
     """
     failure = _of_try(fact.details.failure, fact)
     if failure is None:
@@ -241,16 +241,17 @@ def _error(failure: Failure) -> TaskErrorStatus:
 
 
 def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
-    """Return the first ``MAX_METRICS`` metrics in the order of their names. NaN and infinity are
-    left out, because JSON has neither.
+    """Return the first ``MAX_METRICS`` metrics in the order of their names. Long names are cut. NaN
+    and infinity are left out, because JSON has neither.
     """
     numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
     return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
 
 
 def _input(group: Sequence[TaskFact], run_url: str | None) -> InputRequest | None:
-    """Return the question that a person must answer before the task continues. If several instances
-    wait, return the question of the first instance. Return None if no instance waits.
+    """Return the question that a person must answer before the task continues, with the URL of the
+    page for the answer. If several instances wait, the question is that of the first instance.
+    Return None if no instance waits.
     """
     waiting = [fact for fact in group if fact.awaits_input]
     if not waiting:
