@@ -23,12 +23,14 @@ NAMES = [f"job-{number}" for number in range(5)]
 
 
 class Cluster(World):
-    """A world with five MLJobs, each of which has an active run in the same Airflow."""
+    """The operator on fakes, with five MLJobs whose active runs are in the same Airflow."""
 
     name = SETTINGS_AIRFLOW
 
     async def begin(self) -> None:
-        """Create the MLJobs and start their runs."""
+        """Create the MLJobs, wait until the operator has submitted their runs, and let the runs
+        begin in Airflow.
+        """
         self.there = self.airflow
         if self.name != SETTINGS_AIRFLOW:
             self.there = await self.add_instance(self.name, default=True)
@@ -47,8 +49,8 @@ class Cluster(World):
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let ``number`` minutes pass. Every five seconds, MLJobs take a step, and the operator
-        reads the change feed and reconciles the AirflowInstances.
+        """Let ``number`` minutes pass. Every five seconds, the operator acts for each MLJob, reads
+        the change feed and reconciles the AirflowInstances.
         """
         for _ in range(number * 12):
             await self.later(5)
@@ -64,7 +66,8 @@ class Cluster(World):
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
         """Remove all runs from Airflow except the first ``keep`` runs, as if its database was
-        emptied or restored from a backup. Return all runs from before, by DAG id and run id.
+        emptied or restored from a backup. Return all runs that Airflow had before, as a dict with
+        the keys (DAG id, run id).
         """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])
@@ -86,13 +89,15 @@ class Cluster(World):
 
     @property
     def ready(self) -> Condition:
-        """The Ready condition of the AirflowInstance."""
+        """The Ready condition of the AirflowInstance ``prod``."""
         [found] = [c for c in self.instance_objects.get(self.name).status.conditions or () if c.type == "Ready"]
         return found
 
 
 class ClusterWithInstance(Cluster):
-    """A world whose Airflow is named by the AirflowInstance ``prod``, not by the settings."""
+    """A :class:`Cluster` whose Airflow is configured in the AirflowInstance ``prod``, not in the
+    operator's settings.
+    """
 
     name = "prod"
     has_own_airflow = False
@@ -107,8 +112,8 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """A world whose Airflow is named by the operator's settings, or by an AirflowInstance. Each
-    test runs once with each of the two.
+    """A :class:`Cluster` whose Airflow is configured in the operator's settings, or in an
+    AirflowInstance. Each test runs twice: once with each place of the configuration.
     """
     async for world in started(request.param()):
         yield world
@@ -116,14 +121,14 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def prod() -> AsyncIterator[Cluster]:
-    """A world whose Airflow is named by the AirflowInstance ``prod``."""
+    """A :class:`Cluster` whose Airflow is configured in the AirflowInstance ``prod``."""
     async for world in started(ClusterWithInstance()):
         yield world
 
 
 @pytest.fixture
 async def own() -> AsyncIterator[Cluster]:
-    """A world whose Airflow is named by the operator's settings."""
+    """A :class:`Cluster` whose Airflow is configured in the operator's settings."""
     async for world in started(Cluster()):
         yield world
 

@@ -1,4 +1,6 @@
-"""The state of an MLJob: its stage, and everything else that decisions and the status read."""
+"""The state of an MLJob: its stage, and the other facts from which the operator decides what to do
+next, and builds the status.
+"""
 
 from __future__ import annotations
 
