@@ -79,15 +79,16 @@ class Artifact:
 
 
 def data_dir() -> Path:
-    """Return the folder with all artifacts. Workers on several machines need a shared volume for
-    this folder.
+    """Return the folder with all artifacts: the value of ``MLJOB_DATA_DIR``, or ``mljob-data`` in
+    the temporary folder of the machine. Workers on several machines need a shared volume for this
+    folder.
     """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
 
 def run_dir() -> Path:
-    """Make and return the run's folder, in which tasks leave files for later tasks of the run. Each
-    run has its own folder, so that runs don't overwrite each other's files.
+    """Make and return the run's folder, in which tasks leave files for later tasks of the run. The
+    folder's name is the run id, so that runs with different ids don't overwrite each other's files.
     """
     path: Path = data_dir() / "runs" / get_current_context()["run_id"]
     path.mkdir(parents=True, exist_ok=True)
@@ -186,7 +187,9 @@ def _made_by() -> dict[str, str]:
 
 
 def describe_columns(frame: Any) -> list[dict[str, Any]]:
-    """Return statistics of each column of a pandas frame, for the card of a dataset."""
+    """Return statistics of each column of a pandas frame, for the card of a dataset. All columns
+    must be numeric.
+    """
     return [
         {
             "column": str(name),

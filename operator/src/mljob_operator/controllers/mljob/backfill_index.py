@@ -1,7 +1,7 @@
 """Finds the MLJobs that have a backfill of a DAG in progress.
 
-Airflow chooses the id of a backfill's run, so the id does not name an MLJob. The operator finds the
-MLJob of an event about such a run by the DAG instead.
+Airflow chooses the id of a backfill's run, so the id does not name an MLJob. When the operator reads
+an event about such a run, the operator looks for the MLJobs that have a backfill of the run's DAG.
 """
 
 from __future__ import annotations
