@@ -104,8 +104,9 @@ class TestClearedInAirflow:
 
     @pytest.mark.parametrize("by", ["an event", "Airflow"])
     async def test_clearing_a_task_of_an_active_run_is_not_a_new_attempt(self, world: World, *, by: str) -> None:
-        """When a task is cleared, Airflow queues the run again. In this test, an event or Airflow
-        reports the end before the operator observes that the run was queued again.
+        """When a task of an active run is cleared, Airflow sets the run's ``queued_at`` to the
+        current time. In this test, an event or Airflow reports the end of the run before the
+        operator observes the new ``queued_at``.
         """
         await world.apply(backoffLimit=1)
         await begin(world)
