@@ -225,8 +225,9 @@ class ManagedProcess:
     def _members(self) -> list[psutil.Process]:
         """Return the running processes that belong to the component: the processes in the session
         of its main process, the descendants of the main process, and the processes whose
-        environment variable `MLJOB_DEVSTACK_COMPONENT` names the component. Return an empty list if the component has no record, or if the
-        machine has been rebooted since the component was started.
+        environment variable `MLJOB_DEVSTACK_COMPONENT` names the component. Return an empty list if
+        the component has no record, or if the machine has been rebooted since the component was
+        started.
         """
         record = self._record()
         if record is None or record.began.partition(":")[0] != (_began(os.getpid()) or "").partition(":")[0]:

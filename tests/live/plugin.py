@@ -64,8 +64,9 @@ class Plugin:
 
 
 def plugin_environment(kubeconfig: Path) -> dict[str, str]:
-    """Return the environment variables of this process with three changes: ``PATH`` begins with the
-    folders of kubectl and of the plugin, ``KUBECONFIG`` is ``kubeconfig``, and ``NO_COLOR`` is set.
+    """Return the environment variables for a process that calls kubectl: ``PATH`` begins with the
+    folders of kubectl and of the plugin, ``KUBECONFIG`` is the path ``kubeconfig``, and
+    ``NO_COLOR`` is set. The other variables are those of the current process.
     """
     folders = [str(binaries.locate("kubectl")["kubectl"].parent), str(Path(sys.executable).parent)]
     path = os.pathsep.join([*folders, os.environ["PATH"]])

@@ -1,5 +1,5 @@
-"""Choose which lines of a log reach the client: all lines, the last lines, or all lines from a
-given line on. The log is that of one try of a task. Each choice is a callable class, called a sink.
+"""Sinks for the log of one try of a task. A sink is a callable object that takes the lines of the
+log, and passes all lines, the last lines, or all lines from a given line on to the client.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log. Pass on the kept lines at the first call in which ``last``
-        is true, and all lines of later calls.
+        """Take the next lines of the log. Pass on the kept lines at the first call in which
+        ``last`` is true, and all lines of later calls.
         """
         if self._is_over:
             await self._write(lines, first=first, last=last)
