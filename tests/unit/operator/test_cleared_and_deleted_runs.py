@@ -36,8 +36,8 @@ class TestClearedInAirflow:
         assert not world.has_finalizer
 
     async def test_run_cleared_while_no_operator_runs_is_followed(self, world: World) -> None:
-        """The run is cleared a minute before the new process starts. The process doesn't read
-        changes from that long ago, but the list of active runs contains the run.
+        """The run is cleared a minute before a new operator process starts. The process doesn't
+        read changes from that long ago, but the list of active runs contains the run.
         """
         await world.apply()
         await end(world, RunState.FAILED)

@@ -1,6 +1,6 @@
 """Many runs vanish from an Airflow at once: the operator does not treat a missing run as deleted,
-and submits no run to this Airflow. It waits until the runs are found again, or somebody confirms
-that they are lost.
+and submits no run to this Airflow. The operator waits until the runs are found again, or until
+somebody confirms that the runs are lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ NAMES = [f"job-{number}" for number in range(5)]
 
 
 class Cluster(World):
-    """The operator on fakes, with five MLJobs whose active runs are in the same Airflow."""
+    """The operator on fakes, with five MLJobs whose active runs are in the same Airflow: the
+    Airflow of the operator's settings.
+    """
 
     name = SETTINGS_AIRFLOW
 
@@ -95,8 +97,8 @@ class Cluster(World):
 
 
 class ClusterWithInstance(Cluster):
-    """A :class:`Cluster` whose Airflow is configured in the AirflowInstance ``prod``, not in the
-    operator's settings.
+    """The operator on fakes, with five MLJobs whose runs are in the Airflow of the AirflowInstance
+    ``prod``. The operator's settings configure no Airflow.
     """
 
     name = "prod"
@@ -112,8 +114,8 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """A :class:`Cluster` whose Airflow is configured in the operator's settings, or in an
-    AirflowInstance. Each test runs twice: once with each place of the configuration.
+    """The operator with five MLJobs. Each test runs twice: once with the Airflow of the operator's
+    settings, and once with the Airflow of an AirflowInstance.
     """
     async for world in started(request.param()):
         yield world
@@ -121,14 +123,14 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def prod() -> AsyncIterator[Cluster]:
-    """A :class:`Cluster` whose Airflow is configured in the AirflowInstance ``prod``."""
+    """The operator with five MLJobs in the Airflow of the AirflowInstance ``prod``."""
     async for world in started(ClusterWithInstance()):
         yield world
 
 
 @pytest.fixture
 async def own() -> AsyncIterator[Cluster]:
-    """A :class:`Cluster` whose Airflow is configured in the operator's settings."""
+    """The operator with five MLJobs in the Airflow of the operator's settings."""
     async for world in started(Cluster()):
         yield world
 
