@@ -29,8 +29,9 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Writes all lines to the client. If the client asks for positions, an extra line with the
-    position comes before the first line, and wherever lines of the log were left out.
+    """Writes all lines to the client. If the client asks for positions, an extra line comes before
+    the first line, and wherever lines of the log were left out. The extra line has the position of
+    the next line.
 
     Args:
         start: The position of the first line of the try.
