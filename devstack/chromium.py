@@ -1,8 +1,8 @@
 """Finds Chromium for the tests of the web view and for screenshots.
 
-The browser on PATH is used if there is one. Otherwise the npm package `@sparticuz/chromium` is
-fetched once into the cache: a Chromium for Linux on amd64 that runs without system packages.
-`npm/chromium.txt` pins the package by version and hash.
+A Chromium or Google Chrome on PATH is used if there is one. Otherwise the npm package
+`@sparticuz/chromium` is fetched once into the cache: a Chromium for Linux on amd64 that runs
+without system packages. `npm/chromium.txt` pins the package by version and hash.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ has ended. A later devstack command finds the processes of the stack again, and 
 The record of a process is a file with the process id and the start time that the kernel reports.
 The start time is needed, because later another process may get the same id. Each process is the
 leader of a session, and stopping the process stops all processes in the session. Processes that
-have left the session are found by the environment variable `MARK`.
+have left the session are found by the environment variable `MLJOB_DEVSTACK_COMPONENT`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def run(arguments: Sequence[str], **options: Any) -> str:
         options: Other arguments of `subprocess.run`.
 
     Raises:
-        StackError: The program failed. The message has the end of its output.
+        StackError: The program has exited with another code than 0. The message has the end of the
+            program's output.
+        OSError: The program can't be executed.
     """
     done: subprocess.CompletedProcess[str] = subprocess.run(
         arguments, capture_output=True, text=True, check=False, **options
@@ -222,9 +224,10 @@ class ManagedProcess:
 
     def _members(self) -> list[psutil.Process]:
         """Return the running processes that belong to the component: the processes in the session
-        of its main process, the descendants of the main process, and the processes whose variable
-        `MARK` names the component. Return an empty list if the component has no record, or if the
-        machine has been rebooted since the component was started.
+        of its main process, the descendants of the main process, and the processes whose
+        environment variable `MLJOB_DEVSTACK_COMPONENT` names the component. Return an empty list if
+        the component has no record, or if the machine has been rebooted since the component was
+        started.
         """
         record = self._record()
         if record is None or record.began.partition(":")[0] != (_began(os.getpid()) or "").partition(":")[0]:
@@ -271,8 +274,8 @@ def _execute(command: Command, environment: Mapping[str, str], log: Path) -> int
 
 
 def end_marked(directory: Path) -> None:
-    """Stop all processes whose variable `MARK` names the stack in `directory`, including processes
-    whose record is lost.
+    """Stop all processes whose environment variable `MLJOB_DEVSTACK_COMPONENT` names the stack in
+    `directory`, including processes whose record is lost.
     """
     left = []
     for process in psutil.process_iter():

@@ -85,7 +85,9 @@ class Container:
         return self._log.read_text()
 
     def told_to_end(self) -> int:
-        """Send SIGTERM, as the kubelet does, and return the exit code."""
+        """Send SIGTERM, as the kubelet does, wait for up to 60 seconds until the process ends, and
+        return the exit code.
+        """
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
@@ -165,8 +167,8 @@ def test_the_operator_becomes_ready_and_ends_when_it_is_told(
 
 def test_mljob_api_listens(operator_image: Path, start: Start, tmp_path: Path) -> None:
     """Without an API server, mljob-api is alive but not ready. To become ready, mljob-api must read
-    a ConfigMap: it contains the CA of the API server's front proxy, the only client that mljob-api
-    accepts.
+    a ConfigMap from the API server: the ConfigMap contains the CA of the API server's front proxy,
+    the only client that mljob-api accepts.
     """
     ports = Ports(tmp_path)
     certificate, key = Authority().client("mljob-operator-api.mljob-system.svc")

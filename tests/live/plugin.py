@@ -64,8 +64,9 @@ class Plugin:
 
 
 def plugin_environment(kubeconfig: Path) -> dict[str, str]:
-    """Return environment variables with which a shell finds kubectl and the plugin, and uses the
-    kubeconfig.
+    """Return the environment variables for a process that calls kubectl: ``PATH`` begins with the
+    folders of kubectl and of the plugin, ``KUBECONFIG`` is the path ``kubeconfig``, and
+    ``NO_COLOR`` is set. The other variables are those of the current process.
     """
     folders = [str(binaries.locate("kubectl")["kubectl"].parent), str(Path(sys.executable).parent)]
     path = os.pathsep.join([*folders, os.environ["PATH"]])
@@ -73,9 +74,9 @@ def plugin_environment(kubeconfig: Path) -> dict[str, str]:
 
 
 def write_kubeconfig(of_admin: Path, target: Path, namespace: str, token: str | None = None) -> Path:
-    """Write a copy of the administrator's kubeconfig ``of_admin`` to the file ``target``, for the
-    namespace ``namespace``. If ``token`` is given, it replaces the administrator's credentials.
-    Return ``target``.
+    """Copy the administrator's kubeconfig ``of_admin`` to the file ``target``, and make
+    ``namespace`` the default namespace of the copy. If ``token`` is given, the token replaces the
+    administrator's credentials in the copy. Return ``target``.
     """
     config = json.loads(of_admin.read_text())
     config["contexts"][0]["context"]["namespace"] = namespace

@@ -41,8 +41,8 @@ class Topic:
 
     def arrives(self, index: int, copies: int) -> None:
         """Let one of the messages in ``under_way`` arrive: store it ``copies`` times in ``log``.
-        With 0 copies the message is lost. ``index`` may be any integer: modulo the number of
-        messages, it is the index of the message. Do nothing if ``under_way`` is empty.
+        With 0 copies the message is lost. ``index`` chooses the message, and may be any integer:
+        the index is taken modulo the number of messages. Do nothing if ``under_way`` is empty.
         """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
@@ -53,7 +53,7 @@ class Reader:
     """The Kafka consumer of one operator process, in the consumer group of all operator processes.
 
     Attributes:
-        news: Set when there may be messages to read.
+        news: An asyncio event that is set when there may be messages to read.
     """
 
     def __init__(self, topic: Topic, wire: Wire) -> None:

@@ -1,9 +1,13 @@
 """Generates values from the schema of a CRD. Nearly all values have the types, minima, maxima,
 enums, patterns and formats of the schema.
 
-The API server also checks the CEL rules in the schema. This module follows two kinds of these
-rules, because hardly any random value would satisfy them: ``self.matches(r'...')`` as a pattern,
-and ``[has(self.a), ...].filter(x, x).size() == 1`` as a choice. Values may break other rules.
+The API server also checks the CEL rules in the schema. Hardly any random value would satisfy two
+kinds of these rules, so this module obeys them:
+
+- ``self.matches(r'...')``: the string is made to match this regular expression.
+- ``[has(self.a), ...].filter(x, x).size() == 1``: exactly one of the fields is present.
+
+Values may break CEL rules of other kinds.
 """
 
 from __future__ import annotations
@@ -80,8 +84,9 @@ class Generator:
 
     def value(self, schema: Schema, path: str = "") -> Any:
         """Return a value for the field at ``path``. If the field has a hint, the hint chooses the
-        value with the probability ``HINTED``. Otherwise the value is random: the schema allows it,
-        except that a string is made to match its pattern only with the probability ``PATTERNED``.
+        value with the probability ``HINTED``. Otherwise the value is random, and in most cases the
+        schema allows the value. For example, a string is made to match its pattern with the
+        probability ``PATTERNED``.
         """
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)
@@ -173,7 +178,9 @@ class Generator:
     # Patterns
 
     def _fitting(self, pattern: str, length: int) -> str:
-        """Return a string of about this length that matches a pattern."""
+        """Return a string that matches the regular expression ``pattern``, and whose length may
+        differ from ``length``.
+        """
         for unicode_class, some in CLASSES.items():
             pattern = pattern.replace(unicode_class, some)
         return "".join(self._parts(parser.parse(pattern), length))
@@ -211,7 +218,9 @@ class Generator:
 
 
 def _rules(schema: Schema, kind: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Yield a match for each CEL rule of a schema that the pattern ``kind`` matches completely."""
+    """Yield the match for each CEL rule of the schema whose whole text matches the regular
+    expression ``kind``. Other rules are left out.
+    """
     for rule in schema.get("x-kubernetes-validations", ()):
         if (found := kind.fullmatch(rule["rule"])) is not None:
             yield found

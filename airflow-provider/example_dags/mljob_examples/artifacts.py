@@ -79,8 +79,9 @@ class Artifact:
 
 
 def data_dir() -> Path:
-    """Return the folder with all artifacts. Workers on several machines need a shared volume for
-    this folder.
+    """Return the folder with all artifacts: the value of ``MLJOB_DATA_DIR``, or ``mljob-data`` in
+    the temporary folder of the machine. Workers on several machines need a shared volume for this
+    folder.
     """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
@@ -188,7 +189,9 @@ def _made_by() -> dict[str, str]:
 
 
 def describe_columns(frame: Any) -> list[dict[str, Any]]:
-    """Return statistics of each column of a pandas frame, for the card of a dataset."""
+    """Return statistics of each column of a pandas frame, for the card of a dataset. All columns
+    must be numeric.
+    """
     return [
         {
             "column": str(name),

@@ -1,6 +1,6 @@
 """A watch delivers each version of an MLJob. The operator already knows most versions from the
-answers to its own writes. For a version that the operator knows, it uses the object that it has,
-and doesn't parse the version again.
+answers to its own writes. The operator does not parse such a version again, and uses
+the object that it already has.
 """
 
 from __future__ import annotations

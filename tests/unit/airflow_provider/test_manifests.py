@@ -58,8 +58,8 @@ def read(text: str) -> dict[str, Any]:
 
 
 def uncommented(text: str) -> str:
-    """Return the manifest ``text`` with each default that is commented out by ``#`` as a field, and
-    without the lines that begin with ``##``.
+    """Return the manifest ``text`` as if a user had removed the ``#`` before each default value.
+    Comments, which begin with ``##``, are left out.
     """
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("##")]
     return "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines)

@@ -136,7 +136,8 @@ def test_the_rule_in_a_refusal_allows_the_mljob(
     before: list[AccessRule], namespace: str, found: dict[str, str], dag: str
 ) -> None:
     """The message of a refusal contains the missing rule, in a form that a user can paste into the
-    AirflowInstance. The pasted rule allows the MLJob, and no other namespace and no other DAG.
+    AirflowInstance. The pasted rule allows the MLJob's namespace to run the MLJob's DAG, and allows
+    no other namespace and no other DAG.
     """
     found = {**found, NAMESPACE_LABEL: namespace}
     said = refusal("AirflowInstance prod", "its spec.access", before, Namespace(namespace, found), dag)

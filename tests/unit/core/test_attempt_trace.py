@@ -1,5 +1,6 @@
 """The OpenTelemetry trace of an ended attempt. The operator computes the trace from the MLJob's
-status, and from the time at which it stored the verdict (how the attempt ended).
+status, and from the time at which the operator stored this status. The status contains the verdict:
+how the attempt ended.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class TestClearedInAirflow:
         assert not world.has_finalizer
 
     async def test_run_cleared_while_no_operator_runs_is_followed(self, world: World) -> None:
-        """The run is cleared a minute before the new process starts. The process doesn't read
-        changes from that long ago, but the list of active runs contains the run.
+        """The run is cleared a minute before a new operator process starts. The process doesn't
+        read changes from that long ago, but the list of active runs contains the run.
         """
         await world.apply()
         await end(world, RunState.FAILED)
@@ -104,8 +104,9 @@ class TestClearedInAirflow:
 
     @pytest.mark.parametrize("by", ["an event", "Airflow"])
     async def test_clearing_a_task_of_an_active_run_is_not_a_new_attempt(self, world: World, *, by: str) -> None:
-        """When a task is cleared, Airflow queues the run again. In this test, an event or Airflow
-        reports the end before the operator observes that the run was queued again.
+        """When a task of an active run is cleared, Airflow sets the run's ``queued_at`` to the
+        current time. In this test, an event or Airflow reports the end of the run before the
+        operator observes the new ``queued_at``.
         """
         await world.apply(backoffLimit=1)
         await begin(world)

@@ -1,6 +1,6 @@
 """Many runs vanish from an Airflow at once: the operator does not treat a missing run as deleted,
-and submits no run to this Airflow. It waits until the runs are found again, or somebody confirms
-that they are lost.
+and submits no run to this Airflow. The operator waits until the runs are found again, or until
+somebody confirms that the runs are lost.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ NAMES = [f"job-{number}" for number in range(5)]
 
 
 class Cluster(World):
-    """A world with five MLJobs, each of which has an active run in the same Airflow."""
+    """The operator on fakes, with five MLJobs whose active runs are in the same Airflow: the
+    Airflow of the operator's settings.
+    """
 
     name = SETTINGS_AIRFLOW
 
     async def begin(self) -> None:
-        """Create the MLJobs and start their runs."""
+        """Create the MLJobs, wait until the operator has submitted their runs, and let the runs
+        begin in Airflow.
+        """
         self.there = self.airflow
         if self.name != SETTINGS_AIRFLOW:
             self.there = await self.add_instance(self.name, default=True)
@@ -47,8 +51,8 @@ class Cluster(World):
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let ``number`` minutes pass. Every five seconds, MLJobs take a step, and the operator
-        reads the change feed and reconciles the AirflowInstances.
+        """Let ``number`` minutes pass. Every five seconds, the operator acts for each MLJob, reads
+        the change feed and reconciles the AirflowInstances.
         """
         for _ in range(number * 12):
             await self.later(5)
@@ -64,7 +68,8 @@ class Cluster(World):
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
         """Remove all runs from Airflow except the first ``keep`` runs, as if its database was
-        emptied or restored from a backup. Return all runs from before, by DAG id and run id.
+        emptied or restored from a backup. Return all runs that Airflow had before, as a dict with
+        the keys (DAG id, run id).
         """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])
@@ -86,13 +91,15 @@ class Cluster(World):
 
     @property
     def ready(self) -> Condition:
-        """The Ready condition of the AirflowInstance."""
+        """The Ready condition of the AirflowInstance ``prod``."""
         [found] = [c for c in self.instance_objects.get(self.name).status.conditions or () if c.type == "Ready"]
         return found
 
 
 class ClusterWithInstance(Cluster):
-    """A world whose Airflow is named by the AirflowInstance ``prod``, not by the settings."""
+    """The operator on fakes, with five MLJobs whose runs are in the Airflow of the AirflowInstance
+    ``prod``. The operator's settings configure no Airflow.
+    """
 
     name = "prod"
     has_own_airflow = False
@@ -107,8 +114,8 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """A world whose Airflow is named by the operator's settings, or by an AirflowInstance. Each
-    test runs once with each of the two.
+    """The operator with five MLJobs. Each test runs twice: once with the Airflow of the operator's
+    settings, and once with the Airflow of an AirflowInstance.
     """
     async for world in started(request.param()):
         yield world
@@ -116,14 +123,14 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def prod() -> AsyncIterator[Cluster]:
-    """A world whose Airflow is named by the AirflowInstance ``prod``."""
+    """The operator with five MLJobs in the Airflow of the AirflowInstance ``prod``."""
     async for world in started(ClusterWithInstance()):
         yield world
 
 
 @pytest.fixture
 async def own() -> AsyncIterator[Cluster]:
-    """A world whose Airflow is named by the operator's settings."""
+    """The operator with five MLJobs in the Airflow of the operator's settings."""
     async for world in started(Cluster()):
         yield world
 

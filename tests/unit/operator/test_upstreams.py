@@ -25,9 +25,9 @@ PREDICT: Key = ("team-a", "predict")
 
 
 class SlowJobs(FakeJobs):
-    """A fake store of MLJobs with slow reads. After the store has read an MLJob, it waits for
-    ``until`` and calls ``meanwhile``, which may change MLJobs. Then the caller gets the MLJob as it
-    was read.
+    """A fake store of MLJobs with slow reads. After the store has read an MLJob, the store awaits
+    ``until()`` if a test has set this function, and calls ``meanwhile()``, which may change MLJobs.
+    The caller then gets the MLJob without these changes.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,8 @@ class SlowJobs(FakeJobs):
 
 class Waiting:
     """The MLJob ``train``, which waits for the outputs of the MLJob ``data``, in a fake store. A
-    test may create the MLJob ``data``. ``upstreams`` is the operator's knowledge of that MLJob.
+    test may create the MLJob ``data``. The attribute ``upstreams`` has what the operator knows of
+    the MLJob ``data``.
     """
 
     def __init__(self) -> None:

@@ -3,12 +3,13 @@ task, and delays the task only a little.
 
 A process has one Kafka producer, which is made when the first event is sent. Sending an event puts
 it into librdkafka's buffer, which has a maximum size. At the start and at the end of a task, the
-callback waits until the event is delivered, at most :data:`DELIVERY_SECONDS`. An error only leads
-to a warning, at most one in each process. Lost events do no lasting harm, because the operator also
-reads Airflow's REST API.
+callback waits until the event is delivered, at most :data:`DELIVERY_SECONDS`. The callers of
+:func:`send` use :func:`logging_errors`, so an error only leads to a log message: a warning for the
+first error in a process. Lost events do no lasting harm, because the operator also reads Airflow's
+REST API.
 
-Only :func:`deliver` raises an error if its message is not delivered. The monitoring DAGs send their
-reports with this function.
+The monitoring DAGs send their reports with :func:`deliver`, which raises an error if the report is
+not delivered.
 
 A producer does not survive a fork, because its threads stay in the parent process. So a forked
 process makes a producer of its own.
@@ -85,6 +86,8 @@ def send(event: TaskEvent | RunCancellation) -> None:
 
     Raises:
         BufferError: The buffer is full.
+        confluent_kafka.KafkaException: librdkafka refuses the event, for example because the event
+            is too large.
     """
     producer = _producer()
     if producer is None:
@@ -102,8 +105,8 @@ def send(event: TaskEvent | RunCancellation) -> None:
 
 
 def flush(timeout: float) -> None:
-    """Wait until Kafka has stored or refused each event. After the timeout, log a warning and
-    return.
+    """Wait until Kafka has stored or refused each event. After the timeout, log the number of
+    events that are left (:func:`warn_once`), and return.
 
     Args:
         timeout: The maximum number of seconds to wait. If no broker can be reached, the wait ends
@@ -139,6 +142,8 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
 
     Raises:
         DeliveryError: Kafka refused the message, or did not confirm the message in time.
+        Exception: The producer can't be made from the Airflow Connection, or librdkafka refuses the
+            message, for example because the message is too large.
     """
     reported: list[Any] = []
     connected = _connect(settings.kafka_config_id())
@@ -206,9 +211,10 @@ def _connect(kafka_config_id: str) -> Any:
     from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
     class Hook(KafkaProducerHook):  # type: ignore[misc]
-        """The hook of Airflow's Kafka provider, with the properties in :data:`DEFAULTS`.
+        """The hook of Airflow's Kafka provider, changed so that its producer has the properties in
+        :data:`DEFAULTS`.
 
-        The hook reads the Airflow Connection, and handles the authentication of managed Kafkas.
+        The hook reads the Airflow Connection, and logs in to managed Kafka services.
         """
 
         def _get_client(self, config: dict[str, Any]) -> Any:

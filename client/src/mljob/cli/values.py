@@ -1,8 +1,8 @@
 """Values of a conf on a command line: ``--set optimizer.lr=0.1``, ``--grid epochs=5,10`` and
 ``--conf FILE``.
 
-A value is YAML, so that 20 is a number and true a boolean; a value in quotes is a text. The
-parameter ``option`` of these functions is the name of the option, for the text of an error.
+A value is YAML: 20 is a number, true is a boolean, and a value in quotes is a string. The parameter
+``option`` of these functions is the name of the command-line option, for the text of an error.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
     nested object. A dot after a backslash is part of the key.
 
     Raises:
-        typer.BadParameter: A text is not ``KEY=VALUE``, a value can't be parsed, there are more
-            than :data:`MAX_ASSIGNMENTS` texts, or two texts contradict each other, such as ``a=1``
-            and ``a.b=1``.
+        typer.BadParameter: A text is not ``KEY=VALUE``, a key has an empty part, a value can't be
+            parsed, there are more than :data:`MAX_ASSIGNMENTS` texts, or two texts contradict each
+            other, such as ``a=1`` and ``a.b=1``.
     """
     conf: dict[str, Any] = {}
     for key, value in _split(texts, option):
@@ -69,7 +69,8 @@ def conf_file(path: str) -> dict[str, Any]:
     """Return the conf in a YAML or JSON file. The path ``-`` means standard input.
 
     Raises:
-        typer.BadParameter: The file can't be read or parsed, or its content is not one object.
+        typer.BadParameter: The file can't be read or parsed, has more than :data:`MAX_FILE_BYTES`
+            bytes, or its content is not one object.
     """
     text = read(path, MAX_FILE_BYTES, "--conf")
     value = _one_document(text, path, "--conf")
@@ -79,8 +80,8 @@ def conf_file(path: str) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two confs merged into one. If both have a value for a key, the value of ``over`` is
-    taken; two objects are merged.
+    """Return the conf that has the keys of both confs. If both confs have the same key, the result
+    has the value of ``over``. If both values are objects, the objects are merged in the same way.
     """
     both = dict(base)
     for key, value in over.items():
@@ -93,7 +94,8 @@ def labels_of(texts: Iterable[str]) -> dict[str, str]:
     """Return the labels in texts such as ``team=vision``, by key.
 
     Raises:
-        typer.BadParameter: A text is not ``KEY=VALUE``.
+        typer.BadParameter: A text is not ``KEY=VALUE``, or there are more than
+            :data:`MAX_ASSIGNMENTS` texts.
     """
     return dict(_split(texts, "--label"))
 
@@ -121,7 +123,8 @@ def read(path: str, limit: int, option: str) -> str:
 
 
 def path_of(key: str, option: str) -> list[str]:
-    """Return the parts of a dotted key, such as ``optimizer`` and ``lr`` for ``optimizer.lr``.
+    """Return the parts of a dotted key, such as ``optimizer`` and ``lr`` for ``optimizer.lr``. A
+    dot after a backslash does not separate parts.
 
     Raises:
         typer.BadParameter: A part is empty.
@@ -133,10 +136,12 @@ def path_of(key: str, option: str) -> list[str]:
 
 
 def parsed(text: str, key: str, option: str) -> Any:
-    """Parse a text as YAML, and return its value. An empty text stays an empty text.
+    """Parse a text as YAML, and return its value. For a text that is empty or only white space,
+    return an empty string.
 
     Raises:
-        typer.BadParameter: The text is too long, is not YAML, or has a value that JSON lacks.
+        typer.BadParameter: The text has more than :data:`MAX_LENGTH` characters, is not one YAML
+            document, or has a value that JSON lacks.
     """
     if len(text) > MAX_LENGTH:
         raise typer.BadParameter(

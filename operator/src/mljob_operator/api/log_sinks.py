@@ -1,5 +1,5 @@
-"""Functions that choose which lines of one try's log reach the client: all lines, the last lines,
-or all lines from a given line on. Such a function is called a sink.
+"""Sinks for the log of one try of a task. A sink is a callable object that takes the lines of the
+log, and passes all lines, the last lines, or all lines from a given line on to the client.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Writes all lines to the client. If the client asks for positions, an extra line with the
-    position comes before the first line, and wherever lines of the log were left out.
+    """Writes all lines to the client. If the client asks for positions, an extra line comes before
+    the first line, and wherever lines of the log were left out. The extra line has the position of
+    the next line.
 
     Args:
         start: The position of the first line of the try.
@@ -74,8 +75,8 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log. Pass on the kept lines at the first call with ``last``,
-        and all lines of later calls.
+        """Take the next lines of the log. Pass on the kept lines at the first call in which
+        ``last`` is true, and all lines of later calls.
         """
         if self._is_over:
             await self._write(lines, first=first, last=last)

@@ -1,5 +1,5 @@
-"""The settings for runs: their ids, their cancellation, and how often the operator asks Airflow and
-writes statuses.
+"""The settings for runs: their ids, their cancellation, DAGs that no MLJob may run, orphaned runs,
+and how often the operator asks Airflow and writes statuses.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .values import COMMA_SEPARATED
 
 
 class RunSettings(EnvironmentSettings):
-    """The settings for the ids of runs, for their cancellation, and for how often the operator asks
-    Airflow and writes statuses.
+    """The settings for runs: their ids, their cancellation, DAGs that no MLJob may run, runs that
+    no MLJob follows (orphaned runs), and how often the operator asks Airflow and writes statuses.
     """
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (

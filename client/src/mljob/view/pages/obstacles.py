@@ -73,8 +73,8 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
 
 
 def loading() -> Obstacle:
-    """Return the page that a person sees while the view still reads the data of the requested
-    page.
+    """Return the page that a person sees while the view is still reading the data of the requested
+    page. The browser then requests the same page again after a second.
     """
     cause = "The view reads all that you may see, once. After that, only changes are read."
     return Obstacle(200, "Loading …", cause, ("The page shows it as soon as it is there.",), again_seconds=1)

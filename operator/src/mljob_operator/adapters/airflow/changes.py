@@ -26,8 +26,10 @@ most 211 characters.
 
 
 class Changes:
-    """Lists the changes of one Airflow's runs. Runs, task instances and DAGs that can't be read
-    from Airflow's answer are left out and logged.
+    """Lists the changes of one Airflow's runs, and the paused and stale DAGs.
+
+    If a run, a task instance or a paused DAG can't be read from Airflow's answer, the list leaves
+    this element out, and the log names the reason.
 
     Args:
         session: The session with the Airflow.
@@ -85,7 +87,8 @@ class Changes:
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
         """Return for each DAG id whether the DAG is paused or stale. The value is None if the DAG
-        is neither. A DAG is stale if Airflow no longer finds the DAG in the DAG files.
+        is neither paused nor stale. A DAG is stale if Airflow no longer finds the DAG in the DAG
+        files. A DAG that is both counts as stale.
 
         Airflow schedules no tasks of a paused or stale DAG. A DAG that Airflow doesn't know counts
         as stale. The result leaves out a DAG that the operator may not read, or for which Airflow's

@@ -3,8 +3,8 @@
 The response is one JSON object of any size:
 ``{"content": [entry, ...], "continuation_token": text or null}``. A JSON parser would keep the
 whole response in memory, or at least a whole entry, which may have any size too. So this module
-finds the ends of the entries itself. A JSON parser sees only one entry at a time, and of each entry
-at most ``MAX_ENTRY`` bytes.
+finds the ends of the entries itself. Then a JSON parser gets one entry at a time, and at most the
+first ``MAX_ENTRY`` bytes of the entry.
 
 Source: ``TaskInstancesLogResponse`` in ``airflow/api_fastapi/core_api/datamodels/log.py``.
 """
@@ -75,8 +75,8 @@ class LogDocument:
 
     def token(self) -> str | None:
         """Return the continuation token, with which the next request gets the entries that follow.
-        Return None if the answer has no token, because the log ends here. Call this method after
-        the last chunk.
+        Return None if the answer has no token, which means that the log ends here. Call this method
+        after the last chunk.
 
         Raises:
             NotALog: The answer is not a log, or is not whole.
@@ -150,8 +150,9 @@ class LogDocument:
 
 def _parsed(text: bytes, *, is_whole: bool) -> Any:
     """Return an entry as a JSON value. If the entry was cut, the value has only what comes before
-    the cut. If the entry is not JSON or has more than ``MAX_VALUES`` values, return the entry as
-    text.
+    the cut. If the entry is not JSON, return the entry as text. Also return the entry as text if
+    its commas and opening brackets are more than ``MAX_VALUES``, because the entry may then have
+    too many values.
     """
     if sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
         try:

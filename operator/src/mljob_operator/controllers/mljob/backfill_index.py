@@ -1,7 +1,7 @@
 """Finds the MLJobs that have a backfill of a DAG in progress.
 
-Airflow chooses the id of a backfill's run, so the id does not name an MLJob. The operator finds the
-MLJob of an event about such a run by the DAG instead.
+Airflow chooses the id of a backfill's run, so the id does not name an MLJob. An event about such a
+run may concern each MLJob that has a backfill of the run's DAG in progress.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ class BackfillIndex:
         self._keys: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)
 
     def of(self, airflow: str, dag_id: str) -> Collection[Key]:
-        """Return the MLJobs that have a backfill of this DAG in progress."""
+        """Return the namespace and name of each MLJob that has a backfill of this DAG in progress
+        in this Airflow.
+        """
         return self._keys.get((airflow, dag_id), ())
 
     def update(self, state: State) -> None:

@@ -33,7 +33,7 @@ class Milestones:
         attempt, or the MLJob.
 
         Args:
-            job: The MLJob with the status ``new``, as it is stored.
+            job: The MLJob with the status ``new``.
             old: The status before ``new``.
             new: The status that this process has stored.
         """

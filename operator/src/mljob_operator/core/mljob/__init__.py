@@ -16,7 +16,8 @@
 - :mod:`.timeline`, :mod:`.attempt_trace`: the times of an MLJob for metrics and traces.
 
 Before each decision, :func:`.classification.state.classify` builds one
-:class:`.classification.state.State`. Decisions and the status read this state.
+:class:`.classification.state.State`. The decisions, and the code that builds the status, read this
+state.
 
 - :mod:`.classification`: the state of an MLJob, and its parts.
 - :mod:`.afterwards`, :mod:`.airflow_use`, :mod:`.activity`: functions that answer questions about a

@@ -24,18 +24,19 @@ _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.F
 
 @frozen
 class Deadlines:
-    """Times at which the MLJob's state changes without an event. None means that there is no such
-    time.
+    """Times at which the MLJob's state changes without an event, and two facts about these times.
+    A time is None if no such change is to come.
 
     Attributes:
         active: When ``spec.activeDeadlineSeconds`` ends.
         pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt, or a run
-            of the backfill, must have started by then. None if, according to Airflow's REST API, a
-            task or such a run has started.
+            of the backfill, must have started by then. Also None if, according to Airflow's REST
+            API, a task or such a run has started.
         start_unconfirmed: Whether ``pre_running`` has passed, the operator has not asked Airflow
             since then, and an event that Airflow has not confirmed may report the start. The
             operator then asks Airflow before it cancels the run.
-        deletion: When a deletion stops waiting for Airflow (``spec.cancellation.timeoutSeconds``).
+        deletion: When the deletion of the MLJob stops waiting for Airflow to cancel the run
+            (``spec.cancellation.timeoutSeconds``).
         overdue: Whether ``deletion`` has passed.
         expiry: When the finished MLJob is deleted (``spec.ttlSecondsAfterFinished``).
     """
@@ -49,7 +50,7 @@ class Deadlines:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt) -> Deadlines:
-        """Return the deadlines for the newest attempt."""
+        """Return the deadlines of the MLJob and its newest attempt."""
         job = inputs.job
         pre_running = _pre_running(inputs, current)
         deletion = None
@@ -101,7 +102,7 @@ def _pre_running(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
 
 def _has_started(observed_run: ObservedRun, *, has_tasks: bool) -> bool:
     """Return whether, according to Airflow's REST API, a task of the run or a run of the backfill
-    has started.
+    has started. An ended run counts as started.
     """
     run = observed_run.run
     if observed_run.over or not has_tasks:

@@ -1,4 +1,6 @@
-"""The state of an MLJob: its stage, and everything else that decisions and the status read."""
+"""The state of an MLJob: its stage, and the other facts from which the operator decides what to do
+next, and builds the status.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,7 @@ class Stage(StrEnum):
         RETAINED: The MLJob is being deleted with deletionPolicy Retain, and as far as the operator
             knows, no open attempt has a run in Airflow. No run is started. If an open attempt has a
             run, the stage is RUNNING or COLLECTING instead.
-        FINISHED: The status shows how the MLJob ended, and neither the spec nor a requested retry
-            asks for another run.
+        FINISHED: The status shows how the MLJob ended, and no further run is to be started.
     """
 
     BLOCKED = "Blocked"
@@ -63,8 +64,9 @@ class State:
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
-        backfill_pause: The pause or resumption of a backfill that ``spec.suspend`` asks for, or
-            None if ``spec.suspend`` asks for neither.
+        backfill_pause: The pause or resumption of a backfill that ``spec.suspend`` asks for. None
+            if ``spec.suspend`` asks for neither, if no backfill is in progress, or if the backfill
+            is being cancelled.
         start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
             start one.
         retry_at: When the last failed request is sent again, or None if no failure delays the next

@@ -1,11 +1,11 @@
 """The record of how an MLJob ended, in the annotation ``mljob.dev/finished``.
 
 The Kubernetes API server drops the status of an object that is created from a manifest. So an MLJob
-that somebody restores with ``kubectl get -o yaml`` and ``kubectl apply``, or with Velero, would be
-a new MLJob to the operator, and would run again. The record has the fields of the status that say
-which run the MLJob had and how it ended. An MLJob without a status and with a record counts as
-finished, exactly as if its status had been restored. The operator reads tasks and outputs from
-Airflow again.
+that somebody saves with ``kubectl get -o yaml`` and restores with ``kubectl apply``, or backs up
+and restores with Velero, would be a new MLJob to the operator, and would run again. The record has
+the fields of the status that say which run the MLJob had and how the MLJob ended. An MLJob without
+a status and with a record counts as finished, exactly as if its status had been restored. The
+operator reads tasks and outputs from Airflow again.
 
 People can write annotations, so a record is checked like any other input. Its size is limited, and
 the operator ignores the record unless its run id has the prefix of this operator and the namespace
