@@ -52,8 +52,7 @@ class Connection:
         topic: The topic of the consumer.
         changed: Receives the state of the connection, in the consumer's thread, when a consumer is
             created and when the connection is made or lost. Called again, with the cause, when the
-            connection has been missing for ``GRACE`` (30 seconds), and when the cause changes after
-            that.
+            connection has been missing for ``GRACE`` (30 seconds), and later for each new cause.
         clock: A monotonic clock, in seconds.
     """
 

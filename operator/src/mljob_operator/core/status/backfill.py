@@ -70,8 +70,8 @@ class BackfillOfRuns:
         return progress_of(observed_backfill)
 
     def cancelling(self, state: State) -> str:
-        """Return how the backfill is being cancelled, as a sentence: Airflow's REST API cancels the
-        backfill and each of its runs.
+        """Return the sentence for the status of a backfill that is being cancelled. It says that the
+        operator cancels the backfill and its runs through Airflow's REST API.
         """
         return "Cancelling the backfill and its runs through Airflow's REST API."
 
