@@ -47,8 +47,8 @@ class KubeEvent:
 
 
 def event_of(event: Mapping[str, Any]) -> KubeEvent:
-    """Return the parts of an Event that the view keeps. A field of another type than expected
-    counts as missing.
+    """Return the parts of an Event that the view keeps. If the value of a field has an unexpected
+    type, the field counts as missing.
 
     Args:
         event: The Event as JSON from the Kubernetes API.
