@@ -1,4 +1,4 @@
-"""Writes the manifest of an MLJob for a DAG. A user then fills in the params that have no value yet.
+"""Writes the manifest of an MLJob for a DAG. A user then fills in the params without a value.
 
 The manifest has a line for every param of the DAG, with comments about the valid values:
 

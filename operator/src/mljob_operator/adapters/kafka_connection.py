@@ -83,15 +83,15 @@ class Connection:
         self._report_change()
 
     def lost(self) -> None:
-        """Record that the consumer has lost its connection or has failed. Log a new loss, and report
-        it to ``changed``.
+        """Record that the consumer has lost its connection or has failed. If the consumer was
+        connected, log the loss and call ``changed``.
         """
         if self._connected:
             self._set_lost()
 
     def statistics(self, statistics: Mapping[str, Any]) -> None:
         """Read from librdkafka's statistics whether the coordinator of the consumer group is
-        connected. Log a change, and report it to ``changed``.
+        connected. If this has changed, log the change and call ``changed``.
         """
         group = statistics.get("cgrp") or {}
         if group.get("state") == "up":

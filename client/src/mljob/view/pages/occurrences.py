@@ -58,8 +58,8 @@ def event_of(event: Mapping[str, Any]) -> KubeEvent:
 
 
 def newest(events: Iterable[KubeEvent]) -> tuple[Occurrence, ...]:
-    """Return at most :data:`MAX_EVENTS` Events as a page shows them: the newest Events, the newest
-    first.
+    """Return at most :data:`MAX_EVENTS` (100) Events as a page shows them: the newest Events, the
+    newest first.
     """
     shown = (event.shown for event in events)
     return tuple(heapq.nlargest(MAX_EVENTS, shown, key=lambda one: one.at.timestamp() if one.at else 0.0))

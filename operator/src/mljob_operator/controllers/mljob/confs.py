@@ -146,8 +146,8 @@ class Confs:
         return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return ``conf``, the conf of an earlier run that a new run uses again. Before that, find
-        the secret values in ``conf``, and remember them.
+        """Remember the secret values in ``conf``, the conf of an earlier run that a new run uses
+        again. Return ``conf`` unchanged.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -234,9 +234,9 @@ class Confs:
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
         """Return the values from Secrets that are known for the newest run.
 
-        If the known values are those of an earlier run, whose conf was read from Airflow, they are
-        dropped first. Texts of the newest run can't quote them, and the stored status already has
-        the texts of the earlier run in redacted form.
+        If the known values come from the conf of an earlier run, which was read from Airflow, these
+        values are dropped first. Texts of the newest run can't quote these values. The stored
+        status already has the texts of the earlier run in redacted form.
         """
         found = self._secrets_of(s.job)
         if found.run not in (None, s.run):
