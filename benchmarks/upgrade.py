@@ -1,5 +1,5 @@
-"""Measures a rolling update of the operator's two replicas while MLJobs run. As in the Deployment of
-the Helm chart, a new replica starts, and when it is ready, an old replica is told to end. The same
+"""Measures a rolling update of the operator's two replicas while MLJobs run. As in the Helm chart's
+Deployment, a new replica starts, and when it is ready, an old replica is told to end. The same
 follows for the other old replica.
 
 The first old replica is the leader when it ends. Then the second old replica or the new replica

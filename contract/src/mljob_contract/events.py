@@ -88,8 +88,8 @@ class EventName(StrEnum):
 
 
 class MLJobRef(Message):
-    """The MLJob of a run. The Airflow provider reads the MLJob's namespace and name from the dag run
-    id, or from the conf of a backfill's run.
+    """The MLJob of a run. The Airflow provider reads the MLJob's namespace and name from the run's
+    id, or from the conf of a run that belongs to a backfill.
     """
 
     namespace: str

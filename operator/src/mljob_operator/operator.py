@@ -217,9 +217,9 @@ class Operator:
 
 
 async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
-    """Call ``ask`` until a call raises no StoreError, and return the result of this call. The pauses
-    between the calls grow. A StoreError is logged, unless the last logged StoreError had the same
-    text. ``noun`` names the requested objects in the log line.
+    """Call ``ask`` until a call raises no StoreError, and return the result of this call. The time
+    between two calls grows with each failure. A StoreError is logged, unless the StoreError of the
+    previous call had the same text. ``noun`` names the requested objects in the log line.
     """
     failures, cause = 0, ""
     while True:

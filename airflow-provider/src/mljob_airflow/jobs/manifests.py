@@ -70,7 +70,7 @@ def manifest(
 def default_name(dag_id: str) -> str:
     """Make a name for an MLJob from the DAG's id.
 
-    The name is in lower case, and each group of characters other than ASCII letters, digits and dots
+    The name is in lower case. Each group of characters other than ASCII letters, digits and dots
     becomes a ``-``. The name does not start or end with ``-`` or ``.``, and is cut to
     ``MAX_NAME_LENGTH`` (140 characters). If no character is left, the name is ``mljob``.
     """

@@ -91,7 +91,7 @@ class Connection:
 
     def statistics(self, statistics: Mapping[str, Any]) -> None:
         """Read from librdkafka's statistics whether the coordinator of the consumer group is
-        connected. If this has changed, log the change and call ``changed``.
+        connected. If the connection was made or lost, log the change and call ``changed``.
         """
         group = statistics.get("cgrp") or {}
         if group.get("state") == "up":
