@@ -133,11 +133,11 @@ class Runs:
     async def redaction(self, run: ShownRun) -> Redaction:
         """Return the redaction that hides secret values in the texts of the run's tasks.
 
-        If the run was started with the current spec, and this spec names no Secret, nothing is
-        hidden. Otherwise each value of the run's conf in Airflow is hidden, unless the value is
-        public. The value of a key is public if ``spec.conf``, the ConfigMaps and the outputs of
-        other MLJobs, merged as they are now, have the same value for this key. mljob-api does not
-        read the Secrets, which may have changed since the run was submitted.
+        If the run was certainly started with the current spec, and this spec names no Secret,
+        nothing is hidden. Otherwise each value of the run's conf in Airflow is hidden, unless the
+        value is public. The value of a key is public if ``spec.conf``, the ConfigMaps and the
+        outputs of other MLJobs, merged as they are now, have the same value for this key. mljob-api
+        does not read the Secrets, which may have changed since the run was submitted.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, Airflow does not have the run,
