@@ -63,7 +63,9 @@ class Tool:
 
 @pytest.fixture(params=["argocd-controller", "kustomize-controller"])
 def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[Tool]:
-    """A GitOps tool whose objects are deleted after the test."""
+    """A GitOps tool with the field manager of Argo CD or of Flux. Its objects are deleted after the
+    test.
+    """
     tool = Tool(with_kafka.jobs, request.param)
     yield tool
     tool.jobs.remove_all()

@@ -477,8 +477,8 @@ class World:
             process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
-        """Return all active runs and backfills of MLJobs in Airflow. Each is a pair: a description,
-        and the run id that names the run or the backfill in an MLJob's status.
+        """Return all active runs and backfills of MLJobs, in all Airflows. Each item is a pair: a
+        description, and the run id in the MLJob's status.
         """
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():
@@ -491,9 +491,9 @@ class World:
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return the active runs that can end, each with its Airflow: runs of MLJobs, child runs
-        with the same run ids, and runs of backfills. Runs of paused DAGs and queued runs of paused
-        backfills are left out.
+        """Return the active runs that can end, each with its Airflow: runs of MLJobs, their child
+        runs, and runs of backfills. Runs of paused DAGs and queued runs of paused backfills are
+        left out.
         """
         return [
             (airflow, run)

@@ -312,7 +312,8 @@ class Stored:
     Attributes:
         submitted: When Airflow queued the run (``status.submitTime``); None if the status reports
             no submission.
-        completed: When the MLJob ended (``status.completionTime``); None if it has not ended.
+        completed: When the MLJob ended (``status.completionTime``); None if the MLJob has not
+            ended.
         active: Since when the MLJob is active (``status.activeSince``).
         failures: How many attempts have failed (``status.failedAttempts``).
         fields: Other fields of the status, as in its JSON object.
@@ -603,11 +604,12 @@ def backfill(
     Args:
         runs: For each run of the backfill, Airflow's name of the run's state, by date (such as
             2025-12-01).
-        reported: For runs about which the operator has read an event, the state in the event, by
-            date.
+        reported: The states that events report, by the date of the run; None if the operator has
+            read no events. For a date that is missing here, the events report the state in
+            ``runs``.
         not_created: How many runs in the range of dates existed before the backfill, so that the
             backfill did not create them.
-        completed: When Airflow completed the backfill; None if it has not completed.
+        completed: When Airflow completed the backfill; None if the backfill has not completed.
         number: The number of the MLJob's attempt that created the backfill.
         ended_as: The first observed end state of the backfill; None to derive it from the runs.
         last_event: When the operator last read an event of one of the runs.
@@ -692,8 +694,9 @@ def error(
 
 
 def instance(**spec: Any) -> dict[str, Any]:
-    """Return the spec of an AirflowInstance in which every namespace may run every DAG. With
-    ``deleting=True`` the AirflowInstance is being deleted.
+    """Return the spec of an AirflowInstance. By default, every namespace may run every DAG.
+    ``spec`` contains fields of the spec, in snake case. With ``deleting=True``, the AirflowInstance
+    is being deleted.
     """
     usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
     return usable | _camel(spec)
@@ -863,8 +866,8 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
     Args:
         job: The MLJob.
         announced: The reason of a cancellation that the stored status announces.
-        known: The fields of :class:`Given`. If Airflow's REST API has returned the run, the default
-            of ``status`` reports the submission of the run.
+        known: Other fields of :class:`Given`. If ``run`` is a run that Airflow's REST API has
+            returned, the default of ``status`` reports the submission of the run.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None

@@ -212,8 +212,8 @@ class DagRuns(Protocol):
         """Return the outputs of a run, and the names of outputs that could not be read, for example
         because they are too large.
 
-        The result has the outputs that the run's tasks published and the XComs that ``sources``
-        name.
+        There are two kinds of outputs: the outputs that the run's tasks published, and the XComs
+        that ``sources`` (the entries of ``spec.outputs``) name.
         """
         ...
 
@@ -234,8 +234,9 @@ class DagRuns(Protocol):
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Cancel a run through the REST API: set its unfinished task instances to failed, and then
-        the run. If there are too many task instances to set in time, Airflow ends the others
-        because the run is failed. The call has no effect on the run if the run does not exist.
+        the run. If the task instances are too many to be set within a time limit, Airflow ends the
+        remaining task instances when the run is set to failed. A run that does not exist is no
+        error.
         """
         ...
 
@@ -251,8 +252,8 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Drop the cancellation of the run ``run_id``, which has ended already: if the run of the
-        cancellation DAG that should cancel it is still queued, set that queued run to failed.
+        """Drop the cancellation of the run ``run_id``, which has ended already: if the cancellation
+        DAG has a queued run for this cancellation, set the queued run to failed.
         """
         ...
 

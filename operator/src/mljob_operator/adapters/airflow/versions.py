@@ -51,8 +51,7 @@ def supported(version: str, url: str) -> Version:
 
 
 def warn_if_untested(number: Version, version: str, url: str) -> None:
-    """Log a warning if this version is newer than every version with which the operator is tested.
-    """
+    """Log a warning if this version is newer than all versions that the tests use."""
     if number > NEWEST:
         log.warning(
             "Airflow at %s is version %s. %s; newer versions are treated like the newest of these.",
