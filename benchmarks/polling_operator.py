@@ -1,8 +1,8 @@
 """An operator that polls, for comparison: a kopf timer reads each MLJob's run from Airflow every
 few seconds.
 
-The operator does no needless work: its connections stay open, its requests run concurrently, and it
-writes a status only after a change.
+The operator's connections stay open, its requests run concurrently, and it writes a status only
+after a change. It also polls runs that have ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Airflow:
         self._login = {"username": user, "password": password}
 
     async def connect(self) -> None:
-        """Log in."""
+        """Open a session, and log in."""
         # As many concurrent requests as the real operator. More would exhaust Airflow's database
         # connections.
         self._session = aiohttp.ClientSession(self._url, connector=aiohttp.TCPConnector(limit=8))
@@ -45,20 +45,27 @@ class Airflow:
         await self._session.close()
 
     async def submit(self, dag_id: str, run_id: str) -> None:
-        """Trigger a run, unless it exists already."""
+        """Trigger a run without conf. Do nothing if Airflow already has a run with this id.
+
+        Raises:
+            kopf.TemporaryError: Airflow's answer has any other status than 200 and 409. kopf calls
+                the handler again after two seconds.
+        """
         body = {"dag_run_id": run_id, "logical_date": None}
         async with self._session.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body) as answer:
             if answer.status not in (200, 409):
                 raise kopf.TemporaryError(f"Airflow answered {answer.status}", delay=2)
 
     async def state(self, dag_id: str, run_id: str) -> str:
-        """Return Airflow's state of the run."""
+        """Return the state of the run, as Airflow names it."""
         async with self._session.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", raise_for_status=True) as answer:
             return str((await answer.json())["state"])
 
 
 def registry(airflow: Airflow) -> kopf.OperatorRegistry:
-    """Return the handlers of the operator."""
+    """Return a kopf registry with the operator's handlers. The handlers use ``airflow`` for their
+    requests to Airflow.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
