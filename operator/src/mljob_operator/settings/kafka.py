@@ -97,8 +97,8 @@ class KafkaSettings(EnvironmentSettings):
         return self
 
     def kafka(self) -> dict[str, Any]:
-        """Return the properties for librdkafka that users set with these settings. The Kafka
-        consumer and producer add further properties, such as ``group.id``.
+        """Return the properties for librdkafka that come from these settings. The adapter for Kafka
+        adds further properties, such as ``group.id``.
 
         Raises:
             Unusable: ``kafka_extra_config_file`` can't be read, or has a property that is refused.
