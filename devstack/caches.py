@@ -21,8 +21,8 @@ from devstack.progress import say
 
 
 def cache_directory() -> Path:
-    """Return the path of the cache: `MLJOB_CACHE_DIR`, or by default `mljob-operator` in the user's
-    cache directory.
+    """Return the path of the cache: the value of the environment variable `MLJOB_CACHE_DIR`, or by
+    default `mljob-operator` in the user's cache directory.
     """
     chosen = os.environ.get("MLJOB_CACHE_DIR")
     if chosen:

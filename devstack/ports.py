@@ -46,9 +46,8 @@ class Ports:
             return chosen[name]
 
     def forget_taken(self, names: list[str]) -> None:
-        """Forget each port in `names` that another program has taken, so that a free port is chosen
-        at the next start. Call this method only while the stack's own components don't use the
-        ports.
+        """Forget each port in `names` that another program uses, so that a free port is chosen at
+        the next start. Call this method only while the stack's own components don't use the ports.
         """
         with self._locked():
             chosen = self._read()

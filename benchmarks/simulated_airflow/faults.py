@@ -61,8 +61,9 @@ class Faults(BaseModel):
 
 
 class RequestFault(Enum):
-    """A kind of fault. The request is answered with 503 (``ERROR``) or 429 (``THROTTLED``), or the
-    connection is reset before the request takes effect (``RESET``) or afterwards (``LOST_ANSWER``).
+    """A kind of fault of a request. The request is answered with 503 (``ERROR``) or 429
+    (``THROTTLED``), or the connection is reset before the request takes effect (``RESET``) or after
+    it has taken effect (``LOST_ANSWER``).
     """
 
     ERROR = "error"

@@ -26,8 +26,8 @@ Redact = Callable[[str], str]
 
 
 def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
-    """Return the state and the outputs, in which texts from Secrets are redacted. Without outputs,
-    the second value is None.
+    """Return the state and the outputs, in which texts from Secrets are redacted. If ``outputs`` is
+    None, the second value is None.
 
     While the operator doesn't know all texts that the run has from Secrets, texts of the run's
     tasks, errors about the run, and the outputs are withheld. Texts of tasks that the stored status
