@@ -18,8 +18,8 @@ from .confs import Confs
 
 
 class StatusRedaction:
-    """Returns the :class:`.Redaction` for the texts about an MLJob, which replaces values from
-    Secrets in the texts of statuses, Events and log lines.
+    """Returns the :class:`.Redaction` of an MLJob, which replaces values from Secrets in the texts
+    of statuses, Events and log lines.
 
     Args:
         airflows: All Airflows.
@@ -34,9 +34,9 @@ class StatusRedaction:
         """Return the redaction for an MLJob's status.
 
         If the values from Secrets in the run's conf are not known, the run's conf is read from
-        Airflow first, on two conditions: the Airflow was ready at the last check, and the time that
-        :meth:`.Confs.read_at` returns has come. If the values stay unknown, the redaction withholds
-        the texts that come from the run. An error of Airflow is only logged.
+        Airflow first, on two conditions: the Airflow was ready at the last check, and
+        :meth:`.Confs.read_at` returns a time that has come. If the values stay unknown, the
+        redaction withholds the texts that come from the run. An error of Airflow is only logged.
 
         Raises:
             StoreError: The Kubernetes API fails.

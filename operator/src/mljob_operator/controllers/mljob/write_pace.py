@@ -5,9 +5,10 @@ the API server have no priority any more, and can't be merged with later writes.
 sends as many writes as keep the API server busy, and lets the other writes wait in its own queue
 (:mod:`.write_queue`).
 
-Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time of an answer is the time without
-waiting. If an answer takes longer, the difference is the time for which the write has waited in the
-API server. The number of writes under way is changed until a few of them wait in the API server.
+Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time of an answer counts as the time
+without waiting. If an answer takes longer, the difference is the time for which the write has
+waited in the API server. The number of writes under way is changed until a few of them wait in the
+API server.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class WritePace:
     def answered(self, seconds: float, now: float) -> None:
         """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write.
         Every ``FASTEST_COUNTS`` (30) seconds, forget the shortest time of an answer so far, and set
-        the limit to ``LEAST``, so that the shortest time is measured again without waiting.
+        the limit to ``LEAST``, so that the shortest time is measured again while no write waits.
 
         Args:
             seconds: The time from the write to the answer.
