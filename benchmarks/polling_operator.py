@@ -2,7 +2,7 @@
 few seconds.
 
 The operator's connections stay open, its requests run concurrently, and it writes a status only
-after a change. It also polls runs that have ended.
+after a change. It does not poll runs that have ended.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ INTERVAL = 3.0
 """Seconds between two reads of one run."""
 
 _PHASES = {"queued": "Queued", "running": "Running", "success": "Succeeded", "failed": "Failed"}
+
+
+_ENDED = ("success", "failed")
 
 
 class Airflow:
@@ -89,7 +92,7 @@ def registry(airflow: Airflow) -> kopf.OperatorRegistry:
     @kopf.timer(GROUP, VERSION, PLURAL, interval=INTERVAL, registry=registry)
     async def poll(spec: kopf.Spec, status: kopf.Status, patch: kopf.Patch, **_: Any) -> None:
         run_id = status.get("dagRunId")
-        if run_id is None:
+        if run_id is None or status.get("dagRunState") in _ENDED:
             return
         state = await airflow.state(spec["dagId"], run_id)
         if state != status.get("dagRunState"):

@@ -57,6 +57,7 @@ class Choices:
         variables may have passwords. An existing file keeps its permissions.
         """
         file.touch(mode=0o600)
+        file.chmod(0o600)
         file.write_text(json.dumps(asdict(self), indent=2))
 
 

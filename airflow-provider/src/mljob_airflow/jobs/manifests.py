@@ -32,7 +32,8 @@ WIDTH = 100
 MAX_NAME_LENGTH = 140
 """The maximum number of characters of an MLJob's name, as in the CRD."""
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 class ManifestError(ValueError):
@@ -71,10 +72,12 @@ def default_name(dag_id: str) -> str:
     """Make a name for an MLJob from the DAG's id.
 
     The name is in lower case. Each group of characters other than ASCII letters, digits and dots
-    becomes a ``-``. The name does not start or end with ``-`` or ``.``, and is cut to
-    ``MAX_NAME_LENGTH`` (140 characters). If no character is left, the name is ``mljob``.
+    becomes a ``-``. The parts between dots do not start or end with ``-``, and are not empty. The
+    name is cut to ``MAX_NAME_LENGTH`` (140 characters). If no character is left, the name is
+    ``mljob``.
     """
-    return re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).strip("-.")[:MAX_NAME_LENGTH].strip("-.") or "mljob"
+    parts = (part.strip("-") for part in re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).split("."))
+    return ".".join(filter(None, parts))[:MAX_NAME_LENGTH].strip("-.") or "mljob"
 
 
 def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
@@ -157,7 +160,7 @@ def _checked_name(name: str) -> str:
     if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
         raise ManifestError(
             f"{name!r} is not a valid name for an MLJob: use at most {MAX_NAME_LENGTH} lowercase letters, digits, '-' and '.', "
-            "starting and ending with a letter or digit"
+            "with a letter or digit at both ends and beside each '.'"
         )
     return name
 
