@@ -1,4 +1,5 @@
-"""The floor for an operator: for each MLJob, only the writes that no operator can do without.
+"""The least work of an operator (the floor): for each MLJob, only the writes that no operator can
+do without.
 
 The writes for an MLJob are: create the MLJob, add the finalizer, write the id of the run into the
 status, write the start of the run, write the end of the run, remove the finalizer, and create two

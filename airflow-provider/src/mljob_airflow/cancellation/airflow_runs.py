@@ -56,9 +56,9 @@ class AirflowRuns:
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
         """Set task instances to failed, and return what Airflow did with them.
 
-        One request for all task instances is tried first. If Airflow reports an error, each task
-        instance gets a request of its own. A task instance that Airflow does not find, or that has
-        failed already, raises no error.
+        For several task instances, one request for all of them is tried first. If Airflow reports
+        an error, each task instance gets a request of its own. A task instance that Airflow does
+        not find, or that has failed already, raises no error.
 
         Raises:
             AirflowApiError: Airflow did not answer, answered 401 or 403, or answered the request
