@@ -35,7 +35,8 @@ class PreloadedOperators:
     process ends. On Linux, the operators that still run then get SIGTERM.
 
     Args:
-        environment: Variables that libraries read when they are imported (KUBECONFIG).
+        environment: Variables to add to the environment of the process, such as KUBECONFIG.
+            Libraries read these variables when they are imported.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -68,7 +69,9 @@ class PreloadedOperators:
 
 
 def serve() -> None:
-    """Import the operator's modules, and then fork an operator for each line of standard input."""
+    """Import the operator's modules. Then fork an operator for each line of standard input, and write
+    the id of the new process to standard output.
+    """
     from kubernetes.aio import client
 
     import mljob_operator.main  # noqa: F401
