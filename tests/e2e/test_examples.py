@@ -58,8 +58,8 @@ def data(stack: Stack) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """The operator and the watch of the fixture ``training``. One ``kubectl apply`` has then applied
-    all YAML files directly in examples/, and the folder examples/platform/.
+    """The operator and the watch of the fixture ``training``, after one ``kubectl apply`` of all
+    YAML files directly in examples/ and all YAML files in examples/platform/.
     """
     # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
     # would find.

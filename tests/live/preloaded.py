@@ -2,7 +2,7 @@
 modules.
 
 The imports take more than two seconds of a processor, and the live tests start more than a hundred
-operators. A forked operator has a session, an environment and a log of its own.
+operators. A forked operator has a process session, an environment and a log of its own.
 
 Run as a program, this module is the process to fork from. It reads requests from standard input,
 one JSON object a line, and answers each with the id of the new process.
@@ -69,8 +69,8 @@ class PreloadedOperators:
 
 
 def serve() -> None:
-    """Import the operator's modules. Then fork an operator for each line of standard input, and write
-    the id of the new process to standard output.
+    """Import the operator's modules. Then fork an operator for each line of standard input, and
+    write the id of the new process to standard output.
     """
     from kubernetes.aio import client
 

@@ -157,14 +157,14 @@ async def settle(lookups: Iterable[Lookup[Any]]) -> None:
 
 
 class Person:
-    """A person who uses the view, which shows MLJobs in a browser. All open pages of the person share the connections to the API
-    server, which have the person's rights. They also share their sources: data that background
-    tasks read and keep up to date.
+    """A person who uses the view, which shows MLJobs in a browser. All open pages of the person
+    share the connections to the API server, which have the person's rights. The pages also share
+    sources: data that background tasks read and keep up to date.
 
     Attributes:
         default_namespace: The namespace of the person's kubeconfig context, or an empty text.
-        streams: How many streams to the person's browser are open: of a page's changes, of a log's
-            lines, or of a long text.
+        streams: How many streams to the person's browser are open. A stream sends the changes of a
+            page, the lines of a log, or a long text.
         may_list_all: Whether the view offers the person the MLJobs of all namespaces. False after
             the API server has refused this list, if the person has a default namespace.
 

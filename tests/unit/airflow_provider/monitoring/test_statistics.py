@@ -38,7 +38,7 @@ def student(sigma: float) -> Noise:
 
 def two_ways(share: float) -> Noise:
     """Return a function that draws durations of short runs, and of long runs that take thirty times
-    as long. ``share`` is the share of the long runs.
+    as long. ``share`` is the fraction of long runs, from 0 to 1.
     """
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 

@@ -87,8 +87,8 @@ class TransientState:
             process has begun the attempt and may still submit the run. None if this process need
             not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
-        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
-            The retry then needs the outputs of other MLJobs again.
+        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use,
+            and this conf takes outputs of other MLJobs. The retry then reads these outputs again.
         cancel_requests: The requests of this process to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
@@ -97,8 +97,8 @@ class TransientState:
             (:class:`~.actions.HandleChildren`).
         looked_up_at: When the operator last asked Airflow for the run, or None. A direct
             cancellation sets an earlier time, so that the operator asks again at once.
-        over_since: When the operator first read the tasks and outputs of the ended run. None if it
-            has not read them yet.
+        over_since: When the operator first read the tasks and outputs of the ended run, or first
+            read that the backfill has ended. None before that.
         needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the
             operator must ask Airflow for the run and its tasks.
         resumed: The generation of the spec for which Airflow has resumed the backfill, or None if
