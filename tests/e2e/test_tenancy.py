@@ -35,7 +35,7 @@ def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
 ) -> None:
     """No MLJob may run the cancellation DAG, which ends every run that its conf names. An MLJob may
     run a monitoring DAG only if an access rule names the DAG, and no access rule does so here.
-    Otherwise a tenant could end or read the runs of other teams.
+    These rules keep a tenant from ending or reading the runs of other teams.
     """
     ours = installation("tenancy", start=False)
     ours.operator.start(MLJOB_NAMESPACES=f"{ours.jobs.namespace},{other_team.namespace}")

@@ -46,7 +46,11 @@ class Leases:
         self._seconds = seconds
 
     async def get(self) -> Lease | None:
-        """Return the operator's Lease, or None if it does not exist."""
+        """Return the operator's Lease, or None if it does not exist.
+
+        Raises:
+            StoreError: The request failed.
+        """
         try:
             return self._read(await self._call(self._leases.read_namespaced_lease, self._name))
         except Gone:
