@@ -239,7 +239,7 @@ def test_commands_of_the_pages_about_examples_succeed(
     examples: tuple[Installation, Watch], stack: Stack, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     """The pages apply the example files again. The MLJobs of these files have already succeeded, so
-    ``kubectl apply`` starts no second run of them. Other commands of the pages start two new runs.
+    ``kubectl apply`` does not run them again. Other commands of the pages start at most two runs.
     """
     jobs = examples[0].jobs
     jobs.until_finished(*MLJOBS, within=BOUND)

@@ -38,8 +38,8 @@ def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
 
 def test_finished_mljob_that_waits_for_another_to_be_retried_may_outlive_its_ttl(machine: Machine) -> None:
     """The MLJob ``KEY`` failed at its deadline, because it waited for the outputs of the MLJob
-    ``score``. Its requested retry waits for these outputs, too. So ``KEY`` may still exist
-    when its TTL of 30 s is over. After the retry, ``KEY`` is deleted.
+    ``score``. Its requested retry waits for these outputs, too. So ``KEY`` may still exist when its
+    TTL of 30 s is over. After the retry, ``KEY`` is deleted.
     """
     other = (KEY[0], "score")
     machine.create(other, {"dagId": "train"}, 1)

@@ -231,8 +231,8 @@ class Reads:
     within an ``async with`` block. At the end of the block, the page gives up its sources. A source
     that no page uses any more ends after about a minute.
 
-    Each method that opens a source raises :class:`.TooManyFeeds` if the person's open pages already
-    use the maximum number of sources.
+    A method that opens a source raises :class:`.TooManyFeeds` if the source does not exist yet, and
+    the person's open pages already use the maximum number of sources.
 
     Args:
         person: The person who has opened the page.

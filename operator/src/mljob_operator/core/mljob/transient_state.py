@@ -88,7 +88,7 @@ class TransientState:
             not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
         conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use,
-            and this conf takes outputs of other MLJobs. The retry then reads these outputs again.
+            and this conf takes outputs of other MLJobs. The retry then needs these outputs again.
         cancel_requests: The requests of this process to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
