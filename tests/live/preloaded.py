@@ -92,7 +92,8 @@ def serve() -> None:
 
 def become(request: Mapping[str, Any]) -> None:
     """Run ``python <arguments>`` in the forked process, with the arguments, the environment and the
-    log file in ``request``. End the process with the exit code of this program; never return.
+    log file in ``request``. End the process with the program's exit code, or with 1 after an
+    uncaught exception. Never return.
     """
     os.setsid()
     _end_with_parent()

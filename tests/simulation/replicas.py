@@ -114,9 +114,9 @@ class ReplicatedWorld(World):
             self.run(0)
 
     def leave_one(self) -> None:
-        """Kill the second replica, and start a replica if none runs. Connect the remaining replica
-        to all servers, and resume it if it is paused. Let 40 s pass, and assert that the replica is
-        then the leader.
+        """Kill the second replica if there is one, and start a replica if none runs. Connect the
+        only replica to all servers, and let it continue if it is paused. Let 40 s pass, and assert
+        that the replica is then the leader.
         """
         self.kill(1)
         self.start()
