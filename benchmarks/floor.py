@@ -2,8 +2,8 @@
 consumes each message and sends one PATCH for it.
 
 The process handles no run ids, states, conditions, offsets or conflicts. Connections stay open, and
-the patch has one field. So the process takes hardly more time than Kafka and the API server. The
-time that the operator takes in addition is the operator's own work.
+the patch has one field. So almost all of the latency is the latency of Kafka and the API server.
+The time that the operator takes in addition is the operator's own work.
 """
 
 from __future__ import annotations

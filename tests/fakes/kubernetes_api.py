@@ -200,7 +200,8 @@ def kubeconfig(path: Path, url: str, *, authority: Path | None = None, **user: s
     Args:
         path: The file to write.
         url: The URL of the Kubernetes API.
-        authority: The certificate of the authority that signed the API's certificate.
+        authority: The file with the certificate of the authority that signed the API's certificate.
+            Default: none.
         user: The fields of the kubeconfig's user. Default: a token.
     """
     cluster = {"server": url, **({"certificate-authority": str(authority)} if authority else {})}

@@ -13,8 +13,8 @@ Item = TypeVar("Item")
 
 
 class ChangeKind(StrEnum):
-    """What has happened to an object or to the connection to the API server, or that all objects
-    were listed.
+    """What a :class:`Change` reports: a change of an object, a change of the connection to the API
+    server, or that all objects were listed.
     """
 
     ADDED = "Added"

@@ -163,9 +163,10 @@ class Workers:
         self._expiries.end(key, uid)
 
     def wake(self, key: Key) -> None:
-        """Make the worker of an MLJob run a step as soon as steps may start, and after the current
-        step. A finished MLJob with a timer (:meth:`expire`) loses the timer and gets a new worker.
-        For any other MLJob without a worker, and after :meth:`stop`, nothing happens.
+        """Make the worker of an MLJob run a step now, after the current step, or after the block
+        of :meth:`hold_steps`. A finished MLJob with a timer (:meth:`expire`) loses the timer and
+        gets a new worker. For any other MLJob without a worker, nothing happens. After
+        :meth:`stop`, this method does nothing.
         """
         if self._closing:
             return
@@ -288,9 +289,9 @@ class Workers:
     async def _measured(self, key: Key, worker: WorkerState) -> float | None:
         """Run a step, and return the seconds until the next step, or None (:meth:`.Steps.take`).
 
-        If the step stores a status, record how long ago the worker was woken for the input that
-        the status includes. If the step fails, or if its status has to wait for a turn among all
-        writes, this time goes on.
+        If the step stores a status, record the time from the first input that woke the worker to
+        the stored status. If the step fails, or if its status has to wait for a turn among all
+        writes, a later step records this time.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)

@@ -169,8 +169,8 @@ class Redaction:
 
 class _Forms:
     """The encodings of hidden texts, indexed by their first characters. The index keeps the search
-    short: hundreds of texts are searched for thousands of encodings, and hardly any text contains
-    one.
+    short: hundreds of texts are searched for thousands of encodings, and hardly any of these texts
+    contains an encoding.
     """
 
     def __init__(self, forms: Iterable[str]) -> None:
@@ -210,8 +210,8 @@ NOTHING_HIDDEN = Redaction()
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Yield all strings and numbers in a JSON value, as text. Keys are not secret, so they are left
-    out.
+    """Yield all strings and numbers in a JSON value, as text. The keys of objects are left out,
+    because keys are not secret.
     """
     pending = [value]
     while pending:

@@ -81,7 +81,7 @@ class TaskSummary:
 
 
 def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | None = None) -> TaskSummary:
-    """Return a run's tasks for the status.
+    """Return the summary of a run's tasks for the status.
 
     Args:
         observed_run: What the operator knows of the run.
