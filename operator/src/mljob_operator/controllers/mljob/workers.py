@@ -52,8 +52,9 @@ class Workers:
     Args:
         steps: Runs one step of a worker.
         confs: Knows which values came from Secrets, so that log lines don't show these values.
-        takeover_state: Returns the transient state for an MLJob whose attempt another process has
-            begun, or None if this process has begun the attempt.
+        takeover_state: Returns the transient state (what is known about requests to Airflow) with
+            which this process continues an attempt that another process has begun. Returns None if
+            this process has begun the attempt.
         after_step: Called after each step, with the MLJob and its worker.
         drop: Forgets an MLJob that is deleted, or for which the operator has nothing left to do.
         meter: Records the time from an input to the stored status that includes the input.
