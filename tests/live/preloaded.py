@@ -113,7 +113,7 @@ def become(request: Mapping[str, Any]) -> None:
             sys.argv = [option, *rest]
             runpy.run_path(option, run_name="__main__")
     except SystemExit as ending:
-        os._exit(ending.code if isinstance(ending.code, int) else 1)
+        os._exit(ending.code if isinstance(ending.code, int) else ending.code is not None)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         os._exit(1)

@@ -90,8 +90,7 @@ class Workers:
 
     @contextmanager
     def hold_steps(self) -> Iterator[None]:
-        """Return a context manager. While its block runs, no worker starts a step, except a worker
-        that is already waiting for ``min_interval`` before its step.
+        """Return a context manager. While its block runs, no worker starts a step.
 
         After its start, the operator lists all MLJobs in such a block. Until the list is complete,
         the number of active runs is not known, so no MLJob may be admitted. After a change of
@@ -263,9 +262,7 @@ class Workers:
                 worker.rest()
 
     def stop(self) -> None:
-        """Start no more steps. Steps that are running continue, and a worker that is already
-        waiting for ``min_interval`` still runs its step.
-        """
+        """Start no more steps. Steps that are running continue."""
         self._closing = True
         self._due.clear()
         self._expiries.stop()
@@ -314,11 +311,11 @@ class Workers:
         until: float | None = None
         try:
             while worker.needs_step and not self._closing and not self._holds:
-                worker.needs_step = False
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
-                    worker.needs_step = False
+                    continue
+                worker.needs_step = False
                 until = await self._measured(key, worker)
                 self._after_step(key, worker)
                 if worker.failures and until is not None:
