@@ -44,8 +44,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """A clock in the simulation, for example that of the operators. Call it for the current time:
-    ``EPOCH`` plus the event loop's virtual time plus ``skew``.
+    """A clock in the simulation, for example the operators' clock. Calling the clock returns the
+    current time: ``EPOCH`` plus the event loop's virtual time plus ``skew``.
 
     Attributes:
         skew: How far this clock is ahead of the virtual time; negative if it is behind. Tests set

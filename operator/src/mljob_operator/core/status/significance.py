@@ -29,7 +29,7 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
 def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """Return whether a patch of the status ``old`` changes more than the exactness of times.
+    """Return whether a patch changes more in the status ``old`` than times that become more exact.
 
     Changes of start times, of end times of tasks, of the order of the tasks, and of the time and
     the source of the newest fact are not significant. If the patch changes the current task, then
