@@ -237,7 +237,7 @@ def program() -> Path:
 def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
     """A function that takes objects as keyword arguments, and returns nested dicts with their
     health. For example, ``judge(job=job)["job"]["flux"]["status"]`` is the status that Flux derives
-    from ``job``. ``message`` is the other key of the innermost dict.
+    from ``job``. If the tool gives a message, the innermost dict also has the key ``message``.
     """
 
     def ask(**objects: Any) -> Verdicts:

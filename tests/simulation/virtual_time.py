@@ -13,7 +13,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 class _NobodyWaits(selectors.SelectSelector):
     """The selector of an event loop in virtual time. A real selector waits until the next timer.
-    This one moves the loop's clock to the time of that timer, and returns at once.
+    This selector moves the loop's clock to the time of the timer, and returns at once.
     """
 
     def __init__(self) -> None:

@@ -44,7 +44,7 @@ def pin(job: Job) -> str:
 
 
 def has_one_spec(job: Job) -> bool:
-    """Return whether the spec was never changed since the MLJob was created.
+    """Return whether the spec has never changed since the MLJob was created.
 
     The field ``metadata.generation`` proves this, because no client can set the field. The
     Kubernetes API server sets the generation to 1 when the MLJob is created. It adds 1 at each
