@@ -78,7 +78,7 @@ class TestEndThatTheOtherWrites:
 
     def end_backfill(self, world: World, retry: str) -> int:
         """Create a backfill, request a retry, and let the backfill end while one of the two
-        operators can't reach Airflow. Return the index of that operator.
+        operators can't reach Airflow. Return this operator's index in ``world.processes``.
         """
         day = "2025-12-02T00:00:00Z"
         apply(world, dagId="days", type="Backfill", backfill={"from": day, "to": day})
@@ -152,8 +152,8 @@ class TestStatus:
 
     @pytest.mark.parametrize("state", [None, RunState.SUCCESS])
     def test_status_comes_to_rest_while_both_act(self, world: World, state: RunState | None) -> None:
-        """The status contains everything that each of the operators knows, so neither operator
-        writes.
+        """As soon as the status contains everything that each of the operators knows, neither
+        operator writes the status again.
         """
         apply(world)
         world.run(5)

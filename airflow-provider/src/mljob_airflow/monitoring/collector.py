@@ -88,7 +88,7 @@ class ReportContext:
         run_id_prefix: The first part of the run ids of MLJobs.
         links: Makes URLs of Airflow's UI.
         now: The time of the report.
-        mutes: The entries of the Variable ``mljob_mutes``.
+        mutes: The parsed Variable ``mljob_mutes``.
     """
 
     monitor: str
@@ -183,8 +183,8 @@ class _Collection:
         return [self.dags.get(finding.dag_id, Dag(finding.dag_id))] if finding.dag_id else []
 
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
-        """Make the report. The report has at most :data:`MAX_FINDINGS` findings, the most severe
-        ones first, and no muted findings.
+        """Remove the muted findings, add findings about invalid mutes, and make the report. The
+        report has at most :data:`MAX_FINDINGS` findings, the most severe ones first.
         """
         result = apply_mutes(self.findings, self.context.mutes, self._dags_of, self.context.links, self.context.now)
         self.mark_incomplete(f"the report names only the first {MAX_FINDINGS} muted findings", *result.cut)
