@@ -1,5 +1,5 @@
 """Finds orphaned runs. These are runs in progress that the operator has submitted and that no MLJob
-follows. An MLJob follows a run if the operator reports the run in the status of this MLJob.
+follows. An MLJob follows the run of its current attempt and some earlier runs (:func:`follows`).
 
 A run is orphaned in two cases:
 
@@ -7,8 +7,8 @@ A run is orphaned in two cases:
   MLJob was deleted or began another attempt.
 - The operator gave up a cancellation (CancellationAbandoned).
 
-In both cases, only Airflow's list of active runs shows the run. The Kubernetes API has no trace of
-the run. The operator reads the list periodically; each reading is called a relist.
+In both cases, only Airflow's list of active runs shows that the run is in progress. The operator
+reads this list periodically. Each reading is called a relist.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Suspects:
 
     def update(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
         """Replace the suspects by ``runs``: the runs that a relist listed at the time ``at`` and
-        that no known MLJob follows.
+        that no known MLJob follows. What is known of runs that stay suspects is kept.
 
         Returns:
             list: The runs that have been suspected for at least ``SUSPECTED_FOR`` and that are not
@@ -141,8 +141,8 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Note that, according to the Kubernetes API server, an MLJob follows the run. So the run
-        is not orphaned, and its time under suspicion starts again at ``at``.
+        """Mark the run as not orphaned, because the Kubernetes API server has an MLJob that follows
+        the run. The time of suspicion, :attr:`since`, starts again at ``at``.
         """
         self.orphaned.discard(run)
         self.since[run] = at

@@ -128,8 +128,8 @@ def next_run(
         prefix: The prefix of dag run ids.
         number: The number of the attempt.
         airflow: The name of the Airflow for the run.
-        unused: A run id that is in the status, although the run was never submitted. A new run may
-            get the number of this run id. None if there is no such run id.
+        unused: A run id that is in the status, although Airflow has no such run. A new run may get
+            the number of this run id. None if there is no such run id.
         newest: The number of the run that the first attempt takes over from a deleted MLJob of the
             same name, or 0 if there is no such run.
     """
