@@ -1,5 +1,5 @@
-"""Two operator processes act at once, because a rolling update overlaps, or because a former leader
-does not know yet that it has lost the Lease.
+"""Two operator processes act at the same time. This happens during a rolling update, or while a
+former leader does not know yet that it has lost the Lease.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class TestOneRun:
 
 
 class TestEndThatTheOtherWrites:
-    """Both operators handle the consequences of a run's end, whichever of them has
-    written the end.
+    """The end of a run has consequences, such as a requested retry. Each of the operators can
+    handle them, even if the other operator has written the end to the status.
     """
 
     def end_backfill(self, world: World, retry: str) -> int:

@@ -1,14 +1,15 @@
-"""Makes a report: reads data from Airflow, with few requests, and passes the data to
+"""Makes a report: reads data from Airflow, and passes the data to
 :mod:`mljob_airflow.monitoring.findings`, which makes a finding for each problem.
 
-:func:`collect_problems` first reads lists from Airflow: DAGs, queued runs, and failed, waiting,
-running and recently succeeded tasks. For each DAG or task that stands out in these lists, the
-function then requests details, such as the DAG's runs, or the task's history and logs.
+:func:`collect_problems` reads lists from Airflow, such as DAGs, queued runs, and failed, waiting,
+running and recently succeeded tasks. Only for a DAG or a task that stands out in a list, the
+function requests details, such as the DAG's runs, or the task's history and logs.
 ``MAX_SUSPECTS`` and other constants of this module limit the number of such DAGs and tasks. On a
 platform with 5,500 DAGs and 12,000 tasks a day, the lists have about sixty pages of DAGs and twenty
 pages of tasks.
 
-:func:`collect_bottlenecks` reads the task instances of the last hours, and the pools.
+:func:`collect_bottlenecks` reads the task instances of the last hours, the pools, and the DAGs of
+tasks that are retried often.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ the Kubernetes API server for the MLJob. In this time, the watch reports the MLJ
 
 def note(key: Key) -> str:
     """Return the note that the operator writes on the run of an MLJob in Airflow. The operator
-    recognises its runs by this note. The run id is not enough, because somebody may use the run id
-    of an MLJob for a run of a different DAG.
+    recognises its runs by the run id and this note. The run id alone is not enough, because users
+    of Airflow can give any id to a run.
     """
     return f"MLJob {key[0]}/{key[1]}"
 
@@ -114,7 +114,8 @@ class Suspects:
 
     def update(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
         """Replace the suspects by ``runs``: the runs that a relist listed at the time ``at`` and
-        that no known MLJob follows. What is known of runs that stay suspects is kept.
+        that no known MLJob follows. A run that was a suspect before keeps its
+        time in :attr:`since`.
 
         Returns:
             list: The runs that have been suspected for at least ``SUSPECTED_FOR`` and that are not

@@ -202,8 +202,9 @@ def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
     """Return the status with a new entry at the end of its history: the entry of the current
-    attempt. The new entry replaces an earlier entry with the same number. Only the last ``MAX_HISTORY`` entries are kept.
-    If ``failed`` is true, ``failed_attempts`` of the status grows by one.
+    attempt. The new entry replaces an earlier entry with the same number. Only the last
+    ``MAX_HISTORY`` entries are kept. If ``failed`` is true, ``failed_attempts`` of the status grows
+    by one.
     """
     number = status.attempts or 1
     entry = AttemptStatus(
