@@ -1,5 +1,5 @@
-"""Shows an MLJob in a notebook: HTML without scripts, in which all texts of the MLJob, such as its
-message and its outputs, are escaped.
+"""Shows an MLJob in a notebook, as HTML without scripts. All texts of the MLJob, such as its
+message and its outputs, are escaped in this HTML.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed. Return how many of them have failed now, and errors.
+        """Set task instances to failed. Return how many of them are failed now, and error messages.
 
         A task instance that Airflow does not find, or that has failed already, raises no error. Any
         other error is raised.

@@ -114,8 +114,8 @@ class Suspects:
 
     def update(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
         """Replace the suspects by ``runs``: the runs that a relist listed at the time ``at`` and
-        that no known MLJob follows. A run that was a suspect before keeps its
-        time in :attr:`since`.
+        that no known MLJob follows. A run that was a suspect before keeps its time in
+        :attr:`since`.
 
         Returns:
             list: The runs that have been suspected for at least ``SUSPECTED_FOR`` and that are not

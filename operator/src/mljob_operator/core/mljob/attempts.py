@@ -120,8 +120,8 @@ def next_run(
 
     Run ids end in a number. A new run gets the highest number of this MLJob's earlier runs plus 1.
     With runPolicy OncePerSpec, only the earlier runs of the current spec count. If the newest of
-    these runs succeeded, the attempt takes over this run, unless a retry is requested. This happens
-    when a user changes the spec back to an earlier spec.
+    these runs succeeded, and no retry is requested, the attempt takes over this run. For example,
+    a user has changed the spec back to the spec of this run.
 
     Args:
         job: The MLJob.
@@ -169,7 +169,7 @@ def run_facts_since(status: MLJobStatus) -> datetime | None:
 
     A run that was cleared ends twice, and an event of the first end may arrive late, or a second
     time after a restart of the operator. The result is the time at which Airflow queued the run
-    again, or one second after the first end while this time is not known.
+    again. Until Airflow has reported this time, the result is one second after the first end.
     """
     if not goes_on(status) or closed(status):
         return None
