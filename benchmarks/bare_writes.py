@@ -1,9 +1,11 @@
-"""The floor of throughput: for each MLJob, only the writes that no operator can do without.
+"""The least work of an operator (the floor): for each MLJob, only the writes that no operator can
+do without.
 
-The writes are: create, add the finalizer, announce the run, report its start, report its end,
-remove the finalizer, and two Events. The benchmark sends the writes by bare HTTP on open
-connections, with statuses like the operator's for a run of five tasks. A watch in the same process
-receives the changes that an operator's watch would get, and ignores them.
+The writes for an MLJob are: create the MLJob, add the finalizer, write the id of the run into the
+status, write the start of the run, write the end of the run, remove the finalizer, and create two
+Events. The benchmark sends the writes by bare HTTP on open connections, with statuses like the
+operator's for a run of five tasks. A watch in the same process receives the changes that an
+operator's watch would get, and ignores them.
 """
 
 from __future__ import annotations
@@ -30,11 +32,11 @@ AT_A_TIME = 16
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The speed of bare writes, which is the floor for the operator.
+    """The speed of bare writes, with which the speed of the operator is compared.
 
     Attributes:
         jobs: How many MLJobs were written.
-        seconds: How long the writes took.
+        seconds: How long the writes of all MLJobs took together.
         api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
     """
 

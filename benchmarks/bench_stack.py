@@ -108,8 +108,9 @@ class BenchStack:
         return float(times.user + times.system)
 
     def log_lines(self, module: str, *texts: str) -> int:
-        """Return how many lines contain one of the texts, in the log of the processes that
-        :meth:`process` ran with this module. Return 0 if there is no log.
+        """Return how many lines of a log contain at least one of the texts. The log is that of the
+        processes that :meth:`process` ran with the Python module ``module``. Return 0 if there is
+        no log.
         """
         file = self._log(module)
         if not file.exists():
@@ -122,16 +123,17 @@ class BenchStack:
 
     @contextmanager
     def operator(self, **variables: str) -> Iterator[psutil.Process]:
-        """Run the operator during the ``with`` block, which begins when the operator is ready. The
-        operator has the rights of the chart's ServiceAccount.
+        """Run the operator during the ``with`` block, and yield its process. The block begins when
+        the operator is ready or has exited. The operator has the rights of the chart's
+        ServiceAccount.
 
         Args:
             variables: Environment variables. They override the variables with which the stack would
                 run its own operator.
 
         Raises:
-            MeasurementError: The operator was not ready within 180 seconds, or exited before the
-                end of the block.
+            MeasurementError: The operator was not ready within 180 seconds, or, at the end of the
+                block, the operator has already exited.
         """
         environment = self.stack.operator_env() | variables
         url = f"http://{environment['MLJOB_HTTP_HOST']}:{environment['MLJOB_HTTP_PORT']}/readyz"
@@ -148,8 +150,8 @@ class BenchStack:
 
     @contextmanager
     def process(self, module: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
-        """Run a Python module as a process during the ``with`` block. The output of the process
-        goes to a log file of the stack.
+        """Run a Python module as a process during the ``with`` block, and yield the process. The
+        output of the process goes to a log file of the stack.
 
         Raises:
             MeasurementError: At the end of the block, the process has already exited.
@@ -180,13 +182,14 @@ class BenchStack:
 
 @contextmanager
 def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
-    """Start the stack, and remove the stack with all data after the ``with`` block.
+    """Start the stack without an operator, and remove the stack with all data after the ``with``
+    block. The stack of an earlier, interrupted benchmark is removed first.
 
     Args:
         simulated: Whether Airflow is simulated.
 
     Raises:
-        MeasurementError: The variable ``CLUSTER_KUBECONFIG`` is set.
+        MeasurementError: The environment variable ``CLUSTER_KUBECONFIG`` is set.
     """
     if os.environ.get("CLUSTER_KUBECONFIG"):
         raise MeasurementError(

@@ -3,10 +3,10 @@ producer, with both, and with neither.
 
 The tasks do nothing, in real processes of Airflow's worker. Each process measures itself
 (dags/bench_delivery.py). There are four variants of a task, one for each of these choices of
-producers. The variant that sends no events is the floor. A run of the DAG executes its tasks one
-after the other, in four rounds. Each round has one task of each variant, in another order, so that
-other load of the machine affects all variants alike. The benchmark fails unless Kafka has exactly
-the events of each variant.
+producers. The variant that sends no events is the floor, with which the other variants are
+compared. A run of the DAG executes its tasks one after the other, in four rounds. Each round has
+one task of each variant, in another order, so that other load of the machine affects all variants
+alike. The benchmark fails unless Kafka has exactly the events of each variant.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ class Result:
     costs: Mapping[str, tuple[Cost, ...]]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures. ``more`` is the median minus the floor's median, and
-        ``ratio`` is the median divided by the floor's median.
+        """Return the rounded figures, by variant and measure. ``p50`` is the median, and ``p90`` is
+        the 90th percentile. Variants with events are compared with the variant without events:
+        ``more`` is the difference of the two medians, and ``ratio`` is their quotient.
         """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
             variant: {measure: self._figures(variant, measure) for measure in MEASURES} for variant in self.costs
@@ -99,8 +100,9 @@ def measure(bench: BenchStack, plan: Plan) -> Result:
     """Run the tasks, check that their events are in Kafka, and read their costs.
 
     Raises:
-        MeasurementError: A run did not succeed, a process recorded no cost, or Kafka does not have
-            exactly the events of each variant.
+        MeasurementError: Airflow has not read the DAG after 120 seconds, a run did not succeed
+            within 300 seconds, a process recorded no cost, or Kafka does not have exactly the
+            events of each variant.
     """
     with step("delivery", f"reading DAG {DAG_ID}"):
         wait_for(lambda: bench.airflow.knows(DAG_ID), f"DAG {DAG_ID} in Airflow", 120, every=0.5)
@@ -149,8 +151,8 @@ def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
 
 
 def expected_events(runs: Iterable[str]) -> Counter[tuple[str, str, str, str]]:
-    """Return the events that Kafka should have after these runs. The keys are tuples of run id,
-    task id, producer and event name, and each count is 1.
+    """Return a Counter of the events that Kafka should have after these runs. Its keys are tuples
+    of run id, task id, producer and event name, and each count is 1.
     """
     return Counter(
         (run, f"{variant}_{position}", producer, event)

@@ -1,9 +1,9 @@
-"""The floor: the least work that brings an event from Kafka into a status. This process consumes
-each message and sends one PATCH for it.
+"""The floor: the least work that brings an event from Kafka into an MLJob's status. This process
+consumes each message and sends one PATCH for it.
 
 The process handles no run ids, states, conditions, offsets or conflicts. Connections stay open, and
-the patch has one field. The latency of the process is the latency of Kafka and the API server. The
-time that the operator takes in addition is the operator's own work.
+the patch has one field. So almost all of the latency is the latency of Kafka and the API server.
+The time that the operator takes in addition is the operator's own work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONNECTIONS = 16
 
 
 def main() -> None:
-    """Send a PATCH for each message of the topic, until the process is terminated."""
+    """Send a PATCH for each new message of the topic, until the process is terminated."""
     asyncio.run(_serve(Path(os.environ["KUBECONFIG"]), os.environ["BENCH_BROKERS"], os.environ["BENCH_TOPIC"]))
 
 

@@ -1,8 +1,8 @@
 """An operator that polls, for comparison: a kopf timer reads each MLJob's run from Airflow every
 few seconds.
 
-The operator does no needless work: its connections stay open, its requests run concurrently, and it
-writes a status only after a change.
+The operator's connections stay open, its requests run concurrently, and it writes a status only
+after a change. It does not poll runs that have ended.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ INTERVAL = 3.0
 _PHASES = {"queued": "Queued", "running": "Running", "success": "Succeeded", "failed": "Failed"}
 
 
+_ENDED = ("success", "failed")
+
+
 class Airflow:
     """A client of Airflow's REST API."""
 
@@ -32,7 +35,7 @@ class Airflow:
         self._login = {"username": user, "password": password}
 
     async def connect(self) -> None:
-        """Log in."""
+        """Open a session, and log in."""
         # As many concurrent requests as the real operator. More would exhaust Airflow's database
         # connections.
         self._session = aiohttp.ClientSession(self._url, connector=aiohttp.TCPConnector(limit=8))
@@ -45,20 +48,27 @@ class Airflow:
         await self._session.close()
 
     async def submit(self, dag_id: str, run_id: str) -> None:
-        """Trigger a run, unless it exists already."""
+        """Trigger a run without conf. Do nothing if Airflow already has a run with this id.
+
+        Raises:
+            kopf.TemporaryError: Airflow's answer has any other status than 200 and 409. kopf calls
+                the handler again after two seconds.
+        """
         body = {"dag_run_id": run_id, "logical_date": None}
         async with self._session.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body) as answer:
             if answer.status not in (200, 409):
                 raise kopf.TemporaryError(f"Airflow answered {answer.status}", delay=2)
 
     async def state(self, dag_id: str, run_id: str) -> str:
-        """Return Airflow's state of the run."""
+        """Return the state of the run, as Airflow names it."""
         async with self._session.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", raise_for_status=True) as answer:
             return str((await answer.json())["state"])
 
 
 def registry(airflow: Airflow) -> kopf.OperatorRegistry:
-    """Return the handlers of the operator."""
+    """Return a kopf registry with the operator's handlers. The handlers use ``airflow`` for their
+    requests to Airflow.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
@@ -82,7 +92,7 @@ def registry(airflow: Airflow) -> kopf.OperatorRegistry:
     @kopf.timer(GROUP, VERSION, PLURAL, interval=INTERVAL, registry=registry)
     async def poll(spec: kopf.Spec, status: kopf.Status, patch: kopf.Patch, **_: Any) -> None:
         run_id = status.get("dagRunId")
-        if run_id is None:
+        if run_id is None or status.get("dagRunState") in _ENDED:
             return
         state = await airflow.state(spec["dagId"], run_id)
         if state != status.get("dagRunState"):

@@ -1,5 +1,5 @@
-"""Prints the results of the benchmarks as tables and lines, with the goals and the floors that some
-benchmarks have. A floor is the figure of a program that does only the necessary work.
+"""Prints the results of the benchmarks as tables and lines. Beside some results are goals and
+floors. A floor is the result of a program that does only the necessary work.
 """
 
 from __future__ import annotations

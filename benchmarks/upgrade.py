@@ -1,11 +1,13 @@
-"""A rolling update of two replicas while MLJobs run. As in the Deployment of the Helm chart, a new
-replica starts, and when it is ready, an old replica is told to end. The same follows for the other
-old replica.
+"""Measures a rolling update of the operator's two replicas while MLJobs run. As in the Helm chart's
+Deployment, a new replica starts, and when it is ready, an old replica is told to end. The same
+follows for the other old replica.
 
 The first old replica is the leader when it ends. Then the second old replica or the new replica
-becomes the leader, so leadership changes once or twice. A gap is the time between two successive
-statuses, of any MLJobs, that a watch sees. Under the load of this benchmark, some status changes
-every few milliseconds.
+becomes the leader, so leadership changes once or twice.
+
+While no replica is the leader, no status changes. So the benchmark measures gaps: a gap is the time
+between two successive statuses, of any MLJobs, that a watch sees. Without an update, gaps are
+short, because the load is high.
 """
 
 from __future__ import annotations
@@ -110,8 +112,8 @@ def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> 
 
 
 class Replicas:
-    """Starts and ends the replicas of one operator. Each replica is a process with a port of its
-    own.
+    """Starts and ends the replicas of the operator. Each replica is a process that listens on its
+    own port.
     """
 
     def __init__(self, bench: BenchStack) -> None:
@@ -150,9 +152,10 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
-    """Return the longest time between two successive observations with a phase, in seconds. A pair
-    of observations counts if the second is between the times ``begin`` and ``end``. Return 0 if
-    there is no such pair.
+    """Return the longest time between two successive observations, in seconds. An observation is a
+    version of an MLJob that a watch has received. Versions without a phase are ignored. A pair of
+    observations counts if the second is between the times ``begin`` and ``end``. Return 0 if there
+    is no such pair.
     """
     times = [one.at for one in found if one.phase is not None]
     return max((after - before for before, after in pairwise(sorted(times)) if begin <= after <= end), default=0.0)

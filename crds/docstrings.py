@@ -18,12 +18,12 @@ from pydantic import BaseModel
 
 
 def add_descriptions(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Add the docstrings of fields to the JSON schema of a model, as descriptions. Pydantic has
-    made the schema with the aliases of the fields as their names.
+    """Add the docstrings of a model's fields to the JSON schema of the model, as descriptions.
+    Descriptions that the schema already has are not changed.
 
     Args:
-        schema: The schema of the model. Nested models are in ``$defs``, by the names of their
-            classes.
+        schema: The schema that pydantic made from the model, with the aliases of the fields as
+            names. Nested models are in ``$defs``, by the names of their classes.
         model: The model.
     """
     definitions = schema.get("$defs", {})
@@ -36,7 +36,9 @@ def add_descriptions(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def _nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """Yield the models that occur in the types of a model's fields, at every depth."""
+    """Yield the models that occur in the types of a model's fields, and in the types of the fields
+    of these models, at every depth.
+    """
     for field in model.model_fields.values():
         for found in _models_in(field.annotation):
             yield found
@@ -51,8 +53,8 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Return the docstrings of a model's fields by the name of the field. The docstring of a field
-    is the string literal after the field.
+    """Return the docstrings of a model's fields by the name of the field, with the fields of its
+    base classes. The docstring of a field is the string literal after the field.
     """
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):

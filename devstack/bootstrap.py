@@ -80,10 +80,10 @@ def system_certificates() -> str | None:
 
 
 def pip_environment() -> dict[str, str]:
-    """Return the environment variables for pip: the variables of this process, and `PIP_CERT`. The
-    value is `PIP_CERT` or `SSL_CERT_FILE` of this process, or else the path of the file with the
-    certificates that the system trusts. On macOS, `PIP_CERT` is not added, because the system's
-    file lacks a company's certificate.
+    """Return the environment variables for pip: the variables of this process, and `PIP_CERT` if
+    this process doesn't have it. The value that is added is `SSL_CERT_FILE` of this process, or
+    else the path of the file with the certificates that the system trusts. On macOS, `PIP_CERT` is
+    not added, because the system's file lacks a company's certificate.
 
     By default an older pip trusts only certificates of its own, which lack the certificate of a
     company's proxy.
@@ -170,9 +170,9 @@ def uv() -> str:
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """Return a hash of the Python interpreter's version and path, and of the content of these
-    files. An environment's stamp has such hashes, and the environment is updated if one of them has
-    changed.
+    """Return a hash of the Python interpreter's version and path, and of the content of the files
+    `paths`. The stamp file of an environment has such hashes. If a hash has changed, `ensure`
+    updates the environment.
     """
     # Hash the real path, because python3 and python3.11 may be links to the same interpreter.
     digest = hashlib.sha256(f"{sys.version_info[:2]} {os.path.realpath(base_python())}".encode())

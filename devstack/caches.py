@@ -21,8 +21,8 @@ from devstack.progress import say
 
 
 def cache_directory() -> Path:
-    """Return the path of the cache: `MLJOB_CACHE_DIR`, or by default `mljob-operator` in the user's
-    cache directory.
+    """Return the path of the cache: the value of the environment variable `MLJOB_CACHE_DIR`, or by
+    default `mljob-operator` in the user's cache directory.
     """
     chosen = os.environ.get("MLJOB_CACHE_DIR")
     if chosen:
@@ -37,8 +37,8 @@ def cache_directory() -> Path:
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
     """Hold an exclusive lock on a file during the `with` block.
 
-    If another process holds the lock, print what that process does, because the wait can be long.
-    `waiting_for` is the text for this, for example "building kubectl".
+    If another process holds the lock, print that this process waits, because the wait can be long.
+    `waiting_for` says what the other process does, for example "building kubectl".
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -63,8 +63,9 @@ def used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Yield whether nobody uses the file: no process is in a `with` block of `used` or `unused` for
-    this file. If True is yielded, callers of `used` wait until this `with` block ends.
+    """Yield True if no other `with` block of `used` or `unused` for this file is running, in any
+    process. Otherwise, yield False. After True, callers of `used` wait until this `with` block
+    ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -77,13 +78,13 @@ def unused(path: Path) -> Iterator[bool]:
 
 
 def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
-    """Return `target`, the path of a file or directory in the cache. If `target` does not exist,
-    make it first.
+    """Make a file or directory in the cache if it does not exist yet, and return its path
+    `target`.
 
     Args:
         target: The path in the cache.
-        waiting_for: What `make` does, for example "building kubectl". A process that waits for this
-            process prints the text.
+        waiting_for: What `make` does, for example "building kubectl". A process that needs the same
+            `target` at the same time prints this text, and waits.
         make: Makes the file or directory. The argument of `make` is a temporary path, which is
             renamed to `target` afterwards.
     """

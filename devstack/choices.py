@@ -25,15 +25,16 @@ processes record which lines of code they run (`make coverage`).
 
 @dataclass(frozen=True)
 class Choices:
-    """The arguments of the last `up`. They are stored in a file, so that another command, such as
-    `restart`, starts a component with the same arguments.
+    """The choices of the person who started the stack with the last `up`. The choices are stored in
+    a file, so that another command, such as `restart`, starts a component with the same choices.
 
     Attributes:
         operator: Whether the stack runs an operator.
         dags_folders: Absolute paths of folders with DAGs, in addition to the DAGs of this
             repository.
         dags_repositories: Absolute paths of git repositories with further DAGs.
-        environment: Environment variables for Airflow and the operator.
+        environment: Environment variables for Airflow and the operator, as
+            :func:`chosen_environment` returns them.
         airflow: Which Airflow the stack runs: a key of `devstack.bootstrap.AIRFLOW_ENVIRONMENTS`,
             or `devstack.bootstrap.SIMULATED`.
     """
@@ -46,14 +47,17 @@ class Choices:
 
     @classmethod
     def read(cls, file: Path) -> Choices:
-        """Read the choices from a file. If the file or a field does not exist, use the defaults."""
+        """Read the choices from a file. Return the defaults if the file does not exist. A field
+        that the file does not have gets its default.
+        """
         return cls(**json.loads(file.read_text())) if file.exists() else cls()
 
     def write(self, file: Path) -> None:
-        """Write the choices to a file that only its owner can read, because the variables may have
-        passwords.
+        """Write the choices to a file. A new file can be read only by its owner, because the
+        variables may have passwords. An existing file keeps its permissions.
         """
         file.touch(mode=0o600)
+        file.chmod(0o600)
         file.write_text(json.dumps(asdict(self), indent=2))
 
 

@@ -22,13 +22,14 @@ class Component:
         command: A function that returns the command of the process. It is called when the parts in
             `needs` are ready, so the command may depend on their results.
         ready: A function that returns whether the component is ready. An exception counts as False.
-        needs: The names of the parts that this component needs. Before it starts, the components
-            among them must be ready, and the steps must be done.
+        needs: The names of the components and steps that this component needs. Before it starts,
+            these components must be ready, and these steps must be done.
         ports: The names of the ports that the component listens on.
         prepare: A function that is called before the component starts, for example to write its
             configuration.
         bound: How many seconds the component may take to become ready.
-        patience: How many seconds the component may take to stop before it is killed.
+        patience: How many seconds the component may take to stop after its stop signal. Then the
+            component is killed.
     """
 
     name: str

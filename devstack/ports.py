@@ -33,7 +33,10 @@ class Ports:
 
     def __getitem__(self, name: str) -> int:
         """Return the port called `name`. If the stack has no port of this name yet, choose a free
-        one.
+        port, and keep it.
+
+        Raises:
+            OSError: No free port was found.
         """
         with self._locked():
             chosen = self._read()
@@ -43,9 +46,8 @@ class Ports:
             return chosen[name]
 
     def forget_taken(self, names: list[str]) -> None:
-        """Forget those of the ports in `names` that another program has taken, so that free ports
-        are chosen for the next start. Call this only while the stack's own components don't use the
-        ports.
+        """Forget each port in `names` that another program uses, so that a free port is chosen at
+        the next start. Call this method only while the stack's own components don't use the ports.
         """
         with self._locked():
             chosen = self._read()

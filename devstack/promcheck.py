@@ -24,7 +24,8 @@ class Use:
     Attributes:
         query: The query.
         metric: The name of the metric, with suffixes such as ``_total``.
-        labels: The labels that the query selects, or by which it groups.
+        labels: The names of the labels in the metric's selector, and in the ``by`` and ``on``
+            clauses around the metric.
     """
 
     query: str
@@ -39,7 +40,7 @@ class Findings:
     Attributes:
         problems: Messages about invalid rules and queries, and about metrics that break Prometheus'
             conventions.
-        uses: The metrics that occur in the queries, and in the expressions of the rules.
+        uses: One entry for each place where a query, or the expression of a rule, has a metric.
         firing: One pair for each alert that fires at the end of the given series: the name of the
             alert, and the labels in the result of its expression. The labels that the rule adds are
             not included.

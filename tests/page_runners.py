@@ -1,7 +1,7 @@
-"""Which test runs a command in a console block of the documentation.
+"""Which module of tests runs a command in a console block of the documentation.
 
-Each module of tests in :class:`Runner` takes its commands from here, so a command for which this
-module names a test is really run.
+Each module of tests in :class:`Runner` takes its commands from here, or checks that it has run the
+commands for which it is named here. So each of these commands is really run.
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ def unpause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def cancel_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Fail the queued runs of a backfill, and complete the backfill. Its running runs go on."""
+    """Cancel a backfill: mark its queued runs as failed, and the backfill as completed and paused.
+    The running runs of the backfill go on.
+    """
     backfill = _active(airflow, request)
     airflow.backfills.complete(backfill.id, paused=True)
     for run in airflow.backfills.runs(backfill.id):

@@ -107,30 +107,35 @@ class Backfills:
         return [run for run in self._runs[backfill_id] if run.backfill == backfill_id]
 
     def has_room(self, backfill_id: int) -> bool:
-        """Return whether another run of the backfill may start."""
+        """Return whether another run of the backfill may start: the backfill is not paused, and
+        fewer runs than ``max_active_runs`` are running.
+        """
         backfill = self.made[backfill_id]
         running = sum(run.state is RunState.RUNNING for run in self.runs(backfill_id))
         return not backfill.is_paused and running < backfill.max_active_runs
 
     def complete(self, backfill_id: int, *, paused: bool = False) -> None:
-        """Mark a backfill as completed now. With ``paused``, mark it as paused too, as Airflow does
-        for a cancelled backfill.
+        """Mark a backfill as completed now. With ``paused``, also mark it as paused, as Airflow
+        does when a backfill is cancelled.
         """
         backfill = self.made[backfill_id]
         backfill.completed_at = now()
         backfill.is_paused = backfill.is_paused or paused
 
     def run_ended(self, run: Run) -> None:
-        """Complete the backfill of a run that has ended, if all runs of the backfill have ended."""
+        """Call this method after a run has ended. If all runs of the run's backfill have ended,
+        complete the backfill. Do nothing if the run belongs to no backfill.
+        """
         if run.backfill is None or self.made[run.backfill].completed_at is not None:
             return
         if all(other.is_over for other in self.runs(run.backfill)):
             self.complete(run.backfill)
 
     def _run(self, dag: Dag, backfill: Backfill, date: datetime) -> Run | None:
-        """Return the run with which a backfill covers one day: a new run, or the day's existing
-        run. An existing run is cleared if the backfill's reprocess behaviour says so. Otherwise the
-        existing run stays as it is, and the result is None.
+        """Add a run of the DAG for one day, or clear the day's existing run, and return this run.
+        An existing run is cleared if it has ended and the backfill's reprocess behaviour includes
+        its state. Return None if an existing run is not cleared: it does not belong to the
+        backfill.
         """
         there = self._store.of_date(dag.dag_id, date)
         if there is None:

@@ -24,7 +24,8 @@ class Dag(BaseModel):
         queued_seconds: How long a run stays queued.
         task_seconds: How long each task runs. With 0, a task still enters the state running before
             it ends.
-        jitter: The share by which each of these times varies at random, from 0 to 1.
+        jitter: The share by which ``queued_seconds`` and ``task_seconds`` vary at random, from 0 to
+            1. With 0.5, a time is between 0.5 and 1.5 times its value.
         progress_reports: How many events with progress and metrics each task sends.
         outcome: How the last task of a run ends. With ``waits``, the first task of the run never
             ends.
@@ -33,9 +34,9 @@ class Dag(BaseModel):
         is_paused: Whether runs stay queued.
         is_stale: Whether no file has the DAG any more.
         daily: Whether the DAG has a daily schedule, so that backfills are possible.
-        asks: By task id, the question that the task asks a person. ``{}`` names a value of the
-            conf, for example ``Deploy {model}?``. The simulation takes no answers, so the task
-            waits until its run is cancelled.
+        asks: By task id, the question that the task asks a person (:meth:`question`), for example
+            ``Deploy {model}?``. The simulation takes no answers, so the task waits until its run is
+            cancelled.
         outputs: The outputs that the last task publishes, if the run succeeds.
         returns: By task id, the value that the task returns.
     """
@@ -59,7 +60,9 @@ class Dag(BaseModel):
     returns: dict[Id, Any] = {}
 
     def downstream(self, task_id: str) -> list[str]:
-        """Return the ids of the tasks right after a task."""
+        """Return the id of the task right after a task, in a list. The list is empty after the last
+        task.
+        """
         at = self.tasks.index(task_id)
         return list(self.tasks[at + 1 : at + 2])
 

@@ -61,8 +61,9 @@ class Faults(BaseModel):
 
 
 class RequestFault(Enum):
-    """A kind of fault. The request is answered with 503 (``ERROR``) or 429 (``THROTTLED``), or the
-    connection is reset before the request takes effect (``RESET``) or afterwards (``LOST_ANSWER``).
+    """A kind of fault of a request. The request is answered with 503 (``ERROR``) or 429
+    (``THROTTLED``), or the connection is reset before the request takes effect (``RESET``) or after
+    it has taken effect (``LOST_ANSWER``).
     """
 
     ERROR = "error"
@@ -86,8 +87,9 @@ class FaultPlan:
         self.faults = faults or Faults()
 
     def of_request(self, request: str) -> tuple[float, RequestFault | None]:
-        """Return by how many seconds the answer to a request is delayed, and the fault of the
-        request or None.
+        """Return two values: the delay of the answer to a request in seconds, and the request's
+        fault, or None if the request has no fault. A request that does not match ``Faults.paths``
+        has no delay and no fault.
 
         Args:
             request: Method and path, separated by a space.
@@ -109,9 +111,8 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """Return the delays with which an event is sent, in seconds: one delay for each copy of the
-        event. The tuple is empty for a lost event, and has two delays for an event that is sent
-        twice.
+        """Return a tuple with a delay in seconds for each time that an event is sent. The tuple is
+        empty for a lost event, and has two delays for an event that is sent twice.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

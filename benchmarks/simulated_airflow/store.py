@@ -48,7 +48,7 @@ class Store:
         return len(self._runs)
 
     def get(self, dag_id: str, run_id: str) -> Run | None:
-        """Return a run, or None if it does not exist."""
+        """Return a run, or None if there is no such run."""
         return self._runs.get((dag_id, run_id))
 
     def of_date(self, dag_id: str, date: datetime | None) -> Run | None:
@@ -142,7 +142,8 @@ class Store:
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
         """Record that a run has changed now, so that :meth:`runs_since` returns the run first. Make
-        :meth:`tasks_since` return the given task instances first, without a new time of change.
+        :meth:`tasks_since` return the task instances ``tasks`` first. Their time of the last change
+        stays the same.
         """
         run.changed = now()
         self._changed_runs.pop(run.key, None)

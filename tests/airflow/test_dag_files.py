@@ -27,9 +27,7 @@ PAUSED = ("parity_paused", "backfill_contract_days", "events_paused")
 
 @pytest.fixture(autouse=True)
 def _path_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restore the import path at the end of the test. When Airflow loads a DAG bundle, it adds the
-    bundle's folder to the import path, so that DAG files can import modules of the folder.
-    """
+    """Restore ``sys.path`` after each test, because :func:`.read_dag_files` adds a folder to it."""
     monkeypatch.setattr("sys.path", [*sys.path])
 
 
@@ -107,7 +105,12 @@ DEFAULTS: dict[str, Any] = {
 
 
 def params_of(dag: DAG, conf: dict[str, Any]) -> Any:
-    """Return the params of a run with this conf, as Airflow makes them."""
+    """Return the params of a run with this conf, as Airflow makes them: the DAG's defaults, and the
+    values of the conf in their place.
+
+    Raises:
+        ParamValidationError: The conf does not fit the DAG's params.
+    """
     params = copy.deepcopy(dag.params)
     params.update(conf)
     return params.validate()

@@ -43,7 +43,7 @@ RESTRICTED_CONTAINER = {
 
 
 class RefusedError(Exception):
-    """Helm failed. The message is helm's output."""
+    """The error for a run of helm that failed. The message is helm's output."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class Rendered:
         return [found for found in self.objects if found["kind"] == kind]
 
     def one(self, kind: str, name: str | None = None) -> dict[str, Any]:
-        """Return the only object of a kind, or the only object of this kind with a name."""
+        """Return the only object of a kind. With ``name``, return the only object of this kind that
+        has the name. Fail if there is no such object, or more than one.
+        """
         found = [each for each in self.all(kind) if name in (None, each["metadata"]["name"])]
         assert len(found) == 1, f"{len(found)} of {kind} {name or ''} in {self.names()}"
         return found[0]
@@ -65,7 +67,7 @@ class Rendered:
         return {(each["kind"], each["metadata"]["name"]) for each in self.objects}
 
     def without(self, *component: str) -> Rendered:
-        """Return this release without the objects that have one of these names."""
+        """Return a copy without the objects that have one of the names in ``component``."""
         return Rendered([each for each in self.objects if each["metadata"]["name"] not in component])
 
     @property
@@ -81,8 +83,9 @@ class Rendered:
 
     @property
     def env(self) -> dict[str, str | tuple[str, str]]:
-        """The environment variables of the only container, by name. The value of a variable is its
-        text, or a pair: (name of the Secret, key), or ("fieldRef", path).
+        """The environment variables of the only container of :attr:`pod`, by name. A variable has a
+        text, or a pair: the name of a Secret or ConfigMap and a key in it, or ``"fieldRef"`` and
+        the path of a field.
         """
         variables: dict[str, str | tuple[str, str]] = {}
         for each in self.container["env"]:
@@ -98,8 +101,8 @@ class Rendered:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of ``base`` and ``over``, merged as Helm merges values: mappings are merged
-    key by key, and any other value of ``over`` replaces the value of ``base``.
+    """Return ``base`` and ``over`` merged into a new mapping, as Helm merges values: mappings are
+    merged key by key, and any other value in ``over`` replaces the value in ``base``.
     """
     result = deepcopy(dict(base))
     for key, value in over.items():
@@ -110,8 +113,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
-    """Run helm and return its output. A repeated call returns the earlier output without running
-    helm.
+    """Run helm and return its output. A second call with the same arguments returns the output of
+    the first call, without running helm.
 
     Args:
         values: JSON on standard input, for `--values -`.

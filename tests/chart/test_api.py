@@ -1,5 +1,5 @@
-"""The objects of mljob-api: its Pods, its certificate, its registration, its rights, its
-NetworkPolicy and its settings.
+"""The objects of the aggregated API server mljob-api in the chart: its Pods, its certificate, its
+APIService, its RBAC rules, its NetworkPolicy and its settings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 
 
 def of_api(rendered: Rendered) -> Rendered:
-    """Return the objects of mljob-api."""
+    """Return those of the rendered objects that belong to mljob-api."""
     return Rendered([each for each in rendered.objects if each["metadata"]["name"].startswith((NAME, "v1alpha1."))])
 
 
@@ -49,7 +49,8 @@ def api(render: Render) -> Rendered:
 
 def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
     """Return what each binding of mljob-api grants: the rules of its role, or the name of the role
-    if the role is not in the chart.
+    if the role is not in the chart. A key has the role's kind, and the name and the namespace of
+    the binding.
     """
     found = {}
     for kind in ("Role", "ClusterRole"):

@@ -1,5 +1,5 @@
-"""values.yaml, values.schema.json and the README's table contain the same values. The README shows
-the defaults of values.yaml.
+"""values.yaml, values.schema.json and the table in the chart's README have the same keys. The table
+shows the defaults of values.yaml. The chart and the operator have the same version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meanin
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value of the chart with its key, such as ``airflow.url``."""
+    """Yield the key, such as ``airflow.url``, and the content of each value of the chart. The
+    content of a value in :data:`WHOLE` may be a mapping.
+    """
     for key, value in values.items():
         below = f"{path}{key}"
         if isinstance(value, Mapping) and value and below not in WHOLE:

@@ -1,6 +1,6 @@
-"""The deletion of MLJobs on the whole stack. Deleting an MLJob with an active run ends the run,
-unless the MLJob's deletion policy is Retain. `kubectl delete` returns when Airflow confirms the
-end. An MLJob without an active run is deleted at once.
+"""The deletion of MLJobs on the whole stack. If the MLJob has an active run, the run is cancelled,
+and `kubectl delete` returns when Airflow confirms the run's end. With the deletion policy Retain,
+the run continues. An MLJob without an active run is deleted at once.
 """
 
 from __future__ import annotations

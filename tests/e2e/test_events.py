@@ -1,7 +1,7 @@
 """The table in docs/spec/events.md says which messages the provider and Airflow's own producer send
 for each change of a task or a run. These tests make each change happen on a real Airflow. They
 check that the messages are those of the table, and that the MLJob's status shows the change in
-time, with and without a message.
+time, whether or not a message reports the change.
 """
 
 from __future__ import annotations
@@ -109,8 +109,9 @@ CASES = {
 
 
 def rows() -> dict[str, dict[str, re.Pattern[str]]]:
-    """Return the documented table: by the first cell of each row, a pattern for each producer. The
-    pattern matches the states that the producer's messages report (:meth:`Timeline.words`).
+    """Return the documented table as a dict. A key is the first cell of a row. The value has, for
+    each producer, a pattern of the states that the producer's messages must report
+    (:meth:`Timeline.words`).
     """
     cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.read_text().splitlines()]
     table = [row for row in cells if len(row) == 4 and not set(row[0]) <= {"-", " "} and row[0] != "What happens"]
@@ -192,8 +193,8 @@ class Timeline:
 
 
 class Act:
-    """An action of the test on a task or a run, such as to kill a task. The test calls ``try_it``
-    again and again. The first call at which the action is possible performs the action.
+    """An action of the test on a task or a run, for example to kill a task. The test calls
+    ``try_it`` again and again. The first call at which the action is possible performs the action.
     """
 
     def __init__(self, due: Callable[[], object], do: Callable[[], None]) -> None:
@@ -397,8 +398,9 @@ class Stage:
     # Observation
 
     def _look_on(self, stop: threading.Event) -> None:
-        """Record in the timeline when the watch prints each version of an MLJob, and when Airflow's
-        REST API first shows each state of a task. Return when ``stop`` is set.
+        """Until ``stop`` is set, record in the timeline each status that ``kubectl get --watch``
+        prints, and each state of a task that Airflow's REST API shows, with the time at which the
+        test first read it.
         """
         rest = AirflowRest(self._airflow.url, self._stack.env["AIRFLOW_USER"], self._stack.env["AIRFLOW_PASSWORD"])
         asked_at = 0.0
@@ -461,7 +463,7 @@ def test_messages_are_those_of_the_table(row: str, story: Timeline) -> None:
 
 def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timeline) -> None:
     """Each state that an event reports is in a status within 40 s, and half of the states within 2
-    s. So no state has to wait for the list of all active runs, which is read every 60 s.
+    s. A state that waits for the list of all active runs, which is read every 60 s, may be later.
     """
     late = {
         f"{row}: {said.state}": lateness
@@ -475,10 +477,10 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return, for each state of a task instance that a message reports, how late the MLJob's status
-    shows the state. Each pair has the first message about the state, and the seconds from this
+    """Return how late the MLJob's status shows the states of a task instance that messages report.
+    The list has a pair for each state: the first message about the state, and the seconds from this
     message until a status shows the state or a later one. For a mapped task, the seconds count from
-    the message about the last of its instances.
+    the message about the last of its instances, because the status has one entry for all of them.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
@@ -500,7 +502,8 @@ def is_as_far(said: Told, instances: int, entry: Object) -> bool:
     """Return whether a task's entry in a status has come at least as far as the message ``said``
     reports. The entry of a mapped task must show that all its ``instances`` have reached the
     reported state or a later one. Any other entry must show the reported state or a later state of
-    the same try, or a later try.
+    the same try, or a later try. For a reported failure, the state up_for_retry is enough, because
+    Airflow's own producer reports a retry as a failure, too.
     """
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:

@@ -41,8 +41,8 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """Two values: an operator with its namespace, in which the MLJob of examples/train.yaml was
-    applied, and a watch of the namespace's MLJobs that began before.
+    """A pair: an operator with a namespace of its own, and a watch of the MLJobs in this namespace.
+    After the watch had begun, the MLJob of examples/train.yaml was applied in the namespace.
     """
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:
@@ -58,8 +58,8 @@ def data(stack: Stack) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """The operator and the watch of ``training``, after one ``kubectl apply`` of all YAML files
-    directly in examples/ and of the folder examples/platform/.
+    """The operator and the watch of the fixture ``training``, after one ``kubectl apply`` of all
+    YAML files directly in examples/ and all YAML files in examples/platform/.
     """
     # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
     # would find.
@@ -187,7 +187,7 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
     """All MLJobs were applied together. An MLJob that takes outputs of other MLJobs waits without a
-    run until these have succeeded. Its status then names their runs.
+    run until the other MLJobs have succeeded. The status of the MLJob then names their runs.
     """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)
@@ -238,8 +238,8 @@ def test_second_model_version_repeats_the_predictions_and_everything_is_traceabl
 def test_commands_of_the_pages_about_examples_succeed(
     examples: tuple[Installation, Watch], stack: Stack, kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    """The pages apply the example files again. The MLJobs of these files have succeeded before, so
-    the pages start at most two new runs.
+    """The pages apply the example files again. The MLJobs of these files have already succeeded, so
+    ``kubectl apply`` does not run them again. Other commands of the pages start at most two runs.
     """
     jobs = examples[0].jobs
     jobs.until_finished(*MLJOBS, within=BOUND)

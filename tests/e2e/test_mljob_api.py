@@ -126,8 +126,8 @@ def curve(found: list[HistoryEntry]) -> list[tuple[float, float]]:
 
 @pytest.fixture(scope="module")
 def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """The MLJobs ``failing``, which has failed, and ``training``, which runs and waits for a file
-    of the test.
+    """The :class:`Runs` of a namespace with two MLJobs: ``failing`` has failed, and ``training``
+    runs and waits until a test creates a file.
     """
     jobs = new_installation("mljob-api", MLJOB_RUN_ID_PREFIX="mljob").jobs
     directory = tmp_path_factory.mktemp("mljob-api")
@@ -144,8 +144,8 @@ def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pyte
 
 @dataclass(frozen=True)
 class Followed:
-    """What mljob-api showed of the MLJob ``training``. The logs and the events were followed from
-    the middle of the run to its end. The graph was read in the middle.
+    """What mljob-api returned for the MLJob ``training``. The logs and the events were followed
+    from the middle of the run to its end. The graph was read in the middle of the run.
     """
 
     log: str
@@ -400,7 +400,9 @@ def test_a_task_that_does_not_exist_is_named(runs: Runs) -> None:
 
 @pytest.fixture(scope="module")
 def forged(runs: Runs, kubectl: Kubectl) -> Iterator[Runs]:
-    """MLJobs in a namespace without an operator, whose statuses claim the run of another MLJob."""
+    """The :class:`Runs` of a namespace without an operator. The statuses of the MLJobs there are
+    forged: they name the run of the MLJob ``failing`` of the fixture ``runs``.
+    """
     namespace = f"forged-{runs.jobs.namespace.rpartition('-')[2]}"
     kubectl("create", "namespace", namespace)
     claimed = runs.jobs.status("failing")

@@ -146,9 +146,9 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
-    """The monitoring DAGs, unpaused. They write to a Slack server on loopback and to a Kafka topic.
-    A run or task that waits is a problem after 6 s, and a problem counts as resolved as soon as a
-    report lacks it.
+    """Triggers the monitoring DAGs, which are unpaused, and reads their reports. The DAGs write to
+    a Slack server on loopback and to a Kafka topic. For the DAG mljob_monitor, a run or task that
+    waits is a problem after 6 s, and a problem counts as resolved as soon as a report lacks it.
     """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()

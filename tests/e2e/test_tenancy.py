@@ -33,8 +33,9 @@ def other_team(kubectl: Kubectl) -> Kubectl:
 def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
     installation: NewInstallation, other_team: Kubectl, airflow: AirflowRest, dag_id: str
 ) -> None:
-    """An MLJob that names a DAG of the platform is refused. Otherwise a tenant could end the runs
-    of other teams, for example by the cancellation DAG, which ends every run that its conf names.
+    """No MLJob may run the cancellation DAG, which ends every run that its conf names. An MLJob may
+    run a monitoring DAG only if an access rule names the DAG, and no access rule does so here.
+    These rules keep a tenant from ending or reading the runs of other teams.
     """
     ours = installation("tenancy", start=False)
     ours.operator.start(MLJOB_NAMESPACES=f"{ours.jobs.namespace},{other_team.namespace}")

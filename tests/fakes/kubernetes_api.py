@@ -62,12 +62,13 @@ class KubernetesApi(LoopbackServer):
     objects and the error responses.
 
     Attributes:
-        objects: The objects of each list, by path.
-        refuse: A function that is called with the path and the query of each request. If it returns
-            an answer, this answer replaces the usual one.
+        objects: The objects of each list, by the path of the list. Leases are not included.
+        refuse: A function that is called with the path and the query of each GET request, and of
+            each request about Leases. If the function returns an answer, this answer replaces the
+            usual one.
         leases: The stored Leases, by name.
         lists: The path and the query of every list request, except for lists of Leases.
-        watches: The path of every watch request.
+        watches: The path of every watch request, except for watches of Leases.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -96,7 +97,7 @@ class KubernetesApi(LoopbackServer):
         super().__init__(Handler, port=port, tls=tls)
 
     def close(self) -> None:
-        """End the open watches, answer no more requests and free the port."""
+        """End the open watches, accept no more requests and free the port."""
         self._ended.set()
         super().close()
 
@@ -128,8 +129,8 @@ class KubernetesApi(LoopbackServer):
             _send(handler, *status(404, f"there is no {path}"))
 
     def _of_lease(self, method: str, path: str, content: bytes) -> Answer:
-        """Return the answer to a request about Leases. The answer is 409 if a patch names another
-        version than the stored one, or if a Lease to create exists already.
+        """Carry out a request about Leases, and return the answer. The answer is 409 if the
+        resourceVersion in a patch is not the stored one, or if a Lease to create exists already.
         """
         name, body = path.removeprefix(LEASES).strip("/"), json.loads(content or "{}")
         with self._lock:
@@ -199,8 +200,9 @@ def kubeconfig(path: Path, url: str, *, authority: Path | None = None, **user: s
     Args:
         path: The file to write.
         url: The URL of the Kubernetes API.
-        authority: The certificate of the authority that signed the API's certificate.
-        user: The fields of the kubeconfig's user. The default is a token.
+        authority: The file with the certificate of the authority that signed the API's certificate.
+            Default: none.
+        user: The fields of the kubeconfig's user. Default: a token.
     """
     cluster = {"server": url, **({"certificate-authority": str(authority)} if authority else {})}
     config = {

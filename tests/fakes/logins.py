@@ -13,7 +13,7 @@ def login(
     user: str | None = None, password: str | None = None, token: str | None = None, headers: Any = (), **rest: Any
 ) -> Login:
     """Return the operator's login to Airflow, made from plain strings. ``headers`` is a mapping of
-    header names to values, or pairs of them.
+    header names to values, or an iterable of pairs, each a header's name and value.
     """
     return Login(
         user,

@@ -15,8 +15,10 @@ class SilentMeter:
 
     Attributes:
         contradicted: The number of events that Airflow's REST API has contradicted.
-        vanished: The last reported number of vanished runs, by the name of the Airflow.
-        orphaned: The last reported number of orphaned runs, by the name of the Airflow.
+        vanished: The last reported number of vanished runs, by the name of the Airflow. A vanished
+            run is missing in its Airflow.
+        orphaned: The last reported number of orphaned runs, by the name of the Airflow. An orphaned
+            run is an active run of the operator that no MLJob follows.
         connected: Whether the operator is connected to Kafka for a topic, by topic. None if the
             operator doesn't read the topic any more.
         jobs: The metrics of MLJobs.

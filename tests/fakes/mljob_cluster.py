@@ -1,5 +1,6 @@
 """A fake Kubernetes API on loopback, with the parts that the client uses: lists of MLJobs in pages,
-watches with bookmarks, writes, and the answers of mljob-api. A test can replace any answer.
+watches with bookmarks, and writes. It also answers requests to mljob-api. A test can replace any
+answer.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that a test gives instead of the usual one. If ``then_cut`` is true, the connection
-    ends before the whole body was sent.
+    """An answer of the fake server. If ``then_cut`` is true, the server closes the connection
+    early: it sends fewer bytes than the header Content-Length says.
     """
 
     code: int = 200
@@ -50,7 +51,9 @@ class Answer:
 
 
 def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> Answer:
-    """Return an error response with a ``Status`` object as its body, as the API server sends it."""
+    """Return an error response with a ``Status`` object as its body, as the API server sends it. In
+    the names of ``headers``, underscores stand for hyphens.
+    """
     status = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -67,7 +70,7 @@ class MLJobCluster(LoopbackServer):
 
     Attributes:
         interfere: A function that is called with each request. If it returns an answer, this answer
-            replaces the usual one.
+            replaces the server's own answer.
         runs: Functions that answer requests to mljob-api, by ``namespace/name/part``, such as
             ``team-a/train/log``. The answer to other requests to mljob-api is 404, as if mljob-api
             were not installed.
@@ -146,7 +149,7 @@ class MLJobCluster(LoopbackServer):
 
     def compact(self) -> None:
         """Forget the history of changes, as etcd does. A watch from a version before this call gets
-        the error 410.
+        the error 410, and so does a request for the next page of an earlier list.
         """
         with self._changed:
             self._oldest = self._version

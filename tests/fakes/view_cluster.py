@@ -37,8 +37,9 @@ class GrowingLog:
         """Answer a request for the log.
 
         With the parameter ``follow``, send the lines after the position ``after``, by default all
-        lines, and send each new line until the log ends. Without ``follow``, send the last
-        ``tail`` lines that the log has now, by default all lines.
+        lines, and send each new line until the log ends. With ``positions`` too, first send a line
+        with the position at which the answer begins. Without ``follow``, send the last ``tail``
+        lines that the log has now, by default all lines.
         """
         if "follow" not in query:
             lines = self._lines[-int(query.get("tail", "0")) :]
@@ -65,8 +66,8 @@ class ViewCluster(MLJobCluster):
     Attributes:
         objects: The objects of collections other than MLJobs, by the path of the collection.
             Watches of these collections deliver no events.
-        logs: The logs of tasks, by ``namespace/name/task``. A request for a task without a log gets
-            the first log of the MLJob.
+        logs: The logs of tasks, by ``namespace/name/task``. A request for a task that has no log
+            here gets the first log of the same MLJob.
         may: A function of a token and a request. It returns whether the token's owner may send the
             request, by default always True.
     """

@@ -11,6 +11,6 @@ from tests.walk.airflow import WalkAirflow, walk_airflow
 
 @pytest.fixture
 def simulated_airflow() -> Iterator[WalkAirflow]:
-    """A running server that simulates Airflow's REST API. Each test gets a new one."""
+    """A running server that simulates Airflow's REST API. Each test gets a new server."""
     with walk_airflow() as airflow:
         yield airflow

@@ -24,8 +24,8 @@ THEIRS = "example.com/theirs"
 
 class Tool:
     """A GitOps tool that applies objects with Server-Side Apply, as Argo CD and Flux do. The tool
-    doesn't force its writes. So ``sync`` fails if it would change the value of a field that the
-    operator owns.
+    doesn't use ``--force-conflicts``. So :meth:`sync` raises KubectlError if it would change the
+    value of a field that the operator owns.
     """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
@@ -63,7 +63,9 @@ class Tool:
 
 @pytest.fixture(params=["argocd-controller", "kustomize-controller"])
 def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[Tool]:
-    """A GitOps tool whose objects are deleted after the test."""
+    """A GitOps tool with the field manager of Argo CD or of Flux. Its objects are deleted after the
+    test.
+    """
     tool = Tool(with_kafka.jobs, request.param)
     yield tool
     tool.jobs.remove_all()
@@ -71,7 +73,8 @@ def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[T
 
 def owned(job: Object) -> dict[str, dict[str, Any]]:
     """Return the object's fields by the field manager that owns them, in the format of
-    ``metadata.managedFields[].fieldsV1``.
+    ``metadata.managedFields[].fieldsV1``. If a manager has several entries, a later entry replaces
+    the same top-level field (such as ``f:metadata``) of an earlier entry.
     """
     fields: dict[str, dict[str, Any]] = {}
     for entry in job["metadata"]["managedFields"]:

@@ -1,8 +1,8 @@
-"""A walk over MLJobs (:mod:`tests.walk`) on a real Kubernetes API, with the real operator and a
-simulated Airflow. A test generates MLJobs, edits them and rolls the edits back. Each must end like
-an MLJob with the same spec that was never edited. Exceptions are MLJobs whose last run has the
-edited spec, and MLJobs that were deleted because ``ttlSecondsAfterFinished`` is 0. No MLJob causes
-an unexpected error in the operator, and no MLJob blocks another.
+"""A walk over MLJobs (:mod:`tests.walk`): a test that generates MLJobs, edits them and rolls the
+edits back. The Kubernetes API and the operator are real, and Airflow is simulated. Each MLJob must
+end like an MLJob with the same spec that was never edited. Exceptions are MLJobs whose last run has
+the edited spec, and MLJobs that were deleted because ``ttlSecondsAfterFinished`` is 0. No MLJob
+causes an unexpected error in the operator, and no MLJob blocks another.
 
 ``WALK_OBJECTS`` sets the number of edited objects of this walk and of the walk over
 AirflowInstances together. ``WALK_SEED`` sets the seed that generates the objects.

@@ -23,10 +23,10 @@ WAIT = "attempts_wait"
 
 
 class Platform:
-    """A platform engineer who creates AirflowInstances and their Secrets with kubectl. The URL of
-    each AirflowInstance leads to the stack's Airflow through a TCP proxy of its own. :meth:`close`
-    deletes the AirflowInstances and Secrets that :meth:`make` created. Tests use short names, to
-    which :meth:`name` adds a suffix.
+    """A platform engineer who creates AirflowInstances and their Secrets with kubectl. By
+    default, the URL of each AirflowInstance leads to the stack's Airflow through a TCP proxy of its
+    own. :meth:`close` deletes the AirflowInstances and Secrets that :meth:`make` created. Tests use
+    short names, to which :meth:`name` adds a suffix.
     """
 
     def __init__(self, kubectl: Kubectl, stack: Stack) -> None:
@@ -69,7 +69,7 @@ class Platform:
         **spec: Any,
     ) -> TcpProxy:
         """Create an AirflowInstance with a Secret. Every namespace may use the AirflowInstance,
-        unless ``access`` is given.
+        unless ``access`` is given. A test that gives another ``url`` does not use the TCP proxy.
 
         Returns:
             The TCP proxy between the operator and Airflow, which only this AirflowInstance uses.

@@ -65,8 +65,8 @@ def _die() -> NoReturn:
 
 
 def die(when: str, call: str) -> None:
-    """Make this process kill itself when it makes the call ``call``, a key of ``CALLS``. ``when``
-    is ``before`` or ``after``.
+    """Make this process kill itself when it makes the call ``call``, a key of ``CALLS``. The
+    process dies ``before`` or ``after`` the call, as ``when`` says.
     """
     owner, name, is_this = CALLS[call]
     method = getattr(owner, name)
@@ -88,9 +88,10 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """Return a replacement for ``method``, which commits offsets in the consumer's thread. The
-    replacement lets all commits pass until the operator has stored a status of a running run. It
-    kills the process before or after the next commit.
+    """Return a replacement for ``method``, which is the method that commits offsets in the
+    consumer's thread. The replacement lets all commits pass until the operator has stored a status
+    of a running run. Then the replacement kills the process before or after the next commit, as
+    ``when`` says.
     """
     stored = False
     write_status = Jobs.write_status

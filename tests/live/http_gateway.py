@@ -23,7 +23,12 @@ KEPT = ("authorization", "content-type", "accept")
 
 @dataclass(frozen=True)
 class Answer:
-    """A response that the gateway sends itself, without a request to the service."""
+    """A response that the gateway sends: its own, or the service's response that it passes on.
+
+    Attributes:
+        headers: Further headers. A response that is passed on has none of the service's headers
+            except Content-Type.
+    """
 
     status: int
     body: bytes
@@ -52,11 +57,11 @@ class HttpGateway(LoopbackServer):
         tls: The gateway's TLS context, or None for plain HTTP.
         prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with
             404.
-        guard: Checks the headers of each request. If a request may not pass, it returns the
-            gateway's answer.
+        guard: A function that checks the headers of each request. It returns the gateway's answer
+            if the request may not pass, and None otherwise.
         most_rows: A greater ``limit`` in a request is replaced by this number before the request is
-            passed on. This has the effect of a low ``[api] maximum_page_limit`` of Airflow. None
-            for no change.
+            passed on. This has the effect of a low ``[api] maximum_page_limit`` of Airflow. With
+            None, ``limit`` is not changed.
         latency: Seconds of delay for each request.
 
     Attributes:
@@ -96,8 +101,8 @@ class HttpGateway(LoopbackServer):
         return f"{super().url}{self._prefix}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Return the gateway's answer to a request: ``instead``, a refusal, or what the service
-        answers.
+        """Return the gateway's answer to a request: ``instead``, the 404 for a path without the
+        prefix, the answer of ``guard``, or the service's answer.
         """
         time.sleep(self._latency)
         if self.instead is not None:
@@ -110,8 +115,8 @@ class HttpGateway(LoopbackServer):
         return self._pass_on(method, self._shortened(path.removeprefix(self._prefix)), kept, body)
 
     def _shortened(self, path: str) -> str:
-        """Return the path with its query. If the query has a ``limit`` greater than ``most_rows``,
-        replace it by ``most_rows``.
+        """Return the path with its query. A ``limit`` in the query that is greater than
+        ``most_rows`` is replaced by ``most_rows``.
         """
         parts = urlsplit(path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -124,7 +129,9 @@ class HttpGateway(LoopbackServer):
         return parts._replace(query=urlencode(pairs)).geturl()
 
     def _pass_on(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a request to the service, and return the service's answer."""
+        """Send a request to the service, and return the service's answer. Redirects are returned,
+        not followed.
+        """
         answer = self._http.request(
             method, self.target.rstrip("/") + path, headers=dict(headers), body=body, redirect=False
         )

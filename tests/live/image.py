@@ -1,7 +1,7 @@
 """Imitates a container of an image without a container runtime. The wheels and the locked packages
 are installed into a folder as the Dockerfile installs them into the image. Processes start as in
-the chart's Pod: the user is 65532 without capabilities, the root file system is read-only, and only
-``/tmp`` is writable.
+the chart's Pod: the user is 65532 without capabilities, the root file system is read-only, and
+``/tmp`` is a writable file system of its own.
 
 Each process runs in a mount namespace of its own, which only root can make.
 """
@@ -36,8 +36,8 @@ exec setpriv --reuid=65532 --regid=65532 --clear-groups --no-new-privs --boundin
 
 
 def missing() -> str:
-    """Return why this machine can't start processes as Kubernetes starts a Pod's container, for
-    example "not root". Return an empty string if it can.
+    """Return why this machine can't start processes with :func:`start`, for example "not root".
+    Return an empty string if the machine can start them.
     """
     if os.geteuid() != 0:
         return "not root"

@@ -18,5 +18,5 @@ class Installation:
     jobs: MLJobs
 
     def run_prefix(self, name: str) -> str:
-        """Return the beginning of the ids of an MLJob's runs."""
+        """Return the beginning of the run ids of the MLJob with this name."""
         return f"{self.operator.prefix}.{self.jobs.namespace}.{name}."

@@ -54,11 +54,11 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 
 class LoopbackServer:
-    """An HTTP server on a port of loopback, from ``start`` to ``close`` or while the ``with`` block
-    runs. Each connection has a thread.
+    """An HTTP server on a port of loopback. It answers requests from ``start`` to ``close``, or
+    while the ``with`` block runs. Each connection has a thread.
 
     Args:
-        handler: Answers the requests.
+        handler: The class whose instances answer the requests.
         port: The port, or 0 for a free one.
         tls: The server's TLS context, or None for plain HTTP.
     """

@@ -30,10 +30,12 @@ class OperatorProcess:
 
     Args:
         stack: The stack that the operator uses.
-        name: A name that is unique in the stack. The operator's log file, consumer group, Lease and
-            run ids contain this name, and the stack reserves a port for the name.
+        name: A name that is unique in the stack. The name of the log file contains this name, and
+            the stack reserves a port for it. The consumer group, the Lease and the run ids also
+            contain this name, unless ``overrides`` sets others.
         namespaces: The value of ``MLJOB_NAMESPACES``.
-        overrides: Environment variables that replace those of the stack's own operator.
+        overrides: Environment variables that replace the variables of the stack's own operator and
+            the variables that this class sets.
         launch: A function that starts the process. By default, a new Python interpreter is started.
     """
 
@@ -84,8 +86,8 @@ class OperatorProcess:
         )
 
     def start(self, **overrides: str) -> OperatorProcess:
-        """Start the operator and wait until it is ready. The environment variables ``overrides``
-        apply to this start and to all later starts.
+        """Start the operator, wait until it is ready, and return this object. The environment
+        variables ``overrides`` apply to this start and to all later starts.
         """
         self._overrides |= overrides
         self.begin("-m", "mljob_operator")
@@ -145,7 +147,9 @@ class OperatorProcess:
         os.kill(self._process.pid, number)
 
     def leads(self) -> bool:
-        """Return whether this process says that it is the leader."""
+        """Return whether the process runs, and its metric ``mljob_leader`` says that the process is
+        the leader.
+        """
         return self.runs and self.get("/metrics")[0] == 200 and self.metrics()[("mljob_leader",)] == 1
 
     @property
@@ -153,13 +157,13 @@ class OperatorProcess:
         return self._process.pid is not None
 
     def cpu_seconds(self) -> float:
-        """Return the processor time since the start, in seconds."""
+        """Return the CPU time that the process has used since its start, in seconds."""
         times = psutil.Process(self._process.pid).cpu_times()
         return times.user + times.system
 
     def get(self, path: str) -> tuple[int, str]:
-        """Return the HTTP status and the body of an endpoint. Return status 0 and the error if
-        there is no answer.
+        """Send a GET request to the operator, and return the HTTP status and the body of the
+        answer. Return status 0 and the error if there is no answer.
         """
         try:
             answer = self._http.request("GET", self.url + path)
@@ -184,7 +188,9 @@ class OperatorProcess:
         }
 
     def requests(self) -> dict[str, float]:
-        """Return the number of requests to Airflow so far, by operation."""
+        """Return how many operations on Airflow's REST API have ended so far, by the name of the
+        operation. An operation may send several requests. Failed operations count too.
+        """
         found: dict[str, float] = {}
         for key, value in self.metrics().items():
             if key[0] == "mljob_airflow_request_seconds_count":

@@ -2,7 +2,7 @@
 modules.
 
 The imports take more than two seconds of a processor, and the live tests start more than a hundred
-operators. A forked operator has a session, an environment and a log of its own.
+operators. A forked operator has a process session, an environment and a log of its own.
 
 Run as a program, this module is the process to fork from. It reads requests from standard input,
 one JSON object a line, and answers each with the id of the new process.
@@ -35,7 +35,8 @@ class PreloadedOperators:
     process ends. On Linux, the operators that still run then get SIGTERM.
 
     Args:
-        environment: Variables that libraries read when they are imported (KUBECONFIG).
+        environment: Variables to add to the environment of the process, such as KUBECONFIG.
+            Libraries read these variables when they are imported.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -68,7 +69,9 @@ class PreloadedOperators:
 
 
 def serve() -> None:
-    """Import the operator's modules, and then fork an operator for each line of standard input."""
+    """Import the operator's modules. Then fork an operator for each line of standard input, and
+    write the id of the new process to standard output.
+    """
     from kubernetes.aio import client
 
     import mljob_operator.main  # noqa: F401
@@ -89,7 +92,8 @@ def serve() -> None:
 
 def become(request: Mapping[str, Any]) -> None:
     """Run ``python <arguments>`` in the forked process, with the arguments, the environment and the
-    log file in ``request``. End the process with the exit code of this program; never return.
+    log file in ``request``. End the process with the program's exit code, or with 1 after an
+    uncaught exception. Never return.
     """
     os.setsid()
     _end_with_parent()
@@ -109,7 +113,7 @@ def become(request: Mapping[str, Any]) -> None:
             sys.argv = [option, *rest]
             runpy.run_path(option, run_name="__main__")
     except SystemExit as ending:
-        os._exit(ending.code if isinstance(ending.code, int) else 1)
+        os._exit(ending.code if isinstance(ending.code, int) else ending.code is not None)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         os._exit(1)

@@ -36,7 +36,7 @@ class BusyBackfills(FakeBackfills):
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
         """Create a backfill (:meth:`.FakeBackfills.make`). If a backfill with the same marker
         exists, add a description to ``twice``. If the new backfill takes over runs of other MLJobs'
-        backfills, add the run ids in their markers to ``robbed``.
+        backfills, add the run ids in the markers of these backfills to ``robbed``.
         """
         if marker is not None and any(made.marker == marker for made in self.made.values()):
             self.twice.append(f"{marker.run_id} attempt {marker.attempt} was made twice")

@@ -46,8 +46,8 @@ class Replica:
 
     def pause(self, *, paused: bool) -> None:
         """Pause the process, as SIGSTOP does, or let it continue, as SIGCONT does. While the
-        process is paused, :meth:`.Wire.carry` sends no requests and returns no responses.
-        Everything else goes on.
+        process is paused, :meth:`.Wire.carry` sends no requests and returns no responses. The
+        rest of the process continues.
         """
         for wire in [self.contender.wire, *([self.process.wire] if self.process is not None else [])]:
             (wire.running.clear if paused else wire.running.set)()
@@ -74,7 +74,8 @@ class ReplicatedWorld(World):
     Attributes:
         leases: The Leases of the operator's namespace.
         replicas: The replicas that run, oldest first.
-        writers: The names of the terms in which something was changed, in order.
+        writers: The names of the terms in which something was changed, in order. The name of a term
+            is the holder in the Lease, such as ``replica-1.2`` for the second term of a replica.
     """
 
     def __init__(self) -> None:
@@ -113,9 +114,9 @@ class ReplicatedWorld(World):
             self.run(0)
 
     def leave_one(self) -> None:
-        """Kill the second replica, and start a replica if none runs. Connect the remaining replica
-        to all servers, and resume it if it is paused. Let 40 s pass, and assert that the replica is
-        then the leader.
+        """Kill the second replica if there is one, and start a replica if none runs. Connect the
+        only replica to all servers, and let it continue if it is paused. Let 40 s pass, and assert
+        that the replica is then the leader.
         """
         self.kill(1)
         self.start()
@@ -132,8 +133,12 @@ class ReplicatedWorld(World):
         super().close()
 
     def changed_by(self, process: str) -> None:
-        """Record that something was changed in the term ``process``. The operator breaks a promise
-        if a replica changes something after another replica has changed something in a later term.
+        """Record that the leader of a term has changed something in Airflow or Kubernetes. If the
+        leader of a later term has already changed something, record a broken promise of the
+        operator, because a leader must not change anything after its term.
+
+        Args:
+            process: The name of the term, as in ``writers``.
         """
         if self.writers[-1:] == [process]:
             return

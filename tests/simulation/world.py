@@ -52,11 +52,11 @@ class Cluster(GuardedJobs):
     what the checks need to know about all MLJobs that ever existed.
 
     Attributes:
-        changes: The changes of MLJobs that a watch delivers, in order. Each is a pair: ``ADDED``,
-            ``MODIFIED`` or ``DELETED``, and the object.
-        announced: The uids of the MLJobs whose status ever named a run, by run id.
-        told: Ids of runs whose submission a status reported. Runs of MLJobs with the runPolicy
-            OncePerSpec are left out, because such an MLJob may take over an existing run.
+        changes: The changes of MLJobs that a watch delivers, in order. Each change is a pair:
+            ``ADDED``, ``MODIFIED`` or ``DELETED``, and the object.
+        announced: For each run id, the uids of the MLJobs whose status ever named the run.
+        told: Ids of runs that an MLJob's status reported as submitted. MLJobs with the runPolicy
+            OncePerSpec don't count, because they may take over an existing run.
         published: The MLJobs that existed at the last :meth:`publish`, by key.
         specs: The last published spec of each MLJob, by uid.
         once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
@@ -87,8 +87,8 @@ class Cluster(GuardedJobs):
 
     @property
     def versions(self) -> int:
-        """The number of versions of the store so far. A version is made by each :meth:`publish`
-        that finds a change.
+        """The number of versions of the store so far. The first version is empty. Each
+        :meth:`publish` that finds a change adds a version.
         """
         return len(self._versions_of_all)
 
@@ -103,7 +103,9 @@ class Cluster(GuardedJobs):
 
     @property
     def readable(self) -> dict[Key, dict[str, Any]]:
-        """The objects that reads return, by key: those of an older version while reads are behind."""
+        """The objects that reads return, by key: the current objects or, while reads are behind,
+        the objects of an older version.
+        """
         return self._behind[1] if self._behind is not None and self.is_behind else self.objects
 
     @property
@@ -127,7 +129,7 @@ class Cluster(GuardedJobs):
 
     def publish(self) -> None:
         """Append to ``changes`` what has changed since the last :meth:`publish`, so that watches
-        can deliver it.
+        can deliver the changes. If something has changed, keep the objects as a new version.
         """
         for key, before in list(self._published.items()):
             now = self.objects.get(key)
@@ -176,13 +178,13 @@ class Process:
     :func:`mljob_operator.wiring.wire`.
 
     Args:
-        name: The name of the process. With several replicas, this is the name of the term: the
-            period in which one replica leads.
+        name: The name of the process. With several replicas, a process lasts for one term (the
+            period in which one replica leads), and has the name of the term.
         gate: Refuses requests that change something while the process is not the leader. By
             default, no request is refused.
 
     Attributes:
-        killed: Called after the process was killed.
+        killed: A function that is called after the process was killed. By default, it does nothing.
     """
 
     def __init__(self, world: World, name: str, gate: Gate | None = None) -> None:
@@ -241,8 +243,9 @@ class Process:
         self._do(self._watch_instances(), "watch AirflowInstances")
 
     async def _watch(self) -> None:
-        """Deliver the changes of MLJobs to the operator, :attr:`World.watch_takes` seconds after
-        the changes. While the watch is stalled, or the API server is out of reach, changes wait.
+        """Deliver the changes of MLJobs to the operator, each at most :attr:`World.watch_takes`
+        seconds after the change. While the watch is stalled, or the API server is out of reach,
+        changes wait.
         """
         changes = self.world.cluster.changes
         while True:
@@ -326,15 +329,16 @@ class World:
         airflows: All Airflows, by the name of their AirflowInstance. The Airflow of the operator's
             settings has the key ``SETTINGS_AIRFLOW``.
         processes: The operators that run, oldest first: none, one or two.
-        overlapped: Whether two operators ever ran at once, or reads were ever stale. If true,
-            ``limit`` is not checked, because an operator that doesn't see all MLJobs can't keep to
-            the limit.
+        overlapped: Whether two operators ever ran at once, or reads ever returned an older version
+            of the objects. If true, ``limit`` is not checked, because an operator that doesn't see
+            all MLJobs can't keep to the limit.
         broken: Descriptions of broken promises, and the errors that the operator logged.
         by_hand: Ids of runs that a user has cleared in Airflow.
-        limit: The maximum number of active runs in the Airflow ``OTHER``; None for no limit.
-        watch_takes: The seconds from a change of an MLJob until watches deliver it. If they are
-            fewer than ``ONE_WAY``, the change arrives before the response to the request that made
-            it.
+        limit: The maximum number of active runs that the operator may have in the Airflow
+            ``OTHER``; None for no limit.
+        watch_takes: The maximum number of seconds from a change of an MLJob until a working watch
+            delivers the change. If the number is less than ``ONE_WAY``, the change arrives before
+            the response to the request that made the change.
         defects: The log handler that records the errors that the operator logs.
         late: Descriptions of runs and backfills that exist because of a request that arrived after
             the operator had stopped expecting it.
@@ -407,7 +411,7 @@ class World:
         """
 
     def soon(self, what: Callable[[], None]) -> None:
-        """Call the function ``what`` in the event loop, the next time that virtual time passes."""
+        """Call the function ``what`` the next time that the event loop runs."""
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:
@@ -415,10 +419,10 @@ class World:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def lands(self, stray: Stray) -> None:
-        """Let a stray request arrive at its server, although no process waits for the response. If
-        the request has been a stray for longer than ``UNKNOWN_FOR``, the operator no longer expects
-        it to take effect. In this case, add the runs and backfills that the request creates to
-        ``late``.
+        """Let a stray request arrive at its server: a request for whose response no process waits
+        any more. If the request has been a stray for longer than ``UNKNOWN_FOR``, the operator no
+        longer expects it to take effect. In this case, add the runs and backfills that the request
+        creates to ``late``.
         """
 
         async def land() -> None:
@@ -445,8 +449,8 @@ class World:
     # Checks
 
     def look(self) -> None:
-        """Check all promises, and let the watches and the readers of all operators deliver what is
-        new.
+        """Check all promises, and record each broken promise for :attr:`broken`. Let the watches
+        and the topic readers of all operators deliver what is new.
         """
         self.cluster.publish()
         by_job: dict[str, list[str]] = defaultdict(list)
@@ -473,8 +477,8 @@ class World:
             process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
-        """Return all active runs and backfills of MLJobs in Airflow. Each is a pair: a description,
-        and the run id that names the run or the backfill in an MLJob's status.
+        """Return all active runs and backfills of MLJobs, in all Airflows. Each item is a pair: a
+        description, and the run id in the MLJob's status.
         """
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():
@@ -487,9 +491,9 @@ class World:
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return the active runs that can end, each with its Airflow: runs of MLJobs, child runs
-        with the same run ids, and runs of backfills. Runs of paused DAGs and queued runs of paused
-        backfills are left out.
+        """Return the active runs that can end, each with its Airflow: runs of MLJobs, their child
+        runs, and runs of backfills. Runs of paused DAGs and queued runs of paused backfills are
+        left out.
         """
         return [
             (airflow, run)
@@ -499,10 +503,12 @@ class World:
         ]
 
     def _crowded(self) -> list[str]:
-        """Return a list with the description of the broken promise if the Airflow ``OTHER`` has
-        more active runs of MLJobs than ``limit``. Otherwise return an empty list. Runs of deleted
-        MLJobs don't count, because a user may have wanted to keep them. Nothing is checked if
-        ``overlapped`` is true.
+        """Check the limit of active runs. If the Airflow ``OTHER`` has more active runs of MLJobs
+        than ``limit``, return a list with a description of this broken promise. Otherwise return an
+        empty list.
+
+        Runs of deleted MLJobs don't count, because a user may have wanted to keep them. With
+        ``overlapped``, the result is always empty.
         """
         there = [run for run in self.airflows[OTHER].ours() if self.cluster.announced[run.run_id] & self.cluster.uids]
         active_there = sum(active(run) for run in there)
@@ -511,13 +517,13 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Check the runs that take outputs of other MLJobs' runs. The operator promises that these
-        other runs have succeeded, and that the status of the MLJob names them. Return a description
-        of each broken promise.
+        """Check the runs of MLJobs that take outputs of other MLJobs, in the Airflow of the
+        operator's settings. The operator promises that such a run has outputs, that the other
+        MLJobs' runs have succeeded, and that the status of the MLJob names these runs. Return a
+        description of each broken promise.
 
         An MLJob that ever had the runPolicy OncePerSpec is not checked, because it may have taken
-        over a run with older outputs. Runs whose submission arrived too late are not checked
-        either.
+        over a run with older outputs. Runs in ``late`` are not checked either.
         """
         found = []
         for job in self.cluster.published.values():
@@ -539,8 +545,8 @@ class World:
 
     def left_behind(self, *, in_the_end: bool = False) -> list[str]:
         """Return descriptions of the active runs and backfills that the operator should have ended:
-        their MLJob is deleted, no user wanted to keep them, no user has cleared them in Airflow,
-        and no Event has warned about them.
+        their MLJob is deleted, its deletionPolicy is not Retain, no user has cleared them in
+        Airflow, and no Event CancellationAbandoned names them.
 
         The runs and backfills in ``late`` are left out, because the operator can't find them in
         time. With ``in_the_end``, only the backfills in ``late`` are left out: the operator's
@@ -576,9 +582,9 @@ class World:
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:
-        """Let the operator at the index ``which`` of ``processes`` die at a later request, at the
-        moment ``when``. With ``calls`` 1 this is the next request, with 2 the request after it. Do
-        nothing if no operator has this index.
+        """Let the operator at the index ``which`` of ``processes`` die during a later request, at
+        the moment of the request that ``when`` names. With ``calls`` 1 this is the next request,
+        with 2 the request after it. Do nothing if no operator has this index.
         """
         if which < len(self.processes):
             wire = self.processes[which].wire
@@ -586,8 +592,8 @@ class World:
 
 
 class Defects(logging.Handler):
-    """A log handler that records everything that the operator logs as an error. In this world, the
-    operator must handle everything without an error.
+    """A log handler that records everything that the operator logs with the level ERROR or higher.
+    In this world, the operator must never log an error.
     """
 
     def __init__(self) -> None:

@@ -82,8 +82,8 @@ def history(entries: Sequence[Object]) -> Answer:
 
 
 def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[Object]:
-    """Return the metrics that a training reports, one entry for each epoch. The loss goes down and
-    the accuracy goes up, with some noise that is always the same.
+    """Return the metrics that a training reports, as entries of the run's history, one for each
+    epoch. The loss goes down and the accuracy goes up, with some noise that is always the same.
     """
     entries = []
     for epoch in range(1, epochs + 1):
@@ -108,8 +108,8 @@ def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[
 
 
 def changes(tasks: Sequence[Object], queue_seconds: float = 7) -> list[Object]:
-    """Return the state changes of tasks that have started. Each task was queued for
-    ``queue_seconds``.
+    """Return the state changes of ``tasks``, as entries of the run's history. Each task was queued
+    for ``queue_seconds``. Tasks that have not started are left out.
     """
     entries = []
     for one in tasks:
@@ -275,8 +275,8 @@ def failed_scoring(cluster: ViewCluster) -> None:
 
 
 def sweep(cluster: ViewCluster) -> None:
-    """Create the MLJobs team-a/digits-lr-0 to team-a/digits-lr-3 of a finished sweep, which can be
-    compared.
+    """Create the succeeded MLJobs team-a/digits-lr-0 to team-a/digits-lr-3. They run the same DAG
+    with different params, for the page that compares MLJobs.
     """
     for number, (rate, batch, accuracy) in enumerate(
         ((0.3, 32, 0.8911), (0.12, 32, 0.9674), (0.22, 64, 0.9833), (0.06, 64, 0.9402))

@@ -32,8 +32,7 @@ KINDS = ("fresh", "hasty", "patient")
 
 @dataclass(frozen=True)
 class Edit:
-    """Two specs for one object of a walk, which is created with the first, edited to the second,
-    and rolled back to the first.
+    """Two specs of one object of a walk: the object changes from the first to the second, and back.
 
     Attributes:
         spec: The spec with which the object is created, and to which it is rolled back.
@@ -103,8 +102,13 @@ def differences(
     compared: Iterable[Comparison], outcome: Callable[[Object], Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Return the fields in which the two objects of a comparison differ, by the name of the
-    comparison and by field: the value in the fresh object, and the value in the object that was
-    rolled back. ``outcome`` returns the fields of an object that are compared.
+    comparison and by field. Each field has a pair: its value in the fresh object, and its value in
+    the object that was rolled back. Comparisons without a difference are left out.
+
+    Args:
+        compared: The comparisons.
+        outcome: Returns the fields of an object that are compared. The only field of a deleted
+            object is ``deleted``.
     """
     found = {}
     for one in compared:
@@ -145,12 +149,12 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """Return a copy of ``spec`` in which at most two fields have the values that they have in
-    ``other``, and in which some of the fields are left out.
+    """Return a copy of ``spec`` with random changes: at most two fields get their values from
+    ``other``, and some fields are left out.
 
     Args:
-        kept: Fields that stay unchanged.
-        needed: Fields that are not omitted.
+        kept: Fields that keep their values and are not left out.
+        needed: Fields that are not left out, but may get their values from ``other``.
     """
     free = [name for name in other if name not in kept]
     edited = spec | {name: other[name] for name in rng.sample(free, min(2, len(free)))}

@@ -72,7 +72,7 @@ def statistics(values: Any) -> Any:
 
 def recipe(families: Sequence[Family] = (), *, components: int = 1, clusters: int = 2) -> Any:
     """Make an unfitted transformer that adds the families' features to the inputs. The field
-    ``recipe`` of a card has the arguments of this function.
+    ``recipe`` in the card of an enriched dataset contains the arguments of this function.
     """
     from sklearn.pipeline import FeatureUnion
 

@@ -22,7 +22,7 @@ failed, see :mod:`mljob_airflow.tasks.waiting`.
 
 
 class Wanted(NamedTuple):
-    """The artifact that a run waits for."""
+    """The version of a dataset or a model that a run waits for."""
 
     kind: artifacts.Kind
     name: str
@@ -64,27 +64,28 @@ class ModelParams(BaseModel):
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """Add the sensor ``wait_for_dataset`` to a DAG that is declared as a :class:`Job`, and return
-    the version of the dataset as the sensor's output. The sensor reads the DAG's params, so their
-    class must be :class:`DatasetParams` or a subclass.
+    """Add the sensor ``wait_for_dataset`` to a DAG that is declared as a :class:`Job`. Return the
+    sensor's output: the version of the dataset. The sensor reads the DAG's params, so their class
+    must be :class:`DatasetParams` or a subclass.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
-    """Add the sensor ``wait_for_model`` to a DAG that is declared as a :class:`Job`, and return the
-    version of the model as the sensor's output. The sensor reads the DAG's params, so their class
+    """Add the sensor ``wait_for_model`` to a DAG that is declared as a :class:`Job`. Return the
+    sensor's output: the version of the model. The sensor reads the DAG's params, so their class
     must be :class:`ModelParams` or a subclass.
     """
     return _wait(job, "wait_for_model")
 
 
 def _wait(job: Job[Any], task_id: str) -> Any:
-    """Add a sensor to a DAG that is declared as a :class:`Job`. The sensor waits for the dataset or
-    the model that is named in the run's params, and occupies no worker slot between two pokes.
+    """Add a sensor to a DAG that is declared as a :class:`Job`, and return the sensor's output. The
+    sensor waits for the dataset or the model that is named in the run's params, and occupies no
+    worker slot between two pokes.
 
-    All later tasks use the version that the sensor returns, because ``latest`` may change before
-    the run has ended.
+    The sensor's output is the version that exists. All later tasks use this version, because
+    ``latest`` may change before the run has ended.
     """
 
     @task.sensor(task_id=task_id, mode="reschedule", poke_interval=POKE_INTERVAL, timeout=24 * 3600)

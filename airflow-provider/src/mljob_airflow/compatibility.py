@@ -84,7 +84,8 @@ def read_dag_files(path: Path) -> Any:
     """Read a DAG file or a folder of DAG files, and return Airflow's ``DagBag`` with the DAGs.
 
     The field ``import_errors`` of the ``DagBag`` has the error of each file that Airflow can't
-    import: usually a traceback, sometimes only a message.
+    import: usually a traceback, sometimes only a message. The folder with the DAG files is added
+    to ``sys.path``, as in Airflow's DAG processor.
     """
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:

@@ -6,7 +6,7 @@ them on Airflow.
 >>> job.wait().outputs  # doctest: +SKIP
 
 :class:`Client` is for scripts and notebooks. :class:`AsyncClient` has the same methods for asyncio.
-Both read the kubeconfig as ``kubectl`` does, and have only the rights of its user.
+Both read the kubeconfig as ``kubectl`` does, and have only the rights of the kubeconfig's user.
 
 The classes of this package are imported when they are first used, so that commands of ``kubectl
 mljob`` that don't need them start fast.

@@ -13,7 +13,9 @@ Item = TypeVar("Item")
 
 
 class ChangeKind(StrEnum):
-    """What has happened: to an object, or to the connection to the API server."""
+    """What a :class:`Change` reports: a change of an object, a change of the connection to the API
+    server, or that all objects were listed.
+    """
 
     ADDED = "Added"
     """The object is new to the reader."""
@@ -35,7 +37,8 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[Item]):
-    """One change of an object, or of the connection to the API server.
+    """One change of an object or of the connection to the API server, or the notice that all
+    objects were listed (Synced).
 
     Attributes:
         kind: What happened.

@@ -1,5 +1,5 @@
-"""JSON from the API server. Anybody who may create an MLJob can nest its conf thousands of levels
-deep. Even then, other people must be able to read lists with this MLJob.
+"""Parses JSON from the API server. Anybody who may create an MLJob can nest its conf thousands of
+levels deep. Even then, other people must be able to read lists that contain the MLJob.
 """
 
 from __future__ import annotations

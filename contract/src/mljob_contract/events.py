@@ -88,7 +88,9 @@ class EventName(StrEnum):
 
 
 class MLJobRef(Message):
-    """The MLJob of a run. The Airflow provider reads its namespace and name from the dag run id."""
+    """The MLJob of a run. The Airflow provider reads the MLJob's namespace and name from the run's
+    id, or from the conf of a run that belongs to a backfill.
+    """
 
     namespace: str
     """The namespace of the MLJob."""

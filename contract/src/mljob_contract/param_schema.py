@@ -1,6 +1,7 @@
-"""A keyword in the JSON Schemas of a DAG's params, which this project has defined. If a DAG has the
-keyword, the operator refuses a conf with keys that are not params of the DAG. ``mljob_dag`` adds
-the keyword, unless the model of the DAG's params allows other keys.
+"""A keyword for the JSON Schemas of a DAG's params. This project has defined the keyword. If the
+schema of a param has the keyword with the value false, the operator refuses a conf with keys that
+are not params of the DAG. The decorator ``mljob_dag`` adds the keyword, unless the Pydantic model
+of the DAG's params allows other keys.
 
 Airflow itself can't refuse such keys: it has a schema for each param, but no schema for the whole
 conf.

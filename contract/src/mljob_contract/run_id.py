@@ -5,7 +5,7 @@ triggers the run, so that Airflow rejects a repeated trigger as a duplicate inst
 second run. The operator and the provider read the namespace and the name of the MLJob from the run
 id, for example in an event or a log line. So they need no table of the runs and their MLJobs.
 
-By default, Airflow allows ids of at most 250 characters, each of ``[A-Za-z0-9_.~:+-]`` (option
+Airflow allows ids of at most 250 characters, by default each of ``[A-Za-z0-9_.~:+-]`` (option
 ``[scheduler] allowed_run_id_pattern``). An id always fits, because its parts have limits: prefix 16
 characters, namespace 63 (an RFC 1123 label, which has no dots), name 140 (a rule of the CRD),
 digest 10, number of the run 6.
@@ -60,8 +60,8 @@ class RunId:
 
     @classmethod
     def parse(cls, text: str) -> RunId | None:
-        """Parse a dag run id. Return None for an id that no MLJob's run can have, such as the id of
-        a scheduled or manual run.
+        """Parse a dag run id. Return None for an id without the form of an MLJob's run id, such as
+        the id that Airflow gives to a scheduled or manual run.
         """
         if len(text) > MAX_LENGTH or not (match := _PATTERN.fullmatch(text)):
             return None

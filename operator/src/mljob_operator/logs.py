@@ -38,8 +38,8 @@ def hide(owner: str, *credentials: str | None) -> None:
     owner.
 
     Args:
-        owner: What the credentials belong to: ``settings``, or the name of an Airflow and the
-            source of one of its logins.
+        owner: What the credentials belong to: ``settings``, or the name of an Airflow and the place
+            where a login for this Airflow is stored.
         credentials: The credentials. None and empty strings are ignored.
     """
     global _of_the_operator
@@ -55,12 +55,13 @@ def redacted(text: str) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts secrets in log records and in the texts of their exceptions. If not all secrets are
-    known, the message of an exception is left out. The filter drops no record.
+    """Redacts secrets in log records and in the texts of their exceptions. While the operator does
+    not know all secrets of an MLJob's run, the log lines about the MLJob have the class and the
+    traceback of an exception, but not the exception's message. The filter drops no record.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact a record in place."""
+        """Redact a record in place, and return True."""
         redaction = redacting.get()()
         record.msg, record.args = _redacted(record.getMessage(), redaction), None
         if record.exc_info:
@@ -86,8 +87,8 @@ def redacted_logger(name: str) -> logging.Logger:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as a JSON object with time, level, logger, message, and the operator's
-    fields from ``extra``.
+    """Formats a record as a JSON object with time, level, logger and message. The object also has
+    the operator's fields from ``extra``, and the traceback of an exception.
     """
 
     def format(self, record: logging.LogRecord) -> str:

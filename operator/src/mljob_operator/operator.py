@@ -45,7 +45,7 @@ class Operator:
     Args:
         settings: The operator's settings.
         api: The client of the Kubernetes API.
-        watches: The client for watches of single objects.
+        watches: The client for the watches of single ConfigMaps and Secrets.
         authentication: Tracks whether the Kubernetes API accepts the operator's credentials.
         metrics: The metrics of the process.
         tracer: Exports the traces of attempts. None if traces are off.
@@ -95,11 +95,11 @@ class Operator:
         """Whether a background task has ended by itself."""
 
     async def start(self) -> None:
-        """List all AirflowInstances and MLJobs, and then start reading the events and the change
-        feeds.
+        """List all MLJobs and, if the operator manages AirflowInstances, all AirflowInstances and
+        namespaces. Then start the readers of Kafka topics and change feeds.
 
         A request for a list that fails is repeated until it succeeds. If :meth:`settle` is called
-        meanwhile, no reader is started.
+        during the lists, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
@@ -112,9 +112,9 @@ class Operator:
         self._started = True
 
     async def settle(self) -> None:
-        """Start no further reconciliation step of an MLJob, and wait up to about a second for the
-        steps in progress. Also tell the readers of Kafka topics and change feeds to end, without
-        waiting for them.
+        """Start no further reconciliation step of an MLJob. Wait up to about a second for the steps
+        in progress, and cancel the steps that take longer. Also tell the readers of Kafka topics
+        and change feeds to end, without waiting for them.
 
         This method may be called in any state. Further calls have no effect.
         """
@@ -192,7 +192,8 @@ class Operator:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Make ``/livez`` fail when a background task ends by itself.
+        """Make ``/livez`` fail if a background task has ended by itself, and not because it was
+        cancelled.
 
         Only a defect makes a background task end by itself. Without the task, statuses may no
         longer be updated, so the kubelet has to restart the process.
@@ -216,9 +217,9 @@ class Operator:
 
 
 async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
-    """Call ``ask`` until a call raises no StoreError, and return the result of this call. A failure
-    is logged, unless the failure before it had the same cause. ``noun`` names the requested objects
-    in the log line.
+    """Call ``ask`` until a call raises no StoreError, and return the result of this call. The time
+    between two calls grows with each failure. A StoreError is logged, unless the StoreError of the
+    previous call had the same text. ``noun`` names the requested objects in the log line.
     """
     failures, cause = 0, ""
     while True:

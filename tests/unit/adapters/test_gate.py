@@ -1,5 +1,5 @@
-"""A gate checks each request of the adapter for Airflow. While the process is not the leader, the
-adapter may read and log in, but it sends no request that changes something.
+"""The adapter for Airflow asks a gate before each request that would change something in Airflow.
+While the process is not the leader, the adapter may read and log in, but sends no such request.
 """
 
 from __future__ import annotations

@@ -277,7 +277,7 @@ def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks() -> 
 
 def test_a_run_that_has_not_started_does_not_wait_for_teardown_tasks() -> None:
     """A queued run may never start, for example while its DAG is paused. Then its teardown tasks
-    never end either.
+    never end either, so the cancellation does not wait for them.
     """
     runs = with_teardown(work=None, release=None)
     runs.run, runs.teardown_ends = "queued", False

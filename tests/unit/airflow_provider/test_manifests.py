@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal
 
 import pytest
@@ -125,7 +126,7 @@ def test_a_value_that_the_dag_refuses_is_an_error(assignments: dict[str, Any], c
     assert complaint in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["", "Upper", "-a", "a" * (MAX_NAME_LENGTH + 1), "a\n"])
+@pytest.mark.parametrize("name", ["", "Upper", "-a", "a..b", "a.-b", "a" * (MAX_NAME_LENGTH + 1), "a\n"])
 def test_a_name_that_is_invalid_in_kubernetes_is_an_error(name: str) -> None:
     if name:
         with pytest.raises(ManifestError, match="is not a valid name for an MLJob"):
@@ -136,6 +137,7 @@ def test_a_name_that_is_invalid_in_kubernetes_is_an_error(name: str) -> None:
 def test_every_dag_id_makes_a_name(dag_id: str) -> None:
     assert read(manifest(DagEntry(dag_id)))["spec"]["dagId"] == dag_id
     assert 1 <= len(default_name(dag_id)) <= MAX_NAME_LENGTH
+    assert all(re.fullmatch("[a-z0-9]([a-z0-9-]*[a-z0-9])?", label) for label in default_name(dag_id).split("."))
 
 
 JSON = st.recursive(

@@ -176,7 +176,9 @@ def test_outside_of_a_task_reports_and_outputs_log_a_debug_line(caplog: pytest.L
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[TaskEvent]:
-    """The events that calls of ``report`` send. The calls behave as in a running task."""
+    """A list to which each call of ``report`` adds the event that the call sends. The calls behave
+    as in the running task ``fit``.
+    """
     ti = SimpleNamespace(dag_id="train", run_id="run", task_id="fit", map_index=-1, try_number=1)
     events: list[TaskEvent] = []
     monkeypatch.setattr("mljob_airflow.tasks.progress._current_context", lambda: {"ti": ti})

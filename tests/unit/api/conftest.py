@@ -1,4 +1,6 @@
-"""mljob-api with fakes of Kubernetes, Airflow and Kafka. It serves plain HTTP on loopback."""
+"""Fixtures that run mljob-api, the aggregated API server, in the process of the test. mljob-api
+serves plain HTTP on loopback, and uses fakes of Kubernetes, Airflow and Kafka.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,7 @@ class ApiWorld:
         return await self.get(run_path(namespace, name, subresource), **query)
 
     async def log(self, **query: Any) -> str:
-        """Return the log of the MLJob ``churn``."""
+        """Return the log of a task of the MLJob ``churn``."""
         answer = await self.ask(RunSubresource.LOG, **query)
         text = await answer.text()
         assert answer.status == 200, text
@@ -129,7 +131,7 @@ class ApiWorld:
         return [entry for line in text.splitlines() if (entry := parse_entry(line)) is not None]
 
     async def graph(self, **query: Any) -> Any:
-        """Return the graph of the MLJob ``churn``."""
+        """Return the task graph of the MLJob ``churn``, as JSON."""
         answer = await self.ask(RunSubresource.GRAPH, **query)
         assert answer.status == 200, await answer.text()
         return await answer.json()
@@ -182,8 +184,8 @@ class ApiWorld:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the time that mljob-api waits before it repeats a request, and the time that it waits
-    for late events. The fakes answer at once.
+    """Shorten the pauses of mljob-api, which the fakes don't need: the time between two requests to
+    Airflow, the time between two checks of an MLJob, and the wait for late events.
     """
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),

@@ -1,5 +1,5 @@
 """The credentials that a kubeconfig names: token files, passwords, client certificates and exec
-plugins. A plugin that hangs or prints without end is ended.
+plugins. The client kills a plugin that hangs or prints without end.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Told = tuple[str, str]
 
 
 class Reader:
-    """A thread that reads a watch and keeps its changes."""
+    """A thread that reads a watch of MLJobs, and keeps the changes that the watch yields."""
 
     def __init__(self, transport: Transport, **params: str) -> None:
         self.changes: list[Change[MLJob]] = []

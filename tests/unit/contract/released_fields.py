@@ -1,6 +1,7 @@
-"""The fields of the CRDs in this source tree, and the released fields, which are recorded in
-``released_fields.json``. The command ``python -m tests.unit.contract.released_fields`` adds the new
-fields of the CRDs to the released fields.
+"""The fields of the CRDs in this source tree, and the fields of the released CRDs. The released
+fields are recorded in ``released_fields.json``. The command
+``python -m tests.unit.contract.released_fields`` adds the new fields of the source tree to this
+file.
 """
 
 from __future__ import annotations
@@ -57,15 +58,17 @@ def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 
 
 def breaking(earlier: Fields, now: Fields) -> list[str]:
-    """Return the new required fields that would make existing objects invalid. A new required field
-    is harmless only if its parent is a new field, too.
+    """Return the paths of the new required fields that would make existing objects invalid. A new
+    required field is harmless only if its parent is a new field, too. ``earlier`` and ``now`` are
+    the fields of one CRD before and after a change.
     """
     new = [path for path, kind in now.items() if path not in earlier and kind.endswith("!")]
     return [path for path in new if (parent := path.rpartition(".")[0]) in earlier or "." not in parent]
 
 
 def main() -> None:
-    """Add the fields of the CRDs to the released fields. A released field stays as it is.
+    """Add the new fields of the CRDs to ``released_fields.json``. Fields in the file stay as they
+    are.
 
     Raises:
         SystemExit: A released CRD gets a required field that existing objects lack.

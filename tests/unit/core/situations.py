@@ -182,8 +182,8 @@ class MLJob:
     Attributes:
         spec: The spec as in a manifest.
         has_finalizer: Whether the object has the operator's finalizer.
-        deleted: The time of the deletion request.
-        retry: The value of the annotation that requests a retry.
+        deleted: The time of the deletion request; None if the MLJob is not being deleted.
+        retry: The value of the annotation that requests a retry; None for no annotation.
         restored: Whether the object was created again from a manifest. If so, the API server has
             dropped the status, and the annotation mljob.dev/finished records how the MLJob ended.
     """
@@ -198,8 +198,8 @@ class MLJob:
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
         """Return the MLJob's object with ``status``, as the API server sends it. If the MLJob is
-        restored, ``status`` must be that of a finished MLJob: an annotation of the object records
-        this end, and the object itself has the status of a new MLJob.
+        restored, ``status`` must be the status of a finished MLJob. The returned object then has an
+        annotation that records how the MLJob ended, and the status of a new MLJob.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -233,8 +233,9 @@ def job(
     restored: bool = False,
     **spec: Any,
 ) -> MLJob:
-    """Return an MLJob with the DAG ``train``. ``held`` says whether it has the operator's
-    finalizer. ``spec`` contains fields of the spec, in snake case.
+    """Return an MLJob with the DAG ``train``. ``held`` says whether the MLJob has the operator's
+    finalizer. ``spec`` contains further fields of the spec, in snake case. The other arguments are
+    the attributes of :class:`MLJob`.
     """
     return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry, restored)
 
@@ -258,10 +259,10 @@ class Numbered:
     Attributes:
         number: The number of the attempt, from 1.
         run: The number at the end of the id of the attempt's run.
-        ran: The fields of the spec that have changed since the attempt began, with their values at
-            the beginning of the attempt.
+        ran: The fields of the spec that have changed since the attempt began, in snake case, each
+            with its value from the beginning of the attempt.
         airflow: The name of the AirflowInstance; empty for the Airflow of the operator's settings.
-        by: The operator process that submits the run.
+        by: The name of the operator process that submits the run; None if no process was chosen.
     """
 
     number: int = 1
@@ -274,7 +275,7 @@ class Numbered:
 def attempt(
     number: int = 1, *, run: int = 1, ran: Mapping[str, Any] | None = None, airflow: str = "", by: str = "this-process"
 ) -> Numbered:
-    """Return an attempt. The arguments are the attributes of :class:`Numbered`."""
+    """Return an attempt. The arguments have the names of the attributes of :class:`Numbered`."""
     return Numbered(number, run, ran or {}, airflow, by)
 
 
@@ -305,14 +306,17 @@ def ended(
 
 @dataclass(frozen=True)
 class Stored:
-    """The stored status of an MLJob, with its newest attempt.
+    """The stored status of an MLJob. ``attempt`` is the newest attempt, or None before the first
+    attempt.
 
     Attributes:
-        submitted: When the run was queued; None if the status reports no submission.
-        completed: When the MLJob ended.
+        submitted: When Airflow queued the run (``status.submitTime``); None if the status reports
+            no submission.
+        completed: When the MLJob ended (``status.completionTime``); None if the MLJob has not
+            ended.
         active: Since when the MLJob is active (``status.activeSince``).
         failures: How many attempts have failed (``status.failedAttempts``).
-        fields: Other fields of the status, as JSON.
+        fields: Other fields of the status, as in its JSON object.
     """
 
     attempt: Numbered | None
@@ -328,7 +332,9 @@ class Stored:
 
 
 def new(**more: Any) -> Stored:
-    """Return the status of an MLJob without an attempt."""
+    """Return the status of an MLJob without an attempt. ``more`` contains fields of the status in
+    snake case.
+    """
     return Stored(None, active=more.pop("active", None), fields=_camel(more))
 
 
@@ -345,12 +351,14 @@ def under_way(number: int = 1, *, phase: str = "Running", reason: str = "Running
 
 
 def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
-    """Return a status that announces the cancellation of the run, with the reason ``reason``."""
+    """Return a status with the phase Cancelling, which announces that the run is cancelled for the
+    reason ``reason``.
+    """
     return _stored(number, "Cancelling", reason, more)
 
 
 def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 1, **more: Any) -> Stored:
-    """Return the status of a finished MLJob."""
+    """Return the status of a finished MLJob, with the phase Succeeded, Failed or Cancelled."""
     usual, message = {
         "Succeeded": ("Succeeded", "The run succeeded (1/1 tasks succeeded)."),
         "Failed": ("TaskFailed", FAILURE),
@@ -360,8 +368,8 @@ def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 
 
 
 def retrying(number: int = 1, *, failures: int = 1, at: datetime = LATELY, **more: Any) -> Stored:
-    """Return the status of an MLJob that waits for a retry, because attempt ``number`` failed at
-    the time ``at``.
+    """Return the status of an MLJob that waits until its failed run is retried. Attempt ``number``
+    failed at the time ``at``.
     """
     entry = ended(number, at=at, run=more.get("run", 1), ran=more.get("ran"))
     earlier = tuple(more.pop("history", ()))
@@ -479,13 +487,15 @@ def task(  # noqa: PLR0913  # a task has many properties
         index: The map index.
         tries: The maximum number of tries; None if the number isn't known.
         at: When the task instance entered the state.
-        read: When the operator read the event, or sent the request; by default ``at``.
+        read: When the operator read the event, or sent the request to Airflow's REST API; by
+            default ``at``.
         error: The exception's class and text.
-        asks: The question to a person, if the state is awaiting_input.
+        asks: The question to a person; only used in the state awaiting_input.
         asked: Whether the operator has read the question from Airflow. If not, the fact has no
             question.
         event: Whether the source is an event; otherwise the source is Airflow's REST API.
-        certain: False for a failure, if the event does not say whether a retry follows.
+        certain: False for a failure after which a retry may follow, because the event does not say
+            whether the task has another try.
     """
     waits = state == "awaiting_input"
     return TaskFact(
@@ -536,19 +546,20 @@ def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
 
 
 def unread(*tasks: TaskFact, reported: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
-    """Return a run that the operator has not read from Airflow's REST API. ``reported`` is a fact
-    from an event. Facts from before ``since`` are about an earlier attempt.
+    """Return a run that the operator has not read from Airflow's REST API. The operator may know
+    facts about the run (``reported``) and its ``tasks`` from events. Facts from before ``since``
+    are about an earlier attempt.
     """
     return ObservedRun(reported=reported, tasks=_by_key(tasks), since=since)
 
 
 def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None = None) -> ObservedRun:
-    """Return a run that does not exist, according to Airflow.
+    """Return a run for which Airflow answers that the run does not exist.
 
     Args:
-        since: When Airflow first answered that the run does not exist.
-        again: Whether Airflow has repeated this answer, long enough after the first one.
-        after: What the operator has observed of the run before; by default nothing.
+        since: When Airflow first gave this answer.
+        again: Whether Airflow has repeated the answer, long enough after the first one.
+        after: What the operator had observed of the run before; by default nothing.
     """
     return replace(after or ObservedRun(), missed_at=since, not_found=again)
 
@@ -561,8 +572,8 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
         tasks: The run's task instances.
         more: ``queued_at``, ``start`` and ``end``: times of the run; ``read``: the time of the
             operator's request; ``reported``: a fact from an event; ``complete``: whether all task
-            instances are known; ``listed``: whether all task instances were read after the end of
-            the run.
+            instances are known, by default whether there are ``tasks``; ``listed``: whether all
+            task instances were read after the end of the run.
     """
     more = dict(more)
     queued_at, start = more.pop("queued_at", QUEUED), more.pop("start", STARTED if state != "queued" else None)
@@ -591,11 +602,15 @@ def backfill(
     """Return a backfill as Airflow's REST API reports it.
 
     Args:
-        runs: Airflow's name of the state of each run, by date.
-        reported: The states that events report, by the date of the run.
-        not_created: How many runs in the range existed before the backfill.
-        completed: When Airflow completed the backfill.
-        number: The attempt that created the runs.
+        runs: For each run of the backfill, Airflow's name of the run's state, by date (such as
+            2025-12-01).
+        reported: The states that events report, by the date of the run; None if the operator has
+            read no events. For a date that is missing here, the events report the state in
+            ``runs``.
+        not_created: How many runs in the range of dates existed before the backfill, so that the
+            backfill did not create them.
+        completed: When Airflow completed the backfill; None if the backfill has not completed.
+        number: The number of the MLJob's attempt that created the backfill.
         ended_as: The first observed end state of the backfill; None to derive it from the runs.
         last_event: When the operator last read an event of one of the runs.
     """
@@ -635,10 +650,11 @@ def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
 
 
 def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstream:
-    """Return an upstream MLJob (see :func:`upstream`) that has not succeeded.
+    """Return an upstream MLJob (:func:`upstream`) that has not succeeded.
 
     Args:
-        failure: Why the MLJob can't succeed without a change; None if it may still succeed.
+        failure: Why the upstream MLJob can't succeed unless somebody changes something; None if it
+            may still succeed.
         waits_for: The name of the MLJob for whose outputs the upstream MLJob waits; empty for none.
     """
     return Upstream(failure=failure, waits_for=(waits_for,) if waits_for else ())
@@ -662,9 +678,14 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """Return the last request of the operator that failed, with its error. The operator repeats the
-    request at the time ``again``. ``starting`` says whether the request was to start the run, and
-    ``stalls`` whether somebody has to change the spec or the DAG first.
+    """Return the last request of the operator that failed, with its error.
+
+    Args:
+        again: When the operator repeats the request.
+        generation: The generation of the spec when the request failed.
+        failures: How many times in a row requests have failed with this reason.
+        starting: Whether the request was to start the run.
+        stalls: Whether somebody has to change the spec or the DAG first.
     """
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
@@ -673,8 +694,9 @@ def error(
 
 
 def instance(**spec: Any) -> dict[str, Any]:
-    """Return the spec of an AirflowInstance in which every namespace may run every DAG. With
-    ``deleting=True`` the AirflowInstance is being deleted.
+    """Return the spec of an AirflowInstance. By default, every namespace may run every DAG.
+    ``spec`` contains fields of the spec, in snake case. With ``deleting=True``, the AirflowInstance
+    is being deleted.
     """
     usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
     return usable | _camel(spec)
@@ -699,13 +721,16 @@ def catalog(
         not_ready: Why an Airflow can't be used, by the Airflow's name. The empty name stands for
             the Airflow of the operator's settings.
         settings_airflow: Whether the operator's settings name an Airflow.
-        settings_access: The access rules of the settings.
+        settings_access: The access rules of the operator's settings; None if the setting
+            MLJOB_AIRFLOW_ACCESS is absent.
         default: The name of the Airflow of MLJobs without an airflowRef. The empty name stands for
             the Airflow of the operator's settings.
         full: The names of Airflows that have reached their limit of active runs.
+        labels: Labels of the namespace, in addition to its name label.
         labels_pending: Whether the namespace's labels are still being read.
-        logins: Why the credentials of an access rule can't be used, by the names of the Airflow and
-            of the token Secret; None for usable credentials.
+        logins: Results of reading the credentials of access rules. A key is a pair: the name of the
+            Airflow and the name of the token Secret. The value says why the credentials can't be
+            used, or is None for usable credentials.
     """
     rules = [AccessRule.model_validate(rule) for rule in settings_access] if settings_access is not None else None
     read = {
@@ -747,12 +772,13 @@ class Given:
         restarted: Whether an earlier process has announced the attempt, and this process has not
             taken the attempt over.
         error: The last request that failed, with its error.
-        kept_by: What last prevented the start of the run, as text.
+        kept_by: The error of the last failed request to start the run, as text.
         newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
             the same name has left in Airflow for the spec; 0 for no such run; None before the
             operator has counted these runs.
-        counted_at: When Airflow first answered that it has no further run of the spec.
-        unknown_until: Until when a submission without an answer may take effect.
+        counted_at: When Airflow first answered that it has no run of the spec after the runs
+            counted so far.
+        unknown_until: Until when a submission that got no answer may still create the run.
         left_until: Until when this process leaves the attempt to the process that announced it.
         nothing_to_clear: Whether Airflow answered that the run has no failed task to clear.
         conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
@@ -768,10 +794,10 @@ class Given:
         children_seen: Whether the operator has looked for child runs of the cancelled run, and has
             cancelled or reported these runs.
         looked_up: When the operator last requested the run from Airflow.
-        read_at: When the operator first read the tasks and outputs of the ended run.
+        read_at: When the operator first read the tasks and outputs of the run after its end.
         needs_look_up: Whether the operator has to request the run and its tasks from Airflow.
-        resumed: The generation of the spec for which this process has resumed the backfill; None
-            if this process has not resumed the backfill.
+        resumed: The generation of the spec for which this process has resumed the backfill; None if
+            this process has not resumed the backfill.
         unknown_params: The message about keys of the conf that are no params of the DAG; empty if
             all keys are params; None if this process has not built the conf.
         halt: Why Airflow schedules no tasks of the DAG: DagPaused or DagStale. None if Airflow
@@ -821,8 +847,8 @@ class Given:
     now: datetime = NOW
 
     def __repr__(self) -> str:
-        """Return the source text of a call of :func:`given`, with the arguments that differ from
-        the defaults.
+        """Return the text of a call of :func:`given` that describes this situation. The text has
+        only the fields that differ from their defaults.
         """
         unusual = {
             each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != _usual(each)
@@ -840,8 +866,8 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
     Args:
         job: The MLJob.
         announced: The reason of a cancellation that the stored status announces.
-        known: The fields of :class:`Given`. If Airflow's REST API has returned the run, the default
-            of ``status`` reports the submission of the run.
+        known: Other fields of :class:`Given`. If ``run`` is a run that Airflow's REST API has
+            returned, the default of ``status`` reports the submission of the run.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None

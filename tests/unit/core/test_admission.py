@@ -28,7 +28,9 @@ def at(number: int) -> datetime:
 
 
 class Queue(AdmissionQueue):
-    """An admission queue with short methods for the tests."""
+    """An admission queue with shorter methods for the tests. These methods identify an MLJob by its
+    number. By default, all MLJobs have the same namespace, Airflow, access rule and priority.
+    """
 
     def waits(
         self,
@@ -267,7 +269,7 @@ NAMESPACES = ("team-a", "team-b", "team-c")
 
 class Life(RuleBasedStateMachine):
     """A state machine for Hypothesis, in which MLJobs arrive at an admission queue, are admitted,
-    and end. MLJobs with an even number have the higher priority.
+    and end. There are two priorities. MLJobs with an even number have the higher priority.
     """
 
     @initialize(limit=st.integers(1, LIMIT))

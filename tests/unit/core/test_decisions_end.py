@@ -1,7 +1,7 @@
-"""Decisions at the end of a run and of an MLJob: the operator confirms the end, reads the tasks,
-removes the finalizer, and deletes the MLJob after its ttlSecondsAfterFinished. A finished MLJob
-that was restored from a backup without its status gets the finalizer again until its tasks are
-read.
+"""Decisions at the end of a run and of an MLJob: the operator confirms the end in Airflow, reads
+the tasks, removes the finalizer, and deletes the MLJob after its ttlSecondsAfterFinished. If a
+finished MLJob was restored from a backup without its status, the operator adds the finalizer, and
+keeps the finalizer until the tasks are read.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """Return the operator's knowledge of a run that is running in Airflow. An event, which the
-    operator read ``seconds`` seconds ago, reports the state ``state``.
+    """Return what the operator knows of a run: Airflow's REST API said that the run is running, and
+    an event that the operator read ``seconds`` seconds ago reports the state ``state``.
     """
     return running(reported=run_event(state, ago(seconds)))
 

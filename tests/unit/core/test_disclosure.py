@@ -1,5 +1,6 @@
-"""Texts from Airflow may quote the value of a Secret. Before such texts go into a status, they are
-redacted. While the operator doesn't know the Secrets, the status withholds the texts.
+"""Texts from Airflow may quote the value of a Secret. Before the operator writes such a text to a
+status, it replaces the value with ``***``. While the operator doesn't know all Secrets of the run,
+it withholds the texts that the status doesn't have already.
 """
 
 from __future__ import annotations

@@ -177,8 +177,8 @@ def test_rest_moves_a_task_forward_at_once() -> None:
     ids=["a retry", "a final failure"],
 )
 def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
-    """An event of Airflow's own producer does not say whether a retry follows a failure. The answer
-    of the REST API does.
+    """An event of Airflow's own producer (``kafka_event_producer``) does not say whether a retry
+    follows a failure. The answer of the REST API says so.
     """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
     observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))
@@ -268,8 +268,8 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
 
 
 def test_a_repeated_answer_keeps_its_first_time() -> None:
-    """Airflow's change feed repeats its answers. If a repeated answer had a new time, each poll
-    would change the status, and the operator would write the status each time.
+    """The operator often gets the same state of a task from Airflow's REST API several times in a
+    row. If each answer gave the state a new time, the operator would write the status each time.
     """
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))

@@ -31,8 +31,8 @@ RUNS = {"2025-12-01": "success", "2025-12-02": "running"}
 
 
 def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapshot:
-    """Return the answer of Airflow's REST API that lists the backfill of ``observed`` and the
-    backfill's runs. ``final`` says whether all these runs had ended when Airflow listed them.
+    """Return a snapshot with the backfill and the runs of ``observed``, as Airflow's REST API lists
+    them. ``final`` says whether the backfill and all its runs had ended at that time.
     """
     whole = observed.observed_backfill
     assert whole is not None

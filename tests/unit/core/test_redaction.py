@@ -197,8 +197,8 @@ endings = st.sampled_from([0, 1, 395, 399, 1000])
 
 @st.composite
 def quoting(draw: st.DrawFn, secret: str) -> str:
-    """Draw a text of a task that quotes the secret, for example as JSON. The text may be cut at any
-    place, even within the secret.
+    """Let Hypothesis generate a text of a task that quotes the secret, for example as JSON. The
+    text may be cut at any place, even within the secret.
     """
     text = "x" * draw(endings) + " " + draw(spellings)(secret) + " " + "y" * draw(endings)
     cut = draw(st.integers(0, len(text)) | st.none())

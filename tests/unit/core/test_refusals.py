@@ -1,5 +1,5 @@
-"""Why a namespace may not run a DAG in an Airflow, nor read the DAG's runs through mljob-api. The
-reasons are access rules, reserved DAGs, and AirflowInstances that are missing or invalid.
+"""The reasons why a namespace may not run a DAG in an Airflow, and may not read the DAG's runs
+through mljob-api: access rules, reserved DAGs, and AirflowInstances that are missing or invalid.
 """
 
 from __future__ import annotations

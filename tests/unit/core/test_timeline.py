@@ -15,7 +15,7 @@ CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def at(seconds: float) -> str:
-    """Return the time this many seconds after the creation of the MLJob, in ISO 8601."""
+    """Return the time ``seconds`` seconds after the creation of the MLJob, in ISO 8601."""
     return (CREATED + timedelta(seconds=seconds)).isoformat()
 
 

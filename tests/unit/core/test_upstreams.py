@@ -57,8 +57,8 @@ RUN = UpstreamRun(name="data", dag_run_id="run-1", attempt=1)
 def mljob(
     name: str = "data", status: Mapping[str, Any] | None = None, *, finalizers: list[str] | None = None, **spec: Any
 ) -> Job:
-    """Return an MLJob that has succeeded. ``status`` contains fields of the status that differ from
-    the defaults.
+    """Return an MLJob, by default one that has succeeded. ``status`` contains fields of the status
+    that differ from the defaults.
     """
     told = {
         "observedGeneration": 3,

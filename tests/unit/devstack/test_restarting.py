@@ -21,7 +21,8 @@ NOTES_ITS_START_AND_SLEEPS = "import os, time; open('starts', 'a').write(f'{os.g
 
 class Restarted:
     """A process of :mod:`devstack.restarting`, and the program that this process starts again and
-    again. The program appends its process id to a file in `directory`.
+    again. The program appends its process id to a file in `directory`. If the program ends within
+    `trial` seconds after its first start, it is not started again.
     """
 
     def __init__(self, directory: Path, trial: float) -> None:

@@ -147,7 +147,9 @@ def test_the_operator_does_not_get_the_variables_of_the_stack_itself(monkeypatch
 
 @pytest.fixture
 def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Empty folders that stand for the environments of two installed Airflows."""
+    """Two empty folders that stand for the virtual environments of two installed Airflows. The keys
+    are ``NEWEST`` and ``OLDEST``.
+    """
     environments = {NEWEST: tmp_path / "newest", OLDEST: tmp_path / "oldest"}
     for environment in environments.values():
         environment.mkdir()

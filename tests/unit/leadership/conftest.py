@@ -19,8 +19,8 @@ class Election:
     to the Kubernetes API.
 
     Attributes:
-        split: A text for each moment at which more than one process led. Leaders of different
-            Leases count, too.
+        split: A text for each moment at which more than one process led. Two processes that led by
+            different Leases count, too.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""Functions that return or change the runs of MLJobs in the fake Airflow."""
+"""Functions for tests with the fake Airflow. They return or change the runs of MLJobs, change an
+MLJob, or let time pass.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,9 @@ async def begin(world: World) -> None:
 
 
 async def end(world: World, state: RunState) -> None:
-    """End the newest run in the state ``state``, which is success or failed. The run's first task
-    succeeds, and the second task ends in the state of the run. Then read the change feed.
+    """End the newest run. ``state`` is the run's final state: success or failed. The run's first
+    task succeeds, and the second task ends in the state of the run. Then the operator reads the
+    change feed.
     """
     run = newest(world)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)

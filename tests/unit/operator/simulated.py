@@ -19,7 +19,8 @@ KEY: Key = ("team-a", "churn")
 @contextmanager
 def simulation() -> Iterator[World]:
     """Yield a world with one operator that has been running for a second. If the ``with`` block
-    ends without an error, assert that no promise was broken.
+    ends without an error, assert that the operator has logged no error and has broken none of its
+    promises, which the world checks (:meth:`.World.look`).
     """
     world = World()
     try:
@@ -31,7 +32,7 @@ def simulation() -> Iterator[World]:
 
 
 def apply(world: World, **spec: Any) -> None:
-    """Create the MLJob ``KEY`` with DAG ``train``."""
+    """Create the MLJob ``KEY`` with DAG ``train`` and these fields of the spec."""
     at = world.airflow_clock().replace(microsecond=0).isoformat()
     world.cluster.create(KEY[1], {"dagId": "train", **spec}, at=at)
     world.look()
@@ -55,19 +56,19 @@ def dags_at_work(world: World) -> list[str]:
 
 
 def run(world: World) -> FakeRun:
-    """Return the newest run of an MLJob."""
+    """Return the newest of all runs that the operator has submitted for MLJobs."""
     return world.airflow.ours()[-1]
 
 
 def version(world: World) -> int:
-    """Return the number of the newest version of all objects in the simulated Kubernetes cluster.
-    Changes make a new version.
+    """Return how many versions of its content the simulated Kubernetes cluster has had. This is
+    also the number of the newest version. Changes of objects make a new version.
     """
     return world.cluster.versions
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """Let all reads from the Kubernetes API return the objects of the earlier version ``then`` for
-    this many seconds.
+    """Let all reads from the Kubernetes API return the objects as they were in the earlier version
+    ``then`` (see :func:`version`), for the next ``seconds`` seconds.
     """
     world.fall_behind(version(world) - then, seconds)

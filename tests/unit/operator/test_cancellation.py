@@ -96,8 +96,9 @@ class TestDeletion:
         assert not world.exists
 
     async def test_running_cancellation_dag_is_given_time(self, world: World) -> None:
-        """The cancellation DAG lets teardown tasks run. A cancellation by REST would set the
-        teardown tasks to failed.
+        """While the task of the cancellation DAG runs, the operator waits longer before it ends the
+        run by REST. The cancellation DAG lets teardown tasks run, and a cancellation by REST would
+        set them to failed.
         """
         await world.apply()
         await world.delete()

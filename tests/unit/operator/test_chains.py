@@ -416,8 +416,8 @@ class TestFailure:
         assert runs_of(world, "b")[-1].conf == {"dataset": "new", "epochs": 5}
 
     async def test_mljob_that_waits_for_itself_is_told(self, world: World) -> None:
-        """The API server refuses an MLJob that takes its own outputs. Such an MLJob may have been
-        stored under another version of the CRD.
+        """The API server refuses an MLJob that takes its own outputs. But such an MLJob may have
+        been stored under another version of the CRD. Then its status says what is wrong.
         """
         await apply(world, "train", "train")
         assert verdict(world, "train") == FAILED

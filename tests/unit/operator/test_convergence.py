@@ -1,6 +1,7 @@
-"""The check at the end of a simulation, ``Machine.ends_well``. It waits until no MLJob changes any
-more, so it does not report a cancellation that is still in progress as lost. It reports each
-request of a user that the operator has forgotten, and fails if MLJobs never stop changing.
+"""The check at the end of a simulation, ``Machine.ends_well``. The check waits until no MLJob
+changes any more, so a cancellation that is still in progress does not count as lost. The check
+reports each request of a user that the operator has forgotten, and fails if MLJobs never stop
+changing.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
 
 def test_finished_mljob_that_waits_for_another_to_be_retried_may_outlive_its_ttl(machine: Machine) -> None:
     """The MLJob ``KEY`` failed at its deadline, because it waited for the outputs of the MLJob
-    ``score``. Its requested retry waits for these outputs, too. After the retry, ``KEY`` is
-    deleted.
+    ``score``. Its requested retry waits for these outputs, too. So ``KEY`` may still exist when its
+    TTL of 30 s is over. After the retry, ``KEY`` is deleted.
     """
     other = (KEY[0], "score")
     machine.create(other, {"dagId": "train"}, 1)

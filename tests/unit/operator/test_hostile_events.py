@@ -1,6 +1,8 @@
-"""The status may show the state that a false event reports for a while, but the operator decides
-nothing by it. Events of a child run that has the same run id as its parent do not change the status
-of the parent's MLJob.
+"""Kafka events that report a false state. For a while, the status may show this state, but the
+operator ends, cancels and retries nothing because of the event.
+
+Events of a child run that has the same run id as its parent do not change the status of the
+parent's MLJob.
 """
 
 from __future__ import annotations
@@ -268,8 +270,9 @@ class TestFalseTaskEvents:
 
 
 class TestNamesakes:
-    """A child run, which a task of the MLJob's run creates with a TriggerDagRunOperator. The child
-    run is a run of another DAG, and has the run id of its parent.
+    """A child run that has the run id of its parent, the MLJob's run. A task of the parent has
+    created the child run, a run of another DAG, with a TriggerDagRunOperator. The child run's
+    events, tasks and state do not change the MLJob.
     """
 
     async def child(self, world: World) -> FakeRun:
@@ -340,7 +343,9 @@ def newest_of(world: World, dag_id: str) -> FakeRun:
 
 
 class FakeTopic:
-    """A fake of the Kafka consumer of a topic. It delivers no messages by itself."""
+    """A fake of the Kafka consumer of a topic. The fake delivers no messages; the tests pass the
+    messages to the reader.
+    """
 
     def __init__(self) -> None:
         self.committed: Mapping[Partition, int] = {}
@@ -358,8 +363,8 @@ class FakeTopic:
 
 
 class TestMessages:
-    """Messages of a topic: the operator matches an event to an MLJob's run by the DAG id and the
-    run id.
+    """False messages of a topic. The operator matches a message to an MLJob's run by the DAG id and
+    the run id, and checks in Airflow whether the message is true.
     """
 
     OFFICIAL = '{"schema_version": 1, "event": "%s", "timestamp": "%s", "dag_id": "%s", "run_id": "%s", "source": "x"}'
@@ -406,8 +411,8 @@ class TestMessages:
 
 async def test_event_does_not_replace_the_answer_to_a_submission(world: World) -> None:
     """The submission of the run has failed, and false events report the run. If the operator
-    believed the events, it would follow a run that was never submitted. Instead it submits the run
-    again.
+    believed the events, the operator would follow a run that was never submitted. Instead the
+    operator submits the run again.
     """
     world.airflow.down_for["submit"] = 1
     await world.apply()

@@ -1,5 +1,5 @@
-"""10,000 hostile messages among 200 valid messages: each valid message reaches the status of its
-MLJob, and the operator reads all messages.
+"""200 valid messages among 10,000 hostile messages (see :mod:`tests.hostile`): each valid message
+reaches the status of its MLJob, and the operator reads all messages.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """Return a message for the end of each task of each run, alternately in the formats of the
-    MLJob provider and of Airflow's own producer.
+    """Return a message about the success of each task of each run. The messages are alternately in
+    the format of the MLJob provider and in the format of Airflow's own producer.
     """
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]
@@ -107,8 +107,9 @@ def good_messages(world: World) -> list[dict[str, Any]]:
 
 
 async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
-    """Deliver messages with ``values`` to the operator, as from Kafka. Return the topic, which has
-    recorded why messages were unreadable, and the meter, which has counted the outcomes.
+    """Deliver messages with ``values`` to the operator, as from Kafka. Return the topic and the
+    meter. The topic has recorded the committed offsets, and why messages were unreadable. The meter
+    has counted the outcomes.
     """
     topic, meter = Topic(), CountingMeter()
     pipeline = TopicReader(

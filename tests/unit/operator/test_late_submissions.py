@@ -20,7 +20,7 @@ from .simulated import apply, dags_at_work, delete, simulation
 
 async def on_its_way(world: World, **spec: object) -> Callable[[], Awaitable[None]]:
     """Create an MLJob whose submission has not reached Airflow yet. Return a function that lets the
-    submission reach Airflow.
+    submission reach Airflow, and then lets 15 s pass.
     """
     world.airflow.lose_answers = 1
     await world.apply(cancellation={"strategy": "Api"}, **spec)

@@ -20,7 +20,9 @@ STAGES = ("submission_wait", "queue_wait", "run", "duration")
 
 @pytest.fixture
 def registry(world: World) -> CollectorRegistry:
-    """The metrics of the operator under test."""
+    """The Prometheus registry with the metrics of the operator under test. The fixture starts the
+    operator.
+    """
     registry = CollectorRegistry()
     world.meter.jobs = JobMetrics(registry)
     world.start()
@@ -165,7 +167,7 @@ async def test_the_lag_of_a_write_counts_from_the_input(world: World) -> None:
 
 
 class Exported(Tracer):
-    """A tracer that keeps the traces of ended attempts, and sends none."""
+    """A tracer that keeps the traces of ended attempts in a list, and does not send them."""
 
     def __init__(self) -> None:
         self.traces: list[AttemptTrace] = []

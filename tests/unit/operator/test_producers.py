@@ -1,6 +1,7 @@
-"""The events of the MLJob provider, of Airflow's own producer, or of both lead to the same final
-status. Both together cause no more patches than Airflow's own producer alone, or one more than the
-provider alone. An event that only makes a time more exact causes no patch at once.
+"""The events of this project's Airflow provider, of Airflow's own producer, or of both lead to the
+same final status. Both producers together cause at most as many patches of the status as Airflow's
+own producer alone, or one patch more than the provider alone, whichever is greater. An event that
+only makes a time more exact causes no patch at once.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ async def test_more_exact_time_is_stored_within_seconds_if_no_change_follows() -
 
 
 async def running() -> World:
-    """Return a world in which an event without a start time has reported that a task runs."""
+    """Return the operator and its fakes, after an event without a start time has reported that the
+    task ``fit`` of an MLJob's run is running.
+    """
     world = World()
     await world.apply()
     await world.look()

@@ -18,9 +18,10 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Patch the method ``request`` of the fake job store. Its next call takes effect, but before
-    the call returns, ``happens`` makes another change, and the watch delivers this change.
-    ``happens`` returns the changed MLJob, or None if it has deleted the MLJob.
+    """Patch a method of the fake job store. ``request`` is the method's name. The next call of the
+    method takes effect. But before the call returns, the function ``happens`` makes another change,
+    and the watch delivers this change. ``happens`` returns the changed MLJob, or None if
+    ``happens`` has deleted the MLJob.
     """
     method = getattr(world.jobs, request)
 

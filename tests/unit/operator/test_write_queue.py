@@ -151,8 +151,8 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """For a write that may wait, the operator reserves a turn for the MLJob. At this turn the
-    operator wakes the MLJob, and only then computes the status to write.
+    """For a write that may wait, the operator reserves a turn for the MLJob. When the turn comes,
+    the operator wakes the MLJob, and only then computes the status to write.
     """
 
     @pytest.fixture
@@ -211,8 +211,8 @@ class TestTurns:
         assert (woken, server.queue.is_busy) == ([], False)
 
     async def test_mljob_has_one_place(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
-        """A report of progress waits. A later write of the same MLJob takes the place of this
-        report.
+        """An MLJob waits for a turn to write its progress. When the MLJob sends another write, it
+        loses its first place in the queue, and is not woken.
         """
         await server.fill()
         server.queue.has_turn(KEY, Priority.PROGRESS, wake)
@@ -225,7 +225,9 @@ class TestTurns:
     async def test_turn_is_lost_to_others_after_a_while(
         self, server: Server, wake: Callable[[], None], woken: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The queue wakes the MLJob at its turn, but the MLJob's step waits for Airflow."""
+        """The queue wakes the MLJob at its turn, but the MLJob's step waits for Airflow. After
+        ``TURN_SECONDS``, the next write gets the turn.
+        """
         monkeypatch.setattr(write_queue, "TURN_SECONDS", 0.01)
         await server.fill()
         server.queue.has_turn(KEY, Priority.PROGRESS, wake)

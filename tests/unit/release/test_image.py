@@ -1,5 +1,6 @@
-"""The images are built only from files in the Dockerfile's build context. Every package that pip
-installs either has a locked version and hash, or is built from these files.
+"""Every file that the Dockerfile copies exists in the repository, and .dockerignore lets the file
+into the build context. Every package that pip installs either has a locked version and hash, or is
+built from the copied files.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def test_every_lock_of_the_image_has_hashes(path: str) -> None:
 
 
 def test_every_installation_is_locked_or_local() -> None:
-    """Without ``--require-hashes`` or ``--no-index``, pip would also install dependencies without a
+    """Without ``--require-hashes`` or ``--no-index``, pip could install packages without a locked
     hash, such as a build back-end.
     """
     commands = re.findall(r"pip (?:install|wheel) [^\\|&\n]+", DOCKERFILE)

@@ -188,8 +188,8 @@ async def test_port_that_another_process_uses_ends_the_operator(
 async def test_nothing_is_written_after_the_end_of_the_term(
     settings: Settings, reach: Callable[[str], None], write: str
 ) -> None:
-    """The gate, which stops requests after the end of the term, is in the Kubernetes client. No
-    request that changes something gets around the gate.
+    """A gate in the Kubernetes client stops all requests that change something after the end of the
+    operator's term as the leader. Reading is still allowed.
     """
     with KubernetesApi() as api:
         reach(api.url)

@@ -101,8 +101,8 @@ def closed(tmp_path: Path) -> int:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """A function that starts the operator with a kubeconfig for a URL, and with additional
-    environment variables.
+    """A function that starts the operator. Its arguments are the URL of the Kubernetes API, and
+    additional environment variables.
     """
     started: list[Process] = []
 

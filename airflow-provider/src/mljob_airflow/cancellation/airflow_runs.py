@@ -54,13 +54,15 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed, with as few requests as possible.
+        """Set task instances to failed, and return what Airflow did with them.
 
-        A task instance that Airflow does not find, or that has failed already, raises no error.
+        For several task instances, one request for all of them is tried first. If Airflow reports
+        an error, each task instance gets a request of its own. A task instance that Airflow does
+        not find, or that has failed already, raises no error.
 
         Raises:
-            AirflowApiError: Airflow did not answer, answered 401 or 403, or refused a request for a
-                single task instance with another status than 404 (not found) or 409 (failed
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or answered the request
+                for a single task instance with another error than 404 (not found) or 409 (failed
                 already).
         """
         failed = self._fail_together(dag_id, dag_run_id, instances)
@@ -75,6 +77,9 @@ class AirflowRuns:
 
         The run's note is cut to 1,000 characters, the most that Airflow stores. A run that does not
         exist or has failed already is not an error.
+
+        Raises:
+            AirflowApiError: A request failed for another reason.
         """
         run = self._run(dag_id, dag_run_id)
         if run is None:
@@ -94,9 +99,9 @@ class AirflowRuns:
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> int | None:
-        """Set a batch of task instances to failed in one request, and return how many Airflow set
-        to failed, or ``None`` if Airflow reported an error. After ``None``, the caller sends a
-        request for each task instance.
+        """Set a batch of task instances to failed in one request. Return the number of task
+        instances that Airflow set to failed, or ``None`` if Airflow reported an error. After
+        ``None``, the caller sends a request for each task instance.
 
         For a batch with one task instance, return ``None`` without a request. Airflow skips task
         instances that do not exist. Airflow stops at the first task instance that it refuses, for

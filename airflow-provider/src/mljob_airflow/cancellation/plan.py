@@ -63,11 +63,11 @@ def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list
     """Return the task instances in the order in which they are set to failed, one batch for each
     request.
 
-    The rank of a task is higher than the ranks of all its upstream tasks. A batch has task
-    instances of one rank, because Airflow follows no order within a request. Batches of lower ranks
-    come first, and batches of tasks that the DAG no longer has come last. Within a rank, task
-    instances that don't run yet come first. If running task instances came first, the task
-    instances that wait would start in the slots that become free.
+    The rank of a task is higher than the ranks of all its upstream tasks. A batch has at most
+    ``BATCH_SIZE`` task instances of one rank, because Airflow follows no order within a request.
+    Batches of lower ranks come first, and batches of tasks that the DAG no longer has come last.
+    Within a rank, task instances that are not running come first. If running task instances came
+    first, the task instances that wait would start in the slots that become free.
 
     Args:
         instances: The task instances to set to failed.

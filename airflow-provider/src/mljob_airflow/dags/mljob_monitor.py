@@ -1,8 +1,9 @@
 """Finds problems in Airflow that a person has to solve, and notifies the owners of the DAGs. By
 default the DAG runs every quarter of an hour. The DAG finds:
 
-- DAGs that are paused or stale, or can't be imported, although a schedule, MLJobs or other DAGs
-  need them;
+- DAG files that can't be imported;
+- DAGs that are paused or stale although a schedule, MLJobs or other DAGs need them (Airflow no
+  longer finds a stale DAG in its file);
 - tasks that fail again and again with the same error;
 - runs and tasks that don't start;
 - tasks that take or wait longer than before.

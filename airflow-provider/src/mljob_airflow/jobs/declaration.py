@@ -13,8 +13,9 @@ Further defaults depend on the job type (:data:`PROFILES`). The DAG is an ordina
 takes every argument of ``DAG``. MLJobs can also run a DAG that is declared with Airflow's ``DAG``
 and ``mljob_callbacks()``.
 
-The DAG processor parses DAG files again and again. So this module imports Airflow only when a job
-is declared, and never imports a Kafka client.
+The import of this module is fast: Airflow is imported only when a job is declared, and a Kafka
+client is never imported. The speed matters because the DAG processor parses DAG files again and
+again.
 """
 
 from __future__ import annotations
@@ -266,7 +267,7 @@ def job_of(dag: Any) -> Job[Any] | None:
     """Return the :class:`Job` of an Airflow DAG, if this process has declared the DAG with
     :func:`mljob_dag`.
 
-    Return ``None`` if the DAG was declared in another way.
+    Return ``None`` for any other DAG, and for a DAG that a later job with the same id has replaced.
     """
     job = _declared.get(dag.dag_id)
     return job if job is not None and job.dag is dag else None

@@ -27,7 +27,7 @@ def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
     """Return the explanation of a DAG, of one of its params, or of a field in a param's value.
 
     Args:
-        entry: The DAG.
+        entry: The DAG's entry in the catalog.
         path: Empty for the DAG. Otherwise the parts of a dotted name such as ``optimizer.rate``:
             the param, then a field of its value, and so on.
 
@@ -185,6 +185,9 @@ def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str
     the param's value.
 
     The name of a param may have dots, so the name may be several parts of the path.
+
+    Raises:
+        UnknownPath: The path does not begin with the name of a param.
     """
     for end in range(len(path), 0, -1):
         spec = entry.param(".".join(path[:end]))
@@ -210,8 +213,8 @@ def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
 
 def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
     """Return ``schema`` with its ``$ref`` replaced by the definition that the ``$ref`` names, from
-    the ``$defs`` of ``root``. In the params of a declared job, only recursive models have a
-    ``$ref``.
+    the ``$defs`` of ``root``. In the params of a DAG that was declared with pydantic models, only
+    recursive models still have a ``$ref``.
     """
     target = root.get("$defs", {}).get(_referred(schema), {})
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}

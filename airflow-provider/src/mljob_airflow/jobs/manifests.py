@@ -1,4 +1,4 @@
-"""Writes the manifest of an MLJob for a DAG, to be filled in.
+"""Writes the manifest of an MLJob for a DAG. A user then fills in the params without a value.
 
 The manifest has a line for every param of the DAG, with comments about the valid values:
 
@@ -12,7 +12,7 @@ Explanations start with ``##``. A line that starts with a single ``#`` can be un
 param. If the manifest sets no param, the line ``conf:`` is a comment too, and has to be uncommented
 as well.
 
-The functions turn a DAG's entry in the catalog into text, and do no I/O.
+The functions turn the facts about a DAG (:class:`.catalog.DagEntry`) into text, and do no I/O.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ WIDTH = 100
 MAX_NAME_LENGTH = 140
 """The maximum number of characters of an MLJob's name, as in the CRD."""
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 class ManifestError(ValueError):
@@ -70,11 +71,13 @@ def manifest(
 def default_name(dag_id: str) -> str:
     """Make a name for an MLJob from the DAG's id.
 
-    The name is in lower case, and each group of characters that Kubernetes does not allow in a name
-    becomes a ``-``. The name does not start or end with ``-`` or ``.``, and is cut to
-    ``MAX_NAME_LENGTH``. If no character is left, the name is ``mljob``.
+    The name is in lower case. Each group of characters other than ASCII letters, digits and dots
+    becomes a ``-``. The parts between dots do not start or end with ``-``, and are not empty. The
+    name is cut to ``MAX_NAME_LENGTH`` (140 characters). If no character is left, the name is
+    ``mljob``.
     """
-    return re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).strip("-.")[:MAX_NAME_LENGTH].strip("-.") or "mljob"
+    parts = (part.strip("-") for part in re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).split("."))
+    return ".".join(filter(None, parts))[:MAX_NAME_LENGTH].strip("-.") or "mljob"
 
 
 def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
@@ -85,15 +88,18 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
     """Make a conf from assignments such as ``epochs=20`` and ``optimizer.rate=0.1``.
 
-    If the schema of the param or field allows strings, the text after the ``=`` is the value,
-    except that ``null`` is null if the schema also allows null. If the schema allows no strings,
-    the text is read as JSON. A text that is not JSON is then taken as a string.
+    The ``type`` in the schema of the param or field decides how the text after the ``=`` is read:
 
-    The values are not validated; :func:`manifest` does so.
+    - If ``type`` contains ``string``, the value is the text itself. But the text ``null`` is null
+      if ``type`` contains ``null`` too.
+    - Otherwise the text is read as JSON. A text that is not valid JSON becomes a string.
+
+    The values are not validated; :func:`manifest` validates them.
 
     Args:
         entry: The DAG.
-        assignments: A value as text for each ``param`` or ``param.field``.
+        assignments: The texts after the ``=``, by the param or field, such as ``epochs`` or
+            ``optimizer.rate``.
 
     Raises:
         ManifestError: An assignment sets a field of a value that has no fields.
@@ -120,18 +126,18 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """Return the new object in which an assignment such as ``optimizer.rate=0.1`` sets a field. The
-    caller adds the object to the conf, unless the conf has the object already.
+    """Return the object to which an assignment such as ``optimizer.rate=0.1`` adds a field, if the
+    conf does not have the object yet.
 
-    If the object is the value of a param, such as ``optimizer``, return a copy of the param's
-    default. Otherwise the conf would lose the other fields of the default, because a value in the
-    conf replaces the whole default. If the object is a field inside a param's value, or the default
-    is not an object, return an empty object.
+    For the value of a param, such as ``optimizer``, the result is a copy of the param's default.
+    So the other fields of the default are kept, although a value in the conf replaces the whole
+    default. The result is an empty object if the param is unknown or its default is not an object,
+    and for an object inside a param's value.
 
     Args:
         spec: The param, or ``None`` if the DAG has no such param.
         conf: The conf so far. If the conf has the param already, the result is empty.
-        key: The name of the object.
+        key: The name of the param or field whose value is the object.
         first: The name of the param.
     """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
@@ -154,7 +160,7 @@ def _checked_name(name: str) -> str:
     if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
         raise ManifestError(
             f"{name!r} is not a valid name for an MLJob: use at most {MAX_NAME_LENGTH} lowercase letters, digits, '-' and '.', "
-            "starting and ending with a letter or digit"
+            "with a letter or digit at both ends and beside each '.'"
         )
     return name
 
@@ -208,8 +214,8 @@ def _comment(text: str, *, indent: int = 0, hang: int = 0) -> Iterator[str]:
 
 
 def in_yaml(value: Any) -> str:
-    """Write a JSON value as one line of YAML. YAML 1.1 and YAML 1.2 read the line as the same
-    value.
+    """Return a JSON value as one line of YAML. Parsers of YAML 1.1 and of YAML 1.2 read the line as
+    the same value.
     """
     match value:
         case str():

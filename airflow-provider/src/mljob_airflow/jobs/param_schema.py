@@ -57,8 +57,8 @@ class DeclarationError(ValueError):
 
 
 class ConfError(ValueError):
-    """A run's conf is not valid for the pydantic model of the DAG's params. A retry of the task
-    fails with the same error.
+    """A run's conf is not valid for the pydantic model of the DAG's params. If a task fails with
+    this error, a retry fails too, because the conf stays the same.
     """
 
 
@@ -90,7 +90,8 @@ def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
     Raises:
         DeclarationError: The model is a ``RootModel``, a field has no JSON Schema, or the default
             of a field is invalid: the default is not a JSON value, the field refuses the default,
-            or a default factory does not always return the same value.
+            or the default factory needs the values of other fields or does not always return the
+            same value.
     """
     if issubclass(model, RootModel):
         raise DeclarationError(f"{model.__name__} has no fields: use a model with a field for each param")
@@ -171,7 +172,7 @@ def problems(value: Any, schema: Schema) -> list[str]:
     """Return the reasons why a JSON value does not fit a param's schema. The list is empty for a
     valid value.
 
-    The value is validated with jsonschema, as Airflow does.
+    The value is validated with jsonschema, as in Airflow.
     """
     # Imported here, because parsing a DAG file validates no value.
     from jsonschema import FormatChecker, validators
@@ -181,8 +182,8 @@ def problems(value: Any, schema: Schema) -> list[str]:
 
 
 def _with_hint(error: Any) -> str:
-    """Return the text of an error of jsonschema. If there is a hint on how to write the value, the
-    text ends with the hint.
+    """Return the path of an invalid value and the message of jsonschema's error. If there is a hint
+    on how to write the value, the text ends with the hint.
     """
     hint = ""
     if error.validator == "format":
@@ -222,10 +223,8 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
-    """Return a model's fields by the names that a conf uses. For each field, also return whether
-    the field is required.
-
-    The name in a conf is the field's alias, or the field's name if it has no alias.
+    """Return a dict of the model's fields. The key is the field's name in a conf: the alias of the
+    field, or its name if it has no alias. The value is the field, and whether it is required.
     """
     required = set(schema.get("required", ()))
     # The schema's properties have the order of the model's fields, and the names that a conf uses.
@@ -238,8 +237,8 @@ def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> A
     factory.
 
     Raises:
-        DeclarationError: The default is not a JSON value, or the default factory does not always
-            return the same value.
+        DeclarationError: The default is not a JSON value, or the default factory needs the values
+            of other fields or does not always return the same value.
     """
     way_out = "use a fixed JSON value, or None and choose the value in the task"
     if "default" in schema:
@@ -353,8 +352,13 @@ def _references(node: Any) -> Iterator[str]:
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     """Turn ``anyOf: [X, null]`` into X with the type ``[X's type, "null"]``, and return the schema.
 
-    Return the schema unchanged if it has no such ``anyOf``, or if X has no ``type``, several types,
-    ``anyOf``, ``oneOf`` or ``not``.
+    An ``enum`` or ``const`` of X becomes an ``enum`` that also contains null.
+
+    The schema is returned unchanged in any of these cases:
+
+    - The schema has no such ``anyOf``.
+    - X has several types, or lacks ``type``.
+    - X contains ``anyOf``, ``oneOf`` or ``not``.
     """
     null = {"type": "null"}
     choices = schema.get("anyOf", ())

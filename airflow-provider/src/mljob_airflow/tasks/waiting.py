@@ -21,19 +21,19 @@ from mljob_airflow.tasks.failing import fail_for_good
 
 
 def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> bool:
-    """Return whether a file exists. A sensor returns this value::
+    """Return whether a file or a directory exists. A sensor returns this value::
 
         @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
         def wait_for_model() -> bool:
             return is_there("/models/digits", within=3600, otherwise="run train_model first")
 
     Args:
-        path: The file. It must be complete as soon as it exists.
+        path: The file or the directory. It must be complete as soon as it exists.
         within: The number of seconds, from the start of the run, after which the sensor gives up.
-        otherwise: The end of the error message: what the user should do if the file does not exist.
+        otherwise: The end of the error message: what the user should do if ``path`` does not exist.
 
     Raises:
-        AirflowFailException: The file does not exist ``within`` seconds after the start of the run.
+        AirflowFailException: ``path`` does not exist ``within`` seconds after the start of the run.
     """
     from airflow.sdk import get_current_context
 

@@ -60,8 +60,8 @@ async def list_objects(
         deadline: When the caller stops waiting, on the clock of ``time.monotonic()``, or None.
 
     Raises:
-        ApiError: The API server refused a request, or did not answer; or the collection has more
-            than :data:`MAX_ITEMS` objects.
+        ApiError: The API server refused a request, or did not answer; an answer is too large or not
+            valid; or the collection has more than :data:`MAX_ITEMS` objects.
     """
     for attempt in range(1, _MAX_LISTS_IN_A_ROW + 1):
         try:

@@ -74,8 +74,9 @@ def list_jobs(
 
 
 def print_objects(jobs: list[MLJob], output: Format, *, as_list: bool = True) -> None:
-    """Print MLJobs in the format of the option ``-o``. In JSON and YAML, they are the items of a
-    Kubernetes List. Without ``as_list``, only the first MLJob is printed, without a List.
+    """Print MLJobs in the format of the option ``-o``. In JSON and YAML, the MLJobs are the items
+    of a Kubernetes List. With ``as_list=False``, JSON and YAML have only the first MLJob, without a
+    List.
     """
     from .objects import dumped, named
 

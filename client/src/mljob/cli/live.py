@@ -36,9 +36,9 @@ def look_of(screen: Screen) -> Look:
 
 @contextmanager
 def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
-    """Draw a page in place during the ``with`` block. The page is drawn several times a second,
-    because the durations on it grow. ``lines`` returns the current lines of the page. The last page
-    stays on the screen.
+    """Draw a page again and again in the same place during the ``with`` block. The page is drawn
+    several times a second, because the page shows durations, which grow. ``lines`` returns the
+    current lines of the page. The last page stays on the screen.
     """
     from rich.live import Live
     from rich.text import Text
@@ -51,11 +51,12 @@ def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
 
 
 def follow(job: Job, screen: Screen, timeout: float | None) -> MLJob:
-    """Show an MLJob until it has ended or can't go on without a change. Return its last state.
+    """Show an MLJob until it has ended, or is stalled: it can't go on without a change, for example
+    of its conf. Return the last state of the MLJob.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.
-        JobTimeout: The MLJob did not end in time, and continues.
+        JobTimeout: The MLJob did not end within ``timeout`` seconds, and continues.
     """
     if not screen.is_terminal:
         return _printed(job, screen, timeout)

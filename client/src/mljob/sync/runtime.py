@@ -1,4 +1,6 @@
-"""The functions of ``mljob.aio.runtime``, written by hand for code that runs in threads."""
+"""The functions of ``mljob.aio.runtime`` for code without asyncio. This module is written by hand,
+not generated.
+"""
 
 from __future__ import annotations
 

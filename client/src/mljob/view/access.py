@@ -56,7 +56,7 @@ class Access(Protocol):
 
     async def person(self, request: Request) -> Person | None:
         """Return the person who has sent a request. Return None if the request lacks the cookie or
-        the token by which a person is identified.
+        the token that identifies a person.
 
         Raises:
             TooManyPersons: All persons that the view can serve at the same time have pages open.
@@ -65,7 +65,8 @@ class Access(Protocol):
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
         """Return the name and the value of the cookie to set in the answer, if the request is the
-        first request with the token of the URL that the view has printed. Otherwise, return None.
+        first request with the token in the URL that the view has printed. Return None for any other
+        request, and if the view sets no cookie.
         """
         ...
 
@@ -81,9 +82,9 @@ class Access(Protocol):
 
 
 def is_same_origin(request: Request) -> bool:
-    """Return whether a page of the view itself has sent a request, as the headers
-    ``Sec-Fetch-Site`` and ``Origin`` say. Return False if a request has neither header: every
-    current browser sends at least one of the two with a form.
+    """Return whether a page of the view itself has sent a request, according to the headers
+    ``Sec-Fetch-Site`` and ``Origin``. Return False if a request has neither header: every current
+    browser sends at least one of the two headers with a form.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site != "same-origin":
@@ -95,7 +96,7 @@ def is_same_origin(request: Request) -> bool:
 
 class LocalAccess:
     """Lets in only the person who started the view on their own machine. The first browser that
-    opens the URL with the token gets a cookie. Every later request needs the cookie.
+    opens the URL with the token gets a cookie. Every later request for data needs the cookie.
 
     Attributes:
         token: The token in the URL that the view prints.

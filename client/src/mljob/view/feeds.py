@@ -1,6 +1,6 @@
-"""The data that the pages of the view read, kept up to date in the background. A source is such
-data. A feed is a source that holds the objects of a Kubernetes watch. All open pages of a person
-share the person's sources, so each collection is watched once for each person.
+"""The sources of the view's pages. A source is data that pages read and that a background task
+keeps up to date. A feed is a source that holds the objects of a Kubernetes watch. All open pages of
+a person share the person's sources, so each collection is watched only once for the person.
 
 No source is shared between persons: the API server decides what each person may see.
 """
@@ -50,14 +50,15 @@ class Outage:
 
 
 class Source:
-    """Data for pages of the view. A task in the background reads the data, and pages wait for the
-    next change of the data.
+    """Data for pages of the view. A background task keeps the data up to date, and pages wait for
+    the next change.
 
     Attributes:
-        version: A number that grows with each change.
-        outage: Why the data may be out of date, or None.
-        refusal: The error with which the source has ended, such as a refusal of the API server, or
-            None.
+        version: A number that grows with each change of the data or of ``outage``, and when the
+            source ends.
+        outage: Why the data may be out of date, or None if the data is up to date.
+        refusal: The error with which the source has ended, such as a refusal of the API server.
+            None if the source has not ended, or has ended without an error.
         ended_at: When the source ended, on the clock of the event loop, or None.
     """
 
@@ -75,7 +76,7 @@ class Source:
             await self._changed.wait()
 
     async def aclose(self) -> None:
-        """End the task that reads the data."""
+        """End the background task."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -149,8 +150,8 @@ class Feed(Source, Generic[Item]):
         """Wait until the feed has listed all objects. Return at once if the list is complete.
 
         Raises:
-            MLJobError: The feed has ended: the API server refused a request or did not answer the
-                first list, or the view has closed the feed.
+            MLJobError: The feed has ended, for example because the API server refused a request or
+                did not answer the first list, or because the view has closed the feed.
         """
         while not self._is_synced and self.refusal is None:
             await self._changed.wait()
@@ -193,9 +194,8 @@ class Feed(Source, Generic[Item]):
 
 
 class Feeds:
-    """The sources that one person's pages read, such as feeds: copies of Kubernetes objects that
-    watches keep up to date. All open pages of the person share these sources. :meth:`end_idle` ends
-    the sources that no page uses any more.
+    """The sources that one person's pages read, such as feeds. All open pages of the person share
+    these sources. :meth:`end_idle` ends the sources that no page uses any more.
 
     Args:
         transport: Sends requests as the person.

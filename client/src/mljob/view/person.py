@@ -1,5 +1,5 @@
-"""A person who uses the view, and the sources that the person's pages read. A source is data that a
-task in the background reads and keeps up to date.
+"""A person who uses the view (MLJobs in a browser), and the sources that the person's pages read. A
+source is data that a task in the background reads and keeps up to date.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class RunHistory(Source):
 
     Attributes:
         changes: The first :data:`MAX_CHANGES` state changes of the run's tasks.
-        reports: The metrics that the run's tasks have reported. In a long run, only every second,
-            fourth, ... report is kept, so that at most :data:`MAX_POINTS` reports remain.
+        reports: The metrics that the run's tasks have reported, at most :data:`MAX_POINTS` reports.
+            If there are more, only every second report is kept, then only every fourth, and so on.
     """
 
     def __init__(self, transport: AsyncTransport, job: MLJob) -> None:
@@ -146,8 +146,8 @@ class Lookup(Source, Generic[Answer]):
 
 
 async def settle(lookups: Iterable[Lookup[Any]]) -> None:
-    """Wait until each lookup has succeeded or failed, but at most :data:`PATIENCE_SECONDS`. If a
-    lookup takes longer, it goes on, and the open pages show its answer as a change.
+    """Wait until each lookup has succeeded or failed, but at most :data:`PATIENCE_SECONDS`. A
+    lookup that takes longer continues. The open pages show its answer when the answer arrives.
     """
     waits = [asyncio.ensure_future(one.changed(0)) for one in lookups if one.is_pending]
     if waits:
@@ -157,14 +157,14 @@ async def settle(lookups: Iterable[Lookup[Any]]) -> None:
 
 
 class Person:
-    """A person who uses the view. All open pages of the person share the connections to the API
-    server, which have the person's rights. They also share their sources: data that background
-    tasks read and keep up to date.
+    """A person who uses the view, which shows MLJobs in a browser. All open pages of the person
+    share the connections to the API server, which have the person's rights. The pages also share
+    sources: data that background tasks read and keep up to date.
 
     Attributes:
         default_namespace: The namespace of the person's kubeconfig context, or an empty text.
-        streams: How many streams to the person's browser are open: of a page's changes, of a log's
-            lines, or of a long text.
+        streams: How many streams to the person's browser are open. A stream sends the changes of a
+            page, the lines of a log, or a long text.
         may_list_all: Whether the view offers the person the MLJobs of all namespaces. False after
             the API server has refused this list, if the person has a default namespace.
 
@@ -231,6 +231,9 @@ class Reads:
     within an ``async with`` block. At the end of the block, the page gives up its sources. A source
     that no page uses any more ends after about a minute.
 
+    A method that opens a source raises :class:`.TooManyFeeds` if the source does not exist yet, and
+    the person's open pages already use the maximum number of sources.
+
     Args:
         person: The person who has opened the page.
     """
@@ -263,8 +266,8 @@ class Reads:
 
     async def shared(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
         """Return the source called ``name``, which all pages of the person share. If there is no
-        such source yet, call ``make`` to make it. ``make`` may use other sources: for example, a
-        page of the list of MLJobs is a source that reads a feed of MLJobs.
+        such source yet, call ``make`` to make it. The new source may read other sources. For
+        example, the sorted list of MLJobs is a source that reads the feed of MLJobs.
         """
         return await self._hold(("shared", *name), make)
 
@@ -319,7 +322,7 @@ class Reads:
         Args:
             what: A name for the data that the lookup reads, such as ``log``.
             job: The MLJob.
-            read: Sends the request, and returns the answer.
+            read: An async function that sends the request, and returns the answer.
         """
         return await self._hold((what, *_attempt(job)), lambda: Lookup(f"{what} of {job.namespace}/{job.name}", read))
 

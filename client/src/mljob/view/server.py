@@ -100,7 +100,7 @@ def application(site: Site) -> Starlette:
 
 async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str], None]) -> None:
     """Serve the view on this machine, for the person who has started it. The view runs until the
-    process gets SIGINT or SIGTERM, or until the task is cancelled.
+    process gets SIGINT or SIGTERM, or until the asyncio task of this call is cancelled.
 
     Args:
         config: The person's cluster and credentials.
@@ -120,7 +120,7 @@ async def serve_behind_proxy(
     config: ClusterConfig, host: str, port: int, hosts: frozenset[str], started: Callable[[str], None]
 ) -> None:
     """Serve the view to people whom a proxy in front of the view has authenticated. The view runs
-    until the process gets SIGINT or SIGTERM, or until the task is cancelled.
+    until the process gets SIGINT or SIGTERM, or until the asyncio task of this call is cancelled.
 
     Args:
         config: The cluster. The user in ``config`` is not used: each request brings the token of

@@ -60,10 +60,8 @@ class Site:
         self._closing.set()
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return the Starlette endpoint of a page, which calls the function ``answer`` as
-        :meth:`answer` does.
-
-        If ``answer`` takes longer than :data:`LOADING_SECONDS`, the endpoint returns
+        """Return an endpoint for Starlette, as the method :meth:`answer` does, with one difference:
+        if the function ``answer`` takes longer than :data:`LOADING_SECONDS`, the endpoint returns
         :func:`~mljob.view.pages.obstacles.loading`, a page that loads itself again.
         """
 
@@ -134,8 +132,9 @@ class Site:
         self, person: Person, request: Request, open_page: Callable[[Reads], Awaitable[live.LivePage]]
     ) -> Response:
         """Return a response that streams the changes of a page as server-sent events. The stream
-        ends when the browser or the view closes it, or when the page can't be shown any more.
-        ``open_page`` opens the page whose changes are streamed.
+        ends when the browser or the view closes it, or when the page can't be shown any more. In
+        the last case, the stream ends with the event ``leave``, and the browser loads the page
+        again. ``open_page`` opens the page whose changes are streamed.
         """
         last = last_of(request)
 
@@ -150,16 +149,18 @@ class Site:
         return self.stream(person, events())
 
     def stream(self, person: Person, events: AsyncGenerator[bytes, None]) -> Response:
-        """Return a response that streams server-sent events. If the person has :data:`MAX_STREAMS`
-        streams of events and long texts open, return the status 429 instead.
+        """Return a response that streams server-sent events. If the person already has
+        :data:`MAX_STREAMS` streams open, return a response with the status 429 instead. Streams of
+        events and streams of long texts count together.
         """
         # Proxies such as nginx must not collect events before they pass them on.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return self._streamed(person, _until(events, self._closing), "text/event-stream", headers)
 
     def text(self, person: Person, text: AsyncGenerator[bytes, None]) -> Response:
-        """Return a response with a long text, such as a log, in pieces. If the person has
-        :data:`MAX_STREAMS` streams of events and long texts open, return the status 429 instead.
+        """Return a response that streams a long text, such as a log, in pieces. If the person
+        already has :data:`MAX_STREAMS` streams open, return a response with the status 429 instead.
+        Streams of events and streams of long texts count together.
         """
         return self._streamed(person, text, "text/plain; charset=utf-8", {})
 
@@ -203,8 +204,9 @@ async def _until(events: AsyncGenerator[bytes, None], closing: asyncio.Event) ->
 
 
 def last_of(request: Request) -> str:
-    """Return the id of the last event of a stream that the browser has received, from the header
-    ``Last-Event-ID`` or the parameter ``last``. Return an empty text if the request has neither.
+    """Return the id of the last server-sent event that the browser has received, from the header
+    ``Last-Event-ID`` or the query parameter ``last``. Return an empty text if the request has
+    neither. An id is cut to :data:`MAX_LAST` characters.
     """
     return (request.headers.get("last-event-id") or request.query_params.get("last", ""))[:MAX_LAST]
 

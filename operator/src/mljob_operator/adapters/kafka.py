@@ -150,8 +150,8 @@ class KafkaEvents:
             self._commands.put(partial(self._dead_letters.send, message, why))
 
     async def close(self) -> None:
-        """End the thread and leave the group, so that another member gets the partitions at
-        once.
+        """End the thread and leave the group, so that another member gets the partitions at once.
+        Wait at most 15 s for the end of the thread.
         """
         self._stopping.set()
         if self._thread is not None:

@@ -52,7 +52,7 @@ class Connection:
         topic: The topic of the consumer.
         changed: Receives the state of the connection, in the consumer's thread, when a consumer is
             created and when the connection is made or lost. Called again, with the cause, when the
-            connection has been missing for ``GRACE`` (30 seconds).
+            connection has been missing for ``GRACE`` (30 seconds), and later for each new cause.
         clock: A monotonic clock, in seconds.
     """
 
@@ -74,23 +74,24 @@ class Connection:
         self._problem_at = 0.0
 
     def opened(self) -> None:
-        """Record that a consumer is being created, which has ``CONNECTS_WITHIN`` (10 seconds) to
-        connect.
+        """Record that a consumer is being created.
 
-        If the consumer replaces a connected consumer, the connection counts as lost only after this
-        time.
+        If the consumer replaces a connected consumer, the connection counts as lost only if the new
+        consumer does not connect within ``CONNECTS_WITHIN`` (10 seconds).
         """
         self._opened = self._clock()
         self._report_change()
 
     def lost(self) -> None:
-        """Record that the consumer has lost its connection or has ended."""
+        """Record that the consumer has lost its connection or has failed. If the consumer was
+        connected, log the loss and call ``changed``.
+        """
         if self._connected:
             self._set_lost()
 
     def statistics(self, statistics: Mapping[str, Any]) -> None:
-        """Take from librdkafka's statistics whether the coordinator of the consumer group is
-        connected, and report a change.
+        """Read from librdkafka's statistics whether the coordinator of the consumer group is
+        connected. If the connection was made or lost, log the change and call ``changed``.
         """
         group = statistics.get("cgrp") or {}
         if group.get("state") == "up":
@@ -99,8 +100,8 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """Take an error from librdkafka (callback ``error_cb``). Log the error at level DEBUG, and
-        remember the error as the cause of a missing connection.
+        """Log an error from librdkafka at level DEBUG, and remember the error as the probable cause
+        of a missing connection (callback ``error_cb``).
 
         Two errors are not remembered, because they don't name a cause: all brokers are down, and
         the token callback has failed.
@@ -110,8 +111,8 @@ class Connection:
             self.failed(error.name(), error.str())
 
     def no_token(self, error: Exception) -> None:
-        """Remember why the operator could not make an OAuth token to log in with. librdkafka
-        reports only that the token callback raised an exception.
+        """Remember the error because of which the operator has no OAuth token for its login.
+        librdkafka itself reports only that the token callback raised an exception.
         """
         self.failed("NoToken", f"there is no token to log in with: {error or type(error).__name__}")
 
@@ -125,9 +126,9 @@ class Connection:
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def check(self) -> None:
-        """Report a connection that has been missing for ``GRACE``: pass the cause to ``changed``,
-        and log the cause unless the log has it already. Later calls report only a new cause, at
-        most once in ``REPORT_INTERVAL``.
+        """Report a connection that has been missing for ``GRACE`` (30 seconds): pass the cause to
+        ``changed``, and log the cause unless the log has it already. Later calls report only a new
+        cause, at most once in ``REPORT_INTERVAL`` (60 seconds).
 
         The consumer's thread calls this method at short intervals.
         """
@@ -188,9 +189,9 @@ class Connection:
 
 
 def with_callbacks(config: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
-    """Return ``config`` with callbacks that pass librdkafka's errors and log messages to the
-    connection.
+    """Return ``config`` with callbacks that pass librdkafka's errors and log messages to
+    ``connection``, and with a log level for librdkafka.
 
-    librdkafka's log level is 3 (errors), or 7 if the property ``debug`` is set.
+    The log level is 3 (errors), or 7 if ``config`` has the property ``debug``.
     """
     return {**config, "log_level": 7 if "debug" in config else 3, "error_cb": connection.error, "logger": connection}

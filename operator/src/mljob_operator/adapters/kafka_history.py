@@ -116,7 +116,9 @@ class KafkaHistory:
         return history
 
     def close(self) -> None:
-        """End the threads, without waiting for them."""
+        """Let the threads of the readers end after their current calls. Don't wait for the threads.
+        Calls that have not begun are cancelled.
+        """
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _ended(self) -> None:
@@ -159,15 +161,22 @@ class KafkaRunHistory:
         """Whether Kafka may have deleted the first events of the run."""
 
     async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
-        """Find the first message to read in each partition, and begin to read there. The arguments
-        and errors are as for :meth:`KafkaHistory.open`.
+        """Find the first message to read in each partition, and begin to read there.
+
+        Args:
+            since: As for :meth:`KafkaHistory.open`.
+            after: As for :meth:`KafkaHistory.open`.
+            any_partition: Whether all partitions are read, and not only the partition of the key.
+
+        Raises:
+            KafkaUnavailable: As for :meth:`KafkaHistory.open`, or the reader is closed.
         """
         await self._call(self._open, since, after, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
         """Wait for messages for at most half a second, and return a batch. The batch has the items
-        that ``convert`` returns for each message with the run's key. ``convert`` runs in another
-        thread.
+        that ``convert`` returns for each message with the run's key, and may be empty. ``convert``
+        runs in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer or report an error, or the reader is closed.

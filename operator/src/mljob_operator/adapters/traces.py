@@ -32,8 +32,8 @@ LAST_SPANS = 5.0
 
 
 def exporter(endpoint: str) -> SpanProcessor:
-    """Return the span processor that sends spans to an endpoint, in batches and in a thread of its
-    own.
+    """Return the span processor that sends spans to an endpoint, in batches and in a separate
+    thread.
 
     By default at most 2,048 spans wait. If there are more, the oldest spans are dropped. The SDK's
     environment variables (``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_EXPORTER_OTLP_CERTIFICATE``,

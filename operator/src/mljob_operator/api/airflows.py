@@ -2,9 +2,9 @@
 operator's.
 
 The operator watches AirflowInstances and namespaces. mljob-api has no watches: it reads
-AirflowInstances and namespaces when a request needs them, at most every few seconds. So an idle
-replica makes no requests. If the Secrets of one Airflow can't be read, only the requests for this
-Airflow fail.
+AirflowInstances and namespaces when a client's request needs them, at most every few seconds. So
+an idle replica does not read them. If the Secrets of one Airflow can't be read, only the requests
+for this Airflow fail.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class ApiAirflows:
 
         Args:
             airflow: The name of the Airflow.
-            source: The name of an Airflow in the event (``spec.kafka.source`` of an
-                AirflowInstance), or None if the event names no Airflow.
+            source: The text in the event that tells Airflows on the same topic apart
+                (``spec.kafka.source`` of an AirflowInstance), or None if the event has none.
         """
         return airflow in self._registry.origins(self.topic(airflow), source)
 

@@ -1,9 +1,10 @@
 """Accepts TLS connections, and limits their number and their duration.
 
-The Kubernetes API server is the only client that may send requests. It shows the certificate of the
-front proxy. Every other Pod in the cluster can connect too, so a client without this certificate
-has only some seconds for the TLS handshake and one request, and at most ``STRANGERS`` such
-connections are open at a time. A separate limit applies when the front proxy opens a connection.
+The Kubernetes API server is the only client whose requests are carried out. It shows the client
+certificate of the front proxy. Every Pod in the cluster can connect too, so a client without this
+certificate has only some seconds for the TLS handshake and one request, which is refused, and at
+most ``STRANGERS`` such connections are open at a time. Connections with the certificate have a
+limit of their own (:class:`Listener`).
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ Kubernetes API server uses, closes idle connections after 90 s.
 
 
 class Certificate:
-    """The serving certificate in two files (PEM), which are read again when one of the files has
-    changed.
+    """The serving certificate and its key, in two files (PEM). Both files are read again when one
+    of the files has changed.
     """
 
     def __init__(self, cert_file: str, key_file: str) -> None:
@@ -49,9 +50,9 @@ class Certificate:
         self._refused: object = None
 
     def context(self, proxy: FrontProxy | None) -> ssl.SSLContext | None:
-        """Return the TLS context with the certificate in the files and the front proxy's CA. While
-        the files or the CA can't be used, return the context from the last usable ones. Return None
-        if there was never a usable certificate.
+        """Return the TLS context with the certificate in the files and the front proxy's CA.
+        Without a proxy, clients need no certificate. While the files or the CA can't be used,
+        return the context that was made last, or None if no context was made yet.
         """
         made_of = (self._versions(), proxy.ca if proxy is not None else None)
         if made_of in (self._made_of, self._refused):
@@ -136,8 +137,8 @@ class Listener:
         server: aiohttp's server, which makes a protocol for each connection.
         certificate: The serving certificate.
         proxy: Returns the front proxy to trust, or None if no client may call.
-        connections: The maximum number of open connections. At this number, a new connection of the
-            front proxy is closed. Connections of other clients count too.
+        connections: If this many connections are open, a new connection of the front proxy is
+            closed. Open connections of other clients count too.
     """
 
     def __init__(
@@ -190,7 +191,9 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def of(self, transport: asyncio.BaseTransport | None) -> TlsConnection | None:
-        """Return the connection of a transport, or None if the connection is closed."""
+        """Return the :class:`TlsConnection` of an asyncio transport, or None if the connection is
+        closed.
+        """
         return self._connections.get(transport) if transport is not None else None
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

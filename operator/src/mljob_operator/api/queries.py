@@ -95,7 +95,9 @@ class Parameters:
 
     @property
     def attempt(self) -> int | None:
-        """The number of the attempt, or None for the newest attempt."""
+        """The value of the parameter ``attempt``: the number of an attempt, or None for the newest
+        attempt.
+        """
         return self.number("attempt", 1, MAX_INT)
 
 

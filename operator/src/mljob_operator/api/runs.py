@@ -34,7 +34,9 @@ the producers, the brokers and Airflow differ.
 
 
 class NoRunYet(Refusal):
-    """The refusal for an MLJob that has no run yet. A later request may find the run."""
+    """The error for a request about an MLJob that has no run yet, or whose run is not in Airflow
+    yet. A later request may find the run.
+    """
 
 
 @frozen
@@ -109,7 +111,8 @@ class Runs:
         return ShownRun(job, key, since, is_current=run_id == status.dag_run_id, attempt=number)
 
     async def still_there(self, run: ShownRun) -> bool:
-        """Return whether the MLJob of the run still exists.
+        """Return whether the MLJob of the run still exists. A new MLJob with the same name is
+        another MLJob.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -130,11 +133,11 @@ class Runs:
     async def redaction(self, run: ShownRun) -> Redaction:
         """Return the redaction that hides secret values in the texts of the run's tasks.
 
-        If the run was started with the current spec, and this spec names no Secret, nothing is
-        hidden. Otherwise each value of the run's conf in Airflow is hidden, unless the value is
-        public. A value is public if the spec, a ConfigMap or the outputs of another MLJob have this
-        value. mljob-api does not read the Secrets, which may have changed since the run was
-        submitted.
+        If the run was certainly started with the current spec, and this spec names no Secret,
+        nothing is hidden. Otherwise each value of the run's conf in Airflow is hidden, unless the
+        value is public. The value of a key is public if ``spec.conf``, the ConfigMaps and the
+        outputs of other MLJobs, merged as they are now, have the same value for this key. mljob-api
+        does not read the Secrets, which may have changed since the run was submitted.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, Airflow does not have the run,

@@ -191,7 +191,8 @@ async def serve(settings: ApiSettings) -> None:
     """Run mljob-api until SIGTERM or SIGINT.
 
     Raises:
-        CannotStart: A port can't be used, or the front proxy can't be identified.
+        CannotStart: No configuration says how to reach the Kubernetes API, a port can't be used, or
+            the front proxy can't be identified.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -12,9 +12,9 @@ T = TypeVar("T")
 def frozen(cls: type[T]) -> type[T]:
     """Make a class a dataclass with slots, whose objects can be compared and hashed.
 
-    The type checker refuses an assignment to an attribute of such an object. At run time, Python
-    does not refuse the assignment. ``dataclass(frozen=True)`` would refuse it, but would make the
-    creation of an object five times as expensive, and a step of an MLJob creates about fifty
-    objects (ADR 0043).
+    Only the type checker refuses an assignment to an attribute of such an object. At run time, the
+    assignment succeeds. ``dataclass(frozen=True)`` would also refuse the assignment at run time,
+    but would make the creation of an object five times as expensive. A step of an MLJob creates
+    about fifty objects (ADR 0043).
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

@@ -39,7 +39,8 @@ class Airflow(DagRuns, Protocol):
         health.
 
         Raises:
-            AirflowUnavailable: There is no answer, or the answer is not Airflow's.
+            AirflowUnavailable: There is no answer, or the answer is a server error or is not from
+                Airflow.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack the permission to read DAGs.
             AirflowUnsupported: This version of Airflow is too old.
@@ -47,8 +48,8 @@ class Airflow(DagRuns, Protocol):
         ...
 
     async def close(self) -> None:
-        """Wait until all requests that were sent have ended. Requests that were not sent yet are
-        dropped.
+        """Drop the operations that have not begun, and wait until the running operations have
+        ended.
         """
         ...
 
@@ -74,13 +75,16 @@ class Airflows(Protocol):
 
         Args:
             name: The name of the Airflow.
-            user: The namespace and the DAG of the MLJob. Their access rule determines the
-                credentials. None for the operator's own requests.
+            user: The namespace and the DAG of the MLJob. If the access rule that lets the namespace
+                run the DAG has credentials, the requests use these credentials. Otherwise, and if
+                ``user`` is None (the operator's own requests), the requests use the credentials of
+                the Airflow.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
             AirflowInstanceNotFound: No AirflowInstance has this name.
-            AirflowInstanceNotReady: The AirflowInstance can't be used.
+            AirflowInstanceNotReady: The AirflowInstance can't be used, or the operator's settings
+                name no Airflow.
             AirflowUnauthorized: The access rule's credentials can't be used.
         """
         ...
@@ -102,6 +106,7 @@ class Airflows(Protocol):
     def request_probe(self, name: str, user: User | None = None) -> None:
         """Schedule an early probe of an Airflow, because the Airflow rejected credentials or did
         not answer. If the access rule for ``user`` (the namespace and the DAG of an MLJob) has
-        credentials, the probe also tries these credentials.
+        credentials, these credentials are checked too. For the Airflow of the operator's settings,
+        only the credentials of access rules are checked.
         """
         ...

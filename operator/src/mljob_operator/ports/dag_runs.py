@@ -1,4 +1,6 @@
-"""The protocol class for the use of an Airflow's dag runs, with their tasks, logs and outputs."""
+"""The interface to the dag runs of an Airflow, with their tasks, logs and outputs, as a protocol
+class.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ T = TypeVar("T")
 
 @frozen
 class RunChange:
-    """The state of a run in one of Airflow's lists: the list of recent changes, or the list of
-    active runs.
+    """A run and its state, as read from one of Airflow's lists: the list of recent changes, or the
+    list of active runs.
 
     Attributes:
         note: The text of the run's note in Airflow, or None if the run has no note.
@@ -36,8 +38,8 @@ class RunChange:
 
 @frozen
 class TaskChange:
-    """The state of a task instance in Airflow's change feed, which is the list of recent changes in
-    the REST API.
+    """A task instance and its state, as read from Airflow's change feed (the list of recent changes
+    in the REST API).
     """
 
     dag_id: str
@@ -50,8 +52,8 @@ class DagTask:
     """A task of a DAG.
 
     Attributes:
-        task_id: The id, with the ids of the task's groups.
-        label: The name that the DAG gives the task, or the id.
+        task_id: The task's id, which begins with the ids of the task's groups, if any.
+        label: The task's display name, or the id if the DAG gives no display name.
         operator: The name of the class of the task's Airflow operator, or None if Airflow does not
             return it.
         downstream: The ids of the tasks that run after this task.
@@ -64,15 +66,16 @@ class DagTask:
 
 
 class TaskLog(Protocol):
-    """The log of a task's try up to the time of the request, opened for reading. Entries that
-    Airflow adds later need another call of :meth:`DagRuns.open_log`.
+    """The log of one try of a task instance, opened for reading. The log has the entries up to the
+    time of the request. Entries that Airflow adds later need another call of
+    :meth:`DagRuns.open_log`.
     """
 
     @property
     def token(self) -> str | None:
         """The token with which :meth:`DagRuns.open_log` returns only later entries. The token is
-        known when :meth:`read` has returned None. The value is None before that, and if Airflow
-        expects no later entries.
+        known when :meth:`read` has returned None at the end of the log. The value is None before
+        the end of the log, and if Airflow expects no later entries.
         """
         ...
 
@@ -83,11 +86,15 @@ class TaskLog(Protocol):
         Args:
             convert: Converts an entry to an item of the result. The function is called in another
                 thread.
+
+        Raises:
+            AirflowUnreadable: The answer is not a log, or is too large.
+            AirflowUnavailable: The connection broke, or Airflow takes too long.
         """
         ...
 
     def close(self) -> None:
-        """Stop reading. The call does not wait."""
+        """Stop reading. The method returns at once, even if a thread is still reading."""
         ...
 
 
@@ -106,8 +113,8 @@ class DagRuns(Protocol):
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock was ahead of the operator's clock at the last answer. A
-        difference of up to two seconds counts as zero.
+        """How far Airflow's clock is ahead of the operator's clock, according to the last answer.
+        Negative if Airflow's clock is behind. A difference of up to two seconds counts as zero.
         """
         ...
 
@@ -144,10 +151,11 @@ class DagRuns(Protocol):
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of an ended run, and the tasks that did not run because of them.
+        """Clear the failed tasks of an ended run, and the tasks that did not run because of the
+        failures.
 
         Airflow then runs these tasks again. Return the state of the run after the request, or None
-        if Airflow has no such run.
+        if Airflow has no such run. Change nothing if the run has not ended.
 
         Args:
             dag_id: The DAG.
@@ -171,28 +179,30 @@ class DagRuns(Protocol):
         ...
 
     async def structure(self, dag_id: str) -> list[DagTask]:
-        """Return the tasks of the latest version of a DAG. The list is empty if Airflow has no such
-        DAG.
+        """Return the tasks of the latest version of a DAG. Tasks that can't be read from Airflow's
+        answer are left out. The list is empty if Airflow has no such DAG.
         """
         ...
 
     async def open_log(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> TaskLog | None:
-        """Open the log of a try for reading. Return None if Airflow has no such try.
+        """Open the log of one try of a task instance for reading. Return None if Airflow has no
+        such try.
 
         Args:
             dag_id: The DAG.
             run_id: The run.
             task: The task id and the map index.
             try_number: The number of the try, from 1.
-            token: The token at the end of an earlier log, to read only later entries. None to read
-                the log from its beginning.
+            token: The token of an earlier :class:`TaskLog` of this try (:attr:`TaskLog.token`), to
+                read only later entries. None to read the log from its beginning.
         """
         ...
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the questions of the run's tasks that people have not answered yet, by task.
+        """Return the questions of the run's tasks that people have not answered yet, by task id and
+        map index.
 
         The result is empty if the operator lacks the permission to read the questions.
         """
@@ -202,8 +212,8 @@ class DagRuns(Protocol):
         """Return the outputs of a run, and the names of outputs that could not be read, for example
         because they are too large.
 
-        The result has the outputs that the run's tasks published and the XComs that ``sources``
-        name.
+        There are two kinds of outputs: the outputs that the run's tasks published, and the XComs
+        that ``sources`` (the entries of ``spec.outputs``) name.
         """
         ...
 
@@ -224,13 +234,16 @@ class DagRuns(Protocol):
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Cancel a run through the REST API: set its unfinished task instances to failed, and then
-        the run.
+        the run. If the task instances are too many to be set within a time limit, Airflow ends the
+        remaining task instances when the run is set to failed. A run that does not exist is no
+        error.
         """
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the active runs that tasks of this run have started, directly or through other
-        started runs. The XComs of tasks name the runs that the tasks have started.
+        """Return the active runs that tasks of this run claim to have started, directly or through
+        other started runs. A task makes this claim in an XCom. :attr:`.Child.by_task` says whether
+        Airflow confirms that a task started the run. Only a limited number of claims is read.
         """
         ...
 
@@ -239,8 +252,8 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Drop the cancellation of a run that has ended already. If the cancellation DAG's run that
-        should end it is still queued, set this queued run to failed.
+        """Drop the cancellation of the run ``run_id``, which has ended already: if the cancellation
+        DAG has a queued run for this cancellation, set the queued run to failed.
         """
         ...
 
@@ -262,11 +275,12 @@ class DagRuns(Protocol):
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return why each of these DAGs is halted, by DAG id. A halted DAG is paused, or is not in
-        Airflow's DAG files (any more), so Airflow schedules none of its tasks. The value is None
-        for a DAG that is not halted.
+        """Return why each of these DAGs is halted, by DAG id. A halted DAG is paused, or is in none
+        of Airflow's DAG files (any more), so Airflow schedules none of its tasks. The value is None
+        if the DAG is not halted.
 
-        DAGs that can't be read are left out.
+        The result leaves out a DAG that the operator may not read, or for which Airflow's answer
+        can't be read.
         """
         ...
 

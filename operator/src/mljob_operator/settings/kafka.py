@@ -97,7 +97,8 @@ class KafkaSettings(EnvironmentSettings):
         return self
 
     def kafka(self) -> dict[str, Any]:
-        """Return the properties for librdkafka.
+        """Return the properties for librdkafka that come from these settings. The adapter for Kafka
+        adds further properties, such as ``group.id``.
 
         Raises:
             Unusable: ``kafka_extra_config_file`` can't be read, or has a property that is refused.

@@ -63,8 +63,8 @@ def unusable_files(settings: Settings) -> list[str]:
 
 
 def explained(error: ValidationError) -> list[str]:
-    """Return the problems that a ValidationError of the settings reports, one sentence each,
-    without secret values.
+    """Return the problems that a ValidationError of the settings reports, without secret values.
+    Each setting has at most one sentence, about its first problem.
     """
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     found: dict[str, str] = {}

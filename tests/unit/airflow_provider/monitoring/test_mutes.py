@@ -1,5 +1,6 @@
-"""Mutes of findings. A report leaves out the findings that a mute covers. A mute that has ended or
-is invalid hides no finding, and the report says that the mute has ended or is invalid.
+"""Mutes of the monitor's findings, such as a paused DAG. A report leaves out the findings that a
+mute covers. A mute that has ended or is invalid hides no finding, and the report says that the mute
+has ended or is invalid.
 """
 
 from __future__ import annotations

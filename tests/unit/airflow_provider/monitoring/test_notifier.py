@@ -1,6 +1,7 @@
-"""Each owner of findings is notified once about each change of the findings. If an owner's address
-in Slack can't be reached, the message goes to the fallback channel. After any other error, or if
-the fallback channel fails too, a retry of the task notifies the owner.
+"""The monitoring's notifications in Slack. A finding is a problem that the monitoring has found in
+Airflow. Each owner is notified once about each change of the owner's findings. If the owner's
+address in Slack can't be reached, the message goes to the fallback channel. After any other error,
+or if the fallback channel fails too, a retry of the task notifies the owner.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The notifications that are due after a report. The first notification of an owner is about all
+"""The notifications that are due after a report. The first notification to an owner is about all
 findings of the owner. Later notifications are about findings that are new, more severe or resolved.
 After the repeat period, a notification is about all open findings of the owner again.
 """

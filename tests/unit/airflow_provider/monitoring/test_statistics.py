@@ -38,7 +38,7 @@ def student(sigma: float) -> Noise:
 
 def two_ways(share: float) -> Noise:
     """Return a function that draws durations of short runs, and of long runs that take thirty times
-    as long. ``share`` is the share of the long runs.
+    as long. ``share`` is the fraction of long runs, from 0 to 1.
     """
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 
@@ -63,7 +63,8 @@ def rate(noise: Noise, history: int) -> float:
 )
 def test_stable_noise_hardly_ever_exceeds_its_baseline(noise: Noise, at_most: float, history: int) -> None:
     """docs/monitoring.md states how often a new run exceeds its baseline although the durations of
-    runs only vary by chance. The test limits this rate for several distributions of the durations.
+    runs only vary by chance. The test checks for several distributions of the durations that
+    the rate stays below a maximum.
     """
     assert rate(noise, history) <= at_most
 

@@ -1,5 +1,5 @@
-"""A source for tests of the live view. A source is a background task that reports changes of a
-cluster to open pages. The source of this module needs no cluster.
+"""A source for tests of the live view. A source is data for open pages that a background task keeps
+up to date, usually from a cluster. The source of this module needs no cluster.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from mljob.view.feeds import Source
 
 
 class SlowSource(Source):
-    """A source that waits until it is cancelled, and then takes a moment to end."""
+    """A source whose background task runs until it is cancelled. The task then needs three more
+    rounds of the event loop to end.
+    """
 
     async def _run(self) -> None:
         try:

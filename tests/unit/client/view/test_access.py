@@ -1,4 +1,4 @@
-"""Access to the view: which users get it, when a user who is idle loses it, and what happens when
+"""Access to the view: which users get access, when an idle user loses access, and what happens when
 requests arrive at the same time.
 """
 

@@ -13,8 +13,9 @@ from mljob.view import __main__ as view
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """The environment variables that the Helm chart sets for the view's container. The fixture
-    returns the monkeypatch with which a test changes them.
+    """Sets the environment variables that the view's container has in a cluster: some from
+    Kubernetes, some from the Helm chart. The fixture is the monkeypatch with which a test changes
+    these variables.
     """
     ca = tmp_path / "ca.crt"
     ca.write_text("certificate")

@@ -162,7 +162,7 @@ async def test_trailing_line_break_of_a_secret_is_removed(
     world: Platform, secret: dict[str, str], login: tuple[str | None, ...]
 ) -> None:
     """Spaces at the beginning and the end of a password belong to the password. A line break at its
-    end does not.
+    end does not. Spaces and line breaks around a user name or a token are removed.
     """
     world.instance_objects.secrets["prod"] = secret
     ref = "tokenSecretRef" if "token" in secret else "passwordSecretRef"

@@ -1,5 +1,5 @@
-"""A finished MLJob gets a new spec while its Airflow is unavailable: the operator runs the spec as
-soon as the Airflow is available.
+"""A finished MLJob gets a new spec while its Airflow is unavailable, or while there is no Airflow
+for it. The operator runs the new spec as soon as an Airflow is available.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ async def test_mljob_without_an_airflow_says_that_its_spec_waits(world: Platform
 
 
 async def test_instance_is_removed_while_a_finished_mljob_waits_to_run_its_new_spec_there(world: Platform) -> None:
-    """Airflow does not return the outputs, so the MLJob still has its finalizer when its spec
-    changes. The deletion of the AirflowInstance waits for MLJobs with the finalizer, so the
-    operator must remove the finalizer.
+    """The run has ended, but its outputs can't be read, so the MLJob still has its finalizer when
+    its spec changes. An AirflowInstance that is being deleted stays until none of its MLJobs has
+    the finalizer. So the operator must remove the MLJob's finalizer.
     """
     await world.run_in("prod", runPolicy="OnChange")
     await seconds(world, 10)

@@ -1,5 +1,6 @@
 """Access rules for the Airflow of the operator's settings, and the DAGs that are reserved for the
-platform in every Airflow. An MLJob may not run a reserved DAG.
+platform in every Airflow. An MLJob may not run a reserved DAG, except a monitoring DAG that an
+access rule names.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Two AirflowInstances lead to the same Airflow. When the operator lists the runs for one
-AirflowInstance, the list contains the runs of both. A run of one AirflowInstance is not an orphan
-of the other.
+AirflowInstance, the list contains the runs of both. A run of an MLJob that uses one AirflowInstance
+does not count as an orphan (a run without an MLJob) of the other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from .conftest import Platform
 
 
 class Cancelling(Platform):
-    """A platform whose operator cancels orphaned runs, by its settings."""
+    """A :class:`.Platform` (an operator with the AirflowInstances prod and staging). The operator
+    has the setting to cancel orphaned runs.
+    """
 
     cancels_orphans = True
 

@@ -1,5 +1,5 @@
 """Finds problems in the data from Airflow (:mod:`mljob_airflow.monitoring.observations`), and makes
-a finding for each problem. These modules make findings:
+a finding for each problem. These modules make findings about Airflow:
 
 - :mod:`.health`: DAG files that can't be imported, and DAGs that are paused or stale although
   something needs them.
@@ -10,6 +10,7 @@ a finding for each problem. These modules make findings:
   times.
 - :mod:`.bottlenecks`: full pools, too few workers, tasks with many retries.
 
-:mod:`.mljobs` adds the names of the MLJobs that a finding affects, and :mod:`.mutes` removes muted
-findings. All functions of the package are pure: they do no I/O and read no clock.
+:mod:`.mljobs` adds the names of the MLJobs that a finding affects. :mod:`.mutes` removes muted
+findings, and makes findings about invalid mutes. All functions of the package are pure: they do no
+I/O and read no clock.
 """

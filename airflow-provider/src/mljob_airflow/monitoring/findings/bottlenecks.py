@@ -6,9 +6,9 @@ errors:
 
 - Airflow's list of task instances has only the dates of a task's last try. So a pool was fuller
   than estimated while earlier tries ran.
-- A deferred task is taken to occupy its slots from its start to its end. While it is deferred, it
-  occupies no slot, unless the pool has ``include_deferred``. So a pool without this option was
-  emptier than estimated while tasks were deferred.
+- The estimate assumes that a task occupies its slots from its start to its end. But a task that is
+  deferred occupies no slot, unless the pool has ``include_deferred``. So a pool without this option
+  was emptier than estimated while tasks were deferred.
 
 Therefore a full pool is a finding only if tasks have also waited for a slot.
 """
@@ -64,8 +64,9 @@ def bottleneck_findings(
     Args:
         instances: The task instances of the window.
         pools: Airflow's pools.
-        owners: The :class:`Dag` of each task with many retries, by DAG id. Only the field
-            ``owners`` of the :class:`Dag` is used.
+        owners: By DAG id, the :class:`Dag` of each task with many retries. A finding about such a
+            task takes its owners from the :class:`Dag`, and has no owners if the id is missing
+            here.
         window: The time that the report covers.
         thresholds: The thresholds of findings.
         links: Makes URLs of Airflow's UI.
@@ -80,8 +81,9 @@ def bottleneck_findings(
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
     """Return the tasks with many retried instances, as pairs of DAG id and task id.
 
-    The number of retried instances is at least the threshold ``retry_times``, and their share of
-    all instances of the task is at least the threshold ``retry_share``.
+    An instance counts as retried if its last try is not its first try. The number of retried
+    instances is at least the threshold ``retry_times``, and their share of all instances of the
+    task is at least the threshold ``retry_share``.
     """
     return [
         task
@@ -107,9 +109,10 @@ def bottleneck_tables(
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
     """Return charts of the occupied slots over time.
 
-    There is a chart for each pool that was used, but at most for six pools. The pools are
-    sorted by their peak as a share of their slots, highest first. Pools without a limit come last.
-    A further chart shows all pools together, unless exactly one pool was used.
+    There is a chart for each pool that was used. These charts are sorted by the pool's peak as a
+    share of the pool's slots, highest first, and pools without a limit come last. Only the first
+    six charts are returned. A further chart shows all pools together, unless exactly one pool was
+    used.
     """
     step = window.seconds / STEPS
     charts = []
@@ -170,11 +173,11 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
 
 def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
-    """Return the task instances that overlap the window, each as a triple: its start, its end, and
-    the number of pool slots that it occupies.
+    """Return the started task instances that overlap the window, each as a triple: its start, its
+    end, and the number of pool slots that it occupies.
 
-    Start and end are in seconds after the window's start, and are cut to the window. A task
-    instance that has not ended counts up to the end of the window.
+    Start and end are in seconds after the window's start. The parts before and after the window are
+    cut off. A task instance that has not ended counts up to the end of the window.
     """
     found = []
     for instance in instances:
@@ -341,11 +344,13 @@ def _by_task(instances: Iterable[TaskInstance]) -> dict[tuple[str, str], list[Ta
 
 
 def _p95(values: Iterable[float | None]) -> float:
-    """Return the 95% quantile of the values that are not ``None``, or 0 without such a value."""
+    """Return the 95% quantile of the values that are not ``None``. Return 0 if there is no such
+    value.
+    """
     known = sorted(value for value in values if value is not None)
     return quantile(known, 0.95) if known else 0.0
 
 
 def window_of(now: datetime, hours: float) -> Window:
-    """Return the window of the last ``hours`` before ``now``."""
+    """Return the window that ends at ``now`` and is ``hours`` long."""
     return Window(now - timedelta(hours=hours), now)

@@ -53,7 +53,8 @@ def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str,
 def last_runs(
     dag: Dag, task_id: str, history: Sequence[TaskInstance], failed: Iterable[TaskInstance], *, runs: int
 ) -> Failures:
-    """Return the failures in the task's last runs. The field ``errors`` of the result is empty.
+    """Return the failures in the task's last runs. The field ``errors`` of the result is empty; the
+    caller fills in the errors.
 
     Args:
         dag: The task's DAG.
@@ -73,8 +74,8 @@ def last_runs(
 def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
     """Return a finding for each error that occurred in at least ``times`` of the task's last runs.
 
-    If there is no such error, but the errors of at least ``times`` runs could not be read, return
-    one finding about these failures.
+    If there is no such error, but the errors of at least ``times`` runs are unknown, return one
+    finding about these failures.
     """
     groups: dict[str, list[TaskInstance]] = {}
     texts: dict[str, ErrorText] = {}

@@ -175,7 +175,8 @@ def apply_mutes(
     links: Links,
     now: datetime,
 ) -> MuteResult:
-    """Remove muted findings, and add findings about invalid mutes.
+    """Remove muted findings, and add findings about invalid mutes. A finding that an entry of the
+    Variable muted until its end gets a remark about the entry.
 
     Args:
         findings: All findings.
@@ -207,10 +208,10 @@ def apply_mutes(
 
 
 def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | None:
-    """Return the place of the mute that mutes findings of this kind about the DAG.
+    """Return a text that names the mute which mutes findings of this kind about the DAG.
 
-    The place is an entry of the Variable, such as ``mljob_mutes[2]``, or a tag, such as ``tag
-    mljob-mute of train``. Return ``None`` if there is no such mute. A mute that has ended does
+    The text names an entry of the Variable, such as ``mljob_mutes[2]``, or a tag, such as ``tag
+    mljob-mute of train``. Return ``None`` if there is no such mute. An entry that has ended does
     not count.
     """
     for mute in mutes.entries:
@@ -237,8 +238,9 @@ def _is_misspelt(tag: str) -> bool:
 
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
-    """Return the finding. If an entry of the Variable would mute the finding but has ended, return
-    a copy of the finding, with the entry's end and reason in its detail.
+    """Return the finding. If an entry of the Variable that has ended is about this kind of finding
+    and about one of these DAGs, return a copy of the finding. The detail of the copy also has the
+    end and the reason of the entry.
     """
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):

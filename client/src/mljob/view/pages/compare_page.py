@@ -60,7 +60,8 @@ class Cell:
 class CompareRow:
     """A row in the table of the comparison: a result or a param, with a cell for each MLJob.
     ``query`` is the URL query of the same page with the MLJobs ordered by this result. ``query`` is
-    empty for a param, and for a result that is not a number in any MLJob.
+    empty for a param, and for a result that is not a number in any MLJob. ``is_chosen`` is True for
+    the result by which the MLJobs are ordered now.
     """
 
     name: str
@@ -79,8 +80,9 @@ class ComparePage:
         params: The rows of the params that differ.
         equal: The params that don't differ.
         curves: The pictures of the metrics.
-        colours: The number of the MLJob's colour in the pictures, by the MLJob's name.
-        missing: Sentences that say what the page lacks, and why.
+        colours: The number of each MLJob's colour in the pictures, by the label of the MLJob's
+            column.
+        missing: Sentences that say what the page lacks.
     """
 
     columns: tuple[Column, ...]
@@ -106,7 +108,7 @@ def compare_page(
         reports: The reported metrics of each MLJob, by ``namespace/name``.
         by: The name of the output or metric to order by. If the text is empty, or if no MLJob has a
             number of this name, :func:`~mljob.compare.compare_jobs` chooses a name.
-        missing: Sentences that say what the page lacks, and why.
+        missing: Sentences that say what the page lacks. This function may add more.
     """
     notes = list(missing)
     try:
@@ -183,9 +185,9 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
 
 
 def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
-    """Yield ``lines``, the curves of an MLJob, with labels for a picture with curves of several
-    MLJobs. The label is ``job``. Unless ``is_alone`` is True, the name of the task
-    instance follows, because the MLJob has several curves of this metric.
+    """Yield ``lines``, the curves of one MLJob for one metric, with labels for a picture that shows
+    several MLJobs. The label is ``job``, the label of the MLJob's column. If ``is_alone`` is False,
+    the MLJob has several curves of this metric, so the name of the task instance follows.
     """
     for line in lines:
         yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

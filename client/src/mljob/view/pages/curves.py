@@ -75,8 +75,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a
-    pair: its place on the axis in units of the picture, and its text.
+    """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a pair
+    of a place on the axis, in units of the picture, and a text.
 
     Attributes:
         name: The name of the metric.
@@ -108,14 +108,15 @@ def instance_name(task: str, map_index: int) -> str:
 
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
-    """Return the series of the metrics that one task instance has reported, by the name of the
-    metric and the name of the horizontal axis. There are at most :data:`MAX_CURVES` series.
+    """Return the series of the metrics that one task instance has reported, at most
+    :data:`MAX_CURVES` series. A key of the dict is a pair: the name of the metric, and the name of
+    the horizontal axis.
 
     The axis of a report is the first metric of :data:`STEPS` that the report has, such as
     ``epoch``. For a report without such a metric, the axis is ``seconds``: the time since the first
     report. If several reports have a value of the same metric at the same place on the axis, the
-    last value is drawn. So a second try of the task replaces values of the first try only at equal
-    places.
+    last value is drawn. So a value of the task's second try replaces a value of the first try only
+    at the same place.
 
     Args:
         reports: The reports of the task instance, oldest first.
@@ -204,10 +205,10 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Return round numbers for the ticks of an axis. They cover the range from ``low`` to ``high``.
-    The distance between two successive numbers is 1, 2 or 5 times a power of ten, and the range is
-    at most ``wanted`` such distances long. Return ``low`` and ``high`` if there are no such numbers
-    within the limits of floats.
+    """Return round numbers for the ticks of an axis. The numbers cover the range from ``low`` to
+    ``high``. The distance between two successive numbers is 1, 2 or 5 times a power of ten, and the
+    range is at most ``wanted`` such distances long. Return ``low`` and ``high`` if the range is so
+    small or so large that floats can't hold such numbers.
     """
     raw = (high - low) / wanted
     if not math.isfinite(raw) or raw <= 0 or raw < 1e-300:
@@ -222,7 +223,8 @@ def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 def _thinned(points: Points) -> Points:
     """Return at most :data:`MAX_POINTS` points of a series. A longer series is divided into parts,
-    and the lowest and the highest point of each part are kept, so that no peak is lost.
+    and the lowest and the highest point of each part are kept, so that no peak is lost. The first
+    and the last point of the series are kept, too.
     """
     if len(points) <= MAX_POINTS:
         return points

@@ -1,7 +1,7 @@
 """The chart of a run: bars on one time axis show when each task waited and ran.
 
 The status of an MLJob has the newest try of each task. The run's history adds when a task was
-queued, and its earlier tries.
+queued, and the earlier tries of the task. A mapped task has one bar, from the status.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class TaskRow:
     """The row of a task in the chart: its state, and the bars of its tries.
 
     Attributes:
-        counts: How many instances of a mapped task succeeded or were skipped, such as ``12/40``; or
-            an empty text.
+        counts: How many instances of a mapped task succeeded or were skipped. For example,
+            ``12/40`` means 12 of 40 instances. Empty for a task that is not mapped.
         progress: The progress that the task last reported, in percent, or None.
         started_at: When the newest try started, or None before its start.
         ended_at: When the newest try ended, or None before its end.
@@ -102,7 +102,7 @@ def gantt(tasks: Sequence[TaskStatus], history: Iterable[TaskChange], now: datet
         tasks: The tasks of the status, in the order of the status.
         history: State changes of the run's tasks. Empty if the history can't be read. Changes of
             tasks that are not in the status are left out.
-        now: The current time, at which the bars of running tasks end.
+        now: The current time, at which the bars of waiting and running tasks end.
     """
     changes: dict[str, list[TaskChange]] = {}
     for change in history:
@@ -131,7 +131,7 @@ def _span(begin: datetime, end: datetime, tone: str, state: str, try_number: int
 
 def _history_spans(changes: list[TaskChange], now: datetime) -> list[_Span]:
     """Return the spans of time for the bars of a task, from its state changes. Each try has at most
-    two spans: the wait before the start, and the run.
+    two spans: the time in which the task waited for its start, and the time in which the task ran.
     """
     tries: dict[int, list[TaskChange]] = {}
     for change in sorted(changes, key=lambda change: change.time):
@@ -174,8 +174,8 @@ def _row(task: TaskStatus, spans: list[_Span], begin: datetime, length: float) -
 
 
 def mapped_counts(task: TaskStatus) -> str:
-    """Return how many instances of a mapped task succeeded or were skipped: ``12/40``. Return an
-    empty text for another task.
+    """Return how many instances of a mapped task succeeded or were skipped, as a text: ``12/40``
+    means 12 of 40 instances. Return an empty text for a task that is not mapped.
     """
     if task.mapped is None:
         return ""

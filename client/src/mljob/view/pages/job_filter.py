@@ -77,8 +77,8 @@ class JobFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all MLJobs of the namespace match the filter: it has no type, phase, label or
-        text.
+        """Whether the filter has no type, phase, label or text. Then all MLJobs of the filter's
+        namespace match.
         """
         return not (self.type or self.phase or self.label or self.text)
 

@@ -1,7 +1,8 @@
 """Marks of states: an icon and a word. The colour of a mark is an addition, and never the only sign
 of a state.
 
-The words and the tones come from :mod:`mljob.render.states`, which the command line shows too.
+The words and the tones, which select the colours, come from :mod:`mljob.render.states`. The command
+line uses the same words and tones.
 """
 
 from __future__ import annotations
@@ -80,9 +81,8 @@ def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
 
     Args:
         status: True, False or Unknown.
-        good: The status with which this condition reports that all is well. Default: no status
-            does.
-        bad: The status with which this condition reports a problem. Default: no status does.
+        good: The status with which this condition reports that all is well. Default: none.
+        bad: The status with which this condition reports a problem. Default: none.
     """
     if status == good:
         return Mark("success", status, "good")

@@ -173,8 +173,8 @@ def _waiting(jobs: Iterable[JobSummary]) -> tuple[WaitingGroup, ...]:
 
 
 def _report(job: MLJob) -> MonitoringReport | None:
-    """Return the first output of an MLJob that is a valid report of a monitoring DAG. Return None
-    if the MLJob has no such output: a task can return anything as its output.
+    """Return the first output of an MLJob that is valid as the report of a monitoring DAG. Return
+    None if no output is valid as such a report. A task can return anything as its output.
     """
     for value in job.outputs.values():
         if isinstance(value, dict) and value.get("monitor") in MONITORS:

@@ -35,8 +35,9 @@ class JobSummary:
 
     Attributes:
         version: The resourceVersion.
-        done: How many task instances have succeeded, or in a backfill, how many runs. None if the
-            number is not known yet.
+        done: How many task instances have succeeded, or in a backfill, how many runs. Skipped task
+            instances count as succeeded, unless the run failed. None if the number is not known
+            yet.
         percent: The progress from 0 to 100, or None if it is unknown.
         metrics: Names and values of at most 3 metrics, which the last task with metrics reported.
         trend: The last values of the first metric in ``metrics``, the oldest first, at most 24.

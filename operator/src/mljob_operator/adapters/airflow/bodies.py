@@ -65,10 +65,12 @@ def _at_most(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tu
     """Read at most ``max_bytes`` bytes of a body. If the body is longer, close the connection.
 
     Returns:
-        The bytes, and whether they are the whole body.
+        The bytes, and whether they are the whole body. No bytes, if the header Content-Length of a
+        successful answer already says that the body is longer.
 
     Raises:
         AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
+        urllib3.exceptions.HTTPError: The connection broke.
     """
     declared = response.headers.get("content-length", "")
     if response.status < 300 and declared.isdecimal() and int(declared) > max_bytes:

@@ -28,7 +28,8 @@ class Airflow(AirflowRuns):
     """The adapter of one Airflow, which sends the operator's requests to its REST API.
 
     Args:
-        name: The name of the AirflowInstance, for metrics.
+        name: The name of the AirflowInstance, for metrics. Empty for the Airflow of the operator's
+            settings.
         url: The base URL, without ``/api/v2``.
         meter: Records each operation with its outcome and duration, as metrics.
         login: The credentials.
@@ -41,8 +42,8 @@ class Airflow(AirflowRuns):
 
     Attributes:
         cancelling: The same operations as on this adapter, for use in a cancellation. All of them
-            run in the lane of cancellations (:mod:`.lanes`), so that a cancellation never waits for
-            submissions.
+            run in the lane of cancellations: threads that do nothing else (:mod:`.lanes`). So a
+            cancellation never waits for submissions.
     """
 
     def __init__(
@@ -109,9 +110,9 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in a thread of the lane for this kind of work, and return its result.
-        Record the outcome and the duration of the call as metrics. ``operation`` is the name of the
-        call in the metrics.
+        """Call ``function`` in a thread of the lane of ``work``, and return the result of the
+        function. A lane is a group of threads for one kind of work. Record the outcome and the
+        duration of the call as metrics. ``operation`` is the name of the call in the metrics.
 
         Raises:
             NotLeading: The request would change something, and this process is not the leader.

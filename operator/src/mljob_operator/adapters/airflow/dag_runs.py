@@ -1,7 +1,8 @@
 """Implements the interface :class:`.ports.DagRuns`: passes each operation to the module that sends
 its requests. :mod:`.run_requests` has the requests about single dag runs.
 
-Each operation runs in a thread of the lane for its kind of work (:mod:`.lanes`).
+Each operation runs in a thread. Each kind of work, for example cancellations, has its own group of
+threads, which is called a lane (:mod:`.lanes`).
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from .task_logs import AirflowLog, TaskLogs
 
 class AirflowRuns:
     """The operations on the dag runs of one Airflow. Each operation runs in a thread of the lane
-    for its kind of work (:mod:`.lanes`).
+    for its kind of work. A lane is a group of threads (:mod:`.lanes`).
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a thread of such a lane.
+        run: Runs a function in a thread of the lane for the given kind of work.
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
     """
@@ -61,7 +62,7 @@ class AirflowRuns:
         behind.
 
         A difference of up to two seconds counts as zero, because HTTP dates have no fractions of
-        seconds.
+        seconds. An answer with a difference of more than a day does not change the value.
         """
         return self._session.clock_offset
 
@@ -124,7 +125,9 @@ class AirflowRuns:
         return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set a run and its unfinished task instances to failed (:meth:`.RunCanceller.cancel`)."""
+        """Set the unfinished task instances of a run, and then the run, to failed
+        (:meth:`.RunCanceller.cancel`).
+        """
         await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
@@ -138,8 +141,9 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """End the cancellation DAG's run for a run that has ended, if the cancellation DAG's run is
-        still queued (:meth:`.RunCanceller.drop`).
+        """Drop the cancellation of the run ``run_id``, which has ended. If the cancellation DAG's
+        run that should end ``run_id`` is still queued, set this queued run to failed
+        (:meth:`.RunCanceller.drop`).
         """
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 

@@ -5,9 +5,9 @@ Requests are synchronous and may hang until their timeouts. If all requests shar
 thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by many
 minutes.
 
-Each lane except the lane of probes has a circuit breaker. After several requests in a row without
-an answer, the lane lets only one request at a time through. So the number of requests to an Airflow
-that is down does not grow with the number of MLJobs.
+Each lane except the lane of probes has a circuit breaker. After ``FAILURES`` requests in a row
+without an answer, the lane lets only one request at a time through. So the number of requests to an
+Airflow that is down does not grow with the number of MLJobs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Run(Protocol):
 
 
 class Circuit:
-    """A circuit breaker for an Airflow that gives no answer.
+    """The circuit breaker of a lane, for the time in which the Airflow gives no answer.
 
     After ``FAILURES`` requests in a row without an answer, the circuit breaker lets only one
     request at a time through, with growing pauses in between. :func:`_is_no_answer` decides which
@@ -104,8 +104,8 @@ class Circuit:
         self._trial_ends_at = 0.0
 
     def admit(self) -> None:
-        """Check that a request may be sent now. The caller must then send the request, and report
-        the outcome with :meth:`answered` or :meth:`failed`.
+        """Check that a request may be sent now. If this method raises no error, the caller must
+        send the request, and report the outcome with :meth:`answered` or :meth:`failed`.
 
         Raises:
             AirflowUnavailable: The request must not be sent. The message is the message of the last
@@ -139,8 +139,9 @@ class Circuit:
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Return whether an error means that Airflow is out of reach. Return False if the error is only
-    about one request, so that Airflow may answer other requests.
+    """Return whether an error means that Airflow is out of reach: Airflow gives no answer, or a
+    server error, or the answer is not from Airflow. Return False if the cause may be this request
+    alone, so that Airflow may answer other requests.
     """
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
@@ -167,7 +168,7 @@ class Lane:
         """Return the result of ``function(*args)``, which runs in one of the lane's threads.
 
         Raises:
-            Answer: An error of Airflow's API that the function did not interpret.
+            Answer: Airflow's API has answered with an error that the function did not interpret.
             NotLeading: The request would change something, and this process is not the leader.
             AirflowError: Any other error.
         """
@@ -189,7 +190,8 @@ class Lane:
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:
         """Call the function, and return the result. Tell the circuit breaker whether Airflow has
-        answered. If the circuit breaker lets no request through, raise AirflowUnavailable instead.
+        answered. If the circuit breaker lets no request through, raise AirflowUnavailable without
+        calling the function.
         """
         if self._circuit is None:
             return self._mapped(function, *args)
@@ -209,8 +211,8 @@ class Lane:
         """Call the function, and return the result. Turn an unexpected exception into
         AirflowUnreadable, which the callers handle.
 
-        So if an unusual answer breaks the code that reads it, only requests to this Airflow fail,
-        and the rest of the operator goes on.
+        So if the code that reads an answer fails on an unusual answer, only requests to this
+        Airflow fail, and the rest of the operator goes on.
         """
         try:
             return function(*args)

@@ -64,8 +64,8 @@ class _Reading:
 
     Attributes:
         room: The number of bytes that may still be read for this run.
-        omitted: Entries for ``Outputs.omitted``. Each entry names an output or an XCom that is too
-            large, kept in an object store or deleted.
+        omitted: Entries for ``Outputs.omitted``. Each entry names an output or an XCom that was not
+            read, and may add the reason.
     """
 
     dag_id: str
@@ -97,7 +97,8 @@ class XComOutputs:
         ``omitted`` of the result says what is missing:
 
         - The XCom of an entry in ``sources`` is too large, is kept in an object store, or was
-          deleted while the outputs were read: ``omitted`` has the name of the entry.
+          deleted while the outputs were read: ``omitted`` has the name of the entry. An XCom is
+          also too large if it exceeds the limit for all XComs of the run (``MAX_RUN_BYTES``).
         - An XCom ``mljob_outputs`` can't be read for one of these reasons: ``omitted`` has
           ``mljob_outputs of`` and the XCom's task.
         - An entry in ``sources`` stands for more than ``MAX_XCOMS`` XComs, because its task is
@@ -144,8 +145,8 @@ class XComOutputs:
             task_id: The task, or ``~`` for all tasks of the run.
             key: The XCom key.
             name: The name of the output in ``spec.outputs`` that is read from these XComs, or None
-                for the key ``mljob_outputs``. With a name, the result is empty if the XComs are
-                more than ``MAX_XCOMS`` or one of them can't be read. With None, the result leaves
+                for the key ``mljob_outputs``. With a name, the result is empty if there are more
+                than ``MAX_XCOMS`` XComs, or if an XCom can't be read. With None, the result leaves
                 out the XComs after the maximum and the XComs that can't be read.
         """
         found = []

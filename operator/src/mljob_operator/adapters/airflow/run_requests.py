@@ -66,6 +66,7 @@ class RunRequests:
             ValidationFailed: The DAG's params refuse the conf.
             AirflowUnavailable: Airflow did not answer, or its answers contradict each other.
                 ``outcome_unknown`` is set if Airflow may have created the run.
+            AirflowError: Airflow refused the request for another reason.
         """
         body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=logical_date)
         observed_at = now()

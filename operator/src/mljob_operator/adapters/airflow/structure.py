@@ -26,6 +26,9 @@ class Structure:
     def tasks(self, dag_id: str) -> list[DagTask]:
         """Return the tasks of the latest version of a DAG. Return an empty list if the DAG does not
         exist. A task that can't be read from Airflow's answer is left out and logged.
+
+        Raises:
+            Exception: The exceptions of :meth:`.Session.ask`, except ``Absent``.
         """
         try:
             answer = self._session.ask(

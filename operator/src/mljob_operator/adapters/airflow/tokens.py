@@ -70,8 +70,8 @@ class Tokens(Protocol):
 
 
 def tokens_of(login: Login, ask_airflow: AskAirflow, post: Post) -> Tokens:
-    """Return the source of tokens for a login. The kind of the credentials in the login decides
-    which source it is.
+    """Return the source of tokens for a login. The class of the source depends on the kind of
+    credentials in the login.
     """
     if login.token is not None:
         return FixedToken(login.token.get_secret_value().strip(), login.source)

@@ -51,9 +51,7 @@ def supported(version: str, url: str) -> Version:
 
 
 def warn_if_untested(number: Version, version: str, url: str) -> None:
-    """Log a warning if the operator is not tested with this version, because the version is too
-    new.
-    """
+    """Log a warning if this version is newer than all versions that the tests use."""
     if number > NEWEST:
         log.warning(
             "Airflow at %s is version %s. %s; newer versions are treated like the newest of these.",
@@ -65,7 +63,8 @@ def warn_if_untested(number: Version, version: str, url: str) -> None:
 
 def without_api(answered: str) -> AirflowUnavailable:
     """Return the error for a server that answers 404 to a request that every Airflow 3 knows. The
-    server may be Airflow 2, or a proxy without a backend.
+    server may be Airflow 2, another server, or a proxy without a backend. The error's message
+    begins with ``answered``, which names the URL and quotes the answer.
     """
     return AirflowUnavailable(
         f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."

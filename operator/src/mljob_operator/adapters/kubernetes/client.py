@@ -34,7 +34,8 @@ async def connect(*, for_watches: bool = False) -> client.ApiClient:
             deliver.
 
     Raises:
-        CannotStart: The source has no valid configuration for the Kubernetes API.
+        CannotStart: The kubeconfig or the ServiceAccount does not say how to reach the Kubernetes
+            API.
     """
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = MAX_WATCHES if for_watches else 64

@@ -36,7 +36,7 @@ class Leases:
             requests.
         namespace: The operator's namespace.
         name: The name of the operator's Lease.
-        seconds: The duration of the Lease.
+        seconds: The duration of the Lease, in seconds.
     """
 
     def __init__(self, api: client.ApiClient, namespace: str, name: str, *, seconds: int) -> None:
@@ -46,7 +46,11 @@ class Leases:
         self._seconds = seconds
 
     async def get(self) -> Lease | None:
-        """Return the operator's Lease, or None if it does not exist."""
+        """Return the operator's Lease, or None if it does not exist.
+
+        Raises:
+            StoreError: The request failed.
+        """
         try:
             return self._read(await self._call(self._leases.read_namespaced_lease, self._name))
         except Gone:
@@ -86,13 +90,22 @@ class Leases:
         """Write a new time of renewal, and return the new version of the Lease. ``acting`` says
         whether the holder has begun its work as the leader. If the Lease does not show this yet,
         also set the annotation ``ACTING``.
+
+        Raises:
+            Conflict: The Lease has changed since it was read.
+            StoreError: The request failed for another reason.
         """
         return await self._patch(
             lease, {"renewTime": _now()}, {"annotations": {ACTING: "true"}} if acting != lease.acting else {}
         )
 
     async def release(self, lease: Lease) -> None:
-        """Remove the holder from the Lease, so that another process can take the Lease at once."""
+        """Remove the holder from the Lease, so that another process can take the Lease at once.
+
+        Raises:
+            Conflict: The Lease has changed since it was read.
+            StoreError: The request failed for another reason.
+        """
         await self._patch(lease, {"holderIdentity": "", "renewTime": _now()}, {"annotations": {ACTING: "false"}})
 
     async def others(self) -> list[Lease]:

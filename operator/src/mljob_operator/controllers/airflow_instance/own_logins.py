@@ -33,7 +33,9 @@ class OwnLogins:
         self._changed = changed
 
     async def run(self) -> None:
-        """Call :meth:`refresh` repeatedly, until this asyncio task is cancelled. Log its errors."""
+        """Call :meth:`refresh` repeatedly, until this asyncio task is cancelled. Errors of
+        :meth:`refresh` are logged.
+        """
         while True:
             self._registry.own_refresh_requested.clear()
             try:

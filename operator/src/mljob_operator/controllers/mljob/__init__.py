@@ -4,7 +4,7 @@ These modules handle the input of an MLJob, from its arrival to the writes that 
 
 - :mod:`.controller` passes input from the watch, the topics and the change feeds to each MLJob's
   worker.
-- :mod:`.workers` wakes the workers and starts their steps. :mod:`.paced_wake` wakes many of them in
+- :mod:`.workers` wakes the workers and starts their steps. :mod:`.paced_wake` wakes many MLJobs in
   batches. :mod:`.waiting_jobs` wakes the MLJobs that wait for Airflows, access rules, logins or
   limits. :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
 - :mod:`.worker_state` has the state of one MLJob's worker, and the inbox for the next step.

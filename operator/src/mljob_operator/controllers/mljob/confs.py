@@ -1,10 +1,12 @@
 """Builds the confs of runs, and remembers which values in the confs came from Secrets.
 
 A status, an Event or a log line must not show a value from a Secret. The operator learns these
-values in two ways. The operator reads the Secrets when it builds a conf. If this process has not
-built the conf of a run, for example after a restart, the operator reads the run's conf from Airflow
-before it writes any text about the run. The conf in Airflow has the submitted values even if the
-Secret has changed or was deleted.
+values in two ways:
+
+- The operator reads the Secrets when it builds a conf.
+- The operator reads the conf of a submitted run from Airflow, once for each run, before it shows a
+  text that may quote the conf. The conf in Airflow has the submitted values, even if the operator
+  was restarted, or the Secret has changed or was deleted.
 """
 
 from __future__ import annotations
@@ -69,8 +71,8 @@ class _KnownSecrets:
 
     Attributes:
         uid: The MLJob's uid.
-        redaction: The texts to redact. The redaction is complete if the conf of ``run`` has been
-            read, so that all values to hide are known.
+        redaction: The values to hide. The redaction is complete if the conf of ``run`` has been
+            read from Airflow, because then all values to hide are known.
         run: The run whose conf has been read from Airflow. None if no conf has been read.
         asked_at: The time of the last try to read the conf from Airflow. None if there was no try.
     """
@@ -144,8 +146,11 @@ class Confs:
         return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Find the secret values in ``conf``, the conf of an earlier run that a new run uses again,
-        and remember the secret values. Return ``conf``.
+        """Remember the secret values in ``conf``, the conf of an earlier run that a new run uses
+        again. Return ``conf`` unchanged.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
         """
         self._learn(s.job, await hidden_texts(self._jobs, s.job, conf, reads_secrets=True))
         return conf
@@ -177,12 +182,14 @@ class Confs:
         self._known_secrets[s.job.key] = replace(found, redaction=replace(found.redaction, complete=True), run=s.run)
 
     def read_at(self, s: State) -> datetime | None:
-        """Return the time at which the run's conf should be read from Airflow: now, or
-        ``ASK_AGAIN_AFTER`` (10 seconds) after the last try. The conf is needed if the status has
-        texts that may quote values from Secrets.
+        """Return the time at which the run's conf should be read from Airflow: now if this process
+        has not tried yet, else ``ASK_AGAIN_AFTER`` (10 seconds) after the last try.
 
-        Return None if the conf's secret values are known, if the status has no such text, or if the
-        attempt is over.
+        Return None if the conf need not be read. That is so in any of these cases:
+
+        - The conf has no values from Secrets, or all of these values are known.
+        - The status would show no text that may quote the conf.
+        - The attempt is over.
         """
         if not s.current.open or self.redaction(s).complete or not may_quote(s):
             return None
@@ -191,8 +198,8 @@ class Confs:
 
     def redaction(self, s: State) -> Redaction:
         """Return the redaction for texts about the MLJob's run. The redaction hides values from
-        Secrets. If these values are not known, the redaction is not complete, and texts that may
-        quote them must be withheld.
+        Secrets. If some of these values may be unknown, the redaction is not complete, and texts
+        that may quote these values must be withheld.
         """
         if runs_current_spec(s.job, s.run.run_id) and not self._may_have_secrets(s.job):
             return NOTHING_HIDDEN
@@ -227,9 +234,9 @@ class Confs:
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
         """Return the values from Secrets that are known for the newest run.
 
-        If the conf of an earlier run was read from Airflow, all values known so far are dropped
-        first, because texts of the newest run can't quote them. The stored status already has the
-        texts of the earlier run in redacted form.
+        If the known values come from the conf of an earlier run, which was read from Airflow, these
+        values are dropped first. Texts of the newest run can't quote these values. The stored
+        status already has the texts of the earlier run in redacted form.
         """
         found = self._secrets_of(s.job)
         if found.run not in (None, s.run):
@@ -248,8 +255,8 @@ class Confs:
 
 
 async def _submitted(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
-    """Return the conf of the attempt's run or backfill, as Airflow has the conf. Return None if
-    Airflow does not have the run or backfill.
+    """Request the conf of the attempt's run or backfill from Airflow, and return the conf. Return
+    None if Airflow does not have the run or backfill.
     """
     if s.job.is_backfill:
         backfill = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)

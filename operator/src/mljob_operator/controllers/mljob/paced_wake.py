@@ -57,7 +57,7 @@ class PacedWake:
         return [self._task] if self._task is not None and not self._task.done() else []
 
     def stop(self) -> None:
-        """Wake no more MLJobs."""
+        """Stop waking MLJobs. The MLJobs that are pending are not woken."""
         self._pending.clear()
         if self._task is not None:
             self._task.cancel()

@@ -18,8 +18,8 @@ from .confs import Confs
 
 
 class StatusRedaction:
-    """Returns the redaction of an MLJob. The redaction replaces values from Secrets in the texts of
-    statuses, Events and log lines.
+    """Returns the :class:`.Redaction` of an MLJob, which replaces values from Secrets in the texts
+    of statuses, Events and log lines.
 
     Args:
         airflows: All Airflows.
@@ -33,10 +33,10 @@ class StatusRedaction:
     async def of(self, state: State) -> Redaction:
         """Return the redaction for an MLJob's status.
 
-        If the status has texts that may quote values from Secrets, and these values are not known,
-        the run's conf is read from Airflow first. The conf is not read if the Airflow was not ready
-        at the last check, or before the time of :meth:`.Confs.read_at`. If the values stay unknown,
-        the redaction withholds all texts of the run. An error of Airflow is only logged.
+        If the values from Secrets in the run's conf are not known, the run's conf is read from
+        Airflow first, on two conditions: the Airflow was ready at the last check, and
+        :meth:`.Confs.read_at` returns a time that has come. If the values stay unknown, the
+        redaction withholds the texts that come from the run. An error of Airflow is only logged.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -61,5 +61,8 @@ class StatusRedaction:
     async def transient(self, state: State) -> TransientState:
         """Return the transient state of an MLJob (what this process has tried, and what failed),
         with redacted texts.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
         """
         return redacted_state(state, None, await self.of(state))[0].transient

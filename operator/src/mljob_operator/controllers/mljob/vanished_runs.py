@@ -1,9 +1,9 @@
 """Wakes the MLJobs whose runs are missing in Airflow, when these runs begin or cease to count as
 deleted.
 
-Usually, missing runs count as deleted. If many runs are missing at once, something has happened to
-the Airflow, such as a restored backup, and the runs don't count as deleted
-(:mod:`...core.run.vanishing`).
+Usually, a missing run counts as deleted, and its MLJob fails. If many runs are missing at once,
+something has happened to the Airflow, such as the restore of an old backup. Then the runs don't
+count as deleted (:mod:`...core.run.vanishing`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ log = logging.getLogger(__name__)
 
 class VanishedRuns:
     """Records which runs are missing in Airflow's lists of active runs. Wakes the MLJobs of these
-    runs when the runs begin or cease to count as deleted.
+    runs when missing runs begin or cease to count as deleted.
 
     Args:
         missing_runs: Knows the missing runs of each Airflow.
         meter: Records how many runs have vanished from each Airflow.
         wake: Wakes an MLJob.
-        changed: Called with the name of an Airflow when many runs have vanished from the Airflow,
-            and when all of them are back or an administrator has accepted their loss.
+        changed: Called with the name of an Airflow when many runs have vanished from the Airflow.
+            Called again when all of these runs are back or an administrator has accepted their
+            loss.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class VanishedRuns:
 
         Args:
             airflow: The Airflow's name.
-            asked_at: The time of the request.
+            asked_at: When the operator requested the list.
             unlisted: The MLJobs whose run is in progress but missing in the list, and all MLJobs
                 with a backfill in progress, because the list has no backfills.
         """
@@ -57,14 +58,16 @@ class VanishedRuns:
     def wants_relist(self, airflow: str) -> bool:
         """Return whether a relist (a new list of all active runs) is needed soon.
 
-        If a run is missing, a relist has to show whether other runs are missing too.
+        If the operator follows three or more runs in this Airflow, and one of them is missing, a
+        relist has to show whether other runs are missing too.
         """
         return self._missing_runs.wants_relist(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
         """Return whether many runs have vanished from an Airflow at once.
 
-        In this case a run that is missing does not count as deleted.
+        In this case a missing run does not count as deleted, unless an administrator has accepted
+        its loss.
         """
         return self._missing_runs.have_vanished(airflow)
 

@@ -51,9 +51,10 @@ class Workers:
 
     Args:
         steps: Runs one step of a worker.
-        confs: Redacts secret values in log lines.
-        takeover_state: Returns the transient state for an MLJob whose attempt another process has
-            begun, or None if this process has begun the attempt.
+        confs: Knows which values came from Secrets, so that log lines don't show these values.
+        takeover_state: Returns the transient state (what is known about requests to Airflow) with
+            which this process continues an attempt that another process has begun. Returns None if
+            this process has begun the attempt.
         after_step: Called after each step, with the MLJob and its worker.
         drop: Forgets an MLJob that is deleted, or for which the operator has nothing left to do.
         meter: Records the time from an input to the stored status that includes the input.
@@ -92,7 +93,9 @@ class Workers:
         """Return a context manager. While its block runs, no worker starts a step.
 
         After its start, the operator lists all MLJobs in such a block. Until the list is complete,
-        the number of active runs is not known, so no MLJob may be admitted.
+        the number of active runs is not known, so no MLJob may be admitted. After a change of
+        limits or access rules, the operator updates the admission queue in such a block, so that
+        MLJobs are admitted in the order of the queue.
         """
         self._holds += 1
         try:
@@ -130,8 +133,8 @@ class Workers:
         return worker
 
     def remove(self, key: Key) -> None:
-        """Remove the worker of a deleted MLJob. If a step of the worker is running, the worker is
-        removed at the end of the step.
+        """Remove the worker of a deleted MLJob. The MLJob must have a worker. If a step of the
+        worker is running, the worker is removed at the end of the step.
         """
         worker = self._states[key]
         worker.forget()
@@ -146,7 +149,7 @@ class Workers:
         self._awake.pop(key, None)
 
     def expire(self, seconds: float, job: Job) -> None:
-        """Set a timer that wakes the worker of a finished MLJob after ``seconds``, the rest of the
+        """Set a timer that wakes a finished MLJob (:meth:`wake`) after ``seconds``, the rest of the
         MLJob's time to live. If a timer was set for this version of the MLJob or a later version,
         nothing happens.
         """
@@ -154,13 +157,16 @@ class Workers:
             self._expiries.begin(seconds, job)
 
     def end_expiry(self, key: Key, uid: str) -> None:
-        """Cancel the timer that was set for the end of a deleted MLJob's time to live."""
+        """Cancel the timer of a deleted MLJob (:meth:`expire`). The timer of another MLJob with the
+        same name but another ``uid`` stays.
+        """
         self._expiries.end(key, uid)
 
     def wake(self, key: Key) -> None:
-        """Make the worker of an MLJob run a step now, or after the current step. A finished MLJob
-        whose time to live has a timer gets a new worker. For any other MLJob without a worker,
-        nothing happens.
+        """Make the worker of an MLJob run a step now, after the current step, or after the block
+        of :meth:`hold_steps`. A finished MLJob with a timer (:meth:`expire`) loses the timer and
+        gets a new worker. For any other MLJob without a worker, nothing happens. After
+        :meth:`stop`, this method does nothing.
         """
         if self._closing:
             return
@@ -256,7 +262,7 @@ class Workers:
                 worker.rest()
 
     def stop(self) -> None:
-        """Start no more steps. The steps that are running continue."""
+        """Start no more steps. Steps that are running continue."""
         self._closing = True
         self._due.clear()
         self._expiries.stop()
@@ -266,8 +272,8 @@ class Workers:
                 worker.timer.cancel()
 
     async def close(self) -> None:
-        """Start no more steps, wait for the running steps for up to ``LAST_STEPS`` seconds, and
-        cancel the steps that take longer.
+        """Start no more steps (:meth:`stop`), wait for the running steps for up to ``LAST_STEPS``
+        seconds, and cancel the steps that take longer.
         """
         self.stop()
         if under_way := self._steps_under_way():
@@ -281,9 +287,9 @@ class Workers:
     async def _measured(self, key: Key, worker: WorkerState) -> float | None:
         """Run a step, and return the seconds until the next step, or None (:meth:`.Steps.take`).
 
-        If the step stores a status, record the time for which the input has waited for the status.
-        If the step fails, or if its status has to wait for a turn among all writes, the input goes
-        on waiting.
+        If the step stores a status, record the time from the first input that woke the worker to
+        the stored status. If the step fails, or if its status has to wait for a turn among all
+        writes, a later step records this time.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)
@@ -297,18 +303,19 @@ class Workers:
         """Run steps for an MLJob as long as another step is needed now, and steps may start
         (:meth:`hold_steps`, :meth:`stop`). A failed step is repeated after its backoff.
 
-        If no step is needed now, set the timer for the next step, or remove the worker if the MLJob
-        is deleted or the operator has nothing left to do for the MLJob.
+        If no step is needed now, set the timer for the next step. If the MLJob is deleted, or the
+        operator has nothing left to do for the MLJob, remove the worker instead. A finished MLJob
+        whose time to live has not ended then gets a timer (:meth:`expire`).
         """
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
             while worker.needs_step and not self._closing and not self._holds:
-                worker.needs_step = False
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
-                    worker.needs_step = False
+                    continue
+                worker.needs_step = False
                 until = await self._measured(key, worker)
                 self._after_step(key, worker)
                 if worker.failures and until is not None:

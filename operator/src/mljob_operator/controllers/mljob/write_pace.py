@@ -5,9 +5,10 @@ the API server have no priority any more, and can't be merged with later writes.
 sends as many writes as keep the API server busy, and lets the other writes wait in its own queue
 (:mod:`.write_queue`).
 
-Source: TCP Vegas (Brakmo and Peterson, 1995). If an answer takes longer than the fastest answer,
-the difference is the time for which the write has waited in the API server. The number of writes
-under way is changed until a few of them wait in the API server.
+Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time of an answer counts as the time
+without waiting. If an answer takes longer, the difference is the time for which the write has
+waited in the API server. The number of writes under way is changed until a few of them wait in the
+API server.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ FEW, MANY = 4.0, 12.0
 waiting writes, the API server may be idle. With more, each write only waits longer.
 """
 FASTEST_COUNTS = 30.0
-"""The seconds after which the fastest answer is measured again, because it depends on the size of
-the objects and on the load from other clients. For the measurement, the limit goes back to
-``LEAST``, so that no write waits in the Kubernetes API server. The limit grows back within a
-second.
+"""The seconds after which the shortest time of an answer is measured again, because this time
+depends on the size of the objects and on the load from other clients. For the measurement, the
+limit goes back to ``LEAST``, so that no write waits in the Kubernetes API server. The limit grows
+back within a second.
 """
 
 
@@ -45,8 +46,8 @@ class WritePace:
 
     def answered(self, seconds: float, now: float) -> None:
         """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write.
-        Every ``FASTEST_COUNTS`` seconds, set the limit to ``LEAST``, so that the fastest answer is
-        measured again.
+        Every ``FASTEST_COUNTS`` (30) seconds, forget the shortest time of an answer so far, and set
+        the limit to ``LEAST``, so that the shortest time is measured again while no write waits.
 
         Args:
             seconds: The time from the write to the answer.
@@ -65,7 +66,8 @@ class WritePace:
 
     def refused(self, retry_after: float, now: float) -> None:
         """Halve the limit, but not below ``LEAST``, because the Kubernetes API server was too busy
-        for a write or did not answer. Also begin the pause that the API server has asked for.
+        for a write or did not answer. Also begin the pause that the API server has asked for: until
+        its end, no write may be sent.
 
         Args:
             retry_after: The seconds for which the API server asks for a pause (``Retry-After``). 0

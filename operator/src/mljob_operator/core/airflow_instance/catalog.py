@@ -60,7 +60,8 @@ class AirflowCatalog:
         own: Whether the operator's settings name an Airflow.
         own_access: The access rules of the settings' Airflow, or None if the setting
             ``MLJOB_AIRFLOW_ACCESS`` is absent.
-        default: The Airflow for MLJobs without spec.airflowRef, or ``NO_AIRFLOW``.
+        default: The Airflow for MLJobs without spec.airflowRef, or ``NO_AIRFLOW`` if there is no
+            such Airflow.
         namespace: The MLJob's namespace.
         reserved: Globs of the ids of DAGs that are reserved for the platform. An MLJob may run such
             a DAG only if it is a monitoring DAG that an access rule names (:meth:`is_reserved`).
@@ -85,7 +86,7 @@ class AirflowCatalog:
         return self.own if airflow == SETTINGS_AIRFLOW else airflow in self.instances
 
     def access(self, airflow: str) -> Sequence[AccessRule]:
-        """Return the access rules of an Airflow. An unknown Airflow has no rules.
+        """Return the access rules of an Airflow. An unknown AirflowInstance has no rules.
 
         No MLJob may run in an Airflow without rules. The exception is the Airflow of the operator's
         settings: if there is no AirflowInstance and ``own_access`` is None, the result is a rule
@@ -103,8 +104,9 @@ class AirflowCatalog:
         return self.namespace.pending and depends_on_labels(self.access(airflow), dag_id)
 
     def rule(self, airflow: str, dag_id: str) -> int | None:
-        """Return the index of the access rule that lets the MLJob run a DAG in an Airflow. Return
-        None if no rule does, or if the rule is not known yet.
+        """Return the index of the first access rule of an Airflow that lets the MLJob's namespace
+        run a DAG. Return None if there is no such rule, or if the rule is not known yet
+        (:meth:`undecided`).
         """
         if self.undecided(airflow, dag_id):
             return None
@@ -131,9 +133,9 @@ class AirflowCatalog:
         return index is None or dag_id not in self.access(airflow)[index].dags
 
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
-        """Return the credentials of the access rule that applies to the MLJob. Return None if the
-        rule has no credentials, so that the MLJob uses the credentials of the Airflow, or if no
-        rule applies.
+        """Return the credentials of the access rule that applies to the MLJob (:meth:`rule`).
+        Return None if the rule has no credentials, so that the MLJob uses the credentials of the
+        Airflow, or if no rule applies or the rule is not known yet.
         """
         index = self.rule(airflow, dag_id)
         return self.access(airflow)[index].credentials if index is not None else None
@@ -145,8 +147,9 @@ class AirflowCatalog:
         return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
-        """Return the MLJob's reservation in an Airflow. ``active`` says whether the MLJob certainly
-        or possibly has a run in this Airflow. If not, the MLJob wants to submit a run.
+        """Return the MLJob's claim to one of the active runs that an Airflow's limits allow.
+        ``active`` says whether the MLJob certainly or possibly has a run in this Airflow. If not,
+        the MLJob wants to submit a run.
         """
         index = self.rule(airflow, dag_id)
         priority = self.access(airflow)[index].priority if index is not None else 0
@@ -174,7 +177,7 @@ def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker 
     access rule that is not known yet, are reasons too.
 
     Unlike :func:`find_blocker`, this function ignores limits on active runs, the credentials of
-    access rules, and whether the Airflow is ready.
+    access rules, whether the Airflow is ready, and whether the AirflowInstance is being deleted.
     """
     if airflow != SETTINGS_AIRFLOW and airflow not in catalog.instances:
         return Blocker(AIRFLOW_GONE, f"AirflowInstance {airflow!r} of the run does not exist.")

@@ -3,8 +3,9 @@
 The texts from Secrets are called hidden texts. A hidden text is found as it is, in base64, and in
 the encodings of JSON, Python's ``repr``, URLs and HTML. Some parts of a hidden text are also found
 where the whole hidden text does not occur: lines of at least ``MIN_LINE`` characters, the password
-in a URL, and the values in a JSON object. If a text was cut, even the beginning of a hidden text is
-found: the producer of an event cuts texts without knowing what is secret in them.
+in a URL, and the values in a JSON object. A text may have been cut in the middle of a hidden text,
+because the producer of an event cuts texts without knowing what is secret in them. Then the part of
+the hidden text before the cut is found, if this part has at least ``MIN_LENGTH`` characters.
 
 Hidden texts in other encodings are not found, for example in the middle of base64 data, encrypted,
 reversed, or in upper case.
@@ -168,8 +169,8 @@ class Redaction:
 
 class _Forms:
     """The encodings of hidden texts, indexed by their first characters. The index keeps the search
-    short: hundreds of texts are searched for thousands of encodings, and hardly any text contains
-    one.
+    short: hundreds of texts are searched for thousands of encodings, and hardly any of these texts
+    contains an encoding.
     """
 
     def __init__(self, forms: Iterable[str]) -> None:
@@ -180,8 +181,8 @@ class _Forms:
             self._by_start[form[:MIN_LENGTH]].append(form)
 
     def begin_in(self, text: str) -> list[str]:
-        """Return the encodings whose first ``MIN_LENGTH`` characters occur in a text. Only these
-        encodings can occur in the text as a whole.
+        """Return the encodings whose first ``MIN_LENGTH`` characters occur in a text. The text
+        can't contain any of the other encodings.
         """
         starts = {text[at : at + MIN_LENGTH] for at in range(len(text) - MIN_LENGTH + 1)}
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
@@ -209,8 +210,8 @@ NOTHING_HIDDEN = Redaction()
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Yield all strings and numbers in a JSON value, as text. Keys are not secret, so they are left
-    out.
+    """Yield all strings and numbers in a JSON value, as text. The keys of objects are left out,
+    because keys are not secret.
     """
     pending = [value]
     while pending:
@@ -226,7 +227,10 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Yield the encodings of a hidden text and of its parts."""
+    """Yield the strings to search for, so that a hidden text is found: the hidden text and its
+    secret parts, each as it is and in the encodings. Only the whole hidden text is also encoded in
+    base64. Strings of less than ``MIN_LENGTH`` characters are not encoded.
+    """
     for whole in {text, text.strip()}:
         if len(whole) >= MIN_LENGTH:
             data = whole.encode("utf-8", "replace")
@@ -248,8 +252,8 @@ def _secret_parts(text: str) -> Iterator[str]:
 
     - each line of at least ``MIN_LINE`` characters, if the text has several lines, such as a key
       file
-    - the password in a URL
-    - the values in a JSON object
+    - the password, if the text is a URL
+    - all strings and numbers, if the text is a JSON object
     """
     lines = text.splitlines()
     if len(lines) > 1:

@@ -64,19 +64,20 @@ class CancelRequests:
 
 @frozen
 class TransientState:
-    """The state of an attempt that only this process knows: its requests to Airflow and their
-    results.
+    """What only this process knows about an attempt: the requests that this process has sent to
+    Airflow, and their results.
 
     Attributes:
         attempt: The newest attempt, if this process has begun it or has taken it over from another
             process. Otherwise None.
-        last_error: The last request that failed, or None if none has failed.
+        last_error: The last request that failed. None if no request has failed, if a request has
+            succeeded since, or if the cause of the error may be gone.
         kept_by: The error of the last failed request to start the run, as text for people, or None
             if no such request has failed.
         newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
             the same name has left in Airflow for this spec, or 0 if there is no such run. None
             until the operator has counted these runs.
-        counted: How many runs the operator has found so far while it counts the runs for
+        counted: How many runs the operator has found so far, while it counts runs to find
             ``newest``.
         counted_at: When Airflow first answered that it has no run after the ``counted`` runs. None
             before this answer.
@@ -86,9 +87,9 @@ class TransientState:
             process has begun the attempt and may still submit the run. None if this process need
             not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
-        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
-            The retry then needs the outputs of other MLJobs again.
-        cancel_requests: What this process has asked Airflow to do to cancel the run.
+        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use,
+            and this conf takes outputs of other MLJobs. The retry then needs these outputs again.
+        cancel_requests: The requests of this process to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
         children_handled: Whether the operator has looked for runs that tasks of the cancelled run
@@ -96,8 +97,8 @@ class TransientState:
             (:class:`~.actions.HandleChildren`).
         looked_up_at: When the operator last asked Airflow for the run, or None. A direct
             cancellation sets an earlier time, so that the operator asks again at once.
-        over_since: When the operator first read the tasks and outputs of the ended run. None if it
-            has not read them yet.
+        over_since: When the operator first read the tasks and outputs of the ended run, or first
+            read that the backfill has ended. None before that.
         needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the
             operator must ask Airflow for the run and its tasks.
         resumed: The generation of the spec for which Airflow has resumed the backfill, or None if

@@ -27,10 +27,10 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 
 def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
-    """Return what is known of a task instance after an event. The result has the later state of
-    ``old`` and ``new``, the latest progress and metrics, and the failure of the latest try that
-    failed. If ``past`` is true, ``new`` is from before the run was cleared, and the state in
-    ``new`` is ignored.
+    """Return what is known of a task instance after an event. ``old`` is what was known before, and
+    ``new`` is the task instance in the event. The result has the later of the two states, the
+    latest progress and metrics, and the failure of the latest try that failed. If ``past`` is true,
+    the event is from before the run was cleared, and its state is ignored.
     """
     facts = (old,) if past else (old, new)
     latest = max(facts, key=lambda fact: fact.order)
@@ -129,9 +129,9 @@ def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Return whether an event reports the end of a try that, in the REST API, is still in progress,
-    and the event is recent: the answer was requested less than ``CONFIRMED_WITHIN`` after the event
-    was read.
+    """Return whether the event ``old`` reports the end of a try, but the answer of the REST API
+    (``rest``) shows the same try in progress. Return False if the REST API has confirmed the event
+    before, or if the answer was requested ``CONFIRMED_WITHIN`` or more after the event was read.
 
     Airflow's worker publishes the end of a try before it reports the end to Airflow's API server.
     """

@@ -30,7 +30,7 @@ NAMED = 5
 
 
 class BackfillOfRuns:
-    """Makes the parts of a backfill's status that are different for a single run. The class
+    """Makes the parts of a backfill's status that differ from the status of a single run. The class
     implements :class:`.workload.Workload`.
     """
 
@@ -70,8 +70,8 @@ class BackfillOfRuns:
         return progress_of(observed_backfill)
 
     def cancelling(self, state: State) -> str:
-        """Return how the backfill is being cancelled, as a sentence: Airflow's REST API cancels the
-        backfill and each of its runs.
+        """Return the message about a backfill that is being cancelled: the operator cancels the
+        backfill and its runs through Airflow's REST API.
         """
         return "Cancelling the backfill and its runs through Airflow's REST API."
 

@@ -1,9 +1,9 @@
 """Redacts the state and the outputs of an MLJob. Tasks, answers of Airflow and errors may quote
 texts that come from Secrets.
 
-The status is built from the redacted state. Long texts are cut after the redaction. If they were
-cut before, a cut might leave a short beginning of a text from a Secret, which redaction would not
-find.
+The status is built from the redacted state. Long texts are cut only after the redaction. A cut
+before the redaction might leave a short beginning of a text from a Secret, which the redaction
+would not find.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ Redact = Callable[[str], str]
 
 
 def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
-    """Return the state and the outputs with texts from Secrets redacted.
+    """Return the state and the outputs, in which texts from Secrets are redacted. If ``outputs`` is
+    None, the second value is None.
 
     While the operator doesn't know all texts that the run has from Secrets, texts of the run's
     tasks, errors about the run, and the outputs are withheld. Texts of tasks that the stored status
-    already has are kept, because they were redacted when they were written.
+    already has are not withheld, because they were redacted when they were written.
     """
     if redaction == NOTHING_HIDDEN:
         return s, outputs
@@ -46,8 +47,8 @@ def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> t
 
 
 def may_quote(s: State) -> bool:
-    """Return whether the state has texts that may quote the conf of the MLJob's run: texts of its
-    tasks, or an error about the run.
+    """Return whether the state has texts that may quote the conf of the MLJob's run: texts of the
+    run's tasks, or an error about the run. The result is False if the attempt has no run yet.
     """
     transient = s.transient
     errors = transient.last_error, transient.kept_by, transient.cancel_requests.dag_refused

@@ -27,9 +27,9 @@ _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec t
 
 
 def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the conditions of the MLJob. Reconciling and Stalled are always included. Complete,
-    Failed, Suspended, SpecApplied and UnknownParams are included only if they have something to
-    report.
+    """Return the conditions of the MLJob. Reconciling and Stalled are always included, with the
+    status True or False. Complete, Failed, Suspended, SpecApplied and UnknownParams are included
+    only if they have something to report.
     """
     unapplied = _unapplied(state)
     conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied, *_unknown_params(state)]
@@ -54,8 +54,8 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
 
 def rerun_blocker(state: State) -> Blocker | None:
-    """Return what prevents a finished MLJob from running again, for its new spec or for a requested
-    retry. Return None if nothing prevents the run, or if the MLJob is not to run again now.
+    """Return the reason why a finished MLJob can't run again now, although its new spec or a
+    requested retry is due. Return None if there is no such reason, or if no further run is due.
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
@@ -70,8 +70,9 @@ def _verdict(summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _condition(kind: str, holds: bool, summary: StatusSummary) -> DesiredCondition:
-    """Return a condition with the reason of the MLJob's phase. The message is empty if the
-    condition does not hold, which keeps the output of `kubectl describe` short.
+    """Return the condition of type ``kind`` with the reason of the summary. The message of the
+    summary is left out if the condition does not hold, which keeps the output of `kubectl describe`
+    short.
     """
     return DesiredCondition(kind, holds, summary.reason, summary.message if holds else "")
 
@@ -88,9 +89,12 @@ def _needs_a_change(state: State) -> bool:
 
 
 def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the condition Suspended if the MLJob already has this condition, is suspended, or has
-    a backfill that is being paused or resumed. Until Airflow accepts the pause or the resumption,
-    the condition's reason is Suspending or Resuming.
+    """Return a list with the condition Suspended, or an empty list. The condition is included if
+    the MLJob is suspended, already has this condition, or has a backfill that is being paused or
+    resumed.
+
+    The condition is True while the MLJob is suspended. Until Airflow accepts the pause or the
+    resumption of a backfill, the reason is Suspending or Resuming.
     """
     suspended = summary.phase is Phase.SUSPENDED
     pause = state.backfill_pause if summary.phase not in TERMINAL_PHASES else None
@@ -105,8 +109,9 @@ def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _unknown_params(state: State) -> list[DesiredCondition]:
-    """Return the condition UnknownParams, if the run's conf has keys that the DAG does not declare
-    as params. The stored condition stays until a conf is built again, or another spec is to run.
+    """Return a list with the condition UnknownParams if the run's conf has keys that the DAG does
+    not declare as params. Otherwise return an empty list. If this process has not built the conf,
+    keep the stored condition, unless another spec is to run.
     """
     message = state.transient.unknown_params
     if message is None and state.current.status.spec_hash == state.job.status.spec_hash:
@@ -118,9 +123,9 @@ def _unknown_params(state: State) -> list[DesiredCondition]:
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:
-    """Return the condition SpecApplied with status False, if the current spec has no effect on the
-    run: the spec was changed under runPolicy Once, or the changed spec is not valid. Otherwise
-    return an empty list.
+    """Return a list with the condition SpecApplied (status False) if the current spec has no effect
+    on the run: the spec was changed under runPolicy Once, or the changed spec is not valid.
+    Otherwise return an empty list.
     """
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]

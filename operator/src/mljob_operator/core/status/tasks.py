@@ -1,4 +1,4 @@
-"""The tasks of an observed run as the status shows them: counts, an entry for each task, and the
+"""The tasks of an observed run as the status shows them: counts, entries for tasks, and the
 progress. The size is limited whatever the size of the DAG.
 
 The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks and
@@ -63,8 +63,8 @@ class TaskSummary:
             of all task instances, such as ``3/5``. None if no task is known.
         percent: How much of the run has succeeded, from 0 to 100 (see :func:`_percent`). A running
             task counts with the progress that it reports. None if no task is known.
-        current_task: The current task (see :attr:`.RunTask.activity`), or None if no task is
-            active.
+        current_task: The id of the current task (see :attr:`.RunTask.activity`), or None if no task
+            is active.
         entries: One entry for each task id, without a limit.
     """
 
@@ -81,7 +81,7 @@ class TaskSummary:
 
 
 def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | None = None) -> TaskSummary:
-    """Return a run's tasks for the status.
+    """Return the summary of a run's tasks for the status.
 
     Args:
         observed_run: What the operator knows of the run.

@@ -1,4 +1,5 @@
-"""Limits for texts and JSON that users or other programs wrote, and parts of messages.
+"""Functions for texts: limits for texts and JSON values that users or other programs wrote, parts
+of messages, and parts of URLs.
 
 - :mod:`.bounds`: how deep and how large a JSON value may be.
 - :mod:`.storable`: the values that etcd can store, and their size in etcd.
@@ -6,5 +7,5 @@
 - :mod:`.spelling`: hints on how to write a duration or a time, and which name a user may have
   meant.
 - :mod:`.sentences`: the beginning and the end of sentences in messages.
-- :mod:`.urls`: texts in URLs.
+- :mod:`.urls`: encodes texts as parts of URLs.
 """

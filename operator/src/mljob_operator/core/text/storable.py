@@ -35,8 +35,8 @@ _LONGER = {
     **dict.fromkeys(("e+16", "e+17", "e+18", "e+19", "e+20"), 17),
     **dict.fromkeys(("e-05", "e-06"), 5),
 }
-"""For each of these texts, the number of bytes by which Go's JSON is longer than Python's, for each
-occurrence of the text in Python's JSON.
+"""For each of these texts, the largest number of bytes by which Go's JSON can be longer than
+Python's, for each occurrence of the text in Python's JSON.
 """
 _MARKS = ("<", ">", "&", "\u2028", "\u2029", "\\", "e+", "e-0")
 """Short texts. Each key of ``_LONGER`` contains one of these texts. Most JSON contains none of
@@ -46,9 +46,12 @@ _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def stored_size(value: Any) -> int:
-    """Return the size of a value's JSON in etcd, in bytes. The result is a little too large if a
-    text contains the exponent of a number, such as ``e+16``, or a backslash before ``b`` or ``f``.
-    The value must not have lone surrogates, which :func:`whole` replaces.
+    """Return the size of a value's JSON in etcd, in bytes. The value must not have lone surrogates,
+    which :func:`whole` replaces.
+
+    The result is never too small. The result is a little too large for some numbers that Python
+    writes with an exponent, such as ``1e+16``, and for texts that contain such an exponent, or a
+    backslash before ``b`` or ``f``.
     """
     text = _encoded(value)
     size = len(text.encode())
@@ -66,8 +69,9 @@ def whole(text: str) -> str:
 
 def cut(text: str, length: int, size: int | None = None) -> str:
     """Return the text without whitespace at both ends, cut to at most ``length`` characters and
-    ``size`` bytes of JSON. Without ``size``, only the characters are limited. A text that was cut
-    ends in three dots.
+    ``size`` bytes. The bytes are counted in the text's JSON, without the quotes. If ``size`` is
+    None, only the characters are limited. A text that was cut ends in three dots. Lone surrogates
+    are replaced (:func:`whole`).
     """
     text = whole(text.strip())
     shown = text if len(text) <= length else text[: length - 3] + "..."
@@ -81,9 +85,9 @@ def cut(text: str, length: int, size: int | None = None) -> str:
 
 
 def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return the value as the Kubernetes API server can store it. Numbers that JSON or Go can't
-    represent, and values of other Python types, become text. Nulls in objects are removed, and lone
-    surrogates are replaced (:func:`whole`).
+    """Return the value in a form that the Kubernetes API server can store. Numbers that JSON or Go
+    can't represent, and values of Python types that JSON lacks, become text. Nulls in objects are
+    removed, and lone surrogates are replaced (:func:`whole`).
 
     Raises:
         ValueError: The value has more than ``depth`` levels. An item of an object or list is one

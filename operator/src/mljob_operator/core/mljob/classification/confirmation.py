@@ -28,8 +28,9 @@ class Confirmation:
             attempt is not :attr:`~.CurrentAttempt.active`.
         unconfirmed_end: The end of the run that an event reports, if Airflow has not been asked
             about the run since that event. Otherwise None.
-        verify_at: When the operator stops believing unconfirmed events and asks Airflow. None if
-            all events are confirmed, if the run has ended, or if the attempt is not
+        verify_at: When the operator stops believing unconfirmed events and asks Airflow. The event
+            of the run's end is left out, because ``end_at`` is for this event. None if all other
+            events are confirmed, if the run has ended, or if the attempt is not
             :attr:`~.CurrentAttempt.active`.
     """
 

@@ -1,7 +1,7 @@
 """The status of an MLJob as the Kubernetes API server has it, read into typed fields.
 
-The next step of an MLJob may be hours away. Until then, the operator keeps the status in compressed
-form, and reads the status again for the next step.
+The next step of an MLJob may be hours away. Until then, the operator may keep the status in
+compressed form. The next step decompresses and parses the status again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _LISTS = frozenset({"tasks", "conditions", "history"})
 
 
 class StoredStatus:
-    """The status of an MLJob as the Kubernetes API server has stored it. The value never changes;
-    :meth:`pack` compresses the status in memory.
+    """The status of an MLJob as the Kubernetes API server has stored it. The content never changes.
+    :meth:`pack` only compresses the content in memory.
 
     Args:
         value: The status as JSON. A value that is not a mapping counts as an empty status.
@@ -41,7 +41,7 @@ class StoredStatus:
 
     @classmethod
     def of(cls, fields: MLJobStatus) -> StoredStatus:
-        """Return the stored status with the JSON of these fields."""
+        """Return a StoredStatus with these fields, as if the API server had stored the fields."""
         return cls(fields.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def __eq__(self, other: object) -> bool:
@@ -65,7 +65,7 @@ class StoredStatus:
         return self._fields
 
     def pack(self) -> None:
-        """Keep the status in compressed form until it is read again."""
+        """Keep the status in compressed form until :attr:`content` or :attr:`fields` is read."""
         if self._packed is None:
             self._packed = packed(self.content)
         self._content = self._fields = None
