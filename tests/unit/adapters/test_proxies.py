@@ -220,7 +220,7 @@ async def test_in_a_pod_the_watch_uses_the_same_address_as_every_other_request(
 ) -> None:
     """``kopf.login_with_service_account`` returns the server name kubernetes.default.svc. Many
     NO_PROXY lists don't contain this name, so kopf's watch would go through the proxy. The
-    operator's ``credentials`` return the address in KUBERNETES_SERVICE_HOST instead.
+    operator's function ``credentials`` takes the address from KUBERNETES_SERVICE_HOST instead.
     """
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)

@@ -218,7 +218,7 @@ class ChangeFeedReader:
         """Pass the changes of one run to the worker of the MLJob that the run's id names.
 
         If the MLJob has another run in progress, drop the changes. If the MLJob has no run in
-        progress, or starts backfills, pass only ``run_facts``.
+        progress, or starts a backfill, pass only ``run_facts``.
 
         Args:
             key: The MLJob.
