@@ -48,8 +48,8 @@ class LogRequest:
         task: The task. If None, :func:`.followed_try.choose` chooses the task: the task that failed
             first, or else an active task, or else a task that waits for a retry, or else the task
             that started last.
-        map_index: The instance of a mapped task, or None for any instance.
-        try_number: The try, or None for the newest try.
+        map_index: The index of the instance of a mapped task, or None for any instance.
+        try_number: The number of the try, or None for the newest try.
         tail: The number of lines to write from the end of the log so far, or None for all lines.
         follow: Whether to wait for later lines until the task has ended.
         positions: Whether the response says at which position in the log its lines are.
@@ -69,9 +69,9 @@ class RunOfLog(NamedTuple):
     """The run to which the requested log belongs.
 
     Attributes:
-        dag_id: The DAG.
-        run_id: The run.
-        attempt: The attempt of the MLJob.
+        dag_id: The id of the DAG.
+        run_id: The id of the run.
+        attempt: The number of the MLJob's attempt.
     """
 
     dag_id: str

@@ -13,9 +13,9 @@ of a run have ended, if a run is being cancelled, if not all tasks of a run are 
 after an event about a run of a backfill.
 
 The watermark is the time at which the last successful pass began, by Airflow's clock. Each pass
-asks for changes since a time before the watermark (``OVERLAP``). In Airflow's database, a changed
-run or task instance has the time at which the transaction began, and the change becomes visible
-only when the transaction ends.
+asks for changes since a time before the watermark (``OVERLAP``), because a change becomes visible
+later than its time: a transaction of Airflow sets ``updated_at`` when it writes the change, and the
+change becomes visible only when the transaction ends.
 """
 
 from __future__ import annotations

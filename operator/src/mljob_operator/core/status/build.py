@@ -61,7 +61,7 @@ def report(
             outputs then stay, unless the outputs are lost.
         redaction: The texts from Secrets to hide.
         run_tasks: A cache of the run's tasks. A task that has not changed since the last status is
-            taken from the cache. None computes all tasks.
+            taken from the cache. If None, all tasks are computed.
     """
     state, outputs = redacted_state(state, outputs, redaction)
     context = _context(state, ui_url, run_tasks)
