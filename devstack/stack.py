@@ -300,7 +300,7 @@ class Stack:
     @property
     def mljob_api(self) -> MLJobApi:
         """The mljob-api of this stack, with its URL and credentials. A stack on an existing cluster
-        does not start it.
+        does not start mljob-api.
         """
         return MLJobApi(self.directory, self.ports, self._kubectl, self._operator.environment, self._airflow.api)
 

@@ -75,9 +75,9 @@ def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
 
 
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
-    """Return two values: an MLJob's state whose status has the maximum size in each part, and the
-    outputs of its run. Messages, names of metrics and values of outputs repeat ``letter``.
-    ``attempts`` is the number of attempts in the status's history.
+    """Return two values: an MLJob's state from which the operator builds a status with the maximum
+    size in each part, and the outputs of the MLJob's run. Messages, names of metrics and values of
+    outputs repeat ``letter``. ``attempts`` is the number of attempts in the status's history.
     """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]

@@ -69,8 +69,9 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
 def jobs(
     instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
 ) -> Iterator[MLJobs]:
-    """The MLJobs in the operator's namespace. An AirflowInstance that leads to the gateway is
-    ready, and ``BEHIND`` names it.
+    """An object that applies and reads MLJobs in the operator's namespace. An AirflowInstance with
+    the URL of the gateway is ready. ``BEHIND`` has the fields of a spec that select this
+    AirflowInstance.
     """
     way, ca, token = gateway
     with platform_of(instances, kubectl, stack) as platform:

@@ -22,7 +22,9 @@ KUBECTL_APPLY = "kubectl.kubernetes.io/last-applied-configuration"
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, airflow: AirflowRest) -> Iterator[MLJobs]:
-    """Three MLJobs: ``good`` succeeds, ``bad`` fails, and ``long`` stays active."""
+    """An object that applies and reads MLJobs. Three MLJobs have been applied: ``good`` succeeds,
+    ``bad`` fails, and ``long`` stays active.
+    """
     jobs = with_kafka.jobs
     jobs.apply(
         manifest("good", "parity_nested_groups", type="Enrichment"),

@@ -1,5 +1,5 @@
-"""The code blocks in the documentation. Blocks that can't run in a unit test are parsed, and the
-fields, files and settings that they name exist.
+"""The code blocks in the documentation. The tests parse the blocks that can't run in a unit test,
+and check that the fields, files and settings in these blocks exist.
 
 Each console command is run by the test that ``tests/page_runners.py`` names, or the comment above
 its block says why it is not run. ``tests/chart/test_docs.py`` also renders the chart with the
@@ -141,8 +141,8 @@ def assert_fits_the_api(kind: str, document: dict[str, Any], block: Block) -> No
 
 
 def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
-    """Return the paths of the fields in ``value`` that ``schema`` doesn't have. An example must
-    have no such field, and Pydantic would ignore it.
+    """Return the paths of the fields in ``value`` that ``schema`` doesn't have. The models of
+    Pydantic ignore unknown fields, so this function must find them.
     """
     if isinstance(value, list):
         return [found for item in value for found in unknown_fields(item, schema.get("items", {}), f"{path}[]")]
@@ -295,7 +295,8 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each option with its value. ``arguments`` may contain an option and its value as one
-    word or as two words. An option without a value is yielded with the next word.
+    word or as two words. An option without a value is yielded with the next word, or with an empty
+    text if the option is the last word.
     """
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):
@@ -314,8 +315,8 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_pip(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield a problem for each folder (``./folder``) that pip installs and that has no package.
-    Packages of an index aren't checked.
+    """Yield a problem for each folder (``./folder``) in a pip command that has no pyproject.toml.
+    Packages from a package index aren't checked.
     """
     for word in arguments:
         folder = word.partition("[")[0]
@@ -366,8 +367,8 @@ def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_raw_path(path: str) -> Iterator[str]:
-    """Yield the problems of a path at the API server: a path that is no subresource of the MLJob
-    default/digits-train, which mljob-api serves, and unknown query parameters.
+    """Yield the problems of the URL path in a command ``kubectl get --raw``. mljob-api must serve
+    the path for the MLJob default/digits-train, and must know each query parameter.
     """
     address = urlsplit(path)
     paths = {
@@ -392,8 +393,8 @@ def is_resource(word: str) -> bool:
 
 
 def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
-    """Yield a problem for each field of a spec or a status that ``text`` names, for example in a
-    JSONPath, and that none of ``kinds`` has.
+    """Yield a problem for each name directly after ``.spec.`` or ``.status.`` in ``text``, for
+    example in a JSONPath, if no kind in ``kinds`` has a field of this name there.
     """
     for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
         if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):
@@ -428,7 +429,7 @@ def selectable(kinds: set[str]) -> set[str]:
 
 
 def conditions(kinds: set[str]) -> set[str]:
-    """Return the conditions that the documentation of ``kinds`` lists."""
+    """Return the types of the conditions that the documentation of ``kinds`` lists."""
     found = set()
     for kind in kinds:
         text = (ROOT / "docs" / "spec" / f"{kind.lower()}.md").read_text()
@@ -448,8 +449,9 @@ def of_helm(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_mljob_airflow(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield a problem for each missing folder in the option ``--dags``. tests/airflow/test_docs.py
-    runs the command, so the rest is not checked here.
+    """Yield a problem for each missing folder in the option ``--dags``, except for the placeholders
+    ``dags/`` and ``~/dags``. tests/airflow/test_docs.py runs the command, so the rest is not
+    checked here.
     """
     # dags/ and ~/dags stand for the reader's own folder.
     folders = {value for name, value in options(arguments) if name == "--dags"} - {"dags/", "~/dags"}
@@ -481,7 +483,8 @@ def test_settings_exist(page: Path) -> None:
 @pages
 def test_values_of_the_chart_exist(page: Path) -> None:
     """A name in backticks, such as ``kafka.tls.ca``, stands for a value of the Helm chart if it
-    begins with a key of values.yaml and has a dot, unless it is a field of a spec or a status.
+    begins with a key of values.yaml and has a dot. These names are no values of the chart: fields
+    of a spec or a status, the names in ``NO_VALUES``, and Python modules (``MODULES``).
     """
     fields = {
         path

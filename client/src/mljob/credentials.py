@@ -1,7 +1,8 @@
 """The credentials of requests: fixed credentials in the kubeconfig, token files whose content
 changes, and exec plugins, which are commands that print credentials.
 
-An exec plugin's answer is kept until it expires, or until the API server refuses it.
+The credentials of an exec plugin are kept until shortly before they expire, or until the API server
+refuses them.
 Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
 """
 
@@ -43,10 +44,10 @@ _EARLY: Final = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The credential of a request: HTTP headers, a client certificate, or both.
+    """The credential of a request: HTTP headers, a client certificate, both or neither.
 
     Attributes:
-        headers: Headers of each request.
+        headers: Headers of each request, including the headers for impersonation.
         certificate: The client certificate as PEM, or None.
         key: The certificate's private key as PEM, or None.
     """
@@ -77,7 +78,8 @@ class Credentials:
         """Return the credential for the next request.
 
         Raises:
-            ConfigError: The plugin or the token file can't be used.
+            ConfigError: The plugin or the token file can't be used, or the token contains a
+                character that no HTTP header may have.
         """
         with self._lock:
             if self._kept is None or not self._is_fresh:
@@ -146,8 +148,8 @@ def run_plugin(plugin: ExecPlugin, config: ClusterConfig) -> PluginAnswer:
     """Run an exec plugin, and return the credentials that it prints.
 
     Raises:
-        ConfigError: The plugin is missing, has an apiVersion that is not supported, needs a
-            terminal that is missing, fails, takes too long, or prints no credentials.
+        ConfigError: The plugin can't run, has an apiVersion that is not supported, needs a terminal
+            that is missing, fails, takes too long, or prints no credentials or too much text.
     """
     if plugin.api_version not in EXEC_API_VERSIONS:
         raise ConfigError(

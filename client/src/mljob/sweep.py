@@ -45,7 +45,7 @@ class Point:
     @property
     def text(self) -> str:
         """The params and their values on one line, such as ``epochs=5 lr=0.1``, for the annotation
-        of the MLJob. A longer line is cut to :data:`MAX_POINT_TEXT` characters.
+        of the MLJob. The line is cut to at most :data:`MAX_POINT_TEXT` characters.
         """
         return values_text(self.params)[:MAX_POINT_TEXT]
 

@@ -218,8 +218,9 @@ async def test_requests_to_the_kubernetes_api_use_the_proxy_and_errors_name_it(
 async def test_in_a_pod_the_watch_uses_the_same_address_as_every_other_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
 ) -> None:
-    """By default, kopf would use the name kubernetes.default.svc. Many NO_PROXY lists don't contain
-    this name, so kopf's watch would go through the proxy.
+    """``kopf.login_with_service_account`` returns the server name kubernetes.default.svc. Many
+    NO_PROXY lists don't contain this name, so kopf's watch would go through the proxy. The
+    operator's function ``credentials`` takes the address from KUBERNETES_SERVICE_HOST instead.
     """
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)

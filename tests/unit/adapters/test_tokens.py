@@ -48,7 +48,7 @@ class Provider(LoopbackServer):
     """A fake OAuth 2 provider: a server with a token endpoint.
 
     Attributes:
-        tokens: The tokens that the endpoint issues, one for each request.
+        tokens: An iterator of the tokens that the endpoint issues, one for each request.
         life: The value of ``expires_in`` in the answers, in seconds.
         says: The answer to all requests, or None to issue tokens.
         asked: The form and the headers of each request. Header names are in lower case.

@@ -1,6 +1,7 @@
 """How events and answers of Airflow's REST API change the operator's knowledge of a run (the
 observed run). The operator believes an event until an answer contradicts the event. In the first
 seconds after the event, a contradiction doesn't count, because Airflow may store the state later.
+But an event never ends a run: only an answer shows that a run has ended.
 """
 
 from __future__ import annotations
@@ -166,8 +167,8 @@ class TestTasks:
 
     def test_the_report_of_a_denied_event_is_removed(self) -> None:
         """A forged event contains the progress and the metrics of try 99. If the operator kept
-        these reports, the reports of the true try could not replace them, because its number is
-        lower.
+        these reports, the reports of the true try could not replace them, because the number of the
+        true try is lower.
         """
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
         reports = Report(99, at(0), progress=0.9), Report(99, at(0), metrics={"f": 1})
@@ -251,7 +252,7 @@ class TestTasks:
 
 
 class TestAbsence:
-    """Answers of Airflow that the run does not exist."""
+    """Airflow's REST API answers that the run does not exist."""
 
     @pytest.mark.parametrize(
         ("looks", "arrives_by", "gone"),

@@ -48,8 +48,8 @@ class LogRequest:
         task: The task. If None, :func:`.followed_try.choose` chooses the task: the task that failed
             first, or else an active task, or else a task that waits for a retry, or else the task
             that started last.
-        map_index: The instance of a mapped task, or None for any instance.
-        try_number: The try, or None for the newest try.
+        map_index: The index of the instance of a mapped task, or None for any instance.
+        try_number: The number of the try, or None for the newest try.
         tail: The number of lines to write from the end of the log so far, or None for all lines.
         follow: Whether to wait for later lines until the task has ended.
         positions: Whether the response says at which position in the log its lines are.
@@ -69,9 +69,9 @@ class RunOfLog(NamedTuple):
     """The run to which the requested log belongs.
 
     Attributes:
-        dag_id: The DAG.
-        run_id: The run.
-        attempt: The attempt of the MLJob.
+        dag_id: The id of the DAG.
+        run_id: The id of the run.
+        attempt: The number of the MLJob's attempt.
     """
 
     dag_id: str
@@ -110,7 +110,7 @@ class TaskLogWriter:
 
     Args:
         request: The request of the client.
-        dag_runs: Returns the object that calls the REST API of the run's Airflow.
+        dag_runs: A function that returns the object that calls the REST API of the run's Airflow.
         run: The run.
         redaction: Redacts the texts.
         output: The body of the response.
@@ -167,8 +167,9 @@ class TaskLogWriter:
         time is over, or when the response is full.
 
         Raises:
-            Refusal: There is no such task, the MLJob was deleted, or the client may not read the
-                run any more.
+            Refusal: There is no such task, the MLJob or the Airflow was deleted, no access rule
+                lets the MLJob's namespace run the DAG any more, or mljob-api has an unexpected
+                error.
             OperatorError: Airflow fails before the response has begun, or has failed for longer
                 than ``readings.PATIENCE`` or ``try_log.PATIENCE``.
         """
@@ -201,9 +202,9 @@ class TaskLogWriter:
         return self._begin(reading, is_first=before is None or not before.log.was_read)
 
     def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
-        """Return the try whose log is written first, or None if no task has started. If the client
-        asks for the lines from a position on (``after``), return the try of this position, unless
-        the run does not have the task instance of the position any more.
+        """Return the try whose log is written from now on, or None if no task has started. If the
+        client asks for the lines from a position on (``after``), return the try of this position,
+        unless the run does not have the task instance of the position any more.
 
         Args:
             reading: The state of the run and its task instances.

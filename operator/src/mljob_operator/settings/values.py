@@ -49,7 +49,9 @@ def _base_url(text: str) -> str:
 
 
 def _url_problem(text: str) -> str | None:
-    """Return the reason why a text is not an http or https URL, or None if it is such a URL."""
+    """Return why a text is not a valid http or https URL, as the predicate of a sentence, such as
+    "names no host". Return None if the text is such a URL.
+    """
     if _SPACE.search(text):
         return "holds white space"
     if not text.startswith(("http://", "https://")):
@@ -127,8 +129,8 @@ def json_of(wanted: Any) -> BeforeValidator:
 
 
 def _all_problems(error: ValidationError) -> str:
-    """Return the problems of a JSON value as one text. Each problem begins with the name of the
-    wrong field.
+    """Return the problems of a JSON value as one text. A problem of a field begins with the path of
+    the field.
     """
     found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
     return "; ".join(f"{where}: {what}" if where else what for where, what in found)

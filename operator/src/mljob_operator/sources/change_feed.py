@@ -13,9 +13,9 @@ of a run have ended, if a run is being cancelled, if not all tasks of a run are 
 after an event about a run of a backfill.
 
 The watermark is the time at which the last successful pass began, by Airflow's clock. Each pass
-asks for changes since a time before the watermark (``OVERLAP``). In Airflow's database, a changed
-run or task instance has the time at which the transaction began, and the change becomes visible
-only when the transaction ends.
+asks for changes since a time before the watermark (``OVERLAP``), because a change becomes visible
+later than its time: a transaction of Airflow sets ``updated_at`` when it writes the change, and the
+change becomes visible only when the transaction ends.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class ChangeFeedReader:
         """Read the changes since the last successful pass, and pass them to the MLJobs' workers.
 
         Raises:
-            AirflowError: A request failed. If it was a request for changes, the next pass reads the
+            AirflowError: A request failed. If a request for changes failed, the next pass reads the
                 same changes again.
         """
         followed = self._followed
@@ -215,8 +215,10 @@ class ChangeFeedReader:
         since: datetime,
         started: datetime,
     ) -> None:
-        """Pass the changes of one run to the worker of the MLJob that the run's id names. If the
-        MLJob has another run in progress, drop the changes.
+        """Pass the changes of one run to the worker of the MLJob that the run's id names.
+
+        If the MLJob has another run in progress, drop the changes. If the MLJob has no run in
+        progress, or starts a backfill, pass only ``run_facts``.
 
         Args:
             key: The MLJob.
@@ -257,7 +259,7 @@ class ChangeFeedReader:
     async def _follow(self, since: datetime, now: datetime) -> None:
         """Pass the changed runs of backfills to the workers. One request covers all backfills.
 
-        The request does not show whether a backfill itself was paused, closed or deleted. So every
+        This request does not show whether a backfill itself was paused, closed or deleted. So every
         ``RELIST_INTERVAL``, the workers are asked to look up their backfills. Workers that don't
         know the runs of their backfill yet are asked in every pass.
         """
@@ -305,9 +307,10 @@ class ChangeFeedReader:
         paused or no DAG file has them any more.
 
         Airflow schedules no tasks of a halted DAG, and sends no event when a DAG is halted. The
-        check requests ``HALTS_PER_CHECK`` DAGs one by one, and for all further DAGs the list of the
-        paused DAGs. The DAGs of which no run has an active task come first, because they are
-        probably halted. Among equals, the DAG whose last request is the longest ago comes first.
+        check requests at most ``HALTS_PER_CHECK`` DAGs one by one, and for all further DAGs the
+        list of the paused DAGs. DAGs of which no run has an active task come before the other DAGs,
+        because they are probably halted. Within each of these two groups, the DAG whose last
+        request is the longest ago comes first.
         """
         dags = self._followed.dags
         if not dags or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
@@ -347,7 +350,8 @@ class ChangeFeedReader:
         If the list lacks an MLJob's run, or not all tasks of the run are known, the MLJob's worker
         is told to request the run from Airflow, unless the run was submitted less than ``OVERLAP``
         ago. If a user cleared the run of a finished MLJob while the operator was not running, the
-        MLJob gets a worker that follows the run again.
+        MLJob gets a worker that follows the run again. The list also shows the orphaned runs
+        (active runs that no MLJob follows).
         """
         interval = (
             ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL

@@ -129,7 +129,7 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
 
 def _trimmed(link: str) -> str:
     """Return a link without the punctuation at its end, which belongs to the sentence around the
-    link.
+    link. A closing bracket at the end stays if the link also has the opening bracket.
     """
     counts = Counter(link)
     end = len(link)

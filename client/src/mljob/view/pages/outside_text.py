@@ -98,7 +98,7 @@ def items_of(value: object) -> Iterator[Mapping[str, Any]]:
 
 def is_web_link(url: str) -> bool:
     """Return whether a page may show ``url`` as a link. The URL must be an http or https URL with
-    at most 2,000 characters after ``://``, without white space, control characters, quotes and
-    angle brackets.
+    at most 2,000 characters after ``://``, without white space, quotes, angle brackets and the
+    control characters U+0000 to U+001F.
     """
     return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None

@@ -23,7 +23,8 @@ _STORED = re.compile(r"[a-z][a-z0-9+.-]*://.*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-
 
 
 def plain(value: Any) -> Any:
-    """Convert a stored value to plain JSON.
+    """Convert a stored value to plain JSON. If the value is a text that contains JSON, the text is
+    parsed first. Any other text is returned unchanged.
 
     Tuples and sets become lists, ``datetime`` objects become texts in ISO 8601, and objects of
     other classes become the data that Airflow has stored for them. Levels of nesting after

@@ -78,6 +78,7 @@ class Jobs(CustomObjects[Job]):
         Raises:
             StoreUnavailable: There is no answer, or the answer is a server error or not a valid
                 MLJob.
+            StoreError: The API server refused the request, for example with 403.
         """
         return await self._get(key, self._selector)
 
@@ -88,6 +89,7 @@ class Jobs(CustomObjects[Job]):
         Raises:
             StoreUnavailable: There is no answer, or the answer is a server error or not a valid
                 MLJob.
+            StoreError: The API server refused the request, for example with 403.
         """
         return await self._get(key, LabelSelector())
 
@@ -110,8 +112,9 @@ class Jobs(CustomObjects[Job]):
         Return None if the object does not exist and the reference to the object is optional.
 
         Raises:
-            ReferenceMissing: The object does not exist and the reference is not optional, or the
-                operator may not read the object.
+            ReferenceMissing: The object does not exist and the reference is not optional. Or the
+                API server refused the request, usually because the operator may not read the
+                object.
             StoreUnavailable: No answer, or a server error.
         """
         secret = reference.secret_ref is not None
@@ -176,8 +179,8 @@ class Jobs(CustomObjects[Job]):
 
 
 def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None = None) -> Job | None:
-    """Read an MLJob from an API object of a list or a watch. If the object can't be read, log the
-    error and return None.
+    """Read an MLJob from an object that the Kubernetes API returned. If the object can't be read,
+    log the error and return None.
 
     If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
 

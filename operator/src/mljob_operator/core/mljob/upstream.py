@@ -66,8 +66,9 @@ class Upstream:
             if there is no such run.
         outputs: The outputs of that run.
         omitted: The entries of ``status.outputsOmitted``.
-        failure: Why the MLJob does not succeed without a change, as the predicate of a sentence.
-            None if the MLJob may still succeed.
+        failure: Why the MLJob does not succeed without a change, as the predicate of a sentence,
+            such as "is Failed with reason TaskFailed: ...". None if the MLJob has succeeded or may
+            still succeed.
         suspended: Whether the MLJob is suspended.
         deleted: Whether the MLJob has succeeded and was deleted before its outputs were taken.
         waits_for: The names of the MLJobs for whose outputs this MLJob waits.
@@ -138,8 +139,15 @@ def upstream_names(spec: MLJobSpec) -> tuple[str, ...]:
 
 
 def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependencies:
-    """Return the upstream MLJobs of an MLJob, and what prevents the start of its run: an upstream
-    MLJob that was not read yet, or outputs that don't exist yet or will not exist without a change.
+    """Return the upstream MLJobs of an MLJob, and what prevents the start of its run. One of these
+    facts prevents the start:
+
+    - an upstream MLJob was not read yet
+    - the MLJobs wait for each other in a cycle
+    - an upstream MLJob can't succeed without a change
+    - an upstream MLJob has succeeded without an output that the MLJob takes
+    - an output that the MLJob takes contains ``***`` instead of a text from a Secret
+    - an upstream MLJob does not exist or has not succeeded yet
 
     Args:
         job: The MLJob.
@@ -232,9 +240,9 @@ def _progress(namespace: str, upstream: Upstream | None) -> str:
 
 
 def _failure(what: str, reference: OutputsReference, upstream: Upstream | None) -> str | None:
-    """Return the message about an upstream MLJob that gives no outputs unless something changes.
-    Return None if the upstream MLJob gives its outputs, may still give them, or does not exist.
-    ``what`` names the upstream MLJob in the message.
+    """Return why the outputs that ``reference`` takes will not be available without a change, as a
+    message. Return None if the outputs are available, or if the upstream MLJob may still succeed
+    or does not exist. ``what`` names the upstream MLJob in the message.
     """
     if upstream is None:
         return None

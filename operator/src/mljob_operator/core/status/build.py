@@ -61,7 +61,7 @@ def report(
             outputs then stay, unless the outputs are lost.
         redaction: The texts from Secrets to hide.
         run_tasks: A cache of the run's tasks. A task that has not changed since the last status is
-            taken from the cache. None computes all tasks.
+            taken from the cache. If None, all tasks are computed.
     """
     state, outputs = redacted_state(state, outputs, redaction)
     context = _context(state, ui_url, run_tasks)
@@ -146,7 +146,7 @@ def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
 
 
 def _percent(state: State, tasks: TaskSummary) -> int | None:
-    """Return how much of the run has succeeded, in percent.
+    """Return how much of the run has succeeded, in percent. Return None if no task is known.
 
     If the computed percentage is lower than the stored percentage, return the stored percentage.
     The computed percentage can fall because the first events of a mapped task don't show how many
@@ -195,7 +195,9 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
 def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
     """Return the status. If the MLJob has ended, the returned status has the completion time. If
     the last attempt failed without being cancelled, and the stored status does not show the end
-    yet, ``failed_attempts`` of the returned status is greater by 1.
+    yet, ``failed_attempts`` of the returned status is greater by 1. If the stored status shows the
+    end, this function changes only the completion time: to the run's end time, once this time is
+    known.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:
@@ -216,8 +218,9 @@ def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) ->
 
 
 def _submit_time(state: State) -> datetime | None:
-    """Return when the attempt's run was queued, on Airflow's clock, to the microsecond. Return None
-    if this time is not known.
+    """Return when the attempt's run was queued, on Airflow's clock, to the microsecond. If the
+    operator does not know this time, return the stored time, or else the time of the latest event
+    or answer about the run. Return None if the operator knows none of these times.
 
     After the end of the attempt, return the stored time. The operator compares the stored time with
     Airflow's queue time to notice that somebody has cleared the run. An attempt that was given up

@@ -31,7 +31,7 @@ class SingleRun:
     noun = "run"
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """Return the URL of the run's page."""
+        """Return the URL of the run's page in Airflow's UI."""
         return f"{dag_url(ui_url, run.dag_id)}/runs/{path_segment(run.run_id)}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
@@ -168,8 +168,8 @@ def _awaiting_input(context: Context, waiting: list[TaskFact]) -> StatusSummary:
 
 
 def _subject(facts: list[TaskFact]) -> str:
-    """Return the names of tasks, as the subject of a sentence. The text names the task that started
-    first, and counts the other tasks.
+    """Return the beginning of a sentence about tasks: "Task a is", or "Task a and 2 more are". The
+    text names the task that started first, and counts the other tasks.
     """
     first = min(facts, key=_start_order)
     return f"Task {_name(first)}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"
