@@ -218,8 +218,9 @@ def test_followed_history_ends_with_its_job_also_without_an_end(
     assert len(list(job.history(follow=True))) == 1
 
 
-def test_history_that_is_not_complete_is_an_error(cluster: MLJobCluster, job: Job) -> None:
-    cluster.runs[f"{KEY}/events"] = lambda _: Answer(200, metrics(1.0) + end("Failed", "Kafka does not answer"))
+@pytest.mark.parametrize("reason", ["Failed", "Limit"])
+def test_history_that_is_not_complete_is_an_error(cluster: MLJobCluster, job: Job, reason: str) -> None:
+    cluster.runs[f"{KEY}/events"] = lambda _: Answer(200, metrics(1.0) + end(reason, "Kafka does not answer"))
 
     with pytest.raises(errors.Unavailable, match="Kafka does not answer"):
         list(job.history())

@@ -229,20 +229,20 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
 
 
 def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
-    """Return whether to send no further request after a response whose last entry is ``end``: all
-    entries were read, or (without ``follow``) a limit was reached and no cursor says where another
-    request can begin.
+    """Return whether all entries were read after a response whose last entry is ``end``, so that no
+    further request is needed.
 
     Raises:
-        Unavailable: mljob-api failed to read the history, and ``follow`` is False.
+        Unavailable: ``follow`` is False, and mljob-api failed to read the history, or has reached a
+            limit without a cursor that says where another request can begin.
     """
     from mljob_contract.history import EndReason
 
     if end.reason is EndReason.COMPLETE:
         return True
-    if end.reason is EndReason.FAILED and not follow:
+    if not follow and (end.reason is EndReason.FAILED or (end.reason is EndReason.LIMIT and end.cursor is None)):
         raise _incomplete(job, end.message)
-    return end.reason is EndReason.LIMIT and end.cursor is None and not follow
+    return False
 
 
 def _incomplete(job: MLJob, why: str) -> Unavailable:
