@@ -46,8 +46,9 @@ policy.
         ├── Conflict                another client wrote first: read and decide again at once
         └── Gone                    the object does not exist any more: nothing left to do
 
-Adapters map every exception of another library to one of these classes and chain the original. The
-rest of the operator sees only these classes.
+Adapters turn the failures that other libraries report into these classes, so that the rest of the
+operator handles only these classes. ``CannotStart`` is outside of the tree, because it ends the
+process.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class OperatorError(Exception):
 
     Attributes:
         reason: The reason in conditions and Events, in one CamelCase word.
-        stalls: Whether the request can succeed only after a user has changed the spec or the DAG.
+        stalls: Whether the failed request can succeed only after a user has changed the conf, the
+            spec or the DAG.
         first_delay: The time before the first retry, in seconds. Each further retry doubles the
             delay.
         longest_delay: The longest delay, in seconds. A longer ``retry_after`` takes precedence.
@@ -88,8 +90,9 @@ class AirflowError(OperatorError):
 
     Attributes:
         outcome_unknown: Whether the request may have taken effect, or may still take effect. True
-            if the request was sent and no answer came, or if the request took effect and a request
-            after it failed (:func:`after_effect`).
+            in two cases: the request was sent and no answer says whether it succeeded, for example
+            after a timeout or a server error; or the request took effect, and a request after it
+            failed (:func:`after_effect`).
     """
 
     reason = "AirflowError"
@@ -164,7 +167,7 @@ class AirflowUnsupported(AirflowError):
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """The AirflowInstance that has the run does not exist at the moment."""
+    """The AirflowInstance that leads to the run's Airflow does not exist at the moment."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0
@@ -329,7 +332,7 @@ class NotLeading(StoreError):
 
 
 class Conflict(StoreError):
-    """The object has changed since it was read."""
+    """The object has changed since it was read, or another process has created it first."""
 
 
 class Gone(StoreError):
