@@ -109,7 +109,8 @@ def properties(settings: KafkaSettings) -> dict[str, Any]:
     operator makes from its settings.
 
     Raises:
-        Unusable: The file with extra properties can't be read, or has a property that is refused.
+        Unusable: The file with extra properties can't be read, is too large, has lines of another
+            form than ``name=value``, or has a property that is refused.
     """
     given = {key: _plain(value) for key, name in SETTINGS.items() if (value := getattr(settings, name)) is not None}
     if settings.kafka_oauth_method == "OIDC":

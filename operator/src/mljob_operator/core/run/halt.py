@@ -1,4 +1,4 @@
-"""A DAG is halted if it is paused, or if Airflow finds it in no DAG file any more. Airflow then
+"""A DAG is halted if the DAG is paused, or if no DAG file contains the DAG any more. Airflow then
 schedules no further task of the DAG, and tasks that are already running finish. No Kafka event
 reports that a DAG is halted.
 """
