@@ -1,6 +1,6 @@
 """The latency from a task's event in Kafka to the change at a Kubernetes watcher, for the operator
-and for the floor. The floor is a process that sends one PATCH for each event and does nothing else
-(:mod:`benchmarks.floor`).
+and for the floor. The floor is a process that does the least possible work: it reads each event and
+sends one PATCH for it (:mod:`benchmarks.floor`).
 
 The operator and the floor get events of the same kind at the same rate. Each of them has its own
 namespace with MLJobs and its own Kafka topic, so neither handles the events of the other. The

@@ -100,8 +100,9 @@ class AirflowError(OperatorError):
 
 
 class AirflowUnavailable(AirflowError):
-    """Airflow is out of reach: there is no answer, a server error, or an answer that does not come
-    from Airflow.
+    """Airflow is out of reach or too busy: there is no answer, a server error, 429 (too many
+    requests), or an answer that does not come from Airflow. After several such failures in a row,
+    the operator sends no requests for some seconds, and raises this error instead.
 
     Attributes:
         of_one_request: Whether the cause may be this request alone, so that Airflow may answer
@@ -175,7 +176,9 @@ class AirflowInstanceNotFound(AirflowError):
 
 
 class AirflowInstanceNotReady(AirflowError):
-    """The AirflowInstance exists but can't be used, for example because its Secret is missing."""
+    """The AirflowInstance exists but can't be used, for example because its Secret is missing. Or
+    the run is in the Airflow of the operator's settings, and the settings name no Airflow any more.
+    """
 
     reason = "AirflowInstanceNotReady"
     first_delay = 2.0
@@ -238,7 +241,8 @@ class NothingToClear(AirflowError):
 class SubmissionRefused(AirflowError):
     """Airflow refuses the run, whatever its conf is.
 
-    The DAG allows scheduled runs only, or Airflow's ``allowed_run_id_pattern`` forbids the run id.
+    The DAG allows no manual runs (``allowed_run_types``), or Airflow's ``allowed_run_id_pattern``
+    forbids the run id.
     """
 
     reason = "SubmissionRefused"
@@ -300,8 +304,8 @@ class StoreError(OperatorError):
 
 
 class StoreUnavailable(StoreError):
-    """The Kubernetes API did not answer, or answered with a server error or 429 (too many
-    requests).
+    """The Kubernetes API did not answer, or answered with a server error, with 429 (too many
+    requests), or with something that the operator can't read.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
