@@ -1,5 +1,8 @@
-"""The plot of the latencies that ``push`` and ``polling`` have measured. A curve shows the share of
-changes that a Kubernetes watcher has seen, by the milliseconds since the event or the change.
+"""The plot of the latencies that the benchmarks ``push`` and ``polling`` have measured.
+
+For each number of milliseconds, a curve shows which share of the changes has reached a Kubernetes
+watcher in this time. The time starts at the event in Kafka (``push``), or at the change in Airflow
+(``polling``).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ POINTS = 200
 
 
 def draw(pushed: push.Result, polled: polling.Result, file: Path) -> None:
-    """Write the plot as SVG. The same figures give the same bytes."""
+    """Write the plot to ``file`` as SVG. The same results give the same bytes."""
     mpl.use("agg")
     mpl.rcParams["svg.hashsalt"] = "mljob"
     from matplotlib import pyplot

@@ -1,10 +1,11 @@
 """The live view under load: 2,000 MLJobs, of which 100 change each second.
 
 The benchmark measures three things: the first paint of the list in Chromium, the time from a watch
-event to the row that shows it, and the memory of one replica with 50 viewers. The floor is a bare
-reader: it reads the same watch without the view, and only parses each event. The API server is
-simulated (:mod:`benchmarks.view_source`), because on two cores, which the view uses too, a real API
-server can't send 100 events a second to each of 50 viewers.
+event to the row that shows it, and the memory of one replica with 50 viewers. For comparison, the
+benchmark also measures a lower limit ("floor") of the time: how long a bare reader of the watch,
+without the view, needs until it has parsed an event. The API server is simulated
+(:mod:`benchmarks.view_source`), because a real API server that shares two cores with the view can't
+send 100 events a second to each of 50 viewers.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Plan:
         jobs: How many MLJobs there are.
         moves: How many of the MLJobs change each second.
         viewers: How many viewers look at the list at the same time.
-        seconds: How long changes are measured.
+        seconds: How long changes are measured in each part of the benchmark.
     """
 
     jobs: int = 2_000
@@ -78,12 +79,13 @@ class Result:
         page_bytes: The size of the list's HTML, compressed.
         shown_ms: For each watch event that a row shows, the time from the event until Chromium
             shows it, with one viewer.
-        crowded_ms: The same times while the other viewers look at the list too.
+        crowded_ms: The same times while the other viewers, with the same identity, look at the list
+            too.
         floor_ms: For each watch event, the time until a bare reader of the watch has parsed it.
         one_mib: The view's memory with one viewer.
         same_mib: The view's memory with all viewers, if they have the same identity.
         all_mib: The view's memory with all viewers, if each viewer outside of Chromium has an
-            identity of their own and watches one of ten namespaces.
+            identity of its own and watches one of ten namespaces.
         cpu_ms: The view's CPU time for a watch event, with one viewer.
     """
 
@@ -98,7 +100,9 @@ class Result:
     cpu_ms: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures as a JSON object, by name."""
+        """Return the rounded figures by name, as a dict for a JSON file. The dict has the median of
+        each list of times, and the 99th percentile of ``shown_ms`` and ``crowded_ms``.
+        """
         floor = percentile(self.floor_ms, 0.5)
         return {
             "first_paint_cold_ms": round(self.first_paint_ms[0]),
@@ -121,7 +125,7 @@ def measure(plan: Plan = Plan()) -> Result:
     """Measure the view under the load that ``plan`` describes.
 
     Raises:
-        MeasurementError: No row of the list has changed, or a viewer has received no changes.
+        MeasurementError: No row of the list has changed, or a viewer has received nothing.
     """
     program = chromium.program()
     with _process("benchmarks.view_source", str(plan.jobs), str(plan.moves)) as (_, port), ExitStack() as at_the_end:

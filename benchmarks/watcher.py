@@ -56,7 +56,7 @@ class Watcher:
 
     def __enter__(self) -> Self:
         """Start the process, and wait until it has read the resource version at which its watch
-        begins. So the watch receives all later changes.
+        begins. So the watch receives all changes after this call.
 
         Raises:
             RuntimeError: The process was not ready within 60 seconds.

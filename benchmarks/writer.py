@@ -1,6 +1,6 @@
-"""Writes to the Kubernetes API with a bare HTTP client on open connections. The client creates
-MLJobs at an even rate or all at once. :mod:`benchmarks.bare_writes` uses the client for all its
-writes.
+"""Writes to the Kubernetes API with a bare HTTP client that keeps its connections open. The client
+creates MLJobs at an even rate or all at once. :mod:`benchmarks.bare_writes` uses the client for all
+its writes.
 """
 
 from __future__ import annotations

@@ -148,8 +148,8 @@ class ControlPlane:
         """Make the API server's certificate: write the certificate, its private key, and the
         certificate of the authority that signed it.
 
-        The API server could make a certificate for itself. But newer versions of Python refuse such
-        a certificate, because it lacks extensions that their strict verification requires.
+        The API server could make a certificate for itself. But newer versions of Python verify
+        certificates strictly, and refuse such a certificate because of missing extensions.
         """
         authority = trustme.CA(organization_name="mljob devstack")
         server = authority.issue_cert(*_NAMES, organization_name="mljob devstack", common_name="kube-apiserver")

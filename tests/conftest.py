@@ -165,8 +165,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Add the ends of logs to the report of a failed test:
 
     - If the test uses the stack, the logs of the stack's components that are not ready.
-    - The log of each operator that the test uses, unless the error names the operator. Such an
-      error shows the log already.
+    - The log of each operator that the test uses, unless the report contains the operator's name.
+      An error with this name already shows the end of the operator's log.
 
     The end of a log that an earlier report shows is not repeated.
     """
@@ -214,7 +214,9 @@ def _directory(config: pytest.Config) -> Path:
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
-    """Start the stack, unless another process of this session has done so."""
+    """Start the stack, unless another process of this session has started it. Without
+    ``KEEP_TEST_STACK``, first remove the stack of an earlier session.
+    """
     of_session = directory / "session"
     settings = AIRFLOW_SETTINGS
     with _shown(config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):

@@ -28,8 +28,8 @@ EVENT_STATES = [
 
 @st.composite
 def task_events(draw: st.DrawFn) -> TaskFact:
-    """Draw the fact from an event about a task, sent by the provider's callbacks or by Airflow's
-    own producer.
+    """Draw what an event says about a task, as a :class:`.TaskFact`. The event was sent by the
+    provider's callbacks or by Airflow's own producer.
     """
     state = draw(st.sampled_from(EVENT_STATES))
     number = draw(st.integers(1, 3))
@@ -62,7 +62,9 @@ def task_events(draw: st.DrawFn) -> TaskFact:
 
 @st.composite
 def run_events(draw: st.DrawFn) -> RunFact:
-    """Draw the fact from an event about a run, which says that the run is running or has succeeded."""
+    """Draw what an event says about a run, as a :class:`.RunFact`: the run is running or has
+    succeeded.
+    """
     state = draw(st.sampled_from([RunState.RUNNING, RunState.SUCCESS]))
     return RunFact(state, StatusSource.KAFKA, EPOCH, EPOCH)
 
@@ -76,8 +78,8 @@ def rest(
     seconds: float = 0,
     max_tries: int | None = None,
 ) -> TaskFact:
-    """Return the fact about a task from a response of Airflow's REST API. The request was sent
-    ``seconds`` after ``EPOCH``.
+    """Return what a response of Airflow's REST API says about a task, as a :class:`.TaskFact`. The
+    request was sent ``seconds`` after ``EPOCH``.
     """
     seen = EPOCH + timedelta(seconds=seconds)
     return TaskFact(task_id, map_index, try_number, state, StatusSource.REST, seen, seen, max_tries=max_tries)
@@ -86,8 +88,9 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """Return the fact from an event about a task. The event occurs ``seconds`` after ``EPOCH``, and
-    the operator reads it at once. ``more`` are further fields of the fact or of its details.
+    """Return what an event says about a task, as a :class:`.TaskFact`. The event occurs ``seconds``
+    after ``EPOCH``, and the operator reads the event at once. ``more`` are further fields of the
+    TaskFact or of its details.
     """
     at = EPOCH + timedelta(seconds=seconds)
     details = {field.name: more.pop(field.name) for field in fields(Details) if field.name in more}

@@ -1,4 +1,6 @@
-"""Serve a simulated Airflow until SIGTERM: ``python -m benchmarks.simulated_airflow --help``."""
+"""Serve a simulated Airflow until SIGTERM or SIGINT. ``python -m benchmarks.simulated_airflow
+--help`` shows the options.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ DEFAULTS = Settings()
 
 def main() -> int:
     """Serve a simulated Airflow until SIGTERM or SIGINT. Return the exit status: 0, or 2 if the
-    DAGs or the faults in the arguments are invalid.
+    DAGs or the faults in the arguments are invalid or can't be read.
     """
     arguments = _parser().parse_args()
     try:

@@ -195,7 +195,9 @@ def _counted(
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Reset the connection of a request. The returned response is never sent."""
+    """Reset the connection of a request. Return a response, which aiohttp requires but can't send
+    any more.
+    """
     transport = request.transport
     if transport is not None:
         # Without lingering the kernel sends RST, and the client sees a reset rather than an end.

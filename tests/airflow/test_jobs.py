@@ -160,8 +160,9 @@ class Run:
 
 @pytest.fixture
 def in_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that sets the context of the current task: the given conf is the run's conf, and
-    Airflow makes the params from the conf.
+    """A function that sets the context which Airflow gives to the current task. The function takes
+    the result of :func:`declare`, the run's conf, and a task id. Airflow's own code makes the
+    params in the context from the conf.
     """
     from airflow.sdk.definitions.param import process_params
 

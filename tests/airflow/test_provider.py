@@ -1,5 +1,5 @@
-"""Airflow lists the package airflow-provider-mljob as a provider. The defaults of its settings are
-the same in Airflow's configuration and in the code.
+"""Airflow lists the package airflow-provider-mljob as a provider. The provider's settings have the
+same defaults in Airflow's configuration and in the code.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""The chart's values for containers and Pods have the same effect on the operator, mljob-api and
-the view. A value in api.pod or view.pod replaces the same value for mljob-api or for the view only.
+"""The chart's values for containers and Pods reach the Pods of the operator, mljob-api and the
+view. A value in api.pod or view.pod replaces the same value for mljob-api or for the view only.
+Values that may hold the operator's credentials, such as extraEnv, reach the view only from
+view.pod.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_schema_lets_each_component_replace_every_value_of_the_section() -> None:
-    """The tests of this module set each value in ``POD``. When the schema gets a new value, this
-    test fails until ``POD`` has the value too, so that no value stays without a test.
+    """``POD`` has the values that the other tests of this module set. If a new value is added to
+    the schema of api.pod and view.pod, this test fails until ``POD`` has the value too.
     """
     replaceable = json.loads((CHART / "values.schema.json").read_text())["definitions"]["pod"]["properties"]
 

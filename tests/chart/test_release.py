@@ -26,7 +26,7 @@ REQUIRED = {"airflow": {"url": "http://airflow:8080"}}
 
 @pytest.fixture(scope="module")
 def registry(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A registry with the released chart."""
+    """An OCI registry with the chart of this source tree, pushed as the release workflow does."""
     folder = tmp_path_factory.mktemp("release")
     chart.write(f"{IMAGES}/mljob-operator", f"{IMAGES}/mljob-view", folder / "chart-source")
     run_helm(helm, "package", str(folder / "chart-source"), "--destination", str(folder))

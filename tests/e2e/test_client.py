@@ -1,5 +1,5 @@
-"""The Python client on the whole stack: submit a run, follow it, find out why a run failed, retry
-it after the repair, sweep and compare.
+"""The Python client on the whole stack: submit a run, follow the run, find out why a run failed,
+retry the run after the repair, start a sweep (one run for each set of params), and compare runs.
 """
 
 from __future__ import annotations

@@ -43,14 +43,14 @@ def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Measure how long the ``with`` block takes, and print the time after the text ``what``."""
+    """Measure how long the ``with`` block takes, and print ``what`` and the seconds."""
     began = time.monotonic()
     yield
     say(f"  {what}: {time.monotonic() - began:.1f} s")
 
 
 def pair(installation: NewInstallation, name: str) -> tuple[Installation, OperatorProcess]:
-    """Return an operator that leads, and a replica that stands by."""
+    """Return an installation whose operator leads, and a replica of the operator that stands by."""
     made = installation(name)
     standby = made.operator.replica().start()
     assert (made.operator.leads(), standby.leads()) == (True, False)

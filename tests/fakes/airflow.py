@@ -64,7 +64,8 @@ class FakeRun:
 
 class FakeLog:
     """The log of one try of a task in the fake Airflow, opened at a position. The first read
-    returns all entries after this position. Each later read returns None.
+    returns all entries after this position, or None if there are none. Each later read returns
+    None.
     """
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
@@ -122,8 +123,8 @@ class FakeUser:
 
 
 class FakeAirflow:
-    """An Airflow in memory, behind the operator's interface for DAG runs. Tests can also change
-    runs directly, as Airflow's scheduler and users do.
+    """An Airflow in memory that implements the operator's interface for DAG runs. Tests can also
+    change runs directly, as Airflow's scheduler and users do.
 
     Attributes:
         dags: The DAGs that exist: their task ids, by DAG id.
@@ -133,17 +134,19 @@ class FakeAirflow:
         stale: The ids of DAGs that are in no file any more.
         daily: The ids of DAGs with a daily schedule, which can be backfilled.
         runs: The runs, by DAG id and run id.
-        down: If true, no request gets an answer.
+        down: If true, no request gets an answer or takes effect.
         locked: Whether Airflow refuses the operator's credentials.
         version: Airflow's version.
         unhealthy: The names of Airflow's components that are not healthy.
-        down_for: How many of the next requests get no answer, by name of the request.
+        down_for: How many of the next requests get no answer and take no effect, by the name of the
+            request.
         before: Functions by the name of a request. Each function is called once, when the next
             request of this name arrives, before its effect.
-        lose_answers: How many of the next calls of submit and clear_failed take effect without an
-            answer.
-        denies: How many of the next reads and retries of an existing run or backfill are answered
-            as if it did not exist.
+        lose_answers: How many of the next calls of :meth:`submit` and :meth:`clear_failed` take
+            effect, but get no answer.
+        denies: How many of the next calls of :meth:`get`, :meth:`clear_failed` and
+            :meth:`.FakeBackfills.find` get the answer that the run or backfill does not exist,
+            although it exists.
         calls: The names of all requests, in order.
     """
 
@@ -225,12 +228,13 @@ class FakeAirflow:
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of a terminal run, so that they run again. Leave the run as it is
-        if it is not terminal, or if it was queued at or after ``since``, because it was cleared
-        before. Return the run, or None if the run does not exist or ``denies`` hides the run.
+        """Clear the failed tasks of a terminal run, so that these tasks run again. Do nothing if
+        the run is not terminal, or was queued at or after ``since``: such a run counts as cleared
+        already. Return the run, or None if the run does not exist or ``denies`` hides the run.
 
         Raises:
-            NothingToClear: The run is terminal, and none of its tasks has failed.
+            NothingToClear: The tasks would be cleared, but none of them is in the state failed or
+                upstream_failed.
             AirflowUnavailable: The request took effect, but its answer was lost (``lose_answers``).
         """
         self.asked("clear_failed")
@@ -309,8 +313,8 @@ class FakeAirflow:
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation of the run ``run_id`` is under way: whether a task of the
-        cancellation DAG's run is active.
+        """Return whether the cancellation DAG is cancelling the run ``run_id`` now: whether a task
+        of the cancellation DAG's run for this run is active.
         """
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
@@ -327,7 +331,7 @@ class FakeAirflow:
             self.end(run, RunState.FAILED)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the unfinished child runs of a run: those that ``FakeRun.children`` names."""
+        """Return the child runs in ``FakeRun.children`` that exist and have not ended."""
         self.asked("children")
         run = self.runs.get((dag_id, run_id))
         claimed = run.children if run is not None else []
@@ -415,10 +419,9 @@ class FakeAirflow:
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
         """Return the log of a try as two values, or None if there is no such try. The first value
-        is the list of entries from the position ``begin`` on. The second value is the position of
-        the end of the log if the try still runs, else None.
-
-        Without ``begin``, Airflow's header of the log comes first.
+        is the list of entries from the position ``begin`` on. If ``begin`` is None, the list begins
+        with Airflow's header of the log. The second value is the position of the end of the log if
+        the try is running or deferred, else None.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None
@@ -508,8 +511,8 @@ class FakeAirflow:
     def set_task(
         self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
     ) -> None:
-        """Replace a task instance by one that has this state and try number and has started just
-        now. Create the task instance if it doesn't exist.
+        """Set the state and the try number of a task instance, and set its start time to now. The
+        task instance loses its other values. Create the task instance if it doesn't exist.
         """
         now = self._clock()
         run.tasks[task_id, map_index] = TaskFact(
@@ -522,8 +525,8 @@ class FakeAirflow:
         return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, queued_at=run.queued_at)
 
     def asked(self, call: str) -> None:
-        """Record the request ``call``. If ``before`` has a function for this request, call the
-        function. Every request begins with this method.
+        """Record the request named ``call``. If ``before`` has a function for this request, remove
+        and call the function. The method of every request calls this method first.
 
         Raises:
             AirflowUnavailable: The request gets no answer.

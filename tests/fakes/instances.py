@@ -43,7 +43,10 @@ class FakeInstances(StoredObjects[str]):
 
     def get(self, name: str, earlier: Instance | None = None) -> Instance:
         """Return the latest version of an AirflowInstance. If ``earlier`` is this version, return
-        the same object, not a copy.
+        ``earlier`` itself.
+
+        Raises:
+            KeyError: There is no such AirflowInstance.
         """
         if earlier is not None:
             metadata = self.objects[name]["metadata"]
@@ -57,9 +60,8 @@ class FakeInstances(StoredObjects[str]):
         return self.get(name)
 
     def annotate(self, name: str, *, default: bool) -> Instance:
-        """Replace all annotations of an AirflowInstance. If ``default`` is true, the only
-        annotation is then the one that marks the default AirflowInstance. If it is false, no
-        annotation is left.
+        """Remove all annotations of an AirflowInstance. If ``default`` is true, then add the
+        annotation that marks the default AirflowInstance.
         """
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
@@ -68,7 +70,7 @@ class FakeInstances(StoredObjects[str]):
 
     def accept_vanished_runs(self, name: str, value: str) -> Instance:
         """Set the annotation with which a user accepts that runs have vanished from Airflow for
-        good.
+        good. ``value`` is the value of the annotation.
         """
         body = self.objects[name]
         body["metadata"].setdefault("annotations", {})[ACCEPT_VANISHED_RUNS] = value
@@ -92,7 +94,7 @@ class FakeInstances(StoredObjects[str]):
         return deepcopy(self.labels)
 
     async def namespace(self, name: str) -> dict[str, str] | None:
-        """Return the labels of a namespace, or None if it does not exist."""
+        """Return the labels of a namespace, or None if the namespace does not exist."""
         return deepcopy(self.labels.get(name))
 
     async def secret(self, name: str) -> dict[str, str]:
@@ -109,7 +111,8 @@ class FakeInstances(StoredObjects[str]):
         return dict(self.secrets[name])
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """Apply a merge patch to the status of an AirflowInstance, and return the new version.
+        """Apply a merge patch to the status of an AirflowInstance, and return the AirflowInstance.
+        A patch that changes nothing makes no new version.
 
         Raises:
             Gone: The AirflowInstance no longer exists.
@@ -120,7 +123,8 @@ class FakeInstances(StoredObjects[str]):
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
         """Add or remove the operator's finalizer, and keep other finalizers. Return the new
-        version, or None if the AirflowInstance no longer exists.
+        version. Return None if the AirflowInstance no longer exists, for example because it was
+        being deleted and this was its last finalizer.
 
         Raises:
             Conflict: ``instance`` is not the latest version.

@@ -1,8 +1,8 @@
-"""The health that GitOps tools derive from an MLJob in every phase. kstatus, Flux and Argo CD are
-tested, each through its own library.
+"""The health that the GitOps tools kstatus, Flux and Argo CD derive from an MLJob in every phase.
 
 The MLJobs come from the operator's components, which run on fakes of Airflow and Kubernetes. The
-libraries are Go code, called by the program in ``tests/gitops``.
+Go program in ``tests/gitops`` computes the health: with the code of kstatus and Flux, and for Argo
+CD with a Lua script in ``examples`` and the Lua runtime that Argo CD uses.
 """
 
 from __future__ import annotations
@@ -213,8 +213,8 @@ stories = pytest.mark.parametrize("story", TABLE, ids=lambda story: story.__name
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    """The path of the Go program that judges the health of objects. It is built once for each
-    version of its sources.
+    """The path of the Go program that computes the health of objects. The fixture builds the
+    program, unless an earlier session has built it from the same sources.
     """
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum", "main.go"):
@@ -235,8 +235,9 @@ def program() -> Path:
 
 @pytest.fixture
 def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
-    """A function that takes objects as keyword arguments, and returns their health. The keys of the
-    result are the keyword, the GitOps tool, and ``status`` or ``message``.
+    """A function that takes objects as keyword arguments, and returns nested dicts with their
+    health. For example, ``judge(job=job)["job"]["flux"]["status"]`` is the status that Flux derives
+    from ``job``. If the tool gives a message, the innermost dict also has the key ``message``.
     """
 
     def ask(**objects: Any) -> Verdicts:

@@ -35,11 +35,11 @@ def eventually(
     """Call ``question`` until its answer is true, and return the answer.
 
     Args:
-        question: Called for the answer. An AssertionError has the effect of a false answer.
+        question: Returns the answer. An AssertionError that it raises counts as a false answer.
         what: The awaited condition in words, for the error.
         within: Seconds until the wait fails.
-        every: The shortest pause between two questions, in seconds. The pause grows to a twentieth
-            of the time waited so far, at most to ``MAX_INTERVAL``.
+        every: The shortest pause between two calls, in seconds. The pause grows to a twentieth of
+            the time waited so far, at most to ``MAX_INTERVAL``.
         evidence: Called when the wait fails. The result becomes a part of the error.
 
     Raises:
@@ -58,9 +58,10 @@ async def until(
     within: float = 60.0,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """Do the same as :func:`eventually`, with pauses that don't block the event loop and that begin
-    with 5 milliseconds (``INTERVAL_IN_PROCESS``). Use this function if the condition depends on
-    tasks or threads of the test's own process.
+    """Do the same as :func:`eventually`, with pauses that don't block the event loop. The first
+    pauses take 5 milliseconds (``INTERVAL_IN_PROCESS``), and the wait fails after 60 seconds by
+    default. Use this function if the condition depends on tasks or threads of the test's own
+    process.
     """
     wait = _Wait(question, what, within, INTERVAL_IN_PROCESS, evidence)
     while not (answer := wait.ask()):  # noqa: ASYNC110 - the question may be about anything, and nothing sets an Event for it

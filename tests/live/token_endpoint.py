@@ -13,7 +13,9 @@ from tests.live.loopback import LoopbackServer, QuietHandler
 
 
 def token(subject: str, seconds: int) -> str:
-    """Return an unsigned token that Kafka's validator for unsecured tokens accepts."""
+    """Return an unsigned JSON Web Token that Kafka's validator for unsecured tokens accepts. The
+    token expires after ``seconds``.
+    """
     now = int(time.time())
     parts = ({"alg": "none"}, {"sub": subject, "iat": now, "exp": now + seconds})
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
@@ -27,7 +29,7 @@ class TokenEndpoint(LoopbackServer):
         lifetime: Seconds until a token expires.
 
     Attributes:
-        asked: The scopes of the requests that got a token, in order.
+        asked: The scope of each request that got a token, in order of the requests.
     """
 
     def __init__(self, client: tuple[str, str], *, lifetime: int) -> None:

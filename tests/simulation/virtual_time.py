@@ -13,7 +13,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 class _NobodyWaits(selectors.SelectSelector):
     """The selector of an event loop in virtual time. A real selector waits until the next timer.
-    This one moves the loop's clock to the time of that timer, and returns at once.
+    This selector moves the loop's clock to the time of the timer, and returns at once.
     """
 
     def __init__(self) -> None:
@@ -44,8 +44,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """A clock in the simulation, for example that of the operators. Call it for the current time:
-    ``EPOCH`` plus the event loop's virtual time plus ``skew``.
+    """A clock in the simulation, for example the operators' clock. Calling the clock returns the
+    current time: ``EPOCH`` plus the event loop's virtual time plus ``skew``.
 
     Attributes:
         skew: How far this clock is ahead of the virtual time; negative if it is behind. Tests set

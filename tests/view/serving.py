@@ -17,7 +17,7 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class RunningView:
-    """The address of a view that runs.
+    """A live view that is running, with its addresses.
 
     Attributes:
         first_url: The URL that a browser opens first. The URL of a local view contains a token,

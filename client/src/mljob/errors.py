@@ -203,13 +203,15 @@ _REFUSED_BY_POLICY = "The user has the right, but a rule of the cluster refuses 
 
 
 def from_status(code: int, body: Any, *, asked: str, retry_after: float | None = None) -> ApiError:
-    """Return the error for an answer of the API server.
+    """Return the error for an answer of the API server: the subclass of :class:`ApiError` for the
+    HTTP status, or ApiError itself.
 
     Args:
         code: The HTTP status.
-        body: The parsed answer, which is a ``Status`` object if the API server wrote it; or a text.
-        asked: The request, such as ``GET /apis/...``, which the error names if the answer has no
-            message.
+        body: The body of the answer. This is a dict or another value if the body is JSON, else a
+            text. The API server's own errors are ``Status`` objects.
+        asked: The request, such as ``GET /apis/...``. The error names the request if the answer has
+            no message, or if the API server does not serve the kind.
         retry_after: The seconds of the header ``Retry-After``, or None.
     """
     status = body if isinstance(body, dict) and body.get("kind") == "Status" else {}

@@ -1,5 +1,5 @@
-"""Shows an MLJob in a notebook: HTML without scripts, in which all texts of the MLJob, such as its
-message and its outputs, are escaped.
+"""Shows an MLJob in a notebook, as HTML without scripts. All texts of the MLJob, such as its
+message and its outputs, are escaped in this HTML.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ MAX_METRICS: Final = 20
 
 
 class Display:
-    """Shows the newest state of one MLJob in place in a notebook. Outside of a notebook, prints the
-    text of :func:`job_line` for each state that changes this text.
+    """Shows the newest state of one MLJob in a notebook, always in the same place. Outside of a
+    notebook, prints the MLJob as a line of text (:func:`job_line`) each time that the line changes.
     """
 
     def __init__(self, job: MLJob) -> None:
@@ -63,7 +63,7 @@ def job_line(job: MLJob) -> str:
 
 
 def job_html(job: MLJob) -> str:
-    """Return an MLJob as HTML: phase and message, progress, tasks and outputs."""
+    """Return an MLJob as HTML: phase, namespace, name, progress, message, tasks and outputs."""
     sign, percent = of_phase(job.phase), job.raw_status.get("percent")
     bar = f'<progress max="100" value="{percent}">{percent} %</progress>' if _is_percent(percent) else ""
     tasks = job.raw_status.get("tasks")

@@ -1,6 +1,7 @@
 """The handlers for kopf: startup, cleanup, login, and events of the watched resources.
 
-The watched resources are MLJobs, AirflowInstances and namespaces.
+The watched resources are MLJobs and, if the operator uses AirflowInstances, also AirflowInstances
+and namespaces.
 
 For the watched resources, the operator uses only kopf's low-level event handlers. The operator is
 level-triggered: it acts on the current state of an MLJob, not on changes. So kopf does not have to
@@ -57,8 +58,8 @@ def registry(
     Args:
         operator: The operator that receives the watched objects.
         stop: A function that is called at SIGINT and SIGTERM, and tells the process to end.
-        with_instances: Whether to watch AirflowInstances, and the namespaces that their access
-            rules select.
+        with_instances: Whether to watch AirflowInstances, and also namespaces, because the access
+            rules of AirflowInstances select namespaces by their labels.
         prefix: The prefix of this operator's dag run ids.
         selector: The label selector of the watched MLJobs. An empty text selects all MLJobs.
     """
@@ -152,7 +153,7 @@ def handle_signals(stop: Callable[[], None]) -> None:
 
 
 def ignore_signals() -> None:
-    """Ignore further signals while the process ends.
+    """Ignore further SIGINTs and SIGTERMs while the process ends.
 
     By default another signal would end the process at once, and the exit status would show the
     signal instead of the operator's exit code.
@@ -163,8 +164,8 @@ def ignore_signals() -> None:
 
 
 def configure(settings: kopf.OperatorSettings, selector: str = "") -> None:
-    """Set kopf's timeouts and selectors, and turn off the functions of kopf that the operator does
-    not use.
+    """Set kopf's timeouts and the label selector of MLJobs, and turn off the functions of kopf that
+    the operator does not use.
 
     Args:
         settings: The settings of kopf, which are changed in place.

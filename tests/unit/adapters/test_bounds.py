@@ -1,5 +1,6 @@
-"""The adapter for Airflow limits the size of an answer, its number of values and pages, and the
-time in which it arrives. The adapter also checks fields and headers of an answer.
+"""The adapter for Airflow limits four things: the size of an answer, the number of JSON values in
+an answer, the time in which an answer arrives, and the number of pages of a list. The adapter also
+checks the fields and the headers of an answer.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 async def test_redirect_is_not_followed(
     status: int, request_name: str, server: ScriptedAirflow, connect: Connect
 ) -> None:
-    """If the adapter followed a redirect, its target would receive the operator's token or a conf.
-    The operation fails instead.
+    """If the adapter followed a redirect, the server to which the redirect leads would receive the
+    operator's token or a conf. The operation fails instead.
     """
     elsewhere = ScriptedAirflow()
     airflow = connect(server)
@@ -95,8 +96,8 @@ async def test_answer_with_too_many_values_is_refused(filling: str, server: Scri
 
 
 async def test_page_with_too_many_values_is_requested_in_parts(server: ScriptedAirflow, connect: Connect) -> None:
-    """A page of runs can have too many values, because the conf of a run may have any number of
-    values.
+    """A page of runs can have more JSON values than the limit allows, because the conf of a run may
+    have any number of values. The adapter then requests fewer runs at a time.
     """
     conf = {"key": [1] * 120_000}
 

@@ -17,8 +17,9 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """A :class:`Connection`, with a clock that the test moves. A Connection turns what librdkafka
-    reports into changes of the operator's connection to Kafka; ``links`` collects these changes.
+    """A :class:`Connection` under test, with a clock that the test moves. The Connection derives
+    the state of the connection to Kafka from librdkafka's reports. ``links`` has each state that
+    the Connection has reported.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,6 @@
-"""Whether a run is in progress, still or hot. A run is still if none of its tasks is active. A run
-is hot if it may change without an event, so that the operator asks Airflow more often about it.
+"""Three properties of a run: in progress, "still" and "hot". A run is still if none of its tasks is
+active. A run is hot if it may change without an event, so that the operator asks Airflow more often
+about the run.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 def record(managed: ManagedProcess, tmp_path: Path, **changed: object) -> None:
     """Write the file in which an earlier command would have recorded the process ``managed``.
-    ``changed`` contains fields of the file.
+    ``changed`` contains values that replace the default values of the file's fields.
     """
     file = tmp_path / "processes" / f"{managed.name}.json"
     file.parent.mkdir(exist_ok=True)

@@ -1,5 +1,6 @@
-"""XComs become outputs in the status. When the MLJob is complete, its outputs are in the status,
-unless Airflow is unreachable or the run was deleted. The size of the outputs is bounded.
+"""XComs become outputs in the status. When the condition Complete becomes true, the outputs are in
+the status, unless Airflow is unreachable or the run was deleted. The size of the outputs is
+limited.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ async def test_complete_is_not_true_before_the_outputs_are_stored(world: World) 
 
 async def test_unreachable_airflow_delays_the_end_of_an_mljob_only_for_a_while(world: World) -> None:
     """An event has reported the end of the run. Then Airflow is unreachable, so the operator can't
-    read the outputs. After half a minute the MLJob succeeds without outputs.
+    read the outputs. After half a minute the MLJob succeeds without outputs. The outputs are stored
+    when Airflow answers again.
     """
     await world.apply()
     run = world.airflow.only_run()

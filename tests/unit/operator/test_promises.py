@@ -39,9 +39,9 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class Promises(Machine):
-    """The state machine for MLJobs of type Run. Besides the steps of :class:`.Machine`, it clears
-    and deletes runs in Airflow, triggers and changes child runs, and pauses DAGs. A child run is a
-    run of another DAG that a run of an MLJob has triggered.
+    """Hypothesis's state machine for MLJobs of type Run. Besides the steps of :class:`.Machine`,
+    the state machine clears and deletes runs in Airflow, triggers and changes child runs, and
+    pauses DAGs. A child run is a run of another DAG that a run of an MLJob has triggered.
     """
 
     specs = SPECS
@@ -52,8 +52,8 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def clear_in_airflow(self, index: int, then: float) -> None:
-        """Clear a run of an existing MLJob. A run that has ended is cleared only if Airflow's
-        clock, which may have jumped, shows a time after the end.
+        """Clear the current run of an existing MLJob. A run that has ended is cleared only if
+        Airflow's clock, which may have jumped, shows a time after the end.
         """
         current = {self.world.status(key).dag_run_id for key in self.world.cluster.objects}
         now = self.world.airflow_clock()
@@ -92,7 +92,7 @@ class Promises(Machine):
     @rule(what=st.sampled_from(["succeeds", "fails", "is cleared", "is deleted"]), index=indexes, then=moments)
     def a_child_goes_on(self, what: str, index: int, then: float) -> None:
         """Let a child run succeed or fail, or clear or delete the child run, as ``what`` says. Do
-        nothing if Airflow refuses this in the child run's state. The MLJob must not be affected.
+        nothing if the child run's state does not allow this. The MLJob must not be affected.
         """
         airflow, children = self.world.airflow, self.world.airflow.child_runs()
         child = children[index % len(children)]
@@ -116,5 +116,5 @@ class Promises(Machine):
 
 
 def test_promises_hold() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise."""
+    """Hypothesis finds no sequence of actions that breaks a promise of the operator."""
     hold(Promises)

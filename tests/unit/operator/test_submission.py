@@ -132,9 +132,9 @@ class TestObstacles:
         assert "paused_dags" not in world.airflow.calls
 
     async def test_dags_of_stalled_runs_are_requested_first(self, world: World) -> None:
-        """To notice stale DAGs, the operator first requests the DAG of a run that makes no
-        progress, and then the other DAGs in turn. Paused DAGs are all noticed at once, by one list
-        request.
+        """To notice stale DAGs, the operator first requests the DAGs of runs that make no progress,
+        and then the other DAGs, a few each time. To notice paused DAGs, the operator needs only one
+        request, which lists all paused DAGs.
         """
         world.airflow.dags |= {f"dag-{number:02}": ("fit",) for number in range(50)}
         for number in range(50):
@@ -162,7 +162,7 @@ class TestObstacles:
 
 
 class TestOnce:
-    """No run is ever submitted twice."""
+    """A submission that is repeated never creates a second run in Airflow."""
 
     async def test_lost_response_does_not_submit_a_second_run(self, world: World) -> None:
         world.airflow.lose_answers = 1

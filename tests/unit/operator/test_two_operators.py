@@ -1,5 +1,5 @@
-"""Two operator processes act at once, because a rolling update overlaps, or because a former leader
-does not know yet that it has lost the Lease.
+"""Two operator processes act at the same time. This happens during a rolling update, or while a
+former leader does not know yet that it has lost the Lease.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ class TestOneRun:
 
 
 class TestEndThatTheOtherWrites:
-    """Both operators handle the consequences of a run's end, whichever of them has
-    written the end.
+    """The end of a run has consequences, such as a requested retry. Each of the operators can
+    handle them, even if the other operator has written the end to the status.
     """
 
     def end_backfill(self, world: World, retry: str) -> int:
         """Create a backfill, request a retry, and let the backfill end while one of the two
-        operators can't reach Airflow. Return the index of that operator.
+        operators can't reach Airflow. Return this operator's index in ``world.processes``.
         """
         day = "2025-12-02T00:00:00Z"
         apply(world, dagId="days", type="Backfill", backfill={"from": day, "to": day})
@@ -152,8 +152,8 @@ class TestStatus:
 
     @pytest.mark.parametrize("state", [None, RunState.SUCCESS])
     def test_status_comes_to_rest_while_both_act(self, world: World, state: RunState | None) -> None:
-        """The status contains everything that each of the operators knows, so neither operator
-        writes.
+        """As soon as the status contains everything that each of the operators knows, neither
+        operator writes the status again.
         """
         apply(world)
         world.run(5)

@@ -100,7 +100,7 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed.
+        """Set task instances to failed. Return how many of them are failed now, and error messages.
 
         A task instance that Airflow does not find, or that has failed already, raises no error. Any
         other error is raised.
@@ -310,9 +310,11 @@ def _fail_unfinished(
 ) -> None:
     """Set unfinished task instances to failed, in rounds.
 
-    The rounds end in one of three cases: only the tasks in ``keep`` (task ids) are unfinished,
-    Airflow has found none of the task instances of a round, or :attr:`Timing.fail` seconds have
-    passed.
+    The rounds end in one of three cases:
+
+    - No task instance is unfinished, except those of the tasks in ``keep`` (task ids).
+    - Airflow has found none of the task instances of a round.
+    - :attr:`Timing.fail` seconds have passed.
     """
     target = summary.target
     deadline = timing.clock() + timing.fail

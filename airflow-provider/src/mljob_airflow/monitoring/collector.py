@@ -1,14 +1,15 @@
-"""Makes a report: reads data from Airflow, with few requests, and passes the data to
+"""Makes a report: reads data from Airflow, and passes the data to
 :mod:`mljob_airflow.monitoring.findings`, which makes a finding for each problem.
 
-:func:`collect_problems` first reads lists from Airflow: DAGs, queued runs, and failed, waiting,
-running and recently succeeded tasks. For each DAG or task that stands out in these lists, the
-function then requests details, such as the DAG's runs, or the task's history and logs.
+:func:`collect_problems` reads lists from Airflow, such as DAGs, queued runs, and failed, waiting,
+running and recently succeeded tasks. Only for a DAG or a task that stands out in a list, the
+function requests details, such as the DAG's runs, or the task's history and logs.
 ``MAX_SUSPECTS`` and other constants of this module limit the number of such DAGs and tasks. On a
 platform with 5,500 DAGs and 12,000 tasks a day, the lists have about sixty pages of DAGs and twenty
 pages of tasks.
 
-:func:`collect_bottlenecks` reads the task instances of the last hours, and the pools.
+:func:`collect_bottlenecks` reads the task instances of the last hours, the pools, and the DAGs of
+tasks that are retried often.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class ReportContext:
         run_id_prefix: The first part of the run ids of MLJobs.
         links: Makes URLs of Airflow's UI.
         now: The time of the report.
-        mutes: The entries of the Variable ``mljob_mutes``.
+        mutes: The parsed Variable ``mljob_mutes``.
     """
 
     monitor: str
@@ -183,8 +184,8 @@ class _Collection:
         return [self.dags.get(finding.dag_id, Dag(finding.dag_id))] if finding.dag_id else []
 
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
-        """Make the report. The report has at most :data:`MAX_FINDINGS` findings, the most severe
-        ones first, and no muted findings.
+        """Remove the muted findings, add findings about invalid mutes, and make the report. The
+        report has at most :data:`MAX_FINDINGS` findings, the most severe ones first.
         """
         result = apply_mutes(self.findings, self.context.mutes, self._dags_of, self.context.links, self.context.now)
         self.mark_incomplete(f"the report names only the first {MAX_FINDINGS} muted findings", *result.cut)

@@ -37,7 +37,9 @@ class LiveList:
         self._begun = monotonic()
 
     def take(self, change: Change[MLJob]) -> None:
-        """Apply a change of the watch to the list."""
+        """Apply a change that the watch has reported: of an MLJob, or of the connection to the API
+        server.
+        """
         job = change.item
         if job is not None:
             key = job.namespace, job.name
@@ -100,7 +102,7 @@ class LiveList:
 
 
 def ordered(jobs: list[MLJob]) -> list[MLJob]:
-    """Return MLJobs sorted by namespace, then by age. The newest MLJobs come last, because a
+    """Return MLJobs sorted by namespace. Within a namespace, the newest MLJobs come last, because a
     terminal shows the end of a long list.
     """
     return sorted(jobs, key=lambda job: (job.namespace, str(job.created_at or ""), job.name))

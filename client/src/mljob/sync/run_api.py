@@ -97,8 +97,8 @@ class RunApi:
         idle_seconds: float | None = None,
         after: str = "",
     ) -> Generator[LogLine, None]:
-        """Yield the lines of a task's log unchanged, each with the position after the line. The
-        arguments have the same defaults as in :meth:`log`.
+        """Yield the lines of a task's log, each with the position after the line. Control
+        characters are kept. The arguments have the same defaults as in :meth:`log`.
 
         Args:
             job: The MLJob.
@@ -140,12 +140,16 @@ class RunApi:
         metrics. If a response is cut off, another request reads the rest, and no entry is yielded
         twice. The last entry of each response only says why the response ends, and is not yielded.
 
+        Without Kafka, and if ``follow`` is False, a long history is incomplete: it ends at
+        mljob-api's limit for one response.
+
         Args:
             job: The MLJob.
             follow: Go on until the run has ended.
 
         Raises:
-            Unavailable: The history can't be read to its end.
+            Unavailable: mljob-api could not read the history, or too many requests in a row have
+                failed or were cut off.
         """
         from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
 
@@ -225,8 +229,9 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
 
 
 def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
-    """Return whether the history needs no further request after a response whose last entry is
-    ``end``.
+    """Return whether to send no further request after a response whose last entry is ``end``: all
+    entries were read, or (without ``follow``) a limit was reached and no cursor says where another
+    request can begin.
 
     Raises:
         Unavailable: mljob-api failed to read the history, and ``follow`` is False.

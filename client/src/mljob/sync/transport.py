@@ -1,7 +1,7 @@
 # Generated from mljob.aio by client/generate.py.
 """Sends requests to the Kubernetes API server with the credentials of one person. The size and the
-duration of each answer that is not a stream are limited. A failed request is sent again if it is
-safe to send it twice.
+duration of each answer that is not a stream are limited. A failed request is sent again if the API
+server can't have acted on it, or if sending it twice has the same effect as sending it once.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ class Transport:
             deadline: When the caller stops waiting, on the clock of ``time.monotonic()``, or None.
 
         Raises:
-            ApiError: The API server refused the request, or did not answer.
+            ApiError: The API server refused the request, did not answer, or sent an answer that is
+                too large or not a JSON object (``BadAnswer``).
             ConfigError: The person's credentials can't be used.
         """
         may_repeat = method == "GET" if repeatable is None else repeatable
@@ -119,7 +120,8 @@ class Transport:
         idle_seconds: float = READ_SECONDS,
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> Iterator[Iterator[bytes]]:
-        """Open a stream, and yield an iterator over its lines, without their line breaks.
+        """Open a stream for the ``with`` block, and yield an iterator over the stream's lines,
+        without line breaks.
 
         The iterator ends when the API server closes the stream properly.
 

@@ -18,8 +18,9 @@ MAX_BATCH: Final = 200
 
 
 class LastLine(NamedTuple):
-    """The number and the position of the last line of a task's log that a browser has received. The
-    browser sends both after a lost connection, so that the stream continues with the next line.
+    """The number and the position of the last line of a task's log that a browser has received.
+    After a lost connection, the browser sends both to the view, so that the stream continues with
+    the next line.
 
     Attributes:
         number: The number of the line, from 1, or 0 if the browser has received no line.
@@ -32,9 +33,9 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Parse the id of an event of :func:`log_events`, and return the last line that the id
-        names. For any other text, return a :class:`LastLine` with the number 0, as if the browser
-        had received no line.
+        """Parse the id of an event of :func:`log_events`, and return the line that the id names.
+        If the id has no position, or ``text`` is not such an id, return a :class:`LastLine` with
+        the number 0, as if the browser had received no line.
         """
         from mljob_contract.run_api import LogPosition
 
@@ -88,8 +89,8 @@ async def log_events(
 class _Batches:
     """Groups the lines of a log into batches. A batch has the lines that have arrived since the
     batch before, at most :data:`MAX_BATCH` lines. A batch is empty if no line has arrived within
-    :data:`~mljob.view.live.BEAT_SECONDS`. If a browser reads slowly, lines wait in memory. To save
-    memory, each line is cut to the length that is shown.
+    :data:`~mljob.view.live.BEAT_SECONDS`. If a browser reads slowly, at most :data:`MAX_BATCH`
+    lines wait for the next batch. Each line is cut to the length that is shown.
     """
 
     def __init__(self, lines: AsyncGenerator[LogLine, None]) -> None:

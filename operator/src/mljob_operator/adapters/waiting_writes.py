@@ -10,7 +10,8 @@ from prometheus_client.registry import Collector
 
 
 class WaitingWrites(Collector):
-    """Exports how many writes of each priority wait. The numbers are read at each scrape.
+    """Exports how many writes to the Kubernetes API wait for their turn, for each priority. The
+    numbers are read at each scrape.
 
     Attributes:
         numbers: Returns the number of waiting writes by the name of the priority. On a standby, the

@@ -1,4 +1,5 @@
-"""Finds operators that claim the same MLJobs, run ids or events, so that only one of them acts.
+"""Finds operators that claim the same MLJobs, run ids or events, so that only one of them acts. The
+claims of an operator are in an annotation of its Lease.
 
 An operator takes its own Lease before it lists the Leases of other operators. So of two operators
 that start at the same time, at least one sees the Lease of the other. If each of them sees the
@@ -22,8 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Rivals:
-    """The other operators of the namespace that claim the same MLJobs, run ids or events as this
-    operator.
+    """Finds the rivals of this operator: the other operators of the namespace that claim the same
+    MLJobs, run ids or events.
 
     A Lease alone does not show whether its operator still runs. A rival is known to run when it
     renews its Lease, and is ignored when its Lease has run out.
@@ -42,13 +43,13 @@ class Rivals:
         self._interval = interval
 
     async def refuse_acting(self) -> None:
-        """Wait until no rival is running. If a rival acts, raise an error instead.
+        """Wait until no rival is running. If a running rival acts already, raise an error instead.
 
         An operator acts once its own check has found no running rival. Until then, the operator
         only holds its Lease.
 
         Raises:
-            CannotStart: A rival acts.
+            CannotStart: A running rival acts.
         """
         await self._settle(lambda rival: rival.acting)
 
@@ -60,7 +61,7 @@ class Rivals:
             own_lease: The name of the Lease that this process holds.
 
         Raises:
-            CannotStart: A rival acts, or the name of a running rival's Lease is smaller than
+            CannotStart: A running rival acts, or the name of its Lease is smaller than
                 ``own_lease``.
         """
         await self._settle(lambda rival: rival.acting or rival.name < own_lease)
@@ -113,8 +114,8 @@ class Rivals:
         return left
 
     async def _rivals(self) -> list[tuple[Lease, str]]:
-        """Return the Leases that have a holder and conflicting claims, each with the conflict in
-        words. Claims that can't be read count as a conflict.
+        """Return the Leases of other operators that have a holder and conflicting claims, each with
+        the conflict in words. Claims that can't be read count as a conflict.
         """
         found = []
         for lease in await self._leases.others():

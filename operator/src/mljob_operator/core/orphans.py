@@ -1,5 +1,5 @@
 """Finds orphaned runs. These are runs in progress that the operator has submitted and that no MLJob
-follows. An MLJob follows a run if the operator reports the run in the status of this MLJob.
+follows. An MLJob follows the run of its current attempt and some earlier runs (:func:`follows`).
 
 A run is orphaned in two cases:
 
@@ -7,8 +7,8 @@ A run is orphaned in two cases:
   MLJob was deleted or began another attempt.
 - The operator gave up a cancellation (CancellationAbandoned).
 
-In both cases, only Airflow's list of active runs shows the run. The Kubernetes API has no trace of
-the run. The operator reads the list periodically; each reading is called a relist.
+In both cases, only Airflow's list of active runs shows that the run is in progress. The operator
+reads this list periodically. Each reading is called a relist.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ the Kubernetes API server for the MLJob. In this time, the watch reports the MLJ
 
 def note(key: Key) -> str:
     """Return the note that the operator writes on the run of an MLJob in Airflow. The operator
-    recognises its runs by this note. The run id is not enough, because somebody may use the run id
-    of an MLJob for a run of a different DAG.
+    recognises its runs by the run id and this note. The run id alone is not enough, because users
+    of Airflow can give any id to a run.
     """
     return f"MLJob {key[0]}/{key[1]}"
 
@@ -114,7 +114,8 @@ class Suspects:
 
     def update(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
         """Replace the suspects by ``runs``: the runs that a relist listed at the time ``at`` and
-        that no known MLJob follows.
+        that no known MLJob follows. A run that was a suspect before keeps its time in
+        :attr:`since`.
 
         Returns:
             list: The runs that have been suspected for at least ``SUSPECTED_FOR`` and that are not
@@ -141,8 +142,8 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Note that, according to the Kubernetes API server, an MLJob follows the run. So the run
-        is not orphaned, and its time under suspicion starts again at ``at``.
+        """Mark the run as not orphaned, because the Kubernetes API server has an MLJob that follows
+        the run. The time of suspicion, :attr:`since`, starts again at ``at``.
         """
         self.orphaned.discard(run)
         self.since[run] = at

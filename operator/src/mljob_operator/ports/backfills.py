@@ -1,4 +1,4 @@
-"""The protocol class for the use of an Airflow's backfills."""
+"""The protocol class for requests to Airflow about backfills."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class BackfillRunChange:
 
 
 class Backfills(Protocol):
-    """The operations on the backfills of an Airflow. The marker in a backfill's conf names the
-    MLJob to which the backfill belongs.
+    """The operations on the backfills of an Airflow. The operator puts a marker into a backfill's
+    conf. The marker names the MLJob to which the backfill belongs.
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
@@ -52,8 +52,8 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return the runs of all backfills that have the same run id in their marker (a part of
-        their conf) as ``backfill``. These may be backfills of several attempts of the MLJob.
+        """Return the runs of ``backfill``, and of the other backfills whose marker has the same run
+        id. The others belong to other attempts of the same MLJob.
         """
         ...
 

@@ -1,5 +1,5 @@
-"""The protocol classes for reading Kafka topics, and for sending unreadable messages to the
-dead-letter topic.
+"""The interfaces (``typing.Protocol``) for reading Kafka topics, and for sending unreadable
+messages to the dead-letter topic.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ class Link:
     """The state of the connection to the brokers of a topic.
 
     Attributes:
-        brokers: The configured brokers, as statuses name them.
-        problem: Why the brokers are not connected. None if they are connected, or were disconnected
-            only for a short time.
+        connected: Whether the brokers are connected.
+        brokers: The configured addresses of the brokers in one text, separated by commas.
+        problem: Why the brokers are not connected. None if they are connected, or have been
+            disconnected only for a short time.
     """
 
     connected: bool
@@ -115,7 +116,8 @@ class RunHistory(Protocol):
         ``convert`` makes of the messages. ``convert`` runs in another thread.
 
         Raises:
-            KafkaUnavailable: The brokers don't answer, or this reader was closed.
+            KafkaUnavailable: The brokers don't answer or report an error, or this reader was
+                closed.
         """
         ...
 
@@ -133,9 +135,10 @@ class History(Protocol):
         Args:
             topic: The topic.
             key: The key of the messages.
-            since: The time of the first message. Earlier messages are skipped.
+            since: The time from which messages are read. Messages with an earlier timestamp are
+                skipped.
             after: Offsets by partition. A partition in this mapping is read from its offset, and
-                ``since`` does not count for it.
+                ``since`` has no effect on the partition.
 
         Raises:
             TooManyReaders: After some seconds of waiting, still as many readers are open as the

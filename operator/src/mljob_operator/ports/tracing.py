@@ -17,7 +17,9 @@ class Tracer(Protocol):
     """
 
     def attempt_ended(self, trace: AttemptTrace) -> None:
-        """Export the trace of an attempt, without waiting and without raising."""
+        """Export the trace of an attempt that has ended. Don't wait for the export, and raise no
+        error if it fails.
+        """
         ...
 
 

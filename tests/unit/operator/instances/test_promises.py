@@ -34,9 +34,9 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class AirflowsPromises(Machine):
-    """The state machine for MLJobs in two Airflows. Besides the steps of :class:`.Machine`, it
-    creates and deletes the AirflowInstance of the second Airflow, and the Secret with its
-    credentials.
+    """Hypothesis's state machine for MLJobs in two Airflows. Besides the steps of
+    :class:`.Machine`, the state machine creates and deletes the AirflowInstance of the second
+    Airflow, and the Secret with the credentials.
     """
 
     specs = SPECS
@@ -46,8 +46,8 @@ class AirflowsPromises(Machine):
 
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
-        """Set the limit on active runs in the second Airflow, and create its AirflowInstance if
-        ``there`` is true.
+        """Let the checks expect a limit on active runs in the second Airflow. If ``there`` is true,
+        create the AirflowInstance of this Airflow, which has the limit in its spec.
         """
         self.world.limit = LIMIT
         if there:
@@ -91,5 +91,5 @@ class AirflowsPromises(Machine):
 
 
 def test_promises_hold() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise."""
+    """Hypothesis finds no sequence of actions that breaks a promise of the operator."""
     hold(AirflowsPromises)

@@ -38,11 +38,12 @@ MAX_SECONDS = 600.0
 
 
 class AirflowLog:
-    """An answer with a log, or with a part of a log, that is being read.
+    """Reads one answer of Airflow, which contains a log or a part of a log.
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a thread of the lane for its kind of work (:mod:`.lanes`).
+        run: Runs a function in a lane, which is a group of threads for one kind of request
+            (:mod:`.lanes`).
         response: The answer, whose body was not read yet.
         skip: How many entries to skip, because earlier answers had them: before version 3.2,
             Airflow sends the log from its beginning in each answer. None if this Airflow continues
@@ -108,14 +109,15 @@ class AirflowLog:
     def _token(self) -> str | None:
         """Return the token for requesting the next answer, or None if the log ends here. If this
         Airflow sends the log from its beginning in each answer, the token begins with the number of
-        entries so far and a colon.
+        entries so far, without the header, and a colon.
         """
         token = self._document.token()
         return token if token is None or self._skip is None else f"{self._seen}:{token}"
 
     def _is_new(self, entry: LogEntry) -> bool:
-        """Return whether no earlier answer had this entry. The entries of the log's header are
-        always new, because only the first answer has a header.
+        """Return whether no earlier answer had this entry. An Airflow that sends the log from its
+        beginning in each answer puts the log's header into the first answer only. So the entries of
+        the header are always new, and are not counted.
         """
         if self._skip is None:
             return True
@@ -153,7 +155,8 @@ class TaskLogs:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a thread of the lane for its kind of work (:mod:`.lanes`).
+        run: Runs a function in a lane, which is a group of threads for one kind of request
+            (:mod:`.lanes`).
     """
 
     def __init__(self, session: Session, run: Run) -> None:

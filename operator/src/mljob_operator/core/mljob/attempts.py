@@ -1,12 +1,14 @@
-"""An MLJob has one attempt at a time. An attempt starts a new dag run, or continues the previous
-attempt's run after tasks of this run were cleared.
+"""Makes the attempts of an MLJob. An MLJob has one attempt at a time. An attempt starts a new dag
+run, takes over an earlier run (runPolicy OncePerSpec), or continues the previous attempt's run
+after tasks of this run were cleared.
 
 The operator's process may die between any two steps, so the status records the attempt: the number,
-DAG, run id and spec hash of an attempt are in the status before the run is submitted. An entry in
-``status.history`` means that the attempt is closed. A new attempt begins for a retry after a
-failure or on request, when a suspended MLJob is resumed, when the spec changes, or when somebody
-has cleared the run in Airflow. A backfill that was paused by the suspension continues in the same
-attempt.
+DAG, run id and spec hash of an attempt are in the status before the run is submitted. Attempts in
+``status.history`` have ended.
+
+After the first attempt, a new attempt begins for a retry after a failure or on request, when a
+suspended MLJob is resumed, when the spec changes, or when somebody has cleared the run in Airflow.
+But a backfill that the suspension has paused continues in the same attempt.
 """
 
 from __future__ import annotations
@@ -62,10 +64,11 @@ class Attempt:
     Attributes:
         number: The number of the attempt, counted from 1 over the whole life of the MLJob.
         dag_id: The id of the DAG.
-        run_id: The id of the dag run. An attempt that clears failed tasks has the run id of the
-            previous attempt.
+        run_id: The id of the dag run, or, for a backfill, the run id in the marker that the
+            backfill has in its conf. An attempt that continues the run of the previous attempt has
+            the same run id.
         spec_hash: The hash of the spec that the attempt runs.
-        airflow: The name of the AirflowInstance that has the run, or ``SETTINGS_AIRFLOW`` for the
+        airflow: The name of the AirflowInstance for the run, or ``SETTINGS_AIRFLOW`` for the
             Airflow of the operator's settings.
         submitter: The name of the operator process that submits the run, or None if no process has
             been chosen.
@@ -112,23 +115,23 @@ def closed(status: MLJobStatus) -> bool:
 def next_run(
     job: Job, prefix: str, number: int, *, airflow: str, unused: str | None = None, newest: int = 0
 ) -> Attempt:
-    """Return an attempt that starts a new run, or that takes over an earlier run with runPolicy
-    OncePerSpec.
+    """Return an attempt that starts a new run. With runPolicy OncePerSpec, the attempt may take
+    over an earlier run instead.
 
-    The number in the run id is one more than the highest number that was used before: by this
-    MLJob, or, with runPolicy OncePerSpec, for the current spec. With runPolicy OncePerSpec, the
-    attempt takes over the run with the highest number if that run succeeded: the spec was changed
-    back to the spec of that run. An attempt for a requested retry takes over no run of this MLJob.
+    Run ids end in a number. A new run gets the highest number of this MLJob's earlier runs plus 1.
+    With runPolicy OncePerSpec, only the earlier runs of the current spec count. If the newest of
+    these runs succeeded, and no retry is requested, the attempt takes over this run. For example,
+    a user has changed the spec back to the spec of this run.
 
     Args:
         job: The MLJob.
         prefix: The prefix of dag run ids.
         number: The number of the attempt.
         airflow: The name of the Airflow for the run.
-        unused: A run id that the status announced, although Airflow has no such run. The number in
-            this run id does not count as used. None if there is no such run id.
-        newest: For the first attempt, the number of the run that this MLJob takes over from an
-            earlier MLJob of the same name, or 0 if there is no such run.
+        unused: A run id that is in the status, although Airflow has no such run. A new run may get
+            the number of this run id. None if there is no such run id.
+        newest: The number of the run that the first attempt takes over from a deleted MLJob of the
+            same name, or 0 if there is no such run.
     """
     takes_over = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not wants_retry(job)
     ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
@@ -165,8 +168,8 @@ def run_facts_since(status: MLJobStatus) -> datetime | None:
     of Airflow.
 
     A run that was cleared ends twice, and an event of the first end may arrive late, or a second
-    time after a restart of the operator. Until Airflow has reported when the run was queued again,
-    the result is one second after the first end.
+    time after a restart of the operator. The result is the time at which Airflow queued the run
+    again. Until Airflow has reported this time, the result is one second after the first end.
     """
     if not goes_on(status) or closed(status):
         return None
@@ -198,9 +201,10 @@ def last_end(status: MLJobStatus) -> tuple[Phase, str] | None:
 def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
-    """Return the status with an entry for its attempt at the end of the history. The new entry
-    replaces an earlier entry with the same number. Only the last ``MAX_HISTORY`` entries are kept.
-    If ``failed`` is true, ``failed_attempts`` of the status grows by one.
+    """Return the status with a new entry at the end of its history: the entry of the current
+    attempt. The new entry replaces an earlier entry with the same number. Only the last
+    ``MAX_HISTORY`` entries are kept. If ``failed`` is true, ``failed_attempts`` of the status grows
+    by one.
     """
     number = status.attempts or 1
     entry = AttemptStatus(

@@ -5,8 +5,8 @@ submission of a run has the same id. Airflow answers 409 and starts no second ru
 run is the MLJob's own.
 
 The id contains a hash of the object's uid, so an object that is deleted and created again under the
-same name gets another id. An id is not used for a second run, even after the first run was deleted,
-because an executor may still hold results of the first run.
+same name gets another id. An MLJob does not use the id of a run again, even after the run was
+deleted, because an executor may still hold results of this run.
 
 With runPolicy OncePerSpec, the hash is of the namespace, the name and the spec instead of the uid
 (see :func:`pin`). An object that is created again with the same spec then gets the same ids.
@@ -44,21 +44,22 @@ def pin(job: Job) -> str:
 
 
 def has_one_spec(job: Job) -> bool:
-    """Return whether the MLJob still has the spec with which it was created.
+    """Return whether the spec has never changed since the MLJob was created.
 
-    The generation shows this, because no client can set it. The Kubernetes API server sets it to 1
-    at the creation, and raises it with each change of the spec and with the request to delete the
-    MLJob.
+    The field ``metadata.generation`` proves this, because no client can set the field. The
+    Kubernetes API server sets the generation to 1 when the MLJob is created. It adds 1 at each
+    change of the spec, and at the request to delete the MLJob.
     """
     return job.generation == (2 if job.deleting else 1)
 
 
 def runs_current_spec(job: Job, run_id: str) -> bool:
-    """Return whether it is proved that a run was started with the MLJob's current spec.
+    """Return whether the id of a run proves that the run was started with the MLJob's current spec.
 
     The status is no proof, because every client that may write the status may write a wrong
-    ``specHash``. With runPolicy OncePerSpec, the run id has the hash of the spec. With another
-    runPolicy, the run id has the hash of the uid, and the MLJob must have had only one spec.
+    ``specHash``. With runPolicy OncePerSpec, the run id is a proof by itself, because the hash in
+    the id is made from the spec too. With another runPolicy, the hash is made from the uid only, so
+    the MLJob's spec must also never have changed (:func:`has_one_spec`).
     """
     one_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC or has_one_spec(job)
     return one_spec and _has_pin(run_id, job.key, pin(job))

@@ -29,11 +29,11 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
 def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """Return whether a patch of the status ``old`` changes more than the exactness of times.
+    """Return whether a patch of the status ``old`` does more than make times more exact.
 
-    Changes of start times, of end times of tasks, of the order of the tasks, and of the time and
-    the source of the newest fact are not significant. If the patch changes the current task, then
-    the new current task and the new message are not significant either.
+    These changes are not significant: start times, end times of tasks, the order of the tasks,
+    ``lastEventTime`` and ``statusSource``. If the patch changes the current task, then the new
+    current task and the new message are not significant either.
     """
     # The current task is the task that started last, so a more exact time may make another task the
     # current task.

@@ -23,7 +23,7 @@ class Bounds:
     """How deep and how large a JSON value may be.
 
     Attributes:
-        levels: How many objects and lists may be nested inside each other.
+        levels: How deep objects and lists may be nested, as :func:`levels` counts the depth.
         size: How many bytes the value may have as compact JSON in UTF-8.
     """
 
@@ -52,8 +52,8 @@ outputs that another client has written exceed these limits.
 
 
 def levels(value: Any) -> int:
-    """Return how many objects and lists are nested inside each other. For a value that is neither
-    an object nor a list, return 0. The function does not recurse.
+    """Return the depth of a JSON value: 2 for a list in an object, 1 for an object or a list
+    without further objects and lists, 0 for any other value. The function does not recurse.
     """
     depth, layer = 0, [value]
     while layer := [node for node in layer if isinstance(node, dict | list)]:
