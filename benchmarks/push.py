@@ -1,5 +1,6 @@
 """The latency from a task's event in Kafka to the change at a Kubernetes watcher, for the operator
-and for the floor.
+and for the floor. The floor is a process that does the least possible work: it reads each event and
+sends one PATCH for it (:mod:`benchmarks.floor`).
 
 The operator and the floor get events of the same kind at the same rate. Each of them has its own
 namespace with MLJobs and its own Kafka topic, so neither handles the events of the other. The
@@ -35,7 +36,8 @@ class Plan:
 
     Attributes:
         jobs: How many MLJobs each side has.
-        blocks: Pairs of a rate, in events per second, and the number of blocks at this rate.
+        blocks: Pairs of a rate, in events per second, and the number of blocks that each side has
+            at this rate.
         seconds: The length of a block.
     """
 
@@ -98,13 +100,15 @@ class _Subject:
     traffic: Traffic
 
     def restarted(self, process: psutil.Process) -> _Subject:
-        """Return this side with another process: the restarted operator. The events to send stay
-        the same.
+        """Return a copy of this side with ``process``, the process of the restarted operator. The
+        events to send stay the same.
         """
         return _Subject(process, self.traffic)
 
     def block(self, rate: float, seconds: float) -> tuple[tuple[float, ...], Load]:
-        """Run one block. Return the latency of each event in milliseconds, and the load."""
+        """Send events at ``rate`` per second for ``seconds``. Return the latency of each event in
+        milliseconds, and the load during the block.
+        """
         psutil.cpu_percent()
         before = self.process.cpu_times()
         took = self.traffic.run(rate, seconds)

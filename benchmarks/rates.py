@@ -1,4 +1,5 @@
-"""The operator under load: MLJobs are created at an even rate, and measured until their runs end.
+"""The operator under load: MLJobs are created at an even rate, and measured until all of them have
+ended.
 
 Each MLJob runs five tasks in about two seconds in the simulated Airflow. Airflow sends twelve
 events about each run. The latency of an end is the time from the moment when Airflow has stored the
@@ -54,9 +55,9 @@ class Result:
         jobs_per_second: The average number of MLJobs that ended per second. Only the middle four
             fifths of the ends are used, so that the durations of the first and the last run have no
             effect.
-        latencies: The time from the end of each run in Airflow until a watch receives the MLJob's
-            final phase, in seconds.
-        writes: The number of requests to the API server, by kind
+        latencies: For each MLJob, the seconds from the end of the run in Airflow until a watch
+            receives the final phase.
+        writes: The number of requests to the API server, by kind, with reads of single MLJobs
             (:func:`benchmarks.api_requests.counted`).
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
         api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
@@ -75,7 +76,9 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the rounded figures by name, for the file of results: percentiles of the latencies
+        in milliseconds, and requests per MLJob.
+        """
         return {
             "jobs": self.jobs,
             "jobs_per_second": round(self.jobs_per_second, 1),
@@ -90,8 +93,8 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure each rate in ``plan.rates``, all with the same operator. Yield the results of each
-    rate when they are measured.
+    """Measure the rates in ``plan.rates`` one after the other, all with the same operator. Yield
+    the result of each rate at once.
     """
     bench.cluster.make_namespace(NAMESPACE)
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
@@ -151,8 +154,8 @@ def _drive(
 
 
 def throughput(ends: Sequence[float]) -> float:
-    """Return the average number of runs that ended per second, computed from the middle four fifths
-    of ``ends``: the sorted times of the ends, in seconds.
+    """Return the average number of MLJobs that ended per second. ``ends`` are the times of their
+    ends in seconds, sorted. Only the middle four fifths of ``ends`` count.
     """
     cut = len(ends) // 10
     middle = ends[cut : len(ends) - cut]

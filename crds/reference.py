@@ -51,8 +51,8 @@ Node = dict[str, Any]
 
 
 def filled(page: str, definition: Node) -> str:
-    """Return the text of a page in which each marked table has been replaced by a table of the
-    current fields in the CustomResourceDefinition.
+    """Return ``page``, the text of a page, with a new table in each marked place. The tables
+    describe the fields of ``definition``, a CustomResourceDefinition.
     """
     schema: Node = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     headings = set(re.findall(r"^#+ `([^`]+)`$", page, re.MULTILINE))
@@ -102,15 +102,18 @@ def below(node: Node, prefix: str, levels: int) -> Iterator[Field]:
 
 
 def spec_row(field: Field, name: str) -> str:
-    """Return a field's row in a table about a spec: name, type, default and description. The column
-    for the default says ``required`` if the field is required.
+    """Return a field's row in a table about a spec: name, type, default and description. ``name``
+    is the text for the name, in Markdown. The column for the default says ``required`` if the field
+    is required.
     """
     default = "required" if field.is_required else default_of(field.node)
     return f"| {name} | {type_of(field.node)} | {default} | {description_of(field.node)} |\n"
 
 
 def status_row(field: Field, name: str) -> str:
-    """Return a field's row in a table about a status: name, type and description."""
+    """Return a field's row in a table about a status: name, type and description. ``name`` is the
+    text for the name, in Markdown.
+    """
     return f"| {name} | {type_of(field.node)} | {description_of(field.node)} |\n"
 
 
@@ -127,8 +130,8 @@ def anchor(heading: str) -> str:
 
 
 def type_of(field: Node) -> str:
-    """Return the type of a field and the limits of its values, for example ``integer, 1 to 100``.
-    For a field with an enum, return the allowed values instead.
+    """Return the type of a field, with the limits and the pattern of its values, for example
+    ``integer, 1 to 100``. For a field with an enum, return the allowed values instead.
     """
     if values := field.get("enum"):
         return ", ".join(f"`{value}`" for value in values)

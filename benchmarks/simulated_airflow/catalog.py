@@ -24,7 +24,7 @@ def benchmark_dags() -> list[Dag]:
 
 
 def contract_dags() -> list[Dag]:
-    """Return the DAGs of ``tests/contract``."""
+    """Return the DAGs that the tests in ``tests/contract`` use."""
     return [
         Dag(
             dag_id="parity_params",

@@ -16,8 +16,8 @@ from .runs import HEADER, Json, Run, TaskInstance
 
 
 def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instances of one run, or of all runs (``~``), that pass the filters in the
-    query.
+    """Return the task instances that pass the filters in the query. The path names one run, or
+    all runs (``~``) of one DAG or of all DAGs (``~``).
     """
     dag_id, run_id, store = request.path["dag_id"], request.path["run_id"], airflow.store
     since, prefix = request.time("updated_at_gte"), request.one("run_id_prefix_pattern") or ""
@@ -61,8 +61,9 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Set the states of several task instances. Task instances that have ended keep their state.
-    The answer names task instances that don't exist, and new states that are not allowed.
-    If all tasks of the run have ended afterwards, and the run has not ended, the run fails.
+    The answer has an error for each task instance that does not exist, and for each new state that
+    is not allowed. If all tasks of the run have ended afterwards, and the run has not ended, the
+    run fails.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:

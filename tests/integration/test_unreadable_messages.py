@@ -55,8 +55,8 @@ def send(stack: Stack) -> Send:
 
 @pytest.fixture(scope="module")
 def reader(stack: Stack, new_installation: NewInstallation, send: Send) -> Installation:
-    """An operator that has a dead-letter topic, and that has read its first message from the event
-    topic.
+    """An operator with its own namespace and a dead-letter topic. The operator has read at least
+    one message from the event topic.
     """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(DEAD_LETTERS, num_partitions=1, replication_factor=1)]).values()

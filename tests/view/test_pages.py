@@ -47,8 +47,12 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def settled(page: Page) -> None:
-    """Wait until a page shows everything: the page has stopped reloading itself, which it does
-    while the view lists the MLJobs; a page that shows changes is live; and a log has a line.
+    """Wait until a page shows everything. Three conditions must hold:
+
+    - The page does not reload itself any more. A page reloads itself while the view still lists the
+      MLJobs.
+    - If the page shows changes as they happen, it is connected to the stream of changes.
+    - If the page has a log, the log has a line.
     """
     page.wait_for_function("() => !document.querySelector('meta[http-equiv=refresh]')")
     page.wait_for_function(
@@ -368,7 +372,9 @@ HOSTILE = MARKUP + "\u202egnp.exe\u0000" + "W" * 3_000
 
 
 def hostile_job(cluster: ViewCluster) -> None:
-    """Create team-a/evil, an MLJob with markup, control characters and endless words in every text."""
+    """Create the MLJob team-a/evil. Its texts contain markup, control characters and words of
+    thousands of letters.
+    """
     task = {
         "taskId": HOSTILE[:240], "state": HOSTILE[:200], "tryNumber": 1, "startTime": "2026-01-01T00:00:00Z",
         "metrics": {HOSTILE[:60]: 1e300}, "error": {"type": MARKUP, "message": HOSTILE[:400]}, "logUrl": "javascript:window.hacked=1",

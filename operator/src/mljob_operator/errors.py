@@ -46,8 +46,9 @@ policy.
         ├── Conflict                another client wrote first: read and decide again at once
         └── Gone                    the object does not exist any more: nothing left to do
 
-Adapters map every exception of another library to one of these classes and chain the original. The
-rest of the operator sees only these classes.
+Adapters turn the failures that other libraries report into these classes, so that the rest of the
+operator handles only these classes. ``CannotStart`` is outside of the tree, because it ends the
+process.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class OperatorError(Exception):
 
     Attributes:
         reason: The reason in conditions and Events, in one CamelCase word.
-        stalls: Whether the request can succeed only after a user has changed the spec or the DAG.
+        stalls: Whether the failed request can succeed only after a user has changed the conf, the
+            spec or the DAG.
         first_delay: The time before the first retry, in seconds. Each further retry doubles the
             delay.
         longest_delay: The longest delay, in seconds. A longer ``retry_after`` takes precedence.
@@ -88,8 +90,9 @@ class AirflowError(OperatorError):
 
     Attributes:
         outcome_unknown: Whether the request may have taken effect, or may still take effect. True
-            if the request was sent and no answer came, or if the request took effect and a request
-            after it failed (:func:`after_effect`).
+            in two cases: the request was sent and no answer says whether it succeeded, for example
+            after a timeout or a server error; or the request took effect, and a request after it
+            failed (:func:`after_effect`).
     """
 
     reason = "AirflowError"
@@ -97,8 +100,9 @@ class AirflowError(OperatorError):
 
 
 class AirflowUnavailable(AirflowError):
-    """Airflow is out of reach: there is no answer, a server error, or an answer that does not come
-    from Airflow.
+    """Airflow is out of reach or too busy: there is no answer, a server error, 429 (too many
+    requests), or an answer that does not come from Airflow. After several such failures in a row,
+    the operator sends no requests for some seconds, and raises this error instead.
 
     Attributes:
         of_one_request: Whether the cause may be this request alone, so that Airflow may answer
@@ -164,7 +168,7 @@ class AirflowUnsupported(AirflowError):
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """The AirflowInstance that has the run does not exist at the moment."""
+    """The AirflowInstance that leads to the run's Airflow does not exist at the moment."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0
@@ -172,7 +176,9 @@ class AirflowInstanceNotFound(AirflowError):
 
 
 class AirflowInstanceNotReady(AirflowError):
-    """The AirflowInstance exists but can't be used, for example because its Secret is missing."""
+    """The AirflowInstance exists but can't be used, for example because its Secret is missing. Or
+    the run is in the Airflow of the operator's settings, and the settings name no Airflow any more.
+    """
 
     reason = "AirflowInstanceNotReady"
     first_delay = 2.0
@@ -235,7 +241,8 @@ class NothingToClear(AirflowError):
 class SubmissionRefused(AirflowError):
     """Airflow refuses the run, whatever its conf is.
 
-    The DAG allows scheduled runs only, or Airflow's ``allowed_run_id_pattern`` forbids the run id.
+    The DAG allows no manual runs (``allowed_run_types``), or Airflow's ``allowed_run_id_pattern``
+    forbids the run id.
     """
 
     reason = "SubmissionRefused"
@@ -297,8 +304,8 @@ class StoreError(OperatorError):
 
 
 class StoreUnavailable(StoreError):
-    """The Kubernetes API did not answer, or answered with a server error or 429 (too many
-    requests).
+    """The Kubernetes API did not answer, or answered with a server error, with 429 (too many
+    requests), or with something that the operator can't read.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
@@ -329,7 +336,7 @@ class NotLeading(StoreError):
 
 
 class Conflict(StoreError):
-    """The object has changed since it was read."""
+    """The object has changed since it was read, or another process has created it first."""
 
 
 class Gone(StoreError):

@@ -36,7 +36,9 @@ def wait_to_be_killed() -> None:
 
 
 class WaitsForFile(BaseOperator):
-    """An Airflow operator that is deferred until the file ``go`` exists."""
+    """An Airflow operator that is deferred until the file ``go`` exists in the folder that the
+    param ``directory`` names.
+    """
 
     def execute(self, context: Any) -> None:
         path = str(Path(context["params"]["directory"], "go"))

@@ -24,8 +24,8 @@ CONTENT: dict[str, Any] = {
 
 
 def changed(number: int, **fields: Any) -> dict[str, Any]:
-    """Return a later version of the status ``CONTENT``, in which the attempt is the third one and
-    the task ``number`` has the new values ``fields``.
+    """Return a later version of the status ``CONTENT``: ``attempts`` is 3, and the task with the
+    index ``number`` has the new values ``fields``.
     """
     tasks = [task | fields if index == number else task for index, task in enumerate(CONTENT["tasks"])]
     return CONTENT | {"attempts": 3, "tasks": tasks}

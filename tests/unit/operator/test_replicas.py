@@ -99,8 +99,9 @@ def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWo
 
 
 def test_leader_that_is_cut_off_from_kubernetes_submits_nothing_any_more(world: ReplicatedWorld) -> None:
-    """The leader loses the Kubernetes API before the spec changes. When Airflow is available again,
-    the leader reaches Airflow, but knows only the old spec.
+    """While Airflow is down, the leader loses its connection to the Kubernetes API, and then the
+    spec changes. When Airflow is up again, the old leader reaches Airflow, but knows only the old
+    spec.
     """
     world.network.down.add("airflow")
     apply(world)
@@ -143,15 +144,15 @@ def test_submission_that_a_killed_leader_had_sent_is_the_only_one(world: Replica
 
 
 class Replicas(Machine):
-    """The state machine for two replicas of the operator, which start, end, hang, and lose the
-    network.
+    """A state machine for Hypothesis, in which two replicas of the operator start, end, hang and
+    lose the network.
     """
 
     specs = SPECS
     edits = EDITS
 
     def new_world(self) -> ReplicatedWorld:
-        """Return a world with one replica, which becomes the leader."""
+        """Return a new simulated world with one replica, which becomes the leader."""
         return ReplicatedWorld()
 
     @property
@@ -197,7 +198,8 @@ class Replicas(Machine):
 
 
 def test_promises_hold_with_replicas() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise, or after which a former leader
-    changes something although a later leader has already made a change.
+    """Hypothesis finds no steps after which the operator breaks one of its promises, which
+    tests/simulation/machine.py lists. One promise is added: a former leader changes nothing after a
+    later leader has made a change.
     """
     hold(Replicas)

@@ -1,5 +1,5 @@
-"""Reports where the platform loses time: the slowest tasks, full pools, missing workers, and the
-tasks with the most retries. By default the DAG runs once a day.
+"""Reports where the platform loses time: the slowest tasks, full pools, too few workers, and
+the tasks with the most retries. By default the DAG runs once a day.
 
 Configure this DAG like ``mljob_monitor``, with two differences. The option ``[mljob]
 bottlenecks_schedule`` sets the schedule, and the Variable ``mljob_monitor_bottlenecks`` has the

@@ -1,10 +1,12 @@
-"""Writes numbers and lists in words. Pages and messages in Slack use the same words."""
+"""Puts numbers and lists into words. The pages of the monitoring and its messages in Slack use the
+same words.
+"""
 
 from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """Write a duration in words: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    """Return a duration in words: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     if seconds < 90:
@@ -20,11 +22,13 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:
-    """Write a number and its noun: ``1 run``, ``3 runs``."""
+    """Return a number with its noun: ``1 run``, ``3 runs``."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def joined(names: list[str], limit: int = 3) -> str:
-    """Write the first ``limit`` names and the number of other names: ``a, b, c and 4 more``."""
+    """Return a text with the first ``limit`` names and the number of other names: ``a, b, c and 4
+    more``.
+    """
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

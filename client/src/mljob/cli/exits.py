@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Exit(IntEnum):
     """The exit code of a command.
 
-    For a command that waits for MLJobs, such as ``wait``, the first four codes say how the MLJobs
-    ended. ``lint`` exits with 1 if it found a mistake.
+    For a command that waits for MLJobs, such as ``wait``, the codes 0 to 2 say how the MLJobs
+    ended, and 3 says that the wait timed out. ``lint`` exits with 1 if it found a mistake.
     """
 
     SUCCESS = 0
@@ -34,8 +34,9 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for the state of an MLJob: SUCCESS, CANCELLED, or FAILED for an MLJob
-    that failed or can't go on without a change. If the MLJob has not ended yet, return TIMED_OUT.
+    """Return the exit code for the state of an MLJob: SUCCESS if it succeeded, CANCELLED if it was
+    cancelled, and FAILED if it failed or can't go on without a change. For an MLJob that is still
+    in progress, return TIMED_OUT.
     """
     from ..verdict import Verdict, verdict_of
 

@@ -1,7 +1,8 @@
 """Output: coloured on a terminal, plain whole lines in a file or a pipe.
 
-A line is a list of pieces, each with a tone. Colours only help: each piece shows its meaning in
-words and icons, so nothing is lost with ``NO_COLOR``, without a terminal, or for a screen reader.
+A line is a list of pieces, and the tone of a piece selects its colour. The words and icons have the
+whole meaning of a line, so nothing is lost with ``NO_COLOR``, without a terminal, or for a screen
+reader.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ Line = Sequence[Piece]
 
 
 class Screen:
-    """The output of a command: a terminal, a file or a pipe.
+    """The output of a command: a terminal, a file or a pipe. A terminal with ``TERM=dumb`` counts
+    as a pipe.
 
     Args:
         stream: The stream. Default: standard output.
@@ -102,7 +104,7 @@ class Screen:
             self.stream.write(f"{text}\n")
 
     def console(self) -> Console:
-        """Return a console of the library rich that prints to this screen. The console has no
+        """Return a ``Console`` of the library rich that prints to this screen. The console has no
         colours if the environment variable ``NO_COLOR`` is set.
         """
         from rich.console import Console
@@ -111,7 +113,7 @@ class Screen:
 
 
 def as_text(line: Line) -> Text:
-    """Return a line as a text of the library rich, with its colours."""
+    """Return a line as a ``Text`` of the library rich, with the colours of its pieces."""
     from rich.text import Text
 
     text = Text(no_wrap=True, overflow="ellipsis")

@@ -54,7 +54,9 @@ class ApiSettings(Settings):
 
 
 def problems(settings: ApiSettings) -> list[str]:
-    """Return the problems of the files that the settings name, one sentence each."""
+    """Return a sentence for each problem with the files that the settings name, for example a file
+    that can't be read. The list is empty if there is no problem.
+    """
     found = unusable_files(settings)
     names = f"{variable('api_cert_file')}, {variable('api_key_file')}"
     try:

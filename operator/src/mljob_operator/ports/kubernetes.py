@@ -50,15 +50,20 @@ class InstanceStore(Protocol):
 
         Raises:
             Conflict: The AirflowInstance has changed.
-            Gone: The AirflowInstance does not exist any more.
+            Gone: The AirflowInstance does not exist any more, or another AirflowInstance has its
+                name.
+            Refused: The status is invalid.
         """
         ...
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
         """Add or remove the operator's finalizer. Other finalizers stay.
 
-        Return the new version. Return None if the object does not exist any more, for example
-        because Kubernetes deleted it when its last finalizer was removed.
+        Return the new version. Return None if the AirflowInstance does not exist any more, for
+        example because Kubernetes deleted it when its last finalizer was removed.
+
+        Raises:
+            Conflict: The AirflowInstance has changed.
         """
         ...
 
@@ -76,20 +81,26 @@ class JobStore(Protocol):
 
     def list(self) -> AsyncIterator[Job]:
         """Yield all MLJobs of this operator: the MLJobs in the watched namespaces that the
-        operator's selector selects. An MLJob that can't be read is left out. An MLJob that changes
-        during the call may come twice, or in the version from before the change.
+        operator's selector selects. An MLJob that can't be read is left out. If an MLJob changes
+        during the call, the yielded version may be from before or after the change.
         """
         ...
 
     async def get(self, key: Key) -> Job | None:
         """Return the latest version of an MLJob. Return None if the MLJob does not exist, if its
         namespace is not watched, or if this operator's selector does not select it.
+
+        Raises:
+            StoreUnavailable: The MLJob exists but can't be read.
         """
         ...
 
     async def find(self, key: Key) -> Job | None:
         """Return the latest version of an MLJob, also if this operator's selector does not select
         it. Return None if the MLJob does not exist, or if its namespace is not watched.
+
+        Raises:
+            StoreUnavailable: The MLJob exists but can't be read.
         """
         ...
 
@@ -98,7 +109,7 @@ class JobStore(Protocol):
 
         Raises:
             Conflict: The MLJob has changed.
-            Gone: The MLJob does not exist any more.
+            Gone: The MLJob does not exist any more, or another MLJob has its name.
             Refused: The status is invalid.
         """
         ...
@@ -109,8 +120,11 @@ class JobStore(Protocol):
         """Add or remove the operator's finalizer, and set annotations. Other finalizers and
         annotations stay.
 
-        Return the new version. Return None if the object does not exist any more, for example
+        Return the new version. Return None if the MLJob does not exist any more, for example
         because Kubernetes deleted it when its last finalizer was removed.
+
+        Raises:
+            Conflict: The MLJob has changed.
         """
         ...
 
@@ -129,7 +143,7 @@ class JobStore(Protocol):
 
         Raises:
             Conflict: The MLJob has changed.
-            Gone: The MLJob does not exist any more.
+            Gone: The MLJob does not exist any more, or another MLJob has its name.
         """
         ...
 
@@ -153,8 +167,8 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """Return the ConfigMap or Secret that an entry of ``spec.confFrom`` names, in an MLJob of
-        this namespace.
+        """Return the namespace, kind and name of the object that ``source``, an entry of
+        ``spec.confFrom``, names. ``namespace`` is the namespace of the MLJob.
         """
         named = source.secret_ref or source.config_map_ref
         assert named is not None, "the CRD's rules ask for one of the two"
@@ -168,10 +182,10 @@ class SourceChanges(Protocol):
     """Watches ConfigMaps and Secrets for changes."""
 
     def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Watch an object. The iterator yields an item each time the object appears, changes or is
-        deleted.
+        """Watch an object. The iterator yields None after the object appears, changes or is
+        deleted, once for several changes that arrive together.
 
-        If the object exists, the first item comes at once. The iterator may end at any time, and
+        If the object exists, the first None comes at once. The iterator may end at any time, and
         the caller then watches again.
 
         Raises:

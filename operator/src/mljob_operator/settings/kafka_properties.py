@@ -109,7 +109,8 @@ def properties(settings: KafkaSettings) -> dict[str, Any]:
     operator makes from its settings.
 
     Raises:
-        Unusable: The file with extra properties can't be read, or has a property that is refused.
+        Unusable: The file with extra properties can't be read, is too large, has lines of another
+            form than ``name=value``, or has a property that is refused.
     """
     given = {key: _plain(value) for key, name in SETTINGS.items() if (value := getattr(settings, name)) is not None}
     if settings.kafka_oauth_method == "OIDC":
@@ -123,7 +124,7 @@ def secrets(given: Mapping[str, Any]) -> list[str]:
 
 
 def from_json(text: str) -> dict[str, str]:
-    """Return the extra properties in the text of a JSON object.
+    """Return the extra properties in the text of a JSON object. Numbers and booleans become text.
 
     Raises:
         Unusable: The text is not a JSON object, is too large, or has a property that is refused.
@@ -140,7 +141,8 @@ def from_json(text: str) -> dict[str, str]:
 
 def from_lines(text: str) -> dict[str, str]:
     """Return the extra properties in lines of the form ``name=value``. Empty lines and comments (#)
-    are skipped.
+    are skipped. In a value of PEM, such as ``ssl.ca.pem``, a backslash and an n stand for a line
+    break.
 
     Raises:
         Unusable: The text is too large, has another form, or has a property that is refused.

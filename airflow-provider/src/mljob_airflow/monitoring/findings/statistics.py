@@ -1,5 +1,6 @@
-"""Decides whether the duration or the wait of a task exceeds the task's baseline. The baseline is
-made of the task's earlier runs.
+"""Decides whether the duration or the wait of a task exceeds the task's baseline. The wait is the
+time for which the task waits for slots and a worker. The baseline is made of the task's earlier
+runs.
 
 A task is compared with itself, never with other tasks. A finding is about a shift, when several
 runs take longer, or about a hang, when a single run takes much longer.
@@ -86,7 +87,7 @@ class Baseline:
 
     @property
     def limit(self) -> float:
-        """Seconds above which a run is part of a shift."""
+        """Seconds above which a run counts for a shift."""
         return max(self.median * math.exp(SHIFT * self.spread), ABOVE_HIGH * self.high)
 
     @property
@@ -96,7 +97,9 @@ class Baseline:
 
 
 def exceeded_baseline(values: Sequence[float], *, min_history: int) -> Baseline | None:
-    """Return the baseline if the three newest values are a shift, or the newest value is a hang.
+    """Return the baseline if the newest values exceed the baseline, which means a shift or a hang.
+    A shift: the newest value and at least one of the two values before it are above
+    :attr:`Baseline.limit`. A hang: the newest value is above :attr:`Baseline.hang_limit`.
 
     The baseline is made of the values before the three newest values. Return ``None`` if there is
     neither a shift nor a hang, or if there are too few earlier values.

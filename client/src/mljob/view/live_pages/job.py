@@ -47,7 +47,7 @@ class LiveJob:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources that the page reads."""
+        """The sources of the page's data, such as the watch of the namespace's MLJobs."""
         return self._reads.sources
 
     async def job(self) -> MLJob:
@@ -70,8 +70,8 @@ class LiveJob:
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of the page for ``page`` and ``tail``, the content and the log lines that
-        :meth:`page` has returned.
+        """Return the HTML of a page with the content ``page`` and the log lines ``tail``. Both come
+        from :meth:`page`.
         """
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
@@ -87,8 +87,9 @@ class LiveJob:
         )
 
     async def page(self, now: datetime) -> tuple[JobPage, LogTail]:
-        """Return the content of the page, and the lines near the end of the failed task's log that
-        explain the failure. Each line is a tuple of parts with colours and links.
+        """Return two values: the content of the page, and lines from the failed task's log that
+        explain the failure. Each line is a tuple of parts with colours and links. There are no
+        lines if no task has failed, or if the log is not available.
 
         Raises:
             MLJobError: The MLJob does not exist, can't be read, or does not fit this version's

@@ -2,8 +2,8 @@
 in progress.
 
 Airflow raises the number of a task's try when it schedules the next try. A task that was deferred
-or rescheduled continues with the same number. After a clear, a task has no state and the number of
-its last try, until it is scheduled again.
+or rescheduled continues with the same number. When a task that has ended is cleared, it has no
+state and keeps the number of its last try, until Airflow schedules the task again.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A halted DAG schedules no further task: its running tasks finish, and no other task starts. No
-event reports that a DAG is halted.
+"""A DAG is halted if the DAG is paused, or if no DAG file contains the DAG any more. Airflow then
+schedules no further task of the DAG, and tasks that are already running finish. No Kafka event
+reports that a DAG is halted.
 """
 
 from __future__ import annotations

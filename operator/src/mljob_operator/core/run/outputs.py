@@ -33,10 +33,10 @@ class Outputs:
 
     Attributes:
         values: The outputs by name. In a status, at most 16 KiB of JSON.
-        omitted: The names of outputs that are lacking in ``values``, some with the reason. An
-            output is too large or nested too deeply, was not published, was deleted, or comes from
-            a task that the run does not have. A status has at most 32 entries. If there are more
-            names, the last entry says how many more there are.
+        omitted: The names of outputs that are lacking in ``values``, some with the reason. The
+            possible reasons: the output is too large or nested too deeply, was not published, was
+            deleted, or comes from a task that the run does not have. A status has at most 32
+            entries. If there are more names, the last entry says how many more there are.
     """
 
     values: Mapping[str, Any]
@@ -72,13 +72,14 @@ def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
     """Return the outputs for a status: as many as fit, and the names of the others. An output whose
-    value is null is left out without its name. Small outputs come first, so that a large output,
+    value is null is left out, and so is its name. Small outputs come first, so that a large output,
     such as a model's weights, does not displace small outputs, such as a score.
 
     Args:
         outputs: The outputs by name.
-        too_large: The names of outputs that have no value, perhaps with the reason. An output may
-            be too large to read, may not be published, or may have no task.
+        too_large: Entries for :attr:`Outputs.omitted` about outputs that are not in ``outputs``:
+            their names, perhaps with the reason. For example, an output is too large to read, or
+            the run does not have the output's task.
     """
     sized: list[tuple[int, str, Any]] = []
     omitted = [whole(name) for name in too_large]
