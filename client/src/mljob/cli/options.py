@@ -61,9 +61,10 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command for typer, made from a function with groups of options. A group is a
-    parameter whose type is a dataclass. Each field of the dataclass becomes an option of the
-    command. If the dataclass is a context manager, its object is open while the command runs.
+    """Return a command for typer, made from a function that takes groups of options. A group is a
+    parameter of the function whose type is a dataclass. Each parameter of the dataclass becomes an
+    option of the command. If the dataclass is a context manager, the function runs in its ``with``
+    block.
     """
     signature = inspect.signature(command, eval_str=True)
     annotations: dict[str, Any] = {name: given.annotation for name, given in signature.parameters.items()}
