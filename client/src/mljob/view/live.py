@@ -94,8 +94,8 @@ the page's script can't see comments.
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
     """Return what a browser has to change in order to show ``now``: the title, the elements to put
     and to drop, and the text for a screen reader. Return None if the title and the HTML of all
-    parts and rows are the same, in whatever order. If ``before`` is None, return all parts and rows
-    of ``now``.
+    parts and rows are the same, even if the order of the rows differs. If ``before`` is None,
+    return all parts and rows of ``now``.
 
     Args:
         before: The content that the browser has, or None if it is not known.
@@ -187,8 +187,8 @@ def _upstream(outage: Outage | None) -> bytes:
 
 async def _changed(sources: Sequence[Source], seen: Sequence[int], seconds: float) -> bool:
     """Wait until one of the sources has changed, and return True. Return False if no source has
-    changed within ``seconds``. ``seen`` has the version of each source from before the page was
-    last made. If the page has more or fewer sources now, return True at once.
+    changed within ``seconds``. ``seen`` has the version that each source had just before the HTML
+    of the page was last made. If the number of sources has changed since then, return True at once.
     """
     if len(sources) != len(seen):
         return True

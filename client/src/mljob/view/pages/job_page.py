@@ -185,9 +185,9 @@ def job_page(given: JobInput) -> JobPage:
 
 
 def failed_task(status: MLJobStatus) -> TaskStatus | None:
-    """Return the task of a failed MLJob that failed first. In the status of a failed MLJob,
-    ``currentTask`` names this task. Return None if the MLJob has not failed, if ``currentTask`` is
-    absent, or if the tasks of the status lack the named task.
+    """Return the task that failed first, if the MLJob has failed. The status of a failed MLJob
+    names this task in ``currentTask``. Return None if the MLJob has not failed, if ``currentTask``
+    is absent, or if ``tasks`` in the status lacks the named task.
     """
     if status.phase != "Failed" or not status.current_task:
         return None
@@ -219,9 +219,9 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a picture for each metric of a task that can be drawn. For a mapped task, a picture has
-    a line for each instance, among the first :data:`MAX_LINES` instances, that has reported the
-    metric.
+    """Yield a picture for each metric that a task has reported. For a mapped task, the picture has
+    a line for each instance that has reported the metric, among the first :data:`MAX_LINES`
+    instances.
 
     Args:
         task: The id of the task.

@@ -78,12 +78,11 @@ class ConfSources:
         no object.
 
         An object may have changed after the MLJob's last step, but before this call. To miss no
-        such change, this call causes one wake of the MLJob:
+        such change, the MLJob is also woken after this call:
 
-        - If another MLJob already waits for one of the objects, a timer wakes the MLJob after
+        - If another MLJob already waits for one of the objects, a timer wakes this MLJob after
           ``PAUSE`` seconds.
-        - Otherwise the new watch wakes the MLJob as soon as the watch reports that the object
-          exists.
+        - A new watch wakes this MLJob at its start, if the object of the watch exists.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):

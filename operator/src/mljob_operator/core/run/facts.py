@@ -1,8 +1,8 @@
 """A fact is a statement about a run or a task instance, from an event on Kafka or from an answer of
-Airflow's REST API.
+Airflow's REST API. After a restart, the operator also takes facts from stored statuses.
 
-Facts from both sources have the same form, and :mod:`.observed_run` combines them. Each fact
-records its source, because answers of the REST API take precedence over events.
+All facts have the same form, and :mod:`.observed_run` combines them. Each fact records its source,
+because answers of the REST API take precedence over events.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ class RunFact:
 
     Attributes:
         occurred_at: In an event: when the run entered the state, on Airflow's clock. In an answer
-            of the REST API: the same as ``observed_at``. Events are ordered by their states first:
-            queued, then running, then success or failed. Among events with the same state, and
-            among events with success or failed, this time decides.
+            of the REST API: the same as ``observed_at``. In a stored status: the time of the last
+            event. Events are ordered by their states first: queued, then running, then success or
+            failed. Among events with the same state, and among events with success or failed, this
+            time decides.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
-            operator's clock.
+            operator's clock. For a stored status: a time long ago.
         start: When the run started, or None if the source does not contain this time.
         end: When the run ended, or None if the source does not contain this time.
         queued_at: When the run was last queued, on Airflow's clock, or None if the source does not
@@ -256,10 +257,11 @@ class TaskFact:
             does not show whether a retry follows.
         occurred_at: In an event: when the task instance entered the state, on Airflow's clock. In a
             progress report: the time of the report. In an answer of the REST API: the same as
-            ``observed_at``. Of two events with the same ``try_number``, ``rank`` and ``certain``,
-            the operator believes the event with the later ``occurred_at``.
+            ``observed_at``. In a stored status: the time of the last event. Of two events with the
+            same ``try_number``, ``rank`` and ``certain``, the operator believes the event with the
+            later ``occurred_at``.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
-            operator's clock.
+            operator's clock. For a stored status: a time long ago.
         max_tries: The number of the last try that a retry may follow, or None if the source does
             not contain this number. At first, this is the number of retries of the task. Airflow
             raises the number when the task is cleared.
