@@ -56,7 +56,7 @@ class Run:
         parts: The benchmarks to run.
         rates: The plan of the benchmark ``rates``.
         live: The plan of the benchmark ``live``.
-        floor_jobs: How many MLJobs :mod:`.bare_writes` writes to measure the floor.
+        floor_jobs: How many MLJobs the benchmark ``floor`` (:mod:`.bare_writes`) writes.
         quick: Whether few samples are taken.
         pictures: The folder for plots, or None if nothing is drawn.
         results: The results so far.

@@ -96,8 +96,8 @@ def _members(group: type[Any]) -> list[inspect.Parameter]:
 
 
 def seconds(duration: str | None) -> float | None:
-    """Convert a duration to seconds, or None to None. A duration has the units h, m, s and ms, such
-    as ``1h30m``. A whole number without a unit is a number of seconds.
+    """Convert a duration to seconds. If ``duration`` is None, return None. A duration has the units
+    h, m, s and ms, such as ``1h30m``. A whole number without a unit is a number of seconds.
 
     Raises:
         typer.BadParameter: ``duration`` is not a duration.

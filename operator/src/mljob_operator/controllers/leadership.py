@@ -198,8 +198,8 @@ class Election:
         changes nothing.
 
         Raises:
-            CannotStart: A conflicting operator has already begun its work as the leader, or is
-                about to begin and has the Lease with the smaller name.
+            CannotStart: A conflicting operator is running. Either it has already begun its work as
+                the leader, or its Lease has a name that sorts before the name of this Lease.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()

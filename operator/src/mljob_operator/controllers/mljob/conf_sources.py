@@ -63,7 +63,7 @@ class ConfSources:
 
     Args:
         changes: Watches one ConfigMap or Secret.
-        wake: Called with each MLJob whose submission should be tried again.
+        wake: Called with the namespace and name of an MLJob whose submission should be tried again.
     """
 
     def __init__(self, changes: SourceChanges, wake: Callable[[Key], None]) -> None:
