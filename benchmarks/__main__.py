@@ -56,7 +56,7 @@ class Run:
         parts: The benchmarks to run.
         rates: The plan of the benchmark ``rates``.
         live: The plan of the benchmark ``live``.
-        floor_jobs: How many MLJobs :mod:`.bare_writes` writes to measure the floor.
+        floor_jobs: How many MLJobs the benchmark ``floor`` (:mod:`.bare_writes`) writes.
         quick: Whether few samples are taken.
         pictures: The folder for plots, or None if nothing is drawn.
         results: The results so far.
@@ -93,9 +93,9 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        """Run the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live``, as far as ``parts``
-        has them. ``rates`` includes ``floor``. Each result is stored at once, so that the earlier
-        results stay if a later benchmark fails.
+        """Run those of the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live`` that are in
+        ``parts``. If ``rates`` is in ``parts``, also run ``floor``, before and after ``rates``.
+        Store each result at once, so that the earlier results stay if a later benchmark fails.
         """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
@@ -147,8 +147,8 @@ class Run:
 
 def main() -> int:
     """Run the benchmarks, and return the exit status: 0, or 1 after an error of the stack, a server
-    or a measurement, or 130 after an interrupt. The error is printed. In each case the results so
-    far are shown.
+    or a measurement, or 130 after an interrupt. The error is printed. In each case the results that
+    were measured until then are shown.
     """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick
@@ -241,7 +241,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _machine() -> dict[str, Any]:
-    """Return the facts about this machine that a comparison with another machine needs."""
+    """Return the number of cores, the versions and the load of this machine, which a reader needs
+    to compare the results with those of another machine.
+    """
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),

@@ -68,20 +68,22 @@ def refused(status: int, detail: Any) -> Says:
 
 
 def run_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """Return a DAG run in the format of the REST API. ``fields`` replace its usual fields."""
+    """Return a DAG run in the format of the REST API. ``fields`` replace or extend the defaults."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "state": "failed", "conf": {}, "logical_date": AT}
     return row | {"queued_at": AT, "start_date": AT, "end_date": AT} | fields
 
 
 def task_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """Return a task instance in the format of the REST API. ``fields`` replace its usual fields."""
+    """Return a task instance in the format of the REST API. ``fields`` replace or extend the
+    defaults.
+    """
     row = {"dag_id": dag_id, "dag_run_id": run_id, "task_id": "fit", "map_index": -1, "try_number": 1}
     return row | {"max_tries": 0, "state": "running", "start_date": AT, "end_date": None} | fields
 
 
 def backfill_row(**fields: Any) -> dict[str, Any]:
-    """Return a backfill of an MLJob in the format of the REST API. ``fields`` replace its usual
-    fields.
+    """Return a backfill of an MLJob in the format of the REST API. ``fields`` replace or extend the
+    defaults.
     """
     conf = {"mljob": {"id": RUN, "attempt": 1}}
     row = {"id": BACKFILL, "dag_id": BACKFILL_DAG, "dag_run_conf": conf, "reprocess_behavior": "none"}
@@ -106,10 +108,10 @@ class Request:
         path: A regular expression for the whole path.
         client: The name of the method of apache-airflow-client that sends such a request; empty if
             there is none.
-        answer: The default response, or a function that returns this response. Its arguments are
-            the named groups of ``path`` and the request's JSON body.
-        query: The names of query parameters that this kind of request has. They distinguish it from
-            other kinds with the same path.
+        answer: The default response, or a function that returns this response. The arguments of the
+            function are the named groups of ``path`` and the request's JSON body.
+        query: The names of query parameters that every request of this kind has. They distinguish
+            this kind from other kinds with the same path.
     """
 
     name: str
@@ -245,10 +247,11 @@ class ScriptedAirflow(LoopbackServer):
     Attributes:
         told: Responses that replace the default ones, by the name of the request. A value is a
             response, or a function that returns the response for a request's query parameters.
-        everything: If set, the same response to every request.
+        everything: The response to every request, or None if each request has its own response.
         asked: The names of the received requests, in order. An unknown request is recorded with its
             method and path.
-        go_on: Set this event to end all responses that hang or arrive slowly.
+        go_on: An event that a test sets to end all responses that hang (``HANGS``) or arrive slowly
+            (``DRIPS``).
     """
 
     def __init__(self) -> None:

@@ -44,8 +44,8 @@ class Scheduler:
         events: Makes the Kafka messages about runs and tasks.
         publisher: Sends the messages. With None, no messages are sent.
         seed: The seed of the random numbers that vary how long runs wait and how long tasks take.
-        starts_per_second: The maximum number of runs that start per second on average, or None for
-            no maximum.
+        starts_per_second: The maximum number of runs that start per second, on average. None for no
+            maximum.
     """
 
     def __init__(
@@ -109,15 +109,17 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return the planned steps, outdated steps included. Each step is a pair: when the step is
-        due, on the monotonic clock in seconds, and the run of the step.
+        """Return the planned steps. Steps that will be dropped, because the run was ended or
+        planned again, are included. Each step is a pair: when the step is due, on the monotonic
+        clock in seconds, and the run of the step.
         """
         return [(at, run) for at, _, run, _, _ in self._due]
 
     def end(self, run: Run, state: RunState) -> int:
-        """End a run at once, for a request or for the DAG that cancels runs. Tasks that have
-        started and not ended fail, and tasks without a state are skipped. Return how many tasks
-        have failed.
+        """End a run at once in the state ``state``. Tasks that have started and not ended fail, and
+        tasks without a state are skipped. Return how many tasks have failed.
+
+        The callers are requests that end a run, and the DAG that cancels runs.
         """
         run.generation += 1
         failed = 0
@@ -194,8 +196,12 @@ class Scheduler:
     def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
         """Simulate a task: yield the seconds before each next step of the task, and return True
         when the task has ended. Return False if the task never ends by itself, because it asks a
-        person, or because the DAG's outcome is ``waits``. The function ``about`` varies a number of
-        seconds at random.
+        person, or because the DAG's outcome is ``waits``.
+
+        Args:
+            task: The task instance.
+            dag: The DAG of the task.
+            about: Returns a number of seconds that differs at random from its argument.
         """
         self.set_task(task, TaskState.RUNNING)
         if task.task_id in dag.asks:
@@ -230,8 +236,9 @@ class Scheduler:
                 self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
 
     def _turn(self) -> float:
-        """Reserve the next free start time for a run, and return the seconds until this time. Start
-        times are ``1 / starts_per_second`` seconds apart. Without a maximum of starts, return 0.
+        """Reserve the next free start time for a run, and return the seconds until this time. Two
+        start times are at least ``1 / starts_per_second`` seconds apart. If ``starts_per_second``
+        is None, return 0.
         """
         if not self._pause:
             return 0.0

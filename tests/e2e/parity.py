@@ -65,8 +65,9 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """Wait until the run of an MLJob has ended. Return each difference between the MLJob's status
-    and Airflow in words, by the name of the field. The mapping is empty if they agree.
+    """Wait until the run of an MLJob has ended in Airflow. Return a text about each field in which
+    the MLJob's status and Airflow differ, by the name of the field. The mapping is empty if there
+    is no difference.
     """
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {

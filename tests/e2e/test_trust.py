@@ -180,9 +180,9 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """A dict of MLJobs whose runs have triggered child runs. The child runs have ended, and each
-    MLJob stays active for a while after that. The keys of the dict are pairs: the fixture that
-    starts the operator (``with_kafka`` or ``rest_only``), and the end of the child run
+    """A dict of MLJobs whose runs have triggered child runs. The child runs have ended. The run of
+    each MLJob goes on for a while after the end of its child run. The keys of the dict are pairs:
+    the fixture of the operator (``with_kafka`` or ``rest_only``), and how the child run ends
     (``succeeds`` or ``fails``).
     """
     found = {

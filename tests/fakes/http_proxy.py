@@ -1,7 +1,8 @@
 """A forward HTTP proxy on loopback, such as companies use for requests to the Internet.
 
 For HTTPS the client asks the proxy for a tunnel (CONNECT); plain HTTP requests are forwarded. A
-test can make up host names: the proxy has its own table of their ports on loopback.
+test can make up host names, because the proxy does not look them up. A table in the proxy has the
+port on loopback for each ``host:port``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class HttpProxy:
     """A forward HTTP proxy on loopback that requires a user and a password.
 
     Args:
-        routes: The port on loopback to connect to, by the ``host:port`` that clients request.
+        routes: The port on loopback to which the proxy connects, by the ``host:port`` that a client
+            requests. Requests for another ``host:port`` get a 502.
 
     Attributes:
         asked: The ``host:port`` of every request with the right login.

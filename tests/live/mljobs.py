@@ -1,4 +1,6 @@
-"""The MLJobs of one namespace, through kubectl and the Kubernetes API."""
+"""Lets tests create, read and await the MLJobs of one namespace, through kubectl and the Kubernetes
+API.
+"""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ class Network:
 
     Attributes:
         down: The names of the servers that don't answer: ``airflow``, ``kubernetes``.
-        faults: What goes wrong with each of the next requests, by server; None for a request that
-            succeeds.
+        faults: For each server, by its name, a list with what goes wrong with the next requests:
+            one item for each request, in order, and None for a request that succeeds.
         strays: Requests in flight that no process waits for, and that may still arrive.
     """
 
@@ -92,8 +92,8 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Add a request to ``strays``, because no process waits for its response any more.
-        ``effect`` is called if the request arrives after all. It does what the server would do.
+        """Add a request to ``strays``, because no process waits for its response any more. A test
+        calls ``effect`` if the request arrives after all: ``effect`` does what the server does.
         """
         now = asyncio.get_running_loop().time()
         self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
@@ -150,10 +150,9 @@ class Wire:
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-        """Send the request ``name`` to the server ``to`` and return its response. ``effect`` stands
-        for the server: it does what the server does, and returns the response. An error of the
-        server, which ``effect`` raises, is raised here too. In a dead process, this method never
-        returns.
+        """Send the request ``name`` to the server ``to`` and return the response. ``effect`` stands
+        for the server: ``effect`` does what the server does, and returns the response or raises an
+        error. This method raises the same error. In a dead process, this method never returns.
 
         Raises:
             NotLeading: The request would change something, and the process is not the leader.
@@ -202,7 +201,8 @@ class Wire:
 
     def at_once(self, effect: Callable[[], None]) -> None:
         """Send a request without waiting for its response. The request takes effect immediately:
-        ``effect`` does what the server does. In a dead process, do nothing.
+        ``effect`` does what the server does. If the process is dead, or dies before this request,
+        do nothing.
         """
         if self.dead or self.last(When.BEFORE):
             return
@@ -238,9 +238,9 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 
 class WiredAirflow:
-    """The operator's adapter for Airflow in the simulation: a fake Airflow whose requests go
-    through the wire of one process. A fact in a response has the time at which the request was
-    sent, by the operator's clock, as in the real adapter.
+    """The operator's adapter for Airflow in the simulation. All requests of one process to a fake
+    Airflow go through the wire of this process. A fact in a response has the time at which the
+    request was sent, by the operator's clock, as in the real adapter.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:
@@ -272,9 +272,10 @@ class WiredAirflow:
 
 
 class WiredBackfills(WiredAirflow):
-    """The backfills of a fake Airflow, whose requests go through the wire of one process. Creating
-    a backfill takes two requests, as in reality: a search, and the creation. Another process may
-    create the backfill between the two.
+    """The operator's adapter for the backfills of a fake Airflow. All requests of one process go
+    through the wire of this process. Creating a backfill takes two requests, as in the real
+    adapter: a search, and the creation. Another process may create the same backfill between these
+    requests.
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
@@ -284,8 +285,8 @@ class WiredBackfills(WiredAirflow):
 
 
 class WiredJobs:
-    """A fake store of Kubernetes objects (MLJobs, AirflowInstances or Leases) whose requests go
-    through the wire of one process.
+    """The operator's adapter for Kubernetes objects (MLJobs, AirflowInstances or Leases) in the
+    simulation. All requests of one process to a fake store go through the wire of this process.
     """
 
     def __init__(self, jobs: Any, wire: Wire) -> None:
@@ -302,8 +303,8 @@ class WiredJobs:
 
 
 def _seen(answer: Any, at: datetime) -> Any:
-    """Return the response ``answer`` with ``at``, the time of the request, as the time of each
-    fact. The operator's real adapter dates facts like this.
+    """Return the response ``answer`` with ``at``, the time of the request, as the time of each fact
+    in the response. The operator's real adapter dates facts in the same way.
     """
     match answer:
         case RunFact() | TaskFact():

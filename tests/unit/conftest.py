@@ -19,8 +19,9 @@ settings.load_profile("noisy")
 def pytest_runtest_call() -> Generator[None, object, object]:
     """Remove the callbacks of Python's garbage collector while a test runs.
 
-    Hypothesis registers such a callback. While a test reads very deeply nested JSON, no stack is
-    left for the callback, and pytest reports the callback's RecursionError as an error of the test.
+    Hypothesis registers such a callback. While a test reads very deeply nested JSON, the callback
+    may exceed the recursion limit. pytest would report the callback's RecursionError as an error of
+    the test.
     """
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()
@@ -32,8 +33,9 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """Let each test begin without credentials that :mod:`mljob_operator.logs` redacts. If another
-    test had used the token ``t``, each ``t`` in the messages of this test would be redacted.
+    """Let each test begin without credentials that :mod:`mljob_operator.logs` redacts. Otherwise
+    the token ``t`` of an earlier test would cause each ``t`` in the log messages of a later test to
+    be redacted.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logs, "_credentials", {})

@@ -28,7 +28,7 @@ of such marks covers other lines.
 
 
 def plain(text: str, limit: int | None = None) -> str:
-    """Clean a text, and return it on one line: a line break or a tab becomes a space.
+    """Clean a text, and return it on one line. Line breaks and tabs in a row become one space.
 
     Args:
         text: Any text.
@@ -40,8 +40,9 @@ def plain(text: str, limit: int | None = None) -> str:
 
 
 def clean_line(line: str) -> str:
-    """Return a line without escape sequences and without control and format characters. A tab
-    becomes four spaces. Of the combining marks in a row, only the first four are kept.
+    """Return a line without escape sequences, control characters and format characters other than
+    joiners. A tab becomes four spaces. Of the combining marks in a row, only the first four are
+    kept.
     """
     if line.isascii() and line.isprintable():
         return line
@@ -69,16 +70,16 @@ def value_text(value: Any, limit: int) -> str:
 
 
 def values_text(values: Mapping[str, Any]) -> str:
-    """Return names and values of params on one line: ``epochs=5 lr=0.1``. Each value is cut to 60
-    characters.
+    """Return names and values of params on one line: ``epochs=5 lr=0.1``. Each name is cut to 63
+    characters, and each value to 60 characters.
     """
     return " ".join(f"{plain(key, 63)}={value_text(value, 60)}" for key, value in values.items())
 
 
 def json_text(value: Any) -> str:
     """Return a value as JSON text with sorted keys, so that the order of keys makes no difference.
-    JSON has no form for some values, such as times: these values become their ``str()``. A value
-    that is nested too deeply becomes ``(nested too deeply)``.
+    A value that JSON can't express, such as a time, becomes the text of its ``str()``. If the value
+    is nested too deeply, return ``(nested too deeply)``.
     """
     try:
         return json.dumps(value, sort_keys=True, default=str)

@@ -18,8 +18,8 @@ from mljob_operator.adapters.metrics import Metrics
 
 
 async def answers(host: str, url_host: str, port: int) -> int:
-    """Let the endpoints listen on the host ``host``. Return the HTTP status of ``/livez`` for a
-    client that connects to ``url_host``.
+    """Start the endpoints on the host ``host``, and stop them again. Return the HTTP status of
+    ``/livez`` for a client that connects to ``url_host``.
     """
     endpoints = Endpoints(Metrics().registry, alive=lambda: True, ready=lambda: True)
 

@@ -1,4 +1,6 @@
-"""The number of messages that the consumer has not read yet, from librdkafka's statistics."""
+"""The operator computes from librdkafka's statistics how many messages the consumer has not read
+yet.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ UNKNOWN = -1001
 
 
 def statistics(*partitions: tuple[int, int, int]) -> dict[str, Any]:
-    """Return statistics as librdkafka reports them. Each argument describes one partition: the end
-    offset, the consumer's position and the committed offset.
+    """Return statistics of the topic ``airflow.events`` in librdkafka's format. Each argument
+    describes one partition: the end offset, the consumer's position and the committed offset.
     """
     names = ("hi_offset", "app_offset", "committed_offset")
     found = {str(number): dict(zip(names, offsets, strict=True)) for number, offsets in enumerate(partitions)}
@@ -48,7 +50,9 @@ def test_unread_messages_of_all_partitions_are_added(said: dict[str, Any], messa
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[Producer, str]]:
-    """Two values: a producer for librdkafka's mock broker, and the broker's address."""
+    """A mock broker of librdkafka, as a pair: a producer that is connected to the broker, and the
+    broker's ``host:port``.
+    """
     producer = Producer({"test.mock.num.brokers": 1})
     [broker] = producer.list_topics(timeout=30).brokers.values()
     yield producer, f"{broker.host}:{broker.port}"

@@ -38,8 +38,8 @@ def test_a_newer_airflow_and_no_airflow_are_accepted(version: str | None) -> Non
 
 @pytest.fixture
 def beside_an_old_airflow(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """A function that runs Python code in a process of its own. In this process, the metadata of
-    the Python packages says that Airflow 3.0.6 is installed.
+    """A function that runs Python code in a new process. In the new process, the metadata of the
+    Python packages says that Airflow 3.0.6 is installed.
     """
     metadata = tmp_path / "apache_airflow_core-3.0.6.dist-info" / "METADATA"
     metadata.parent.mkdir()

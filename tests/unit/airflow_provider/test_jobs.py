@@ -1,5 +1,5 @@
-"""The parts of the class ``Job`` that need no Airflow: defaults, texts and warnings. A ``Job`` is a
-DAG that is declared with ``mljob_dag``.
+"""The class ``Job`` checks published outputs, has defaults for each job type, and imports few
+modules. A ``Job`` is a DAG that is declared with ``mljob_dag``. These tests need no Airflow.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The task whose log mljob-api shows if a request names no task, and whether a try of a task still
-runs.
+"""mljob-api chooses the task instance whose log it shows, and finds out whether a try of a task has
+not begun, is in progress or has ended.
 """
 
 from __future__ import annotations

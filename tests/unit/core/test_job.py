@@ -107,9 +107,9 @@ class TestSpec:
 
 
 class TestVersions:
-    """The operator gets each version of an MLJob from the API server. If the uid and the generation
-    are those of the previous version, the operator reuses the parsed spec. Otherwise it parses the
-    spec.
+    """When the operator reads another version of an MLJob, it compares the uid and the generation
+    with the version that it read before. If both are the same, it uses the parsed spec of the
+    earlier version. Otherwise it parses the spec.
     """
 
     def test_spec_of_the_same_generation_is_not_read_again(self) -> None:
@@ -129,8 +129,8 @@ class TestVersions:
 
 
 class TestIds:
-    """The operator accepts the same ids of DAGs as Airflow. It checks an id by a regular expression
-    that means the same in Go (for the API server) and in Rust (for pydantic).
+    """The operator accepts the same DAG ids as Airflow. The operator's regular expression for ids
+    means the same in Go, where the API server evaluates it, and in Rust, where pydantic does.
     """
 
     OURS = TypeAdapter(AirflowId)
@@ -199,8 +199,8 @@ TIMES: list[tuple[str, datetime | None]] = [
 
 
 class TestTimes:
-    """If Go accepts a text as a date-time, the operator either reads the text as the right time, or
-    reports the field as invalid.
+    """If the API server, which is written in Go, accepts a text as a date-time, the operator either
+    reads the text as the right time, or reports the field as invalid.
     """
 
     @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])
@@ -228,9 +228,9 @@ class TestTimes:
         assert read.replace(microsecond=0) == utc
 
     def test_an_offset_does_not_change_what_identifies_a_backfill(self) -> None:
-        """The operator hashes the spec with each time as the user wrote it. If an upgraded operator
-        wrote the time in UTC, the hash would differ, as if the user had changed the spec. With the
-        runPolicy OnChange, another backfill would begin.
+        """In the JSON that the operator hashes, a time keeps the offset that the user wrote. If an
+        upgraded operator converted the time to UTC, the hash would differ, as if the user had
+        changed the spec. With the runPolicy OnChange, another backfill would begin.
         """
         spec = MLJobSpec.model_validate(
             {"dagId": "days", "backfill": {**BACKFILL, "from": "2026-01-01T02:00:00+02:00"}}
@@ -318,8 +318,9 @@ specs = st.fixed_dictionaries(
 def test_the_operator_can_continue_from_any_stored_status(
     spec: dict[str, Any], status: dict[str, Any], deleted: str | None, held: bool
 ) -> None:
-    """Anybody who may write statuses may write any status that the schema allows, and earlier
-    schemas allowed more.
+    """No stored status makes the operator fail. The status may be strange, because anybody with the
+    permission to write statuses may write any status that the schema allows. Earlier schemas
+    allowed even more.
     """
     finalizers = ["mljob.dev/cancellation"] if held else []
     job = job_of(spec, status, deletionTimestamp=deleted, finalizers=finalizers)

@@ -61,9 +61,10 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command for typer, made from a function with groups of options. A group is a
-    parameter whose type is a dataclass. Each field of the dataclass becomes an option of the
-    command. If the dataclass is a context manager, its object is open while the command runs.
+    """Return a command for typer, made from a function that takes groups of options. A group is a
+    parameter of the function whose type is a dataclass. Each parameter of the dataclass becomes an
+    option of the command. If the dataclass is a context manager, the function runs in its ``with``
+    block.
     """
     signature = inspect.signature(command, eval_str=True)
     annotations: dict[str, Any] = {name: given.annotation for name, given in signature.parameters.items()}
@@ -95,8 +96,8 @@ def _members(group: type[Any]) -> list[inspect.Parameter]:
 
 
 def seconds(duration: str | None) -> float | None:
-    """Convert a duration to seconds, or None to None. A duration has the units h, m, s and ms, such
-    as ``1h30m``. A whole number without a unit is a number of seconds.
+    """Convert a duration to seconds. If ``duration`` is None, return None. A duration has the units
+    h, m, s and ms, such as ``1h30m``. A whole number without a unit is a number of seconds.
 
     Raises:
         typer.BadParameter: ``duration`` is not a duration.

@@ -71,9 +71,11 @@ def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding
 
 def broken_rules(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
     """Yield a finding for each validation rule that a value violates. Two kinds of rules are left
-    out: rules about a change of an object, because a manifest has no earlier object, and rules that
-    can't be evaluated, because a field is missing or has another type. The check against the models
-    of :mod:`mljob_contract` reports such a field.
+    out:
+
+    - Rules about a change of an object, because a manifest has no earlier object.
+    - Rules that can't be evaluated, for example because a required field is missing or a field has
+      a wrong type. The check against the models of :mod:`mljob_contract` reports such a field.
     """
     if value is None:
         return
@@ -102,7 +104,8 @@ def _broken_here(value: Any, schema: Node, path: str) -> Iterator[Finding]:
 
 def wrong_times(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
     """Yield a finding for each text that should be a time and is not in the format of RFC 3339.
-    The models of :mod:`mljob_contract` also take other texts as times, such as ``1767225600``.
+    The models of :mod:`mljob_contract` do not report all such texts. For example, they accept
+    ``1767225600`` as a time.
     """
     if isinstance(value, list):
         for index, item in enumerate(value):
@@ -116,7 +119,7 @@ def wrong_times(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
 
 def as_the_server_sees(value: Any, schema: Node) -> Any:
     """Return a value in the form that the API server gives to a validation rule: with defaults,
-    with times as ``datetime``, and without fields that the schema doesn't have.
+    with valid times as ``datetime``, and without fields that are null or not in the schema.
     """
     if isinstance(value, list):
         return [as_the_server_sees(item, schema.get("items", {})) for item in value]

@@ -1,5 +1,5 @@
-"""Keeps open pages up to date: compares what a page shows with what it should show, and sends the
-elements that differ as server-sent events.
+"""Keeps open pages up to date: compares the HTML that a browser has with the current HTML of the
+page, and sends the elements that differ as server-sent events.
 
 Each event that changes the page has the version of the page as its id. A browser that reconnects
 sends the version that it has. If this version is still current, the browser gets no elements.
@@ -38,9 +38,10 @@ class Shown:
         title: The title of the page.
         parts: The HTML of elements that stay at their place in the page, by id.
         rows: The id and the HTML of each row of the page's list, in the order of the list.
-        phases: The name and the word for the phase of each MLJob on the page, by a key that
+        phases: For each MLJob on the page, its name and the word for its phase, by a key that
             identifies the MLJob. A screen reader announces changes of the phase.
-        again_after: After how many seconds the HTML changes without a change of a source, or None.
+        again_after: The number of seconds after which the HTML changes even if no source changes.
+            None if the HTML changes only with a source.
     """
 
     title: str
@@ -93,7 +94,8 @@ the page's script can't see comments.
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
     """Return what a browser has to change in order to show ``now``: the title, the elements to put
     and to drop, and the text for a screen reader. Return None if the title and the HTML of all
-    parts and rows are the same. If ``before`` is None, return all parts and rows of ``now``.
+    parts and rows are the same, even if the order of the rows differs. If ``before`` is None,
+    return all parts and rows of ``now``.
 
     Args:
         before: The content that the browser has, or None if it is not known.
@@ -137,7 +139,8 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
 
     Args:
         page: The page.
-        last: The version of the page that the browser has, or an empty text.
+        last: The version of the page that the browser has, or an empty text if the browser has
+            none.
 
     Raises:
         MLJobError: The page can't be shown any more.
@@ -183,9 +186,9 @@ def _upstream(outage: Outage | None) -> bytes:
 
 
 async def _changed(sources: Sequence[Source], seen: Sequence[int], seconds: float) -> bool:
-    """Wait until one of the sources has changed, and return True. Return False if none has changed
-    within ``seconds``. ``seen`` has the version of each source that the page has shown. If the
-    number of sources has changed since then, return True at once.
+    """Wait until one of the sources has changed, and return True. Return False if no source has
+    changed within ``seconds``. ``seen`` has the version that each source had just before the HTML
+    of the page was last made. If the number of sources has changed since then, return True at once.
     """
     if len(sources) != len(seen):
         return True

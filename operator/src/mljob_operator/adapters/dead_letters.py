@@ -1,5 +1,5 @@
-"""Sends Kafka messages that the operator can't read to another topic, the dead-letter topic. All
-methods run in the thread of the consumer that has received the messages (:mod:`.kafka`).
+"""Copies unreadable Kafka messages to another topic, the dead-letter topic. All methods run in the
+thread of the consumer that has received the messages (:mod:`.kafka`).
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class DeadLetters:
         self._producer = Producer({**config, **PROPERTIES})
 
     def send(self, message: Message, why: str) -> None:
-        """Send a message to the dead-letter topic, without waiting and without raising.
+        """Send a copy of a message to the dead-letter topic, without waiting for a broker.
 
         The header ``mljob_source`` has the position of the message (topic/partition/offset), and
         the header ``mljob_error`` has the reason why the message is unreadable. Values and keys are
-        cut to ``MAX_BYTES``. If the dead letter can't be queued for sending, it is lost and the
-        loss is logged.
+        cut to ``MAX_BYTES``. If the dead letter can't be queued or delivered, it is lost. No error
+        is raised, and the loss is logged (:meth:`_log_loss`).
         """
         topic, number = message.partition
         value, key = message.value or b"", message.key
@@ -78,14 +78,17 @@ class DeadLetters:
             self._log_loss(headers["mljob_source"], error)
 
     def serve(self) -> None:
-        """Poll the producer, so that confluent-kafka calls the producer's callbacks for errors and
-        tokens. The consumer's thread calls this method at short intervals.
+        """Poll the producer, so that confluent-kafka calls the producer's callbacks: for
+        deliveries, errors and OAuth tokens. The consumer's thread calls this method at short
+        intervals.
         """
         if self._producer is not None:
             self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait for dead letters that are being sent, at most ``LAST_SECONDS``."""
+        """Wait until all dead letters are delivered, at most ``LAST_SECONDS``, and log how many
+        were not delivered in this time. Later calls of :meth:`send` lose their dead letters.
+        """
         if self._producer is not None:
             if left := self._producer.flush(LAST_SECONDS):
                 log.warning("unreadable messages that could not be sent to the dead-letter topic in time: %d", left)

@@ -20,7 +20,7 @@ class Files:
 
     Args:
         paths: The files' paths. The path of a folder stands for all files in the folder.
-        interval: Seconds between two checks.
+        interval: The minimum time between two checks of the content, in seconds.
         clock: A monotonic clock, in seconds.
     """
 
@@ -39,10 +39,10 @@ class Files:
 
     def changed(self) -> bool:
         """Return whether the content has changed since the last check or the last call of
-        :meth:`remember`.
+        :meth:`remember`, whichever is later.
 
-        The result is False if less than ``interval`` seconds have passed since the last check, or
-        if a file can't be read, for example while it is being replaced.
+        Return False without a check if less than ``interval`` seconds have passed since then. Also
+        return False if a file can't be read, for example while the file is being replaced.
         """
         if not self._paths or self._clock() - self._checked_at < self._interval:
             return False

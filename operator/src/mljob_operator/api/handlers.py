@@ -105,14 +105,14 @@ class Handlers:
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
         """Return the run of an attempt, and the redaction that hides secret values in the texts of
-        the run's tasks. If the client follows the run, wait until the run exists. During this time,
-        send the heartbeats of the response, if its content type has any.
+        the run's tasks. If the client follows the run, wait until the run exists. During the wait,
+        keep the connection open (:meth:`.Output.keep_alive`).
 
         Args:
             request: The request.
             attempt: The number of the attempt, or None for the newest attempt.
             waiting: The body of the response, or None if the client doesn't follow the run.
-            seconds: The longest time to wait.
+            seconds: The longest time to wait, in seconds.
 
         Raises:
             NoRunYet: The MLJob has no run yet, and the client doesn't follow or the time is over.
@@ -192,8 +192,8 @@ class Handlers:
         return await self._runs.dag_runs(run)
 
     async def _read(self, run: ShownRun) -> Reading:
-        """Read a run and its task instances from Airflow. If Airflow does not have the run, the
-        reading has None and no task instances.
+        """Read a run and its task instances from Airflow. If Airflow does not have the run, return
+        a reading with None for the run and no task instances.
         """
         try:
             dag_runs = await self._dag_runs(run)
@@ -205,9 +205,9 @@ class Handlers:
         return Reading(fact, tuple(tasks))
 
     def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
-        """Return a function that reads the state of a run from Airflow. If the last
-        check was ``CHECK_SECONDS`` ago, the function first checks that the MLJob still exists, and
-        raises Refusal if the MLJob was deleted.
+        """Return a function that reads the state of a run from Airflow. At most once in
+        ``CHECK_SECONDS``, the function first checks that the MLJob still exists. It raises Refusal
+        if the MLJob was deleted.
         """
         checked_at = time.monotonic()
 

@@ -43,11 +43,12 @@ the Lease within this time.
 
 
 def uptime() -> float:
-    """Return the seconds since the machine was started, including the time in suspend. Where
-    ``CLOCK_BOOTTIME`` does not exist (Linux has it), return ``time.monotonic()``.
+    """Return the seconds since the machine was started, including the time in which the machine was
+    suspended. On systems without ``CLOCK_BOOTTIME`` (Linux has this clock), return
+    ``time.monotonic()`` instead.
 
-    On Linux, ``time.monotonic`` stands still while the machine is suspended. With that clock, a
-    leader would go on acting for some seconds after the machine wakes up.
+    On Linux, ``time.monotonic`` stands still while the machine is suspended. So with that clock, a
+    leader whose Lease ran out meanwhile would act for some seconds after the machine wakes up.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.clock_gettime(clock) if clock is not None else time.monotonic()
@@ -74,12 +75,12 @@ class Term:
 
     @property
     def over(self) -> bool:
-        """Whether the term is over."""
+        """Whether the term was ended (:meth:`end`), or was not renewed in time."""
         return self.ended or self._clock() >= self._until
 
     @property
     def left(self) -> float:
-        """The seconds until the term ends unless the Lease is renewed."""
+        """The seconds until the term ends unless the Lease is renewed; 0 if the term is over."""
         return 0.0 if self.over else max(0.0, self._until - self._clock())
 
     @property
@@ -88,7 +89,7 @@ class Term:
         return self._acts
 
     def check(self) -> None:
-        """Check that this process may change something now. This is the method of :class:`.Gate`.
+        """Check that this process may change something now. The method implements :class:`.Gate`.
 
         Raises:
             NotLeading: The term is over, or the process has not begun its work as the leader.
@@ -153,8 +154,9 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Wait, before this process competes for leadership, until no conflicting operator is
-        running. Two operators conflict if they use some of the same MLJobs, dag run ids or events.
+        """Wait until no conflicting operator is running. The caller does this before the process
+        competes for the Lease. Two operators conflict if they claim some of the same MLJobs, dag
+        run ids or events.
 
         Raises:
             CannotStart: A conflicting operator has already begun its work as the leader.
@@ -196,8 +198,8 @@ class Election:
         changes nothing.
 
         Raises:
-            CannotStart: A conflicting operator has already begun its work as the leader, or is
-                about to begin and has the Lease with the smaller name.
+            CannotStart: A conflicting operator is running. Either it has already begun its work as
+                the leader, or its Lease has a name that sorts before the name of this Lease.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
@@ -205,7 +207,7 @@ class Election:
         self._tell(logging.INFO, f"leading: {term.lease.holder} holds the Lease {term.lease.name}")
 
     async def hold(self, term: Term) -> None:
-        """Renew the Lease until the term is over."""
+        """Renew the Lease until the term is over. If the caller is cancelled, end the term."""
         try:
             pause = RENEWS_EVERY * self._seconds
             while not term.over:
@@ -277,11 +279,11 @@ class Election:
         return False
 
     async def _read_again(self, term: Term) -> None:
-        """Read the Lease after a Conflict or Gone, and end the term if this process does not hold
-        the Lease any more.
+        """Read the Lease after a renewal has failed with Conflict or Gone, and end the term if this
+        process does not hold the Lease any more.
 
-        Another client may have changed the annotations of the Lease, or the answer to a renewal may
-        have been lost.
+        In spite of a Conflict, this process may still hold the Lease: another client may have
+        changed only the annotations, or the answer to an earlier renewal may have been lost.
         """
         try:
             lease = await self._answer(self._leases.get())

@@ -40,7 +40,7 @@ class JobInput:
         events: The Kubernetes Events about the MLJob, or an empty sequence while the tab of the
             Events is closed.
         log_tail: The lines near the end of the failed task's log that explain the failure.
-        notices: Sentences that say what the page lacks, and why.
+        notices: Sentences about data that could not be read, with the reason.
     """
 
     job: MLJob
@@ -81,8 +81,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class NamedValue:
-    """The name and the text of an output, or of a value in the conf. ``link`` is the whole text if
-    the text is the URL of a web page, else an empty text.
+    """The name and the text of an output, or of a value in the conf. A long ``text`` is cut. If the
+    text is the URL of a web page, ``link`` is the whole URL, else an empty text.
     """
 
     name: str
@@ -92,8 +92,8 @@ class NamedValue:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """The content of the page of an MLJob. ``curves`` and ``events`` are empty unless the tab that
-    shows them is open.
+    """The content of the page of an MLJob. ``curves`` is empty unless the tab of the metrics is
+    open, and ``events`` is empty unless the tab of the Events is open.
     """
 
     namespace: str
@@ -185,8 +185,9 @@ def job_page(given: JobInput) -> JobPage:
 
 
 def failed_task(status: MLJobStatus) -> TaskStatus | None:
-    """Return the current task of a failed MLJob. Return None if the MLJob has not failed, or if the
-    tasks of the status lack the current task.
+    """Return the task that failed first, if the MLJob has failed. The status of a failed MLJob
+    names this task in ``currentTask``. Return None if the MLJob has not failed, if ``currentTask``
+    is absent, or if ``tasks`` in the status lacks the named task.
     """
     if status.phase != "Failed" or not status.current_task:
         return None
@@ -218,8 +219,9 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a picture for each metric of a task. For a mapped task, a picture has a line for each
-    of the first :data:`MAX_LINES` instances that have reported metrics.
+    """Yield a picture for each metric that a task has reported. For a mapped task, the picture has
+    a line for each instance that has reported the metric, among the first :data:`MAX_LINES`
+    instances.
 
     Args:
         task: The id of the task.
@@ -237,8 +239,8 @@ def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]])
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
     """Return the names and texts of the first 200 entries of ``values``, such as the outputs or the
-    conf. A value that is not a text becomes JSON. A text is cut to
-    :data:`~mljob.view.pages.outside_text.MAX_VALUE` characters, and a name to 120 characters.
+    conf. A value that is not a text becomes JSON. The text is cut to
+    :data:`~mljob.view.pages.outside_text.MAX_VALUE` characters, and the name to 120 characters.
     """
     found = []
     for name, value in list(values.items())[:200]:

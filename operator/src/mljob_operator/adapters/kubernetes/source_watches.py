@@ -25,7 +25,7 @@ class WatchedSources:
     """Watches single ConfigMaps and Secrets, and reports that an object has changed. The API server
     sends only the metadata of the objects.
 
-    Whatever arrives from the API server counts as a change. The operator reads the content of the
+    Any data that the API server sends count as a change. The operator reads the content of the
     object later, when it builds the conf of a run.
     """
 
@@ -33,7 +33,8 @@ class WatchedSources:
         self._core = client.CoreV1Api(api)
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Watch an object, and yield None at each change, as :meth:`.SourceChanges.of` describes.
+        """Watch an object, and yield None after each change. Implements :meth:`.SourceChanges.of`.
+        Changes that arrive together may yield a single None.
 
         For a Secret, the request is ``GET /api/v1/namespaces/{namespace}/secrets`` with
         ``watch=true`` and ``fieldSelector=metadata.name={name}``.

@@ -1,9 +1,10 @@
 """Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``.
 
-The operator tries the submission again as soon as the object appears or changes. Each object has
-its own watch, as the kubelet has for the objects that Pods name. So the operator need not list all
-Secrets. A watch lasts while an MLJob waits for the object. If the operator may not watch the
-object, it tries the submission again only at intervals that grow with each failure.
+The operator tries the submission again when the object appears or changes. Each object has its own
+watch, as in the kubelet, which watches each object that a Pod names. So the operator need not list
+all Secrets. A watch lasts while an MLJob waits for the object. If the operator lacks the permission
+to watch the object, or has too many watches, it tries the submission again only at intervals that
+grow with each failure.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class ConfSources:
 
     Args:
         changes: Watches one ConfigMap or Secret.
-        wake: Called with each MLJob whose submission should be tried again.
+        wake: Called with the namespace and name of an MLJob whose submission should be tried again.
     """
 
     def __init__(self, changes: SourceChanges, wake: Callable[[Key], None]) -> None:
@@ -77,9 +78,11 @@ class ConfSources:
         no object.
 
         An object may have changed after the MLJob's last step, but before this call. To miss no
-        such change, the MLJob is woken once after this call. If another MLJob already waits for the
-        object, a timer wakes the MLJob. Otherwise the new watch wakes the MLJob with its first
-        item, if the object exists.
+        such change, the MLJob is also woken after this call:
+
+        - If another MLJob already waits for one of the objects, a timer wakes this MLJob after
+          ``PAUSE`` seconds.
+        - A new watch wakes this MLJob at its start, if the object of the watch exists.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):
@@ -111,8 +114,8 @@ class ConfSources:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _has_watch(self, reference: ConfObject) -> bool:
-        """Return whether an object is watched. If the object has no watch yet, start a watch,
-        unless the number of watches has reached a limit.
+        """Start a watch of an object if it has none. Return True if the object is watched now, and
+        False if no watch was started because the number of watches has reached a limit.
         """
         if reference in self._watches:
             return True
@@ -161,8 +164,8 @@ def waited_for(state: State) -> list[ConfObject]:
     """Return the ConfigMaps and Secrets of ``spec.confFrom`` whose change may let the next
     submission succeed.
 
-    The list is empty unless the last submission failed because of such an object, or because the
-    conf was refused.
+    The list is empty unless the last submission failed because an object was missing or unusable
+    (ReferenceMissing), or because the conf was refused (ValidationFailed).
     """
     job, last_error = state.job, state.transient.last_error
     if last_error is None or not last_error.starting or last_error.reason not in _WAITS:

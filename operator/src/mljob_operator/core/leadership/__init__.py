@@ -1,5 +1,6 @@
-"""Which operator process acts: Leases, and the claims of operators that share a cluster.
+"""The rules for which operator process does the work, if a cluster has several processes and
+several operators.
 
 - :mod:`.claims`: what an operator manages, and whether two operators may run side by side.
-- :mod:`.lease`: a version of a Lease, and how long its holder may act.
+- :mod:`.lease`: the state of a Lease, and how long the process that holds the Lease may work.
 """

@@ -21,9 +21,9 @@ class TrackedJob:
         observed_run: What the operator knows of the newest attempt's run.
         transient: What this process has tried for the newest attempt.
         outputs: What the run's tasks published, or None if Airflow was not asked yet.
-        confirmed_at: When the operator sent its last status write whose answer showed that ``job``
-            was the latest version, in seconds of the event loop's clock. Minus infinity before the
-            first such write.
+        confirmed_at: When the operator sent the last status patch whose answer showed that no other
+            client had changed the MLJob since the operator last read or wrote it. In seconds of the
+            event loop's clock. Minus infinity before the first such patch.
     """
 
     job: Job

@@ -1,8 +1,8 @@
 """A fact is a statement about a run or a task instance, from an event on Kafka or from an answer of
-Airflow's REST API.
+Airflow's REST API. After a restart, the operator also takes facts from stored statuses.
 
-Facts from both sources have the same form, and :mod:`.observed_run` combines them. Each fact
-records its source, because answers of the REST API take precedence over events.
+All facts have the same form, and :mod:`.observed_run` combines them. Each fact records its source,
+because answers of the REST API take precedence over events.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ class RunFact:
     """A fact about a dag run: the state that an event or the REST API reports.
 
     Attributes:
-        occurred_at: When the run entered the state, on Airflow's clock. Events are ordered by their
-            states first: queued, then running, then success and failed. This time orders events
-            with the same state, and the events with success and failed.
+        occurred_at: In an event: when the run entered the state, on Airflow's clock. In an answer
+            of the REST API: the same as ``observed_at``. In a stored status: the time of the last
+            event. Events are ordered by their states first: queued, then running, then success or
+            failed. Among events with the same state, and among events with success or failed, this
+            time decides.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
-            operator's clock.
+            operator's clock. For a stored status: a time long ago.
         start: When the run started, or None if the source does not contain this time.
         end: When the run ended, or None if the source does not contain this time.
         queued_at: When the run was last queued, on Airflow's clock, or None if the source does not
@@ -59,16 +61,18 @@ class RunFact:
 
     @property
     def event_id(self) -> EventId:
-        """The identity of the event. Copies of an event have the same identity."""
+        """The identity of the event among the events of the run. Copies of an event have the same
+        identity.
+        """
         return "run", self.state, self.occurred_at
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     """Return the fact with the later state of a run. If both states are equally late, return
-    ``old``. The result also has the start, end and queue time that only the other fact has.
+    ``old``. A start, end or queue time that the returned fact lacks comes from the other fact.
 
-    A run that has ended stays ended unless Airflow has queued the run again. In that case, the
-    fact from before is ignored: the other fact is returned unchanged.
+    If the run was cleared between the two facts, so that Airflow queued the run again, return the
+    fact from after the clear unchanged. Without a clear, a run that has ended stays ended.
     """
     if old is None:
         return new
@@ -94,13 +98,13 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return the event with the latest state of a run. Return None if the REST API has reported a
-    state that is as late or later, or if the event is from before the run was last queued. The
-    order in which events arrive does not matter.
+    """Return the event with the later state of a run: ``reported`` or ``event``. Return None if the
+    REST API has reported a state that is as late or later, or if the event with the later state is
+    from before the run was last queued. The order in which events arrive does not matter.
 
     Args:
-        run: The state of the run in the REST API, or None if the REST API has not returned the run
-            yet.
+        run: What the REST API has reported about the run, or None if the REST API has not returned
+            the run yet.
         reported: The event that reported the latest state so far, or None.
         event: Another event.
     """
@@ -115,18 +119,19 @@ def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
 def report_after_answer(
     reported: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
-    """Return ``reported`` if this event still reports a later state of a run than the REST API
-    after a new answer of the REST API.
+    """Decide, after a new answer of the REST API, whether an event still counts. An event counts
+    while it reports a later state of the run than the REST API does.
 
     Args:
-        reported: The event that reported a later state before the answer, or None.
-        run: The state of the run in the REST API, including the answer.
-        answer: The answer.
+        reported: The event that counted before the answer, or None.
+        run: What the REST API has reported about the run, including the new answer.
+        answer: The new answer alone.
         asked_at: When the request was sent, on the operator's clock.
 
     Returns:
-        RunFact: The event. None if there is no event, if the event does not report a later state
-            any more, or if the answer contradicts the event (:func:`denies`).
+        RunFact: ``reported`` if the event still counts. None if there is no event, if the event
+            does not report a later state any more, or if the answer contradicts the event
+            (:func:`denies`).
     """
     if reported is None or not _is_later(reported, run) or denies(answer, reported, asked_at):
         return None
@@ -135,8 +140,8 @@ def report_after_answer(
 
 def denies(answer: RunFact, reported: RunFact, asked_at: datetime) -> bool:
     """Return whether an answer of the REST API contradicts an event: the answer has an earlier
-    state, and the request was sent at least ``END_GRACE`` after the event was read. In that
-    time, Airflow stores the change that the event reports.
+    state, although the request was sent (``asked_at``) at least ``END_GRACE`` after the event was
+    read. Airflow needs less time than ``END_GRACE`` to store the change that an event reports.
     """
     return RUN_RANK[answer.state] < RUN_RANK[reported.state] and asked_at >= reported.observed_at + END_GRACE
 
@@ -158,8 +163,9 @@ def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
 
 
 def _is_outdated(fact: RunFact, queued_at: datetime, observed_at: datetime) -> bool:
-    """Return whether a fact is from before the run was last queued: the fact has an earlier queue
-    time than ``queued_at``, and the operator observed the fact before ``observed_at``.
+    """Return whether a fact is from before the run was last queued. Another fact shows this: its
+    queue time ``queued_at`` is later than the queue time of ``fact``, and the operator observed the
+    other fact later, at ``observed_at``.
     """
     return fact.queued_at is not None and fact.queued_at < queued_at and fact.observed_at < observed_at
 
@@ -249,11 +255,13 @@ class TaskFact:
         try_number: The number of the current try, from 1; 0 before the first try.
         certain: False for a failure that a retry may follow. An event of Airflow's own producer
             does not show whether a retry follows.
-        occurred_at: When the task instance entered the state, on Airflow's clock. For a progress
-            report, this is the time of the report. This time decides between two events that agree
-            in ``try_number``, ``rank`` and ``certain``: the later event is believed.
+        occurred_at: In an event: when the task instance entered the state, on Airflow's clock. In a
+            progress report: the time of the report. In an answer of the REST API: the same as
+            ``observed_at``. In a stored status: the time of the last event. Of two events with the
+            same ``try_number``, ``rank`` and ``certain``, the operator believes the event with the
+            later ``occurred_at``.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
-            operator's clock.
+            operator's clock. For a stored status: a time long ago.
         max_tries: The number of the last try that a retry may follow, or None if the source does
             not contain this number. At first, this is the number of retries of the task. Airflow
             raises the number when the task is cleared.
@@ -282,7 +290,9 @@ class TaskFact:
 
     @property
     def event_id(self) -> EventId:
-        """The identity of the event. Copies of an event have the same identity."""
+        """The identity of the event among the events of the run. Copies of an event have the same
+        identity.
+        """
         return "task", self.task_id, self.map_index, self.try_number, self.state, self.occurred_at
 
     @property
@@ -305,15 +315,15 @@ class TaskFact:
     @property
     def order(self) -> tuple[int, int, bool, datetime, str]:
         """The sort key of events of a task instance. The operator believes the event with the
-        greatest key. The order is total, so that the result does not depend on the sequence of the
-        events.
+        greatest key. The order is total, so that the result does not depend on the sequence in
+        which the events arrive.
         """
         return self.try_number, self.rank, self.certain, self.occurred_at, self.state
 
     @property
     def shown_state(self) -> TaskState:
-        """The state that people see. A failure that is not ``certain`` is shown as up_for_retry
-        while the task has tries left.
+        """The state that people see. A failure that is not ``certain`` is shown as up_for_retry if
+        ``max_tries`` is known and allows another try.
         """
         if not self.certain and self.max_tries is not None and self.try_number <= self.max_tries:
             return TaskState.UP_FOR_RETRY

@@ -1,5 +1,5 @@
-"""Finds the Kafka offset of each partition that is safe to commit: the offset of the first message
-that is not done.
+"""Finds the Kafka offset of each partition that is safe to commit. This is the offset of the first
+message that was read and is not done, or the offset after the last read message if all are done.
 
 A committed offset states that all messages before this offset are done. A message is done when the
 status that it changes is stored, or when no MLJob needs the message. The operator writes the
@@ -40,8 +40,8 @@ class Offsets:
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
-        """Note that a message is done: the status that it changes is stored, or no MLJob needs the
-        message. Nothing happens if the partition was revoked meanwhile.
+        """Note that a message is done: the status that the message changes is stored, or no MLJob
+        needs the message. If the partition was revoked meanwhile, do nothing.
         """
         pending = self._pending.get(partition)
         if pending is None or offset not in pending:
@@ -52,7 +52,7 @@ class Offsets:
 
     def to_commit(self) -> dict[Partition, int]:
         """Return the offsets to commit, by partition. A partition is left out if its offset has not
-        changed since the last call. After a restart, reading begins with the message at the
+        changed since the last call. A consumer that starts later begins with the message at the
         committed offset.
         """
         moved = {}

@@ -1,8 +1,9 @@
 """An MLJob, read once from the object in the Kubernetes API into typed fields.
 
-Reading does not fail. ``ParsedSpec.problem`` names the invalid fields of the spec. The operator
-starts no run with such a spec, but follows a run in progress and cancels it when the MLJob is
-deleted. An invalid field of the status counts as absent, and the next write corrects it.
+Invalid fields of the spec or the status raise no error. ``ParsedSpec.problem`` names the invalid
+fields of the spec. The operator starts no run with such a spec. But it follows a run that is
+already in progress, and applies ``spec.deletionPolicy`` to the run when the MLJob is deleted. An
+invalid field of the status counts as absent.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ class Job:
         stored: The status as the API server has it. Patches of the status start from its content.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
-        recorded: The status that the annotation mljob.dev/finished records, if the object has lost
-            its status: the MLJob was restored. None if the object has its status or no valid
-            record.
+        recorded: The status in the annotation mljob.dev/finished, if the object has lost its own
+            status. For example, ``kubectl apply`` of a saved MLJob restores annotations, but no
+            status. None if the object has a status, if the annotation is absent or invalid, or if
+            the annotation was ignored (:meth:`from_object`).
     """
 
     namespace: str
@@ -59,7 +61,7 @@ class Job:
     @property
     def spec(self) -> MLJobSpec:
         """The spec with its valid fields only. An invalid field counts as absent. If the DAG id is
-        invalid, it is ``-``.
+        missing or invalid, ``dag_id`` is ``-``.
         """
         return self.parsed.spec
 
@@ -89,12 +91,12 @@ class Job:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None, *, prefix: str | None = None) -> Job:
-        """Return the MLJob in an object, as the Kubernetes API server sends the object.
+        """Read an MLJob from an object in the form in which the Kubernetes API server sends it.
 
         Args:
             body: The object.
-            earlier: An earlier version of the object, or None. Parts that have not changed since
-                this version are not read again.
+            earlier: An earlier version of the MLJob, or None. Parts that have not changed since
+                this version are not parsed again. An MLJob with another uid is ignored.
             prefix: The prefix of this operator's dag run ids. If None, the annotation
                 mljob.dev/finished is ignored.
         """
@@ -121,8 +123,10 @@ class Job:
 
     def newer_than(self, other: Job | None) -> bool:
         """Return whether this is a later version of the object than ``other``, or a later MLJob of
-        the same name. If ``other`` is None, return True. After a patch, the watch may still deliver
-        a version from before the patch.
+        the same name. If ``other`` is None, return True.
+
+        The operator needs this check because, after a patch, the watch may still deliver a version
+        from before the patch.
         """
         return other is None or int(self.resource_version) > int(other.resource_version)
 
