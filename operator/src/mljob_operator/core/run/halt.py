@@ -22,8 +22,8 @@ def message_of(halt: Halt, dag_id: str, noun: str) -> str:
     "backfill".
     """
     if halt is Halt.PAUSED:
-        return f"DAG {dag_id} is paused: running tasks of the {noun} finish, and no other task starts. Unpause the DAG in Airflow's UI."
+        return f"DAG {dag_id} is paused: tasks of the {noun} that run or are queued finish, and no other task starts. Unpause the DAG in Airflow's UI."
     return (
-        f"Airflow finds DAG {dag_id} in no DAG file any more: running tasks of the {noun} finish, and no other task starts. Put the DAG back into its "
+        f"Airflow finds DAG {dag_id} in no DAG file any more: tasks of the {noun} that run or are queued finish, and no other task starts. Put the DAG back into its "
         "file, or cancel the MLJob."
     )
