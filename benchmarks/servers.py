@@ -24,7 +24,7 @@ _EVERYWHERE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
 
 class ServerError(RuntimeError):
-    """The error for an unexpected status code in a server's answer. The benchmark can't continue."""
+    """The error for an unexpected status code in a server's answer. It ends the benchmark."""
 
 
 @dataclass(frozen=True, slots=True)

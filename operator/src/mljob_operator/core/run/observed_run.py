@@ -155,8 +155,8 @@ class ObservedRun:
 
 
 def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
-    """Add facts to an observed run, and return the new observed run. Facts about a run and its tasks
-    come from events. Facts about the runs of a backfill also come from the change feed.
+    """Add facts to an observed run, and return the new observed run. Facts about a run and its
+    tasks come from events. Facts about the runs of a backfill also come from the change feed.
 
     Repeated facts, or the same facts in another order, give the same result. After all task
     instances were listed at the end of the run, an event changes no state of a task instance.
