@@ -43,8 +43,8 @@ class Target:
 
 class Traffic:
     """Sends events about the runs of some MLJobs to one topic, and measures how long each event
-    takes until the watcher sees it in a status. Each event reports its own number as a metric, by
-    which the watcher recognises the event.
+    takes until the watcher sees it in a status. Each progress event reports its own number as a
+    metric, by which the watcher recognises the event.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
