@@ -1,5 +1,5 @@
-"""The actions that cancel a run through the cancellation DAG, which is a DAG in Airflow that ends
-other runs, and the action that handles the runs that a cancelled run has started.
+"""The actions that cancel a run through the cancellation DAG, and the action that handles the runs
+that a cancelled run has started. The cancellation DAG is a DAG in Airflow that ends other runs.
 """
 
 from __future__ import annotations

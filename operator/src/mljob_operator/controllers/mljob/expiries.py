@@ -65,7 +65,7 @@ class Expiries:
         self._expiries[job.key] = Expiry(job.uid, job.resource_version, timer)
 
     def end(self, key: Key, uid: str | None = None) -> bool:
-        """Cancel and remove the timer of an MLJob. Return False if there was no such timer.
+        """Cancel and remove the timer of an MLJob. Return whether there was such a timer.
 
         Args:
             key: The namespace and name of the MLJob.

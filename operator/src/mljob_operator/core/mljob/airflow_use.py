@@ -27,9 +27,8 @@ def needs_airflow(state: State) -> bool:
     """Return whether the operator may still send requests about the newest attempt's run, for
     example to follow or cancel the run, or to read its outputs.
 
-    The result is True for a finished MLJob, and for an attempt in progress whose run exists or may
-    exist. The result is False before the first attempt, and for an MLJob without the operator's
-    finalizer.
+    The result is True if the MLJob has the operator's finalizer, and either the MLJob is finished
+    or the attempt is open and its run exists or may exist. Otherwise the result is False.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:

@@ -197,7 +197,7 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
     """Return the event that reports the later state of the run: ``reported`` or ``event``. Return
-    None if the REST API has reported a state that is as late or later, or if the event is from
+    None if the REST API has reported a state that is as late or later, or if this event is from
     before the run was last queued. If ``event`` is about an earlier attempt, or if the REST API has
     contradicted ``event``, return ``reported``.
     """
