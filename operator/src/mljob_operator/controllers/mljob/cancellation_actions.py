@@ -75,7 +75,7 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Look for the active runs that tasks of the cancelled run have started. If
+        """Look for the active runs that tasks of the cancelled run claim to have started. If
         ``spec.cancellation.children`` is Cancel, cancel each run for which
         :func:`.may_be_cancelled` returns True.
 
