@@ -1,5 +1,5 @@
-"""Clients of the Kubernetes API and of Airflow's REST API. The clients use plain HTTP, because
-otherwise the benchmarks would measure a client library too.
+"""Clients of the Kubernetes API and of Airflow's REST API. The clients build their HTTP requests
+themselves, because the benchmarks must not measure Kubernetes' or Airflow's client library.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EVERYWHERE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
 
 class ServerError(RuntimeError):
-    """A server answered with an error, so the benchmark can't continue."""
+    """The error for an unexpected status code in a server's answer. It ends the benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Credentials:
 
 
 def path_of(namespace: str, name: str = "", subresource: str = "") -> str:
-    """Return the path of an MLJob or of one of its subresources. Without a name, return the path of
-    all MLJobs of a namespace.
+    """Return the path in the Kubernetes API of an MLJob or of one of its subresources. Without a
+    name, return the path of all MLJobs of a namespace.
     """
     parts = ["", "apis", GROUP, VERSION, "namespaces", namespace, PLURAL, name, subresource]
     return "/".join(parts).rstrip("/")
@@ -146,8 +146,8 @@ class Airflow:
         self._headers = {"Authorization": f"Bearer {login['access_token']}"}
 
     def knows(self, dag_id: str) -> bool:
-        """Return whether Airflow has the DAG. A real Airflow has a DAG as soon as it has parsed the
-        DAG's file.
+        """Return whether Airflow answers 200 to a request for the DAG. A real Airflow has a DAG as
+        soon as it has parsed the DAG's file.
         """
         answer = self._pool.request("GET", f"{self._url}/api/v2/dags/{dag_id}", headers=self._headers, timeout=15)
         return answer.status == 200

@@ -29,7 +29,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An MLJob. The benchmark sends events about its run."""
+    """An MLJob and its run. The benchmark sends events about the run."""
 
     namespace: str
     name: str
@@ -43,8 +43,8 @@ class Target:
 
 class Traffic:
     """Sends events about the runs of some MLJobs to one topic, and measures how long each event
-    takes until the watcher sees it in a status. Each event reports its own number as a metric, by
-    which the watcher recognises the event.
+    takes until the watcher sees it in a status. Each progress event reports its own number as a
+    metric, by which the watcher recognises the event.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
@@ -61,7 +61,7 @@ class Traffic:
         are open.
 
         Raises:
-            MeasurementError: For some MLJob, the watcher has not seen such a status within
+            MeasurementError: For at least one MLJob, the watcher has not seen such a status within
                 ``seconds``.
         """
         for target in self._targets:
@@ -89,8 +89,8 @@ class Traffic:
             The latency of each event, in milliseconds.
 
         Raises:
-            MeasurementError: 30 seconds after the last event, the watcher has not seen the last
-                event about each MLJob.
+            MeasurementError: For at least one MLJob, the watcher has not seen the last event within
+                30 seconds.
         """
         self._watcher.observations()
         sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)

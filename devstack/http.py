@@ -1,5 +1,5 @@
-"""Sends HTTP requests to the stack's servers on loopback. A proxy that the machine is configured
-for is not used.
+"""Sends HTTP requests to the development stack's servers on loopback. The machine's proxy settings
+are ignored.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ def get(url: str, token: str | None = None, authority: Path | None = None, timeo
     Args:
         url: The URL.
         token: A bearer token. With None, the request has no token.
-        authority: The path of the CA certificate that the server's certificate is verified with.
-            With None, the system's CA certificates are used.
+        authority: The path of the CA certificate with which the client verifies the server's
+            certificate. With None, the client uses the system's CA certificates.
         timeout: The maximum number of seconds to wait for a connection and for each read.
 
     Raises:

@@ -6,8 +6,8 @@ from mljob_operator.wiring import Parts
 
 
 def crash(parts: Parts) -> None:
-    """Stop the controllers of an operator at once, as the death of the process would: begin no
-    further work on an MLJob, and cancel the asyncio tasks of the controllers.
+    """Stop the controllers of an operator at once, as if the process was killed. The operator
+    begins no further work on an MLJob, and the asyncio tasks of the controllers are cancelled.
 
     The caller has to cancel the background tasks that the operator's ``run_in_background`` started.
     """

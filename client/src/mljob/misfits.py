@@ -17,8 +17,9 @@ DATE_TIME = "write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
 
 
 def in_words(problem: Any) -> str:
-    """Return an error of a pydantic ``ValidationError`` as a text for a person, such as
-    ``'Trainingg' should be 'Training' or 'Custom' (did you mean Training?)``.
+    """Describe an error for a person, such as ``'Trainingg' should be 'Training' or 'Custom' (did
+    you mean Training?)``. ``problem`` is an entry of ``errors()`` of pydantic's
+    ``ValidationError``.
     """
     kind, given = str(problem["type"]), problem["input"]
     if kind == "missing":
@@ -39,7 +40,9 @@ def in_words(problem: Any) -> str:
 
 
 def field_of(problem: Any) -> str:
-    """Return the field of the spec that an error is about, such as ``spec.outputs[0].name``."""
+    """Return the field of the spec that an error is about, such as ``spec.outputs[0].name``.
+    ``problem`` is as for :func:`in_words`.
+    """
     return "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"])
 
 

@@ -1,5 +1,5 @@
 """DAGs for chained MLJobs. ``chained_data`` publishes outputs. ``chained_step`` publishes its conf
-as outputs, and the conf may contain the outputs of other MLJobs.
+as outputs, with ``steps`` increased by 1. The conf may contain the outputs of other MLJobs.
 """
 
 from __future__ import annotations

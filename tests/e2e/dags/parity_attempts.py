@@ -1,5 +1,5 @@
-"""DAGs with tasks that don't simply succeed, because of failures, retries, deferral, rescheduling,
-timeouts, kills or long work.
+"""DAGs with tasks that don't simply succeed: tasks that fail, are retried, deferred or rescheduled,
+exceed a timeout, are killed, or run for a long time.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ with DAG("parity_retries_exhausted", schedule=None, is_paused_upon_creation=Fals
 
 
 class Deferring(BaseOperator):
-    """An Airflow operator that is deferred for two seconds, twice, and then ends."""
+    """An Airflow operator that is deferred twice, for two seconds each time, and then succeeds."""
 
     def execute(self, context: Any) -> None:
         self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=2)), method_name="halfway")
@@ -86,7 +86,7 @@ class Deferring(BaseOperator):
 
 
 class DeferringThenFailing(Deferring):
-    """An Airflow operator that fails after it was deferred."""
+    """An Airflow operator that is deferred twice, and then fails."""
 
     def finish(self, context: Any, event: Any) -> str:
         raise ValueError("came back, and failed")

@@ -128,7 +128,7 @@ class Cell:
     Attributes:
         operation: The name of a public method of the adapter.
         request: The name of the request in ``REQUESTS``.
-        ask: A function that calls the operation of the adapter in its argument.
+        ask: A function that takes the adapter and calls the operation.
         given: Scripted answers to the operation's other requests, by name of the request.
         detail: The text in the field ``detail`` of the 404 with which Airflow says that the object
             of the request, for example the run, doesn't exist. Empty if Airflow has no such 404 for
@@ -155,7 +155,9 @@ def equals(wanted: Any) -> Outcome:
 
 
 def fine(_: Any) -> bool:
-    """Accept any result of an operation. Used where the answer to the request doesn't matter."""
+    """Accept any outcome of an operation, even an error. Used where the answer to the request
+    doesn't matter.
+    """
     return True
 
 
@@ -176,7 +178,9 @@ GOES_ON = dict.fromkeys(UNREADABLE, fine)
 
 
 async def read_log(airflow: Airflow) -> list[str] | None:
-    """Return the texts of a log's entries, or None if Airflow has no such log."""
+    """Read the log of a task instance, and return the texts of the log's entries. Return None if
+    Airflow has no such log.
+    """
     log = await airflow.open_log(DAG, RUN, ("fit", -1), 1)
     if log is None:
         return None
@@ -334,9 +338,10 @@ CELLS = [
 
 
 def expected(cell: Cell, name: str) -> Outcome:
-    """Return the outcome, an error class or a check of the result, that the operation of ``cell``
-    must have if the cell's request gets the answer ``name``. The cell may name an outcome for this
-    answer. Otherwise a general rule applies, which depends only on the answer.
+    """Return the outcome that the operation of ``cell`` must have if the cell's request gets the
+    answer ``name``. The outcome is the class of an error, or a check of the operation's result. The
+    cell may name an outcome for this answer. Otherwise a general rule applies, which depends only
+    on the answer.
     """
     if name == THE_THING and cell.detail:
         return cell.absent
@@ -356,8 +361,8 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the request ``name`` time out early. Other requests keep their timeouts, so that they
-    succeed on a busy machine.
+    """Shorten the timeouts of the request ``name`` to ``SOON``. Other requests keep their timeouts,
+    so that they succeed on a busy machine.
     """
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send
@@ -428,9 +433,10 @@ async def test_answer_has_the_expected_outcome(
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """The errors in the table come from the unusual answers. With Airflow's usual answers, the same
-    operations succeed or raise an error that is right: a submission to a DAG that doesn't exist
-    raises DagNotFound, and clearing a run without failed tasks raises NothingToClear.
+    """With Airflow's usual answers, the operations in the table succeed, so the errors in the table
+    come from the unusual answers. Two errors are right even with usual answers: a submission to a
+    DAG that doesn't exist raises DagNotFound, and clearing a run without failed tasks raises
+    NothingToClear.
     """
     airflow = connect(server)
     for cell in CELLS:

@@ -38,7 +38,9 @@ class Some:
 
 
 def members(found: ast.ClassDef) -> set[str]:
-    """Return the names of the members that the body of the class ``found`` defines."""
+    """Return the names of the members that the body of a class defines. ``found`` is the syntax
+    tree of the class.
+    """
     names: set[str] = set()
     for statement in found.body:
         match statement:
@@ -52,8 +54,8 @@ def members(found: ast.ClassDef) -> set[str]:
 
 
 def classes(text: str) -> Iterator[ast.ClassDef]:
-    """Return the classes in the source text of a module, including the classes inside other classes
-    and functions.
+    """Return the syntax trees of the classes in a module's source ``text``, including the classes
+    inside other classes and functions.
     """
     return (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef))
 

@@ -714,8 +714,8 @@ def test_message_of_a_backfill(situation: Given, phase: str, reason: str, words:
 
 
 def test_running_failed_runs_again_does_not_change_the_end() -> None:
-    """A backfill ended with failed runs. Afterwards somebody ran these runs again, and they
-    succeeded. The MLJob stays Failed.
+    """A backfill ended with failed runs. Afterwards somebody ran these runs again in Airflow, and
+    all of them succeeded. The MLJob stays Failed.
     """
     run_again = backfill({"2025-12-01": "success"}, ended_as="failed", listed=True)
     says(given(backfill_job(), run=run_again), "Failed", "BackfillRunsFailed", ["again"])
@@ -762,9 +762,9 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """Return when the next attempt begins, according to two sources: the time in the status's
-    message, and the time until which the operator waits. Both are times of day, such as
-    ``12:00:06``. ``failed_once`` is a situation in which the first attempt has failed.
+    """Return two times: the start of the next attempt according to the status's message, and the
+    time until which the operator waits. Both are times of day, such as ``12:00:06``.
+    ``failed_once`` is a situation in which the first attempt has failed.
     """
     status = reported(failed_once)
     action = decided(stored(failed_once, status))

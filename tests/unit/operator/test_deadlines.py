@@ -1,5 +1,5 @@
 """An MLJob that exceeds a deadline is cancelled and fails. One deadline is for the whole MLJob, and
-one is for the start of its first task.
+the other deadline is for the start of the first task of each attempt.
 """
 
 from __future__ import annotations

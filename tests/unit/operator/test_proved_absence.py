@@ -1,5 +1,5 @@
-"""The operator concludes that a run is missing when Airflow has said so twice, seconds apart: one
-response may be wrong, and the consequences can't be undone.
+"""The operator concludes that a run is missing only when Airflow has said so twice, seconds apart.
+One response may be wrong, and the consequences of a wrong conclusion can't be undone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Situation = Callable[[World], Awaitable[None]]
 
 
 async def followed(world: World) -> None:
-    """Start a run, and request that the operator checks whether the run exists."""
+    """Start a run, and make the operator ask Airflow for the run."""
     await world.apply(backoffLimit=1, retryStrategy="NewRun")
     await world.look()
     await begin(world)
@@ -144,7 +144,9 @@ async def test_retry_of_a_missing_run_submits_a_new_run(world: World) -> None:
 
 @pytest.mark.parametrize("denied_at", range(3))
 async def test_once_per_spec_does_not_run_again_because_of_one_response(world: World, denied_at: int) -> None:
-    """An earlier MLJob of the same name had two runs. The second run succeeded."""
+    """An earlier MLJob of the same name had two runs. The second run succeeded. Then a new MLJob
+    has the result of the second run, although Airflow once says that a run does not exist.
+    """
     spec: dict[str, Any] = {"runPolicy": "OncePerSpec", "backoffLimit": 1, "retryStrategy": "NewRun"}
     await world.apply(**spec)
     await world.later(3)

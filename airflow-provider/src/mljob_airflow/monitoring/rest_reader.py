@@ -2,8 +2,8 @@
 
 A list is read page by page, up to a maximum number of rows. A :class:`.Listing` shows whether the
 list is complete. Unless a method says otherwise, a failed request raises
-:class:`mljob_airflow.rest.client.AirflowApiError`. A request about a single DAG that does not exist
-is no failure, and has an empty result.
+:class:`mljob_airflow.rest.client.AirflowApiError`. The methods about a single DAG raise no error if
+the DAG does not exist. Their result is then ``None``, 0 or empty.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class AirflowReader:
         self.requests = 0
 
     def dags_in_use(self, since: datetime) -> Listing[Dag]:
-        """Return the DAGs whose last run started at or after ``since``, including stale DAGs."""
+        """Return the DAGs whose newest run (the run that was created last) started at or after
+        ``since``. Stale DAGs are included. A DAG whose newest run has not started is left out.
+        """
         rows = self._by_offset(
             "list DAGs",
             self._dags.get_dags_without_preload_content,
@@ -140,7 +142,7 @@ class AirflowReader:
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
         """Return the ids of the DAG's runs that belong to MLJobs and whose ``run_after`` is not
-        before ``since``: at most the 20 newest, newest first.
+        before ``since``: at most 20 ids, newest run first.
 
         ``prefix`` is the first part of the run ids of MLJobs.
         """
@@ -216,9 +218,11 @@ class AirflowReader:
         return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
-        """Return the last error in the log of a task instance's last try.
+        """Return the last error in the log of a task instance's last try. Only about the first
+        :data:`MAX_LOG_BYTES` bytes of the log are read.
 
-        Return ``None`` if the log has no error, or if Airflow answers with an error such as 404.
+        Return ``None`` if these bytes have no error, or if Airflow answers with an error such as
+        404.
 
         Raises:
             AirflowApiError: Airflow did not answer, answered 401 or 403, or the connection broke
@@ -305,8 +309,8 @@ def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
-    """Yield the lines of a log that may be about an error, as parsed JSON. Stop after about
-    :data:`MAX_LOG_BYTES` bytes of the log.
+    """Parse the lines of a log that may be about an error as JSON, and yield their values. Lines
+    that are not JSON are left out. Stop after about :data:`MAX_LOG_BYTES` bytes of the log.
     """
     rest, size = b"", 0
     for chunk in response.stream(65536):

@@ -1,8 +1,8 @@
 """Reports progress and metrics of the running task.
 
-Each number is checked by itself. A number that can't be sent is left out, with a warning in the
-task's log, and the other numbers are sent. :mod:`mljob_airflow.events.throttle` decides when a
-report is sent.
+Each number is checked by itself. A number that can't be sent is left out, and the task's log says
+so (:mod:`.omissions`). The other numbers are sent. :mod:`mljob_airflow.events.throttle` decides
+when a report is sent.
 """
 
 from __future__ import annotations
@@ -70,9 +70,11 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
 
 def clean_progress(progress: object) -> float | None:
-    """Check the progress that a task reports, and return it as a number from 0 to 1.
+    """Check the progress that a task reports, and return it as a number from 0 to 1. Values that
+    exceed this range by at most ``ROUNDING`` are allowed.
 
-    Return ``None`` if ``progress`` is ``None`` or invalid. An invalid value is logged as a warning.
+    Return ``None`` if ``progress`` is ``None`` or invalid. An invalid value is logged
+    (:func:`.omissions.warn`).
     """
     if progress is None:
         return None
@@ -87,11 +89,11 @@ def clean_progress(progress: object) -> float | None:
 
 
 def clean_metrics(metrics: object) -> dict[str, float] | None:
-    """Return the metrics that can be sent: at most 20 finite numbers, by names that are cut to 63
+    """Return the metrics that can be sent, by name: at most 20 finite numbers. Names are cut to 63
     characters.
 
-    Other metrics are left out, with a warning. Return ``None`` if no metric is left, or if
-    ``metrics`` is ``None`` or not a dict.
+    Other metrics are left out and logged (:func:`.omissions.warn`). Return ``None`` if no metric is
+    left, or if ``metrics`` is ``None`` or not a dict.
     """
     if metrics is None:
         return None

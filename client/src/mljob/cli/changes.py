@@ -116,7 +116,8 @@ def resume(
 
 def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
     """Call the function ``change`` with each MLJob. Print the text ``done`` after each success, and
-    the error after each failed request. Return ERROR if at least one request failed, else SUCCESS.
+    the error after each failed request. Return ``Exit.ERROR`` if at least one request failed, else
+    ``Exit.SUCCESS``.
     """
     from ..errors import ApiError
     from ..text import plain
@@ -148,8 +149,8 @@ def _is_open(job: Job) -> bool:
 
 
 def _what_ends(job: Job) -> str:
-    """Return a text that says what a cancellation of the MLJob ends. The command shows the text
-    before it asks the person to confirm the cancellation.
+    """Return a text that names the run which a cancellation of the MLJob ends, if the MLJob has a
+    run. The command ``cancel`` prints the text before it asks the user to confirm.
     """
     from ..render import fields
     from ..text import plain

@@ -1,6 +1,6 @@
-"""One call of a command: the cluster and the namespace that the options choose, and the sentence
-that is printed after Ctrl-C. All commands have the fields of :class:`Session` as options, named as
-kubectl names them.
+"""The parts that all commands share: the options that choose the cluster and the namespace, and the
+sentence that is printed after Ctrl-C. The options are the fields of :class:`Session`, and have the
+names of kubectl's options.
 """
 
 from __future__ import annotations
@@ -88,14 +88,15 @@ class Session:
     @property
     def scope(self) -> str:
         """The options of this call that choose the cluster and the namespace, as text. A command
-        that is suggested to the user repeats them, so that it reaches the same MLJob.
+        that is suggested to the user contains this text, so that the command reaches the same
+        MLJob.
         """
         given = (("-n", self.namespace), ("--context", self.context), ("--kubeconfig", self.kubeconfig))
         return " ".join(f"{option} {shlex.quote(value)}" for option, value in given if value)
 
     def job(self, name: str) -> Job:
-        """Return a handle on an MLJob. A resource before the name, as in ``mljob/NAME``, is
-        ignored.
+        """Read an MLJob from the API server, and return a handle on the MLJob. In a name such as
+        ``mljob/NAME``, the part before the slash is ignored.
 
         Raises:
             NotFound: No MLJob has this name. The message says how to list the MLJobs.
@@ -140,13 +141,13 @@ class Session:
 
         Args:
             value: The object.
-            create: Whether the object must be new. Otherwise, if an object of the same name exists,
-                the API server checks the change of that object to ``value``.
+            create: Whether an existing object of the same name is an error. If False, the API
+                server checks a merge patch of the existing object with ``value``.
 
         Raises:
             AlreadyExists: With ``create``, there is an object of this name.
             Invalid: The API server would refuse the object.
-            NotAllowed: The person may not create or change the object.
+            NotAllowed: The user may not create or change the object.
         """
         from urllib.parse import quote
 
@@ -170,8 +171,8 @@ class Session:
         return transport.request("PATCH", path, params=params, body=value, content_type=MERGE_PATCH, repeatable=True)
 
     def follows(self, names: list[str]) -> None:
-        """Set the sentence that is printed after Ctrl-C. It says that the MLJobs ``names`` go on
-        without the command, and how to follow them again.
+        """Set the sentence that is printed after Ctrl-C. The sentence says that the MLJobs
+        ``names`` go on without the command, and which command follows them again.
         """
         watched = names[0] if len(names) == 1 else ""
         who = f"MLJob {watched} goes on" if watched else f"{len(names)} MLJobs go on"

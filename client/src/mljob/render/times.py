@@ -9,7 +9,7 @@ _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
 
 def duration(seconds: float | None) -> str:
     """Return a duration in its two largest units, such as ``4m12s`` or ``2d4h``. Return an empty
-    text for None, and ``0s`` for a negative duration, which clocks that differ can cause.
+    text for None. Return ``0s`` for a negative duration, because two clocks may differ.
     """
     if seconds is None:
         return ""

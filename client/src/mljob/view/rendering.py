@@ -1,6 +1,7 @@
-"""Renders the Jinja templates of the view as HTML. Each text that a template inserts is cut to a
-maximum length, its unsafe characters, such as control characters, are replaced, and then the text
-is escaped.
+"""Renders the Jinja templates of the view as HTML.
+
+Before a template inserts a text, the text is cut to a maximum length, unsafe characters such as
+control characters are replaced, and the text is escaped.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ class Renderer:
         )
 
     def render(self, template: str, **values: Any) -> Markup:
-        """Return the HTML of a template. Texts in ``values`` are escaped, except ``Markup``."""
+        """Return the HTML that a template makes from ``values``. Texts in ``values`` are escaped,
+        except ``Markup``.
+        """
         return Markup(self._environment.get_template(template).render(values))  # noqa: S704 - autoescape is on
 
     def fragments(self, templates: Mapping[str, str], **values: Any) -> dict[str, Markup]:

@@ -1,4 +1,4 @@
-"""The HTTP application: its paths, the check of the client, and the responses to errors."""
+"""The HTTP application of mljob-api: its paths, the check of the client, and the error responses."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ class Application:
     """The routes of mljob-api, with authentication, limits and error responses.
 
     Args:
-        handlers: Answer the requests for runs.
-        proxy: Returns the front proxy to trust, or None if no client may call.
+        handlers: Answer the requests for the log, the events and the graph of an MLJob's run.
+        proxy: Returns how to recognise the front proxy of the Kubernetes API server, which is the
+            only client that may call. Returns None if no client may call.
         connection: Returns the connection of a request, or None if the connection is closed.
         limits: Limits the number of concurrent requests.
         metrics: Records the requests.
@@ -68,7 +69,9 @@ class Application:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Check the client, call the handler, and turn errors into responses."""
+        """Check the client, call the handler, and turn errors into responses. Record the request in
+        the metrics and the log.
+        """
         began = time.monotonic()
         subresource = _subresource(request)
         answer: web.StreamResponse | None = None
@@ -128,8 +131,8 @@ class Application:
 
 
 async def _without_version(_: web.Request, answer: web.StreamResponse) -> None:
-    """Set the header ``Server`` to ``mljob-api``. By default, aiohttp's header would show clients
-    the versions of libraries.
+    """Set the header ``Server`` to ``mljob-api``. Otherwise aiohttp would send the versions of
+    Python and aiohttp in this header.
     """
     answer.headers["Server"] = "mljob-api"
 
@@ -142,8 +145,8 @@ def _json(content: Mapping[str, Any]) -> Handler:
 
 
 def _subresource(request: web.Request) -> str:
-    """Return the subresource of a request, as metrics name it: ``log``, ``events``, ``graph``,
-    ``watch`` for a watch of events, or ``other``.
+    """Return the name under which metrics count a request: the subresource ``log``, ``events`` or
+    ``graph``, ``watch`` for a watch of events, or ``other``.
     """
     name = request.match_info.route.name
     return name if name is not None and (name == "watch" or name in list(RunSubresource)) else "other"

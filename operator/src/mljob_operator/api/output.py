@@ -25,18 +25,20 @@ HAS_BEGUN = web.RequestKey("has_begun", bool)
 
 
 class ClientGone(Exception):
-    """The error for a client that has closed the connection, or reads nothing any more."""
+    """The error for a client that has closed the connection or has stopped reading."""
 
 
 class Output:
-    """The body of a response. The status code 200 and the headers are sent with the first piece. If
-    an error occurs before that, the client can still get another status code.
+    """The body of a response. The status code 200 and the headers are sent with the first piece of
+    the body. If an error occurs before the first piece, the client can still get another status
+    code.
 
     Args:
         request: The request.
         content_type: The type of the body.
-        heartbeat: The bytes that are sent on an idle connection. They must not change the meaning
-            of the content. Empty if the content has no such bytes.
+        heartbeat: The bytes that are sent on an idle connection, so that a proxy keeps the
+            connection open. These bytes must not change the meaning of the content. Without such
+            bytes (empty), nothing is sent on an idle connection.
     """
 
     def __init__(self, request: web.Request, content_type: str, *, heartbeat: bytes = b"") -> None:
@@ -96,11 +98,11 @@ class Output:
         self.written_at = time.monotonic()
 
     async def keep_alive(self) -> None:
-        """Send a heartbeat, if nothing was sent for ``HEARTBEAT_SECONDS``. Without bytes for a
-        heartbeat, do nothing.
+        """Send a heartbeat, if nothing was sent for ``HEARTBEAT_SECONDS``. Do nothing if
+        ``heartbeat`` is empty.
 
         Raises:
-            ClientGone: The client is gone, or reads nothing.
+            ClientGone: As for :meth:`write`.
         """
         if self._heartbeat and time.monotonic() - self.written_at >= HEARTBEAT_SECONDS:
             await self.write(self._heartbeat)

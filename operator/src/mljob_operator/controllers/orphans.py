@@ -1,7 +1,8 @@
 """Finds orphaned runs, reports them, and cancels them if ``MLJOB_ORPHANED_RUNS`` is ``Cancel``.
 
-An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). This
-controller checks each relist, which is the list of an Airflow's active runs.
+An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). The
+operator lists each Airflow's active runs regularly, which is called a relist. This controller
+checks each of these lists.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Orphans:
 
     Args:
         airflows: Gives access to the Airflows, to cancel runs.
-        jobs: The MLJobs in the Kubernetes API.
-        operator: Records the Events about orphaned runs.
+        jobs: Reads MLJobs from the Kubernetes API.
+        operator: Records the Kubernetes Events about orphaned runs.
         prefix: The prefix of the operator's dag run ids.
         namespaces: The watched namespaces. If there are none, all namespaces are watched. Runs of
             other namespaces belong to another operator.
@@ -75,10 +76,10 @@ class Orphans:
         operator is to cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` orphaned
         runs.
 
-        A run that is not in ``followed`` is only suspected at first. Of the runs that have been
-        suspected for ``SUSPECTED_FOR``, each relist checks at most ``MAX_LOOK_UPS`` in the
-        Kubernetes API. If the Kubernetes API fails, or after ``TIMEOUT_SECONDS``, the other runs
-        are left to the next relist.
+        A run that is not in ``followed`` is only suspected at first. For at most ``MAX_LOOK_UPS``
+        runs that have been suspected for ``SUSPECTED_FOR``, this method then asks the Kubernetes
+        API whether an MLJob follows the run. If the Kubernetes API fails, or after
+        ``TIMEOUT_SECONDS``, the other runs are left to the next relist.
 
         Args:
             airflow: The Airflow's name.
@@ -107,9 +108,9 @@ class Orphans:
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _mljob_of(self, change: RunChange) -> Key | None:
-        """Return the key of the MLJob for which this operator has submitted a run. The MLJob may be
-        deleted. Return None if somebody else has submitted the run, or if the MLJob was deleted
-        with ``deletionPolicy: Retain``.
+        """Return the key of the MLJob for which this operator has submitted the run ``change``. The
+        MLJob may be deleted. Return None if another operator or a user has submitted the run, or if
+        the MLJob was deleted with ``deletionPolicy: Retain``.
 
         Both the run id and the note of the run must name the MLJob, because users of Airflow can
         give any id to a run.
@@ -122,8 +123,8 @@ class Orphans:
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
         """Ask the Kubernetes API for the MLJob of a run. Return True if the MLJob does not exist or
-        does not follow the run. Otherwise return False, and count the run as suspected only from
-        ``at`` on.
+        does not follow the run. Otherwise return False, and let the time under suspicion start
+        again at ``at``.
 
         Args:
             run: The run.

@@ -11,8 +11,8 @@ PREFIX = "MLJOB_"
 
 
 class EnvironmentSettings(BaseSettings):
-    """The base of each group of settings. White space around a value is removed. An empty variable
-    counts as absent.
+    """The base class of each group of settings. White space around a value is removed. An empty
+    environment variable counts as absent.
     """
 
     model_config = SettingsConfigDict(
@@ -26,8 +26,8 @@ class EnvironmentSettings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _trimmed(cls, values: Any) -> Any:
-        """Remove white space around all values, and drop empty values. An editor may have added a
-        newline at the end of a file with a password, for example.
+        """Remove white space around all values, and drop empty values. For example, a password may
+        end in a newline, because an editor added it to the file from which a Secret was created.
         """
         trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in trimmed.items() if value != ""}

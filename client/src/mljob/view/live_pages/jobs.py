@@ -53,9 +53,9 @@ def _mark(job: JobSummary) -> Mark:
 
 
 class SharedList(Source):
-    """One page of the list of MLJobs, as a source: the page's content and HTML, made again when an
+    """The content and the HTML of one page of the list of MLJobs. Both are made again when an
     MLJob changes. All browser windows in which a person has opened this page with the same filter
-    share the source.
+    share one object of this class.
 
     Attributes:
         page: The current content, or None before the MLJobs were listed.

@@ -86,8 +86,7 @@ class Refusals:
 
     def no_dag(self, dag_id: str) -> DagNotFound:
         """Return the error for a DAG that does not exist. The error has similar DAG ids in its
-        attribute ``similar``. The message has the import error of the DAG's file, if Airflow
-        reports an import error.
+        attribute ``similar``. If Airflow can't import the DAG's file, the message says why.
         """
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
@@ -114,8 +113,8 @@ class Refusals:
             return []
 
     def _import_error_of(self, dag_id: str) -> str:
-        """Return why Airflow can't import the DAG's file, as ``file: error``. The error is the last
-        line of the traceback.
+        """Return a text ``file: error`` that says why Airflow can't import the DAG's file. The
+        error is the last line of the traceback, cut to ``MAX_CAUSE`` characters.
 
         Return an empty string if Airflow reports no import error of this file, or if a request
         fails.
@@ -149,9 +148,9 @@ class Refusals:
 def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
     """Return whether an import error is about the file of the DAG ``dag_id``.
 
-    ``dag`` is Airflow's information about the DAG, with the file from which Airflow has loaded the
-    DAG. If Airflow does not know the DAG (``dag`` is None), the file name decides: without its
-    suffix, it must be the DAG's id.
+    ``dag`` is Airflow's information about the DAG. The import error must name the DAG's file, and
+    either the DAG's bundle or no bundle. If Airflow does not know the DAG (``dag`` is None), the
+    name of the file without its suffix must be the DAG's id.
     """
     file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:

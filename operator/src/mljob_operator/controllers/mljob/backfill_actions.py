@@ -39,8 +39,9 @@ class BackfillActions:
         self._clock = clock
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
-        """Create the backfill that the MLJob's spec asks for. If the action names an earlier
-        backfill that Airflow still has, use the range and the conf of the earlier backfill.
+        """Create a backfill with the range and the conf of the MLJob's spec. But if the action
+        names an earlier backfill to repeat, and Airflow still has it, use the range and the conf of
+        the earlier backfill.
         """
         earlier = await self._earlier(context, action.conf_of)
         return await self._create(context, *await self._request(context, earlier, action.conf_of))
@@ -63,8 +64,8 @@ class BackfillActions:
         return await self._create(context, request.for_failed_runs(), unknown_params)
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
-        """Request the backfill and all of its runs from Airflow, and add the answer to what is
-        known of the backfill.
+        """Request the backfill and all of its runs from Airflow, and add the answer to the observed
+        run. The answer may be that Airflow has no such backfill.
         """
         transient = replace(context.transient, looked_up_at=context.state.now, needs_look_up=False)
         found = await self._find(context)
@@ -115,9 +116,9 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the newest backfill that was created for the run id ``conf_of``. The new backfill
-        repeats the range and the conf of this backfill. Return None if ``conf_of`` is None, or if
-        Airflow does not have such a backfill any more.
+        """Return the backfill to repeat: the newest backfill whose marker has the run id
+        ``conf_of``. Return None if ``conf_of`` is None, or if Airflow does not have such a backfill
+        any more.
         """
         if conf_of is None:
             return None
@@ -126,9 +127,9 @@ class BackfillActions:
     async def _request(
         self, context: ActionContext, earlier: Backfill | None, conf_of: str | None
     ) -> tuple[BackfillRequest, str | None]:
-        """Return the request that creates a backfill, and a message about the keys of its conf that
-        the DAG does not declare as params. The message is empty if the DAG declares all keys, and
-        None if the conf of an earlier backfill is used again.
+        """Return the request that creates a backfill, and a message. The message is about the keys
+        of the conf that the DAG does not declare as params. It is empty if the DAG declares all
+        keys or has no params, and None if the conf of an earlier backfill is used again.
 
         Args:
             context: The context of the action.

@@ -1,5 +1,5 @@
 """The actions that cancel a run through the cancellation DAG, and the action that handles the runs
-that a cancelled run has started.
+that a cancelled run has started. The cancellation DAG is a DAG in Airflow that ends other runs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .status_redaction import StatusRedaction
 
 
 class CancellationActions:
-    """Implements the actions of a cancellation, as far as the actions are the same for a single run
-    and a backfill.
+    """Implements the actions of a cancellation that are the same for a single run and for a
+    backfill.
 
     Each action returns the MLJob after the action, with all that this process knows of it. The
     methods raise ``AirflowError`` if Airflow fails or refuses, and ``StoreError`` if the Kubernetes
@@ -33,7 +33,7 @@ class CancellationActions:
     Args:
         jobs: The store that records Kubernetes Events about MLJobs.
         classifier: Determines the states of MLJobs.
-        confs: Knows the secret values of the runs' confs.
+        confs: Reads the runs' confs from Airflow, and remembers their secret values.
         redaction: Redacts secret values in texts about a run.
         prefix: The prefix of dag run ids.
     """
@@ -75,7 +75,7 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Look for the active runs that tasks of the cancelled run have started. If
+        """Look for the active runs that tasks of the cancelled run claim to have started. If
         ``spec.cancellation.children`` is Cancel, cancel each run for which
         :func:`.may_be_cancelled` returns True.
 
@@ -102,8 +102,7 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Find and cancel the runs that the cancelled run has started, as :meth:`handle_children`
-        describes, but create no Events.
+        """Do the same as :meth:`handle_children`, but create no Events.
 
         Returns:
             The runs that were cancelled, and the runs that are still active. Both lists are empty

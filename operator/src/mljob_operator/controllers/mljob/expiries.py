@@ -38,7 +38,8 @@ class Expiries:
     the end of this time.
 
     Args:
-        wake: Gives an MLJob a new worker that runs a step.
+        wake: Called with the MLJob's key when the time to live is over. Gives the MLJob a new
+            worker.
     """
 
     def __init__(self, wake: Callable[[Key], None]) -> None:
@@ -47,7 +48,7 @@ class Expiries:
 
     @property
     def pending(self) -> Mapping[Key, Expiry]:
-        """The timers that are running, by MLJob."""
+        """The timers, by key of the MLJob."""
         return self._expiries
 
     def covers(self, job: Job) -> bool:
@@ -64,11 +65,12 @@ class Expiries:
         self._expiries[job.key] = Expiry(job.uid, job.resource_version, timer)
 
     def end(self, key: Key, uid: str | None = None) -> bool:
-        """Cancel the timer of an MLJob, and return whether the MLJob had a timer.
+        """Cancel and remove the timer of an MLJob. Return whether there was such a timer.
 
         Args:
-            key: The MLJob.
-            uid: Cancel the timer only if the MLJob has this uid. If None, the uid does not matter.
+            key: The namespace and name of the MLJob.
+            uid: The uid of the MLJob for which the timer was set. A timer for another uid stays. If
+                None, the uid does not matter.
         """
         expiry = self._expiries.get(key)
         if expiry is None or uid not in (None, expiry.uid):

@@ -17,10 +17,10 @@ from ...ports import JobStore
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
     """Return the texts that may have come from Secrets into a run's conf.
 
-    A key of the conf counts as public if the ConfigMaps, the outputs of other MLJobs and
-    ``spec.conf``, merged as they are now, have the same value for the key. The texts in the values
-    of all other keys are returned. If ``reads_secrets`` is true, all values that the Secrets have
-    now are returned too.
+    The ConfigMaps, the outputs of other MLJobs and ``spec.conf`` are merged, with their present
+    contents. A key of the run's conf counts as public if the merge has the same value for the key.
+    The texts in the values of all other keys are returned. If ``reads_secrets`` is true, all values
+    that the Secrets have now are returned too.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
@@ -36,10 +36,11 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
 
 
 async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIterator[Source]:
-    """Yield what the ConfigMaps, Secrets and outputs in ``spec.confFrom`` contain now. Objects that
-    don't exist, or that the operator lacks the permission to read, are left out. Secrets are left
-    out if ``reads_secrets`` is false. A value of the conf that comes from an object that is left
-    out counts as secret, because nothing shows that the value is public.
+    """Yield the present contents of the ConfigMaps, Secrets and outputs in ``spec.confFrom``.
+
+    Objects that don't exist, or that the operator may not read, are left out. Secrets are left out
+    if ``reads_secrets`` is false. If an omitted object has set a value of the conf, this value
+    counts as secret, because nothing shows that the value is public.
     """
     for reference in job.spec.conf_from:
         source: Source | None = None

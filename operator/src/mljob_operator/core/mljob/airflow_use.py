@@ -1,5 +1,5 @@
-"""Functions that return whether an MLJob needs its Airflow, and whether the MLJob counts against
-the limits on active runs.
+"""How an MLJob uses its Airflow: whether the operator knows, reaches and needs this Airflow for the
+MLJob, and how the MLJob counts against the limits on active runs.
 """
 
 from __future__ import annotations
@@ -9,23 +9,26 @@ from .classification.state import State
 
 
 def is_lost(state: State) -> bool:
-    """Return whether the operator no longer knows the Airflow of the run: its AirflowInstance was
-    deleted, or the operator's settings no longer name the Airflow.
+    """Return whether the MLJob has an active run in an Airflow that the operator no longer knows:
+    the AirflowInstance was deleted, or the operator's settings no longer name the Airflow.
     """
     return state.current.active and not state.catalog.knows(state.run.airflow)
 
 
 def is_reachable(state: State) -> bool:
-    """Return whether the Airflow of the run was ready at the last check."""
+    """Return whether the operator knows the Airflow of the run, and this Airflow was ready at the
+    last check.
+    """
     airflow = state.run.airflow
     return state.catalog.knows(airflow) and airflow not in state.catalog.not_ready
 
 
 def needs_airflow(state: State) -> bool:
-    """Return whether the operator still needs the Airflow of the attempt's run: to follow the run,
-    to cancel the run, or to read its tasks and outputs. The result is True also if the operator
-    does not know whether the run exists. The result is False if the MLJob doesn't have the
-    operator's finalizer.
+    """Return whether the operator may still send requests about the newest attempt's run, for
+    example to follow or cancel the run, or to read its outputs.
+
+    The result is True if the MLJob has the operator's finalizer, and either the MLJob is finished
+    or the attempt is open and its run exists or may exist. Otherwise the result is False.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:
@@ -34,10 +37,13 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """Return the reservation of an MLJob. With a reservation, the MLJob counts against the limits
-    on active runs of an Airflow, or waits until these limits allow its run. An MLJob has a
-    reservation if it certainly or possibly has an active run, if it can start a run now, or if only
-    a limit on active runs prevents the start. Otherwise return None.
+    """Return the reservation of an MLJob, or None. The reservation either counts against an
+    Airflow's limits on active runs, or waits until these limits allow a run. An MLJob has a
+    reservation in each of these cases:
+
+    - The MLJob has an active run, or may have an active run.
+    - The MLJob can start a run now.
+    - Only a limit on active runs prevents the start of a run.
     """
     current, start = state.current, state.start
     holds = current.submitted or state.presence.in_doubt

@@ -1,4 +1,4 @@
-"""The observed run is everything that the operator knows of one run, combined from facts.
+"""The observed run: everything that the operator knows of one run, combined from facts.
 
 Facts come from events and from Airflow's REST API. An event is a hint: the status shows the
 reported state at once, except the end of the run, and the operator may ask Airflow for the true
@@ -78,14 +78,15 @@ class ObservedRun:
             state. No other decision depends on the event.
         tasks: The task instances by task id and map index.
         listed: Whether all task instances, or all runs of the backfill, were listed after the end
-            of the run, and another list would have nothing new.
+            of the run, so that another list would show nothing new.
         complete: Whether all task instances of the run are known, so that their counts are totals.
-        missed_at: When Airflow first answered that it has no such run, on the operator's clock.
-            None if Airflow has not answered yet, or if its last answer had the run.
+        missed_at: The time of the first request to which Airflow answered that it has no such run,
+            on the operator's clock. None if Airflow has not answered yet, or if its last answer had
+            the run.
         not_found: Whether Airflow has answered twice that it has no such run, at least
             ``ABSENCE_CONFIRMED_AFTER`` apart.
-        denied: The events that the REST API has contradicted. Contradicted events of a backfill's
-            runs are kept with these runs.
+        denied: The ids of the newest ``MAX_DENIED`` events that the REST API has contradicted. For
+            the runs of a backfill, ``observed_backfill`` has these ids.
         since: The time before which facts are about an earlier attempt, whose run was cleared. None
             if all facts are about the newest attempt.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
@@ -115,16 +116,16 @@ class ObservedRun:
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The state of the run that the status shows. This state may come from an event, except for
-        the end of the run, which the REST API has to confirm.
+        """The state of the run that the status shows, or None if no state is known. An event can
+        provide any state except the end of the run, which only the REST API can report.
         """
         return self.reported if self.reported is not None and not self.reported.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
-        """When the oldest event that the REST API has not confirmed was read, on the operator's
-        clock. None if there is no such event. An event of the run's end is left out, because the
-        operator asks about the end at once.
+        """The time at which the operator read the oldest event that the REST API has not confirmed,
+        on the operator's clock. None if there is no such event. An event of the run's end is left
+        out, because the operator asks Airflow about the end at once.
         """
         observed = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
         if self.reported is not None and self.reported_end is None:
@@ -139,8 +140,8 @@ class ObservedRun:
 
     @property
     def contradicted(self) -> frozenset[EventId]:
-        """The events that the REST API has contradicted: events of the run, of its tasks and of the
-        runs of a backfill.
+        """The ids of the events that the REST API has contradicted: events of the run, of its tasks
+        and of the runs of a backfill.
         """
         members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
@@ -154,10 +155,11 @@ class ObservedRun:
 
 
 def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
-    """Add facts to an observed run, and return the new observed run. The facts come from events,
-    and from the change feed for the runs of a backfill. Repeated facts, or the same facts in
-    another order, give the same result. After all task instances were listed at the end of the
-    run, an event changes no state of a task instance.
+    """Add facts to an observed run, and return the new observed run. Facts about a run and its
+    tasks come from events. Facts about the runs of a backfill also come from the change feed.
+
+    Repeated facts, or the same facts in another order, give the same result. After all task
+    instances were listed at the end of the run, an event changes no state of a task instance.
     """
     reported = observed_run.reported
     tasks: dict[TaskKey, TaskFact] | None = None
@@ -195,8 +197,9 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
     """Return the event that reports the later state of the run: ``reported`` or ``event``. Return
-    None if the REST API has reported a state that is as late or later. If ``event`` is about an
-    earlier attempt, or if the REST API has contradicted ``event``, return ``reported``.
+    None if the REST API has reported a state that is as late or later, or if this event is from
+    before the run was last queued. If ``event`` is about an earlier attempt, or if the REST API has
+    contradicted ``event``, return ``reported``.
     """
     past = observed_run.since is not None and _attempt_time(event) < observed_run.since
     return (
@@ -284,15 +287,17 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
     """Add Airflow's answer that it has no such run to an observed run, and return the new observed
     run.
 
-    One such answer may be wrong, and its consequences can't be undone. So the run counts as not
-    found only when Airflow repeats the answer at least ``ABSENCE_CONFIRMED_AFTER`` later.
+    One such answer may be wrong, and the consequences of a wrong answer can't be undone. So the run
+    counts as not found only when Airflow repeats the answer to a request that is sent at least
+    ``ABSENCE_CONFIRMED_AFTER`` later.
 
     Args:
         observed_run: What the operator knows of the run.
         asked_at: When Airflow was asked, on the operator's clock.
         arrives_by: The latest time at which a submission without an answer can reach Airflow. None
-            if there is no such submission. Answers to requests before this time prove nothing, so
-            the first answer to a request after this time counts as the first answer.
+            if there is no such submission. Answers to requests before this time don't prove that
+            the run will stay absent. So ``missed_at`` becomes the time of the first request after
+            this time, and a second answer is needed again.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -301,8 +306,8 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
 
 
 def has_unread_question(observed_run: ObservedRun) -> bool:
-    """Return whether a task awaits input, and Airflow has not been asked for the task's question
-    yet.
+    """Return whether a task awaits a person's input, and the operator has not asked Airflow for the
+    task's question yet.
     """
     return any(map(_awaits_question, observed_run.tasks.values()))
 
@@ -312,9 +317,9 @@ def _awaits_question(fact: TaskFact) -> bool:
 
 
 def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
-    """Return the observed run with the questions of tasks that await input. If Airflow did not
-    return the question of a task, the task gets a question without a subject, so that Airflow is
-    not asked again.
+    """Return the observed run with the questions of the tasks that await a person's input. If
+    Airflow did not return the question of a task, the task gets a question without a subject, so
+    that the operator does not ask Airflow again.
     """
     tasks = dict(observed_run.tasks)
     for key, fact in observed_run.tasks.items():
@@ -335,18 +340,20 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
-    """Return the later of two answers of the REST API about a run. If ``old`` is None or an answer
-    lacks the queue time, ``new`` may be about an earlier attempt. Then return ``old`` if ``new`` is
-    from before ``since``.
+    """Return the later of two answers of the REST API about a run.
+
+    The queue times of both answers show whether the answers are about the same attempt. If ``old``
+    is None or one queue time is missing, ``since`` decides instead: if ``new`` is from before
+    ``since``, ``new`` is about an earlier attempt, so return ``old``.
     """
     compared = old is not None and old.queued_at is not None and new.queued_at is not None
     return old if since is not None and not compared and _attempt_time(new) < since else later_run(old, new)
 
 
 def _attempt_time(fact: RunFact) -> datetime:
-    """Return the time that decides which attempt a fact is about: the queue time if the fact has a
-    queue time, or else the end of the run if the fact has an end, or else the time at which the run
-    entered its state.
+    """Return the time that decides which attempt a fact is about. This is the first of these times
+    that the fact has: the queue time, the end of the run, the time at which the run entered its
+    state.
     """
     if fact.queued_at is not None:
         return fact.queued_at
@@ -354,12 +361,14 @@ def _attempt_time(fact: RunFact) -> datetime:
 
 
 def started_by(fact: TaskFact) -> RunFact:
-    """Return the fact that the run of a task is in the state running. The event ``fact`` of the
-    task implies that its run has started.
+    """Convert an event about a task into an event which says that the task's run is running. A task
+    has events only after its run has started.
     """
     return RunFact(RunState.RUNNING, fact.source, fact.occurred_at, fact.observed_at)
 
 
 def _is_outdated_event(fact: TaskFact, run: RunFact | None) -> bool:
-    """Return whether a fact is an event from before the run was last queued."""
+    """Return whether a fact about a task comes from an event, and this event is from before the run
+    was last queued.
+    """
     return fact.source is StatusSource.KAFKA and run is not None and is_before_queuing(fact, run)
