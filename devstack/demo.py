@@ -35,8 +35,8 @@ _DELETION_BOUND = 120
 
 
 def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
-    """Run the demo: apply the MLJob in the file `manifest`, watch the MLJob until it ends, and print
-    its results.
+    """Run the demo: apply the MLJob in the file `manifest`, watch the MLJob until it ends, and
+    print its results.
 
     Raises:
         StackError: The job did not succeed, or took longer than `bound` seconds.

@@ -82,7 +82,7 @@ class Comparison:
 
     def cells(self) -> list[list[str]]:
         """Return the cells of each row as texts without control characters. Each param and each
-        result is cut to ``_MAX_CELL`` characters.
+        result is cut to 60 characters.
         """
         return [
             [

@@ -149,8 +149,8 @@ async def test_page_of_a_proxy_is_not_taken_for_an_airflow_response(server: Serv
 
 
 async def test_refused_token_is_reported_as_refused(server: Server, connect: Connect) -> None:
-    """Airflow returns its version without credentials, so a request for the version proves nothing
-    about the credentials. So the probe also requests the DAGs.
+    """Airflow returns its version without credentials. So the probe also requests the DAGs, to
+    check that Airflow accepts the credentials.
     """
     server.answers["/dags"] = (401, json.dumps({"detail": "Invalid JWT"}))
     airflow = connect(server.url, token="stale")

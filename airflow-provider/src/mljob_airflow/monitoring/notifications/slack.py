@@ -115,8 +115,8 @@ class SlackBot:
     def post(
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
     ) -> Posted:
-        """Post a message, as :meth:`Messenger.post` describes. Look up the member of an e-mail
-        address first.
+        """Post a message, as :meth:`Messenger.post` describes. If the recipient is an e-mail
+        address, ask Slack for the member with this address first.
         """
         body = {**message, "unfurl_links": False, "unfurl_media": False}
         if reply_to is not None and reply_to.thread:

@@ -35,7 +35,7 @@ class Box:
         label: The first line of text in the box: the name of the task, cut to :data:`MAX_LABEL`
             characters.
         title: The id of the task and ``words``, cut to 300 characters.
-        mark: The icon and the word for the task's state.
+        mark: The icon, the word and the colour for the task's state.
         words: The second line of text in the box: the word for the state, and the progress of a
             running task or the counts of a mapped task.
         link: The URL query of the page that shows the task's log.

@@ -185,7 +185,7 @@ class Actions(Protocol):
         """Request from Airflow the state of the run and its tasks, or the state of the backfill and
         its runs.
 
-        If a single run has ended, its outputs are requested too.
+        If a single run has ended, the run's outputs are requested too.
         """
         ...
 

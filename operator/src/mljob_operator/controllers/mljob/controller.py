@@ -187,8 +187,8 @@ class MLJobController:
 
         Args:
             key: The MLJob that the event's run id names.
-            candidates: The runs that the event may be about. An event source may belong to several
-                Airflows.
+            candidates: The runs that the event may be about: a run with the event's run id in each
+                Airflow that uses the event source.
             fact: The fact.
             done: Called when the status with the fact is stored, or when no MLJob needs the fact.
         """
