@@ -39,7 +39,7 @@ def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
     print its results.
 
     Raises:
-        StackError: The job did not succeed, or took longer than `bound` seconds.
+        StackError: The MLJob did not succeed, or took longer than `bound` seconds.
     """
     demo = ShownJob(stack, manifest)
     demo.clear()

@@ -76,8 +76,8 @@ def run(stack: Stack, bound: float) -> None:
     Raises:
         StackError: An MLJob failed, or took longer than `bound`. Or the second backfill, with the
             new version of the model, did not predict each day again. Or the status of the MLJob
-            whose DAG is paused did not say so in time. Or the Slack server got no message in time,
-            or refused a message.
+            whose DAG is paused did not get the reason DagPaused in time. Or the Slack server got no
+            message in time, or refused a message.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}

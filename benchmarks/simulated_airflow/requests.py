@@ -90,8 +90,8 @@ Row = TypeVar("Row", Run, TaskInstance)
 
 
 def moment(name: str, text: str) -> datetime:
-    """Return the time that a text of a request names. ``name`` is the name of the parameter or
-    field with the text, for the message of the error.
+    """Convert a text in a request to a time. ``name`` is the name of the parameter or field with
+    the text, for the message of the error.
 
     Raises:
         Refused: The text is not a time with a time zone.

@@ -1,6 +1,6 @@
-"""The texts by which the operator recognises an error response of Airflow that says that something,
-such as a run, a task or a DAG, does not exist. For each request, the source code of the installed
-Airflow contains at least one of the operator's texts.
+"""If a run, a task, a DAG or the like does not exist, the operator recognises this by the text of
+Airflow's error response. For each request, the source code of the installed Airflow contains at
+least one of the texts that the operator looks for.
 """
 
 from __future__ import annotations

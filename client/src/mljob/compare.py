@@ -57,7 +57,7 @@ class Comparison:
             confs.
         results: The names of the outputs and metrics, ``by`` first.
         by: The name of the output or metric by which the rows are ordered. None if no output or
-            metric of an MLJob is a number.
+            metric is a number, except counters such as ``epoch``.
         less_is_better: Whether the smallest value of ``by`` comes first.
         columns_omitted: How many params and results are left out, because they exceed
             :data:`MAX_COLUMNS`.

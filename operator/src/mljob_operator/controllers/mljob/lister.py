@@ -38,8 +38,9 @@ class MLJobLister:
 
     def state(self, key: Key, airflow: str) -> State | None:
         """Return the current state of an unfinished MLJob. Return None if the MLJob has no worker,
-        is finished, or has no attempt in this Airflow. Also return None if an unexpected error
-        prevents the computation of the state. The error is logged with the level DEBUG.
+        was not read yet, is finished, or has no attempt in this Airflow. Also return None if an
+        unexpected error prevents the computation of the state. The error is logged with the level
+        DEBUG.
         """
         worker = self._workers.get(key)
         if worker is None:
