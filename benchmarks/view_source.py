@@ -1,5 +1,5 @@
 """A process that simulates a Kubernetes API with many MLJobs that change. In the benchmark of the
-view, the view reads from this process.
+view (the web pages about MLJobs), the view reads from this process.
 
 The process serves the list and the watch of MLJobs, and nothing else. Each change writes the time
 of the event into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an

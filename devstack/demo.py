@@ -1,7 +1,7 @@
-"""The demo: a training job from `kubectl apply` to its outputs.
+"""The demo: an MLJob that trains a model, from `kubectl apply` to the outputs.
 
-The demo calls only `kubectl`, and prints the commands that a person would type. `kubectl mljob`
-follows the job.
+The demo calls only `kubectl`, and prints the commands that a person would type. The kubectl plugin
+`kubectl mljob` follows the MLJob. In this module, a job is an MLJob.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ _DELETION_BOUND = 120
 
 
 def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
-    """Run the demo: apply the example, watch the job until it ends, and print its results.
+    """Run the demo: apply the MLJob in the file `manifest`, watch the MLJob until it ends, and
+    print its results.
 
     Raises:
-        StackError: The job did not succeed, or took longer than `bound` seconds.
+        StackError: The MLJob did not succeed, or took longer than `bound` seconds.
     """
     demo = ShownJob(stack, manifest)
     demo.clear()
@@ -54,12 +55,12 @@ def assert_succeeded(demo: ShownJob, job: dict[str, Any], bound: float) -> None:
     """Check that an MLJob has succeeded.
 
     Args:
-        demo: Gets the details for the error message from the cluster.
-        job: The latest version of the MLJob of `demo`.
+        demo: The MLJob of a demo. Its methods get the details for the error message.
+        job: The latest version of this MLJob, as JSON.
         bound: How many seconds the demo has waited for the MLJob, for the error message.
 
     Raises:
-        StackError: The job has not succeeded. The message explains why.
+        StackError: The MLJob has not succeeded. The message explains why.
     """
     phase = phase_of(job)
     if phase != "Succeeded":
@@ -68,7 +69,7 @@ def assert_succeeded(demo: ShownJob, job: dict[str, Any], bound: float) -> None:
 
 
 def phase_of(job: dict[str, Any]) -> str:
-    """Return the phase of a job, which is Pending until an operator has read the job."""
+    """Return the phase of an MLJob, or Pending if the operator has not written a status yet."""
     return str((job.get("status") or {}).get("phase") or "Pending")
 
 
@@ -89,6 +90,9 @@ class ShownJob:
         """Delete the MLJob of an earlier demo if the MLJob has ended, because `kubectl apply` of an
         unchanged manifest would not run it again. If the MLJob is already being deleted, wait until
         it is deleted. If it is still in progress, keep it: this demo then follows that MLJob.
+
+        Raises:
+            StackError: The MLJob still exists after 120 seconds.
         """
         before = self._find()
         if before is None:

@@ -50,7 +50,8 @@ seconds on an idle machine.
 
 def settings(stack: Stack) -> dict[str, str]:
     """Return the environment variables for an Airflow whose monitoring DAG sends its messages to
-    the demo's Slack server, and runs only when it is triggered.
+    the demo's Slack server, and runs only when it is triggered. If another program uses the port of
+    the Slack server, choose another port.
     """
     stack.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.ports.forget_taken(["slack"])
@@ -66,16 +67,17 @@ def settings(stack: Stack) -> dict[str, str]:
 
 
 def run(stack: Stack, bound: float) -> None:
-    """Run the whole demo.
+    """Run the demo, and print each of its steps.
 
     Args:
         stack: A running stack that was started with the variables of `settings`.
-        bound: How many seconds the demo waits for each job.
+        bound: How many seconds the demo waits for each MLJob.
 
     Raises:
-        StackError: A job failed or took longer than `bound`. Or the second backfill, with the new
-            version of the model, did not predict each day again. Or the status of the job of the
-            paused DAG did not say that the DAG is paused. Or Slack got no message in time.
+        StackError: An MLJob failed, or took longer than `bound`. Or the second backfill, with the
+            new version of the model, did not predict each day again. Or the status of the MLJob
+            whose DAG is paused did not get the reason DagPaused in time. Or the Slack server got no
+            message in time, or refused a message.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}
@@ -155,12 +157,12 @@ def _paused(stack: Stack, dag_id: str) -> Iterator[None]:
 
 
 def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
-    """Trigger the monitoring DAG, wait until it sends a message to the owner of the paused DAG, and
-    return this message.
+    """Trigger the monitoring DAG, wait for a message in the Slack channel of the paused DAG's
+    owner, and return this message. ``server`` takes the place of Slack.
 
     Raises:
-        StackError: No such message came within ``MESSAGE_BOUND`` seconds, or ``server``, which
-            takes the place of Slack, refused a message.
+        StackError: No such message came within ``MESSAGE_BOUND`` seconds, or ``server`` refused a
+            message.
     """
     # Clear the Variable with the monitoring DAG's state, because the DAG would not repeat the
     # message of an earlier demo.

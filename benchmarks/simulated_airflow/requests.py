@@ -62,7 +62,7 @@ class Request:
         parameter is missing or empty.
 
         Raises:
-            Refused: The value is not a whole number of at most 18 digits without a sign.
+            Refused: The value is not a whole number, has a sign, or has more than 18 digits.
         """
         text = self.one(name)
         if not text:
@@ -90,8 +90,8 @@ Row = TypeVar("Row", Run, TaskInstance)
 
 
 def moment(name: str, text: str) -> datetime:
-    """Parse a time in a request. ``name`` is the name of the parameter or field with the time. The
-    error's text begins with ``name``.
+    """Convert a text in a request to a time. ``name`` is the name of the parameter or field with
+    the text, for the message of the error.
 
     Raises:
         Refused: The text is not a time with a time zone.
@@ -106,8 +106,9 @@ def moment(name: str, text: str) -> datetime:
 
 
 def page(request: Request, name: str, rows: list[Json]) -> Json:
-    """Return one page of ``rows``. The request's parameters ``offset`` and ``limit`` select the
-    page. ``name`` is the field of the page that has the rows.
+    """Return one page of ``rows`` as the body of an answer. The query parameters ``offset`` and
+    ``limit`` select the page, which has at most ``MAXIMUM_PAGE`` rows. ``name`` is the field of the
+    body that has the rows.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     begin = request.number("offset", 0)
@@ -115,13 +116,14 @@ def page(request: Request, name: str, rows: list[Json]) -> Json:
 
 
 def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
-    """Return one page of the rows in ``found`` that ``fits`` accepts, in the order of creation.
-    ``name`` is the field of the page that has the rows.
+    """Return one page of the runs or task instances in ``found`` that ``fits`` accepts, in the
+    order of creation, as the body of an answer. ``name`` is the field of the body that has the
+    rows, one for each run or task instance.
 
-    If the request has a cursor, the page begins after the row whose number is the cursor, which is
-    the last row that the client has received. So a row that changes between two requests does not
-    shift the rows of the next page. Without a cursor, the parameter ``offset`` selects the page.
-    Only the rows of the page are converted to JSON.
+    The query parameter ``cursor`` is the number of the last row that the client has received. The
+    page begins after this row. So a row that changes between two requests does not shift the rows
+    of the next page. An empty ``cursor`` selects the first page. Without ``cursor``, the query
+    parameter ``offset`` selects the page. Only the rows of the page are converted to JSON.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     if request.one("cursor") is None:

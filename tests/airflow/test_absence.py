@@ -1,5 +1,6 @@
-"""The operator recognises by the text of Airflow's error response that a run, a task or a DAG does
-not exist. For each request, the source code of the installed Airflow contains such a text.
+"""If a run, a task, a DAG or the like does not exist, the operator recognises this by the text of
+Airflow's error response. For each request, the source code of the installed Airflow contains at
+least one of the texts that the operator looks for.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def absence() -> ModuleType:
 
 
 def plain(text: str) -> str:
-    """Return the text of a message in lower case, with ``{}`` in place of each placeholder, because
-    the names of placeholders may differ.
+    """Return a text in lower case, with ``{}`` in place of each placeholder. Airflow's source code
+    and the operator may use different names for the same placeholder.
     """
     return re.sub(r"\{[^}]*\}", "{}", text).casefold()
 

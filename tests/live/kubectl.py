@@ -43,7 +43,8 @@ class Kubectl:
         return Kubectl(self._program, self._kubeconfig, namespace, self._directory)
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
-        """Run a command and return its output.
+        """Run kubectl with these arguments, and return its standard output. ``stdin`` is the text
+        of its standard input.
 
         Raises:
             KubectlError: The command failed.
@@ -100,8 +101,8 @@ class Kubectl:
 
 
 class Watch:
-    """Reads the output of ``kubectl get --watch``: every version of the watched objects that
-    kubectl has printed so far.
+    """Reads the output of ``kubectl get --watch``: the events, each with a version of a watched
+    object.
     """
 
     def __init__(self, file: Path) -> None:
@@ -112,8 +113,8 @@ class Watch:
         self._found: list[tuple[str, dict[str, Any]]] = []
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return all events so far, oldest first. Each is a pair: ADDED, MODIFIED or DELETED, and
-        the object.
+        """Return all events so far, oldest first. Each event is a pair of its type (ADDED, MODIFIED
+        or DELETED) and the object.
         """
         with self._file.open("rb") as file:
             file.seek(self._read)
@@ -132,5 +133,7 @@ class Watch:
         return self._found
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
-        """Return all statuses of the MLJob ``name`` so far, oldest first."""
+        """Return the status of the MLJob ``name`` in each event so far, oldest first. A missing
+        status is an empty dict.
+        """
         return [found.get("status", {}) for _, found in self.events() if found["metadata"]["name"] == name]

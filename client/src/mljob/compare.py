@@ -52,11 +52,12 @@ class Comparison:
 
     Attributes:
         rows: The MLJobs, best first, and by name if equal. MLJobs that have no number for ``by``
-            come last.
+            come last. If ``by`` is None, the order is by name.
         params: The names of the params that differ, in the order in which they first occur in the
             confs.
         results: The names of the outputs and metrics, ``by`` first.
-        by: The output or metric by which the rows are ordered, or None.
+        by: The name of the output or metric by which the rows are ordered. None if no output or
+            metric is a number, except counters such as ``epoch``.
         less_is_better: Whether the smallest value of ``by`` comes first.
         columns_omitted: How many params and results are left out, because they exceed
             :data:`MAX_COLUMNS`.
@@ -81,7 +82,7 @@ class Comparison:
 
     def cells(self) -> list[list[str]]:
         """Return the cells of each row as texts without control characters. Each param and each
-        result is cut to ``_MAX_CELL`` characters.
+        result is cut to 60 characters.
         """
         return [
             [
@@ -94,7 +95,7 @@ class Comparison:
         ]
 
     def __str__(self) -> str:
-        """Return the comparison as a table of text, with a line for each MLJob."""
+        """Return the comparison as a table of text: a header, and a line for each MLJob."""
         lines = [self.header(), *self.cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
@@ -103,7 +104,8 @@ class Comparison:
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dict for each MLJob, best first: the name, the phase, and the params and
-        results that the MLJob has.
+        results that the MLJob has, by column title. If columns have the same title, the dict has
+        the value of the last of these columns.
         """
         return [
             {
@@ -170,8 +172,9 @@ def smallest_is_best(name: str) -> bool:
 
 
 def results_of(job: MLJob) -> dict[str, Any]:
-    """Return the outputs of an MLJob, and the last metrics of its tasks. An output hides a metric
-    of the same name, and a metric of a task hides the metrics of this name of the tasks before it.
+    """Return the outputs of an MLJob, and the last metrics of its tasks, by name. If several tasks
+    have a metric of the same name, the last of these tasks in the status counts. If an output has
+    the name of a metric, the output counts.
     """
     metrics: dict[str, Any] = {}
     tasks = job.raw_status.get("tasks")

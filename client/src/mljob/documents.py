@@ -1,5 +1,6 @@
-"""YAML documents, read as kubectl reads them, with the line number of each field. The size of a
-file, and the nesting and the number of values of a document, have a maximum.
+"""YAML documents, read as kubectl reads them, with the line number of each field. There are limits
+on the size of a file, the number of its documents, and the nesting and the number of values in a
+document.
 
 kubectl converts YAML to JSON. So a time stays a text, a number may not be NaN, and a key is a text.
 The values are counted during the conversion. An alias counts as all values that it stands for,
@@ -32,8 +33,8 @@ MAX_QUOTED = 80
 
 
 class DocumentError(ValueError):
-    """The error when a text is not YAML or exceeds a limit. The message names the line if the
-    mistake is in one line.
+    """A text is not YAML, or exceeds a limit. The message names the line if the mistake is in one
+    line.
     """
 
 
@@ -75,7 +76,7 @@ class Document:
 
 
 def documents(text: str) -> Iterator[Document]:
-    """Yield the documents of a text, except empty ones.
+    """Yield the documents of a text, except empty documents.
 
     Raises:
         DocumentError: The text is not YAML, or exceeds a limit.
@@ -101,6 +102,7 @@ def _refuse_excess(text: str) -> None:
 
     Raises:
         DocumentError: The text exceeds a limit.
+        yaml.YAMLError: The text is not YAML.
     """
     levels = count = 0
     for event in yaml.parse(text, _Loader):
@@ -174,8 +176,9 @@ class _Converter:
         return {**inherited, **found}
 
     def _merged(self, node: Node, path: str, level: int) -> Iterator[tuple[str, Any]]:
-        """Yield the fields of the mapping that a merge key (``<<``) names, or of each mapping if it
-        names a list. If several mappings have the same field, the caller keeps the first value.
+        """Yield the fields of the mapping that a merge key (``<<``) names. If the merge key names a
+        list of mappings, yield the fields of each. If several mappings have the same field, the
+        caller keeps the first value. A value that is not a mapping is recorded as a mistake.
         """
         for source in node.value if isinstance(node, SequenceNode) else [node]:
             value = self._value(source, path, level)

@@ -1,6 +1,6 @@
 """A DAG that trains, for tests/e2e/test_client.py and test_kubectl_mljob.py. The training reports a
-loss for each epoch, publishes an accuracy that depends on the param ``rate``, and fails while its
-data file is missing.
+progress and a loss for each epoch, and publishes an accuracy that depends on the param ``rate``. If
+the param ``data`` names a file that does not exist, the run fails.
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ NOT_RUN = task("publish", "upstream_failed")
 
 
 def columns(*args: Any, **more: Any) -> tuple[str | None, ...]:
-    """Return the fields of the status that the columns PHASE, REASON, PROGRESS and TASK show."""
+    """Return the values of the columns PHASE, REASON, PROGRESS and TASK in a situation. The
+    arguments are those of :func:`.situations.reported`.
+    """
     status = reported(*args, **more)
     return tuple(status.get(name) for name in ("phase", "reason", "progress", "currentTask"))
 

@@ -1,5 +1,5 @@
-"""The steps before the start of a run, the blockers that prevent the start, and the requests to
-Airflow for a run in progress.
+"""Which action the operator decides on: to start a run, to wait while a blocker prevents the start,
+or to follow a run in progress.
 """
 
 from __future__ import annotations

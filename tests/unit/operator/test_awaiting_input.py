@@ -28,8 +28,8 @@ async def run(world: World) -> FakeRun:
 
 
 async def ask(world: World, run: FakeRun, subject: str | None, task_id: str = "approve", map_index: int = -1) -> None:
-    """Let the task ``task_id`` of ``run`` wait for input, and read the change feed. ``subject`` is
-    the subject of the task's question; with None, Airflow has no question.
+    """Let the task ``task_id`` of ``run`` wait for input, and let the operator read the change
+    feed. ``subject`` is the subject of the task's question; with None, Airflow has no question.
     """
     world.clock.tick(1)
     world.airflow.set_task(run, task_id, TaskState.AWAITING_INPUT, map_index=map_index)

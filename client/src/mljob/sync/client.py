@@ -106,7 +106,7 @@ class Client:
         return Job(self.transport, self._create(wanted))
 
     def get(self, name: str, namespace: str | None = None) -> Job:
-        """Return a handle on an MLJob.
+        """Return a handle on the MLJob ``name``. The default namespace is the client's.
 
         Raises:
             NotFound: No MLJob has this name.
@@ -157,8 +157,8 @@ class Client:
         """Yield the changes of MLJobs as they happen. Yield first an addition for each MLJob that
         exists. See :func:`~mljob.aio.watch.watch_objects`.
 
-        The watch ends at ``deadline``, a time on the clock of ``time.monotonic()``. The other
-        arguments are those of :meth:`list_jobs`.
+        The watch ends at ``deadline``, a time on the clock of ``time.monotonic()``. If ``deadline``
+        is None, the watch has no end. The other arguments are those of :meth:`list_jobs`.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
         return watch_objects(self.transport, path, MLJob, _selectors(selector, field_selector), deadline)
@@ -185,7 +185,7 @@ class Client:
             dag_id: The id of the Airflow DAG to run.
             grid: A dict with a list of values for each param; all combinations of the values are
                 points. Or a list of points, each of them a dict with the values of the params.
-            name: The name of the sweep, at most 63 characters.
+            name: The name of the sweep: at most 63 lower-case letters, digits and single hyphens.
             conf: The conf that all points share. A param of a point replaces the key of the same
                 name.
             namespace: The namespace. Default: the client's.

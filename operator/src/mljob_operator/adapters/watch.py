@@ -36,8 +36,9 @@ LONGEST_DELAY = 10.0
 
 
 class EndlessBackoff:
-    """The delays between kopf's tries of a request, in seconds. The series is endless, so kopf
-    never gives up.
+    """The delays between kopf's tries of a request, in seconds. kopf tries a request again if there
+    was no answer, or if the answer was a server error, 403 or 429. The series is endless, so kopf
+    tries such a request until another answer arrives.
 
     kopf's default series is finite. With the default series, the process would end when the
     Kubernetes API has answered with server errors for about a minute.
@@ -66,8 +67,8 @@ class Watch:
     """Knows from kopf's requests whether kopf has listed all objects and watches them.
 
     Args:
-        namespaces: The namespaces whose MLJobs are watched. If there are none, the MLJobs of all
-            namespaces are watched.
+        namespaces: The namespaces whose MLJobs are watched. If empty, the MLJobs of all namespaces
+            are watched.
         authentication: Records the HTTP status of each answer.
         with_instances: Whether AirflowInstances and namespaces are watched as well.
     """
@@ -84,16 +85,19 @@ class Watch:
 
     @property
     def listed(self) -> bool:
-        """Whether all watched resources are listed, and their watches have begun."""
+        """Whether all watched resources were listed, and their watches have begun. Once True, the
+        value stays True, also while a watch is interrupted.
+        """
         return not self._unlisted
 
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
-        """Return a session like kopf's own session, with hooks for answers and errors.
+        """Return an HTTP session for kopf, like the session that kopf would make, with hooks for
+        answers and errors.
 
         kopf asks for a new session when the Kubernetes API refuses the credentials (401). Usually
         the file with the ServiceAccount's token has a new token by then, so the new session is made
-        at once. After two or more refusals in a row, the new session is made after a pause, because
-        the API probably refuses the new credentials too.
+        at once. After two or more answers 401 in a row, the new session is made after a pause of 1
+        to 10 seconds, because the API probably refuses the new credentials too.
         """
         if self._refusals > 1:
             await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))
@@ -155,7 +159,8 @@ class Watch:
 
     def _log_problem(self, path: str, why: str) -> None:
         """Log why a path of the Kubernetes API can't be read, unless the last log line about the
-        path has the same cause. kopf itself would log the cause at each try.
+        path has the same cause. kopf logs the cause at each try, but :mod:`mljob_operator.logs`
+        drops these lines.
         """
         if self._problems.get(path) != why:
             self._problems[path] = why

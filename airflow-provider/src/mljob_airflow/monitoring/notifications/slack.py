@@ -9,9 +9,10 @@ The type of the Airflow Connection decides how messages are posted:
 
 Slack accepts about one message a second in a channel. To more messages, Slack answers with status
 429 and ``Retry-After``; a handler of Slack's SDK then waits and retries. To a bot, Slack reports
-most other errors with status 200 and ``ok: false``. An error about the address raises an
-:class:`UnreachableError`, because a message to the fallback channel may still succeed. Any other
-error, such as an invalid token, and any error of a webhook raises a :class:`SlackError`.
+most other errors with status 200 and ``ok: false``. If a message to the fallback channel may still
+succeed (``UNREACHABLE``), for example because the address is an unknown channel, the error raises
+an :class:`UnreachableError`. Any other error, such as an invalid token, and any error of a webhook
+raises a :class:`SlackError`.
 """
 
 from __future__ import annotations
@@ -56,17 +57,17 @@ class SlackError(Exception):
 
 
 class UnreachableError(SlackError):
-    """Slack can't post to the address. Another address may work."""
+    """Slack can't post to the address (a channel or a member). Another address may work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """The channel and the thread of a message that was posted, so that later messages can reply to
-    it.
+    """The channel and the thread of a message that was posted. Later messages use them to reply to
+    this message.
     """
 
     channel: str
-    """The channel's id."""
+    """The channel's id. A webhook does not return the id, so its messages have ``webhook``."""
     thread: str | None
     """The message's time stamp, which identifies the thread for replies, or ``None`` if the
     messenger has no threads.
@@ -88,7 +89,8 @@ class Messenger(Protocol):
             recipient: The recipient.
             message: The message.
             reply_to: The message to reply to. The reply goes to the channel of this message, even
-                if the recipient has another address. With ``None``, the message is not a reply.
+                if the recipient has another address. With ``None``, or if this message has no
+                thread, the new message is not a reply and goes to the recipient.
             broadcast: Whether a reply also appears in the channel, and not only in the thread.
 
         Returns:
@@ -113,7 +115,9 @@ class SlackBot:
     def post(
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
     ) -> Posted:
-        """Post a message, as :meth:`Messenger.post` describes."""
+        """Post a message, as :meth:`Messenger.post` describes. If the recipient is an e-mail
+        address, ask Slack for the member with this address first.
+        """
         body = {**message, "unfurl_links": False, "unfurl_media": False}
         if reply_to is not None and reply_to.thread:
             body |= {"channel": reply_to.channel, "thread_ts": reply_to.thread, "reply_broadcast": broadcast}

@@ -1,5 +1,5 @@
-"""The graph of a run as boxes, with the icon and the word of each task's state and a link to its
-log.
+"""The graph of a run as boxes. The box of a task has an icon and a word for the task's state, and a
+link to the task's log.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class Box:
     Attributes:
         label: The first line of text in the box: the name of the task, cut to :data:`MAX_LABEL`
             characters.
-        title: The whole id of the task, with the state in words.
-        words: The second line of text in the box: the state, and the progress of a running task or
-            the counts of a mapped task.
+        title: The id of the task and ``words``, cut to 300 characters.
+        mark: The icon, the word and the colour for the task's state.
+        words: The second line of text in the box: the word for the state, and the progress of a
+            running task or the counts of a mapped task.
         link: The URL query of the page that shows the task's log.
     """
 
@@ -65,7 +66,7 @@ class DrawnGraph:
 
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
-    """Return the drawings of a graph.
+    """Return the wide and the narrow drawing of a graph.
 
     Args:
         graph: The graph of the run.

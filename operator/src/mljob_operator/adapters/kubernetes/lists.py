@@ -47,8 +47,12 @@ async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[A
 async def _page(lister: Any, *args: str, token: str, **query: str) -> dict[str, Any]:
     """Request one page of a list.
 
-    If the continue token has expired, the API server answers 410 with a new token. The returned
-    page then has no items, and has the new token.
+    If the continue token (``token``) has expired, the API server answers 410 with a new token. The
+    returned page then has no items, and has the new token.
+
+    Raises:
+        ApiException: The API server refused the request.
+        StoreUnavailable: The answer is not a list.
     """
     further = {"_continue": token} if token else {}
     answer = await lister(*args, limit=PAGE, _request_timeout=TIMEOUT, **further, **query)

@@ -65,15 +65,15 @@ class ActionContext:
 
     @property
     def transient(self) -> TransientState:
-        """What this process has tried for the MLJob's attempt, and what failed. Unlike the status,
-        this is never stored.
+        """What this process has tried for the MLJob's attempt, and what failed. This knowledge is
+        only in the memory of this process.
         """
         return self._tracked.transient
 
     @property
     def dag_runs(self) -> DagRuns:
-        """The operations on dag runs in the attempt's Airflow, with the credentials of the MLJob's
-        access rule.
+        """The operations on dag runs in the attempt's Airflow. The requests use the credentials of
+        the MLJob's access rule, or the Airflow's own credentials if the rule has none.
         """
         return dag_runs_of(self.state, self._airflows)
 
@@ -156,7 +156,7 @@ class ActionContext:
         self._tracked = replace(self._tracked, job=latest, confirmed_at=sent_at)
 
     def log(self, level: int, message: str, *args: object) -> None:
-        """Log a line with the names of the MLJob and its run."""
+        """Log a line that also has the namespace and name of the MLJob and the id of its run."""
         log_of(self.state, level, message, *args)
 
 
@@ -165,8 +165,8 @@ class Actions(Protocol):
 
     Each method returns the MLJob after the action, with all that this process knows of it. All
     methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
-    changed, and ``StoreError`` if the Kubernetes API fails. A method that builds a conf also raises
-    ``ReferenceMissing``.
+    changed, and ``StoreError`` if the Kubernetes API fails. A method that builds the conf of a run
+    also raises ``ReferenceMissing``, if an object that the conf needs is missing.
     """
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
@@ -185,7 +185,7 @@ class Actions(Protocol):
         """Request from Airflow the state of the run and its tasks, or the state of the backfill and
         its runs.
 
-        If a single run has ended, its outputs are requested too.
+        If a single run has ended, the run's outputs are requested too.
         """
         ...
 
@@ -194,13 +194,18 @@ class Actions(Protocol):
         ...
 
     async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
-        """Pause or resume the backfill. A paused backfill starts no more runs."""
+        """Pause or resume the backfill. A paused backfill starts no more runs. For a single run, do
+        nothing.
+        """
         ...
 
 
 def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
-    """Return the operations on the dag runs of the attempt's Airflow, with the credentials of the
-    MLJob's access rule.
+    """Return the operations on the dag runs of the attempt's Airflow. The requests use the
+    credentials of the MLJob's access rule, or the Airflow's own credentials if the rule has none.
+
+    Raises:
+        AirflowError: The Airflow is not known or not ready, or the credentials can't be used.
     """
     cancelling = state.cancellation.reason is not None
     return airflows.dag_runs(state.run.airflow, user_of(state), cancelling=cancelling)
@@ -212,6 +217,6 @@ def user_of(state: State) -> User:
 
 
 def log_of(state: State, level: int, message: str, *args: object) -> None:
-    """Log a line with the names of the MLJob and its run."""
+    """Log a line that also has the namespace and name of the MLJob and the id of its run."""
     job = state.job
     log.log(level, message, *args, extra={"namespace": job.namespace, "job": job.name, "run_id": state.run.run_id})

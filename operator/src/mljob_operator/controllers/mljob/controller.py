@@ -7,7 +7,8 @@ Input that arrives during a step (in which the worker acts and writes the status
 worker's inbox, and the next step takes the whole inbox. So a burst of events causes few patches.
 The first event is written at once, and the next patch, at least ``min_interval`` seconds later, has
 all events that have arrived since then. Each fact (a change of a run or task) from a Kafka message
-comes with a callback ``done``. The worker calls ``done`` when a status with the fact is stored.
+comes with a callback ``done``. The worker calls ``done`` when a status with the fact is stored, or
+when no status needs the fact.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class MLJobController:
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
         admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
             admission.
-        missing_runs: Knows the missing runs of each Airflow.
-        confs: Knows the redaction of secret values, for log lines.
+        missing_runs: Knows the runs that are missing in each Airflow.
+        confs: Knows which values came from Secrets, so that log lines don't show these values.
         upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
         min_interval: The minimum number of seconds between two patches of one status.
     """
@@ -119,8 +120,10 @@ class MLJobController:
 
     def observe(self, job: Job) -> None:
         """Take a version of an MLJob from the watch, and wake the MLJob's worker if the version
-        needs a step. If the MLJob has no worker, add one, unless the MLJob is finished and needs no
-        more steps.
+        needs a step. A version that is not later than the known version is ignored.
+
+        If the MLJob has no worker, add one. A finished MLJob that needs no more steps gets no
+        worker, only a timer if it has a time to live.
         """
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
@@ -184,8 +187,8 @@ class MLJobController:
 
         Args:
             key: The MLJob that the event's run id names.
-            candidates: The runs that the event may be about. An event source may belong to several
-                Airflows.
+            candidates: The runs that the event may be about: a run with the event's run id in each
+                Airflow that uses the event source.
             fact: The fact.
             done: Called when the status with the fact is stored, or when no MLJob needs the fact.
         """
@@ -236,7 +239,7 @@ class MLJobController:
 
     def observe_backfill_runs(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
         """Pass to the MLJob's worker the states of some runs of the MLJob's backfill. The states
-        come from Airflow's REST API.
+        (``members``) come from Airflow's REST API. If the MLJob has no worker, do nothing.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
@@ -283,7 +286,8 @@ class MLJobController:
             self.workers.wake(key)
 
     def wake_waiting(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Wake the waiting MLJobs, because Airflows, access rules, logins or limits have changed.
+        """Wake the waiting MLJobs in the background, because Airflows, access rules, logins or
+        limits have changed. The MLJobs then don't wait for the end of a backoff.
 
         Args:
             namespace: Only the MLJobs of this namespace are woken. If None, the MLJobs of all
@@ -300,8 +304,8 @@ class MLJobController:
         return self._early_passes[airflow]
 
     async def idle(self) -> None:
-        """Wait until no step is running, all MLJobs that are woken in batches (:mod:`.paced_wake`)
-        are woken, and no Kubernetes Event is being recorded.
+        """Wait until none of :attr:`tasks` is left: no step is running, no MLJobs remain to be
+        woken in the background, and no Kubernetes Event is being recorded.
         """
         while tasks := self.tasks:
             await asyncio.wait(tasks)
@@ -356,22 +360,22 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Update statuses after many runs have vanished from an Airflow, or are found again. To do
-        so, request a probe of the Airflow, which updates the status of the AirflowInstance, and
-        wake the MLJobs that wait for the Airflow.
+        """Have statuses updated after many runs have vanished from an Airflow, or are back or
+        accepted as lost. Request a probe of the Airflow, which updates the status of the
+        AirflowInstance, and wake the MLJobs that wait for the Airflow.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
 
     def _follow_up(self, key: Key, worker: WorkerState) -> None:
-        """After a step, request an early pass over the change feed in two cases:
+        """After a step, record for which other MLJobs the MLJob waits, and update the index of
+        backfills in progress.
+
+        Also request an early pass over the change feed in two cases:
 
         - The run may change without a Kafka event.
         - The run is missing. The next list of all active runs has to show whether other runs are
           missing too.
-
-        Also update the index of backfills in progress, and record for which other MLJobs the MLJob
-        waits.
         """
         state = worker.state
         self._upstreams.follow(key, waited_for(state) if state is not None and worker.tracked is not None else ())

@@ -31,13 +31,16 @@ class MLJobLister:
         self._index = index
 
     def followed(self, airflow: str) -> FollowedRuns:
-        """Return the index of the unfinished MLJobs that have an attempt in an Airflow."""
+        """Return the part of the index for one Airflow: the unfinished MLJobs that have an attempt
+        in this Airflow.
+        """
         return self._index.of(airflow)
 
     def state(self, key: Key, airflow: str) -> State | None:
-        """Return the current state of an unfinished MLJob. Return None if there is no such MLJob,
-        if it has no attempt in the Airflow, or if its state can't be determined because of a
-        defect.
+        """Return the current state of an unfinished MLJob. Return None if the MLJob has no worker,
+        was not read yet, is finished, or has no attempt in this Airflow. Also return None if an
+        unexpected error prevents the computation of the state. The error is logged with the level
+        DEBUG.
         """
         worker = self._workers.get(key)
         if worker is None:
@@ -45,8 +48,8 @@ class MLJobLister:
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
     def has_answer(self, key: Key) -> bool:
-        """Return whether the MLJob need not be requested from Airflow now, because an answer of
-        Airflow waits for the MLJob's next step, or because a step of the MLJob is running.
+        """Return whether an answer of Airflow waits for the MLJob's next step, or a step of the
+        MLJob is running. In both cases, the run need not be requested from Airflow now.
         """
         worker = self._workers.get(key)
         return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))
@@ -78,9 +81,12 @@ class MLJobLister:
         An MLJob needs the Airflow if its newest attempt is in this Airflow, and one of these
         conditions holds:
 
-        - The attempt has a run that the operator follows, cancels or still reads
-          (:func:`.needs_airflow`). A run that may exist counts too.
+        - The MLJob has the operator's finalizer, and the attempt has a run that the operator
+          follows, cancels or still reads (:func:`.needs_airflow`). A run that may exist counts too.
         - The attempt is not over, and a step of the MLJob is running. The step may submit the run.
+
+        If an unexpected error prevents this check, the MLJob counts as needing the Airflow if its
+        stored status names a run in this Airflow.
         """
 
         def is_user(worker: WorkerState) -> bool:
@@ -93,7 +99,7 @@ class MLJobLister:
         def is_named(worker: WorkerState) -> bool:
             """Return whether the stored status names a run in this Airflow.
 
-            The result is used if :func:`is_user` fails because of a defect, so that the
+            The result counts if :func:`is_user` raises an unexpected error, so that the
             AirflowInstance is not released too early.
             """
             status = worker.tracked.job.status if worker.tracked is not None else None

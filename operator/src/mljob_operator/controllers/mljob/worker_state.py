@@ -29,17 +29,17 @@ class Inbox:
     """The input for an MLJob since its last step.
 
     Attributes:
-        facts: Facts from Kafka events, and changes of a backfill's runs from the change feed, each
-            with the runs that the fact may be about.
-        snapshots: Facts from Airflow's REST API about single runs, each with the run.
-        halts: The last observation of the run's DAG, as a tuple of one item: the reason why the DAG
-            schedules no tasks, or None if the DAG schedules tasks. Empty if there was no
-            observation.
-        look_up: Whether to request the run from Airflow.
-        forget_error: Whether the cause of the last error may be gone. The error and its backoff are
-            then dropped.
-        retry_now: Whether a refused request may be accepted now. The request is then repeated
-            before the end of its backoff.
+        facts: Facts (changes of runs and tasks) from Kafka events, and the states of a backfill's
+            runs from Airflow's REST API, each with the runs that the fact may be about.
+        snapshots: Answers of Airflow's REST API about single runs, each with the run.
+        halts: A tuple with one item if the run's DAG was checked since the last step: the reason
+            why the DAG schedules no tasks, or None if the DAG schedules tasks. Otherwise an empty
+            tuple.
+        look_up: Whether the run has to be requested from Airflow.
+        forget_error: Whether the next step drops the last error and its backoff, because the cause
+            of the error may be gone.
+        retry_now: Whether the next step ends the backoff of the last error, because an object that
+            the conf needs (a ConfigMap, a Secret or another MLJob) has changed. The error is kept.
     """
 
     facts: list[tuple[Collection[RunKey], TaskFact | RunFact | BackfillRun]] = field(default_factory=list)
@@ -55,30 +55,38 @@ class WorkerState:
     """The state of one MLJob's worker.
 
     Attributes:
-        takeover_state: Called with a version of the MLJob. If another process has begun the attempt
-            in this version, returns the transient state (what is known about requests to Airflow)
-            with which this process continues. Returns None if this process has begun the attempt.
+        takeover_state: Called with a version of the MLJob. Returns None if this process has begun
+            the attempt that the version's status names. If another process has begun the attempt,
+            or if there is no attempt, returns the transient state (what is known about requests to
+            Airflow) with which this process continues.
         tracked: The MLJob with its observed run, or None if the MLJob was not read yet or is
             deleted.
-        state: The last state that was computed for ``tracked``, or None if there is none.
+        state: The state that was computed last, or None. The state may be outdated:
+            :meth:`last_state` computes it again if needed.
         inbox: The input since the last step.
         run_tasks: A cache of the tasks in the last status. Tasks that have not changed are not
             computed again.
-        contradicted: The events that Airflow has contradicted. The metrics have counted these
-            events already.
-        done: Callbacks for the facts in the inbox. Each is called when its fact is stored.
+        contradicted: The Kafka events that Airflow's REST API has contradicted. The metrics have
+            counted these events already.
+        done: Callbacks for the Kafka facts in the inbox. Each is called when its fact is stored, or
+            is not needed.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        woken_at: Since when an input has waited for a stored status, in the event loop's seconds,
-            or None if no input waits.
-        task: The asyncio task that runs the steps. None if no step is running.
-        timer: Wakes the worker for the next step that is due without input.
-        written_at: The time of the last status patch, in the event loop's seconds.
+        woken_at: When the first input woke the worker after the start of the last step, in the
+            event loop's seconds. None if no input did. If a step fails, or its status waits for its
+            turn, the time from before the step is restored.
+        task: The asyncio task that runs the steps, and waits before a step if needed. None if no
+            step is running or waiting.
+        timer: Wakes the worker for the next step that is due without input. None if no such step
+            was planned.
+        written_at: When the last status patch was sent, in the event loop's seconds. Minus infinity
+            if no patch was sent since ``begin``.
         refining_since: Since when a patch that only makes values more exact has been waiting, or
             None if no such patch is waiting.
-        awaits_turn: Whether a changed status waits for its turn among all writes.
-        writing: Whether a status patch is being sent, so that the watch may deliver the result
-            before the answer arrives.
+        awaits_turn: Whether a changed status waits for its turn among the status writes of all
+            MLJobs.
+        writing: Whether a status patch is being sent. Meanwhile, the watch may deliver the patched
+            MLJob before the answer to the patch arrives.
         failures: The number of failed steps in a row.
         begin_count: How many times ``begin`` was called. If the number changes during a step, the
             step's outcome is out of date, and is dropped.
@@ -110,14 +118,15 @@ class WorkerState:
 
     @property
     def finished(self) -> bool:
-        """Whether the status has a terminal phase."""
+        """Whether the MLJob's status has a terminal phase. False if no MLJob is tracked."""
         return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
-        """Return the state that was computed last.
+        """Return the state of the tracked MLJob.
 
-        If there is no such state, or if the MLJob, its observed run or its transient state has
-        changed since then, call ``classify`` to compute the state again.
+        This is the state that was computed last. If there is no such state, or if the MLJob, its
+        observed run or its transient state has changed since then, ``classify`` computes the state
+        again.
         """
         state, tracked = self.state, self.tracked
         assert tracked is not None
@@ -155,9 +164,10 @@ class WorkerState:
     def update(self, job: Job) -> None:
         """Track a later version of the MLJob.
 
-        If another process has begun an attempt in this version, the observed run belongs to an
-        earlier attempt and is dropped. If another process has written the end of the run, the
-        observed run is older than the status and is dropped too.
+        If another process has begun the attempt that this version names, the observed run belongs
+        to an earlier attempt and is dropped. If this version has the end of the MLJob, and the
+        worker is not sending a status patch, the observed run is older than the status and is
+        dropped too.
         """
         assert self.tracked is not None
         if not self.writing and _ends(self.tracked.job, job):
@@ -195,7 +205,8 @@ class WorkerState:
         """Take the version of an MLJob that the Kubernetes API has sent as the answer to a request.
 
         The watch may be faster than the answer. If the watch has delivered a later version, the
-        deletion, or another MLJob with this name, the answer is dropped.
+        deletion, or another MLJob with this name, the answer is dropped. If the answer itself is
+        another MLJob with this name, the worker tracks that MLJob from now on.
 
         Args:
             answer: The MLJob in the answer. None if the MLJob is deleted.
@@ -220,7 +231,8 @@ class WorkerState:
 
     def keep(self, after: TrackedJob) -> TrackedJob:
         """Track the MLJob as it is after the actions of a step (``after``), and return the tracked
-        MLJob. If the watch has delivered a later version of the MLJob, use this version.
+        MLJob. If the watch has delivered a later version, this version replaces the version in
+        ``after``.
         """
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
@@ -280,7 +292,8 @@ class WorkerState:
         """Go back to the observed run that the stored status describes, because the Kubernetes API
         server refused a newer status.
 
-        The next step reads the run from Airflow again.
+        The facts that are not stored yet are dropped, and their callbacks are called. The next step
+        reads the run from Airflow again.
         """
         assert self.tracked is not None
         job, transient = self.tracked.job, self.tracked.transient

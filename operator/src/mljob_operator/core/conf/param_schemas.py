@@ -49,8 +49,12 @@ class Checks:
 
     def problem(self, value: Any, schema: Any) -> jsonschema.ValidationError | None:
         """Return the error in a param's value. Return None if the value is valid, or if the
-        operator leaves the check to Airflow. The operator does so if the schema is invalid or has a
-        keyword that the operator doesn't check, or if the check would exceed the work limit.
+        operator leaves the check to Airflow, in one of these cases:
+
+        - The schema is not a JSON object, or is not a valid JSON schema.
+        - The schema has a keyword that the operator doesn't check (``LEFT_TO_AIRFLOW``), or
+          ``"format": "regex"``.
+        - Together with the earlier checks of this conf, the check would exceed the work limit.
         """
         if not isinstance(schema, dict) or not schema:
             return None
@@ -73,9 +77,9 @@ class Checks:
 
 
 def _parts(value: Any, most: int) -> list[tuple[str | None, Any]]:
-    """Return the parts of a JSON value with their keys, beginning with the value itself. The value
-    itself and the items of lists have the key None. The search stops once it has found more than
-    ``most`` parts.
+    """Return a JSON value and all values nested in it, each as a pair of its key and the value. The
+    outermost value and the items of lists have the key None. The search stops once it has found
+    more than ``most`` values.
     """
     found: list[tuple[str | None, Any]] = [(None, value)]
     for _, part in found:

@@ -19,7 +19,9 @@ from ..frozen import frozen
 
 @frozen
 class DesiredCondition:
-    """A condition that the status is to have, without its transition time."""
+    """A condition to write into the status, without its transition time. ``holds`` says whether the
+    condition is True.
+    """
 
     type: str
     holds: bool
