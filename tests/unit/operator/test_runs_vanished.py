@@ -5,6 +5,7 @@ that they are lost.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -226,7 +227,9 @@ class TestAirflowInstance:
         await prod.minutes()
         assert prod.ready.reason == "Ready"
 
-    async def test_annotation_makes_missing_runs_count_as_deleted(self, prod: Cluster) -> None:
+    async def test_annotation_makes_missing_runs_count_as_deleted(
+        self, prod: Cluster, caplog: pytest.LogCaptureFixture
+    ) -> None:
         prod.empty()
         await prod.minutes()
         prod.instance_objects.accept_vanished_runs("prod", "now")
@@ -235,6 +238,7 @@ class TestAirflowInstance:
         assert prod.reasons == ["DagRunDeleted"] * 5
         assert prod.ready.reason == "Ready"
         assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs == "now"
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
     async def test_annotation_takes_effect_once(self, prod: Cluster) -> None:
         prod.empty(keep=0)
