@@ -154,6 +154,16 @@ def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Serve
     assert AirflowRuns(server.endpoint).tasks("gone") == []
 
 
+@pytest.mark.parametrize(
+    ("run", "conf"),
+    [({"conf": {"epochs": 3}}, {"epochs": 3}), ({"conf": None}, {}), ({"conf": ["epochs"]}, {}), ({}, {})],
+)
+def test_the_conf_of_a_run_is_an_object(server: Server, run: dict[str, Any], conf: dict[str, Any]) -> None:
+    server.answers["/dags/churn/dagRuns/run"] = (200, run)
+    assert AirflowRuns(server.endpoint).conf("churn", "run") == conf
+    assert AirflowRuns(server.endpoint).conf("churn", "gone") == {}
+
+
 BATCH = [UnfinishedTask("fit", -1, "running"), UnfinishedTask("gone", -1, None)]
 RUN = "/dags/churn/dagRuns/run/taskInstances"
 

@@ -36,6 +36,11 @@ class AirflowRuns:
         state: str | None = None if run is None else run["state"]
         return state
 
+    def conf(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any]:
+        """Return the run's conf. The conf is empty if the run does not exist."""
+        conf = (self._run(dag_id, dag_run_id) or {}).get("conf")
+        return conf if isinstance(conf, dict) else {}
+
     def tasks(self, dag_id: str) -> Sequence[Task]:
         """Return the DAG's tasks. The list is empty if the DAG does not exist."""
         answer = ask_or_none(f"list tasks of {dag_id}", self._tasks.get_tasks_without_preload_content, dag_id)
