@@ -51,7 +51,7 @@ class PastJobs:
         whether the MLJob needs a worker. The result is True if the run was not checked before, or
         if Airflow has queued the run again since the last check.
         """
-        return self._queued_at.get(run) != fact.queued_at
+        return run not in self._queued_at or self._queued_at[run] != fact.queued_at
 
     def note_checked(self, run: RunKey, fact: RunFact) -> None:
         """Remember that the MLJob of a run needs no worker. The run is checked again if Airflow
