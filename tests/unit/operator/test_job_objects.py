@@ -156,3 +156,5 @@ async def test_handler_does_not_pass_errors_to_kopf(caplog: pytest.LogCaptureFix
     for handler in handlers:
         await handler(type="ADDED", body=body)
     assert caplog.text.count("MLJob a/b: unexpected error") == 3
+    fields = [(vars(record).get("namespace"), vars(record).get("job")) for record in caplog.records]
+    assert fields == [("a", "b")] * 3
