@@ -69,6 +69,8 @@ class Server:
         self.breaks = False
         """Whether the connection breaks in the middle of each answer's body."""
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
+        self.sent: list[Any] = []
+        """The JSON bodies of the PATCH requests."""
 
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, object]:
         self.asked.append((path, query))
@@ -96,7 +98,8 @@ def server() -> Iterator[Server]:
             self.do_GET()
 
         def do_PATCH(self) -> None:
-            self.do_POST()
+            state.sent.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.do_GET()
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
@@ -152,6 +155,34 @@ def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Serve
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})
     assert AirflowRuns(server.endpoint).tasks("churn") == [Task("fit", ("stop",), "all_done")]
     assert AirflowRuns(server.endpoint).tasks("gone") == []
+
+
+@pytest.mark.parametrize(
+    ("run", "conf"),
+    [({"conf": {"epochs": 3}}, {"epochs": 3}), ({"conf": None}, {}), ({"conf": ["epochs"]}, {}), ({}, {})],
+)
+def test_the_conf_of_a_run_is_an_object(server: Server, run: dict[str, Any], conf: dict[str, Any]) -> None:
+    server.answers["/dags/churn/dagRuns/run"] = (200, run)
+    assert AirflowRuns(server.endpoint).conf("churn", "run") == conf
+    assert AirflowRuns(server.endpoint).conf("churn", "gone") == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "after"),
+    [
+        (None, "Cancelled: why", "Cancelled: why"),
+        ("old", "Cancelled: why", "old\nCancelled: why"),
+        ("o" * 1000, "Cancelled: why", "o" * 984 + "…\nCancelled: why"),
+        ("old", "n" * 999, "n" * 999),
+        ("old", "n" * 2000, "n" * 999 + "…"),
+    ],
+)
+def test_the_reason_of_a_cancellation_stays_in_a_long_note(
+    server: Server, before: str | None, line: str, after: str
+) -> None:
+    server.answers["/dags/churn/dagRuns/run"] = (200, {"state": "running", "note": before})
+    AirflowRuns(server.endpoint).fail_run("churn", "run", line)
+    assert server.sent == [{"state": "failed", "note": after}]
 
 
 BATCH = [UnfinishedTask("fit", -1, "running"), UnfinishedTask("gone", -1, None)]

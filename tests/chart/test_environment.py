@@ -265,9 +265,10 @@ def test_a_token_file_and_headers_are_mounted_as_whole_volumes(render: Render) -
     volumes = {volume["name"]: volume for volume in rendered.pod["volumes"]}
     assert volumes["airflow-token"]["secret"]["items"] == [{"key": "token", "path": "token"}]
     assert volumes["airflow-headers"]["secret"] == {"secretName": "gateway", "defaultMode": 0o440}
-    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.container["volumeMounts"]}
-    assert mounts["airflow-token"] == "/etc/mljob-operator/airflow-token"
-    assert mounts["airflow-headers"] == "/etc/mljob-operator/airflow-headers"
+    mounts = {mount["name"]: mount for mount in rendered.container["volumeMounts"]}
+    for name in ("airflow-token", "airflow-headers"):
+        assert mounts[name]["mountPath"] == f"/etc/mljob-operator/{name}"
+        assert not mounts[name].keys() & {"subPath", "subPathExpr"}
 
 
 def test_extra_volumes_are_mounted_for_token_files(render: Render) -> None:

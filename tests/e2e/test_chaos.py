@@ -169,11 +169,15 @@ def until_no_run_is_left(made: Installation, airflow: AirflowRest) -> list[Objec
 
     def look() -> list[Object]:
         runs = airflow.runs(f"{made.operator.prefix}.{made.jobs.namespace}.")
-        unfinished = [run["dag_run_id"] for run in runs if run["state"] not in OVER]
-        assert not unfinished, f"unfinished: {unfinished}"
+        assert not (unfinished := left_behind(runs)), f"unfinished: {unfinished}"
         return runs
 
     return eventually(look, "no run is left behind") or []
+
+
+def left_behind(runs: list[Object]) -> list[str]:
+    """Return the ids of the runs that have not ended."""
+    return [run["dag_run_id"] for run in runs if run["state"] not in OVER]
 
 
 def owner(run: Object) -> str:
@@ -228,7 +232,7 @@ def told(
         "cores": os.cpu_count(),
         "runs": len(runs),
         "runs_doubled": len(doubled),
-        "runs_left_behind": 0,
+        "runs_left_behind": len(left_behind(runs)),
         "statuses_wrong": len(wrong),
         f"statuses_behind_after_{SETTLING:.0f}_s": sum(late > SETTLING for late in behind),
         "slowest_status_seconds": round(max(behind, default=0), 1),

@@ -40,6 +40,7 @@ policy.
         ├── Refused                 the Kubernetes API refuses the written object as invalid: the
         │                           operator asks Airflow again and writes another status, with
         │                           growing pauses
+        ├── StoreForbidden          the operator lacks a permission in Kubernetes: retried
         ├── FieldsDropped           the CRD lacks fields of the written object: retried slowly
         ├── NotLeading              this process is not the leader, or not any more: it changes
         │                           nothing
@@ -318,6 +319,10 @@ class Refused(StoreError):
 
     first_delay = 1.0
     longest_delay = 60.0
+
+
+class StoreForbidden(StoreError):
+    """The operator lacks the permission for a request to the Kubernetes API (403)."""
 
 
 class FieldsDropped(StoreError):

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import kopf
 
 from mljob_contract import airflow_instance
-from mljob_contract.mljob import PLURAL
+from mljob_contract.mljob import KIND, PLURAL
 from mljob_contract.resource import GROUP, VERSION
 
 from .adapters.kubernetes import instances as instance_objects
@@ -29,6 +29,7 @@ from .adapters.kubernetes.lists import PAGE
 from .adapters.watch import EndlessBackoff, Watch, credentials
 from .controllers.airflow_instance.controller import AirflowInstanceController
 from .controllers.mljob.controller import MLJobController
+from .controllers.mljob.status_writer import extra
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -140,8 +141,9 @@ def _isolated(body: kopf.Body) -> Iterator[None]:
     try:
         yield
     except Exception:
-        meta = body.metadata
-        log.exception("%s %s/%s: unexpected error", body.get("kind"), meta.get("namespace"), meta.get("name"))
+        kind, namespace, name = body.get("kind"), body.metadata.get("namespace"), body.metadata.get("name")
+        of_job = extra((str(namespace), str(name))) if kind == KIND else None
+        log.exception("%s %s/%s: unexpected error", kind, namespace, name, extra=of_job)
 
 
 def handle_signals(stop: Callable[[], None]) -> None:

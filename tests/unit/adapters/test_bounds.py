@@ -6,7 +6,7 @@ checks the fields and the headers of an answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from mljob_contract.mljob import OutputSource
 from mljob_operator.adapters.airflow import bodies, outputs, session
+from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.airflow.response_headers import MAX_RETRY_AFTER, retry_after
 from mljob_operator.core.run.outputs import Outputs, bounded
 from mljob_operator.errors import AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
@@ -284,8 +285,25 @@ async def test_endless_or_invalid_pages_are_refused(
         await connect(server).changed_runs(DAY)
 
 
+async def changed_runs(airflow: Airflow) -> set[str]:
+    return {change.run_id for change in await airflow.changed_runs(DAY)}
+
+
+async def changed_runs_of_backfills(airflow: Airflow) -> set[str]:
+    return {change.member.run_id for change in await airflow.backfills.changed(DAY)}
+
+
 @pytest.mark.parametrize("cursors", [False, True])
+@pytest.mark.parametrize(
+    ("request_name", "read"),
+    [
+        ("list changed runs", changed_runs),
+        ("list changed runs of backfills", changed_runs_of_backfills),
+    ],
+)
 async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
+    request_name: str,
+    read: Callable[[Airflow], Awaitable[set[str]]],
     cursors: bool,
     server: ScriptedAirflow,
     connect: Connect,
@@ -298,7 +316,8 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     names = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(1, 8)]
     confs = {names[0]: {"x": "x" * 20_000}, names[4]: {"x": "x" * 20_000}}
-    every = [run_row(run_id=name, conf=confs.get(name, {})) for name in names]
+    marker = backfill_row()["dag_run_conf"]
+    every = [run_row(run_id=name, conf=marker | confs.get(name, {})) for name in names]
 
     def cut(query: Mapping[str, list[str]]) -> Says:
         limit = int(query["limit"][0])
@@ -309,11 +328,10 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
         more = {"next_cursor": after} if by_cursor else {"total_entries": len(every)}
         return said(200, dag_runs=rows, **more)
 
-    server.told["list changed runs"] = cut
+    server.told[request_name] = cut
     airflow = connect(server)
     for _ in range(2):
-        found = {change.run_id for change in await airflow.changed_runs(DAY)}
-        assert found == set(names) - confs.keys()
+        assert await read(airflow) == set(names) - confs.keys()
     assert [record.message for record in caplog.records if "too large to be read" in record.message] == [
         f"a row is left out: dag_runs of {server.url}, row {row}: it is too large to be read" for row in (1, 5)
     ]

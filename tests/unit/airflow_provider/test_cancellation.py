@@ -5,7 +5,7 @@ task instances.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,9 @@ class FakeRuns:
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
         return self.run
+
+    def conf(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any]:
+        return {}
 
     def tasks(self, dag_id: str) -> Sequence[Task]:
         return self.dag

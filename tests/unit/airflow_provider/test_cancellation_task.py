@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from mljob_airflow.cancellation.runs import CancellationError, Summary, Target
 from mljob_airflow.cancellation.task import event_of, not_over, targets_of
 from mljob_airflow.events import producer
 from mljob_airflow.events.cloudevents import message_from_cancellation
+from mljob_contract.backfill_marker import Marker
 from mljob_contract.events import CancellationMode, CancellationOutcome, MLJobRef, RunCancellation
 from mljob_operator.core.run.events import read
 from mljob_operator.core.run.facts import RunFact
@@ -151,6 +152,9 @@ class FakeRuns:
             raise ConnectionError("could not get run run: 503")
         return {"over": "success"}.get(dag_id)
 
+    def conf(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any]:
+        return Marker(RUN_ID, 1).as_conf() if dag_run_id.startswith("backfill__") else {}
+
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:
@@ -179,6 +183,14 @@ def test_the_results_are_returned_in_the_order_of_the_params_and_sent_as_events(
     assert {(event.dag_id, event.outcome.value) for event in sent} == {("over", "already_over"), ("gone", "not_found")}
     assert {(event.mode.value, event.reason, event.cancelled_by, event.try_number) for event in sent} == {
         ("immediate", "why", "manual__1", 2)
+    }
+
+
+def test_the_event_of_a_backfills_run_names_the_mljob(sent: list[RunCancellation]) -> None:
+    run_task(targets=[{"dag_id": "over", "dag_run_id": "backfill__2026-01-01"}, target("over")])
+    assert {event.run_id: event.mljob for event in sent} == {
+        "backfill__2026-01-01": MLJobRef(namespace="team-a", name="churn"),
+        "run": None,
     }
 
 

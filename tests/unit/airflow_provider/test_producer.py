@@ -135,6 +135,26 @@ def test_a_missing_connection_is_read_once(monkeypatch: pytest.MonkeyPatch, capl
     assert len(warnings(caplog)) == 1
 
 
+def test_each_kind_of_error_is_a_warning_once(caplog: pytest.LogCaptureFixture) -> None:
+    errors = [ValueError("not a number"), ValueError("too long"), BufferError("full"), BufferError("full")]
+    for error in errors:
+        with producer.logging_errors("progress report"):
+            raise error
+    for undelivered in (1, 2):
+        producer.warn_once("Kafka did not take %d event(s)", undelivered)
+    assert warnings(caplog) == [
+        "Could not send the progress report: ValueError: not a number. The task is not affected.",
+        "Could not send the progress report: BufferError: full. The task is not affected.",
+        "Kafka did not take 1 event(s)",
+    ]
+
+
+def test_the_number_of_warnings_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(producer.MAX_WARNINGS + 5):
+        producer.warn_once("a warning", kind=str(number))
+    assert len(warnings(caplog)) == producer.MAX_WARNINGS
+
+
 def test_an_invalid_context_is_a_warning(nobody: None, caplog: pytest.LogCaptureFixture) -> None:
     callbacks.on_failure({})
     assert len(warnings(caplog)) == 1

@@ -187,6 +187,14 @@ async def test_connections_of_the_front_proxy_are_limited(tls: Tls) -> None:
     assert await tls.ask(tls.client_cert) == "True"
 
 
+async def test_clients_without_a_certificate_take_no_place_of_the_front_proxy(tls: Tls) -> None:
+    await tls.start(connections=1)
+    _, writer = await tls.connect(None)
+    await until(lambda: tls.listener.count == 1, "the connection is accepted")
+    assert await tls.ask(tls.client_cert) == "True"
+    writer.close()
+
+
 def unusable(cert: Path, key: Path) -> None:
     cert.write_text("x")
     key.write_text("x")

@@ -72,6 +72,12 @@ class TestOneThatIsMissing:
         assert runs.counting == [runs.keys[0]]
         assert not runs.known.wants_relist("prod")
 
+    def test_needs_no_relist_after_its_mljob_is_forgotten(self) -> None:
+        runs = Runs(5)
+        runs.missed(runs.keys[0], 1)
+        runs.known.forget(runs.keys[0])
+        assert not runs.known.needs_relist(runs.keys[0])
+
     def test_does_not_count_before_a_relist(self) -> None:
         runs = Runs(5)
         runs.missed(runs.keys[0], 1)

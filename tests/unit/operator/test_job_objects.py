@@ -11,11 +11,22 @@ import pytest
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
+from mljob_contract.mljob import ConfSource
+from mljob_operator.adapters.kubernetes.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes.instances import read as read_instance
 from mljob_operator.adapters.kubernetes.jobs import Jobs, read
 from mljob_operator.adapters.kubernetes.requests import LONGEST_PAUSE, call
-from mljob_operator.errors import Conflict, Gone, Refused, StoreError, StoreUnavailable
+from mljob_operator.errors import (
+    Conflict,
+    Gone,
+    ReferenceMissing,
+    Refused,
+    StoreError,
+    StoreForbidden,
+    StoreUnavailable,
+)
 from mljob_operator.handlers import registry
+from tests.fakes.kubernetes_api import KubernetesApi, status
 
 NO_AIRFLOW = "http://127.0.0.1:9"
 """A URL on which no server listens."""
@@ -40,7 +51,7 @@ async def test_mljob_of_an_unwatched_namespace_is_not_requested() -> None:
     [
         (400, "", Refused),
         (401, "", StoreError),
-        (403, "", StoreError),
+        (403, "", StoreForbidden),
         (404, '{"kind": "Status", "reason": "NotFound"}', Gone),
         (404, "404 page not found", StoreUnavailable),
         (404, "<html>", StoreUnavailable),
@@ -103,6 +114,28 @@ async def test_unreadable_response_counts_as_unavailable(error: Exception) -> No
         await call(fail)
 
 
+@pytest.mark.parametrize(
+    ("code", "is_forbidden"), [(400, False), (401, False), (403, True), (409, False), (418, False), (422, False)]
+)
+async def test_object_that_cannot_be_read_is_named_with_the_true_cause(code: int, is_forbidden: bool) -> None:
+    with KubernetesApi() as server:
+        server.refuse = lambda _path, _query: status(code, "the cause")
+        api = client.ApiClient(client.Configuration(host=server.url))
+        try:
+            for reference in ({"secretRef": {"name": "passwords"}}, {"configMapRef": {"name": "passwords"}}):
+                with pytest.raises(ReferenceMissing, match="passwords") as of_conf:
+                    await Jobs(api).source("team-a", ConfSource.model_validate(reference))
+                assert ("may not read" in str(of_conf.value)) is is_forbidden
+                assert f"answered {code}" in str(of_conf.value)
+                assert "the cause" in str(of_conf.value)
+            with pytest.raises(ReferenceMissing, match="passwords") as of_instance:
+                await InstanceObjects(api, credentials_namespace="team-a").secret("passwords")
+            assert ("may not read" in str(of_instance.value)) is is_forbidden
+            assert is_forbidden or "the cause" in str(of_instance.value)
+        finally:
+            await api.close()
+
+
 @pytest.mark.parametrize("kind", [read, read_instance])
 @pytest.mark.parametrize("body", [{}, {"metadata": None}, {"metadata": {"name": "x"}}, {"metadata": []}])
 def test_unreadable_object_is_logged_and_skipped(kind: Any, body: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -123,3 +156,5 @@ async def test_handler_does_not_pass_errors_to_kopf(caplog: pytest.LogCaptureFix
     for handler in handlers:
         await handler(type="ADDED", body=body)
     assert caplog.text.count("MLJob a/b: unexpected error") == 3
+    fields = [(vars(record).get("namespace"), vars(record).get("job")) for record in caplog.records]
+    assert fields == [("a", "b")] * 3

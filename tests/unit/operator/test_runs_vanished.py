@@ -5,6 +5,7 @@ somebody confirms that the runs are lost.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -233,7 +234,10 @@ class TestAirflowInstance:
         await prod.minutes()
         assert prod.ready.reason == "Ready"
 
-    async def test_annotation_makes_missing_runs_count_as_deleted(self, prod: Cluster) -> None:
+    async def test_annotation_makes_missing_runs_count_as_deleted(
+        self, prod: Cluster, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "mljob_operator")
         prod.empty()
         await prod.minutes()
         prod.instance_objects.accept_vanished_runs("prod", "now")
@@ -242,6 +246,12 @@ class TestAirflowInstance:
         assert prod.reasons == ["DagRunDeleted"] * 5
         assert prod.ready.reason == "Ready"
         assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs == "now"
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+        assert "AirflowInstance prod: 5 vanished runs count as deleted from now on" in caplog.messages
+        assert (
+            "AirflowInstance prod: each run that had vanished is found again, or its loss is accepted"
+            in caplog.messages
+        )
 
     async def test_annotation_takes_effect_once(self, prod: Cluster) -> None:
         prod.empty(keep=0)

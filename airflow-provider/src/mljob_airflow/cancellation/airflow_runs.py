@@ -9,6 +9,7 @@ from typing import Any
 from mljob_airflow.cancellation.plan import BatchResult, Task, TaskInstance
 from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect
 from mljob_airflow.rest.paging import pages
+from mljob_airflow.truncation import truncated
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,11 @@ class AirflowRuns:
         run = self._run(dag_id, dag_run_id)
         state: str | None = None if run is None else run["state"]
         return state
+
+    def conf(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any]:
+        """Return the run's conf. The conf is empty if the run does not exist."""
+        conf = (self._run(dag_id, dag_run_id) or {}).get("conf")
+        return conf if isinstance(conf, dict) else {}
 
     def tasks(self, dag_id: str) -> Sequence[Task]:
         """Return the DAG's tasks. The list is empty if the DAG does not exist."""
@@ -75,8 +81,9 @@ class AirflowRuns:
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
         """Set the run to failed, and add ``note`` as a line to the run's note.
 
-        The run's note is cut to 1,000 characters, the most that Airflow stores. A run that does not
-        exist or has failed already is not an error.
+        The whole note has at most 1,000 characters, the most that Airflow stores. If the note is
+        longer, the text from before is cut. A run that does not exist or has failed already is not
+        an error.
 
         Raises:
             AirflowApiError: A request failed for another reason.
@@ -84,8 +91,7 @@ class AirflowRuns:
         run = self._run(dag_id, dag_run_id)
         if run is None:
             return
-        whole = f"{run.get('note') or ''}\n{note}".strip()[:MAX_NOTE_LENGTH]
-        body = self._client.DAGRunPatchBody(state="failed", note=whole)
+        body = self._client.DAGRunPatchBody(state="failed", note=_with_line(run.get("note") or "", note))
         method = self._dag_runs.patch_dag_run_without_preload_content
         try:
             ask(f"fail run {dag_run_id}", method, dag_id, dag_run_id, body)
@@ -177,3 +183,12 @@ class AirflowRuns:
                 return str(error)
             raise
         return None
+
+
+def _with_line(note: str, line: str) -> str:
+    """Return ``note`` with ``line`` at its end, with at most ``MAX_NOTE_LENGTH`` characters. If the
+    text is longer, ``note`` is cut, because ``line`` has the reason of the cancellation.
+    """
+    line = truncated(line, MAX_NOTE_LENGTH)
+    room = MAX_NOTE_LENGTH - len(line) - 1
+    return f"{truncated(note, room)}\n{line}".strip() if room > 0 else line

@@ -91,6 +91,10 @@ class Runs(Protocol):
         """Return the run's state, or ``None`` if the run does not exist."""
         ...
 
+    def conf(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any]:
+        """Return the run's conf. The conf is empty if the run does not exist."""
+        ...
+
     def tasks(self, dag_id: str) -> Sequence[Task]:
         """Return the DAG's tasks. The list is empty if the DAG does not exist."""
         ...
@@ -137,6 +141,10 @@ class Summary:
     the outcome is ``not_over``, the last error is the reason.
     """
     seconds: float = 0.0
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    """The run's conf, which names the MLJob if the run is part of a backfill. The conf is empty if
+    Airflow has not answered.
+    """
 
     def note(self, error: object) -> bool:
         """Add an error to the summary, unless the summary has the same error already. Return
@@ -280,6 +288,7 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
     if summary.state is None:
         summary.outcome = CancellationOutcome.NOT_FOUND
         return
+    summary.conf = runs.conf(target.dag_id, target.dag_run_id)
     if summary.state in FINISHED_RUN_STATES:
         summary.outcome = CancellationOutcome.ALREADY_OVER
         return

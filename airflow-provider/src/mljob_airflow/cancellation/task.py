@@ -120,7 +120,7 @@ def event_of(
         duration=round(summary.seconds, 3),
         cancelled_by=cancelled_by,
         try_number=try_number,
-        mljob=mljob_of(summary.target.dag_run_id),
+        mljob=mljob_of(summary.target.dag_run_id, summary.conf),
     )
 
 

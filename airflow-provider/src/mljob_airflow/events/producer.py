@@ -4,9 +4,9 @@ task, and delays the task only a little.
 A process has one Kafka producer, which is made when the first event is sent. Sending an event puts
 it into librdkafka's buffer, which has a maximum size. At the start and at the end of a task, the
 callback waits until the event is delivered, at most :data:`DELIVERY_SECONDS`. The callers of
-:func:`send` use :func:`logging_errors`, so an error only leads to a log message: a warning for the
-first error in a process. Lost events do no lasting harm, because the operator also reads Airflow's
-REST API.
+:func:`send` use :func:`logging_errors`, so an error only leads to a warning, at most one of each
+kind in each process. Lost events do no lasting harm, because the operator also reads Airflow's REST
+API.
 
 The monitoring DAGs send their reports with :func:`deliver`, which raises an error if the report is
 not delivered.
@@ -41,6 +41,9 @@ UNAVAILABLE_SECONDS = 0.3
 """The maximum number of seconds that the start and the end of a task wait if no broker can be
 reached."""
 
+MAX_WARNINGS = 20
+"""The maximum number of warnings of a process."""
+
 DEFAULTS: dict[str, str | int | bool] = {
     "acks": "all",
     # An idempotent producer first waits half a second for its id, in each process of a task.
@@ -70,7 +73,7 @@ class _State:
         self.pid = os.getpid()
         self.producer: Any = None
         self.unavailable = False
-        self.warned = False
+        self.warned: set[tuple[str, str]] = set()
         self.brokers_unavailable = False
         self.inherited: Any = None
 
@@ -170,16 +173,20 @@ def logging_errors(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        warn_once("Could not send the %s: %s: %s. The task is not affected.", what, type(error).__name__, error)
+        kind = type(error).__name__
+        warn_once("Could not send the %s: %s: %s. The task is not affected.", what, kind, error, kind=kind)
 
 
-def warn_once(message: str, *args: object) -> None:
-    """Log a message: as a warning in the first call of a process, and with level DEBUG in all later
-    calls.
+def warn_once(message: str, *args: object, kind: str = "") -> None:
+    """Log a message: as a warning in a process's first call with this ``message`` and ``kind``, and
+    with level DEBUG in all later calls. After :data:`MAX_WARNINGS` warnings, each message has the
+    level DEBUG.
     """
-    state = _current_state()
-    log.log(logging.DEBUG if state.warned else logging.WARNING, message, *args)
-    state.warned = True
+    warned = _current_state().warned
+    is_new = (message, kind) not in warned and len(warned) < MAX_WARNINGS
+    if is_new:
+        warned.add((message, kind))
+    log.log(logging.WARNING if is_new else logging.DEBUG, message, *args)
 
 
 def _producer() -> Any:

@@ -137,8 +137,8 @@ class Listener:
         server: aiohttp's server, which makes a protocol for each connection.
         certificate: The serving certificate.
         proxy: Returns the front proxy to trust, or None if no client may call.
-        connections: If this many connections are open, a new connection of the front proxy is
-            closed. Open connections of other clients count too.
+        connections: The maximum number of open connections of the front proxy. At this number, a
+            new connection of the front proxy is closed. Connections of other clients don't count.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class Listener:
             certificate = transport.get_extra_info("peercert")
             known = TlsConnection(is_front_proxy=proxy is not None and proxy.is_shown_by(certificate))
             if known.is_front_proxy:
-                if self.count >= self._limit:
+                if sum(each.is_front_proxy for each in self._connections.values()) >= self._limit:
                     log.warning(
                         "a connection is closed: %d are open, as many as MLJOB_API_CONNECTIONS allows", self._limit
                     )

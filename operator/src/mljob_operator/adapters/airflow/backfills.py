@@ -141,7 +141,8 @@ class AirflowBackfills:
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
         """Return the runs of backfills that changed at or after ``since`` (Airflow's clock). The
-        result has only runs with a valid marker.
+        result has only runs with a valid marker. A run that is too large to be read is left out and
+        logged.
 
         The request is ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, for
         all pages.
@@ -149,7 +150,7 @@ class AirflowBackfills:
 
         def ask() -> list[BackfillRunChange]:
             observed_at = now()
-            rows = self._members("~", self._prefix + ".", updated_at_gte=since)
+            rows = self._members("~", self._prefix + ".", skip_too_large=True, updated_at_gte=since)
             changes = self._session.each(rows, lambda row: _change(row, observed_at))
             return [change for change in changes if change is not None]
 
@@ -229,7 +230,7 @@ class AirflowBackfills:
             "backfills", self._backfills.list_backfills_without_preload_content, dag_id, order_by=["-id"]
         )
 
-    def _members(self, dag_id: str, marked: str, **query: Any) -> Iterator[Row]:
+    def _members(self, dag_id: str, marked: str, *, skip_too_large: bool = False, **query: Any) -> Iterator[Row]:
         """Yield the DAG's backfill runs whose conf has the text ``marked``. The DAG id ``~`` stands
         for all DAGs.
         """
@@ -238,6 +239,7 @@ class AirflowBackfills:
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
             cursors=True,
+            skip_too_large=skip_too_large,
             run_type=[BACKFILL],
             conf_contains=marked,
             **query,

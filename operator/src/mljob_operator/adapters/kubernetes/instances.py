@@ -13,7 +13,7 @@ from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, 
 from mljob_contract.resource import GROUP, VERSION
 
 from ...core.airflow_instance.instance import Instance
-from ...errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
+from ...errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreForbidden, StoreUnavailable
 from .custom_objects import CustomObjects, read_or_log
 from .lists import list_objects
 from .requests import TIMEOUT, call, decoded
@@ -63,7 +63,8 @@ class InstanceObjects(CustomObjects[Instance]):
         """Return the values of a Secret in ``credentials_namespace`` as text, by key.
 
         Raises:
-            ReferenceMissing: The Secret does not exist, or the operator may not read it.
+            ReferenceMissing: The Secret does not exist, or the operator may not read it, or the API
+                server refuses the request for another reason.
             SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
             StoreUnavailable: No answer, or a server error.
         """
@@ -76,10 +77,12 @@ class InstanceObjects(CustomObjects[Instance]):
             ) from None
         except StoreUnavailable:
             raise
-        except StoreError as error:
+        except StoreForbidden as error:
             raise ReferenceMissing(
                 f"The operator may not read Secret {name} in namespace {namespace}: see airflowInstances in its chart's values."
             ) from error
+        except StoreError as error:
+            raise ReferenceMissing(f"Secret {name} in namespace {namespace} can't be read: {error}") from error
         if CREDENTIALS_LABEL not in (found.metadata.labels or {}):
             raise SecretUnlabelled(
                 f"Secret {name} in namespace {namespace} lacks the label {CREDENTIALS_LABEL}, without which it is sent to no Airflow. If it is "

@@ -21,7 +21,7 @@ from ...core.labels import query, selects
 from ...core.mljob.resource.job import Job
 from ...core.run.run_key import Key
 from ...core.text.storable import cut
-from ...errors import Gone, ReferenceMissing, StoreError, StoreUnavailable
+from ...errors import Gone, ReferenceMissing, StoreError, StoreForbidden, StoreUnavailable
 from .custom_objects import CustomObjects, exactly, read_or_log
 from .lists import list_objects
 from .requests import TIMEOUT, call, decoded
@@ -112,9 +112,9 @@ class Jobs(CustomObjects[Job]):
         Return None if the object does not exist and the reference to the object is optional.
 
         Raises:
-            ReferenceMissing: The object does not exist and the reference is not optional. Or the
-                API server refused the request, usually because the operator may not read the
-                object.
+            ReferenceMissing: The object does not exist and the reference is not optional, or the
+                operator may not read the object, or the API server refuses the request for another
+                reason.
             StoreUnavailable: No answer, or a server error.
         """
         secret = reference.secret_ref is not None
@@ -132,10 +132,14 @@ class Jobs(CustomObjects[Job]):
             ) from None
         except StoreUnavailable:
             raise
-        except StoreError as error:
+        except StoreForbidden as error:
             raise ReferenceMissing(
                 f"the operator may not read {kind} {named.name} (spec.confFrom): "
                 f"see confFrom in its chart's values. {_first_line(error)}"
+            ) from error
+        except StoreError as error:
+            raise ReferenceMissing(
+                f"{kind} {named.name} (spec.confFrom) can't be read: {_first_line(error)}"
             ) from error
         data = decoded(found.data) if secret else found.data or {}
         return Source(f"{kind} {named.name}", data, secret)

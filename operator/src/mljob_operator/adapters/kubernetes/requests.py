@@ -12,7 +12,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
 from ...core.text.storable import cut
-from ...errors import Conflict, Gone, Refused, StoreError, StoreUnavailable
+from ...errors import Conflict, Gone, Refused, StoreError, StoreForbidden, StoreUnavailable
 from ..proxies import shown
 
 TIMEOUT = 15.0
@@ -151,8 +151,8 @@ def _mapped(error: ApiException) -> StoreError:
         return Gone(text) if json_object(body).get("reason") == "NotFound" else StoreUnavailable(text)
     if status == 409:
         return Gone(text) if "uid" in body and "Precondition" in body else Conflict(text)
-    if status == 403 and _is_ending(json_object(body)):
-        return Gone(text)
+    if status == 403:
+        return Gone(text) if _is_ending(json_object(body)) else StoreForbidden(text)
     if status in (429, 0) or status >= 500:
         return StoreUnavailable(text, retry_after=_retry_after(error))
     if status in (400, 413, 422):

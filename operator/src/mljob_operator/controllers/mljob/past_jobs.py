@@ -52,7 +52,7 @@ class PastJobs:
         (``fact.queued_at``) and was not checked with this queue time yet. So the result is True
         again after Airflow has queued the run again.
         """
-        return self._queued_at.get(run) != fact.queued_at
+        return run not in self._queued_at or self._queued_at[run] != fact.queued_at
 
     def note_checked(self, run: RunKey, fact: RunFact) -> None:
         """Remember that the MLJob of a run needs no worker. The run is checked again if Airflow

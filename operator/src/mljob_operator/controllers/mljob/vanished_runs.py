@@ -87,7 +87,7 @@ class VanishedRuns:
                 if vanished:
                     log.warning("%s is not ready. %s", name, vanished_message(airflow))
                 else:
-                    log.info("%s: no run is missing any more", name)
+                    log.info("%s: each run that had vanished is found again, or its loss is accepted", name)
                 self._changed(airflow)
             for key in missing_runs.missing(airflow):
                 self._wake(key)

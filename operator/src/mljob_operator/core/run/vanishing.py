@@ -273,10 +273,13 @@ class MissingRuns:
 
     def needs_relist(self, key: Key) -> bool:
         """Return whether a relist (a list of all active runs) is needed before this MLJob's run can
-        count as deleted, because other runs may be missing too. The method must only be called for
-        an MLJob whose run is followed.
+        count as deleted, because other runs may be missing too. Return False for an MLJob whose run
+        is not followed.
         """
-        runs = self._runs[self._airflow_of[key]]
+        airflow = self._airflow_of.get(key)
+        if airflow is None:
+            return False
+        runs = self._runs[airflow]
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
 
     def have_vanished(self, airflow: str) -> bool:
