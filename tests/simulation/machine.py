@@ -263,8 +263,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=servers, then=moments)
     def down_or_up(self, who: str, then: float) -> None:
-        """Take all Airflows, or the Kubernetes API server, down. If what ``who`` names is down
-        already, bring it up again.
+        """Take all Airflows or the Kubernetes API server down. If these servers are down already,
+        bring them up again.
         """
         self.world.network.down ^= {who}
         self._then("down_or_up", then)

@@ -154,7 +154,9 @@ class FakeRuns:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:
-    """The events that the cancellation task sends."""
+    """A list to which the cancellation task appends its events instead of sending them to Kafka. The
+    task uses :class:`FakeRuns` as its Airflow.
+    """
     sent: list[RunCancellation] = []
     monkeypatch.setattr(producer, "_state", None)
     monkeypatch.setattr(producer, "send", sent.append)

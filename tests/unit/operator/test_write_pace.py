@@ -29,8 +29,9 @@ def test_api_server_whose_answers_take_longer_gets_fewer() -> None:
 
 @pytest.mark.parametrize("rate", [100.0, 400.0, 4000.0])
 def test_few_writes_wait_in_the_api_server(rate: float) -> None:
-    """The API server stores ``rate`` writes a second, each in 10 ms at least. The limit lets few
-    writes wait, and in the end it is high enough to keep the API server busy.
+    """The API server stores at most ``rate`` writes a second, and takes at least 10 ms for a write.
+    The limit is never so high that many writes wait in the API server. In the end, the limit is
+    high enough to keep the API server busy.
     """
     pace, now = WritePace(), 0.0
     for _ in range(20_000):

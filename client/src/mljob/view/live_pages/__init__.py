@@ -1,4 +1,5 @@
-"""The live pages, one in each module. A live page is an object of a class that knows the sources of
-the page, and makes the page's HTML from them. :mod:`mljob.view.live` asks for the HTML again when a
-source has changed.
+"""The classes of the pages that change while a browser shows them (live pages), such as the page of
+one MLJob. An object of such a class lists the sources of one page, which are data that background
+tasks keep up to date, and makes the page's HTML from the sources. When a source has changed,
+:mod:`mljob.view.live` asks the object for the HTML again.
 """

@@ -36,7 +36,7 @@ class CustomObjects(Generic[T]):
     This base class has the writes that MLJobs and AirflowInstances have in common.
 
     Args:
-        api: The client.
+        api: The client for the Kubernetes API.
         kind: The resource's kind, for Events.
         plural: The resource's name in the API.
         finalizer: The operator's finalizer.
