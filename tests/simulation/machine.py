@@ -474,9 +474,9 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Let virtual time pass, in rounds of ``ROUND`` seconds, until no MLJob changes any more. In
-        each round, let the cancellation DAG end the runs whose cancellation was requested. Fail if
-        MLJobs still change after ``ROUNDS_AT_MOST`` rounds.
+        """Let virtual time pass, in rounds of ``ROUND`` seconds, until no MLJob changes any more.
+        Let the cancellation DAG work once in each round. Fail if MLJobs still change after
+        ``ROUNDS_AT_MOST`` rounds.
 
         The number of rounds can't be fixed: a requested retry starts deadlines anew, so a
         cancellation may begin late, and would still be in progress after the last round.

@@ -142,8 +142,8 @@ def _camel(name: str) -> str:
 
 
 def _plain_value(value: Any) -> Any:
-    """Return a value of a spec with pydantic models as dicts, and with dates and times as text, also
-    inside of lists and dicts. All other values stay as they are.
+    """Return a value of a spec as JSON types: models become dicts, tuples become lists, and dates
+    and times become strings, also inside of lists and dicts. All other values stay as they are.
     """
     dump = getattr(value, "model_dump", None)
     if callable(dump):
@@ -157,8 +157,8 @@ def _plain_value(value: Any) -> Any:
 
 
 def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    """Check a spec against the pydantic model :class:`.MLJobSpec`, and return the spec unchanged. So
-    a mistake is reported before anything is sent.
+    """Check a spec against the model :class:`.MLJobSpec`, and return the spec unchanged. So a
+    mistake is reported before anything is sent.
 
     Raises:
         InvalidArgument: A field does not exist, or has a wrong value.

@@ -154,8 +154,8 @@ class FakeRuns:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:
-    """A list to which the cancellation task appends its events instead of sending them to Kafka. The
-    task uses :class:`FakeRuns` as its Airflow.
+    """The list of the events that the cancellation task sends. The list stands in for Kafka, and
+    :class:`FakeRuns` for Airflow.
     """
     sent: list[RunCancellation] = []
     monkeypatch.setattr(producer, "_state", None)

@@ -84,10 +84,10 @@ def _of_graph(graph: RunGraph, job: MLJob, look: Look, now: datetime) -> list[Br
 
 
 def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> list[Branch]:
-    """Return the list to which the caller adds the nodes of the tasks of a task group: the children
-    of the group's own node in the tree. Create the nodes of the group, and of the groups around it,
-    if they are missing. A group that is nested more than :data:`MAX_LEVELS` levels deep gets no
-    node. In this case, return the children of the nearest outer group that has a node.
+    """Return the list of the children of a task group's node. The caller adds the nodes of the
+    group's tasks to this list. If the nodes of the group or of the groups around it are missing,
+    create them. A group that is nested more than :data:`MAX_LEVELS` levels deep gets no node: the
+    result is then the list of the nearest outer group that has a node.
 
     Args:
         group: The id of the group, or None for tasks outside of all groups.

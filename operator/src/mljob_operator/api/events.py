@@ -88,7 +88,7 @@ class EventsWriter:
     Args:
         key: The Airflow, the DAG and the run id.
         request: The request of the client.
-        redaction: Removes secrets from the texts that the client gets.
+        redaction: Replaces the secrets in the texts that the client gets.
         output: The body of the response.
         followed: Reads the state of the run from Airflow repeatedly.
     """
@@ -250,7 +250,7 @@ class EventsWriter:
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
     """Yield the entries (lines of the response) for one change of a task or run that a Kafka
-    message reports. Secrets are removed from errors and from the names of metrics.
+    message reports. Secrets in errors and in the names of metrics are replaced by ``***``.
     """
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)

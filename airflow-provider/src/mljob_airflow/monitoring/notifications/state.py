@@ -211,9 +211,9 @@ def kind_of(key: str) -> FindingKind | None:
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
     """Return the state after a report.
 
-    No findings are added. Findings of the state that the report has with at least the severity
-    ``policy.min_severity`` get the report's time as ``last_seen``. Of the other findings, these are
-    removed:
+    No findings are added. A finding of the state gets the report's time as ``last_seen`` if the
+    report has the finding with at least the severity ``policy.min_severity``. Of the other
+    findings, these are removed:
 
     - muted findings;
     - findings of a kind that this version of the package does not know;
@@ -248,9 +248,9 @@ def _is_kept(key: str, finding: NotifiedFinding, report: MonitoringReport, polic
 
 
 def after_notification(state: NotificationState, notification: Notification, sent: Conversation) -> NotificationState:
-    """Return the state after a notification was sent: the owner's conversation has the findings that
-    the message named, and not the resolved findings. Without findings, the owner has no
-    conversation any more.
+    """Return the state after a notification was sent. The findings in the message are added to the
+    owner's conversation, or updated there, and the resolved findings are removed. If no finding is
+    left, the owner's conversation is removed.
 
     Args:
         state: The state before the notification.

@@ -1,8 +1,8 @@
 """The common part of the two classes that write MLJobs and AirflowInstances to the Kubernetes API.
 
-Every change of such an object is a JSON merge patch that names the version from which the patch was
-made (resourceVersion). If the object has changed since then, the API server refuses the patch with
-409. So a patch never undoes the change of another client.
+The operator changes such an object by a JSON merge patch that names the version from which the patch
+was made (resourceVersion). If the object has changed since then, the API server refuses the patch
+with 409. So a patch never undoes the change of another client.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class CustomObjects(Generic[T]):
         Other finalizers and annotations stay.
 
         Return None if the object does not exist any more, or if another object has its name. For
-        example, Kubernetes deletes an object that waits for its deletion when this method removes
-        the last finalizer.
+        example, an object with a deletion timestamp does not exist any more after this method has
+        removed the last finalizer.
 
         Raises:
             Conflict: The object has changed.
