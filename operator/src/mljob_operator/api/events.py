@@ -217,7 +217,7 @@ class EventsWriter:
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
         """Return a list with one pair for a Kafka message: the name of the Airflow in the message
         (or None), and the lines of the response. Return an empty list for a message that can't be
-        read, is about another run, reports no state of the run or of a task, or repeats a failure.
+        read, is about another run, reports no fact that the operator uses, or repeats a failure.
         """
         if message.value is None:
             return []
@@ -250,7 +250,7 @@ class EventsWriter:
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
     """Yield the entries (lines of the response) for one change of a task or run that a Kafka
-    message reports. Secrets in errors and in the names of metrics are replaced by ``***``.
+    message reports. The texts of errors and the names of metrics are redacted.
     """
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)

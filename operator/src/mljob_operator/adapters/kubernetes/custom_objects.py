@@ -1,8 +1,8 @@
 """The common part of the two classes that write MLJobs and AirflowInstances to the Kubernetes API.
 
-The operator changes such an object by a JSON merge patch that names the version from which the patch
-was made (resourceVersion). If the object has changed since then, the API server refuses the patch
-with 409. So a patch never undoes the change of another client.
+The operator changes such an object by a JSON merge patch, which names the version from which the
+patch was made (resourceVersion). If the object has changed since then, the API server refuses the
+patch with 409. So a patch never undoes the change of another client.
 """
 
 from __future__ import annotations

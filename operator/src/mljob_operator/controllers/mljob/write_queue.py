@@ -92,7 +92,7 @@ class WriteQueue:
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
         """Return whether an MLJob may write now. If the result is True, the MLJob has a turn, which
         ends after at most ``TURN_SECONDS``. The MLJob's first :meth:`send` in the turn does not
-        wait, and uses the turn up.
+        wait, and ends the turn.
 
         If the result is False, the MLJob takes a place in the queue, and ``wake`` is called when
         the MLJob has its turn. If the MLJob waits already, a call with another priority moves the
