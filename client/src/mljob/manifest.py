@@ -53,10 +53,11 @@ def manifest(
         labels: The labels of the MLJob.
         annotations: The annotations of the MLJob.
         spec: Other fields of the spec, named as in the CRD (``backoffLimit``) or as in Python
-            (``backoff_limit``).
+            (``backoff_limit``). Fields with the value None are left out.
 
     Raises:
-        InvalidArgument: A value has the wrong type, or a field of the spec does not exist.
+        InvalidArgument: The name is not allowed, the conf is not a JSON object, or a field of the
+            spec does not exist or has a wrong value.
     """
     metadata: dict[str, Any] = {"name": checked_name(name), "namespace": namespace}
     if labels:
@@ -92,8 +93,8 @@ def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
 
 
 def _unfit(conf: Any) -> str:
-    """Return the path of the first key of a conf whose value can't be JSON. Return ``conf`` if no
-    single value is to blame.
+    """Return the path of the first key of a conf whose value can't be JSON, such as
+    ``conf.epochs``. Return ``conf`` if there is no such key.
     """
     for key, value in conf.items() if isinstance(conf, Mapping) else ():
         try:
@@ -104,10 +105,11 @@ def _unfit(conf: Any) -> str:
 
 
 def checked_name(name: str) -> str:
-    """Check the length and the characters of an MLJob's name, and return the name.
+    """Check the length and the form of an MLJob's name, and return the name.
 
     Raises:
-        InvalidArgument: The name is too long, or has a character that is not allowed.
+        InvalidArgument: The name is longer than :data:`MAX_NAME` characters, or is not a DNS
+            subdomain name (RFC 1123) in lower case.
     """
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         raise InvalidArgument(
@@ -140,8 +142,8 @@ def _camel(name: str) -> str:
 
 
 def _plain_value(value: Any) -> Any:
-    """Convert a value of a spec to the types of JSON. The value may be or contain models of
-    ``mljob_contract`` and times.
+    """Return a value of a spec as JSON types: models become dicts, tuples become lists, and dates
+    and times become strings, also inside of lists and dicts. All other values stay as they are.
     """
     dump = getattr(value, "model_dump", None)
     if callable(dump):
@@ -155,8 +157,8 @@ def _plain_value(value: Any) -> Any:
 
 
 def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    """Check a spec against the model of the spec, and return the spec. So a mistake is reported
-    before anything is sent.
+    """Check a spec against the model :class:`.MLJobSpec`, and return the spec unchanged. So a
+    mistake is reported before anything is sent.
 
     Raises:
         InvalidArgument: A field does not exist, or has a wrong value.

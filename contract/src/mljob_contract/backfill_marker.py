@@ -1,12 +1,13 @@
 """The marker in the conf of a backfill's runs, which links the runs to an MLJob.
 
-The operator chooses the id of a single run, which has the name of the MLJob (:mod:`.run_id`).
-Airflow chooses the id of a backfill and the ids of the backfill's runs, which don't have the name.
-But Airflow copies the conf of a backfill to each run of the backfill, even to a run that existed
-before and that the backfill repeats. The marker is a key of this conf.
+If an MLJob is a single run, the operator chooses the dag run id, which contains the MLJob's name
+(:mod:`.run_id`). But Airflow chooses the id of a backfill and the ids of the backfill's runs, and
+these ids don't contain the MLJob's name. So the operator adds the marker to the backfill's conf, as
+one key. Airflow copies this conf to each run of the backfill, even to a run that existed before and
+that the backfill repeats.
 
-The value of the key has the dag run id that the MLJob would have as a single run, and the number of
-the MLJob's attempt that created or repeated the run.
+The marker contains two values: the dag run id that the MLJob would have as a single run, and the
+number of the MLJob's attempt that created or repeated the run.
 """
 
 from __future__ import annotations

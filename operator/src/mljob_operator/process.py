@@ -39,9 +39,12 @@ async def run(settings: Settings) -> None:
     """Run the operator until a signal tells it to end.
 
     Raises:
-        CannotStart: The operator can't listen on the port, finds no valid configuration for the
-            Kubernetes API, another operator has claims that conflict with this operator's claims,
-            or the SDK for traces is not installed.
+        CannotStart: One of these causes:
+
+            - The operator can't listen on the port.
+            - The operator finds no valid configuration for the Kubernetes API.
+            - A running operator uses some of the same MLJobs, dag run ids or events.
+            - The settings enable traces, and the SDK for traces is not installed.
     """
     process = Process(settings)
     try:
@@ -74,13 +77,15 @@ class Process:
         self._last_beat = time.monotonic()
 
     async def run(self) -> None:
-        """Compete for the Lease, and act in each term of this process, until a signal ends the
-        process.
+        """Compete for the Lease, and act in each term of this process, until a signal tells the
+        process to end, or kopf ends by itself.
 
         Raises:
-            CannotStart: The operator can't listen on the port, finds no valid configuration for the
-                Kubernetes API, or another operator has claims that conflict with this operator's
-                claims.
+            CannotStart: One of these causes:
+
+                - The operator can't listen on the port.
+                - The operator finds no valid configuration for the Kubernetes API.
+                - A running operator uses some of the same MLJobs, dag run ids or events.
         """
         handle_signals(self._stop.set)
         await self.listen()
@@ -141,7 +146,7 @@ class Process:
     def is_ready(self) -> bool:
         """Return whether the process is ready (``/readyz``). A leader is ready when it has listed
         all objects, watches them, and has started its readers. Any other process is ready when it
-        has seen that another process holds the Lease.
+        has seen that another process holds the Lease. A process that was told to end is not ready.
         """
         if self._stop.is_set() or self._election is None:
             return False
@@ -171,8 +176,8 @@ class Process:
 
         async def leave() -> None:
             """Wait until the term is over or the process has to end. Then stop the operator's work,
-            let another process take the Lease, and close the connections. Closing the connections
-            may take seconds, so this comes last.
+            release the Lease, and close the connections. The connections are closed last, because
+            closing them may take seconds, and another process can take the Lease meanwhile.
             """
             await over.wait()
             await operator.settle()

@@ -158,7 +158,9 @@ class FakeRuns:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:
-    """The events that the cancellation task sends."""
+    """The list of the events that the cancellation task sends. The list stands in for Kafka, and
+    :class:`FakeRuns` for Airflow.
+    """
     sent: list[RunCancellation] = []
     monkeypatch.setattr(producer, "_state", None)
     monkeypatch.setattr(producer, "send", sent.append)

@@ -1,5 +1,6 @@
-"""Facts are statements of events and of REST responses about a run. Even if clocks differ, the
-operator finds out whether Airflow has queued the run again, and which of two facts is later.
+"""A fact is a statement of a Kafka event or of a REST response about a run. Even if the clocks of
+Airflow's machines differ, the operator finds out whether Airflow has queued the run again, and
+which of two facts is later.
 """
 
 from __future__ import annotations

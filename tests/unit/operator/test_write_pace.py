@@ -8,8 +8,8 @@ from mljob_operator.controllers.mljob.write_pace import FASTEST_COUNTS, LEAST, M
 
 
 def after(pace: WritePace, seconds: float, *, answers: int = 3000, now: float = 0.0) -> int:
-    """Return the maximum number of writes under way after ``answers`` answers, each of which took
-    ``seconds``.
+    """Tell ``pace`` about ``answers`` answers that took ``seconds`` each. Then return how many
+    writes ``pace`` allows to be under way at once.
     """
     for _ in range(answers):
         pace.answered(seconds, now)
@@ -29,8 +29,9 @@ def test_api_server_whose_answers_take_longer_gets_fewer() -> None:
 
 @pytest.mark.parametrize("rate", [100.0, 400.0, 4000.0])
 def test_few_writes_wait_in_the_api_server(rate: float) -> None:
-    """The API server stores ``rate`` writes a second, each in 10 ms at least. The limit lets few
-    writes wait, and in the end it is high enough to keep the API server busy.
+    """The API server stores at most ``rate`` writes a second, and takes at least 10 ms for a write.
+    The limit is never so high that many writes wait in the API server. In the end, the limit is
+    high enough to keep the API server busy.
     """
     pace, now = WritePace(), 0.0
     for _ in range(20_000):
@@ -45,9 +46,9 @@ def test_few_writes_wait_in_the_api_server(rate: float) -> None:
 
 
 def test_fastest_answer_counts_for_a_time() -> None:
-    """The limit depends on the shortest time that an answer took. The pace forgets this time after
-    ``FASTEST_COUNTS`` seconds, because answers may have become slower since then: objects grow, and
-    other clients send requests.
+    """The limit depends on the shortest time that an answer took. WritePace forgets this time after
+    ``FASTEST_COUNTS`` seconds, because later answers may all take longer: objects grow, and other
+    clients send requests.
     """
     pace = WritePace()
     pace.answered(0.001, 0.0)

@@ -62,8 +62,8 @@ def publish_outputs(**outputs: Any) -> None:
     name. Outside of an Airflow task, the function publishes nothing.
 
     The function never raises an exception. The task's log has a warning about each output that is
-    left out, and ``.status.outputsOmitted`` of the MLJob has the output's name. The function leaves
-    out these outputs, and publishes all other outputs:
+    left out, and ``.status.outputsOmitted`` of the MLJob has the names of at most 32 such outputs.
+    The function leaves out these outputs, and publishes all other outputs:
 
     - a value that can't become JSON, such as a NumPy array with several elements, or that contains
       NaN, an infinity or an integer outside of the range of int64;
@@ -180,7 +180,7 @@ def _check(value: Any, level: int = 0) -> None:
     """Check that an XCom and the status of an MLJob can store a JSON value.
 
     Raises:
-        ValueError: The value can't be stored; the text says why.
+        ValueError: The value can't be stored. The error's message says why.
     """
     if level > MAX_LEVELS:
         raise ValueError(f"it has more than {MAX_LEVELS} levels")

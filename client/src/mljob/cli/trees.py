@@ -84,9 +84,15 @@ def _of_graph(graph: RunGraph, job: MLJob, look: Look, now: datetime) -> list[Br
 
 
 def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> list[Branch]:
-    """Return the children of a group's node in the tree, to which the caller adds the group's
-    tasks. Missing nodes are created. For None, return the list ``top``. A group that is nested more
-    than :data:`MAX_LEVELS` levels deep has no node: its tasks go to a node of a group around it.
+    """Return the list of the children of a task group's node. The caller adds the nodes of the
+    group's tasks to this list. If the nodes of the group or of the groups around it are missing,
+    create them. A group that is nested more than :data:`MAX_LEVELS` levels deep gets no node: the
+    result is then the list of the nearest outer group that has a node.
+
+    Args:
+        group: The id of the group, or None for tasks outside of all groups.
+        groups: The nodes of all groups so far, by the groups' ids.
+        top: The nodes at the top of the tree. This list is the result if ``group`` is None.
     """
     if group is None:
         return top

@@ -88,7 +88,7 @@ class EventsWriter:
     Args:
         key: The Airflow, the DAG and the run id.
         request: The request of the client.
-        redaction: Redacts the texts.
+        redaction: Replaces the secrets in the texts that the client gets.
         output: The body of the response.
         followed: Reads the state of the run from Airflow repeatedly.
     """
@@ -109,16 +109,19 @@ class EventsWriter:
         """The position after the last entry."""
 
     async def from_kafka(self, history: RunHistory, is_origin: Callable[[str | None], bool]) -> None:
-        """Write the events that Kafka has to the client. If the request has ``follow``, also write
-        later events until the run has ended.
+        """Write the events of the run that are in Kafka to the client. If the request has
+        ``follow``, also write later events until the run has ended. The response ends earlier if it
+        reaches its limit of entries, bytes or time. The last entry says why the response ends.
 
         Args:
             history: Reads the messages of the run.
-            is_origin: Takes the name of the Airflow in a message, or None, and returns whether the
-                message may be from the Airflow of the run.
+            is_origin: Returns whether a message may be from the Airflow of the run. The argument is
+                the name of the Airflow in the message, or None if the message has no such name.
 
         Raises:
             OperatorError: Kafka or Airflow fails.
+            Refusal: The run can't be followed any more. :attr:`.FollowedRun.reading` lists the
+                causes.
         """
         if history.incomplete:
             await self._write(
@@ -138,10 +141,14 @@ class EventsWriter:
 
     async def from_rest(self) -> None:
         """Write the states of the tasks and of the run, as Airflow's REST API returns them, to the
-        client. If the request has ``follow``, also write later changes until the run has ended.
+        client. If the request has ``follow``, also write later changes until the run has ended. The
+        response ends earlier if it reaches its limit of entries, bytes or time. The last entry says
+        why the response ends.
 
         Raises:
             OperatorError: Airflow fails.
+            Refusal: The run can't be followed any more. :attr:`.FollowedRun.reading` lists the
+                causes.
         """
         await self._write(
             [
@@ -164,7 +171,8 @@ class EventsWriter:
 
     async def end(self, reason: EndReason, message: str) -> None:
         """Write the entry that ends the response. The entry has the reason of the end, a message
-        for people, and the cursor with which the client can continue.
+        for people and, if the events come from Kafka, the cursor with which the client can
+        continue.
         """
         await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
 
@@ -192,8 +200,8 @@ class EventsWriter:
         return False
 
     async def _end_at_limit(self, limit: str) -> None:
-        """End the response because it has reached the limit of ``limit``. Only a response with
-        events from Kafka has a cursor.
+        """Write the entry that ends a response at its limit. ``limit`` is the word for the limit in
+        the message: "size" or "time". Only if the events come from Kafka, the entry has a cursor.
         """
         again = "Ask again with after=<cursor>." if self.cursor is not None else "Ask again."
         await self.end(EndReason.LIMIT, f"The answer has reached the limit of its {limit}. {again}")
@@ -209,7 +217,7 @@ class EventsWriter:
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
         """Return a list with one pair for a Kafka message: the name of the Airflow in the message
         (or None), and the lines of the response. Return an empty list for a message that can't be
-        read, is about another run, or repeats a failure.
+        read, is about another run, reports no fact that the operator uses, or repeats a failure.
         """
         if message.value is None:
             return []
@@ -242,7 +250,7 @@ class EventsWriter:
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
     """Yield the entries (lines of the response) for one change of a task or run that a Kafka
-    message reports. Texts that the task has written are redacted.
+    message reports. The texts of errors and the names of metrics are redacted.
     """
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)
@@ -294,8 +302,8 @@ def entries_of(reading: Reading) -> list[HistoryEntry]:
 
 
 def _identity(entry: HistoryEntry) -> object:
-    """Return an entry without its time, so that an entry that was sent already is recognised. The
-    time is left out because the entry of a waiting task has the time of the latest request to
-    Airflow.
+    """Return a copy of an entry without the time, to compare with the entries that were sent
+    already. The time is left out because the entry of a waiting task has the time of the latest
+    request to Airflow, and would differ after each request.
     """
     return entry.model_copy(update={"time": None})

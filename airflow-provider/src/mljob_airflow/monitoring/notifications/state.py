@@ -101,9 +101,10 @@ class NotificationPolicy:
     """The rules that decide when an owner is notified.
 
     Attributes:
-        repeat_after: The time after which a message repeats the findings that the report still has.
-        resolved_after: The time after which a finding counts as resolved if no report has the
-            finding.
+        repeat_after: The time from a message with all findings to the next such message, as long as
+            reports have findings of the owner.
+        resolved_after: The time for which a finding must be missing in reports to count as
+            resolved.
         min_severity: Less severe findings cause no notification.
     """
 
@@ -210,16 +211,17 @@ def kind_of(key: str) -> FindingKind | None:
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
     """Return the state after a report.
 
-    No findings are added. Findings that are still in the report, and have at least the severity
-    ``policy.min_severity``, get the report's time as ``last_seen``. Of the other findings, these
-    are removed:
+    No findings are added. A finding of the state gets the report's time as ``last_seen`` if the
+    report has the finding with at least the severity ``policy.min_severity``. Of the other
+    findings, these are removed:
 
     - muted findings;
     - findings of a kind that this version of the package does not know;
     - findings of the kinds in :data:`TRANSIENT` that have been missing in reports for the repeat
       period (``policy.repeat_after``).
 
-    Resolved findings are removed by :func:`after_notification`.
+    Owners without findings are removed, and the state is :func:`bounded`. Resolved findings are
+    removed by :func:`after_notification`.
     """
     current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}
@@ -246,13 +248,15 @@ def _is_kept(key: str, finding: NotifiedFinding, report: MonitoringReport, polic
 
 
 def after_notification(state: NotificationState, notification: Notification, sent: Conversation) -> NotificationState:
-    """Return the state after a notification was sent.
+    """Return the state after a notification was sent. The findings in the message are added to the
+    owner's conversation, or updated there, and the resolved findings are removed. If no finding is
+    left, the owner's conversation is removed.
 
     Args:
         state: The state before the notification.
         notification: The notification.
-        sent: A conversation with the recipient, the channel, the thread and the time of the
-            message. The conversation's field ``findings`` is ignored.
+        sent: A conversation with the recipient, the channel and the thread of the message, and the
+            time of the message as ``notified_at``. The field ``findings`` is ignored.
     """
     before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}

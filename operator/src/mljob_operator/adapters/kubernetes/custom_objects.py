@@ -1,8 +1,8 @@
 """The common part of the two classes that write MLJobs and AirflowInstances to the Kubernetes API.
 
-Every write to such an object is a JSON merge patch that names the version from which the patch was
-made (resourceVersion). If the object has changed since then, the API server refuses the patch with
-409. So a patch never undoes the change of another client.
+The operator changes such an object by a JSON merge patch, which names the version from which the
+patch was made (resourceVersion). If the object has changed since then, the API server refuses the
+patch with 409. So a patch never undoes the change of another client.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CustomObjects(Generic[T]):
     This base class has the writes that MLJobs and AirflowInstances have in common.
 
     Args:
-        api: The client.
+        api: The client for the Kubernetes API.
         kind: The resource's kind, for Events.
         plural: The resource's name in the API.
         finalizer: The operator's finalizer.
@@ -79,8 +79,9 @@ class CustomObjects(Generic[T]):
         """Add or remove the operator's finalizer, set annotations, and return the new version.
         Other finalizers and annotations stay.
 
-        Return None if the object does not exist any more, for example because Kubernetes deleted
-        the object after its last finalizer was removed.
+        Return None if the object does not exist any more, or if another object has its name. For
+        example, an object with a deletion timestamp does not exist any more after this method has
+        removed the last finalizer.
 
         Raises:
             Conflict: The object has changed.
@@ -138,8 +139,8 @@ class CustomObjects(Generic[T]):
 def exactly(stored: Job | Instance) -> dict[str, str]:
     """Return the metadata that makes a write apply to exactly this version of an object.
 
-    The metadata are the uid and the resourceVersion. The API server refuses the write if the object
-    has another version.
+    The metadata are the uid and the resourceVersion. The API server refuses the write if the stored
+    object has another uid or another resourceVersion.
     """
     return {"uid": stored.uid, "resourceVersion": stored.resource_version}
 

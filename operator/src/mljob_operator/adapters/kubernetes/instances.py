@@ -66,7 +66,7 @@ class InstanceObjects(CustomObjects[Instance]):
             ReferenceMissing: The Secret does not exist, or the operator may not read it, or the API
                 server refuses the request for another reason.
             SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
-            StoreUnavailable: No answer, or a server error.
+            StoreUnavailable: No answer, a server error, or too many requests (429).
         """
         namespace = self._credentials_namespace
         try:

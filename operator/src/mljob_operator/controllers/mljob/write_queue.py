@@ -1,9 +1,9 @@
 """The priority queue of all writes about MLJobs.
 
 While the Kubernetes API server keeps up, each write is sent at once. Otherwise the writes wait in
-this queue for their turns. If no further action depends on a status, the status is built only when
-its turn comes: the MLJob is then woken, and writes its newest status. So all waiting changes of one
-MLJob become one write.
+this queue for their turns. A status on which no further action depends is built only when its turn
+comes: the MLJob is then woken, and writes its newest status. So all waiting changes of one MLJob
+become one write.
 """
 
 from __future__ import annotations
@@ -91,12 +91,13 @@ class WriteQueue:
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
         """Return whether an MLJob may write now. If the result is True, the MLJob has a turn, which
-        ends after at most ``TURN_SECONDS``. During the turn, the MLJob's :meth:`send` does not
-        wait.
+        ends after at most ``TURN_SECONDS``. The MLJob's first :meth:`send` in the turn does not
+        wait, and ends the turn.
 
         If the result is False, the MLJob takes a place in the queue, and ``wake`` is called when
-        the MLJob has its turn. A call with another priority changes the place. After each step of
-        an MLJob, the caller calls :meth:`end_turn`.
+        the MLJob has its turn. If the MLJob waits already, a call with another priority moves the
+        MLJob to the end of the queue of that priority. The caller calls :meth:`end_turn` after each
+        reconciliation of an MLJob.
         """
         if key in self._turns:
             return True

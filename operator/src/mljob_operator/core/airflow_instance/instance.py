@@ -42,8 +42,8 @@ class Instance:
             once to count the runs that have vanished from this Airflow as deleted.
         stored_status: The status in the form in which the API server has sent it. Patches of the
             status contain the differences from this status.
-        problem: The invalid fields of the spec, as text for people, or None if all fields are
-            valid. An AirflowInstance with a problem is not used.
+        problem: A text for people that names the missing and the invalid fields of the spec. None
+            if all fields are valid. An AirflowInstance with a problem is not used.
     """
 
     name: str

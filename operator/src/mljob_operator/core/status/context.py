@@ -26,21 +26,23 @@ class Context:
 
     @property
     def of_tasks(self) -> str:
-        """How many tasks have succeeded, as the end of a sentence, such as "(3/5 tasks succeeded)".
-        Empty if the number is not known.
+        """A text to append to a sentence: a space, and how many tasks have succeeded, such as "(3/5
+        tasks succeeded)". Empty if the number is not known.
         """
         return f" ({self.tasks.progress} tasks succeeded)" if self.tasks and self.tasks.progress else ""
 
     @property
     def ended_at(self) -> datetime:
-        """When the run ended, or the current time if the run has not ended or is not known."""
+        """When the run ended, or the current time if the run has not ended or is not known. For a
+        run that ended without an end date, the time of the fact that reports the end.
+        """
         run = self.state.observed_run.run
         return (run.end or run.occurred_at) if run is not None and run.ended else self.state.now
 
     @property
     def last_error(self) -> str:
-        """The message of the last request that failed, to append to a sentence. Empty if there is
-        no such error.
+        """A text to append to a sentence: a space, and the message of the MLJob's last error, for
+        example of a failed request. Empty if the operator remembers no error of the MLJob.
         """
         last_error = self.state.transient.last_error
         return f" {last_error.message}" if last_error is not None else ""

@@ -1,7 +1,7 @@
 """The Kubernetes Events for changes of an MLJob's status, as ``kubectl describe`` shows them.
 
-Only changes create Events. An unchanged status creates none, and a message that repeats with every
-retry creates one Event. The reasons of Events are stable, because alerts match on them.
+Only changes create Events. An unchanged status creates no Event, and an error that every retry of a
+request repeats creates one Event. The reasons of Events are stable, because alerts match on them.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ class CurrentAttempt:
             first attempt.
         status: The status that describes the attempt: the stored status, or the status to store
             next.
-        recorded: Whether the stored status describes this attempt. The operator sends Airflow no
-            request for an attempt that is not recorded.
+        recorded: Whether the stored status describes this attempt. Also True before the first
+            attempt. The operator sends Airflow no request for an attempt that is not recorded.
         finished: Whether the stored status shows how the MLJob ended.
         open: True if the run of the attempt is in Airflow, may be in Airflow, or is about to be
             submitted. False if the attempt is over, and before the first attempt.

@@ -14,10 +14,11 @@ class SpecChange(StrEnum):
     """The change of the spec since the newest attempt began.
 
     Attributes:
-        NONE: The attempt runs the current spec. An invalid spec counts as unchanged.
+        NONE: The attempt runs the current spec, or there is no attempt yet. An invalid spec counts
+            as unchanged.
         RENEWED: The spec has changed, and a new attempt is to run the changed spec.
-        REFUSED: The spec has changed too late. With runPolicy Once, every attempt runs the spec of
-            the first attempt.
+        REFUSED: The spec has changed, but no attempt is to run the changed spec. With runPolicy
+            Once, the spec can change only until a run is submitted or the first attempt ends.
     """
 
     NONE = "None"
