@@ -1,5 +1,5 @@
-"""mljob-api as a whole, with TLS, and a Kubernetes API on loopback: how mljob-api starts, which
-clients it trusts, and how it ends.
+"""The server mljob-api as a whole, with TLS and a fake Kubernetes API on loopback: how mljob-api
+starts, which clients it trusts, and how it ends.
 """
 
 from __future__ import annotations

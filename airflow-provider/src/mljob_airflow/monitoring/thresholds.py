@@ -3,7 +3,8 @@
 The values come from three places. A later place overrides the earlier ones:
 
 1. the defaults in this module, or the DAG's own default for ``quiet_hours``;
-2. the Airflow Variable with the id of the monitoring DAG: a JSON object with some thresholds;
+2. the Airflow Variable whose key is the id of the monitoring DAG: a JSON object with some
+   thresholds;
 3. the params of a run that is triggered by hand.
 
 The defaults are high, so that every notification is worth reading.

@@ -85,7 +85,7 @@ class RegisteredInstance:
         failures: The number of failed probes and reconciliations in a row.
         asked_at: The end of the last reconciliation, in seconds of the event loop's clock. 0 before
             the first reconciliation has ended.
-        probe_requested: Set when a probe is needed before its time.
+        probe_requested: An event of asyncio that is set when an early probe is needed.
         task: The asyncio task that reconciles the AirflowInstance. None before it is started.
     """
 
@@ -203,15 +203,13 @@ class AirflowRegistry:
 
     @property
     def defaults(self) -> Sequence[str]:
-        """The names of the AirflowInstances with the default annotation, the effective default
-        first.
+        """The names of the AirflowInstances that have the default annotation and are not being
+        deleted. The first of them is the default.
         """
         return self._defaults
 
     def _recompute(self) -> None:
-        """Determine again which AirflowInstances have the default annotation, and drop the cached
-        results of :meth:`origins`.
-        """
+        """Determine :attr:`defaults` again, and drop the cached results of :meth:`origins`."""
         self._defaults = defaults(self._instances.values())
         self._origins.clear()
 

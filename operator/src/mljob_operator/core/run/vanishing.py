@@ -340,8 +340,9 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def how_to_accept(airflow: str) -> str:
-    """Return the command with which an administrator accepts that the missing runs of an Airflow
-    are lost. The command is in backquotes.
+    """Return how an administrator accepts that the missing runs of an Airflow are lost, as a part of
+    a sentence: a ``kubectl annotate`` command for an AirflowInstance, or ``helm upgrade`` and its
+    flags for the Airflow of the operator's settings.
     """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
