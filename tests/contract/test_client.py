@@ -79,7 +79,7 @@ def _real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class Reader:
-    """A thread that reads all changes from a client's watch."""
+    """A thread that reads all changes from a client's watch, and keeps them in ``changes``."""
 
     def __init__(self, client: Client) -> None:
         self.changes: list[Change[MLJob]] = []

@@ -88,8 +88,8 @@ class LeasesOfOperator:
         return self._leases.write(taken, lease)
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Store a new version of the Lease for the same holder. ``acting`` says whether the holder
-        already acts as the leader.
+        """Store a new version of the Lease with the same holder. ``acting``, which says whether the
+        holder already acts as the leader, is stored in the Lease.
         """
         return self._leases.write(replace(lease, acting=acting), lease)
 

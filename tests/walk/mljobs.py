@@ -141,7 +141,7 @@ def finished(body: Object) -> bool:
 def settled(body: Object) -> bool:
     """Return whether the MLJob stays as it is until a user acts, as far as its status shows. Also
     return True for an MLJob that waits for its next attempt, if its ``backoffLimit`` is at least
-    ``ENOUGH_RETRIES``: each further attempt leads to the same status.
+    ``ENOUGH_RETRIES``, because such an MLJob does not use up its retries during a walk.
     """
     status, spec = body.get("status", {}), body["spec"]
     if not seen(body):

@@ -133,7 +133,7 @@ class Metrics:
         self._contradicted.inc(number)
 
     def status_written(self, seconds: float) -> None:
-        """Record the duration of a status patch in seconds."""
+        """Record how many seconds a patch of an MLJob's status took."""
         self._patches.observe(seconds)
 
     def write_lag(self, seconds: float) -> None:

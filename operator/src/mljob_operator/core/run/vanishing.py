@@ -83,7 +83,7 @@ class _FollowedRuns:
             deleted.
         relisted_at: When the last relist was requested, or None if there was no relist.
         vanished: Whether many runs were missing at once, in this process or in the previous one,
-            and the case is not over yet (:meth:`update_vanished`).
+            and not all of them have been found again or accepted as lost.
     """
 
     followed: set[Key] = field(default_factory=set)
@@ -127,8 +127,8 @@ class _FollowedRuns:
         return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
 
     def has(self, key: Key) -> bool:
-        """Return whether the operator follows the run of an MLJob in this Airflow and has no sign
-        that the run is missing.
+        """Return whether the operator follows the run of an MLJob in this Airflow, and nothing
+        suggests that the run is missing: no answer of Airflow's, and no relist.
         """
         return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unchecked)
 
@@ -283,7 +283,9 @@ class MissingRuns:
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
 
     def have_vanished(self, airflow: str) -> bool:
-        """Return whether many runs have vanished from an Airflow at once."""
+        """Return whether many runs have vanished from an Airflow at once, and not all of them have
+        been found again or accepted as lost.
+        """
         runs = self._runs.get(airflow)
         return runs is not None and runs.vanished
 
@@ -340,9 +342,9 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def how_to_accept(airflow: str) -> str:
-    """Return how an administrator accepts that the missing runs of an Airflow are lost, as a part of
-    a sentence: a ``kubectl annotate`` command for an AirflowInstance, or ``helm upgrade`` and its
-    flags for the Airflow of the operator's settings.
+    """Return how an administrator accepts that the missing runs of an Airflow are lost. The result
+    is part of a sentence. For an AirflowInstance, it is a ``kubectl annotate`` command. For the
+    Airflow of the operator's settings, it names ``helm upgrade`` and the flags.
     """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
