@@ -78,8 +78,8 @@ class Airflow:
 
     @staticmethod
     def has_database(directory: Path) -> bool:
-        """Return whether an earlier `up` of the stack in this directory has migrated a database for
-        a real Airflow.
+        """Return whether an earlier `up` of the stack in this directory has migrated a database.
+        Only a real Airflow has a database, and the simulated Airflow has none.
         """
         return (directory / "airflow" / _MIGRATED).exists()
 
@@ -187,8 +187,8 @@ class Airflow:
     def _bundles(self) -> list[dict[str, object]]:
         """Return the DAG bundles of Airflow: the value of `[dag_processor] dag_bundle_config_list`.
         The bundles of this project are called `mljob` and `examples`. Any other bundle has the name
-        of its folder or repository. If an earlier bundle has the same name, underscores are
-        appended.
+        of its folder or repository. If an earlier bundle has this name, underscores are appended to
+        the name of the later bundle.
         """
         bundles = {name: _folder_bundle(path) for name, path in _OWN_DAGS.items() if path.is_dir()}
         added = [(path, _folder_bundle(path)) for path in self._dags_folders]
@@ -234,10 +234,11 @@ class Airflow:
         migrated.write_text(stamp)
 
     def _healthy(self, name: str, part: str) -> bool:
-        """Return whether a process of Airflow is healthy. Airflow must report the process as
-        healthy. But Airflow still does so for a while after the process was killed. So if Airflow
-        also reports a heartbeat of the process, the heartbeat must be later than the last start of
-        the process.
+        """Return whether a process of Airflow is healthy.
+
+        Airflow must report that the process is healthy. Airflow also reports so for a while after
+        the process was killed. So if Airflow reports the time of the process's last heartbeat, this
+        time must be later than the last start of the process.
         """
         health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]
         started = ManagedProcess(self._directory, name).started_at

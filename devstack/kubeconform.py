@@ -43,7 +43,8 @@ def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...
 
     Returns:
         kubeconform's messages about the objects with a problem. Each message begins with the path
-        of the temporary file. An empty text if no object has a problem.
+        of the temporary file. An empty text if no object has a problem. If kubeconform fails
+        without a message, the text has kubeconform's exit code.
 
     Raises:
         MissingToolError: kubeconform can't be built, or the schemas can't be installed.

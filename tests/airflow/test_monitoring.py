@@ -1,5 +1,5 @@
-"""The monitoring DAGs as Airflow parses them, and the Slack provider's hooks against a Slack server
-on loopback.
+"""The monitoring DAGs as Airflow parses them, and the Slack provider's hooks against a fake Slack
+server on loopback.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def dags() -> dict[str, DAG]:
 
 
 def scheduled(option: str, value: str) -> list[str]:
-    """Return the schedules of the two monitoring DAGs if ``[mljob] option`` is ``value``."""
+    """Return the schedules of the two monitoring DAGs as they are when the setting with the name
+    ``option``, in the section ``[mljob]`` of Airflow's configuration, has this value.
+    """
     script = (
         "from mljob_airflow.dags.mljob_monitor import mljob_monitor as a\n"
         "from mljob_airflow.dags.mljob_monitor_bottlenecks import mljob_monitor_bottlenecks as b\n"
@@ -248,8 +250,8 @@ def test_thresholds_that_are_not_json_fail_the_report(monkeypatch: pytest.Monkey
 
 
 def notify_owners(monkeypatch: pytest.MonkeyPatch, slack: SlackServer, **variables: str) -> dict[str, Any]:
-    """Run the task that notifies owners, with these Variables, and with a report that has a finding
-    of ``team-a``.
+    """Run the task that notifies owners, with these Airflow Variables, and with a report that has a
+    finding of ``team-a``. Return the reason of each notification that was sent, by owner.
     """
     connect(monkeypatch, slack)
     monkeypatch.setenv("AIRFLOW__MLJOB__SLACK_CONN_ID", "slack_tests")

@@ -1,8 +1,8 @@
 """The objects of the chart pass the checks that kube-linter makes by default (docs.kubelinter.io,
 "Built-in checks"). A test is named for its checks.
 
-kube-linter itself can't be built from a package registry, so this module implements its rules for
-the kinds of objects that the chart has.
+The tests do not run kube-linter. They implement its rules for the kinds of objects that the chart
+has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def rendered(request: pytest.FixtureRequest, render: Render) -> Rendered:
 
 
 def pods(rendered: Rendered) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the Deployments, each with the template of its Pods."""
+    """Yield a pair for each Deployment: the Deployment, and the template of its Pods."""
     for deployment in rendered.all("Deployment"):
         yield deployment, deployment["spec"]["template"]
 

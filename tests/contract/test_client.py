@@ -28,13 +28,13 @@ from tests.unit.client.statuses import Status, failed, running, succeeded
 
 @dataclass
 class World:
-    """A client of the Python package, in a namespace of its own. The client reaches its API server
-    through a proxy that tests can cut.
+    """The Python client, with a namespace of its own on a fake or a real API server. Between the
+    client and the API server is a proxy, whose connections a test can cut.
 
     Attributes:
-        set_status: Writes the status of an MLJob, as an operator does.
+        set_status: Writes the status of an MLJob, as the operator does.
         age: Makes the fake API server forget old changes. With the real API server, ``age`` does
-            nothing, because that server forgets old changes by itself.
+            nothing, because the real API server forgets old changes by itself.
     """
 
     client: Client
@@ -79,7 +79,7 @@ def _real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class Reader:
-    """A thread that reads all changes from a client's watch."""
+    """A thread that reads all changes from a client's watch, and keeps them in ``changes``."""
 
     def __init__(self, client: Client) -> None:
         self.changes: list[Change[MLJob]] = []
@@ -115,8 +115,8 @@ class Reader:
         )
 
     def stop(self) -> None:
-        """End the thread. The thread checks only at a change whether it must end, so this method
-        makes a change.
+        """End the thread. The thread checks whether it has to end only when it reads a change. So
+        this method creates an MLJob.
         """
         self._stop.set()
         self._client.submit("train", name="last")

@@ -24,8 +24,8 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """A watch of the MLJobs, started before the MLJobs are created. It keeps every status that
-    ``kubectl get --watch`` prints.
+    """A watch of the MLJobs, started before the MLJobs are created. The watch keeps every status
+    that ``kubectl get --watch`` prints.
     """
     with with_kafka.jobs.watch() as watch:
         yield watch

@@ -1,5 +1,5 @@
-"""A fake store of Leases, in memory, and :class:`OpenGate`, which allows every request as if the
-process were always the leader.
+"""Fakes for tests of leadership: a store of Leases in memory, and :class:`OpenGate`, which lets
+every request pass as if the process were always the leader.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ class FakeLeases:
         self._numbers = itertools.count(1)
 
     def of(self, name: str) -> LeasesOfOperator:
-        """Return the view of this store that the operator with the Lease ``name`` uses."""
+        """Return the interface to this store for the operator whose Lease is called ``name``."""
         return LeasesOfOperator(self, name)
 
     def write(self, lease: Lease, before: Lease | None) -> Lease:
-        """Replace the version ``before`` of a Lease by ``lease``, and return the stored version. If
-        ``before`` is None, create the Lease.
+        """Replace the version ``before`` of a Lease with ``lease``, and return the Lease as it is
+        stored, with its new version. If ``before`` is None, create the Lease.
 
         Raises:
-            Gone: The Lease was deleted since the version ``before``.
+            Gone: The Lease was deleted since the version ``before``, even if a Lease with the same
+                name was created later.
             Conflict: Another version than ``before`` is stored, or ``before`` is None and the Lease
                 exists.
         """
@@ -79,16 +80,16 @@ class LeasesOfOperator:
         return self._leases.objects.get(self._name)
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Store the Lease with the process ``holder`` as its holder, in place of the version
-        ``lease``. Create the Lease if ``lease`` is None.
+        """Store the operator's Lease with the process ``holder`` as its holder, in place of the
+        version ``lease``. Create the Lease if ``lease`` is None. ``claims`` is stored in the Lease.
         """
         transitions = lease.transitions + 1 if lease is not None else 0
         taken = Lease(self._name, "", "", holder, self._leases.seconds, transitions, claims)
         return self._leases.write(taken, lease)
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Store a new version of the Lease for the same holder. ``acting`` says whether the holder
-        already acts as the leader.
+        """Store a new version of the Lease with the same holder. ``acting``, which says whether the
+        holder already acts as the leader, is stored in the Lease.
         """
         return self._leases.write(replace(lease, acting=acting), lease)
 

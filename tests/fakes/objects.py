@@ -63,7 +63,9 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _delete(self, key: K, at: str) -> bool:
-        """Delete an object. Return whether a finalizer keeps it."""
+        """Delete an object. If the object has finalizers, keep it and set its deletionTimestamp to
+        ``at``. Return whether the object still exists.
+        """
         body = self.objects[key]
         if not body["metadata"].get("finalizers"):
             del self.objects[key]
@@ -74,7 +76,7 @@ class StoredObjects(Generic[K]):
         return True
 
     def _exactly(self, key: K, uid: str, resource_version: str) -> dict[str, Any]:
-        """Return the stored object if it has this key, this uid and this resource version.
+        """Return the stored object with this key, after checking its uid and resource version.
 
         Raises:
             Gone: No object with this key has this uid.

@@ -59,8 +59,8 @@ class Certificates:
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
-        """Write a new key of the operator and a certificate that this CA has signed, in place of
-        the old files. Mounted files change like this when cert-manager renews a certificate.
+        """Replace the operator's key and certificate in the files with a new key and a certificate
+        that this CA has signed, as cert-manager does when it renews a certificate.
         """
         certificate, key = authority.client("mljob-operator")
         (self.directory / "tls.key").write_bytes(key)
@@ -95,8 +95,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
 
 
 class Reader:
-    """A topic with one partition, and the operator's consumer of this topic. Records the messages
-    that the consumer reads, and its reports about the connection to the broker.
+    """A new topic with one partition, and the operator's consumer of this topic. Records the
+    messages that the consumer reads, and the consumer's reports about the connection to the broker.
     """
 
     def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
@@ -114,9 +114,8 @@ class Reader:
         self.events.start(self._take, lambda _: None)
 
     async def close(self) -> None:
-        """Close the consumer and delete the admin client, which has no method to close its
-        connections. Otherwise the admin client would log a line each second after the broker has
-        ended.
+        """Close the consumer, and delete the admin client, which has no method ``close``. An admin
+        client that is left would log a line each second after the broker has ended.
         """
         await self.events.close()
         del self._admin
@@ -193,8 +192,9 @@ async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reade
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the consumer report a missing connection after half a second instead of 30 seconds, and
-    replace a failed consumer after half a second instead of 10 seconds.
+    """Shortens three times of the operator's consumer to half a second: the time until a missing
+    connection is reported (30 seconds), the time between two reports of different causes (60
+    seconds), and the time until a failed consumer is replaced (10 seconds).
     """
     monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
     monkeypatch.setattr(kafka_connection, "REPORT_INTERVAL", 0.5)
@@ -268,7 +268,7 @@ async def test_token_source_is_asked_again_and_its_failure_is_reported(broker: B
 async def test_login_with_a_password_over_tls_with_a_private_ca(
     broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Kafka clusters of Strimzi use this kind of login."""
+    """Strimzi's Kafka clusters offer this kind of login: SCRAM-SHA-512 over TLS."""
     user = UserScramCredentialUpsertion(
         "mljob", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), SECRET.encode(), b"salt-and-more-of-it"
     )
@@ -348,7 +348,9 @@ async def test_cause_of_a_failed_connection_is_logged_once(
 
 
 def mutual_tls(broker: Broker, folder: Path) -> dict[str, Any]:
-    """Return consumer properties of a client whose certificate is in this folder."""
+    """Return the properties of a consumer that logs in with the client certificate in this
+    folder.
+    """
     return {
         "bootstrap.servers": broker.address("TLS"),
         "security.protocol": "SSL",

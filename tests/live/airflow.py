@@ -1,5 +1,5 @@
-"""A client of Airflow's REST API for tests. With this client, tests ask Airflow directly and
-compare the answers with the statuses that the operator writes.
+"""A client of Airflow's REST API for tests. Tests compare Airflow's answers with the statuses that
+the operator writes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AirflowRest:
         return body
 
     def dags(self, **query: object) -> dict[str, dict[str, Any]]:
-        """Return the DAGs that match a query, by DAG id."""
+        """Return the DAGs that Airflow lists for these query parameters, as a dict by DAG id."""
         return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
@@ -105,7 +105,7 @@ class AirflowRest:
         return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
-        """Return the runs of all DAGs whose run ids start with ``prefix``."""
+        """Return the runs of any DAG that have a run id with this prefix."""
         # Airflow ignores punctuation at the end of a prefix, and so finds more.
         rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
         return [row for row in rows if row["dag_run_id"].startswith(prefix)]

@@ -28,7 +28,7 @@ class DagRepository:
     """A git repository of DAG files.
 
     Args:
-        directory: The work tree. ``create`` makes the repository there.
+        directory: The folder of the work tree. :meth:`create` makes the repository in this folder.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -45,8 +45,8 @@ class DagRepository:
         self._git("commit", "--quiet", "--allow-empty", "--message=Begin")
 
     def commit(self, file: str, content: str) -> str:
-        """Commit a file with this content. Return the commit's id, which Airflow stores as the
-        ``bundle_version`` of the runs that begin with this commit.
+        """Write a file with this content, commit the file, and return the commit's id. Airflow
+        stores this id as the ``bundle_version`` of the runs that begin with the commit.
         """
         (self.directory / file).write_text(content)
         self._git("add", "--", file)

@@ -21,11 +21,11 @@ TICK = 0.2
 
 
 class TcpProxy:
-    """A TCP proxy on loopback in front of the host and port of a URL. It listens while the ``with``
-    block runs.
+    """A TCP proxy on loopback, which passes connections on to the host and port of a service. The
+    proxy listens while the ``with`` block runs.
 
     Args:
-        target: The service's URL.
+        target: The service's URL, which must have a port.
     """
 
     def __init__(self, target: str) -> None:

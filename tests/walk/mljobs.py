@@ -78,7 +78,9 @@ HINTS: dict[str, Choice] = {
 
 
 def edits(seed: int) -> Iterator[Edit]:
-    """Yield edits without end. The API server refuses some of them."""
+    """Yield edits (:class:`.Edit`) without end, the same edits for the same seed. The API server
+    refuses some of their specs.
+    """
     rng = random.Random(seed)
     schema, generator = spec_schema("mljobs"), Generator(rng, HINTS)
     for number in itertools.count():
@@ -99,7 +101,8 @@ MLJobs.
 def _sure(spec: Spec, number: int) -> Spec:
     """Return a copy of a spec, changed so that the end state of its MLJob doesn't depend on the
     order of concurrent events. Such events are, for example, the end of a run and a deadline, or
-    two backfills. ``number`` determines the DAG of a backfill.
+    two backfills. The copy also lacks fields that the API server would refuse. ``number``, the
+    number of the edit, determines the DAG of a backfill.
     """
     spec = dict(spec)
     for name in LEFT_OUT:
@@ -136,9 +139,9 @@ def finished(body: Object) -> bool:
 
 
 def settled(body: Object) -> bool:
-    """Return whether only a user's action will change the MLJob, as far as its status shows. Also
+    """Return whether the MLJob stays as it is until a user acts, as far as its status shows. Also
     return True for an MLJob that waits for its next attempt, if its ``backoffLimit`` is at least
-    ``ENOUGH_RETRIES``.
+    ``ENOUGH_RETRIES``, because such an MLJob does not use up its retries during a walk.
     """
     status, spec = body.get("status", {}), body["spec"]
     if not seen(body):
@@ -164,8 +167,8 @@ def settled(body: Object) -> bool:
 
 
 def waits(body: Object) -> bool:
-    """Return whether the MLJob has finished, and a cause other than ``runPolicy: Once`` keeps it
-    from running its changed spec.
+    """Return whether the MLJob has finished and its changed spec is not run, for a cause other than
+    ``runPolicy: Once``.
     """
     return finished(body) and any(
         condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"
@@ -196,8 +199,8 @@ def reason(body: Object) -> str:
 
 
 def outcome(body: Object) -> Object:
-    """Return the fields that must be equal in an edited and rolled back MLJob and in one that was
-    never edited.
+    """Return the fields that must be equal in two MLJobs with the same spec: one MLJob was edited
+    and rolled back, and the other was never edited.
     """
     status = body["status"]
     found: Object = {
@@ -223,7 +226,9 @@ def outcome(body: Object) -> Object:
 
 
 def _timeless(message: str) -> str:
-    """Return a message without times of day, attempt numbers, run ids and the names of MLJobs."""
+    """Return a message with ``_`` in place of each time of day, attempt number, run id and name of
+    an MLJob.
+    """
     return re.sub(
         r"\d\d:\d\d:\d\d UTC|Attempt \d+|(one|up to \d+) more attempts?|walk\.[\w.-]+-\d+|\d+ attempts|at try \d+"
         r"|mljob/[\w.-]+",

@@ -1,5 +1,5 @@
-"""An executor for the tests' Airflow. It starts tasks faster than the LocalExecutor, because it
-imports the modules that tasks need once for all tasks.
+"""An executor for the tests' Airflow. It starts tasks faster than the LocalExecutor: it imports the
+modules that tasks need only once, and not for each task.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""mljob-api as a whole, with TLS, and a Kubernetes API on loopback: how mljob-api starts, which
-clients it trusts, and how it ends.
+"""The server mljob-api as a whole, with TLS and a fake Kubernetes API on loopback: how mljob-api
+starts, which clients it trusts, and how it ends.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ BASE = "/apis/run.mljob.dev/v1alpha1"
 
 
 class Installed:
-    """mljob-api with the files and the ConfigMap that it needs.
+    """mljob-api with the files and the ConfigMap that it needs. A fake Kubernetes API serves the
+    ConfigMap.
 
     Attributes:
         data: The data of the ConfigMap, or None if the ConfigMap does not exist.
-        fails: How many of the next requests for the ConfigMap fail.
+        fails: The number of requests for the ConfigMap that are still to fail. Later requests
+            succeed.
     """
 
     def __init__(self, folder: Path, set_variable: Callable[[str, str], None]) -> None:
@@ -103,9 +105,10 @@ class Installed:
     async def get(
         self, path: str, *, name: str | None = "front-proxy-client", port: int | None = None
     ) -> tuple[int, str]:
-        """Send a request as a client whose certificate is for ``name``, or as a client without a
-        certificate if ``name`` is None. Return the HTTP status, and the body. For an error, return
-        the message of the Kubernetes Status instead of the body.
+        """Send a GET request as a client whose certificate is for ``name``, or as a client without
+        a certificate if ``name`` is None. Return the HTTP status and the body of the answer. If the
+        HTTP status is an error, the body is a Kubernetes Status, and its message is returned
+        instead.
         """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)

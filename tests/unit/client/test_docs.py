@@ -30,8 +30,9 @@ def _answer(body: bytes, _: Asked) -> Answer:
 
 
 class Operator:
-    """A fake operator. While its ``with`` block runs, it ends each new MLJob of the fake cluster.
-    MLJobs whose ``spec.conf.model_id`` is ``missing`` fail, and all others succeed.
+    """A fake operator. While the ``with`` block runs, the fake operator ends each new MLJob of the
+    fake cluster: as failed if ``spec.conf.model_id`` has the value "missing", and otherwise as
+    succeeded.
     """
 
     def __init__(self, cluster: MLJobCluster) -> None:

@@ -1,5 +1,5 @@
 """How the client shows an MLJob in a notebook: as one piece of HTML, which is replaced at each
-change. Texts of the MLJob add neither elements nor scripts to the HTML.
+change. The MLJob's texts are escaped, so they can't add elements or scripts to the HTML.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def test_line_says_the_same_without_html() -> None:
 
 
 class Notebook:
-    """A replacement for IPython in a notebook. ``shown`` has the HTML of each output that was
-    displayed or updated.
+    """A fake of IPython in a notebook. ``shown`` has a pair for each time that an output was
+    displayed or updated: ``display`` or ``update``, and the HTML.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,14 @@
 MLJobs. Hypothesis plays the user, Airflow and Kubernetes in virtual time
 (:mod:`tests.simulation.machine`).
 
-An MLJob runs only with outputs of runs that have succeeded, its status names these runs, and no
-MLJob waits once the outputs exist. MLJobs may wait for each other in a cycle, and for an MLJob that
-nobody creates.
+The promises are:
+
+- An MLJob runs only with outputs of runs that have succeeded.
+- The status of the MLJob names these runs.
+- No MLJob goes on waiting for outputs that exist.
+
+The specs also contain MLJobs that wait for each other in a cycle, and MLJobs that wait for an MLJob
+that nobody creates.
 """
 
 from __future__ import annotations
@@ -37,8 +42,8 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class ChainPromises(Machine):
-    """The state machine for MLJobs that take outputs of each other. It takes the steps of
-    :class:`.Machine`, with specs and edits of its own.
+    """Hypothesis's state machine for MLJobs that take outputs of each other. The steps are those of
+    :class:`.Machine`, but MLJobs have the specs and edits of this module.
     """
 
     specs = SPECS

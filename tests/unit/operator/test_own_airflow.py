@@ -19,7 +19,9 @@ from tests.unit.operator.conftest import World
 
 
 class Meter(SilentMeter):
-    """A fake of the operator's metrics that records whether each Airflow is ready."""
+    """A fake of the operator's metrics. It keeps the last reported readiness of each Airflow in
+    ``ready``, by the Airflow's name.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -130,7 +130,7 @@ class TestEveryStatusRefused:
 
 @pytest.fixture
 def refused(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list that gets an entry for each status that the API server refuses."""
+    """A list that gets the entry 1 each time that the operator counts a refused status."""
     counted: list[int] = []
     monkeypatch.setattr(world.meter, "status_refused", lambda: counted.append(1), raising=False)
     return counted

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 
 def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
-    """Return the text of an error, for example ``train has no param 'epoch': did you mean
-    'epochs'?``.
+    """Return the text of an error about a name that does not exist, for example ``train has no
+    param 'epoch': did you mean 'epochs'?``.
 
     Args:
         owner: The object that does not have the name: the id of a DAG, or the path of a param, for

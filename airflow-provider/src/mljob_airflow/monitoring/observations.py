@@ -85,15 +85,15 @@ class TaskInstance:
     @property
     def slot_wait(self) -> float | None:
         """Seconds that the task waited for free slots: in its pool, in its DAG
-        (``max_active_tasks``) and in the executor (``parallelism``). ``None`` if a date is missing
-        or out of order, see :attr:`wait`.
+        (``max_active_tasks``) and in the executor (``parallelism``). ``None`` if a date is missing,
+        or if the dates are out of order (see :attr:`wait`).
         """
         return _between(self.scheduled, self.queued)
 
     @property
     def worker_wait(self) -> float | None:
         """Seconds that the task waited for a worker after it got its slots. ``None`` if a date is
-        missing or out of order, see :attr:`wait`.
+        missing, or if the dates are out of order (see :attr:`wait`).
         """
         return _between(self.queued, self.start)
 

@@ -3,7 +3,8 @@
 The values come from three places. A later place overrides the earlier ones:
 
 1. the defaults in this module, or the DAG's own default for ``quiet_hours``;
-2. the Airflow Variable with the id of the monitoring DAG: a JSON object with some thresholds;
+2. the Airflow Variable whose key is the id of the monitoring DAG: a JSON object with some
+   thresholds;
 3. the params of a run that is triggered by hand.
 
 The defaults are high, so that every notification is worth reading.
@@ -78,8 +79,10 @@ class Thresholds(BaseModel):
 
 
 class ThresholdsError(ValueError):
-    """A threshold is invalid, or the Variable with thresholds is not a JSON object. The text names
-    the threshold, its value, where it was set, and the rule that the value breaks.
+    """A threshold is invalid or unknown, or the Variable with thresholds is not a JSON object.
+
+    The text names the threshold, its value, where it was set, and the rule that the value breaks,
+    or says what is wrong with the Variable.
     """
 
 
@@ -90,10 +93,11 @@ def effective(
 
     Args:
         variable: The text of the Airflow Variable, or ``None`` if the Variable does not exist.
-        given: The params of the run. A param that is ``None`` was not set.
+        given: The params of the run, by name. Params that are ``None``, or that are not thresholds,
+            are ignored.
         monitor: The id of the monitoring DAG, which is also the Variable's name.
         quiet_hours: The DAG's default for the threshold ``quiet_hours``: the hours after which an
-            owner is notified again of findings that are still there. With ``None``, the default in
+            owner is notified again of findings that are still there. If ``None``, the default in
             this module is used.
 
     Raises:
@@ -120,8 +124,8 @@ def effective(
 
 
 def params_schema(*names: str, quiet_hours: float | None = None) -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of each threshold's param, by the threshold's name. With a param, a
-    user sets the threshold for one run.
+    """Return the JSON Schemas of params for thresholds, by the threshold's name. Each threshold has
+    its own param, with which a user sets the threshold for one run.
 
     Each schema is passed to Airflow's ``Param`` as keyword arguments. The schema also allows
     ``null``: the threshold then has the value in the Variable, or the default.

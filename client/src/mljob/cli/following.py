@@ -54,9 +54,11 @@ def wait(
 def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
-    """Wait until all MLJobs have ended, at most ``timeout`` seconds. Return one exit code for all,
-    chosen by :func:`~mljob.cli.exits.worst`. Unless ``quiet``, print a line for each MLJob when it
-    ends. ``selector`` is the label selector that chose the MLJobs, or None.
+    """Wait until each MLJob has ended or can't go on without a change, at most ``timeout`` seconds.
+    Return one exit code for all MLJobs, chosen by :func:`~mljob.cli.exits.worst`. Unless ``quiet``,
+    print a line for each MLJob when it ends. ``selector`` is the label selector that chose the
+    MLJobs, or None. A deleted MLJob counts as cancelled, and so does an MLJob that the selector no
+    longer matches.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
@@ -101,8 +103,9 @@ def waited_for(
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
-    """Show an MLJob live until it has ended, at most ``timeout`` seconds, and return the exit code.
-    After a success, print the outputs. After a failure, print the command that explains it.
+    """Show an MLJob live until it has ended or can't go on without a change, at most ``timeout``
+    seconds, and return the exit code. After a success, print the outputs. After a failure, print
+    the command that explains the failure. If the time is over, print this as an error.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.

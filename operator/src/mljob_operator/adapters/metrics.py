@@ -123,22 +123,22 @@ class Metrics:
 
     def event(self, outcome: str) -> None:
         """Count a Kafka message by its outcome: ``applied`` (the message was passed to the worker
-        of an MLJob), ``foreign`` (the message is about a run that no MLJob has), ``tombstone`` (the
-        message has no value) or ``unreadable``.
+        of an MLJob), ``foreign`` (the message is not about a run of this operator's MLJobs),
+        ``tombstone`` (the message has no value) or ``unreadable``.
         """
         self._events.labels(outcome).inc()
 
     def events_contradicted(self, number: int) -> None:
-        """Count Kafka events that Airflow's REST API has contradicted."""
+        """Add ``number`` to the count of Kafka events that Airflow's REST API has contradicted."""
         self._contradicted.inc(number)
 
     def status_written(self, seconds: float) -> None:
-        """Record the duration of a status patch in seconds."""
+        """Record how many seconds a patch of an MLJob's status took."""
         self._patches.observe(seconds)
 
     def write_lag(self, seconds: float) -> None:
-        """Record how many seconds the oldest unhandled input of an MLJob has waited until a status
-        was stored. Input is an event, an answer of Airflow or a change of the MLJob.
+        """Record the seconds from the oldest unhandled input of an MLJob until a status was stored.
+        Input is an event, an answer of Airflow or a change of the MLJob.
         """
         self._lag.observe(seconds)
 
@@ -162,7 +162,8 @@ class Metrics:
         """Record the duration of an operation on an Airflow's REST API, in seconds.
 
         Args:
-            airflow: The name of the AirflowInstance.
+            airflow: The name of the AirflowInstance, or an empty string for the Airflow of the
+                operator's settings.
             operation: The operation, such as ``submit``.
             outcome: ``ok``, ``error``, or the reason of an error, such as ``AirflowUnavailable``.
             seconds: The duration.
@@ -183,9 +184,11 @@ class Metrics:
             self._read_at.labels(airflow).set_to_current_time()
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Set whether an AirflowInstance is ready.
+        """Set whether an Airflow is ready: an AirflowInstance, or the Airflow of the operator's
+        settings, whose name is an empty string.
 
         If ``ready`` is None, the AirflowInstance was deleted, and all of its series are removed.
+        The other methods then ignore this name, until this method is called with True or False.
         """
         if ready is not None:
             self._deleted_airflows.discard(airflow)
@@ -197,7 +200,7 @@ class Metrics:
             metric.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Set how many of the operator's runs are missing in an Airflow after many runs have
+        """Set how many of the operator's runs are missing in an Airflow from which many runs have
         vanished at once. ``runs`` is 0 if no runs or only few runs are missing.
         """
         if airflow in self._deleted_airflows:
@@ -262,7 +265,5 @@ class Metrics:
         self._deleted_airflows.clear()
 
     def in_flight(self, messages: int) -> None:
-        """Set how many Kafka messages the operator has read whose content is not in a stored status
-        yet.
-        """
+        """Set how many Kafka messages were read but are not in a stored status yet."""
         self._in_flight.set(messages)

@@ -17,8 +17,8 @@ SPARK_WIDTH, SPARK_HEIGHT = 180, 40
 
 
 def area(series: Series) -> str:
-    """Draw the series over time as a filled area, with the limit of the series as a line, and
-    return the SVG.
+    """Draw a series over time as a filled area, and return the SVG. If the series has a limit, the
+    limit is drawn as a line.
     """
     top = max([*series.values, series.limit or 0.0, 1.0]) * 1.08
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
@@ -59,8 +59,8 @@ def area(series: Series) -> str:
 
 
 def sparkline(values: Sequence[float], limit: float | None = None) -> str:
-    """Draw a small chart of a task's durations or waits, and return the SVG. The result is empty
-    for fewer than two values.
+    """Draw a small chart of a task's durations or waits in its last runs, and return the SVG. The
+    result is an empty string for fewer than two values.
 
     ``values`` has the oldest value first. The chart marks the newest value. ``limit``, if given, is
     drawn as a line.

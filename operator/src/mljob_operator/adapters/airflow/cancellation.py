@@ -50,7 +50,7 @@ class RunCanceller:
         session: The session with the Airflow.
         runs: Reads and submits dag runs of the Airflow.
         structure: Reads the tasks of the Airflow's DAGs.
-        dag_id: The id of the cancellation DAG.
+        dag_id: The id of the cancellation DAG: each run of this DAG ends one run of another DAG.
     """
 
     def __init__(self, session: Session, runs: RunRequests, structure: Structure, *, dag_id: str) -> None:
@@ -108,8 +108,9 @@ class RunCanceller:
         """End a run through the REST API: set its unfinished task instances to failed, and then the
         run itself.
 
-        If task instances are left after ``ONE_BY_ONE_SECONDS``, or Airflow does not set them to
-        failed, set the run to failed nevertheless. Airflow then ends the remaining task instances.
+        If unfinished task instances are left after ``ONE_BY_ONE_SECONDS``, or if Airflow does not
+        set them to failed, set the run to failed nevertheless. Airflow then ends these task
+        instances. The answers 404 and 409 to the last request are ignored.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
@@ -148,8 +149,8 @@ class RunCanceller:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
     def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
-        """Return the unfinished task instances of a run, in groups (:func:`.upstream_first`). The
-        groups with upstream tasks come first.
+        """Return the unfinished task instances of a run in groups, in the order in which the groups
+        must be set to failed: upstream tasks first (:func:`.upstream_first`).
 
         Return an empty list if an answer of Airflow's can't be read. The caller then sets only the
         run to failed, which ends its task instances too.

@@ -73,15 +73,19 @@ class RegisteredInstance:
     Attributes:
         instance: The latest known version of the AirflowInstance.
         logins: The logins of the AirflowInstance's access rules.
-        airflow: The adapter. None until the Secret could be used for the first time.
+        airflow: The adapter. None until the credentials could be used for the first time.
         adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
+            None if there is no adapter.
         readiness: Whether the Airflow can be used, and why not.
-        probe_result: Airflow's answer to the last probe, or None if the last probe failed.
-        accepted: The value of the annotation by which an administrator has last accepted the loss
-            of vanished runs.
+        probe_result: Airflow's answer to the last probe. None if the last probe failed, if a probe
+            is in progress, or if there was no probe.
+        accepted: The last value of the annotation ``mljob.dev/accept-vanished-runs`` that this
+            process has handled. An administrator sets this annotation to accept the loss of
+            vanished runs.
         failures: The number of failed probes and reconciliations in a row.
-        asked_at: The end of the last reconciliation, in seconds of the event loop's clock.
-        probe_requested: Set when a probe is needed before its time.
+        asked_at: The end of the last reconciliation, in seconds of the event loop's clock. 0 before
+            the first reconciliation has ended.
+        probe_requested: An event of asyncio that is set when an early probe is needed.
         task: The asyncio task that reconciles the AirflowInstance. None before it is started.
     """
 
@@ -107,8 +111,10 @@ class AirflowRegistry:
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
         topic: The Kafka topic in the operator's settings. AirflowInstances that name no topic use
             this topic.
-        reserved: Globs of DAG ids that no MLJob may run. They are added to the DAGs that this
-            project's Airflow provider installs (``OUR_DAGS``).
+        reserved: Globs of the ids of further DAGs that are reserved for the platform. The DAGs that
+            this project's Airflow provider installs (``OUR_DAGS``) are always reserved. An MLJob
+            may run a reserved DAG only if it is a monitoring DAG that an access rule names
+            (:meth:`.AirflowCatalog.is_reserved`).
         watches_namespaces: Whether the labels of namespaces are read. If they are not, access rules
             can select namespaces by name only.
     """
@@ -197,15 +203,13 @@ class AirflowRegistry:
 
     @property
     def defaults(self) -> Sequence[str]:
-        """The names of the AirflowInstances with the default annotation, the effective default
-        first.
+        """The names of the AirflowInstances that have the default annotation and are not being
+        deleted. The first of them is the default.
         """
         return self._defaults
 
     def _recompute(self) -> None:
-        """Determine again which AirflowInstances have the default annotation, and drop the cached
-        results of :meth:`origins`.
-        """
+        """Determine :attr:`defaults` again, and drop the cached results of :meth:`origins`."""
         self._defaults = defaults(self._instances.values())
         self._origins.clear()
 
@@ -300,8 +304,8 @@ class AirflowRegistry:
         return self._catalog(Namespace("")).limits(name)
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """Return the catalog, which says what the MLJobs in this namespace may do with each
-        Airflow.
+        """Return the catalog for a namespace: the known Airflows, and what the MLJobs of the
+        namespace may do with each Airflow.
         """
         found = self._namespaces.get(namespace)
         return self._catalog(found or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
@@ -324,6 +328,7 @@ class AirflowRegistry:
         the DAG of an MLJob) has credentials, the probe also tries these credentials.
 
         For the Airflow of the settings, only the logins of its access rules are refreshed early.
+        If no AirflowInstance has this name, nothing is done.
         """
         registered = self._registered.get(name)
         if name != SETTINGS_AIRFLOW and registered is None:
@@ -412,7 +417,8 @@ class AirflowRegistry:
             ask: Whether to try these logins. Pass False if the Airflow is not reachable.
 
         Returns:
-            Whether a login was added or removed, or has another problem than before.
+            Whether a login was added or removed, or has another problem than before. False if the
+            AirflowInstance was deleted meanwhile.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -436,7 +442,9 @@ class AirflowRegistry:
         return await self._refresh_logins(SETTINGS_AIRFLOW, self._own.connect, None, ask=True)
 
     async def close(self) -> None:
-        """Close the adapters. Requests that are being sent end first."""
+        """Close the adapters. Requests that are being sent end first, and queued requests are
+        dropped.
+        """
         airflows = [registered.airflow for registered in self._registered.values() if registered.airflow is not None]
         if self._own is not None:
             airflows.append(self._own.airflow)

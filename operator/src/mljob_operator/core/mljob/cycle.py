@@ -30,8 +30,10 @@ class CycleSearch:
 
     @property
     def message(self) -> str:
-        """Which MLJobs wait for each other, and what to do, as text for people. Only a search that
-        has found a cycle has a message.
+        """A text for people: which MLJobs wait for each other, and what to do.
+
+        Raises:
+            IndexError: No cycle was found.
         """
         if len(self.members) == 1:
             return f"MLJob {self.members[0]} waits for its own outputs. Remove the outputsRef from spec.confFrom."
@@ -42,12 +44,13 @@ class CycleSearch:
 
 
 def find_cycle(name: str, names: Iterable[str], waits_for: Callable[[str], Iterable[str]]) -> CycleSearch:
-    """Return the result of a search for a cycle that an MLJob is a member of.
+    """Search for a cycle that contains a given MLJob, and return the result.
 
     Args:
-        name: The name of the MLJob.
-        names: The names of the MLJobs that this MLJob waits for.
-        waits_for: Returns the names of the MLJobs that another MLJob waits for.
+        name: The name of the given MLJob.
+        names: The names of the MLJobs whose outputs the given MLJob waits for.
+        waits_for: Takes the name of any other MLJob, and returns the names of the MLJobs whose
+            outputs this other MLJob waits for.
     """
     reached_from = dict.fromkeys(names, name)
     pending = deque(reached_from)

@@ -77,12 +77,13 @@ class _FollowedRuns:
         followed: The runs that the operator follows.
         missing: For each missing run, when Airflow first answered that it has no such run.
         unlisted: The runs that the last relist did not list and that have not been found since.
-        unchecked: The unlisted runs that the operator has not looked up since the relist.
+        unchecked: The unlisted runs that were not missing before the relist, and that the operator
+            has not looked up since.
         accepted: The missing runs whose loss an administrator has accepted. These runs count as
             deleted.
         relisted_at: When the last relist was requested, or None if there was no relist.
-        vanished: Whether many runs have been missing, and not all of them have been found again or
-            accepted as lost.
+        vanished: Whether many runs were missing at once, in this process or in the previous one,
+            and not all of them have been found again or accepted as lost.
     """
 
     followed: set[Key] = field(default_factory=set)
@@ -117,7 +118,8 @@ class _FollowedRuns:
 
         Args:
             count: The number of missing runs. Runs whose loss is accepted do not count.
-            missing: The MLJobs of the missing runs.
+            missing: The MLJobs of the missing runs. MLJobs whose run is accepted as lost are
+                ignored.
         """
         if not are_many(count, self.expected):
             return False
@@ -125,14 +127,15 @@ class _FollowedRuns:
         return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
 
     def has(self, key: Key) -> bool:
-        """Return whether the operator follows the run of an MLJob in this Airflow and has no sign
-        that the run is missing.
+        """Return whether the operator follows the run of an MLJob in this Airflow, and nothing
+        suggests that the run is missing: no answer of Airflow's, and no relist.
         """
         return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unchecked)
 
     def update_vanished(self) -> None:
-        """Update ``vanished``. The value becomes True when many runs are missing, and stays True
-        until a relist was made and each missing run is found again or accepted as lost.
+        """Update ``vanished``. The value becomes True when many runs are missing. It becomes False
+        when this process has made a relist, has looked up all unlisted runs, and no run is missing
+        any more, except runs whose loss is accepted.
         """
         if self._are_many(self.lost, self.missing.keys()):
             self.vanished = True
@@ -181,8 +184,8 @@ class MissingRuns:
             airflow: The name of the Airflow that the run is in.
             missed_at: When Airflow first answered that it has no such run. None if Airflow has not
                 answered yet, or if its last answer had the run.
-            answered_at: When the operator last asked Airflow for the run, or None if this process
-                has not asked yet.
+            answered_at: When the operator last asked Airflow for the run
+                (``TransientState.looked_up_at``), or None if this process has not asked yet.
             submitted_at: When the run was submitted, or None if this time is not known.
         """
         runs = self._runs[airflow]
@@ -230,8 +233,8 @@ class MissingRuns:
 
     def assume_vanished(self, airflow: str) -> None:
         """Record that many runs were missing in an Airflow when the previous operator process
-        ended. Many runs then count as vanished until a relist (a list of all active runs) shows
-        that no run is missing.
+        ended. Many runs then count as vanished until this process has made a relist (a list of all
+        active runs), and no run is missing any more, except runs whose loss is accepted.
         """
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
@@ -247,8 +250,8 @@ class MissingRuns:
         return lost
 
     def knows_missing(self, airflow: str) -> bool:
-        """Return whether the operator knows which runs are missing: it has listed the active runs
-        (a relist), and has then asked Airflow for each run that was not listed.
+        """Return whether the operator knows which runs are missing. For this, the operator lists
+        the active runs (a relist), and then asks Airflow for each followed run that was not listed.
         """
         runs = self._runs[airflow]
         return runs.relisted_at is not None and not runs.unchecked
@@ -283,7 +286,9 @@ class MissingRuns:
         return len(runs.followed) >= MIN_VANISHED and key not in runs.unlisted
 
     def have_vanished(self, airflow: str) -> bool:
-        """Return whether many runs have vanished from an Airflow at once."""
+        """Return whether many runs have vanished from an Airflow at once, and not all of them have
+        been found again or accepted as lost.
+        """
         runs = self._runs.get(airflow)
         return runs is not None and runs.vanished
 
@@ -305,9 +310,9 @@ class MissingRuns:
         return list(runs.missing) if runs is not None else []
 
     def take_changes(self) -> list[str]:
-        """Return the names of the Airflows with a change since the last call of this method. A
-        change means that many runs have vanished or no longer have, or that missing runs now count
-        as deleted or no longer do.
+        """Return the names of the Airflows with a change since the last call of this method. There
+        are two kinds of changes: the result of :meth:`have_vanished` has changed, or missing runs
+        now count as deleted or no longer do.
         """
         changed, self._changed = self._changed, set()
         return sorted(changed)
@@ -340,8 +345,9 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def how_to_accept(airflow: str) -> str:
-    """Return the command with which an administrator accepts that the missing runs of an Airflow
-    are lost. The command is in backquotes.
+    """Return how an administrator accepts that the missing runs of an Airflow are lost. The result
+    is part of a sentence. For an AirflowInstance, it is a ``kubectl annotate`` command. For the
+    Airflow of the operator's settings, it names ``helm upgrade`` and the flags.
     """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"

@@ -22,7 +22,7 @@ class BackfillPause:
         pauses: True if the backfill is to be paused, False if it is to be resumed.
         announced: Whether the stored status shows that the operator is pausing, has paused or is
             resuming the backfill.
-        done: Whether Airflow has accepted the pause or the resumption.
+        done: Whether the operator knows that Airflow has paused or resumed the backfill.
     """
 
     pauses: bool
@@ -31,9 +31,9 @@ class BackfillPause:
 
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> BackfillPause | None:
-        """Return the pause or resumption that ``spec.suspend`` asks for, even if Airflow has
-        already accepted it. Return None if the MLJob has no backfill in progress, if the backfill
-        is being cancelled, or if ``spec.suspend`` is false and the operator has announced no pause.
+        """Return the pause or resumption that ``spec.suspend`` asks for, even if it is already
+        done. Return None if the MLJob has no backfill in progress, if the backfill has to be
+        cancelled, or if ``spec.suspend`` is false and the operator has announced no pause.
 
         So the operator does not resume a backfill that a person paused in Airflow, unless the MLJob
         is suspended and then resumed.
@@ -54,10 +54,11 @@ def _announced(inputs: Inputs) -> bool:
 
 
 def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
-    """Return whether Airflow has accepted the pause or the resumption.
+    """Return whether the operator knows that Airflow has paused or resumed the backfill.
 
-    Only Airflow's answer to the request to resume proves a resumption. Another answer, in which the
-    backfill is not paused, may be older than the pause.
+    The last state of the backfill in Airflow proves a pause. Only Airflow's answer to the
+    operator's request to resume proves a resumption, because any other answer in which the backfill
+    is not paused may be older than the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
     if pauses:
