@@ -383,7 +383,7 @@ def test_mljob_api_has_exactly_the_needed_rights(
 def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
     """A new certificate would interrupt mljob-api: the API server would trust the new CA at once,
     but the Pods would present the old one until the kubelet has updated the mounted Secret. An
-    upgrade makes a new certificate only if the Secret was deleted.
+    upgrade makes a new certificate only if the Secret was deleted or lacks a key.
     """
     name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
     before = cluster.get("secret", name, where)["data"]

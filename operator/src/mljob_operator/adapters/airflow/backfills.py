@@ -47,7 +47,7 @@ class AirflowBackfills:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a thread of the lane for its kind of work (:mod:`.lanes`).
+        run: Runs a function in a thread. Each kind of work has its own threads (:mod:`.lanes`).
         refusals: Makes the error for a DAG that does not exist.
         prefix: The prefix of the operator's run ids.
     """
@@ -234,8 +234,8 @@ class AirflowBackfills:
         )
 
     def _members(self, dag_id: str, marked: str, **query: Any) -> Iterator[Row]:
-        """Yield the DAG's backfill runs whose conf has the text ``marked``. The DAG id ``~`` stands
-        for all DAGs.
+        """Yield the DAG's backfill runs whose conf contains the text ``marked``. The DAG id ``~``
+        stands for all DAGs.
         """
         return self._session.pages(
             "dag_runs",
