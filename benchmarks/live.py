@@ -195,9 +195,9 @@ class _Size:
             await writer.create_at_once(self._namespace, names, SILENT)
 
     async def _create_and_cancel(self) -> dict[str, float]:
-        """Create a third of the burst's MLJobs. Then create the rest, and at the same time cancel the
-        MLJobs in ``_victims``, whose runs were running before the burst. Return the time of each
-        cancellation by the MLJob's name, in seconds of the monotonic clock.
+        """Create a third of the burst's MLJobs. Then create the rest, and at the same time cancel
+        the MLJobs in ``_victims``, whose runs were running before the burst. Return the time of
+        each cancellation by the MLJob's name, in seconds of the monotonic clock.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:

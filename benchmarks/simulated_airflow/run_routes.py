@@ -44,7 +44,7 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the DAG already has
     a run with this run id or logical date, and with 400 or 422 for an invalid body. The body must
-    have a run id; the real Airflow would make one.
+    have a run id: unlike the real Airflow, the simulation does not make a run id.
     """
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}

@@ -81,9 +81,8 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Return one id for each active run, except runs of the cancellation DAG: the run's own id.
-        For a run of a backfill, return ``status.dagRunId`` of the MLJob instead. All runs of the
-        backfill have the same ``status.dagRunId``.
+        """Return one id for each active run, except runs of the cancellation DAG. The id is the run
+        id, or, for a run of a backfill, ``status.dagRunId`` of the backfill's MLJob.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:

@@ -166,8 +166,8 @@ def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any
 
 @contextmanager
 def connection_errors(operation: str) -> Iterator[None]:
-    """Raise an :class:`AirflowApiError` if the connection to Airflow fails in the ``with`` block, in
-    which the caller sends a request or reads the body of an answer.
+    """Raise an :class:`AirflowApiError` if the connection to Airflow fails in the ``with`` block.
+    In this block the caller sends a request, or reads the body of an answer.
 
     Args:
         operation: The request in words, as for :func:`request`.

@@ -54,9 +54,9 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Shorten the life of the last result, or of the last failure, to ``at_most_every`` seconds.
-        The life begins when the last reading began. After this time, the next call of
-        :meth:`ensure` reads the data again. A shorter life stays as it is.
+        """Let the last result or failure expire early: when ``at_most_every`` seconds have passed
+        since the last reading began. The next call of :meth:`ensure` after this time reads the data
+        again.
         """
         self._until = min(self._until, self._read_at + at_most_every)
 

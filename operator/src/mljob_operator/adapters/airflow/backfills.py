@@ -47,7 +47,7 @@ class AirflowBackfills:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a thread. Each kind of work has its own threads (:mod:`.lanes`).
+        run: Runs a function in a thread. Each kind of work has threads of its own (:mod:`.lanes`).
         refusals: Makes the error for a DAG that does not exist.
         prefix: The prefix of the operator's run ids.
     """
@@ -102,8 +102,8 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the date range of a backfill don't belong to the backfill, because
-        they existed before the backfill and were left as they are.
+        """Return how many runs in the date range of a backfill don't belong to the backfill. These
+        runs existed before the backfill, and were left as they are.
 
         The result is the number of all runs in the range, minus ``members``, the number of the
         backfill's runs. The number of all runs is ``total_entries`` in the answer to

@@ -30,11 +30,11 @@ class AttemptTrace:
     Attributes:
         run_id: The id of the attempt's dag run.
         number: The number of the attempt.
-        whole: The interval of the whole trace: it begins when the attempt was due, and ends when the
-            status with the attempt's result was stored.
+        whole: The interval of the whole trace, from when the attempt was due until the status with
+            the attempt's result was stored.
         parts: The intervals of the stages ``submission``, ``queue``, ``run`` and ``verdict``, by
-            name. ``verdict`` begins at the end of the attempt, and ends when the status was stored. A stage that the
-            attempt did not have, or whose times are not known, has no entry.
+            name. ``verdict`` begins at the end of the attempt, and ends when the status was stored.
+            A stage that the attempt did not have, or whose times are not known, has no entry.
         succeeded: Whether the attempt succeeded.
         attributes: The attributes of the trace's spans, by name. They contain nothing secret.
     """
