@@ -33,7 +33,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The measurements of one side of a comparison: the operator or the floor.
+    """The measurements of one side of a comparison: the operator, or the floor, which is the least
+    work that any program needs for the same result.
 
     Attributes:
         blocks: The latencies of each block, in milliseconds.
@@ -54,19 +55,19 @@ class Side:
 
     @property
     def cpu_ms(self) -> float:
-        """CPU time in milliseconds per event, the mean of all blocks."""
+        """The CPU time per event in milliseconds, as the mean of all blocks."""
         return sum(load.cpu_ms for load in self.loads) / len(self.loads)
 
     @property
     def busy_percent(self) -> float:
-        """How busy the machine was in percent, the mean of all blocks."""
+        """How busy the machine was, in percent of all cores, as the mean of all blocks."""
         return sum(load.busy_percent for load in self.loads) / len(self.loads)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The measurements of the operator and of the floor, both at the same rate in events per
-    second.
+    """The measurements of the operator and of the floor (see :class:`Side`), both at the same rate.
+    ``rate`` is in events per second.
     """
 
     rate: float
@@ -74,7 +75,7 @@ class Comparison:
     floor: Side
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the figures as a JSON object, rounded."""
         pairs = zip(self.operator.blocks, self.floor.blocks, strict=True)
         by_block = [percentile(ours, 0.5) / percentile(floors, 0.5) for ours, floors in pairs]
         return {

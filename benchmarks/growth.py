@@ -28,8 +28,8 @@ cost.
 
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
-    """Return the figures by the number of live MLJobs. With two numbers or more, also return the
-    exponent of each cost.
+    """Return a JSON object with the figures for each number of live MLJobs, and with the exponents
+    of the costs. Only a cost that is positive for at least two numbers has an exponent.
     """
     powers = {
         name: exponent({size: cost(result) for size, result in sizes.items()}) for name, (_, cost) in COSTS.items()

@@ -62,7 +62,7 @@ class Result:
         created_per_second: The average number of MLJobs that the API server accepted per second.
         submitted_per_second: The average number of runs that Airflow got per second, from the first
             creation on.
-        timeouts: How many lines of the operator's log report a time-out.
+        timeouts: How many lines of the operator's log report a time-out, until the restart.
         twice: How many submissions Airflow answered with 409, because the run existed already.
         cancelled: The time from each cancellation in the burst to the MLJob's final phase, in
             seconds.
@@ -104,7 +104,7 @@ class Result:
         return (self.restarted_mib - self.none_mib) * 1024 / self.jobs
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the figures as a JSON object, rounded."""
         return {
             "created_per_second": round(self.created_per_second, 1),
             "submitted_per_second": round(self.submitted_per_second, 1),
@@ -126,7 +126,7 @@ class Result:
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
     """Measure the costs of each number of live MLJobs in ``plan.sizes``, the smallest first. Yield
-    the costs of each number when they are measured.
+    the result for each number as soon as its costs are measured.
     """
     for size in sorted(plan.sizes):
         yield _Size(bench, size, plan).measure()
@@ -195,9 +195,9 @@ class _Size:
             await writer.create_at_once(self._namespace, names, SILENT)
 
     async def _create_and_cancel(self) -> dict[str, float]:
-        """Create the MLJobs of the burst. When a third of them are created, cancel the MLJobs in
-        ``_victims``, which run already, while the rest of the burst is created. Return the time of
-        each cancellation by the MLJob's name.
+        """Create a third of the burst's MLJobs. Then create the rest, and at the same time cancel
+        the MLJobs in ``_victims``, whose runs were running before the burst. Return the time of
+        each cancellation by the MLJob's name, in seconds of the monotonic clock.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -256,8 +256,8 @@ class _Phases:
         self.since: dict[str, float] = {}
 
     def count(self, phases: set[str] | frozenset[str], names: frozenset[str]) -> int:
-        """Take in what the watch has received since the last call, and return how many of the
-        MLJobs in ``names`` are in one of ``phases``.
+        """Read the changes that the watch has received since the last call. Then return how many of
+        the MLJobs in ``names`` are in one of ``phases``.
         """
         for one in self._watcher.observations():
             if one.namespace == self._namespace and self._phases.get(one.name) != one.phase:

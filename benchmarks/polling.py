@@ -1,5 +1,5 @@
-"""The latency of an operator that polls: from a change in Airflow to the change at a Kubernetes
-watcher.
+"""The latency of an operator that polls Airflow: the time from a change in Airflow until a
+Kubernetes watch receives the changed status.
 """
 
 from __future__ import annotations
@@ -28,13 +28,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The latency of each change, in milliseconds."""
+    """The latencies that were measured.
+
+    Attributes:
+        jobs: The number of MLJobs.
+        samples: The latency of each change, in milliseconds.
+    """
 
     jobs: int
     samples: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures."""
+        """Return the figures as a JSON object, rounded."""
         return {
             "jobs": self.jobs,
             "interval_seconds": INTERVAL,
@@ -45,8 +50,8 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Set one run after another to failed in Airflow, and return how long each failure took to
-    reach the MLJob's status at the watcher.
+    """Set one run after another to failed in Airflow. Return how long each failure took until the
+    watch received the MLJob's status with the failure.
     """
     names = bench.populate(NAMESPACE, plan.jobs)
     env = bench.stack.env

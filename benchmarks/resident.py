@@ -19,8 +19,10 @@ def settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
 
     Args:
         process: The process.
-        what: A name for the process on the terminal.
-        seconds: The maximum number of seconds to wait. The memory is then returned as it is.
+        what: The situation in which the memory is measured, such as ``with 100 live MLJobs``, for
+            the terminal.
+        seconds: The maximum number of seconds to wait. After this time, the current memory is
+            returned.
     """
     history = [process.memory_info().rss / MIB]
     with step("memory", f"settling {what}", lambda: f"{history[-1]:.1f} MiB"):

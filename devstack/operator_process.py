@@ -54,7 +54,7 @@ class Operator:
         chart's ServiceAccount.
 
         Args:
-            needs: The names of the parts that the installation needs.
+            needs: The names of the parts of the stack that must be ready before this step.
             api: Whether the chart also installs mljob-api. The chart's APIService is never
                 installed, because the stack registers its own process for mljob-api.
         """
@@ -78,8 +78,8 @@ class Operator:
         return (_PACKAGE / "__main__.py").exists()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables for a process that runs an operator. A `MLJOB_` variable
-        that a person has chosen for `up` overrides the stack's value.
+        """Return the environment variables for a process that runs an operator. An `MLJOB_`
+        variable that the person who started the stack has set overrides the stack's value.
         """
         return {
             "KUBECONFIG": str(self.kubeconfig),

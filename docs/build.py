@@ -46,8 +46,8 @@ CODE_COMMENT_OR_LINK = re.compile(
 
 def on_site(text: str, page: Path) -> str:
     """Return the text of a page for the site. Comments are removed. A link to a file that is not a
-    page becomes plain text. Code stays as it is, and so does a link to a file that does not exist,
-    so that the build fails.
+    page becomes plain text. Code stays as it is. A link to a file that does not exist stays too, so
+    that the build fails.
     """
 
     def replaced(found: re.Match[str]) -> str:

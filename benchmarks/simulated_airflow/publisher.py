@@ -21,8 +21,8 @@ FLUSH_SECONDS = 5.0
 
 
 class Outlet(Protocol):
-    """A destination for the messages about runs and tasks. The scheduler gives its messages to an
-    outlet; the outlet :class:`Publisher` sends them to Kafka.
+    """A destination for the messages about runs and tasks, which the simulated scheduler publishes.
+    :class:`Publisher` is the outlet that sends the messages to Kafka.
     """
 
     def publish(self, messages: Iterable[Message]) -> None:
@@ -36,10 +36,11 @@ class Publisher:
     Args:
         brokers: Kafka's bootstrap servers.
         topic: The topic.
-        plan: Draws the faults of events.
+        plan: Decides at random which messages are lost, sent twice or sent late.
 
     Attributes:
-        sent: How many messages were handed to Kafka's client.
+        sent: How many messages were handed to Kafka's client. A message that is sent twice counts
+            twice.
         undelivered: How many messages a full queue has dropped, or the brokers have not accepted.
         lost: How many messages were left out on purpose.
     """
@@ -51,8 +52,8 @@ class Publisher:
         self.sent = self.undelivered = self.lost = 0
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Send messages, some of them with a fault. At random, the plan chooses the messages that
-        are lost, doubled or late.
+        """Send messages. The plan chooses at random some messages that are not sent, sent twice or
+        sent late.
         """
         for message in messages:
             delays = self._plan.of_event()
@@ -66,7 +67,7 @@ class Publisher:
 
     def close(self) -> None:
         """Wait until the messages that were handed to Kafka's client are sent, at most
-        ``FLUSH_SECONDS``. Late messages whose delay has not ended are not sent.
+        ``FLUSH_SECONDS``. Messages whose delay has not ended are not waited for.
         """
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)

@@ -44,7 +44,7 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the DAG already has
     a run with this run id or logical date, and with 400 or 422 for an invalid body. The body must
-    have a run id, which the real Airflow does not require.
+    have a run id: unlike the real Airflow, the simulation does not make a run id.
     """
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}
@@ -99,7 +99,8 @@ def get_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Set a run's note, state, or both. A new state ends the run: tasks that have begun and not
-    ended fail, and tasks without a state are skipped.
+    ended fail, and tasks without a state are skipped. Refuse any state except success and failed
+    with 422, and the state that the run already has with 409.
     """
     run, body = known_run(airflow, request), request.content()
     if "note" in body:
@@ -118,7 +119,8 @@ def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Clear all tasks of a run. If the body has ``only_failed: true``, clear only the tasks in the
-    states failed and upstream_failed. Unless the body has ``dry_run: false``, clear nothing.
+    states failed and upstream_failed. Unless the body has ``dry_run: false``, clear nothing. If the
+    run has ended, clearing tasks queues the run again.
     """
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)

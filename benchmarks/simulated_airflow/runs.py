@@ -27,7 +27,7 @@ def _line(at: datetime | None, event: str) -> Json:
 
 
 def text(at: datetime | None) -> str | None:
-    """Return a time in ISO 8601, with ``Z`` for UTC, as Airflow writes it. Return None for None."""
+    """Return a time in Airflow's format: ISO 8601, with ``Z`` for UTC. Return None for None."""
     return at.isoformat().replace("+00:00", "Z") if at is not None else None
 
 

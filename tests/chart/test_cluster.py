@@ -82,8 +82,8 @@ def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Pat
 
 @pytest.fixture(scope="module")
 def crds(cluster: Cluster) -> None:
-    """Makes sure that the API server serves the CRDs. The fixture installs them if the cluster
-    doesn't have them. Usually the development stack has installed them.
+    """Makes sure that the API server serves the CRDs. The fixture installs the CRDs if the cluster
+    doesn't have the CRD of MLJobs. Usually the development stack has installed both CRDs.
     """
     if not cluster.exists("crd", MLJOBS):
         cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
@@ -92,7 +92,7 @@ def crds(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="module")
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace that admits restricted Pods only."""
+    """A namespace that only admits Pods that meet the Pod Security Standard "restricted"."""
     name = make_namespace(cluster, "chart", RESTRICTED)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
@@ -168,8 +168,8 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
 
 
 def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace: str) -> None:
-    """The fixture ``namespace`` refuses a Pod that is not restricted. Otherwise the test in which
-    this namespace admits the operator's Pod would prove nothing.
+    """The namespace refuses a Pod that violates the Pod Security Standard "restricted". Otherwise
+    the test in which this namespace admits the operator's Pod would prove nothing.
     """
     with pytest.raises(CommandError, match='violates PodSecurity "restricted'):
         cluster.kubectl("run", "lax", "--image=lax", f"--namespace={namespace}")
@@ -183,8 +183,8 @@ def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace
 def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     cluster: Cluster, render: Render, crds: None, namespace: str, values: dict[str, Any]
 ) -> None:
-    """With strict validation an unknown field is an error, and a Pod template that is not
-    restricted is a warning.
+    """With strict validation, an unknown field is an error. A Pod template that violates the Pod
+    Security Standard "restricted" causes a warning, because the namespace asks for warnings.
     """
     rendered = render(
         merged(values, {"crds": {"install": False}}),
@@ -383,7 +383,7 @@ def test_mljob_api_has_exactly_the_needed_rights(
 def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
     """A new certificate would interrupt mljob-api: the API server would trust the new CA at once,
     but the Pods would present the old one until the kubelet has updated the mounted Secret. An
-    upgrade makes a new certificate only if the Secret was deleted.
+    upgrade makes a new certificate only if the Secret was deleted or lacks a key.
     """
     name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
     before = cluster.get("secret", name, where)["data"]
@@ -415,7 +415,9 @@ def test_the_api_server_accepts_the_api_service(cluster: Cluster, render: Render
 
 @pytest.fixture(scope="module")
 def members(cluster: Cluster, release: Release, team: str) -> dict[str, str]:
-    """Users with Kubernetes' own roles view, edit and admin in the team's namespace, by role."""
+    """The names of three users, by role: each user has one of Kubernetes' own ClusterRoles view,
+    edit and admin in the team's namespace.
+    """
     users = {role: f"{role}-{team}" for role in ("view", "edit", "admin")}
     for role, user in users.items():
         cluster.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", f"--namespace={team}")
@@ -458,8 +460,9 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
 
 @dataclass(frozen=True)
 class ChartCopy:
-    """A copy of the chart whose CRD has another name. Tests upgrade and remove this CRD without an
-    effect on the MLJobs of other tests.
+    """A copy of the chart with another name for the CRD of MLJobs, and without the CRD of
+    AirflowInstances. Tests upgrade and remove the CRD of the copy without an effect on the MLJobs
+    of other tests.
     """
 
     path: Path
@@ -473,7 +476,7 @@ class ChartCopy:
         file.write_text(text.replace(old, new))
 
     def change_version(self, version: str) -> None:
-        """Change the version of the chart and of the operator."""
+        """Set both ``version`` and ``appVersion`` of this copy of the chart."""
         file = self.path / "Chart.yaml"
         file.write_text(
             re.sub(r"^(version|appVersion): .*$", rf'\1: "{version}"', file.read_text(), flags=re.MULTILINE)

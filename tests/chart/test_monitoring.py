@@ -72,7 +72,9 @@ def families() -> list[Metric]:
 
 
 def exposed() -> dict[str, list[dict[str, str]]]:
-    """Return the labels of the operator's series, by the name of the series."""
+    """Return the labels of each series of the operator's metrics. The key is the name of the
+    series, and the value lists the labels of all series with this name.
+    """
     found: dict[str, list[dict[str, str]]] = {}
     for family in families():
         for sample in family.samples:
@@ -81,8 +83,8 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """Return the metrics and the labels that queries use and the operator does not have, each with
-    its query.
+    """Return the metrics and the labels that queries use and that neither the operator nor
+    Prometheus itself has, each with its query.
     """
     series, missing = exposed(), []
     for use in uses.uses:

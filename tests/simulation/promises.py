@@ -21,8 +21,8 @@ class GuardedJobs(FakeJobs):
 
     Attributes:
         broken: Descriptions of the promises that statuses have broken so far.
-        handled: For the uid of each MLJob, the requested retries that its statuses have reported as
-            handled, as values of the annotation.
+        handled: The retries that the statuses of an MLJob have reported as handled, by the MLJob's
+            uid. A retry is the value of the annotation with which a user requests the retry.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class GuardedJobs(FakeJobs):
         self.handled: dict[str, list[str]] = defaultdict(list)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status. Add a description of each promise that the new status breaks to
+        """Write a status. For each promise that the new status breaks, add a description to
         ``broken``.
         """
         stored = await super().write_status(job, patch)

@@ -1,5 +1,6 @@
-"""The runner of the whole test suite. The parts of the suite run in several lanes at the same time.
-No failure is lost, and a part that exceeds its budget is reported.
+"""The runner of the whole test suite. Several lanes run at the same time, and each lane runs its
+parts of the suite one after another. Every failure is reported, and so is a part that takes longer
+than its budget.
 """
 
 from __future__ import annotations

@@ -59,8 +59,9 @@ def view(config: ClusterConfig) -> Iterator[RunningView]:
 
 @pytest.fixture
 def pages(browser: Browser) -> Iterator[OpenPage]:
-    """A function that opens a view in a window of its own. A page that reports an error fails the
-    test.
+    """A function that opens a view in a window of its own, and returns the page. The test fails if
+    a script of a page raises an error, or a page opens a dialog or violates its Content Security
+    Policy.
     """
     problems: list[str] = []
     with ExitStack() as at_the_end:

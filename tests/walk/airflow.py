@@ -1,5 +1,6 @@
-"""The simulated Airflow of a walk. The name of a DAG says what happens to the DAG's runs. Each step
-of a run takes ``STEP`` seconds.
+"""The simulated Airflow of a walk, which is a test that edits many objects at random and rolls them
+back. The name of most DAGs says what happens to their runs. Each step of a run takes ``STEP``
+seconds.
 """
 
 from __future__ import annotations
@@ -80,9 +81,8 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Return one id for each active run, except runs of the cancellation DAG. For a run of a
-        backfill, this is not the run's own id, but the id that the MLJob's status shows for the
-        whole backfill.
+        """Return one id for each active run, except runs of the cancellation DAG. The id is the run
+        id, or, for a run of a backfill, ``status.dagRunId`` of the backfill's MLJob.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:

@@ -26,7 +26,7 @@ QUEUED = observe(ObservedRun(), Snapshot(NOW, run=RunFact(RunState.QUEUED, Statu
 
 
 def version(jobs: FakeJobs, phase: str, **status: object) -> Job:
-    """Store the next version of the MLJob ``KEY``, and return this version. Its status has the
+    """Store the next version of the MLJob ``KEY``, and return this version. The new status has the
     phase ``phase`` and the fields ``status``.
     """
     body = jobs.objects[KEY]
@@ -43,7 +43,7 @@ def jobs() -> FakeJobs:
 
 
 def worker(jobs: FakeJobs) -> WorkerState:
-    """Return a worker that follows a queued run of an attempt that this process has begun."""
+    """Return the state of a worker of this process that follows a queued run."""
     worker = WorkerState(lambda _: None)
     worker.begin(version(jobs, "Queued"), TransientState())
     assert worker.tracked is not None
@@ -58,7 +58,7 @@ def observed(worker: WorkerState) -> ObservedRun:
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
 def test_run_whose_end_another_process_has_written_is_observed_anew(jobs: FakeJobs, phase: str) -> None:
-    """The worker's older view of the run would overwrite the end in the status."""
+    """Otherwise the worker's older view of the run would overwrite the end in the status."""
     follower = worker(jobs)
     ended = version(jobs, phase)
     follower.update(ended)
@@ -81,8 +81,8 @@ def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None
 
 
 def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way(jobs: FakeJobs) -> None:
-    """A patch of this process is under way, about the first attempt. Another process writes the end
-    of the second attempt.
+    """While this process sends a patch for the first attempt, another process writes the end of the
+    second attempt. The worker then takes over this end from the status.
     """
     follower = WorkerState(lambda _: TransientState())
     follower.begin(version(jobs, "Queued"), TransientState())
@@ -97,8 +97,9 @@ def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way
 
 
 def test_answer_from_before_an_end_that_another_process_has_written_is_dropped(jobs: FakeJobs) -> None:
-    """An answer of Airflow waits until the worker's step has ended. Meanwhile another process
-    writes the end of the run. The answer would show the tasks as they were before the end.
+    """An answer of Airflow waits in the worker's inbox until the worker's step has ended. Meanwhile
+    another process writes the end of the run. The answer is dropped, because it shows the tasks as
+    they were before the end.
     """
     follower = worker(jobs)
     task = TaskFact("fit", -1, 0, TaskState.NONE, StatusSource.REST, NOW, NOW)

@@ -60,7 +60,12 @@ class Endpoint:
 
     @classmethod
     def configured(cls) -> Endpoint:
-        """Return the endpoint of the Airflow Connection that ``[mljob] airflow_conn_id`` names."""
+        """Return the endpoint of the Airflow Connection that ``[mljob] airflow_conn_id`` names.
+
+        Raises:
+            AirflowNotFoundException: The Connection does not exist.
+            ValueError: As for :meth:`from_connection`.
+        """
         from airflow.sdk import Connection
 
         return cls.from_connection(Connection.get(settings.airflow_conn_id()))
@@ -101,10 +106,11 @@ class Endpoint:
 
 
 def _with_port(url: str, port: int | None) -> str:
-    """Return the URL with the port of an Airflow Connection.
+    """Return the URL with the port of an Airflow Connection. Without a port in the Connection, the
+    URL stays as it is.
 
     Raises:
-        ValueError: The URL is invalid, or has another port.
+        ValueError: The URL is invalid, or already has a port that differs from ``port``.
     """
     # The texts of the errors don't quote what is before an @, which may be a password.
     quoted = truncated(url.rpartition("@")[2], MAX_DETAIL_LENGTH)
@@ -128,7 +134,7 @@ def _with_port(url: str, port: int | None) -> str:
 
 def _verify(given: Any) -> Any:
     """Return the field ``verify`` of an Airflow Connection's extra. The texts ``true`` and
-    ``false`` become a bool, because a file with such a name is a mistake.
+    ``false`` become a bool. Any other text is the path of a file.
     """
     texts = {"true": True, "false": False}
     return texts.get(given.strip().lower(), given) if isinstance(given, str) else given
@@ -139,7 +145,8 @@ def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any
 
     Args:
         operation: The request in words, for the text of an error, for example ``list pools``.
-        method: A method of the client whose name ends in ``_without_preload_content``.
+        method: The client's method for this request. The name of the method has to end in
+            ``_without_preload_content``.
         path: The method's path parameters, and its body if it has one.
         query: The method's query parameters.
 
@@ -160,7 +167,7 @@ def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any
 @contextmanager
 def connection_errors(operation: str) -> Iterator[None]:
     """Raise an :class:`AirflowApiError` if the connection to Airflow fails in the ``with`` block.
-    The block sends a request, or reads the answer's body.
+    In this block the caller sends a request, or reads the body of an answer.
 
     Args:
         operation: The request in words, as for :func:`request`.

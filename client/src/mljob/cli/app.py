@@ -74,8 +74,8 @@ def _about(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line, and return its exit code. Print an error if a person can act on it, and
-    raise any other error.
+    """Run a command line, and return its exit code. An error that a person can act on is printed.
+    Any other error is raised.
     """
     try:
         app = application(arguments[0] if arguments else None)
@@ -97,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _told(error: Exception) -> int:
     """Print an error that a person can act on, and return the exit code for the error. Raise any
-    other error again: it is a defect, and its traceback is needed.
+    other error again, because such an error is a defect whose traceback is needed.
     """
     from typer.exceptions import TyperException
 

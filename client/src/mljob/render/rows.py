@@ -98,7 +98,8 @@ def row_of(job: MLJob, now: datetime) -> Row:
 
 def is_all_right(job: MLJob) -> bool:
     """Return whether the MLJob makes progress or has succeeded, so that a list needs no message
-    about it. An MLJob that is being deleted, or whose conf has unknown params, is not all right.
+    about the MLJob. Return False for an MLJob without a phase, an MLJob that is being deleted, and
+    an MLJob whose conf has unknown params.
     """
     return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
 
@@ -131,9 +132,9 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 
 def retry_notice(job: MLJob) -> str:
-    """Return the beginning of the message of an MLJob with a requested retry that has not begun:
-    what the retry waits for, and the words "The attempt before:". The caller adds the message of
-    the last attempt.
+    """Return the beginning of the message of an MLJob whose requested retry has not begun: what
+    the retry waits for, and the words "The attempt before:". The caller appends the message of the
+    last attempt.
     """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"
@@ -156,7 +157,8 @@ def _now(job: MLJob, current: str) -> str:
 
 def _metrics(job: MLJob, current: str) -> str:
     """Return the metrics of the current task if it has metrics. Otherwise, return the metrics of
-    another task: the task with metrics that started last.
+    another task: the task with metrics that started last. Return an empty text if no task has
+    metrics.
     """
     reporting = [task for task in tasks_of(job.raw_status) if task.metrics]
     chosen = [task for task in reporting if task.task_id == current] or reporting

@@ -13,11 +13,11 @@ from ..errors import OperatorError, backoff
 
 
 class Refreshed:
-    """Data that is read when a caller needs it. A result is used for at most ``seconds``, and
-    :meth:`expire` can shorten this time.
+    """Data that is read when a caller needs it. A result is used for at most ``seconds``.
 
     A failure is remembered for a time that grows with each failure (the backoff). During this time
-    all callers get the same error at once, without another request.
+    all callers get the same error at once, without another request. :meth:`expire` can shorten both
+    times.
 
     Args:
         read: Reads the data and stores the data for the callers.
@@ -38,10 +38,12 @@ class Refreshed:
         self._task: asyncio.Task[None] | None = None
 
     async def ensure(self) -> None:
-        """Read the data if there is no data or the data is too old, and wait for the result.
+        """Read the data if there is no data or the data is too old, and wait for the result. If
+        another caller is reading the data already, wait for the end of that reading.
 
         Raises:
-            OperatorError: The data can't be read. Each caller gets its own copy of the error.
+            OperatorError: The data can't be read, or the last failure is still remembered. Each
+                caller gets its own copy of the error.
         """
         if self._task is None and self._clock() >= self._until:
             self._task = asyncio.create_task(self._run())
@@ -52,8 +54,9 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Let the result expire before its time, but not earlier than ``at_most_every`` seconds
-        after the last reading. The next call of :meth:`ensure` then reads the data again.
+        """Let the last result or failure expire early: when ``at_most_every`` seconds have passed
+        since the last reading began. The next call of :meth:`ensure` after this time reads the data
+        again.
         """
         self._until = min(self._until, self._read_at + at_most_every)
 

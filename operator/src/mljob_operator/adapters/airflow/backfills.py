@@ -47,7 +47,7 @@ class AirflowBackfills:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a thread of the lane for its kind of work (:mod:`.lanes`).
+        run: Runs a function in a thread. Each kind of work has threads of its own (:mod:`.lanes`).
         refusals: Makes the error for a DAG that does not exist.
         prefix: The prefix of the operator's run ids.
     """
@@ -70,8 +70,10 @@ class AirflowBackfills:
             ValidationFailed: Airflow refuses the backfill, for example because the DAG has no
                 schedule, the range is empty or in the future, or the params refuse the conf.
             AirflowUnsupported: This Airflow is too old to find the runs of a backfill.
-            AirflowUnavailable: Airflow did not answer. ``outcome_unknown`` is set if Airflow may
-                have created the backfill.
+            AirflowUnavailable: Airflow did not answer, or answered that it has failed.
+                ``outcome_unknown`` is set if Airflow may have created the backfill.
+            AirflowError: Airflow refused the request for another reason, such as a permission that
+                is missing.
         """
         return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, request)
 
@@ -100,8 +102,8 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the date range of a backfill existed before the backfill, and
-        were left as they are.
+        """Return how many runs in the date range of a backfill don't belong to the backfill. These
+        runs existed before the backfill, and were left as they are.
 
         The result is the number of all runs in the range, minus ``members``, the number of the
         backfill's runs. The number of all runs is ``total_entries`` in the answer to
@@ -133,16 +135,17 @@ class AirflowBackfills:
         await self._run(Work.LOOKUPS, "pause_backfill", self._put, pause if paused else unpause, backfill_id)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Do nothing if the backfill has ended,
-        or was deleted in Airflow.
+        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Airflow then sets the queued runs of
+        the backfill to failed, and leaves the running runs as they are. Do nothing if the backfill
+        has ended, or was deleted in Airflow.
         """
         cancel = self._backfills.cancel_backfill_without_preload_content
         await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of backfills that changed at or after ``since`` (Airflow's clock). The
-        result has only runs with a valid marker. A run that is too large to be read is left out and
-        logged.
+        """Return the backfill runs that changed at or after ``since`` (Airflow's clock). Only runs
+        are returned whose conf has a valid marker, and the text ``<prefix>.`` with the prefix of
+        the operator's run ids. An unreadable run is logged and left out.
 
         The request is ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, for
         all pages.
@@ -183,8 +186,8 @@ class AirflowBackfills:
         return _backfill(row)
 
     def _error_of(self, dag_id: str, answer: Answer) -> AirflowError:
-        """Return the error for a backfill that Airflow refused to create. The message has the cause
-        and the remedy.
+        """Return the error for a backfill that Airflow refused to create. The message quotes
+        Airflow's reason. For a DAG that does not exist, the message says how to find the mistake.
         """
         if answer.status == 404:
             return self._refusals.no_dag(dag_id)
@@ -265,7 +268,8 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
     same namespace as the MLJob of the marker ``own``.
 
     Return None for an MLJob in another namespace, because a tenant must not learn its name. Return
-    None also if the prefixes of the run ids differ, or if ``theirs`` is None or names no MLJob.
+    None also if the prefixes of the run ids differ, if ``theirs`` is None, or if one of the markers
+    names no MLJob.
     """
     mine, other = RunId.parse(own.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):
@@ -287,8 +291,9 @@ def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
 
 
 def _marker(row: Row, field: str) -> Marker | None:
-    """Return the marker in a conf, or None if the conf has no valid marker. ``field`` is the field
-    of ``row`` that has the conf. Every user who may trigger runs can write a marker.
+    """Return the marker in the conf of a run or backfill, or None if the conf has no valid marker.
+    ``field`` is the name of the field of ``row`` that has the conf. A marker proves nothing: every
+    user who may trigger runs can write a marker.
     """
     conf = row.value(field)
     return Marker.read(conf) if isinstance(conf, dict) else None

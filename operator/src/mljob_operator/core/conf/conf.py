@@ -120,9 +120,9 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
     """Return the texts of a run's conf that may have come from a Secret.
 
-    A key of the conf is public if the merge of the ConfigMaps, the outputs and ``own`` has the same
-    value for the key. The texts in the values of all other keys are returned. So the result is
-    right even if a Secret was changed or deleted after the run was submitted.
+    A key of the conf is public if the merge of the ConfigMaps, the outputs and ``own``, without the
+    Secrets, has the same value for the key. The texts in the values of all other keys are returned.
+    So the result has the old values of a Secret that was changed or deleted after the submission.
 
     Args:
         conf: The conf of the run, as Airflow has it.
@@ -207,8 +207,8 @@ def problems(
 
 
 def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
-    """Return the message for a merged conf that exceeds a limit: which limit, and the sources.
-    Return None if the conf exceeds no limit.
+    """Return the message for a merged conf that exceeds a limit: the limit, the sources of the
+    conf, and what to do. Return None if the conf exceeds no limit.
     """
     if (over := CONF.excess(conf)) is None:
         return None

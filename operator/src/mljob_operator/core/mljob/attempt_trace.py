@@ -30,10 +30,11 @@ class AttemptTrace:
     Attributes:
         run_id: The id of the attempt's dag run.
         number: The number of the attempt.
-        whole: The time from when the attempt was due until the status with its result was stored.
-        parts: The stages ``submission``, ``queue``, ``run`` and ``verdict`` by name. ``verdict`` is
-            the time from the end of the attempt until the status was stored. A stage that the
-            attempt did not have, or whose times are not known, has no entry.
+        whole: The interval of the whole trace, from when the attempt was due until the status with
+            the attempt's result was stored.
+        parts: The intervals of the stages ``submission``, ``queue``, ``run`` and ``verdict``, by
+            name. ``verdict`` begins at the end of the attempt, and ends when the status was stored.
+            A stage that the attempt did not have, or whose times are not known, has no entry.
         succeeded: Whether the attempt succeeded.
         attributes: The attributes of the trace's spans, by name. They contain nothing secret.
     """
@@ -62,7 +63,7 @@ class AttemptTrace:
     @classmethod
     def of(cls, job: Job, status: MLJobStatus, stored_at: datetime) -> AttemptTrace | None:
         """Return the trace of the attempt that a status describes. Return None if the attempt has
-        not ended, if the status does not name its run, or if the status does not show when the
+        not ended, if the status does not name the attempt's run, or if it is not known when the
         attempt was due.
 
         Args:

@@ -147,9 +147,11 @@ class EntryLines:
 
 
 def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of an entry, without line breaks and without values from Secrets. Entries
-    that only fold the log in Airflow's UI ("Pre Execute", "Post Execute" and the ends of groups)
-    have no lines. Otherwise most of the last lines of a log would be such entries.
+    """Yield the lines of an entry, without line breaks and without values from Secrets. If the
+    entry is not whole, the last line says so.
+
+    Entries that only fold the log in Airflow's UI ("Pre Execute", "Post Execute" and the ends of
+    groups) have no lines. Otherwise most of the last lines of a log would be such entries.
     """
     if entry.event in _FOR_THE_UI:
         return
@@ -209,8 +211,8 @@ def _time(value: Any) -> str:
 
 def _fields(value: Mapping[str, Any]) -> Iterator[str]:
     """Yield the first ``MAX_FIELDS`` fields of an entry, each as ``name=value``. The fields in
-    ``_SHOWN_OTHERWISE`` are left out. The lines show some of them in another form, such as the
-    time. The others name the task instance, or what wrote the entry.
+    ``_SHOWN_OTHERWISE`` are left out: fields that the lines show in another form, such as the time,
+    and fields that name the task instance or the code that wrote the entry.
     """
     names = [name for name in value if name not in _SHOWN_OTHERWISE]
     for name in names[:MAX_FIELDS]:
@@ -220,8 +222,9 @@ def _fields(value: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _traceback(details: Any) -> Iterator[str]:
-    """Yield the lines of a traceback, in Python's format: the first cause comes first. ``details``
-    is the field ``error_detail`` of an entry. Yield nothing if ``details`` is not a list.
+    """Yield the lines of a traceback, in Python's format: the exception that caused the others
+    comes first. ``details`` is the field ``error_detail`` of an entry. Yield nothing if ``details``
+    is not a list.
     """
     if not isinstance(details, list):
         return

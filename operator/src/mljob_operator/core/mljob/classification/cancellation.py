@@ -41,21 +41,24 @@ class Cancellation:
     """The cancellation of the newest attempt's run.
 
     Attributes:
-        reason: Why the run must not start or continue, or None if the run may do so.
+        reason: Why the run must not start or continue. None if there is no such reason, or if the
+            run has ended and the MLJob is not being deleted.
         announced: The reason of the cancellation in the stored status, or None if the stored status
             announces no cancellation. An announced cancellation continues even if its cause
-            disappears, because a partly cancelled run can't continue. The exception is a suspension
-            of a backfill that Airflow has created meanwhile: the operator pauses the backfill
-            instead of cancelling it.
+            disappears, because a partly cancelled run can't continue. There are two exceptions. If
+            the cause was a suspension and Airflow has created the backfill meanwhile, the backfill
+            is not cancelled, because a backfill can be paused. If the MLJob is deleted with
+            deletionPolicy Retain, the run continues.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
             exists in Airflow can be paused, and later resumed.
         by_dag: Whether the cancellation DAG is to cancel the run, as ``spec.cancellation.strategy``
             says. The cancellation DAG cancels single runs only. The runs of a backfill are
             cancelled through Airflow's REST API.
-        asked_in_vain: For a run that is not known to have ended: whether this process has tried
-            without success to cancel or to find the run. This is so if Airflow was asked for the
-            run again after a request to cancel the run, if Airflow does not find the run, or if the
-            last request failed. A failed request to start the run does not count.
+        asked_in_vain: Whether this process has tried without success to cancel or to find the run.
+            Only meaningful while the run is not known to have ended. True in three cases: Airflow
+            was asked for the run after a request to its REST API to cancel the run, Airflow did not
+            find the run, or the last request failed. A failed request to start the run does not
+            count.
     """
 
     reason: CancelReason | None
