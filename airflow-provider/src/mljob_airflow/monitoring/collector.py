@@ -256,7 +256,12 @@ def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: Repor
 def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None:
     airflow, context = collected.airflow, collected.context
     waiting = grouped_by_dag(queued)
-    for dag_id in waiting:
+    # The list of DAGs in use lacks a DAG whose newest run is queued, because the run has no start.
+    unlisted = [dag_id for dag_id in waiting if dag_id not in collected.dags]
+    if len(unlisted) > MAX_UNLISTED:
+        why = f"only {MAX_UNLISTED} of {len(unlisted)} DAGs with queued runs and no recent start were read"
+        collected.mark_incomplete(why, FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
+    for dag_id in unlisted:
         collected.dag(dag_id)
     broken: Sequence[BrokenFile] = ()
     with collected.readable(FindingKind.IMPORT_ERROR):
