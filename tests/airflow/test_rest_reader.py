@@ -56,7 +56,8 @@ def row(number: int, **fields: Any) -> dict[str, Any]:
 
 class Server:
     """An HTTP server that gives a prepared answer for each path, and divides long lists into pages
-    as Airflow does.
+    as Airflow does. As Airflow 3.1, the server filters runs by ``run_id_pattern``, and ignores
+    ``run_id_prefix_pattern``.
     """
 
     endpoint: Endpoint
@@ -76,6 +77,9 @@ class Server:
         self.asked.append((path, query))
         if path in self.lists:
             field, rows = self.lists[path]
+            if "run_id_pattern" in query:
+                pattern = query["run_id_pattern"][0].lower()
+                rows = [row for row in rows if pattern in row["dag_run_id"].lower()]
             limit, offset = int(query["limit"][0]), int(query.get("offset", ["0"])[0])
             if self.cursors and "cursor" in query:
                 offset = int(query["cursor"][0] or 0)
@@ -258,6 +262,18 @@ def test_runs_with_a_similar_prefix_are_filtered(server: Server) -> None:
     assert server.reader.mljob_runs("churn", "mljob", NOW) == []
     server.lists["/dags/churn/dagRuns"][1].append({"dag_run_id": "mljob.a.b.abcdefg234-1"})
     assert server.reader.mljob_runs("churn", "mljob", NOW) == ["mljob.a.b.abcdefg234-1"]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [[f"scheduled__{n}" for n in range(200)], [f"gpu-mljob.a.b.abcdefg234-{n + 1}" for n in range(30)]],
+    ids=["scheduled", "another-cluster"],
+)
+def test_newer_runs_of_others_do_not_hide_the_runs_of_mljobs(server: Server, others: list[str]) -> None:
+    ours = [f"mljob.a.b.abcdefg234-{n}" for n in range(30, 0, -1)]
+    server.lists["/dags/churn/dagRuns"] = ("dag_runs", [{"dag_run_id": run_id} for run_id in [*others, *ours]])
+    assert server.reader.mljob_runs("churn", "mljob", NOW) == ours[:20]
+    assert server.reader.requests == 1
 
 
 def test_assets_show_which_dags_are_scheduled_on_which(server: Server) -> None:

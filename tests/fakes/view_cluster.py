@@ -42,7 +42,8 @@ class GrowingLog:
         lines that the log has now, by default all lines.
         """
         if "follow" not in query:
-            lines = self._lines[-int(query.get("tail", "0")) :]
+            first = max(len(self._lines) - int(query["tail"]), 0) if "tail" in query else 0
+            lines = self._lines[first:]
             _send(handler, Answer(200, "".join(f"{line}\n" for line in lines).encode()))
             return
         _begin(handler)

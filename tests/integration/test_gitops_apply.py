@@ -7,13 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from mljob_contract.mljob import FINALIZER
 from tests.live.eventually import eventually
+from tests.live.field_managers import owned
 from tests.live.installation import Installation
 from tests.live.kubectl import KubectlError
 from tests.live.mljobs import MLJobs, Object, manifest
@@ -69,17 +69,6 @@ def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[T
     tool = Tool(with_kafka.jobs, request.param)
     yield tool
     tool.jobs.remove_all()
-
-
-def owned(job: Object) -> dict[str, dict[str, Any]]:
-    """Return the object's fields by the field manager that owns them, in the format of
-    ``metadata.managedFields[].fieldsV1``. If a manager has several entries, a later entry replaces
-    the same top-level field (such as ``f:metadata``) of an earlier entry.
-    """
-    fields: dict[str, dict[str, Any]] = {}
-    for entry in job["metadata"]["managedFields"]:
-        fields.setdefault(entry["manager"], {}).update(entry["fieldsV1"])
-    return fields
 
 
 def with_owners(jobs: MLJobs, name: str) -> Object:

@@ -46,7 +46,8 @@ MAX_SUSPECTS = 200
 broken."""
 MAX_UNLISTED = 100
 """The maximum number of DAGs that are read one by one because the list of DAGs in use lacks them.
-The running runs of at most this many DAGs are counted.
+The running runs of at most this many DAGs are counted. A finding about stuck runs of another DAG
+says that their cause is unknown.
 """
 MAX_RECURRING = 50
 """The maximum number of tasks whose failures are compared with each other."""
@@ -256,7 +257,12 @@ def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: Repor
 def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None:
     airflow, context = collected.airflow, collected.context
     waiting = grouped_by_dag(queued)
-    for dag_id in waiting:
+    # The list of DAGs in use lacks a DAG whose newest run is queued, because the run has no start.
+    unlisted = [dag_id for dag_id in waiting if dag_id not in collected.dags]
+    if len(unlisted) > MAX_UNLISTED:
+        why = f"only {MAX_UNLISTED} of {len(unlisted)} DAGs with queued runs and no recent start were read"
+        collected.mark_incomplete(why, FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
+    for dag_id in unlisted:
         collected.dag(dag_id)
     broken: Sequence[BrokenFile] = ()
     with collected.readable(FindingKind.IMPORT_ERROR):
@@ -293,11 +299,12 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
 def _collect_stuck(collected: _Collection, queued: Sequence[QueuedRun]) -> None:
     airflow, context, minutes = collected.airflow, collected.context, collected.thresholds.stuck_minutes
     late = [
-        dag_id
+        collected.dag(dag_id)
         for dag_id, runs in grouped_by_dag(queued).items()
         if minutes_since(runs[0].since, context.now) >= minutes
     ]
-    running = {dag_id: airflow.running_runs(dag_id) for dag_id in late[:MAX_UNLISTED]}
+    active = [dag.dag_id for dag in late if not (dag.is_paused or dag.is_stale)]
+    running = {dag_id: airflow.running_runs(dag_id) for dag_id in active[:MAX_UNLISTED]}
     collected.findings += stuck_runs(queued, collected.dags, running, context.links, minutes=minutes, now=context.now)
     with collected.readable(FindingKind.STUCK_QUEUED):
         waiting = airflow.waiting_tasks()

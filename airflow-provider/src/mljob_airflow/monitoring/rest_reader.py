@@ -23,6 +23,8 @@ from mljob_contract.run_id import RunId
 MAX_DAGS = 10_000
 MAX_RUNS = 2_000
 """The maximum number of rows that are read of a list of runs, import errors, assets or pools."""
+MAX_MLJOB_RUNS = 20
+"""The maximum number of a DAG's runs that show which MLJobs run the DAG."""
 MAX_TASKS = 5_000
 """The maximum number of task instances that are read of a list. A busy platform runs that many in a
 few hours.
@@ -142,7 +144,7 @@ class AirflowReader:
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
         """Return the ids of the DAG's runs that belong to MLJobs and whose ``run_after`` is not
-        before ``since``: at most 20 ids, newest run first.
+        before ``since``: at most :data:`MAX_MLJOB_RUNS` ids, newest run first.
 
         ``prefix`` is the first part of the run ids of MLJobs.
         """
@@ -150,15 +152,17 @@ class AirflowReader:
             f"list MLJobs' runs of {dag_id}",
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
-            # Airflow ignores punctuation at the end of a prefix, and so may return other runs too.
-            # The code below leaves them out.
+            # Airflow 3.1 ignores run_id_prefix_pattern, and later versions ignore punctuation at the
+            # end of a prefix. Every version filters by run_id_pattern, which may be anywhere in an
+            # id. The code below leaves out other runs that pass both filters.
             run_id_prefix_pattern=f"{prefix}.",
+            run_id_pattern=f"{prefix}.",
             run_after_gte=since,
             order_by=["-run_after"],
-            limit=20,
+            limit=PAGE_SIZE,
         )
         ids = [RunId.parse(row["dag_run_id"]) for row in (answer or {}).get("dag_runs") or ()]
-        return [str(run_id) for run_id in ids if run_id is not None and run_id.prefix == prefix]
+        return [str(run_id) for run_id in ids if run_id is not None and run_id.prefix == prefix][:MAX_MLJOB_RUNS]
 
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
         """Return the task instances that failed at or after ``since``, newest first."""

@@ -63,7 +63,7 @@ def waited_for(
     from ..changes import ChangeKind
     from ..render.rows import sentence
 
-    session.follows([job.name for job in jobs])
+    session.follows([job.name for job in jobs], selector)
     deadline = None if timeout is None else monotonic() + timeout
     screen = Screen()
     waiting = {job.state.uid: job.state for job in jobs}

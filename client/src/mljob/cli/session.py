@@ -170,10 +170,15 @@ class Session:
         path = f"{path}/{quote(metadata['name'], safe='')}"
         return transport.request("PATCH", path, params=params, body=value, content_type=MERGE_PATCH, repeatable=True)
 
-    def follows(self, names: list[str]) -> None:
+    def follows(self, names: list[str], selector: str | None = None) -> None:
         """Set the sentence that is printed after Ctrl-C. The sentence says that the MLJobs
-        ``names`` go on without the command, and which command follows them again.
+        ``names`` go on without the command, and which command follows them again. ``selector`` is
+        the label selector that chose the MLJobs, or None.
         """
-        watched = names[0] if len(names) == 1 else ""
-        who = f"MLJob {watched} goes on" if watched else f"{len(names)} MLJobs go on"
-        goes_on.set(f"{who}. To follow again: kubectl mljob watch {watched} {self.scope}".rstrip())
+        if len(names) == 1:
+            who, command = f"MLJob {names[0]} goes on", f"watch {names[0]}"
+        else:
+            who, command = f"{len(names)} MLJobs go on", "list --watch"
+            if selector:
+                command += f" -l {shlex.quote(selector)}"
+        goes_on.set(f"{who}. To follow again: kubectl mljob {command} {self.scope}".rstrip())

@@ -205,6 +205,33 @@ def test_the_number_of_suspects_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert FindingKind.DAG_PAUSED in report.incomplete
 
 
+def test_the_number_of_unlisted_dags_with_queued_runs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_UNLISTED", 2)
+    names = ["d0", "d1", "d2"]
+    airflow = FakeAirflow(
+        unlisted={name: Dag(name, is_paused=True) for name in names},
+        queued=[QueuedRun(name, "r", NOW - timedelta(minutes=9 - n)) for n, name in enumerate(names)],
+    )
+    report = make_report(airflow)
+    assert [(finding.kind, finding.subject) for finding in report.findings] == [
+        (FindingKind.DAG_PAUSED, "d0"),
+        (FindingKind.DAG_PAUSED, "d1"),
+    ]
+    why = "only 2 of 3 DAGs with queued runs and no recent start were read"
+    assert report.incomplete == {FindingKind.DAG_PAUSED: why, FindingKind.DAG_STALE: why}
+
+
+def test_running_runs_are_counted_for_a_limited_number_of_active_dags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MAX_UNLISTED", 2)
+    paused, *active = dags = [Dag(f"d{n}", is_paused=n == 0, max_active_runs=1) for n in range(4)]
+    queued = [QueuedRun(dag.dag_id, "r", NOW - timedelta(hours=9 - n)) for n, dag in enumerate(dags)]
+    airflow = FakeAirflow(dags=dags, queued=queued)
+    report = make_report(airflow)
+    assert airflow.calls.count("running") == 2
+    unknown = {finding.subject: "did not read" in finding.detail for finding in report.findings}
+    assert unknown == {paused.dag_id: False, **{dag.dag_id: dag is active[2] for dag in active}}
+
+
 def test_a_list_that_was_cut_makes_the_report_incomplete() -> None:
     assert FindingKind.DAG_STALE in make_report(FakeAirflow(complete=False)).incomplete
 

@@ -112,6 +112,14 @@ class TestStuck:
         assert "scheduler" in self.stuck([run(hours=1)], running=1)[0].detail
 
     @pytest.mark.parametrize(
+        ("dag", "running"), [(CHURN, {}), (Dag("churn"), {"churn": 1})], ids=["running runs", "settings"]
+    )
+    def test_unread_details_of_a_dag_are_not_taken_for_its_cause(self, dag: Dag, running: dict[str, int]) -> None:
+        [finding] = stuck_runs([run(hours=1)], {"churn": dag}, running, LINKS, minutes=30, now=NOW)
+        assert "did not read" in finding.detail
+        assert "is not reached" not in finding.detail
+
+    @pytest.mark.parametrize(
         "dag", [Dag("churn", is_paused=True), Dag("churn", is_stale=True)], ids=["is_paused", "is_stale"]
     )
     def test_runs_of_a_paused_or_stale_dag_are_not_stuck(self, dag: Dag) -> None:

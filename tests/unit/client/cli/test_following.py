@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mljob.cli import following, live
+from mljob.cli.session import Session, goes_on
 from tests.fakes.mljob_cluster import Asked, MLJobCluster
 from tests.unit.client.cli.conftest import Plugin
 from tests.unit.client.statuses import cancelled, failed, running, stalled, succeeded
@@ -177,3 +178,30 @@ def test_ctrl_c_says_that_the_mljob_goes_on(
     told = plugin(command, "digits", "-n", "team-a")
     assert told.code == 130
     assert "MLJob digits goes on. To follow again: kubectl mljob watch digits -n team-a" in told.err
+
+
+@pytest.mark.parametrize(
+    ("chosen", "command"),
+    [
+        (["digits", "letters"], "list --watch -n team-a"),
+        (["-l", "team=vision"], "list --watch -l team=vision -n team-a"),
+    ],
+    ids=["names", "selector"],
+)
+def test_ctrl_c_names_a_command_that_follows_several_mljobs(
+    chosen: list[str], command: str, cluster: MLJobCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("digits", "letters"):
+        cluster.put(name, status=running(), labels={"team": "vision"})
+    monkeypatch.setattr(following, "exit_of", interrupted)
+    told = plugin("wait", *chosen, "-n", "team-a")
+    assert told.code == 130
+    assert told.err.rstrip().endswith(f"2 MLJobs go on. To follow again: kubectl mljob {command}")
+
+
+def test_suggested_selector_is_quoted_for_the_shell() -> None:
+    Session().follows(["digits", "letters"], "stage!=test")
+    assert goes_on.get().endswith("kubectl mljob list --watch -l 'stage!=test'")

@@ -33,7 +33,8 @@ def stuck_runs(
     Args:
         queued: All queued runs whose ``run_after`` has passed.
         dags: DAGs by DAG id.
-        running: The number of running runs, by DAG id.
+        running: The number of running runs, by DAG id. The finding about a DAG that is missing here
+            says that the cause is unknown.
         links: Makes URLs of Airflow's UI.
         minutes: A run that has been queued for this many minutes is stuck.
         now: The current time.
@@ -44,8 +45,13 @@ def stuck_runs(
         late = [run for run in runs if minutes_since(run.since, now) >= minutes]
         if not late or dag.is_paused or dag.is_stale:
             continue
-        active = running.get(dag_id, 0)
-        if dag.max_active_runs and active >= dag.max_active_runs:
+        active = running.get(dag_id)
+        if active is None or dag.max_active_runs is None:
+            cause = (
+                "The monitor did not read the DAG's settings or running runs. Check whether the DAG is paused, whether "
+                "max_active_runs is reached, and that the scheduler is running."
+            )
+        elif dag.max_active_runs and active >= dag.max_active_runs:
             cause = (
                 f"{count(active, 'run')} of the DAG {'is' if active == 1 else 'are'} running, and max_active_runs is "
                 f"{dag.max_active_runs}: check whether they make progress."
