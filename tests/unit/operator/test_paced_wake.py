@@ -64,8 +64,8 @@ async def test_nobody_is_woken_after_the_end() -> None:
 
 
 async def test_flapping_mljob_costs_no_reads_and_few_writes(world: World) -> None:
-    """350 MLJobs wait for one MLJob. That MLJob changes again before all waiting MLJobs have taken
-    a step.
+    """350 MLJobs wait for one MLJob, which changes many times. At each change, some of the waiting
+    MLJobs have not yet reacted to the change before.
     """
     number = 3 * BATCH + 50
     world.jobs.create("data", {"dagId": "train", "suspend": True})

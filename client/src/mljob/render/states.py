@@ -72,7 +72,8 @@ _RETRY_WAITS = Sign("↻", "~", "Retry waits", Tone.WAITING)
 
 
 def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
-    """Return the sign of an MLJob's state. The word of an unknown phase is the phase itself.
+    """Return the :class:`Sign` (icon, word and tone) by which people see the state of an MLJob. For
+    a phase that this client does not know, the word is the phase itself.
 
     Args:
         phase: The phase of the MLJob. None or empty for a new MLJob, which no operator has read

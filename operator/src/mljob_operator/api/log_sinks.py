@@ -29,9 +29,9 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Writes all lines to the client. If the client asks for positions, an extra line comes before
-    the first line, and wherever lines of the log were left out. The extra line has the position of
-    the next line.
+    """Writes all lines that it gets to the client. If the client asks for positions, an extra line
+    with the position of the next line comes before the first line, and before each line that does
+    not directly follow the line before it in the log.
 
     Args:
         start: The position of the first line of the try.

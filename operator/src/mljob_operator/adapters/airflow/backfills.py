@@ -278,8 +278,9 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the backfill run that ``row`` describes, with the run's marker. Return None if the run
-    has no valid marker, because then its backfill is not the operator's.
+    """Return the backfill run that ``row`` describes, with the marker that the operator puts into
+    the conf of its backfills. Return None if the run's conf has no valid marker, because then the
+    operator did not create the run's backfill.
     """
     marker = _marker(row, "conf")
     if marker is None:

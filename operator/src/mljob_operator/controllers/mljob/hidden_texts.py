@@ -1,4 +1,4 @@
-"""Finds the texts that may have come from Secrets in a run's conf, as Airflow returns the conf."""
+"""Finds which texts in the conf of a run may have come from Secrets. Airflow returns the conf."""
 
 from __future__ import annotations
 

@@ -433,10 +433,12 @@ def _count_runs(s: State) -> Action:
 
 
 def follow(s: State) -> Action | None:
-    """Decide to wait for events and the change feed, which report the changes of a run in progress.
+    """Decide whether to ask Airflow about a run in progress. Usually no request is needed, because
+    events and the change feed report the changes of the run.
 
-    Airflow is asked in these cases: after a restart, if the run may be missing, if an event may be
-    wrong, and if a task awaits input and its question is not known.
+    Decide to ask after a restart, after a refused write of the status, if the run may be missing,
+    if an event may be wrong, and if a task awaits input and its question is not known. After a
+    failed request, decide to wait until the request may be repeated.
     """
     if _in_the_future(s, s.retry_at):
         return Wait(s.retry_at)

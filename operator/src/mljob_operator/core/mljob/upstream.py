@@ -186,8 +186,9 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
 
 def outputs_of(reference: OutputsReference, upstream: Upstream) -> Source:
-    """Return the outputs that an ``outputsRef`` of a spec takes, as a source of the conf. Outputs
-    that the upstream MLJob does not have are left out.
+    """Return the :class:`Source` of the conf for an ``outputsRef``: the outputs of the upstream
+    MLJob that the ``outputsRef`` selects. Outputs that the upstream MLJob does not have are left
+    out.
     """
     keys = upstream.outputs if reference.keys is None else reference.keys
     taken = {key: upstream.outputs[key] for key in keys if key in upstream.outputs}

@@ -62,8 +62,8 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
         old: What was known of the task instance before the answer.
         rest: The task instance in the answer.
         final: Whether the state in the answer replaces the state in ``old`` even if ``old`` is
-            newer. True if the run has ended, or if ``old`` is an event from before somebody cleared
-            the run.
+            newer. True if the answer is the last list of the tasks of an ended run, or if ``old``
+            is from an event from before somebody cleared the run.
     """
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
