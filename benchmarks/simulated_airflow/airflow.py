@@ -108,8 +108,9 @@ class SimulatedAirflow:
         return self.store.active()
 
     async def work(self) -> None:
-        """Advance the simulated runs until the asyncio task of this call is cancelled. Then send
-        the events that wait.
+        """Advance the simulated runs until the asyncio task of this call is cancelled. Then wait,
+        for a limited time, until the Kafka client has sent its events. Events whose delay has not
+        ended are lost.
         """
         try:
             await self.scheduler.work()

@@ -393,8 +393,9 @@ def is_resource(word: str) -> bool:
 
 
 def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
-    """Yield a problem for each name directly after ``.spec.`` or ``.status.`` in ``text``, for
-    example in a JSONPath, if no kind in ``kinds`` has a field of this name there.
+    """Look in ``text``, for example in a JSONPath, for the names directly after ``.spec.`` and
+    ``.status.``. Yield a problem for each name that is a field of the spec (or status) of no kind
+    in ``kinds``.
     """
     for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
         if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):

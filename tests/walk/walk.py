@@ -32,7 +32,7 @@ KINDS = ("fresh", "hasty", "patient")
 
 @dataclass(frozen=True)
 class Edit:
-    """Two specs of one object of a walk: the object changes from the first to the second, and back.
+    """A spec, and an edit of this spec. In a walk, an object with the spec is edited and rolled back.
 
     Attributes:
         spec: The spec with which the object is created, and to which it is rolled back.

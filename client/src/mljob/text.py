@@ -28,7 +28,8 @@ of such marks covers other lines.
 
 
 def plain(text: str, limit: int | None = None) -> str:
-    """Clean a text, and return it on one line. Line breaks and tabs in a row become one space.
+    """Remove escape sequences, control characters and invisible characters from a text, and return
+    the text on one line. Line breaks and tabs in a row become one space.
 
     Args:
         text: Any text.

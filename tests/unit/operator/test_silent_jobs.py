@@ -58,7 +58,7 @@ async def with_live_jobs(world: World, number: int) -> None:
 async def test_pass_looks_at_no_silent_mljob(
     world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pass over the change feed looks at no MLJob without changes, even if the pass also asks
+    """A pass over the change feed looks only at MLJobs that have changed, even if the pass also asks
     Airflow for paused and stale DAGs, or lists the active runs.
     """
     await with_live_jobs(world, number)

@@ -313,8 +313,8 @@ def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
-    """Parse the lines of a log that may be about an error as JSON, and yield their values. Lines
-    that are not JSON are left out. Stop after about :data:`MAX_LOG_BYTES` bytes of the log.
+    """Yield the JSON values of those lines of a log that may be about an error. Lines that are not
+    JSON are left out. Stop after about :data:`MAX_LOG_BYTES` bytes of the log.
     """
     rest, size = b"", 0
     for chunk in response.stream(65536):

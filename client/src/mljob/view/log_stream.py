@@ -18,9 +18,9 @@ MAX_BATCH: Final = 200
 
 
 class LastLine(NamedTuple):
-    """The number and the position of the last line of a task's log that a browser has received.
-    After a lost connection, the browser sends both to the view, so that the stream continues with
-    the next line.
+    """The number of the last line of a task's log that a browser has received, and the position in
+    the log after this line. After a lost connection, the browser sends both to the view, so that
+    the stream continues with the next line.
 
     Attributes:
         number: The number of the line, from 1, or 0 if the browser has received no line.

@@ -140,8 +140,8 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_lines(text: str) -> dict[str, str]:
-    """Return the extra properties in lines of the form ``name=value``. Empty lines and comments (#)
-    are skipped. In a value of PEM, such as ``ssl.ca.pem``, a backslash and an n stand for a line
+    """Read properties from a text whose lines have the form ``name=value``, and return them by name.
+    Empty lines and comments (#) are skipped. In a value of PEM, such as ``ssl.ca.pem``, a backslash and an n stand for a line
     break.
 
     Raises:

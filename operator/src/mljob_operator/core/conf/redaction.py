@@ -198,8 +198,8 @@ class _Forms:
         return None
 
     def _is_beginning(self, text: str) -> bool:
-        """Return whether an encoding begins with this text. In the sorted list of encodings, the
-        first such encoding is at the index at which the text itself would be inserted.
+        """Return whether an encoded form of a hidden text begins with ``text``. In the sorted list
+        of encoded forms, the first such form is at the index at which ``text`` would be inserted.
         """
         index = bisect_left(self._sorted, text)
         return index < len(self._sorted) and self._sorted[index].startswith(text)

@@ -114,9 +114,9 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Decide to handle the child runs of the cancelled run: the runs that its tasks have started.
-    The operator looks for child runs only after the cancelled run has ended, because its tasks then
-    start no further runs.
+    """Decide to look for the child runs of the cancelled run, which its tasks have started, to
+    report the child runs and, if the spec says so, to cancel them. The operator looks for child
+    runs only after the cancelled run has ended, because its tasks then start no further runs.
     """
     if not s.ending.children_due:
         return None
@@ -399,8 +399,9 @@ def start_the_run(s: State) -> Action | None:
 
 
 def _replace(s: State, start: Start) -> Action:
-    """Decide to replace the announced attempt by another attempt. An operator that crashed may have
-    submitted the run of the announced attempt, so the operator first asks Airflow for this run.
+    """Decide to replace the announced attempt, which the stored status names and whose run is not
+    known to be submitted. An operator that crashed may have submitted this run, so the operator
+    first asks Airflow for the run.
     """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()
