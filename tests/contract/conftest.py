@@ -87,7 +87,7 @@ def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None
 
 
 def adapter(url: str, user: str, password: str) -> Airflow:
-    """Return the operator's adapter for the Airflow at ``url``, which logs in as ``user``."""
+    """Return the operator's adapter for the Airflow at ``url``. The adapter logs in as ``user``."""
     return Airflow(
         SETTINGS_AIRFLOW,
         url,
@@ -111,7 +111,7 @@ class AirflowWorld(Protocol):
     def dag_runs(self) -> AirflowPort: ...
     @property
     def stranger(self) -> AirflowPort:
-        """An adapter with a wrong password: Airflow refuses its login."""
+        """An adapter with a wrong password. Airflow refuses the adapter's login."""
 
     async def pause(self, dag_id: str, *, paused: bool) -> None: ...
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
@@ -148,8 +148,8 @@ class MemoryAirflow:
 
 
 class ServedAirflow:
-    """The simulated Airflow of the benchmarks as an :class:`AirflowWorld`. It runs its DAGs by
-    itself, and tests reach it through the operator's adapter.
+    """The simulated Airflow of the benchmarks as an :class:`AirflowWorld`. The simulated Airflow
+    runs tasks by itself. Tests call the simulated Airflow through the operator's adapter.
     """
 
     def __init__(self, served: Served) -> None:
@@ -206,7 +206,9 @@ class RealAirflow:
 
 @pytest.fixture(scope="session")
 def airflow_with_dags(airflow: AirflowRest) -> AirflowRest:
-    """The Airflow of the stack, once it has parsed the DAGs of ``DAGS``."""
+    """The Airflow of the stack. The fixture waits until this Airflow has parsed the DAGs in
+    ``DAGS``.
+    """
     eventually(lambda: DAGS.keys() <= airflow.dags().keys(), "the DAGs are parsed", within=120)
     return airflow
 
@@ -327,8 +329,9 @@ class RealCluster:
 async def _remove(
     found: Job | Instance, set_finalizer: Callable[..., Awaitable[object]], kubectl: Kubectl, resource: str
 ) -> None:
-    """Delete the object ``found`` if a test of this folder made it: if the name begins with
-    ``contract-``. The finalizer is removed first.
+    """Remove the operator's finalizer from the object ``found``, and delete the object. Do nothing
+    if the name does not begin with ``contract-``, because only the tests of this folder use such
+    names.
     """
     if found.name.startswith("contract-"):
         if found.has_finalizer:

@@ -15,13 +15,13 @@ from .objects import StoredObjects
 
 
 class FakeInstances(StoredObjects[str]):
-    """A fake store of AirflowInstances, of the Secrets with their credentials, and of the labels of
-    namespaces.
+    """A fake store of AirflowInstances, of Secrets with credentials for Airflow, and of the labels
+    of namespaces.
 
     Attributes:
         secrets: The data of Secrets, by name.
-        unlabelled: The names of Secrets without the label that lets the operator use them as
-            credentials.
+        unlabelled: The names of the Secrets that lack the label for Secrets with credentials. The
+            operator may not use such Secrets.
         labels: The labels of namespaces, by name.
         kube_events: The Events that the operator recorded, as pairs: the name of the
             AirflowInstance, and the Event.
@@ -123,8 +123,8 @@ class FakeInstances(StoredObjects[str]):
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
         """Add or remove the operator's finalizer, and keep other finalizers. Return the new
-        version. Return None if the AirflowInstance no longer exists, for example because it was
-        being deleted and this was its last finalizer.
+        version. Return None if the AirflowInstance no longer exists. For example, the
+        AirflowInstance was being deleted, and the removed finalizer was its last finalizer.
 
         Raises:
             Conflict: ``instance`` is not the latest version.

@@ -1,8 +1,8 @@
 """A walk over AirflowInstances (:mod:`tests.walk`): a test generates AirflowInstances from the
 CRD's schema, applies them, edits them, and then restores their first specs. Each AirflowInstance
-must reach the same state as an AirflowInstance with the same spec that was never edited. Some URLs
-lead to a supported Airflow, others to an older Airflow, an unhealthy Airflow or another server. The
-credentials are right, wrong or missing.
+must reach the same state as an AirflowInstance that has the same spec and was never edited. Some
+URLs lead to a supported Airflow, others to an older Airflow, an unhealthy Airflow or another
+server. The credentials are right, wrong or missing.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 
 @pytest.fixture
 def urls(simulated_airflow: WalkAirflow) -> Iterator[list[str]]:
-    """The list of URLs for ``spec.url`` of the AirflowInstances: of a supported Airflow, of an
-    Airflow of an unsupported version, of an unhealthy Airflow, and of a server that answers {} to
-    every request.
+    """The URLs that a test writes into ``spec.url`` of AirflowInstances. The URLs lead to a
+    supported Airflow, an Airflow of an unsupported version, an unhealthy Airflow, and a server that
+    answers {} to every request.
     """
     with (
         walk_airflow("2.11.0") as old,

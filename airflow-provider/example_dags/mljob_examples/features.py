@@ -2,12 +2,12 @@
 three families: principal components, distances to clusters, and statistics of each row. Models
 compute the features of new rows with the same code.
 
-A dataset has first the columns of scikit-learn's dataset, which are the inputs, then the columns
-:data:`LABEL` and :data:`ORIGIN`, then the features. The card of an enriched dataset has the number
-of inputs, and the recipe of the features: the names of the families, and the numbers of components
-and clusters. A model is given only the inputs of a row, because the model itself computes the
-features. So the callers of a model need not compute features, and can't compute them differently
-from the training.
+The columns of a dataset are, in this order: the inputs (the columns of scikit-learn's dataset), the
+columns :data:`LABEL` and :data:`ORIGIN`, and the features. The card of an enriched dataset, a file
+that describes the dataset, has the number of inputs and the recipe of the features. The recipe is
+the names of the families, and the numbers of components and clusters. A model receives only the
+inputs of a row, and computes the features itself, in the same way as during the training. So the
+callers of a model compute no features.
 """
 
 from __future__ import annotations

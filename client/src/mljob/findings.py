@@ -35,8 +35,8 @@ class Finding:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return the text `` (did you mean NAME?)`` with the most similar of the ``known`` names, or an
-    empty text if no name is similar.
+    """Return the text `` (did you mean NAME?)``, where NAME is the name in ``known`` that is most
+    similar to ``name``. Return an empty text if no name in ``known`` is similar.
     """
     if len(name) > MAX_COMPARED_LENGTH:
         return ""

@@ -1,8 +1,9 @@
 """Makes a monitoring DAG.
 
-The DAG has a task that makes a report, and three tasks that use the report independently of each
-other. The DAG processor parses DAG files again and again, so each task imports its code only when
-the task runs.
+The DAG has a task that makes a report, and three tasks that do not depend on each other: one task
+notifies the owners in Slack, one task writes the report as an HTML page, and one task sends the
+report to Kafka. The DAG processor parses DAG files again and again, so each task imports its code
+only when the task runs.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def monitor_dag(
         collect: The name of the function of :mod:`.collector` that makes the report.
         thresholds: The names of the thresholds that the function ``collect`` uses. These
             thresholds, and the thresholds of notifications, become params of the DAG.
-        quiet_hours: The DAG's default for the threshold ``quiet_hours``: the hours after which
-            an owner is notified again of findings that are still there.
+        quiet_hours: The DAG's default for the threshold ``quiet_hours``: the hours after which an
+            owner is notified again of findings that still exist.
     """
     notifying = ("quiet_hours", "settle_minutes", "min_severity")
     schemas = params_schema(*thresholds, *notifying, quiet_hours=quiet_hours)

@@ -1,4 +1,4 @@
-"""``compare``: several MLJobs side by side, best first."""
+"""The command ``compare``, which shows several MLJobs side by side, the best first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``watch`` and ``wait``: follow MLJobs to their end."""
+"""The commands ``watch`` and ``wait``, which follow MLJobs until the MLJobs end."""
 
 from __future__ import annotations
 
@@ -54,11 +54,12 @@ def wait(
 def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
-    """Wait until each MLJob has ended or can't go on without a change, at most ``timeout`` seconds.
-    Return one exit code for all MLJobs, chosen by :func:`~mljob.cli.exits.worst`. Unless ``quiet``,
-    print a line for each MLJob when it ends. ``selector`` is the label selector that chose the
-    MLJobs, or None. A deleted MLJob counts as cancelled, and so does an MLJob that the selector no
-    longer matches.
+    """Wait until each MLJob has ended or is stalled, but at most ``timeout`` seconds. A stalled
+    MLJob can't go on until somebody makes a change, for example of its conf. Return one exit code
+    for all MLJobs, chosen by :func:`~mljob.cli.exits.worst`. Unless ``quiet`` is true, print one
+    line for each MLJob: when the MLJob ends or stalls, or when the time is over. ``selector`` is
+    the label selector that chose the MLJobs, or None. A deleted MLJob counts as cancelled, and so
+    does an MLJob that the selector no longer matches.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
@@ -103,9 +104,10 @@ def waited_for(
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
-    """Show an MLJob live until it has ended or can't go on without a change, at most ``timeout``
-    seconds, and return the exit code. After a success, print the outputs. After a failure, print
-    the command that explains the failure. If the time is over, print this as an error.
+    """Show an MLJob live until the MLJob has ended or is stalled, but at most ``timeout`` seconds.
+    A stalled MLJob can't go on until somebody makes a change, for example of its conf. Then print
+    the outputs, or the command that explains a failure (:func:`conclude`). If the MLJob does not
+    end in time, print an error instead. Return the exit code.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.
@@ -125,8 +127,8 @@ def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
 
 
 def conclude(session: Session, state: MLJob, screen: Screen) -> None:
-    """Print the outputs of an MLJob that has succeeded. For an MLJob that has failed or can't go
-    on, print the command that explains why. Print nothing for a cancelled MLJob.
+    """Print the outputs of an MLJob that has succeeded. For an MLJob that has failed or is stalled,
+    print the command that explains why. Print nothing for a cancelled MLJob.
     """
     from .pages import output_lines
 

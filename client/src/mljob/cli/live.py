@@ -30,7 +30,7 @@ def now() -> datetime:
 
 
 def look_of(screen: Screen) -> Look:
-    """Return the settings for icons and bars that fit a screen."""
+    """Return the settings with which icons and bars are drawn on a screen."""
     return Look(screen.sign, screen.is_terminal, screen.has_unicode)
 
 
@@ -51,8 +51,8 @@ def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
 
 
 def follow(job: Job, screen: Screen, timeout: float | None) -> MLJob:
-    """Show an MLJob until it has ended, or is stalled: it can't go on without a change, for example
-    of its conf. Return the last state of the MLJob.
+    """Show an MLJob until the MLJob has ended or is stalled. A stalled MLJob can't go on until
+    somebody makes a change, for example of its conf. Return the last state of the MLJob.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.

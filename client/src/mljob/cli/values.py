@@ -25,8 +25,9 @@ _PATH = re.compile(r"(?:\\.|[^.\\])+")
 
 
 def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
-    """Return the conf that texts such as ``optimizer.lr=0.1`` assign. A dot in a key leads to a
-    nested object. A dot after a backslash is part of the key.
+    """Convert texts such as ``optimizer.lr=0.1`` to a conf, and return the conf. A key with a dot
+    names a key in a nested object: the result of the example is ``{"optimizer": {"lr": 0.1}}``. A
+    dot after a backslash is part of the key.
 
     Raises:
         typer.BadParameter: A text is not ``KEY=VALUE``, a key has an empty part, a value can't be
@@ -48,8 +49,8 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
 
 
 def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]]:
-    """Return the values of each param of a grid, from texts such as ``epochs=5,10`` and
-    ``layers=[[64],[64,32]]``.
+    """Convert texts such as ``epochs=5,10`` and ``layers=[[64],[64,32]]`` to a grid, and return the
+    grid: the values of each param, by the name of the param.
 
     Raises:
         typer.BadParameter: A text is not ``KEY=VALUES``, a value can't be parsed, there are more
@@ -80,8 +81,9 @@ def conf_file(path: str) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the conf that has the keys of both confs. If both confs have the same key, the result
-    has the value of ``over``. If both values are objects, the objects are merged in the same way.
+    """Return a conf with the keys of both confs. If both confs have a key, the result has the value
+    in ``over``. If both values are objects, the result has an object that is merged from both in
+    the same way.
     """
     both = dict(base)
     for key, value in over.items():

@@ -1,4 +1,6 @@
-"""Shares work between threads: one thread does the work, and the other threads wait for the result."""
+"""Lets threads share the result of a function call: one thread calls the function, and the other
+threads wait for the result.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Shares the result of some work between threads that ask for the work at the same time.
+    """Shares the result of a function call between threads that need the result at the same time.
 
-    While one thread does the work, every other thread that asks for the work waits for the result.
-    If the work raises an exception, the waiting threads raise it too, and don't repeat the work.
+    While one thread runs a function in :meth:`do`, every other thread that calls :meth:`do` waits
+    for the result of this function. If the function raises an exception, the waiting threads raise
+    the exception too, and call no function.
     """
 
     def __init__(self) -> None:
@@ -23,10 +26,12 @@ class SingleFlight(Generic[T]):
         self._under_way: Future[T] | None = None
 
     def do(self, work: Callable[[], T]) -> T:
-        """Do the work, or wait for the thread that is doing it, and return the result.
+        """Call ``work`` and return its result. If another thread is already calling its function in
+        this method, wait for the result of that function, and return that result instead.
 
         Raises:
-            Exception: The exception of the work. Each waiting thread raises its own copy.
+            Exception: The exception that the called function raised. Each waiting thread raises its
+                own copy of the exception.
         """
         with self._lock:
             flight, begins = self._under_way, self._under_way is None
