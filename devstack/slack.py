@@ -201,7 +201,7 @@ class SlackServer:
         limited: How many of the next requests the server answers with 429.
         retry_after: Seconds in the `Retry-After` header of a 429.
         missing: The names and ids of channels that the server does not find.
-        members: The users: ids by e-mail address.
+        members: The ids of the users, by e-mail address.
         url: The server's URL.
     """
 
@@ -245,8 +245,8 @@ class SlackServer:
     def answer(
         self, path: str, query: Mapping[str, list[str]], headers: email.message.Message, content: bytes
     ) -> tuple[int, Any]:
-        """Handle a request that is not refused because of `limited`: return the status and the body
-        of the response.
+        """Return the status and the body of the response to a request. Requests that are refused
+        because of `limited` do not reach this method.
         """
         if path == WEBHOOK:
             return self.webhook(json.loads(content))

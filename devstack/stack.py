@@ -196,7 +196,7 @@ class Stack:
         return self._operator.environment()
 
     def airflow_env(self) -> dict[str, str]:
-        """Return the environment variables with which an `airflow` command on the terminal works on
+        """Return the environment variables with which an `airflow` command on the terminal uses
         this stack's Airflow. With a simulated Airflow, the result is empty.
         """
         return dict(self._airflow.environment())
@@ -206,8 +206,9 @@ class Stack:
             self.__dict__.pop(name, None)
 
     def _stop_airflow(self) -> None:
-        """Stop the Airflow that the last `up` started. This is needed when a simulated Airflow
-        replaces a real one or the other way round, because both use the same port.
+        """Stop the Airflow that the last `up` started. Call this method before a simulated Airflow
+        replaces a real Airflow, or a real Airflow replaces a simulated Airflow, because both use
+        the same port.
         """
         for wave in _SHUTDOWN:
             for name in wave:

@@ -1,8 +1,8 @@
-"""Read the handwritten digits in the few images of a run's conf, with a model that ``select_model``
-or ``train_model`` has published.
+"""Read the handwritten digits in a few images. The run's conf contains the images. The digits are
+read with a model that ``select_model`` or ``train_model`` has published.
 
-The MLJob's ``.status.outputs`` has the digits. Many runs can be active at the same time. For many
-images in one run, use the DAG ``predict``.
+The MLJob's ``.status.outputs`` has the digits. Many runs can be active at the same time. To read
+many images in one run, use the DAG ``predict``.
 """
 
 from __future__ import annotations

@@ -105,8 +105,8 @@ DEFAULTS: dict[str, Any] = {
 
 
 def params_of(dag: DAG, conf: dict[str, Any]) -> Any:
-    """Return the params of a run with this conf, as Airflow makes them: the DAG's defaults, and the
-    values of the conf in their place.
+    """Return the params that Airflow gives a run with this conf: the values in the conf, and the
+    DAG's defaults for the params that the conf does not set.
 
     Raises:
         ParamValidationError: The conf does not fit the DAG's params.

@@ -40,8 +40,9 @@ async def test_eight_submissions_with_one_run_id_create_one_run(airflow_world: A
 
 
 async def test_dag_has_at_most_one_run_of_a_logical_date(airflow_world: AirflowWorld) -> None:
-    """A repeated submission of the same run adopts that run. The submission of another run with the
-    same logical date is refused, and the error contains the id of the existing run.
+    """If a run is submitted again, the submission returns the existing run. If another run is
+    submitted with the same logical date, the submission is refused. The error contains the id of
+    the existing run.
     """
     first, second = new_run_id(), new_run_id()
     date = now().replace(microsecond=0) - timedelta(days=secrets.randbelow(300_000))

@@ -109,9 +109,10 @@ def test_tombstone_is_no_error(reader: Installation, send: Send) -> None:
 
 
 def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Installation, send: Send) -> None:
-    """The events contain a try number beyond int64, or times at the ends of the calendar. The
-    operator counts these events as unreadable. If the operator put one of these values into a
-    status, the API server would refuse every later status of the MLJob.
+    """The events contain a try number beyond int64, or a time in the first hours of the year 1 or
+    in the last hours of the year 9999. The operator counts these events as unreadable. If the
+    operator put one of these values into a status, the API server would refuse every later status
+    of the MLJob.
     """
     reader.jobs.submit("told", "parity_nested_groups")
     status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")

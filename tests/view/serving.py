@@ -43,9 +43,9 @@ def local_view(config: ClusterConfig) -> Iterator[RunningView]:
 
 @contextmanager
 def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningView]:
-    """Run the view as in a cluster, while the ``with`` block runs. Each request must contain the
-    viewer's token, which a proxy adds in a cluster. The view uses the cluster of ``config``, but
-    not the credentials in ``config``.
+    """Run the view in the mode for a cluster, while the ``with`` block runs. Each request must
+    contain the viewer's token. In a cluster, a proxy adds this token. The view uses the cluster of
+    ``config``, but not the credentials in ``config``.
     """
     with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", port, frozenset(), started)) as view:
         yield view

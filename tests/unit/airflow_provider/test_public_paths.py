@@ -1,4 +1,6 @@
-"""The import paths that DAG files use keep working."""
+"""DAG files can import the public names from the package, and from the modules that had the names
+earlier.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Tests which changes of a status are significant: the operator writes a significant change at
-once. A change that only makes a time more exact waits for the next significant change, for a few
-seconds at most.
+"""Tests which changes of a status are significant. The operator writes a significant change at
+once. A change that only makes a time more exact is not significant: the operator writes this change
+together with the next significant change, or after a few seconds if no significant change follows.
 """
 
 from __future__ import annotations

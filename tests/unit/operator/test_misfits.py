@@ -1,5 +1,6 @@
 """An MLJob that doesn't match the schema. The operator writes the error into the MLJob's status
-once, still handles the MLJob's run and deletion, and reconciles the other MLJobs as usual.
+once. The operator still reports the end of an active run, and still cancels the run if the MLJob is
+deleted. The other MLJobs are reconciled as usual.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class TestInProgress:
 
 
 class TestStatus:
-    """A status with an invalid part, which somebody other than the operator has written."""
+    """A status with an invalid part. Somebody other than the operator has written this part."""
 
     @pytest.mark.parametrize(
         "status",

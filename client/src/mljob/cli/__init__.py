@@ -4,8 +4,8 @@ kubectl finds the program ``kubectl-mljob`` on ``PATH``. The plugin has what kub
 starts, follows, explains, repeats and compares MLJobs. It uses the person's kubeconfig, and has
 only the person's rights.
 
-A command imports the modules that it needs when it runs, so that ``--help`` and completion answer
-at once.
+Each command imports its modules only when the command runs, so that ``--help`` and completion
+answer at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, and end the process with its exit code (:mod:`mljob.cli.exits`)."""
+    """Run the command line, and end the process with the exit code of the command
+    (:mod:`mljob.cli.exits`).
+    """
     # The many objects of imports are no garbage, and looking for garbage among them takes time.
     gc.set_threshold(50_000)
     from .app import run

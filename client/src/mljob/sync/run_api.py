@@ -73,7 +73,8 @@ class RunApi:
                 Default: the instance is chosen in the same order as the default of ``task``.
             try_number: The number of the try, only together with ``task``. Default: the newest try.
             tail: The maximum number of lines to read from the end of the log. Default: all lines.
-            follow: Go on until the task has ended. If the task has not started, wait for its start.
+            follow: Also yield the lines that are added later, until the task has ended. If the task
+                has not started, wait for its start.
             idle_seconds: How long to wait for the next bytes of the answer, in seconds. Default:
                 two minutes, and an hour for a followed log.
             raw: Keep control characters, for callers that convert colour codes.
@@ -106,7 +107,7 @@ class RunApi:
             map_index: The index of the instance of a mapped task.
             try_number: The number of the try.
             tail: The maximum number of lines to read from the end of the log.
-            follow: Go on until the task has ended.
+            follow: Also yield the lines that are added later, until the task has ended.
             idle_seconds: How long to wait for the next bytes of the answer, in seconds.
             after: The position after a line that an earlier call has yielded (``LogLine.after``). A
                 followed log begins at this position. Without ``follow``, the position has no
@@ -145,7 +146,7 @@ class RunApi:
 
         Args:
             job: The MLJob.
-            follow: Go on until the run has ended.
+            follow: Also yield the entries that are added later, until the run has ended.
 
         Raises:
             Unavailable: mljob-api could not read the history, or too many requests in a row have
@@ -229,12 +230,13 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
 
 
 def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
-    """Return whether all entries were read after a response whose last entry is ``end``, so that no
-    further request is needed.
+    """Return whether the history is complete, so that no further request is needed. ``end`` is the
+    last entry of the newest response.
 
     Raises:
-        Unavailable: ``follow`` is False, and mljob-api failed to read the history, or has reached a
-            limit without a cursor that says where another request can begin.
+        Unavailable: ``follow`` is False, and another request can't complete the history. Either
+            mljob-api failed to read the history, or mljob-api has reached a limit and ``end`` has
+            no cursor at which another request can begin.
     """
     from mljob_contract.history import EndReason
 

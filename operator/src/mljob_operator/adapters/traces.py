@@ -1,4 +1,5 @@
-"""Exports traces of the attempts of MLJobs by OTLP over HTTP, with the SDK of OpenTelemetry.
+"""Exports traces with the SDK of OpenTelemetry, by OTLP over HTTP. A trace shows one attempt of an
+MLJob.
 
 The SDK takes some megabytes, and most operators send no traces. So the SDK is the optional
 dependency ``tracing``, and is imported only when :func:`exporter` is called.
@@ -35,9 +36,9 @@ def exporter(endpoint: str) -> SpanProcessor:
     """Return the span processor that sends spans to an endpoint, in batches and in a separate
     thread.
 
-    By default at most 2,048 spans wait. If there are more, the oldest spans are dropped. The SDK's
-    environment variables (``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_EXPORTER_OTLP_CERTIFICATE``,
-    ``OTEL_BSP_*``) apply.
+    By default at most 2,048 spans wait to be sent. If more spans wait, the oldest spans are
+    dropped. The SDK's environment variables (``OTEL_EXPORTER_OTLP_HEADERS``,
+    ``OTEL_EXPORTER_OTLP_CERTIFICATE``, ``OTEL_BSP_*``) apply.
 
     Args:
         endpoint: The URL of an OTLP receiver, with the path.

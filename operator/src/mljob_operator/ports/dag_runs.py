@@ -67,21 +67,21 @@ class DagTask:
 
 class TaskLog(Protocol):
     """The log of one try of a task instance, opened for reading. The log has the entries up to the
-    time of the request. Entries that Airflow adds later need another call of
-    :meth:`DagRuns.open_log`.
+    time of the request. To read entries that Airflow adds later, call :meth:`DagRuns.open_log`
+    again.
     """
 
     @property
     def token(self) -> str | None:
-        """The token with which :meth:`DagRuns.open_log` returns only later entries. The token is
-        known when :meth:`read` has returned None at the end of the log. The value is None before
-        the end of the log, and if Airflow expects no later entries.
+        """The token with which :meth:`DagRuns.open_log` returns only later entries. The value is
+        None until :meth:`read` has returned None at the end of the log. The value is also None if
+        Airflow expects no later entries.
         """
         ...
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return the next entries. Return None when all entries were returned, or after
-        :meth:`close`.
+        """Return the next entries. Return None if all entries were returned already, or if
+        :meth:`close` was called.
 
         Args:
             convert: Converts an entry to an item of the result. The function is called in another
@@ -113,8 +113,9 @@ class DagRuns(Protocol):
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock is ahead of the operator's clock, according to the last answer.
-        Negative if Airflow's clock is behind. A difference of up to two seconds counts as zero.
+        """How far Airflow's clock is ahead of the operator's clock, according to Airflow's last
+        answer. Negative if Airflow's clock is behind. A difference of up to two seconds counts as
+        zero.
         """
         ...
 
@@ -128,7 +129,7 @@ class DagRuns(Protocol):
             DagNotFound: Airflow has no such DAG at the moment.
             DagImportError: Airflow can't import the file of the DAG.
             SubmissionRefused: Airflow refuses the run, whatever its conf is.
-            LogicalDateTaken: The DAG has another run of this logical date.
+            LogicalDateTaken: The DAG has another run with this logical date.
             ValidationFailed: The DAG's params refuse the conf.
         """
         ...
@@ -201,8 +202,8 @@ class DagRuns(Protocol):
         ...
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the questions of the run's tasks that people have not answered yet, by task id and
-        map index.
+        """Return the questions that the run's tasks ask people, by task id and map index. Questions
+        that people have answered already are left out.
 
         The result is empty if the operator lacks the permission to read the questions.
         """
@@ -218,8 +219,9 @@ class DagRuns(Protocol):
         ...
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG, which then ends a run of another DAG. Further calls for the
-        same run don't trigger the cancellation DAG again.
+        """Trigger the cancellation DAG for the run ``run_id`` of the DAG ``dag_id``. The
+        cancellation DAG then ends this run. Further calls for the same run don't trigger the
+        cancellation DAG again.
 
         Raises:
             DagRefused: The cancellation DAG is missing, broken or paused.
@@ -252,8 +254,8 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Drop the cancellation of the run ``run_id``, which has ended already: if the cancellation
-        DAG has a queued run for this cancellation, set the queued run to failed.
+        """Drop the cancellation of the run ``run_id``, because this run has ended already. If a run
+        of the cancellation DAG is queued for this cancellation, set the queued run to failed.
         """
         ...
 
@@ -275,9 +277,9 @@ class DagRuns(Protocol):
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return why each of these DAGs is halted, by DAG id. A halted DAG is paused, or is in none
-        of Airflow's DAG files (any more), so Airflow schedules none of its tasks. The value is None
-        if the DAG is not halted.
+        """Return a dict from the id of each of these DAGs to the reason why the DAG is halted, or
+        to None if the DAG is not halted. A halted DAG is paused, or is in none of Airflow's DAG
+        files (any more). Airflow schedules no tasks of a halted DAG.
 
         The result leaves out a DAG that the operator may not read, or for which Airflow's answer
         can't be read.

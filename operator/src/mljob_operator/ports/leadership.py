@@ -60,14 +60,14 @@ class LeaseStore(Protocol):
         records that the holder does not do the leader's work yet.
 
         Args:
-            lease: The known version, or None to create the Lease.
+            lease: The newest version that the process knows, or None to create the Lease.
             holder: The identity of the process.
             claims: The MLJobs, the dag run ids and the consumer group that the operator claims for
                 itself.
 
         Raises:
             Conflict: Another process has written or created the Lease.
-            Gone: The known version was deleted.
+            Gone: The Lease ``lease`` was deleted.
         """
         ...
 
@@ -82,7 +82,7 @@ class LeaseStore(Protocol):
         ...
 
     async def release(self, lease: Lease) -> None:
-        """Let another process take the Lease at once.
+        """Give up the Lease, so that another process can take the Lease at once.
 
         Raises:
             Conflict: Another process has written the Lease.

@@ -1,5 +1,5 @@
 """A deleted AirflowInstance is removed once its MLJobs' runs have ended. If an AirflowInstance is
-removed by force, the statuses of its MLJobs say that it is missing.
+removed by force, the statuses of its MLJobs say that the AirflowInstance is missing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""A search for a violation of the operator's promises for MLJobs in two Airflows. Hypothesis plays
-the users, the platform, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
+"""A search for a violation of the operator's promises for MLJobs in two Airflows. Hypothesis
+chooses what the users, the platform, Airflow and Kubernetes do, in virtual time
+(:mod:`tests.simulation.machine`).
 
-One Airflow is the Airflow of the operator's settings. The other Airflow has an AirflowInstance with
-a limit. The AirflowInstance is created and deleted again.
+One Airflow is the Airflow of the operator's settings. The other Airflow has an AirflowInstance that
+limits the number of active runs. Hypothesis creates and deletes this AirflowInstance.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class AirflowsPromises(Machine):
-    """Hypothesis's state machine for MLJobs in two Airflows. Besides the steps of
-    :class:`.Machine`, the state machine creates and deletes the AirflowInstance of the second
-    Airflow, and the Secret with the credentials.
+    """Hypothesis's state machine for MLJobs in two Airflows. In addition to the actions of
+    :class:`.Machine`, this state machine creates and deletes the AirflowInstance of the second
+    Airflow, and the Secret with the credentials for this Airflow.
     """
 
     specs = SPECS
@@ -47,7 +48,7 @@ class AirflowsPromises(Machine):
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
         """Let the checks expect a limit on active runs in the second Airflow. If ``there`` is true,
-        create the AirflowInstance of this Airflow, which has the limit in its spec.
+        create the AirflowInstance of this Airflow, with the limit in the spec.
         """
         self.world.limit = LIMIT
         if there:
@@ -65,8 +66,8 @@ class AirflowsPromises(Machine):
 
     @rule(there=st.booleans(), then=moments)
     def lose_or_restore_the_secret(self, there: bool, then: float) -> None:
-        """Restore the Secret with the credentials of the AirflowInstance if ``there`` is true, and
-        delete it otherwise.
+        """If ``there`` is true, restore the Secret with the credentials of the AirflowInstance.
+        Otherwise delete this Secret.
         """
         if there:
             self.world.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}

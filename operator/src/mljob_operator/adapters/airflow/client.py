@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 
 class Airflow(AirflowRuns):
-    """The adapter of one Airflow, which sends the operator's requests to its REST API.
+    """The adapter of one Airflow. The adapter sends the operator's requests to the Airflow's REST
+    API.
 
     Args:
         name: The name of the AirflowInstance, for metrics. Empty for the Airflow of the operator's
@@ -37,13 +38,13 @@ class Airflow(AirflowRuns):
         ca_bundle: The CA bundle for https, as text (PEM).
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
-        gate: Lets requests that change something pass only while the process is the leader. If
-            None, the adapter only reads.
+        gate: Lets a request that changes something pass only while the process is the leader. If
+            None, the adapter refuses every request that would change something.
 
     Attributes:
-        cancelling: The same operations as on this adapter, for use in a cancellation. All of them
-            run in the lane of cancellations: threads that do nothing else (:mod:`.lanes`). So a
-            cancellation never waits for submissions.
+        cancelling: The same operations as on this adapter, for use in a cancellation. All these
+            operations run in the lane of cancellations, which is a group of threads that only run
+            cancellations (:mod:`.lanes`). So a cancellation never waits for submissions.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from ...ports import Clock, JobMeter, Tracer
 
 
 class Milestones:
-    """Records the ends of MLJobs, of attempts and of an attempt's stages in metrics and traces.
+    """Records in metrics and traces that an MLJob, an attempt or a stage of an attempt has ended.
     Each end is recorded only once: by the process that stores the status in which the end appears.
 
     Args:

@@ -71,8 +71,8 @@ class Instance:
         return self.spec.ui_url or self.spec.url
 
     def newer_than(self, other: Instance | None) -> bool:
-        """Return whether this is a later version of the object than ``other``. The result is also
-        True if ``other`` is None or has another uid.
+        """Return whether this version of the object is later than the version ``other``. The result
+        is also True if ``other`` is None or has another uid.
         """
         return other is None or self.uid != other.uid or int(self.resource_version) > int(other.resource_version)
 
@@ -107,7 +107,7 @@ class Instance:
 
 def defaults(instances: Iterable[Instance]) -> list[str]:
     """Return the names of the AirflowInstances that are annotated as the default and aren't being
-    deleted. The first name is that of the default.
+    deleted. The first name is the name of the default AirflowInstance.
 
     The newest AirflowInstance comes first, as for StorageClasses. AirflowInstances that were
     created in the same second are sorted by name.

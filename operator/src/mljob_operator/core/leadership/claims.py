@@ -90,7 +90,7 @@ class Claims(BaseModel):
 
 
 def _shown(claims: Claims) -> str:
-    """Return which MLJobs an operator with these claims manages, in words."""
+    """Describe the MLJobs that an operator with these claims manages, and return the text."""
     labels = query(claims.selector)
     where = f"namespaces {', '.join(claims.namespaces)}" if claims.namespaces else "all namespaces"
     what = f"MLJobs with the labels {cut(labels, _SHOWN)}" if labels else "all MLJobs"

@@ -1,9 +1,9 @@
-"""A version of a Lease, and how long its holder may act.
+"""A version of a Lease, and how long the holder of the Lease may act as the leader.
 
 The times in a Lease come from the clocks of other machines, so the operator does not use these
 times. A process measures on its own monotonic clock how long it has known the same version of a
 Lease. A holder that renews its Lease makes new versions. If the version stays the same for the
-duration of the Lease, its holder may not act any more.
+duration of the Lease, the holder may no longer act as the leader.
 
 Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
 ``leaderelection``.
@@ -29,13 +29,14 @@ class Lease:
         uid: The uid of the Lease object.
         version: The resourceVersion.
         holder: The identity of the process that holds the Lease. None if no process holds it.
-        seconds: For how many seconds the holder may act after it has written this version.
+        seconds: How many seconds the holder may act as the leader after the holder has written this
+            version.
         transitions: How many times another process has become the holder.
         claims: What the operator claims for itself: MLJobs, a prefix of run ids and a consumer
             group. The claims are in an annotation of the Lease. None if the Lease has no annotation
             with valid claims.
-        acting: Whether the holder acts as the leader, after it has checked the claims of the other
-            operators.
+        acting: Whether the holder acts as the leader. Before the holder acts, it checks the claims
+            of the other operators.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Observation:
         self._lease, self._since = lease, now
 
     def is_free(self, now: float) -> bool:
-        """Return whether, at the time ``now``, no process may act as the holder of the Lease. Also
-        return True if no version of the Lease was recorded yet.
+        """Return whether no process may act as the holder of the Lease at the time ``now``. The
+        result is also True if no version of the Lease was recorded yet.
         """
         return self._lease is None or self._lease.holder is None or now >= self._since + self._lease.seconds

@@ -3,9 +3,10 @@ server, etcd and every watcher some work, so a patch should show readers somethi
 
 The MLJob provider and Airflow's own ``kafka_event_producer`` can both send events. Then two Kafka
 messages report each state of a task, some milliseconds apart. The second message only makes the
-times of the state more exact. Such a refinement waits for the next patch with a significant change,
-but at most for ``REFINEMENT_WAITS``. If the process dies meanwhile, nothing is lost, because
-Airflow's REST API has the same times.
+times of the state more exact. The operator writes such a refinement together with the next
+significant change, or after ``REFINEMENT_WAITS`` if no significant change follows. If the process
+dies before the refinement is written, nothing is lost, because Airflow's REST API has the same
+times.
 """
 
 from __future__ import annotations
