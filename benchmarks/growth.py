@@ -1,6 +1,6 @@
-"""How the costs of live MLJobs, which are MLJobs with active runs, grow with the number of MLJobs:
-a plot, and an exponent for each cost. With exponent 1, twice as many MLJobs cost twice as much;
-with exponent 2, four times as much.
+"""Shows how the costs of live MLJobs grow with the number of live MLJobs: in a plot, and as an
+exponent for each cost. A live MLJob is an MLJob with an active run. With exponent 1, twice as many
+MLJobs cost twice as much; with exponent 2, four times as much.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
 
 def draw(sizes: Mapping[int, Result], file: Path) -> None:
     """Write the plot of all costs as SVG. The axes are logarithmic, so a cost with a constant
-    exponent is a straight line. The same figures give the same bytes.
+    exponent is a straight line. If the figures are the same, the bytes of the file are the same.
     """
     mpl.use("agg")
     mpl.rcParams["svg.hashsalt"] = "mljob"

@@ -2,8 +2,8 @@
 the Python package maven-artifact downloads the jars from Maven Central.
 
 Maven downloads the dependencies in `jars/kafka.pom.xml`. The Python package downloads the jars in
-`jars/kafka.txt`, which also has the hash of each jar. After either download, each jar in
-`jars/kafka.txt` must be there and have its hash.
+`jars/kafka.txt`, which also has the hash of each jar. After the download, each jar that
+`jars/kafka.txt` lists must exist and have the listed hash.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Jar:
 
 def java() -> str:
     """Return the path of a `java` that Kafka runs on: the `java` in JAVA_HOME, or else the first
-    `java` on PATH. A `java` whose major version is below `OLDEST_JAVA` is not used. If none is
-    left, return the `java` of a Python wheel.
+    `java` on PATH. A `java` whose major version is below `OLDEST_JAVA` is not used. If neither
+    `java` can be used, return the `java` of a Python wheel.
     """
     home = os.environ.get("JAVA_HOME")
     for candidate in ([str(Path(home) / "bin" / "java")] if home else []) + (

@@ -1,6 +1,7 @@
 """The states that the operator reads from recorded events of a real Airflow (golden/) agree with
-the answers of that Airflow's REST API. This holds for the events of the provider, for those of
-Airflow's own producer, and for both together. The order of the events does not matter.
+the answers of that Airflow's REST API. The states agree for the events of the MLJob provider alone,
+for the events of Airflow's own producer alone, and for the events of both producers together. The
+order of the events does not matter.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
     """Return the facts (what an event says about the run or a task) in the recorded messages of a
-    run: first all facts of one producer, then all facts of the next producer. The facts of a
-    producer are in the order of its messages.
+    run: first all facts of the first producer in ``producers``, then all facts of the next
+    producer. The facts of a producer are in the order of the producer's messages.
     """
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]

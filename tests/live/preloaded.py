@@ -1,7 +1,7 @@
 """Starts operators quickly: forks them from a process that has already imported the operator's
 modules.
 
-The imports take more than two seconds of a processor, and the live tests start more than a hundred
+The imports take more than two seconds of CPU time, and the live tests start more than a hundred
 operators. A forked operator has a process session, an environment and a log of its own.
 
 Run as a program, this module is the process to fork from. It reads requests from standard input,

@@ -1,4 +1,6 @@
-"""The errors that pydantic finds in a spec, in words that name the value and say what to write."""
+"""Describes the errors that pydantic finds in a spec: the texts name the wrong value, and say what
+to write instead.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ DATE_TIME = "write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
 
 
 def in_words(problem: Any) -> str:
-    """Describe an error for a person, such as ``'Trainingg' should be 'Training' or 'Custom' (did
-    you mean Training?)``. ``problem`` is an entry of ``errors()`` of pydantic's
+    """Return a description of an error in words, for example ``'Trainingg' should be 'Training' or
+    'Custom' (did you mean Training?)``. ``problem`` is an entry of ``errors()`` of pydantic's
     ``ValidationError``.
     """
     kind, given = str(problem["type"]), problem["input"]

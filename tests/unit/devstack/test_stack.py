@@ -36,8 +36,8 @@ def sleeper(
 
 @pytest.fixture
 def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """A function that runs parts of the stack (components and steps) as `up` does. Their processes
-    are killed after the test.
+    """A function that runs parts of the stack (components and steps) as `up` does. The processes of
+    these parts are killed after the test.
     """
     names: list[str] = []
 

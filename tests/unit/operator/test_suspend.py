@@ -1,4 +1,6 @@
-"""spec.suspend ends the run in Airflow. The MLJob waits, and resuming it submits another run."""
+"""spec.suspend ends the run in Airflow. The MLJob waits until a user resumes the MLJob. Then the
+operator submits another run.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""``/platform``: the state of each Airflow, the MLJobs that wait, and the problems that the
-monitoring DAGs have found.
+"""The page ``/platform``: the state of each Airflow, the MLJobs that wait to be run (with the
+reasons), and the problems that the monitoring DAGs have found.
 """
 
 from __future__ import annotations

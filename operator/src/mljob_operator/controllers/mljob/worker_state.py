@@ -1,4 +1,7 @@
-"""The state of an MLJob's worker: what the worker has observed, and the inbox for the next step."""
+"""The state of an MLJob's worker: what the worker has observed, and the inbox for the next step. In
+a step, the worker reads the inbox, carries out actions for the MLJob, and writes the status
+(:mod:`.steps`).
+"""
 
 from __future__ import annotations
 
@@ -68,17 +71,17 @@ class WorkerState:
             computed again.
         contradicted: The Kafka events that Airflow's REST API has contradicted. The metrics have
             counted these events already.
-        done: Callbacks for the Kafka facts in the inbox. Each is called when its fact is stored, or
-            is not needed.
+        done: Callbacks for the Kafka facts in the inbox. Each callback is called when its fact is
+            stored, or when the fact is not needed.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
         woken_at: When the first input woke the worker after the start of the last step, in the
-            event loop's seconds. None if no input did. If a step fails, or its status waits for its
-            turn, the time from before the step is restored.
+            event loop's seconds. None if no input has woken the worker since then. If a step fails,
+            or the step's status must wait (``awaits_turn``), this attribute gets its value from
+            before the step again.
         task: The asyncio task that runs the steps, and waits before a step if needed. None if no
             step is running or waiting.
-        timer: Wakes the worker for the next step that is due without input. None if no such step
-            was planned.
+        timer: Wakes the worker at the planned time of the next step. None if no time is planned.
         written_at: When the last status patch was sent, in the event loop's seconds. Minus infinity
             if no patch was sent since ``begin``.
         refining_since: Since when a patch that only makes values more exact has been waiting, or
@@ -140,7 +143,7 @@ class WorkerState:
 
     def rest(self) -> None:
         """Save memory until the next input. Keep the MLJob in a compact form, and drop the data
-        that the next step can make again. A worker whose step is running stays as it is.
+        that the next step can compute again. A worker whose step is running stays as it is.
         """
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
@@ -165,9 +168,9 @@ class WorkerState:
         """Track a later version of the MLJob.
 
         If another process has begun the attempt that this version names, the observed run belongs
-        to an earlier attempt and is dropped. If this version has the end of the MLJob, and the
-        worker is not sending a status patch, the observed run is older than the status and is
-        dropped too.
+        to an earlier attempt and is dropped. If the MLJob has ended between the tracked version and
+        this version, and the worker is not sending a status patch, the observed run is older than
+        the status and is dropped too.
         """
         assert self.tracked is not None
         if not self.writing and _ends(self.tracked.job, job):
@@ -182,10 +185,11 @@ class WorkerState:
 
     def drop_outdated_run(self, before: Job) -> None:
         """Drop the observed run if the MLJob has ended since the version ``before``. Call this
-        method after a failed write of a status that was made from this version.
+        method if the write of a status has failed. ``before`` is the version from which this status
+        was computed.
 
-        Either another process has written the end, or the write has succeeded and only its answer
-        was lost.
+        Either another process has written the end of the MLJob, or the write has succeeded and only
+        the API server's answer was lost.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)
@@ -195,14 +199,15 @@ class WorkerState:
         has written this status, or this process has written it without receiving the answer.
 
         The answers of Airflow in the inbox are dropped, because they may be from before the end. If
-        somebody has cleared the run since then, the change feed or the next list of active runs has
-        the run again.
+        somebody has cleared the run since then, Airflow's change feed or the next list of active
+        runs contains the run again.
         """
         self.inbox.snapshots.clear()
         self.begin(job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
-        """Take the version of an MLJob that the Kubernetes API has sent as the answer to a request.
+        """Track the version of an MLJob that the Kubernetes API has sent as the answer to a
+        request.
 
         The watch may be faster than the answer. If the watch has delivered a later version, the
         deletion, or another MLJob with this name, the answer is dropped. If the answer itself is
@@ -239,8 +244,9 @@ class WorkerState:
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Take a snapshot of the run (Airflow's answer about its state and tasks) without a step,
-        if the snapshot contains nothing new. Return whether the worker has taken the snapshot.
+        """Add a snapshot of the run to the observed run without a step, if the snapshot contains
+        nothing new. A snapshot is Airflow's answer about the state and the tasks of a run. Return
+        whether the snapshot was added.
 
         The result is also False if a step is due or running, if the MLJob is finished, if the
         snapshot is about another run, or if the state was not determined since the last change.
@@ -259,7 +265,7 @@ class WorkerState:
         return True
 
     def fold_inbox(self, state: State) -> None:
-        """Empty the inbox, and add its input to what is known: to the observed run, and to the
+        """Empty the inbox, and add the input from the inbox to the observed run and to the
         transient state (what this process has tried, and what failed).
 
         Facts and snapshots about other runs than ``state.run`` have no effect, because such runs
