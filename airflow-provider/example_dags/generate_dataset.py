@@ -1,10 +1,10 @@
 """Generate a dataset with any number of rows from 200 to 2,000,000, and publish the dataset.
 A dataset with missing values, a wrong number of rows, or too few rows of a class is not published.
 
-Rows are drawn at random from a dataset of scikit-learn, without the rows that are kept for
-predictions (:mod:`mljob_examples.sources`). Each image of a digit is moved by at most one pixel
-horizontally and vertically, and all rows get noise. Mapped tasks generate parts of the dataset
-(shards) in parallel. Another task merges the shards into one Parquet file.
+Rows are drawn at random from the rows of a dataset of scikit-learn. The rows that are kept for
+predictions are not drawn (:mod:`mljob_examples.sources`). Each image of a digit is moved by at most
+one pixel horizontally and vertically, and all rows get noise. Mapped tasks generate parts of the
+dataset (shards) in parallel. Another task merges the shards into one Parquet file.
 
 The dataset is published as a version with a card, which is a file that describes the version. The
 card has the number of rows, the columns with their statistics, and the MLJob that made the dataset.

@@ -100,7 +100,7 @@ def adapter(url: str, user: str, password: str) -> Airflow:
 
 
 class AirflowWorld(Protocol):
-    """An Airflow for the tests of this folder. Its methods are the actions of users.
+    """An Airflow for the tests of this folder, with methods for what users and tasks do.
 
     The DAG ``parity_params`` needs a conf with a ``count``. The DAG ``parity_paused`` is paused.
     The task ``approve`` of the DAG ``people_approve`` asks a person whether to deploy the model

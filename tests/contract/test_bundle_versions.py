@@ -1,6 +1,6 @@
-"""The operator clears the failed tasks of a run whose DAG Airflow reads from a git repository. The
-tasks run again with the version of the DAG that the operator requests: the latest version, or the
-version with which the run began.
+"""Airflow reads a DAG from a git repository, and the operator clears the failed tasks of a run of
+this DAG. The tasks run again with the version of the DAG that the operator requests: the latest
+version, or the version with which the run began.
 """
 
 from __future__ import annotations

@@ -145,9 +145,9 @@ def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Instal
 
 
 def test_hostile_messages_among_valid_ones_stop_nothing(reader: Installation, send: Send) -> None:
-    """About 200 hostile messages pass a real broker. The MLJob nevertheless succeeds, and later
-    messages are read. tests/unit/operator/test_hostile_messages.py sends 10,000 such messages to
-    fakes.
+    """The test sends about 200 messages with hostile content through a real broker. The MLJob
+    nevertheless succeeds, and later messages are read. tests/unit/operator/test_hostile_messages.py
+    sends 10,000 such messages to fakes.
     """
     reader.jobs.submit("amid", "parity_branch")
     status = reader.jobs.until("amid", lambda status: status.get("submitTime"), "is submitted")

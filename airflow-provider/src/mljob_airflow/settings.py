@@ -26,15 +26,15 @@ def topic() -> str:
 
 
 def source() -> str:
-    """Return the name of this Airflow. The events of this Airflow have the name in their field
-    ``source``, which tells several Airflows apart.
+    """Return the name of this Airflow. Each event of this Airflow has this name in the field
+    ``source``, so that readers can tell the events of several Airflows apart.
     """
     return _get("source", SOURCE)
 
 
 def kafka_config_id() -> str:
-    """Return the id of the Airflow Connection to Kafka, whose extra is librdkafka's
-    configuration.
+    """Return the id of the Airflow Connection to Kafka. The field ``extra`` of this Connection is
+    the configuration of librdkafka.
     """
     return _get("kafka_config_id", KAFKA_CONFIG_ID)
 

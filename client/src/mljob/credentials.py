@@ -1,5 +1,6 @@
-"""The credentials of requests: fixed credentials in the kubeconfig, token files whose content
-changes, and exec plugins, which are commands that print credentials.
+"""Obtains the credentials of requests, as the kubeconfig says: from the kubeconfig itself, from a
+token file whose content changes, or from an exec plugin, which is a command that prints
+credentials.
 
 The credentials of an exec plugin are kept until shortly before they expire, or until the API server
 refuses them.

@@ -103,8 +103,8 @@ class TestCreated:
 
 
 class TestInProgress:
-    """An MLJob that no longer matches the schema while its run is active, because it was edited or
-    its CRD has changed.
+    """An MLJob that no longer matches the schema while its run is active, because the MLJob was
+    edited or the CRD has changed.
     """
 
     @pytest.mark.parametrize("policy", ["Once", "OnChange", "OncePerSpec"])

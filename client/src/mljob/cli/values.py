@@ -143,7 +143,7 @@ def parsed(text: str, key: str, option: str) -> Any:
 
     Raises:
         typer.BadParameter: The text has more than :data:`MAX_LENGTH` characters, is not one YAML
-            document, or has a value that JSON lacks.
+            document, or contains a value that JSON can't represent.
     """
     if len(text) > MAX_LENGTH:
         raise typer.BadParameter(

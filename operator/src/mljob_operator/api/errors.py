@@ -87,8 +87,8 @@ class Refusal(Exception):
 
 
 def refusal_of(error: OperatorError) -> Refusal:
-    """Return the :exc:`Refusal` with the status code and the message for an error of the operator's
-    adapters.
+    """Convert an error of the operator's adapters to a :exc:`Refusal`, which has the status code
+    and the message of the response.
     """
     code = next((code for kind, code in _CODES if isinstance(error, kind)), 500)
     return Refusal(code, explained(error))

@@ -128,7 +128,8 @@ class DagRuns(Protocol):
         Raises:
             DagNotFound: Airflow has no such DAG at the moment.
             DagImportError: Airflow can't import the file of the DAG.
-            SubmissionRefused: Airflow refuses the run, whatever its conf is.
+            SubmissionRefused: Airflow refuses the run for a reason that does not depend on the
+                conf.
             LogicalDateTaken: The DAG has another run with this logical date.
             ValidationFailed: The DAG's params refuse the conf.
         """

@@ -23,9 +23,9 @@ async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[A
     """Yield the objects of a list as dicts, in the form of the API's JSON. Only one page is in
     memory at a time.
 
-    The API server keeps old versions of objects for a few minutes only. If reading the list takes
-    longer, the remaining pages have the current versions. So the pages may show the objects at
-    different times.
+    The API server keeps old versions of objects for a few minutes only. If the old versions are
+    deleted before all pages are read, the remaining pages have the current versions. So different
+    pages may show the objects at different times.
 
     Args:
         lister: A list method of the Kubernetes client whose name ends in
