@@ -215,8 +215,8 @@ def airflow_with_dags(airflow: AirflowRest) -> AirflowRest:
 
 @pytest.fixture(params=AIRFLOWS)
 async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[AirflowWorld]:
-    """Each Airflow in turn: the fake in memory, the simulated Airflow of the benchmarks, and the
-    real Airflow of the stack.
+    """An Airflow for a test. The test runs three times: with the fake in memory, with the simulated
+    Airflow of the benchmarks, and with the real Airflow of the stack.
     """
     if request.param == "memory":
         yield MemoryAirflow()
@@ -240,8 +240,8 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
 
 
 class Cluster(Protocol):
-    """A Kubernetes API with MLJobs, for the tests of this folder. Its methods are the actions of
-    users.
+    """A Kubernetes API with MLJobs, for the tests of this folder. The methods do what users do with
+    kubectl.
     """
 
     @property
@@ -341,7 +341,9 @@ async def _remove(
 
 @pytest.fixture(params=WORLDS)
 async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    """Each Kubernetes API with MLJobs in turn: the fake in memory, and the API of the stack."""
+    """A Kubernetes API with MLJobs for a test. The test runs twice: with the fake in memory, and
+    with the API of the stack.
+    """
     if request.param == "memory":
         yield MemoryCluster()
         return
@@ -367,8 +369,8 @@ CREDENTIALS = "mljob-system"
 
 
 class Platform(Protocol):
-    """A Kubernetes API with AirflowInstances, for the tests of this folder. Its methods are the
-    actions of platform engineers.
+    """A Kubernetes API with AirflowInstances, for the tests of this folder. The methods do what
+    platform engineers do with kubectl.
     """
 
     @property
@@ -444,8 +446,8 @@ class RealPlatform:
 
 @pytest.fixture(params=WORLDS)
 async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
-    """Each Kubernetes API with AirflowInstances in turn: the fake in memory, and the real API of
-    the stack.
+    """A Kubernetes API with AirflowInstances for a test. The test runs twice: with the fake in
+    memory, and with the real API of the stack.
     """
     if request.param == "memory":
         yield MemoryPlatform()

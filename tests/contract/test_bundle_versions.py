@@ -42,8 +42,8 @@ class VersionedDag:
         self._airflow = airflow
 
     def commit(self, source: str) -> str:
-        """Commit ``source`` as the new content of the file, with the DAG's id instead of
-        ``{dag_id}``. Wait until Airflow has parsed the file. Return the id of the commit.
+        """Replace ``{dag_id}`` in ``source`` with the DAG's id, and commit the result as the new
+        content of the file. Wait until Airflow has parsed the file. Return the id of the commit.
         """
         commit = self._repository.commit(self.file, source.replace("{dag_id}", self.dag_id))
 

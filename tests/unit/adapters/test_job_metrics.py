@@ -20,7 +20,7 @@ RUN = "mljob.team-a.churn.n3s7nmusm7-1"
 
 
 class Clock:
-    """A clock in seconds that tests advance."""
+    """A clock that counts in seconds. Tests advance the clock."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

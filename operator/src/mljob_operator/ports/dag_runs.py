@@ -162,8 +162,8 @@ class DagRuns(Protocol):
         Args:
             dag_id: The DAG.
             run_id: The run.
-            since: A time on Airflow's clock, or None. A run that was queued again at or after this
-                time was cleared already, and is not cleared again.
+            since: A time on Airflow's clock, or None. If the run was queued again at or after this
+                time, the run was cleared already, and is not cleared again.
             latest_version: Whether the tasks run the latest version of the DAG's bundle. If None,
                 Airflow's own setting decides.
 
@@ -230,16 +230,15 @@ class DagRuns(Protocol):
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG is cancelling the run ``run_id`` now: whether the
-        cancellation DAG's task for this run is executing.
+        """Return whether the task of the cancellation DAG that cancels the run ``run_id`` is
+        executing now.
         """
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Cancel a run through the REST API: set its unfinished task instances to failed, and then
-        the run. If the task instances are too many to be set within a time limit, Airflow ends the
-        remaining task instances when the run is set to failed. A run that does not exist is no
-        error.
+        the run. If a time limit ends before all task instances are set, Airflow ends the remaining
+        task instances when the run is set to failed. A run that does not exist is no error.
         """
         ...
 
@@ -261,13 +260,14 @@ class DagRuns(Protocol):
         ...
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Return the runs whose ids have the operator's prefix and that changed at or after
-        ``since``, on Airflow's clock.
+        """Return the runs that changed at or after ``since``, which is a time on Airflow's clock.
+        The result has only runs whose ids have the operator's prefix.
         """
         ...
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances that changed at or after ``since``, on Airflow's clock.
+        """Return the task instances that changed at or after ``since``, which is a time on
+        Airflow's clock.
 
         The result has only task instances of runs whose ids have the operator's prefix.
         """

@@ -39,7 +39,7 @@ class Instance:
         annotated: Whether the object is annotated as the default.
         accepts: The value of the annotation ``mljob.dev/accept-vanished-runs``, or None if the
             annotation is absent or empty. With each new value, an administrator tells the operator
-            once to count the runs that have vanished from this Airflow as deleted.
+            once that the runs that have vanished from this Airflow count as deleted.
         stored_status: The status in the form in which the API server has sent it. Patches of the
             status contain the differences from this status.
         problem: A text for people that names the missing and the invalid fields of the spec. None

@@ -65,7 +65,7 @@ def _conditions(conditions: Sequence[Mapping[str, Any]] | None, ignored: frozens
 
 def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:
     """Return whether tasks differ in more than their times. The order of the tasks is ignored too,
-    because it follows from their start times.
+    because the order follows from the tasks' start times.
     """
     before = {task["taskId"]: task for task in old or ()}
     after = {task["taskId"]: task for task in new or ()}
