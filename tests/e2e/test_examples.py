@@ -187,7 +187,8 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
     """All MLJobs were applied together. An MLJob that takes outputs of other MLJobs waits without a
-    run until the other MLJobs have succeeded. The status of the MLJob then names their runs.
+    run until the other MLJobs have succeeded. Then the status of the waiting MLJob names the runs
+    of the other MLJobs.
     """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)

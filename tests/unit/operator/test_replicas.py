@@ -191,7 +191,8 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, then=moments)
     def a_replica_is_cut_off_or_back(self, which: int, then: float) -> None:
-        """Toggle whether a replica reaches the Kubernetes API."""
+        """Cut a replica off from the Kubernetes API, or connect the replica again if it is cut off.
+        """
         if which < len(self.replicas):
             self.replicas[which].contender.wire.cut ^= {"kubernetes"}
             self._then("a_replica_is_cut_off_or_back", then)

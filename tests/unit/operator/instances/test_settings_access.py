@@ -117,8 +117,8 @@ async def test_rule_of_the_settings_limits_active_runs() -> None:
 
 
 async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
-    """MLJobs are listed page by page. The MLJob whose active run takes up the limit may be on the
-    last page.
+    """MLJobs are listed page by page. The last page may contain an MLJob with an active run, and
+    this run may use up the limit ``maxActiveRuns``.
     """
     async with new_world([{"maxActiveRuns": 1}]) as world:
         world.jobs.create("second", {"dagId": "train"})
