@@ -1,5 +1,5 @@
-"""DAGs for tests/e2e/test_environments.py, as people write them: they need a logical date, publish
-many outputs, are paused during a run, or trigger child runs.
+"""DAGs for tests/e2e/test_environments.py, in the style of users' DAGs. Some DAGs need a logical
+date, publish many outputs or trigger child runs. One DAG is paused during a run.
 """
 
 from __future__ import annotations

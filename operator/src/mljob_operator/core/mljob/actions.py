@@ -125,9 +125,9 @@ class HandleChildren:
 
 @frozen
 class NoteRetention:
-    """Write into the run's note in Airflow that the run continues without its MLJob on purpose. The
-    operator does not repeat a request that failed, because the deletion of the MLJob does not wait
-    for Airflow.
+    """Write into the run's note in Airflow that somebody wants the run to continue without its
+    MLJob. If this request fails, the operator does not repeat the request, because the deletion of
+    the MLJob does not wait for Airflow.
     """
 
 
@@ -150,8 +150,8 @@ class Expire:
 
 @frozen
 class Wait:
-    """Do nothing until something changes, or until the time ``until``. If ``until`` is None, there
-    is no time limit.
+    """Do nothing until the operator observes a change that concerns this MLJob, or until the time
+    ``until``. If ``until`` is None, there is no time limit.
     """
 
     until: datetime | None = None
