@@ -1,5 +1,5 @@
-"""The operator's requests to Airflow: how the operator interprets the responses of a server with
-scripted answers, with and without TLS.
+"""The operator's requests to Airflow, and how the operator interprets the responses. A fake of
+Airflow's API server sends scripted responses, with or without TLS.
 """
 
 from __future__ import annotations
@@ -195,8 +195,9 @@ async def test_unsupported_airflow_version_is_refused_until_it_is_upgraded(
 
 
 async def test_url_without_the_api_may_be_airflow_2_or_a_proxy(server: Server, connect: Connect) -> None:
-    """Airflow 2 answers the request for the version with 404, and so does a proxy whose backend is
-    briefly away. So the operator requests the version again before its next request.
+    """Airflow 2 answers the request for the version with 404. A proxy also answers 404 while its
+    backend is down for a short time. So the operator requests the version again before its next
+    request.
     """
     server.answers["/version"] = (404, "<html>Airflow 404 = lots of circles</html>")
     airflow = connect(server.url)
