@@ -1,7 +1,7 @@
 """A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``.
 
-Airflow runs all tasks of a run from the same commit, even if a later commit changes the DAG during
-the run.
+Airflow runs all tasks of a run from the commit that was the newest when the run began, even if a
+later commit changes the DAG during the run.
 """
 
 from __future__ import annotations

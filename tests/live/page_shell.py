@@ -75,8 +75,9 @@ class PageShell:
         return "".join(printed)
 
     def _namespaces_of(self, text: str) -> dict[str, str]:
-        """Create a namespace with a unique name for each of ``NAMESPACES`` that occurs in the
-        commands ``text``. Return a mapping from the names in the commands to the unique names.
+        """Create a namespace for each name in ``NAMESPACES`` that occurs in ``text``, the commands
+        of a page. The new namespace has a unique name. Return a mapping from the names in the
+        commands to the unique names.
         """
         own = {}
         for name in NAMESPACES:

@@ -524,9 +524,9 @@ class World:
 
     def _fed_wrongly(self) -> list[str]:
         """Check the runs of MLJobs that take outputs of other MLJobs, in the Airflow of the
-        operator's settings. The operator promises that such a run has outputs, that the other
-        MLJobs' runs have succeeded, and that the status of the MLJob names these runs. Return a
-        description of each broken promise.
+        operator's settings. The operator promises that the conf of such a run has outputs of the
+        other MLJobs, that the other MLJobs' runs have succeeded, and that the status of the MLJob
+        names the other MLJobs' runs. Return a description of each broken promise.
 
         An MLJob that ever had the runPolicy OncePerSpec is not checked, because it may have taken
         over a run with older outputs. Runs in ``late`` are not checked either.
@@ -591,7 +591,8 @@ class World:
     def die_at(self, calls: int, when: When, which: int = 0) -> None:
         """Let the operator at the index ``which`` of ``processes`` die during a later request.
         ``calls`` selects the request: 1 is the next request, 2 the request after the next. ``when``
-        is the moment during the request. Do nothing if no operator has this index.
+        says whether the operator dies before, during or after the request. Do nothing if no
+        operator has this index.
         """
         if which < len(self.processes):
             wire = self.processes[which].wire

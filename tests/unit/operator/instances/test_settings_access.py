@@ -41,10 +41,10 @@ async def test_airflow_of_the_settings_is_open_when_there_are_no_rules_and_no_in
 
 
 async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_rule_opens_it() -> None:
-    """While an AirflowInstance exists, the Airflow of the settings admits only namespaces with an
-    access rule. In this test, the settings have no access rules. Somebody removes the default
-    annotation from the only AirflowInstance, so an MLJob without an airflowRef goes to the Airflow
-    of the settings, which refuses the MLJob.
+    """While an AirflowInstance exists, only namespaces with an access rule may use the Airflow of
+    the operator's settings. In this test, the settings have no access rules. Somebody removes the
+    default annotation from the only AirflowInstance. An MLJob without an airflowRef is then
+    assigned to the Airflow of the settings, and the operator refuses the MLJob.
     """
     async with new_world() as world:
         await world.add_instance("prod", default=True, access=[GOLD])

@@ -90,8 +90,8 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Return the number of findings of each kind, for example ``2 paused DAGs, 1 import error``.
-    The most frequent kind comes first.
+    """Return a text with the number of findings of each kind, for example ``2 paused DAGs, 1 import
+    error``. The most frequent kind comes first.
     """
     kinds = Counter(finding.kind for finding in findings)
     return ", ".join(count(number, NAMES[kind], _PLURALS.get(kind)) for kind, number in kinds.most_common())

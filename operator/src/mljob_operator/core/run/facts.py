@@ -99,9 +99,9 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact) -> RunFact | None:
     """Choose from two events, ``reported`` and ``event``, the event with the later state of a run.
-    Return this event if its state is later than the state that the REST API has reported. Otherwise
-    return None. Also return None if this event is from before the run was last queued. The order in
-    which events arrive does not matter.
+    Return this event if its state is later than the state that the REST API has reported, or if the
+    REST API has not returned the run yet. Otherwise return None. Also return None if this event is
+    from before the run was last queued. The order in which events arrive does not matter.
 
     Args:
         run: What the REST API has reported about the run, or None if the REST API has not returned
