@@ -158,8 +158,8 @@ class ManagedProcess:
 
         Args:
             command: The command to run.
-            launch: A function that starts the process in another way. With None, the command is
-                executed directly.
+            launch: A function that starts the process, and returns the process id. With None, the
+                command is executed directly.
 
         Raises:
             StackError: The program can't be executed.

@@ -41,8 +41,8 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """A pair: an operator with a namespace of its own, and a watch of the MLJobs in this namespace.
-    After the watch had begun, the MLJob of examples/train.yaml was applied in the namespace.
+    """An operator with a namespace of its own, and a watch of the MLJobs in this namespace. The
+    watch began before the MLJob of examples/train.yaml was applied in the namespace.
     """
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:

@@ -45,9 +45,9 @@ class Server(LoopbackServer):
     requests for all other paths.
 
     Attributes:
-        answers: The answers by the end of the request's path. An answer is a pair of the HTTP
-            status and the body, or a function that takes the query parameters and returns this
-            pair.
+        answers: The answer for each path. The key is the end of the path. The answer is a pair of
+            the HTTP status and the body, or a function that takes the query parameters and returns
+            this pair.
         posted: Bodies of the POST requests that the server received.
     """
 
@@ -149,8 +149,8 @@ async def test_page_of_a_proxy_is_not_taken_for_an_airflow_response(server: Serv
 
 
 async def test_refused_token_is_reported_as_refused(server: Server, connect: Connect) -> None:
-    """Airflow returns its version without credentials. So the probe also requests the DAGs, to
-    check that Airflow accepts the credentials.
+    """A request for the version of Airflow needs no credentials. So the probe also requests the
+    DAGs, to check that Airflow accepts the credentials.
     """
     server.answers["/dags"] = (401, json.dumps({"detail": "Invalid JWT"}))
     airflow = connect(server.url, token="stale")

@@ -13,7 +13,7 @@ from .runs import begin, end, newest, runs
 
 
 class TestRetrying:
-    """Retries, by backoffLimit and retryStrategy."""
+    """Retries of failed attempts, with different values of backoffLimit and retryStrategy."""
 
     async def test_failed_tasks_of_the_same_run_are_cleared(self, world: World) -> None:
         await world.apply(backoffLimit=2)

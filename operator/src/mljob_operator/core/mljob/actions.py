@@ -15,8 +15,9 @@ class AddFinalizer:
 
 @frozen
 class CountRuns:
-    """Count the runs of the MLJob's spec in Airflow, for runPolicy OncePerSpec. An earlier MLJob of
-    the same name may have started several runs, and this MLJob takes over the newest of them.
+    """Count the runs in Airflow that were started for the MLJob's spec. An MLJob with the runPolicy
+    OncePerSpec needs this count: an earlier MLJob of the same name may have started several runs
+    for the same spec, and the new MLJob takes over the newest run.
     """
 
 
@@ -29,8 +30,8 @@ class ReadUpstreams:
 
 @frozen
 class BeginAttempt:
-    """Begin an attempt in memory. The next action, :class:`Store`, writes the attempt into the
-    status.
+    """Begin an attempt in memory. The next action is :class:`Store`, which writes the attempt into
+    the status.
     """
 
     attempt: Attempt
