@@ -1,4 +1,5 @@
-"""A fake Kubernetes API on loopback, with the parts that an operator needs to start.
+"""A fake Kubernetes API on loopback. The fake has only the parts of the API that an operator needs
+while it starts.
 
 It serves discovery, lists in pages, reads of one MLJob, watches that deliver no events, and reads
 and writes of Leases.
@@ -58,8 +59,8 @@ def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any
 
 
 class KubernetesApi(LoopbackServer):
-    """A Kubernetes API on loopback, with the parts that an operator needs to start. A test sets the
-    objects and the error responses.
+    """A Kubernetes API on loopback, with only the parts that an operator needs while it starts. A
+    test sets the objects and the error responses.
 
     Attributes:
         objects: The objects of each list, by the path of the list. Leases are not included.
@@ -102,8 +103,7 @@ class KubernetesApi(LoopbackServer):
         super().close()
 
     def cut(self) -> None:
-        """End the open watches. The API still accepts requests, so clients can start another watch.
-        """
+        """End the open watches. The API still accepts requests, so clients can watch again."""
         ended, self._ended = self._ended, threading.Event()
         ended.set()
 

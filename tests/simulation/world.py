@@ -523,10 +523,10 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Check the runs of MLJobs that take outputs of other MLJobs, in the Airflow of the
-        operator's settings. The operator promises that the conf of such a run has outputs of the
-        other MLJobs, that the other MLJobs' runs have succeeded, and that the status of the MLJob
-        names the other MLJobs' runs. Return a description of each broken promise.
+        """Check runs in the Airflow of the operator's settings: the runs of MLJobs that take
+        outputs of other MLJobs. The operator promises that the conf of such a run has outputs of
+        the other MLJobs, that the other MLJobs' runs have succeeded, and that the status of the
+        MLJob names the other MLJobs' runs. Return a description of each broken promise.
 
         An MLJob that ever had the runPolicy OncePerSpec is not checked, because it may have taken
         over a run with older outputs. Runs in ``late`` are not checked either.

@@ -270,8 +270,8 @@ class TestFalseTaskEvents:
 
 
 class TestNamesakes:
-    """A child run that has the run id of its parent, the MLJob's run. A task of the parent has
-    created the child run, a run of another DAG, with a TriggerDagRunOperator. The child run's
+    """A child run that has the run id of its parent, the MLJob's run. The child run is a run of
+    another DAG. A TriggerDagRunOperator in the parent has created the child run. The child run's
     events, tasks and state do not change the MLJob.
     """
 

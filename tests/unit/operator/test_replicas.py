@@ -195,8 +195,7 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, then=moments)
     def a_replica_is_cut_off_or_back(self, which: int, then: float) -> None:
-        """Cut a replica off from the Kubernetes API, or connect the replica again if it is cut off.
-        """
+        """Cut a replica off from the Kubernetes API, or reconnect a replica that is cut off."""
         if which < len(self.replicas):
             self.replicas[which].contender.wire.cut ^= {"kubernetes"}
             self._then("a_replica_is_cut_off_or_back", then)

@@ -4,7 +4,7 @@ A message is laid out for the screen of a phone. The message has a header of a f
 section for each finding (at most twelve), and at most one button. The section of a finding begins
 with the finding's title in bold. If the finding has a URL, the title is a link. A phone shows the
 fields of a section below each other instead of side by side, so a message has no fields and no
-tables. Times are Slack's dates, which each reader sees in their own time zone.
+tables. Times are in Slack's date format, so Slack shows each time in the time zone of the reader.
 
 The limits come from Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150
 characters in a header, 3,000 in the text of a section, 3,000 in a URL. Texts from Airflow are
