@@ -51,8 +51,8 @@ def _up(stack: Stack, arguments: argparse.Namespace, extra_env: Mapping[str, str
 
 
 def _dags_folders(named: Sequence[str]) -> list[Path]:
-    """Return the paths of the folders with DAG files that a person has named. ``~`` is expanded,
-    because Make does not expand it. Empty names are left out.
+    """Return the paths of the folders that a person has named as folders with DAG files. ``~`` is
+    expanded, because Make does not expand ``~``. Empty names are left out.
 
     Raises:
         StackError: A folder does not exist. Without this error, Airflow would start without the

@@ -53,8 +53,8 @@ class Choices:
         return cls(**json.loads(file.read_text())) if file.exists() else cls()
 
     def write(self, file: Path) -> None:
-        """Write the choices to a file. A new file can be read only by its owner, because the
-        variables may have passwords. An existing file keeps its permissions.
+        """Write the choices to a file. Only the owner of a new file can read the file, because the
+        environment variables may contain passwords. An existing file keeps its permissions.
         """
         file.touch(mode=0o600)
         file.chmod(0o600)
@@ -62,10 +62,11 @@ class Choices:
 
 
 def chosen_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that a person has set for Airflow and the operator: those of
-    the caller's environment with a prefix such as `AIRFLOW__` or `MLJOB_`, and those in `extra`. If
-    both have a variable, the value in `extra` counts. Variables for the stack itself, such as
-    `MLJOB_CACHE_DIR`, are left out.
+    """Return the environment variables that a person has set for Airflow and the operator: the
+    variables in the caller's environment whose names begin with a prefix such as `AIRFLOW__` or
+    `MLJOB_`, and the variables in `extra`. A variable in `extra` replaces the variable of the same
+    name in the caller's environment. Variables for the stack itself, such as `MLJOB_CACHE_DIR`, are
+    left out.
     """
     wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", OPTIONS, COVERAGE)
     caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}

@@ -1,5 +1,6 @@
 """Starts the processes of a stack. They keep running after the devstack command that started them
-has ended. A later devstack command finds the processes of the stack again, and stops only these.
+has ended. A later devstack command finds the processes of the stack, and stops only the processes
+of the stack.
 
 The record of a process is a file with the process id and the start time that the kernel reports.
 The start time is needed, because later another process may get the same id. Each process is the
@@ -112,8 +113,8 @@ class Record:
 
 
 class ManagedProcess:
-    """The process of the component `name` in the stack in `directory`. The process does not have to
-    be running.
+    """The process of a stack's component. `directory` is the folder of the stack, and `name` is the
+    name of the component. The process does not have to be running.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
@@ -129,9 +130,9 @@ class ManagedProcess:
         return record.pid if record and _began(record.pid) == record.began else None
 
     def exists(self) -> bool:
-        """Return whether the component was started, and neither stopped nor killed by devstack
-        since then. The process may have died in the meantime, and may have left children that are
-        still running.
+        """Return whether the component was started. Return False if devstack has stopped or killed
+        the component since the last start. Return True if the process has died on its own, because
+        its child processes may still be running.
         """
         return self._file.exists()
 
@@ -157,8 +158,8 @@ class ManagedProcess:
 
         Args:
             command: The command to run.
-            launch: A function that starts the process in another way. With None, the command is
-                executed directly.
+            launch: A function that starts the process, and returns the process id. With None, the
+                command is executed directly.
 
         Raises:
             StackError: The program can't be executed.
@@ -312,8 +313,8 @@ def _no_proxy() -> str:
 
 
 def _began(pid: int) -> str | None:
-    """Return the start time of a process as a text, or None if no process with this id runs. Two
-    processes that have had the same id differ in this text.
+    """Return the start time of a process as a text, or None if no process with this id runs. If the
+    kernel reuses the id for another process, the text is different.
     """
     child = _children.get(pid)
     if child is not None and child.poll() is not None:

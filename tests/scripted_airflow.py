@@ -41,8 +41,9 @@ class Says:
 
 @dataclass(frozen=True)
 class Does:
-    """What a server does instead of sending a complete response, for example reset the connection.
-    Tests choose one of ``HANGS``, ``RESETS``, ``POURS``, ``BREAKS_OFF`` and ``DRIPS``.
+    """A misbehaviour of the server in place of a complete response. For example, the server resets
+    the connection. Tests choose one of ``HANGS``, ``RESETS``, ``POURS``, ``BREAKS_OFF`` and
+    ``DRIPS``.
     """
 
     what: str
@@ -92,8 +93,8 @@ def backfill_row(**fields: Any) -> dict[str, Any]:
 
 
 def page(name: str, *rows: Mapping[str, Any]) -> Says:
-    """Return a response that contains all rows of a list in one page. ``name`` is the response's
-    field with the rows.
+    """Return the response to a list request: a single page with all ``rows`` of the list. ``name``
+    is the name of the JSON field that contains the rows.
     """
     return said(200, **{name: rows, "total_entries": len(rows)})
 
@@ -242,7 +243,8 @@ REQUESTS = [
 
 
 class ScriptedAirflow(LoopbackServer):
-    """An HTTP server with scripted responses, from its creation until ``close``.
+    """An HTTP server with scripted responses. The server starts when it is created, and runs until
+    ``close``.
 
     Attributes:
         told: Responses that replace the default ones, by the name of the request. A value is a
@@ -322,6 +324,6 @@ class ScriptedAirflow(LoopbackServer):
         return request.answer(path, body) if callable(request.answer) else request.answer
 
     def close(self) -> None:
-        """End every response that hangs, stop answering and free the port."""
+        """End every response that hangs or arrives slowly, stop the server and free the port."""
         self.go_on.set()
         super().close()

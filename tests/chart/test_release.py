@@ -1,5 +1,5 @@
-"""The released chart works without a clone of this repository: it is pushed to a registry as the
-release workflow pushes it, and rendered from the registry.
+"""The released chart works without a clone of this repository. The tests push the chart to a
+registry as the release workflow does, and render the chart from the registry.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ REQUIRED = {"airflow": {"url": "http://airflow:8080"}}
 
 @pytest.fixture(scope="module")
 def registry(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """An OCI registry with the chart of this source tree, pushed as the release workflow does."""
+    """An OCI registry with the chart of this source tree. The chart is pushed to the registry as
+    the release workflow pushes charts.
+    """
     folder = tmp_path_factory.mktemp("release")
     chart.write(f"{IMAGES}/mljob-operator", f"{IMAGES}/mljob-view", folder / "chart-source")
     run_helm(helm, "package", str(folder / "chart-source"), "--destination", str(folder))

@@ -47,8 +47,8 @@ class Worker:
         eventually(lambda: self.works, f"{name} works", within=240, evidence=partial(jobs.evidence, name))
 
     def until_it_is_gone(self) -> None:
-        """Wait until the process has ended. The process learns at its next heartbeat that its task
-        was set to failed, and then has five seconds to end.
+        """Wait until the task's process has ended. At its next heartbeat, the process learns that
+        the task was set to failed. Then the process has five seconds to end.
         """
         eventually(lambda: not self.works, "the worker's process is gone", within=45)
 
@@ -64,8 +64,8 @@ class Work:
         self._begun: list[Installation] = []
 
     def begin(self, installation: Installation, *names: str, **spec: Any) -> list[Worker]:
-        """Submit MLJobs, and wait until a task of each MLJob has a process that works. Return these
-        processes.
+        """Submit MLJobs, and wait until the process of a task of each MLJob is running. Return
+        these processes.
         """
         self._begun.append(installation)
         workers = [Worker(self._folder / f"{installation.operator.name}-{name}") for name in names]
@@ -76,8 +76,8 @@ class Work:
         return workers
 
     def leave_none_of(self, installation: Installation) -> None:
-        """End the unfinished runs of an operator's MLJobs. Otherwise each of these runs would hold
-        three of Airflow's task slots.
+        """End the unfinished runs of an operator's MLJobs in Airflow. Each unfinished run would
+        otherwise occupy three of Airflow's task slots.
         """
         for run in self._airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
             if run["state"] not in OVER:

@@ -36,8 +36,9 @@ def shell(
 
 @pytest.fixture(scope="module")
 def first_page(shell: PageShell) -> str:
-    """The output of the commands in README.md, which a reader types first. After these commands
-    the example MLJob of README.md has succeeded, and the other pages use this MLJob.
+    """The output of the commands in README.md. A reader types these commands before the commands of
+    the other pages, because the other pages use the example MLJob of README.md. After the commands,
+    this MLJob has succeeded.
     """
     return shell.types(Runner.LIVE, FIRST_PAGE)
 

@@ -41,8 +41,8 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """A pair: an operator with a namespace of its own, and a watch of the MLJobs in this namespace.
-    After the watch had begun, the MLJob of examples/train.yaml was applied in the namespace.
+    """An operator with a namespace of its own, and a watch of the MLJobs in this namespace. The
+    watch began before the MLJob of examples/train.yaml was applied in the namespace.
     """
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:
@@ -187,7 +187,8 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
     """All MLJobs were applied together. An MLJob that takes outputs of other MLJobs waits without a
-    run until the other MLJobs have succeeded. The status of the MLJob then names their runs.
+    run until the other MLJobs have succeeded. Then the status of the waiting MLJob names the runs
+    of the other MLJobs.
     """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)

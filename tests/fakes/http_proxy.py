@@ -1,8 +1,8 @@
 """A forward HTTP proxy on loopback, such as companies use for requests to the Internet.
 
-For HTTPS the client asks the proxy for a tunnel (CONNECT); plain HTTP requests are forwarded. A
-test can make up host names, because the proxy does not look them up. A table in the proxy has the
-port on loopback for each ``host:port``.
+For HTTPS the client asks the proxy for a tunnel (CONNECT); plain HTTP requests are forwarded. The
+proxy does not look up host names: a table in the proxy has the port on loopback for each
+``host:port``. So a test can make up host names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A fake Kubernetes API on loopback, with the parts that an operator needs to start.
+"""A fake Kubernetes API on loopback. The fake has only the parts of the API that an operator needs
+while it starts.
 
 It serves discovery, lists in pages, reads of one MLJob, watches that deliver no events, and reads
 and writes of Leases.
@@ -58,14 +59,14 @@ def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any
 
 
 class KubernetesApi(LoopbackServer):
-    """A Kubernetes API on loopback, with the parts that an operator needs to start. A test sets the
-    objects and the error responses.
+    """A Kubernetes API on loopback, with only the parts that an operator needs while it starts. A
+    test sets the objects and the error responses.
 
     Attributes:
         objects: The objects of each list, by the path of the list. Leases are not included.
         refuse: A function that is called with the path and the query of each GET request, and of
             each request about Leases. If the function returns an answer, this answer replaces the
-            usual one.
+            usual answer.
         leases: The stored Leases, by name.
         lists: The path and the query of every list request, except for lists of Leases.
         watches: The path of every watch request, except for watches of Leases.
@@ -102,7 +103,7 @@ class KubernetesApi(LoopbackServer):
         super().close()
 
     def cut(self) -> None:
-        """End the open watches. The API continues to serve, so clients can watch again."""
+        """End the open watches. The API still accepts requests, so clients can watch again."""
         ended, self._ended = self._ended, threading.Event()
         ended.set()
 
@@ -130,7 +131,8 @@ class KubernetesApi(LoopbackServer):
 
     def _of_lease(self, method: str, path: str, content: bytes) -> Answer:
         """Carry out a request about Leases, and return the answer. The answer is 409 if the
-        resourceVersion in a patch is not the stored one, or if a Lease to create exists already.
+        resourceVersion in a patch is not the stored resourceVersion, or if the request creates a
+        Lease that already exists.
         """
         name, body = path.removeprefix(LEASES).strip("/"), json.loads(content or "{}")
         with self._lock:

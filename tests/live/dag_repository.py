@@ -1,7 +1,7 @@
 """A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``.
 
-Airflow runs all tasks of a run from the commit with which the run began, even if the DAG is changed
-meanwhile.
+Airflow runs all tasks of a run from the commit that was the newest when the run began, even if a
+later commit changes the DAG during the run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class DagRepository:
 
     def commit(self, file: str, content: str) -> str:
         """Write a file with this content, commit the file, and return the commit's id. Airflow
-        stores this id as the ``bundle_version`` of the runs that begin with the commit.
+        stores this id as the ``bundle_version`` of each run whose tasks run from the commit.
         """
         (self.directory / file).write_text(content)
         self._git("add", "--", file)

@@ -1,5 +1,5 @@
-"""The parts of a registry of OCI artifacts that helm needs to push and pull a chart, on loopback
-(github.com/opencontainers/distribution-spec, "Pull" and "Push").
+"""A registry of OCI artifacts on loopback. The registry implements only the requests that helm
+needs to push and pull a chart (github.com/opencontainers/distribution-spec, "Pull" and "Push").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def digest_of(content: bytes) -> str:
 
 
 class OciRegistry(LoopbackServer):
-    """A registry of OCI artifacts in memory, to which helm can push a chart.
+    """A registry to which helm can push a chart. The registry keeps the OCI artifacts in memory.
 
     Attributes:
         manifests: Media type and content, by repository name and reference.

@@ -75,8 +75,9 @@ class PageShell:
         return "".join(printed)
 
     def _namespaces_of(self, text: str) -> dict[str, str]:
-        """Create a namespace with a unique name for each of ``NAMESPACES`` that occurs in the
-        commands ``text``. Return a mapping from the names in the commands to the unique names.
+        """Create a namespace for each name in ``NAMESPACES`` that occurs in ``text``, the commands
+        of a page. The new namespace has a unique name. Return a mapping from the names in the
+        commands to the unique names.
         """
         own = {}
         for name in NAMESPACES:
@@ -88,10 +89,11 @@ class PageShell:
     def _adapted(self, line: str, own: dict[str, str]) -> str:
         """Return a command of a page, changed for the test.
 
-        ``own`` maps namespaces on the page to the test's own namespaces, which replace them. Paths
-        of the Kubernetes API get the namespace of this shell in place of ``default``. Only the
-        first two lines of a watch are printed. After a command that requests a retry by an
-        annotation, another command waits until the MLJob has ended again.
+        ``own`` maps names of namespaces on the page to the test's own namespaces. The test's own
+        names replace the names on the page. Paths of the Kubernetes API get the namespace of this
+        shell in place of ``default``. A watch (``kubectl get -w``) ends after two lines of output.
+        After a command that requests a retry by an annotation, another command waits until the
+        MLJob has ended again.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

@@ -48,8 +48,9 @@ AirflowInstance does not exist.
 
 
 class Cluster(GuardedJobs):
-    """A fake store of MLJobs with watches. Its reads can answer from an older version. It remembers
-    what the checks need to know about all MLJobs that ever existed.
+    """A fake of the Kubernetes store of MLJobs, with watches. Reads can return an older version of
+    the objects. The store also records what the checks need to know about all MLJobs that ever
+    existed.
 
     Attributes:
         changes: The changes of MLJobs that a watch delivers, in order. Each change is a pair:
@@ -244,8 +245,8 @@ class Process:
 
     async def _watch(self) -> None:
         """Deliver the changes of MLJobs to the operator, each at most :attr:`World.watch_takes`
-        seconds after the change. While the watch is stalled, or the API server is out of reach,
-        changes wait.
+        seconds after the change. While the watch is stalled, or the API server is out of reach, no
+        change is delivered.
         """
         changes = self.world.cluster.changes
         while True:
@@ -263,8 +264,8 @@ class Process:
                     self.job_controller.observe(job)
 
     async def _watch_instances(self) -> None:
-        """Tell the operator every 0.5 s which AirflowInstances exist, and which were deleted. Do
-        nothing while the API server is out of reach.
+        """Every 0.5 s, tell the operator which AirflowInstances exist and which AirflowInstances
+        were deleted. Do nothing while the API server is out of reach.
         """
         there: dict[str, Instance] = {}
         while True:
@@ -281,7 +282,9 @@ class Process:
             there = now
 
     def look(self) -> None:
-        """Let the watch and the reader of the topic check whether they have something to deliver."""
+        """Let the watch of MLJobs check for changes to deliver, and the reader of the topic for
+        messages to deliver.
+        """
         self._news.set()
         self.reader.news.set()
 
@@ -295,8 +298,9 @@ class Process:
             self.job_controller.observe(Job.from_object(deepcopy(body)))
 
     async def leave(self) -> None:
-        """End the process gracefully, as at SIGTERM or when its term as leader ends: stop acting,
-        finish what has begun (:meth:`.Operator.settle`), and leave the consumer group.
+        """End the process gracefully, as at SIGTERM or when its term as leader ends. The process
+        begins no further reconciliation step, waits for the steps in progress as
+        :meth:`.Operator.settle` does, and leaves the consumer group.
         """
         self.parts.job_controller.workers.stop()
         for task in self._duties:
@@ -376,7 +380,9 @@ class World:
         return self.processes[0] if self.processes else None
 
     def start(self, *, beside: bool = False) -> None:
-        """Start an operator if none runs. With ``beside``, also start one if exactly one runs."""
+        """Start an operator if no operator runs. With ``beside``, also start an operator if exactly
+        one operator runs.
+        """
         if len(self.processes) < 1 + beside:
 
             async def start() -> None:
@@ -411,7 +417,7 @@ class World:
         """
 
     def soon(self, what: Callable[[], None]) -> None:
-        """Call the function ``what`` the next time that the event loop runs."""
+        """Let the event loop call the function ``what`` in its next iteration."""
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:
@@ -419,10 +425,10 @@ class World:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def lands(self, stray: Stray) -> None:
-        """Let a stray request arrive at its server: a request for whose response no process waits
-        any more. If the request has been a stray for longer than ``UNKNOWN_FOR``, the operator no
-        longer expects it to take effect. In this case, add the runs and backfills that the request
-        creates to ``late``.
+        """Let a stray request arrive at its server. A request is a stray when no process waits for
+        its response any more. If the request has been a stray for longer than ``UNKNOWN_FOR``, the
+        operator no longer expects the request to take effect. In this case, add to ``late`` the
+        runs and backfills that the request creates.
         """
 
         async def land() -> None:
@@ -450,7 +456,7 @@ class World:
 
     def look(self) -> None:
         """Check all promises, and record each broken promise for :attr:`broken`. Let the watches
-        and the topic readers of all operators deliver what is new.
+        and the topic readers of all operators deliver new changes and messages.
         """
         self.cluster.publish()
         by_job: dict[str, list[str]] = defaultdict(list)
@@ -517,10 +523,10 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Check the runs of MLJobs that take outputs of other MLJobs, in the Airflow of the
-        operator's settings. The operator promises that such a run has outputs, that the other
-        MLJobs' runs have succeeded, and that the status of the MLJob names these runs. Return a
-        description of each broken promise.
+        """Check runs in the Airflow of the operator's settings: the runs of MLJobs that take
+        outputs of other MLJobs. The operator promises that the conf of such a run has outputs of
+        the other MLJobs, that the other MLJobs' runs have succeeded, and that the status of the
+        MLJob names the other MLJobs' runs. Return a description of each broken promise.
 
         An MLJob that ever had the runPolicy OncePerSpec is not checked, because it may have taken
         over a run with older outputs. Runs in ``late`` are not checked either.
@@ -548,9 +554,10 @@ class World:
         their MLJob is deleted, its deletionPolicy is not Retain, no user has cleared them in
         Airflow, and no Event CancellationAbandoned names them.
 
-        The runs and backfills in ``late`` are left out, because the operator can't find them in
-        time. With ``in_the_end``, only the backfills in ``late`` are left out: the operator's
-        relist of all active runs must have found the runs by then, but a relist finds no backfills.
+        The runs and backfills in ``late`` are left out, because the operator may not have found
+        them yet. Set ``in_the_end`` at the end of a test, when the operator's relist of all active
+        runs must have found the runs in ``late``. Then only the backfills in ``late`` are left out,
+        because a relist finds no backfills.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
         too_early = self.late & backfills if in_the_end else self.late
@@ -582,9 +589,10 @@ class World:
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:
-        """Let the operator at the index ``which`` of ``processes`` die during a later request, at
-        the moment of the request that ``when`` names. With ``calls`` 1 this is the next request,
-        with 2 the request after it. Do nothing if no operator has this index.
+        """Let the operator at the index ``which`` of ``processes`` die during a later request.
+        ``calls`` selects the request: 1 is the next request, 2 the request after the next. ``when``
+        says whether the operator dies before, during or after the request. Do nothing if no
+        operator has this index.
         """
         if which < len(self.processes):
             wire = self.processes[which].wire

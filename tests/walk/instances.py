@@ -1,6 +1,6 @@
 """AirflowInstances of a walk. A walk is a test that edits generated objects and rolls the edits
-back. The last state of an AirflowInstance must not depend on its earlier specs. An exception is the
-version of Airflow in its status, which is the version that Airflow last reported.
+back. The last state of an AirflowInstance must not depend on its earlier specs. One field is an
+exception: the version of Airflow in the status is the version that Airflow last reported.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ OUTCOMES = {
 
 
 def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
-    """Yield edits without end. The API server refuses the specs of some edits.
+    """Yield an endless sequence of edits of AirflowInstances. The API server refuses the specs of
+    some edits.
 
     Args:
         urls: URLs of Airflows and of other servers. The Airflow at the first URL accepts the login
@@ -68,8 +69,8 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
         return made | {"url": rng.choice((*[urls[0]] * 4, *urls, *NOBODY_LISTENS, *NO_ADDRESSES))}
 
     def one_login(credentials: Spec) -> Spec:
-        """Return credentials, in most cases with exactly one login. The API server refuses any
-        other number of logins.
+        """Return credentials that in most cases have exactly one login. The API server refuses
+        credentials with no login or with several logins.
         """
         way = rng.choice(LOGINS)
         if way is None:
@@ -92,9 +93,9 @@ def settled(body: Object) -> bool:
 
 
 def outcome(body: Object) -> Mapping[str, object]:
-    """Return the fields of an AirflowInstance that must not depend on its past. An AirflowInstance
-    that was edited and rolled back must have the same fields as an AirflowInstance with the same
-    spec that was never edited.
+    """Return the fields of an AirflowInstance that must not depend on its past. These fields must
+    be the same in two AirflowInstances with the same spec, if one AirflowInstance was edited and
+    rolled back, and the other AirflowInstance was never edited.
     """
     status = body["status"]
     return {

@@ -36,9 +36,10 @@ def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: b
 
 def wait_seconds(failures: int, retry_after: float | None = None) -> float:
     """Return how many seconds to wait before the next request. The wait is 0.2 seconds after the
-    first failure, and doubles with each further failure. A longer ``retry_after`` replaces this
-    wait. Both are limited to 30 seconds. Then 0 to 25 percent are added at random, so that many
-    clients don't send requests at the same time.
+    first failure, and doubles with each further failure. If ``retry_after`` is longer than this
+    wait, ``retry_after`` replaces the wait. The wait is limited to 30 seconds, also if it comes
+    from ``retry_after``. Finally, 0 to 25 percent are added at random, so that many clients don't
+    send requests at the same time.
 
     Args:
         failures: The number of failed requests in a row, from 1.

@@ -1,5 +1,5 @@
-"""The kinds of ML work. DAG files import this module instead of the MLJob resource, because
-importing the resource would take 50 ms.
+"""The kinds of ML work. DAG files import this module instead of the module of the MLJob resource,
+because the import of that module takes 50 ms.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""DAGs for tests/e2e/test_environments.py, as people write them: they need a logical date, publish
-many outputs, are paused during a run, or trigger child runs.
+"""DAGs for tests/e2e/test_environments.py, in the style of users' DAGs. One DAG needs a logical
+date, one DAG publishes many outputs, one DAG is paused by a test during a run, and one DAG triggers
+a child run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """DAGs whose tasks and runs go through the changes that docs/spec/events.md lists.
 tests/e2e/test_events.py checks which of these changes Airflow publishes as events.
 
-Some tasks wait until the test kills or answers them. A task that waits to be killed writes its
-process id to a file in the folder that the param ``directory`` names.
+Some tasks wait until the test kills their process, or answers their question. A task whose process
+the test kills writes the process id to a file in the folder that the param ``directory`` names.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class WaitsForFile(BaseOperator):
         self.defer(trigger=FileTrigger(filepath=path, poke_interval=0.5), method_name="finish")
 
     def finish(self, context: Any, event: Any) -> None:
-        """End, because the file exists."""
+        """End the task. Airflow calls this method when the file exists."""
 
 
 with DAG(

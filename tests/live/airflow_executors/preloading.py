@@ -1,5 +1,5 @@
-"""An executor for the tests' Airflow. It starts tasks faster than the LocalExecutor: it imports the
-modules that tasks need only once, and not for each task.
+"""An executor for the tests' Airflow. Tasks start faster than in the LocalExecutor: the modules
+that tasks need are imported once for all tasks, and not again for each task.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ classes of all DAG bundles, so also the module for git.
 
 
 class PreloadingExecutor(LocalExecutor):
-    """A LocalExecutor that imports the modules that tasks need before it forks the workers. The
-    tasks inherit the imported modules.
+    """A LocalExecutor that first imports the modules that tasks need, and then forks the workers.
+    The tasks inherit the imported modules.
     """
 
     def start(self) -> None:

@@ -128,8 +128,8 @@ JSON = st.recursive(
 
 def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
     """Return the reasons for which Airflow would refuse the conf, or an empty list if Airflow would
-    accept the conf. As in Airflow, the value of each param in the conf, or else the param's
-    default, is validated against the param's schema.
+    accept the conf. As in Airflow, each param is validated against its schema. The validated value
+    is the value in the conf, or the param's default if the conf has no value for the param.
     """
     found = []
     for spec in params_of(model):

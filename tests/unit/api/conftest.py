@@ -170,22 +170,24 @@ class ApiWorld:
         return run
 
     def report(self, run: FakeRun, event: EventName = EventName.TASK_PROGRESS, **fields: Any) -> None:
-        """Send an event about the task ``fit`` of ``run`` to Kafka, by default a progress report."""
+        """Send an event about the task ``fit`` of ``run`` to Kafka. By default, the event is a
+        progress report.
+        """
         about = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": "fit", "try_number": 1}
         task_event = TaskEvent(event=event, timestamp=now(), **(about | fields))
         self.send(run, task_event.model_dump_json(exclude_none=True))
 
     def send(self, run: FakeRun, value: str, at: datetime | None = None) -> None:
-        """Send a message with the key of ``run`` to Kafka. ``at`` is the time of the message, by
-        default the present time.
+        """Send a message to Kafka. The key of the message is the key that events of ``run`` have.
+        ``at`` is the time of the message. By default, this is the present time.
         """
         self.topics.send(TOPIC, f"{run.dag_id}/{run.run_id}".encode(), value.encode(), at)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the pauses of mljob-api, which the fakes don't need: the time between two requests to
-    Airflow, the time between two checks of an MLJob, and the wait for late events.
+    """Shorten the pauses of mljob-api, because the fakes need no pauses: the time between two
+    requests to Airflow, the time between two checks of an MLJob, and the wait for late events.
     """
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),

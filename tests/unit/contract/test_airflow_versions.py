@@ -1,4 +1,4 @@
-"""The versions of Airflow: how a version is read, and which versions are supported."""
+"""How a version number of Airflow is parsed, and which versions of Airflow are supported."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """How a run in progress is cancelled: by the cancellation DAG, or through Airflow's REST API if the
-DAG can't do it or takes too long.
+cancellation DAG can't cancel the run or takes too long.
 """
 
 from __future__ import annotations

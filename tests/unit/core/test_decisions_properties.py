@@ -317,9 +317,9 @@ def test_the_status_is_stored_only_if_it_has_changed(situation: Given) -> None:
 @given(situations())
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
     """The operator computes a status, stores it, and computes the status again, with the same
-    result. There is one exception: if the stored status is the first to report the beginning or the
-    end of an attempt, the next status may differ from the stored status. Once the operator has
-    stored this next status too, the status stays the same.
+    result. There is one exception: the stored status may be the first status that reports the
+    beginning or the end of an attempt. In this case, the second computed status may differ from the
+    stored status. After the operator has stored the second status, the status stays the same.
     """
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))
@@ -341,8 +341,8 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
     """After a wait that ends in the past, the operator would decide again at once, perhaps forever.
-    Such a wait is allowed only until the current status is stored. Then the operator must decide
-    otherwise.
+    The operator may decide on such a wait only while the computed status is not stored. When the
+    status is stored, the operator must not decide on such a wait any more.
     """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:

@@ -1,5 +1,5 @@
-"""The operator's requests to Airflow: how the operator interprets the responses of a server with
-scripted answers, with and without TLS.
+"""The operator's requests to Airflow, and how the operator interprets the responses. A fake of
+Airflow's API server sends scripted responses, with or without TLS.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Server(LoopbackServer):
     requests for all other paths.
 
     Attributes:
-        answers: The answers by the end of the request's path. An answer is a pair of the HTTP
-            status and the body, or a function that takes the query parameters and returns this
-            pair.
+        answers: The answer for each path. The key is the end of the path. The answer is a pair of
+            the HTTP status and the body, or a function that takes the query parameters and returns
+            this pair.
         posted: Bodies of the POST requests that the server received.
     """
 
@@ -149,8 +149,8 @@ async def test_page_of_a_proxy_is_not_taken_for_an_airflow_response(server: Serv
 
 
 async def test_refused_token_is_reported_as_refused(server: Server, connect: Connect) -> None:
-    """Airflow returns its version without credentials. So the probe also requests the DAGs, to
-    check that Airflow accepts the credentials.
+    """A request for the version of Airflow needs no credentials. So the probe also requests the
+    DAGs, to check that Airflow accepts the credentials.
     """
     server.answers["/dags"] = (401, json.dumps({"detail": "Invalid JWT"}))
     airflow = connect(server.url, token="stale")
@@ -195,8 +195,9 @@ async def test_unsupported_airflow_version_is_refused_until_it_is_upgraded(
 
 
 async def test_url_without_the_api_may_be_airflow_2_or_a_proxy(server: Server, connect: Connect) -> None:
-    """Airflow 2 answers the request for the version with 404, and so does a proxy whose backend is
-    briefly away. So the operator requests the version again before its next request.
+    """Airflow 2 answers the request for the version with 404. A proxy also answers 404 while its
+    backend is down for a short time. So the operator requests the version again before its next
+    request.
     """
     server.answers["/version"] = (404, "<html>Airflow 404 = lots of circles</html>")
     airflow = connect(server.url)

@@ -37,7 +37,8 @@ class TestClearedInAirflow:
 
     async def test_run_cleared_while_no_operator_runs_is_followed(self, world: World) -> None:
         """The run is cleared a minute before a new operator process starts. The process doesn't
-        read changes from that long ago, but the list of active runs contains the run.
+        read changes in Airflow that are a minute old, but the process lists the active runs, and
+        the list contains the run.
         """
         await world.apply()
         await end(world, RunState.FAILED)
@@ -105,8 +106,8 @@ class TestClearedInAirflow:
     @pytest.mark.parametrize("by", ["an event", "Airflow"])
     async def test_clearing_a_task_of_an_active_run_is_not_a_new_attempt(self, world: World, *, by: str) -> None:
         """When a task of an active run is cleared, Airflow sets the run's ``queued_at`` to the
-        current time. In this test, an event or Airflow reports the end of the run before the
-        operator observes the new ``queued_at``.
+        current time. In this test, the operator learns the end of the run, from an event or from
+        Airflow's REST API, before the operator observes the new ``queued_at``.
         """
         await world.apply(backoffLimit=1)
         await begin(world)

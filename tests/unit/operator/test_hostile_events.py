@@ -1,5 +1,5 @@
-"""Kafka events that report a false state. For a while, the status may show this state, but the
-operator ends, cancels and retries nothing because of the event.
+"""Kafka events that report a false state. For a while, the status may show the false state. But a
+false event alone does not make the operator end an MLJob, cancel a run or retry an attempt.
 
 Events of a child run that has the same run id as its parent do not change the status of the
 parent's MLJob.
@@ -270,8 +270,8 @@ class TestFalseTaskEvents:
 
 
 class TestNamesakes:
-    """A child run that has the run id of its parent, the MLJob's run. A task of the parent has
-    created the child run, a run of another DAG, with a TriggerDagRunOperator. The child run's
+    """A child run that has the run id of its parent, the MLJob's run. The child run is a run of
+    another DAG. A TriggerDagRunOperator in the parent has created the child run. The child run's
     events, tasks and state do not change the MLJob.
     """
 
@@ -363,8 +363,8 @@ class FakeTopic:
 
 
 class TestMessages:
-    """False messages of a topic. The operator matches a message to an MLJob's run by the DAG id and
-    the run id, and checks in Airflow whether the message is true.
+    """False messages in a Kafka topic. The operator matches a message to an MLJob's run by the DAG
+    id and the run id, and checks in Airflow whether the message is true.
     """
 
     OFFICIAL = '{"schema_version": 1, "event": "%s", "timestamp": "%s", "dag_id": "%s", "run_id": "%s", "source": "x"}'

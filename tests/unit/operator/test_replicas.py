@@ -67,7 +67,9 @@ def test_standby_acts_within_two_seconds_after_the_leader_was_told_to_end(world:
 
 
 def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) -> None:
-    """The leader is told to end while its submission is under way. The submission arrives later."""
+    """The leader is told to end while its request to submit a run is in flight. The request reaches
+    Airflow only after the standby has become the leader.
+    """
     world.network.faults["airflow"] = [None, Fault.LATE]
     apply(world)
     world.run(1)
@@ -80,7 +82,9 @@ def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) 
 
 
 def test_standby_does_not_wait_for_an_event_that_hangs(world: ReplicatedWorld) -> None:
-    """The leader is told to end while it waits for the answer to a request that creates an Event."""
+    """The leader sends a request that creates an Event. While the leader waits for the answer, the
+    leader is told to end.
+    """
     world.network.faults["kubernetes"] = [None, None, None, None, Fault.LATE]
     apply(world)
     world.run(0.3)
@@ -100,8 +104,8 @@ def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWo
 
 def test_leader_that_is_cut_off_from_kubernetes_submits_nothing_any_more(world: ReplicatedWorld) -> None:
     """While Airflow is down, the leader loses its connection to the Kubernetes API, and then the
-    spec changes. When Airflow is up again, the old leader reaches Airflow, but knows only the old
-    spec.
+    MLJob's spec changes. When Airflow is up again, the old leader reaches Airflow, but knows only
+    the old spec.
     """
     world.network.down.add("airflow")
     apply(world)
@@ -191,7 +195,7 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, then=moments)
     def a_replica_is_cut_off_or_back(self, which: int, then: float) -> None:
-        """Toggle whether a replica reaches the Kubernetes API."""
+        """Cut a replica off from the Kubernetes API, or reconnect a replica that is cut off."""
         if which < len(self.replicas):
             self.replicas[which].contender.wire.cut ^= {"kubernetes"}
             self._then("a_replica_is_cut_off_or_back", then)

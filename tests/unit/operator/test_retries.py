@@ -13,7 +13,7 @@ from .runs import begin, end, newest, runs
 
 
 class TestRetrying:
-    """Retries, by backoffLimit and retryStrategy."""
+    """Retries of failed attempts, with different values of backoffLimit and retryStrategy."""
 
     async def test_failed_tasks_of_the_same_run_are_cleared(self, world: World) -> None:
         await world.apply(backoffLimit=2)
@@ -65,7 +65,9 @@ class TestRetrying:
         assert len(runs(world)) == 3
 
     async def test_repeated_end_of_the_first_attempt_does_not_end_the_second(self, world: World) -> None:
-        """Events that were not committed before a restart are read again after the restart."""
+        """After a restart, the operator reads those Kafka events again whose offsets it had not
+        committed before the restart.
+        """
         await world.apply(backoffLimit=2)
         await begin(world)
         failed = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())

@@ -6,10 +6,10 @@ task reports progress, and when a run is cancelled.
 - :mod:`.instrumentation` adds the callbacks to a task.
 - :mod:`.cloudevents` turns an event into a Kafka message.
 - :mod:`.producer` sends the message.
-- :mod:`.throttle` merges progress reports if a task makes them faster than the operator can use
-  them.
+- :mod:`.throttle` merges the progress reports of a task that reports more often than the operator
+  can use.
 
-If an event can't be sent, the task does not fail: the callers log the error
-(:func:`.producer.logging_errors`). Only the tasks that send the reports of the monitoring DAGs fail
-in this case, because they call :func:`.producer.deliver`.
+If an event can't be sent, the task does not fail: the functions that send the event only log the
+error (:func:`.producer.logging_errors`). Only the tasks that send the reports of the monitoring
+DAGs fail in this case, because they call :func:`.producer.deliver`.
 """

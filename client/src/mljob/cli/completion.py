@@ -133,9 +133,9 @@ def answer(words: list[str], incomplete: str) -> list[str]:
 
 
 def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
-    """List the first ``MAX_CANDIDATES`` MLJobs of the namespace, and return the names that the
-    function ``names`` takes from each MLJob. Return an empty list if the kubeconfig can't be used,
-    or the cluster refuses the request or doesn't answer in time.
+    """List the first ``MAX_CANDIDATES`` MLJobs of the namespace, call the function ``names`` with
+    each MLJob, and return all names that the calls return. Return an empty list if the kubeconfig
+    can't be used, or the cluster refuses the request or doesn't answer in time.
     """
     from ..errors import MLJobError
     from ..resource import MLJob
@@ -149,8 +149,8 @@ def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> l
 
 
 def _listed(context: typer.Context, path: Callable[[Client], str]) -> list[dict[str, Any]]:
-    """List a collection, and return its first objects as JSON, at most ``MAX_CANDIDATES``. The
-    function ``path`` gets the client, and returns the path of the collection in the Kubernetes API.
+    """List a collection, and return the first ``MAX_CANDIDATES`` objects as JSON. The function
+    ``path`` takes the client, and returns the path of the collection in the Kubernetes API.
 
     Raises:
         MLJobError: The kubeconfig can't be used, or the cluster refuses the request or doesn't

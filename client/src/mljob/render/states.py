@@ -1,5 +1,5 @@
-"""The signs of phases and of task states: an icon, a word, and a tone. The icon and the word are
-enough to tell the state. The tone only selects a colour.
+"""The signs that display phases and task states to people. A sign has an icon, a word and a tone.
+The icon and the word together identify the state. The tone only selects a colour.
 
 The words of task states are Airflow's names of the states, with spaces. See
 ``airflow.utils.state`` (TaskInstanceState). A task without a state has the words "not started".
@@ -72,8 +72,8 @@ _RETRY_WAITS = Sign("↻", "~", "Retry waits", Tone.WAITING)
 
 
 def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
-    """Return the :class:`Sign` (icon, word and tone) by which people see the state of an MLJob. For
-    a phase that this client does not know, the word is the phase itself.
+    """Return the :class:`Sign` (icon, word and tone) that displays the state of an MLJob to people.
+    For a phase that this client does not know, the word is the phase itself.
 
     Args:
         phase: The phase of the MLJob. None or empty for a new MLJob, which no operator has read
@@ -87,8 +87,9 @@ def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
 
 
 def of_task(state: str | None) -> Sign:
-    """Return the sign of a task's state. The word of an unknown state, such as a state of a later
-    Airflow, is Airflow's name of the state. ``state`` is None for a task that is not scheduled yet.
+    """Return the :class:`Sign` (icon, word and tone) that displays a task's state to people. For a
+    state that this client does not know, such as a state of a later Airflow, the word is Airflow's
+    name of the state. ``state`` is None for a task that is not scheduled yet.
     """
     name = state or "none"
     return _TASKS.get(name, Sign("?", "?", plain(name, _MAX_WORD), Tone.NEUTRAL))

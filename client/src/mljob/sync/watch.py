@@ -1,6 +1,7 @@
 # Generated from mljob.aio by client/generate.py.
-"""Lists a set of objects, watches the set, and joins both into one stream of changes. The stream
-has the newest state of each object, and no state twice.
+"""Lists a collection of objects, watches the collection, and joins the results of the list and of
+the watch into one stream of changes. The stream has the newest state of each object, and reports no
+state twice.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -111,8 +112,8 @@ def watch_objects(
     params: Mapping[str, str] | None = None,
     deadline: float | None = None,
 ) -> Generator[Change[Item], None]:
-    """Yield an addition for each object of a collection, then the changes of the collection, until
-    the caller stops reading or the deadline passes.
+    """Yield an addition for each object of a collection, then the later changes of the collection.
+    The stream ends when the caller stops reading or the deadline passes.
 
     After a lost connection, the stream connects again. If the API server no longer has the changes
     since the loss (410), the stream lists the collection again. To end the request at once, close
@@ -224,7 +225,7 @@ class _Watch(Generic[Item]):
         """Return the change that reports a lost connection.
 
         Raises:
-            ApiError: No list has succeeded yet. The error is ``error``.
+            ApiError: No list has succeeded yet. The method then raises ``error``.
         """
         if not self._was_synced:
             raise error

@@ -56,7 +56,7 @@ def refusal(config: Mapping[str, Any]) -> str | None:
     accepts them.
 
     The check creates a consumer and a producer, so librdkafka also reads the files that the
-    properties name. The check waits for no answer of a broker or of a token endpoint.
+    properties name. The check does not wait for an answer of a broker or of a token endpoint.
     """
     asked = {name: value for name, value in config.items() if name != "oauth_cb"}
     if "sasl.oauthbearer.token.endpoint.url" in asked:

@@ -53,8 +53,8 @@ class BoundedLabel:
         self._values: set[str] = set()
 
     def value(self, wanted: str) -> str:
-        """Return ``wanted`` if it is one of the kept values, or if there is room to keep it.
-        Otherwise, return ``OTHER``.
+        """Return ``wanted`` if it is one of the kept values, or if fewer than ``limit`` values are
+        kept. In the second case, keep ``wanted`` too. Otherwise, return ``OTHER``.
         """
         if wanted not in self._values and len(self._values) >= self._limit:
             return OTHER
@@ -123,8 +123,9 @@ class JobMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics that count unfinished MLJobs. prometheus_client calls this method when
-        Prometheus scrapes the operator. :meth:`follow` and :meth:`forget` determine the numbers.
-        The call also removes the series of unused namespaces (``UNUSED_AFTER``).
+        Prometheus scrapes the operator. An MLJob is counted from a call of :meth:`follow` until a
+        call of :meth:`forget` or :meth:`stand_by`. The call of ``collect`` also removes the series
+        of unused namespaces (``UNUSED_AFTER``).
         """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
@@ -159,8 +160,10 @@ class JobMetrics(Collector):
         self._finished.labels(*self._values(labels)).inc()
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited: from the time when the attempt was due until Airflow
-        had queued the run.
+        """Record how long an attempt waited until Airflow had queued its run. The wait begins when
+        the attempt is due. The first attempt is due when the MLJob is created, a later attempt when
+        the previous attempt has ended. A suspension, a changed spec or a requested retry may make
+        an attempt due later.
         """
         self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
@@ -173,8 +176,8 @@ class JobMetrics(Collector):
         self._run.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took: from the time when the attempt was due until the attempt
-        ended. ``phase`` is the phase with which the attempt ended.
+        """Record how long an attempt took, from the time when the attempt was due (see
+        :meth:`submission_wait`) until its end. ``phase`` is the phase with which the attempt ended.
         """
         self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
 
@@ -186,14 +189,15 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"namespace": namespace})
 
     def airflow_exists(self, airflow: str) -> None:
-        """From now on, count the MLJobs of an AirflowInstance with its name as the value of the
-        label ``airflow``. Until now, that value was ``OTHER``.
+        """From now on, count the MLJobs of an AirflowInstance with the value ``airflow`` (the name
+        of the AirflowInstance) for the label ``airflow``. Until now, the value of the label was
+        ``OTHER``.
         """
         self._airflows.add(airflow)
 
     def airflow_deleted(self, airflow: str) -> None:
-        """Remove the series of an AirflowInstance. From now on, its MLJobs are counted with
-        ``OTHER`` as the value of the label ``airflow``.
+        """Remove the series of an AirflowInstance. From now on, MLJobs of the AirflowInstance are
+        counted with the value ``OTHER`` for the label ``airflow``.
         """
         self._airflows.discard(airflow)
         for metric in self._lasting:
@@ -227,8 +231,9 @@ class JobMetrics(Collector):
         return namespace, labels.type, airflow, labels.phase, self._reasons.value(labels.reason)
 
     def _forget_unused(self) -> None:
-        """Remove the series of each namespace for which nothing was recorded for ``UNUSED_AFTER``
-        seconds. An unfinished MLJob counts as a record at every scrape.
+        """Remove the series of each namespace that was not used for ``UNUSED_AFTER`` seconds. Each
+        recorded value uses its namespace, and at each scrape every unfinished MLJob uses its
+        namespace.
         """
         before = self._clock() - UNUSED_AFTER
         for namespace in [namespace for namespace, used_at in self._used_at.items() if used_at < before]:

@@ -28,8 +28,8 @@ TRACEBACK = [
 
 
 def serve_log(cluster: MLJobCluster, lines: list[str], name: str = "digits") -> list[Asked]:
-    """Let mljob-api answer requests for the log of the MLJob ``name`` with ``lines``. Return a list
-    to which each of these requests is added.
+    """Let mljob-api serve ``lines`` as the log of the MLJob ``name``. Return a list to which each
+    request for this log is added.
     """
     asked: list[Asked] = []
 

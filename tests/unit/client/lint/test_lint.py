@@ -26,7 +26,7 @@ def found_in(text: str) -> list[Finding]:
 
 def reasons(text: str) -> list[str]:
     """Return the messages about mistakes in the YAML itself, such as a key that is used twice. If
-    the text is not YAML or exceeds a limit, return only the message of this error.
+    the text is not YAML or exceeds a limit, return only the message that reports this problem.
     """
     try:
         return [str(finding) for document in documents(text) for finding in document.findings]

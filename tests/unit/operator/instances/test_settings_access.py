@@ -41,10 +41,10 @@ async def test_airflow_of_the_settings_is_open_when_there_are_no_rules_and_no_in
 
 
 async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_rule_opens_it() -> None:
-    """While an AirflowInstance exists, the Airflow of the settings admits only namespaces with an
-    access rule. In this test, the settings have no access rules. Somebody removes the default
-    annotation from the only AirflowInstance, so an MLJob without an airflowRef goes to the Airflow
-    of the settings, which refuses the MLJob.
+    """While an AirflowInstance exists, only namespaces with an access rule may use the Airflow of
+    the operator's settings. In this test, the settings have no access rules. Somebody removes the
+    default annotation from the only AirflowInstance. An MLJob without an airflowRef is then
+    assigned to the Airflow of the settings, and the operator refuses the MLJob.
     """
     async with new_world() as world:
         await world.add_instance("prod", default=True, access=[GOLD])
@@ -117,8 +117,8 @@ async def test_rule_of_the_settings_limits_active_runs() -> None:
 
 
 async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
-    """MLJobs are listed page by page. The MLJob whose active run takes up the limit may be on the
-    last page.
+    """MLJobs are listed page by page. The last page may contain an MLJob with an active run, and
+    this run may use up the limit ``maxActiveRuns``.
     """
     async with new_world([{"maxActiveRuns": 1}]) as world:
         world.jobs.create("second", {"dagId": "train"})

@@ -1,10 +1,10 @@
 """Writes the messages to owners, in Slack's Block Kit.
 
-A message is made for a phone. The message has a header of a few words, a short section for each
-finding (at most twelve), and at most one button. The section of a finding begins with its title in
-bold, which is a link if the finding has a URL. A phone shows fields below each other instead of
-side by side, so a message has neither tables nor such fields. Times are Slack's dates, which each
-reader sees in their own time zone.
+A message is laid out for the screen of a phone. The message has a header of a few words, a short
+section for each finding (at most twelve), and at most one button. The section of a finding begins
+with the finding's title in bold. If the finding has a URL, the title is a link. A phone shows the
+fields of a section below each other instead of side by side, so a message has no fields and no
+tables. Times are in Slack's date format, so Slack shows each time in the time zone of the reader.
 
 The limits come from Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150
 characters in a header, 3,000 in the text of a section, 3,000 in a URL. Texts from Airflow are
@@ -90,8 +90,8 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Return the number of findings of each kind, for example ``2 paused DAGs, 1 import error``.
-    The most frequent kind comes first.
+    """Return a text with the number of findings of each kind, for example ``2 paused DAGs, 1 import
+    error``. The most frequent kind comes first.
     """
     kinds = Counter(finding.kind for finding in findings)
     return ", ".join(count(number, NAMES[kind], _PLURALS.get(kind)) for kind, number in kinds.most_common())

@@ -72,8 +72,8 @@ def without_api(answered: str) -> AirflowUnavailable:
 
 
 def repeats_logs(number: Version) -> bool:
-    """Return whether this version of Airflow sends a log from its beginning again when a request
-    asks for the next part with a continuation token.
+    """Return whether this version of Airflow repeats a log. If so, a request with a continuation
+    token gets the log from the beginning, instead of only the next part.
     """
     return number < LOGS_GO_ON
 

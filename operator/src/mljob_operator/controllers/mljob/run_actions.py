@@ -61,8 +61,8 @@ class RunActions:
         )
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Clear the run's failed tasks, and the tasks that could not run because of them. If the
-        run has no failed task, only record this.
+        """Clear the run's failed tasks, and the tasks that could not run because of the failed
+        tasks. If the run has no failed task, only record this.
         """
         run, job = context.state.run, context.job
         await context.confirm()
@@ -133,8 +133,8 @@ class RunActions:
     async def cancel(self, context: ActionContext) -> TrackedJob:
         """Set the run's unfinished task instances to failed, and then set the run to failed.
 
-        If a run of the cancellation DAG for this run is still queued, set that run to failed too,
-        because the cancellation DAG has nothing left to do.
+        The cancellation DAG may have a queued run that was triggered to cancel this run. If so, set
+        the queued run to failed too, because the queued run has nothing left to do.
         """
         run, now = context.state.run, context.state.now
         await context.confirm()

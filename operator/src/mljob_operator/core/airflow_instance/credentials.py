@@ -1,5 +1,5 @@
 """The credentials with which the operator logs in to Airflow: user and password, a bearer token, a
-token file or an OAuth 2 client, with optional HTTP headers.
+token file or an OAuth 2 client. Each kind of credentials may have additional HTTP headers.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def fits_header(token: str) -> bool:
 
 
 def unfit_header(name: str, value: str) -> str | None:
-    """Return why the operator can't send a header from a Secret to Airflow, or None if the header
-    can be sent. The text is for people, and doesn't quote the value.
+    """Return the reason why the operator can't send a header to Airflow, or None if the header can
+    be sent. Name and value of the header come from a Secret. The reason is a text for people, and
+    doesn't quote the value.
 
     Source: RFC 9110, sections 5.1 and 5.5.
     """
@@ -72,9 +73,9 @@ def unfit_header(name: str, value: str) -> str | None:
 
 
 def unfit_headers(headers: Mapping[str, str]) -> str | None:
-    """Return why one request can't have all of these headers: there are too many headers, or a
-    header is unfit (:func:`unfit_header`). Return None if the headers can be sent. The text is for
-    people, and doesn't quote the values.
+    """Return the reason why one request can't have all of these headers: there are too many
+    headers, or the operator can't send one of the headers (:func:`unfit_header`). Return None if
+    the headers can be sent. The reason is a text for people, and doesn't quote the values.
     """
     if len(headers) > MAX_HEADERS:
         return f"there are {len(headers)} headers, and at most {MAX_HEADERS} can be sent"
@@ -117,8 +118,8 @@ class Login:
     source: str = "the Secret that the operator's settings name"
 
     def secrets(self) -> Iterator[str]:
-        """Yield the secret values in these credentials, which must not appear in a log. The token
-        in the file ``token_file`` is not among them.
+        """Yield the secret values in these credentials, so that the caller can keep the values out
+        of logs. The token in the file ``token_file`` is not among the values.
         """
         held = [self.password, self.token, self.oauth2.client_secret if self.oauth2 else None]
         yield from (value.get_secret_value() for value in (*held, *(value for _, value in self.headers)) if value)

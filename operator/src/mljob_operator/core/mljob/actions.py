@@ -15,8 +15,9 @@ class AddFinalizer:
 
 @frozen
 class CountRuns:
-    """Count the runs of the MLJob's spec in Airflow, for runPolicy OncePerSpec. An earlier MLJob of
-    the same name may have started several runs, and this MLJob takes over the newest of them.
+    """Count the runs in Airflow that were started for the MLJob's spec. An MLJob with the runPolicy
+    OncePerSpec needs this count: an earlier MLJob of the same name may have started several runs
+    for the same spec, and the new MLJob takes over the newest run.
     """
 
 
@@ -29,8 +30,8 @@ class ReadUpstreams:
 
 @frozen
 class BeginAttempt:
-    """Begin an attempt in memory. The next action, :class:`Store`, writes the attempt into the
-    status.
+    """Begin an attempt in memory. The next action is :class:`Store`, which writes the attempt into
+    the status.
     """
 
     attempt: Attempt
@@ -125,9 +126,9 @@ class HandleChildren:
 
 @frozen
 class NoteRetention:
-    """Write into the run's note in Airflow that the run continues without its MLJob on purpose. The
-    operator does not repeat a request that failed, because the deletion of the MLJob does not wait
-    for Airflow.
+    """Write into the run's note in Airflow that somebody wants the run to continue without its
+    MLJob. If this request fails, the operator does not repeat the request, because the deletion of
+    the MLJob does not wait for Airflow.
     """
 
 
@@ -150,8 +151,8 @@ class Expire:
 
 @frozen
 class Wait:
-    """Do nothing until something changes, or until the time ``until``. If ``until`` is None, there
-    is no time limit.
+    """Do nothing until the operator observes a change that concerns this MLJob, or until the time
+    ``until``. If ``until`` is None, there is no time limit.
     """
 
     until: datetime | None = None

@@ -1,5 +1,5 @@
-"""Reads the knowledge about a run that a stored status contains. A new process starts with this
-knowledge.
+"""Reads from a stored status what the operator knew about the run of the MLJob. A new operator
+process starts with this knowledge.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from .attempts import ended_at
 
 
 def remember(status: MLJobStatus) -> ObservedRun:
-    """Return the observed run (the operator's knowledge about a run) that a stored status contains.
+    """Read from a stored status what the operator knew about the run, and return this knowledge as
+    an observed run.
 
     The state of the run is taken from the status only if the attempt has ended. The operator later
-    reads the states of all tasks from Airflow's REST API again. Reports of progress and metrics and
-    the texts of failures are in events only, so the operator takes these from the status. The
-    status has no instances of mapped tasks, only their counts, so mapped tasks are left out.
+    reads the states of all tasks from Airflow's REST API. Progress, metrics and the texts of
+    failures come only in events and not from the REST API, so they are taken from the status. For a
+    mapped task, the status has only the counts of its task instances, so mapped tasks are left out.
     """
     source = status.status_source or StatusSource.REST
     at = status.last_event_time or LONG_AGO

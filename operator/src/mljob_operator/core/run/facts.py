@@ -98,8 +98,9 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return the event with the later state of a run: ``reported`` or ``event``. Return None if the
-    REST API has reported a state that is as late or later, or if the event with the later state is
+    """Choose from two events, ``reported`` and ``event``, the event with the later state of a run.
+    Return this event if its state is later than the state that the REST API has reported, or if the
+    REST API has not returned the run yet. Otherwise return None. Also return None if this event is
     from before the run was last queued. The order in which events arrive does not matter.
 
     Args:
@@ -119,8 +120,8 @@ def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
 def report_after_answer(
     reported: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
-    """Decide, after a new answer of the REST API, whether an event still counts. An event counts
-    while it reports a later state of the run than the REST API does.
+    """Check after a new answer of the REST API whether an event still counts. An event counts while
+    the event reports a later state of the run than the REST API.
 
     Args:
         reported: The event that counted before the answer, or None.
@@ -228,12 +229,13 @@ class Question:
 
 @frozen
 class Details:
-    """What is known of a task instance besides its state: its reports, its error and its question.
+    """What the operator knows about a task instance in addition to its state: the reports, the
+    error and the question of the task instance.
 
     Attributes:
         progress: The latest report with the progress of the task.
         metrics: The latest report with metrics.
-        failure: Why the last failed try failed.
+        failure: The error of the last try that failed.
         question: The question that the task asks while the task awaits input. None if the task does
             not await input, or if Airflow was not asked for the question yet.
     """

@@ -52,8 +52,9 @@ outputs that another client has written exceed these limits.
 
 
 def levels(value: Any) -> int:
-    """Return the depth of a JSON value: 2 for a list in an object, 1 for an object or a list
-    without further objects and lists, 0 for any other value. The function does not recurse.
+    """Return the depth of a JSON value. The depth of an object or a list is 1 more than the
+    greatest depth of its values, or 1 if the object or list is empty. The depth of any other value
+    is 0. The function does not recurse.
     """
     depth, layer = 0, [value]
     while layer := [node for node in layer if isinstance(node, dict | list)]:
