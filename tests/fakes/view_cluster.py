@@ -37,9 +37,9 @@ class GrowingLog:
         """Answer a request for the log.
 
         With the parameter ``follow``, send the lines after the position ``after``, by default all
-        lines, and send each new line until the log ends. With ``positions`` too, first send a line
-        with the position at which the answer begins. Without ``follow``, send the last ``tail``
-        lines that the log has now, by default all lines.
+        lines. Then send each new line until the log ends. If the request has both ``follow`` and
+        ``positions``, first send a line with the position at which the answer begins. Without
+        ``follow``, send the last ``tail`` lines that the log has now, by default all lines.
         """
         if "follow" not in query:
             first = max(len(self._lines) - int(query["tail"]), 0) if "tail" in query else 0
@@ -133,7 +133,9 @@ class ViewCluster(MLJobCluster):
         return named or next((log for name, log in self.logs.items() if name.startswith(f"{key}/")), None)
 
     def _hold(self, handler: BaseHTTPRequestHandler) -> None:
-        """Answer a watch without delivering any event, and keep it open until the server closes."""
+        """Answer a watch request, and keep the connection open until the server closes. Deliver no
+        event.
+        """
         _begin(handler)
         with self._changed:
             while not self._closed:

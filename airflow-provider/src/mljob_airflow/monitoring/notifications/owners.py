@@ -2,9 +2,9 @@
 
 These places are searched in turn for the address of an owner:
 
-1. the Variable ``mljob_owners``, a JSON object of addresses by owner, which can be changed without
-   a release of the DAGs;
-2. the ``owner_links`` of a DAG, which many teams have set already.
+1. the Variable ``mljob_owners``, a JSON object that maps owners to addresses. This Variable can be
+   changed without a release of the DAGs;
+2. the ``owner_links`` of a DAG. Many teams have set ``owner_links`` already.
 
 If neither has an address for the owner, messages go to the fallback channel.
 
@@ -84,8 +84,8 @@ def address_in_link(link: str) -> str | None:
 
 
 def mapping_of(text: str | None) -> dict[str, str]:
-    """Return the addresses by owner from the text of the Variable ``mljob_owners``. The result is
-    empty for ``None``.
+    """Read the text of the Variable ``mljob_owners``. Return a dict that maps each owner to an
+    address. The dict is empty if the text is ``None``.
 
     Raises:
         ValueError: The text is not a JSON object of strings.

@@ -3,8 +3,8 @@ that doesn't fit the model is left out and reported. All other fields are read.
 
 The API server accepts only objects that fit the CRD. But an object may have been stored under an
 older or a hand-edited CRD, or a field may exceed a limit that a CRD can't express. Even so, the
-operator must handle the deletion of such an object, and must follow the object's run in progress.
-The operator must also continue to handle all other objects.
+operator must complete the deletion of such an object, and must report the state of the object's run
+in progress. The invalid object must not stop the operator from acting for other objects.
 """
 
 from __future__ import annotations
