@@ -73,8 +73,8 @@ class Result:
         cpu: The average CPU use of the operator in the silence, in percent of a core.
         ready: The seconds from the start of a new operator process until this process is ready. The
             new process starts after the first operator has ended.
-        caught_up: The seconds from the start of the new process until the statuses show all ends of
-            runs that ended while no operator ran.
+        caught_up: The seconds from the start of the new process until the statuses show the end of
+            each run that ended while no operator ran.
         restarted_mib: Resident memory of the new process.
         restarted_cpu: The average CPU use of the new process in the silence, in percent of a core.
     """

@@ -37,8 +37,8 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        rates: MLJobs per second.
-        seconds: How long each rate lasts.
+        rates: The rates to measure, in MLJobs per second.
+        seconds: For how many seconds MLJobs are created at each rate.
     """
 
     rates: Sequence[float] = RATES

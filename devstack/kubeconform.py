@@ -35,8 +35,9 @@ def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...
     for compiling the schemas, and kubeconform compiles each kind's schema only once.
 
     Args:
-        manifests: YAML texts with one or more objects, by the name of the manifest. Each text is
-            written to a temporary file with this name, so that the messages contain the name.
+        manifests: A dict that maps the name of each manifest to a YAML text with one or more
+            objects. Each text is written to a temporary file with this name, so that the messages
+            contain the name.
         version: One of ``VERSIONS``.
         skip: Kinds that are not checked, such as `MLJob`, because Kubernetes has no schemas
             for them.

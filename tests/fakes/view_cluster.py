@@ -65,7 +65,7 @@ class ViewCluster(MLJobCluster):
     """A fake Kubernetes API on loopback that serves everything the view reads.
 
     Attributes:
-        objects: The objects of collections other than MLJobs, by the path of the collection.
+        objects: The objects of collections other than MLJobs. Each key is the path of a collection.
             Watches of these collections deliver no events.
         logs: The logs of tasks, by ``namespace/name/task``. A request for a task that has no log
             here gets the first log of the same MLJob.

@@ -5,8 +5,8 @@ After each step, the operator's promises must hold. Each MLJob has at most one a
 run has an MLJob, except in four cases: a user wants to keep the run, a user has restarted the run,
 an Event has warned about the run, or the run's submission arrived too late. Phases change only as
 ``core.run.states.TRANSITIONS`` allows, and a terminal phase is final for its attempt. An entry in
-the status's history never changes. The status names a requested retry as handled only once, for a
-new attempt whose run is not submitted yet.
+the status's history never changes. The status records each requested retry only once, before the
+run of the attempt for this retry is submitted.
 
 At the end of each example the machine repairs everything, and waits until nothing changes any more.
 Then each status must agree with Airflow, and each deletion, cancellation and requested retry must

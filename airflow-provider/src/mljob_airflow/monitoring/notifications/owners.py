@@ -49,7 +49,7 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
 
     Args:
         owner: The owner's name in Airflow. An empty name stands for the people who run the
-            platform. They get the monitoring's findings that have no owner.
+            platform. These people get the monitoring's findings that have no owner.
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
         link: The owner's link in a DAG's ``owner_links``, or ``None`` if there is no link.
         fallback: The fallback channel.

@@ -79,8 +79,8 @@ class DagRunsOfJobs:
     run of such an MLJob is in progress, or the DAG was last observed to schedule no tasks.
 
     Attributes:
-        by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no
-            tasks, or None if the DAG schedules tasks.
+        by_halt: A dict that maps each halt to the MLJobs with this halt. A halt is the last
+            observed reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
         moving: The MLJobs whose run has an active task.
     """
 
@@ -97,7 +97,8 @@ class FollowedRuns:
     Attributes:
         runs: The run of each MLJob.
         submitted: The run of each MLJob with an active attempt. Backfills are left out.
-        backfills: The MLJob of each active attempt that is a backfill, by backfill.
+        backfills: A dict that maps the backfill of each active attempt to the MLJob. Attempts
+            without a backfill are left out.
         in_progress: The run or the backfill of each MLJob with an active attempt. Runs and
             backfills that are known to have ended are left out.
         unread: The MLJobs with an active attempt whose run has tasks that the operator does not
@@ -107,7 +108,8 @@ class FollowedRuns:
         hot: The MLJobs whose run may change at any moment without a Kafka event.
         events: For each MLJob with an active backfill, the time at which the last Kafka event of a
             run in this backfill was read. :meth:`is_hot` removes old times.
-        dags: The MLJobs for which the reader asks whether their DAG schedules tasks, by DAG id.
+        dags: A dict that maps the id of each DAG to the MLJobs because of which the reader asks
+            whether this DAG schedules tasks.
     """
 
     runs: dict[Key, RunKey] = field(default_factory=dict)

@@ -56,8 +56,8 @@ class AirflowCatalog:
     Attributes:
         instances: The AirflowInstances by name. The Airflow of the operator's settings is not among
             them.
-        not_ready: A dict. A key is the name of an Airflow that can't be used now. The value is the
-            reason. An Airflow that can be used has no entry.
+        not_ready: For the name of each Airflow that can't be used now, the reason. An Airflow that
+            can be used has no entry.
         own: Whether the operator's settings name an Airflow.
         own_access: The access rules of the settings' Airflow, or None if the setting
             ``MLJOB_AIRFLOW_ACCESS`` is absent.

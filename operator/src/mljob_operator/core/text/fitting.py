@@ -36,10 +36,10 @@ def fitting(
         model: The model of a spec or of a status.
         value: The spec or status, as the Kubernetes API server sent it.
         path: ``spec`` or ``status``, for messages.
-        bounds: The limits of fields that may hold any JSON, by the name of the field. These limits
-            are checked before pydantic validates the fields.
-        placeholders: Values for required fields that are missing or don't fit, by the name of the
-            field.
+        bounds: For the name of each field that may hold any JSON, the limits of this field. The
+            limits are checked before pydantic validates the fields.
+        placeholders: For the name of a required field, the value that is used if the field is
+            missing or doesn't fit.
 
     Returns:
         tuple: An object of the class ``model``, and a text for each problem, such as ``spec.conf is
