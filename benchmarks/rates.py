@@ -1,5 +1,5 @@
-"""The operator under load: MLJobs are created at an even rate, and measured until all of them have
-ended.
+"""The operator under load: MLJobs are created at an even rate. The measurement lasts until all
+MLJobs have ended.
 
 Each MLJob runs five tasks in about two seconds in the simulated Airflow. Airflow sends twelve
 events about each run. The latency of an end is the time from the moment when Airflow has stored the

@@ -69,8 +69,8 @@ class ViewCluster(MLJobCluster):
             Watches of these collections deliver no events.
         logs: The logs of tasks, by ``namespace/name/task``. A request for a task that has no log
             here gets the first log of the same MLJob.
-        may: A function of a token and a request. It returns whether the token's owner may send the
-            request, by default always True.
+        may: A function of a token and a request. The function returns whether the token's owner may
+            send the request. By default, the function always returns True.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:

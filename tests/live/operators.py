@@ -148,7 +148,7 @@ class OperatorProcess:
         os.kill(self._process.pid, number)
 
     def leads(self) -> bool:
-        """Return whether the process runs, and its metric ``mljob_leader`` says that the process is
+        """Return whether the process runs and the metric ``mljob_leader`` says that the process is
         the leader.
         """
         return self.runs and self.get("/metrics")[0] == 200 and self.metrics()[("mljob_leader",)] == 1

@@ -191,7 +191,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(index=indexes, then=moments)
     def airflow_goes_on(self, index: int, then: float) -> None:
-        """Let the scheduler or a worker of one of the Airflows take one of its possible steps."""
+        """Let the scheduler or a worker of one Airflow take one possible step."""
         if steps := self.world.steps():
             step = steps[index % len(steps)]
             note(f"  {step}")
@@ -211,7 +211,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def deploy_or_remove_a_dag(self, then: float) -> None:
-        """Add the DAG ``missing`` to Airflow, or remove it if it exists."""
+        """Add the DAG ``missing`` to Airflow. If this DAG exists already, remove the DAG."""
         dags = self.world.airflow.dags
         if dags.pop("missing", None) is None:
             dags["missing"] = ("score",)
@@ -240,7 +240,7 @@ class Machine(RuleBasedStateMachine):
         self, name: str, wrong_dag: bool, task: str, tried: int, index: int, then: float
     ) -> None:
         """Publish a false event with the id of an active run. If ``wrong_dag`` is true, the event
-        has the DAG id ``CHILD``, so it is about another run with the same run id.
+        has the DAG id ``CHILD``, so the event is about another run with the same run id.
         """
         runs = [(airflow, run) for airflow in self.world.airflows.values() for run in airflow.followed()]
         if found := [(airflow, run) for airflow, run in runs if run.state not in TERMINAL_RUN and run.dag_id != CHILD]:
@@ -282,7 +282,7 @@ class Machine(RuleBasedStateMachine):
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
         """Choose how each of the next requests to Airflow or to the API server fails
-        (:class:`.Fault`), or that it succeeds (None).
+        (:class:`.Fault`), or that the request succeeds (None).
         """
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
@@ -350,7 +350,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.001, 0.01, 0.1]), then=moments)
     def the_watch_takes(self, seconds: float, then: float) -> None:
         """Set how many seconds pass until the watches deliver a change. With 0.001 s, a change
-        arrives before the response to the request that made it.
+        arrives before the response to the request that caused the change.
         """
         self.world.watch_takes = seconds
         self._then("the_watch_takes", then)

@@ -78,7 +78,8 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
 
 
 def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quiet_hours: int) -> dict[str, Any]:
-    """Notify owners in Slack of their findings, if a notification is due.
+    """Send each owner a Slack message about the owner's findings, if the
+    :class:`.NotificationPolicy` requires a notification now.
 
     Args:
         context: Airflow's task context.

@@ -72,8 +72,8 @@ class Run(Protocol):
     """The type of a function that runs synchronous functions in the threads of lanes."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Run ``function(*args)`` in a thread of the lane for this kind of work, and return the
-        result.
+        """Run ``function(*args)`` in a thread of the lane for ``work``, the kind of request. Return
+        the result.
 
         ``operation`` is the operation's name in metrics.
         """

@@ -283,7 +283,7 @@ CHECKS = (_reserved, _not_found, _invalid_instance, _refused, _not_ready, _no_lo
 
 @frozen
 class _Names:
-    """The names of an Airflow and of its access rules in messages.
+    """How messages name an Airflow and its access rules.
 
     Attributes:
         airflow: The name of the Airflow.

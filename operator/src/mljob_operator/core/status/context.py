@@ -33,7 +33,7 @@ class Context:
 
     @property
     def ended_at(self) -> datetime:
-        """The run's end date. If a run has ended but its end date is not known, the time of the
+        """The run's end date. If the run has ended but the end date is not known, the time of the
         event or response that reported the end. If the run has not ended, or the operator does not
         know the run, the current time.
         """
