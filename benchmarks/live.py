@@ -1,8 +1,9 @@
 """The costs of many live MLJobs, which are MLJobs with active runs: the costs of a burst in which
 the MLJobs are created, of the silence afterwards, and of a restart of the operator.
 
-The runs start and then report nothing, so no event causes work of the operator in the silence. Each
-number of live MLJobs is measured with an operator, a namespace and a prefix of run ids of its own.
+The runs start and then report nothing, so in the silence the operator receives no events about the
+runs. Each number of live MLJobs is measured with an operator, a namespace and a prefix of run ids
+of its own.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ class Plan:
 
     Attributes:
         sizes: The numbers of live MLJobs to measure, in any order.
-        silence: The length of the silence, in which CPU time is measured, in seconds. The operator
-            lists all active runs once a minute, so a silence below 60 seconds includes this request
-            only by chance.
+        silence: The length of the silence in seconds. CPU time is measured in the silence. The
+            operator lists all active runs once a minute, so a silence below 60 seconds includes
+            this request only by chance.
     """
 
     sizes: Sequence[int] = SIZES
@@ -62,17 +63,18 @@ class Result:
         created_per_second: The average number of MLJobs that the API server accepted per second.
         submitted_per_second: The average number of runs that Airflow got per second, from the first
             creation on.
-        timeouts: How many lines of the operator's log report a time-out, until the restart.
+        timeouts: How many of the lines that the operator logged before the restart report a
+            time-out.
         twice: How many submissions Airflow answered with 409, because the run existed already.
-        cancelled: The time from each cancellation in the burst to the MLJob's final phase, in
-            seconds.
+        cancelled: For each MLJob that was cancelled in the burst, the seconds from the cancellation
+            to the final phase.
         none_mib: Resident memory of the operator without MLJobs.
         live_mib: Resident memory of the operator with the live MLJobs.
         cpu: The average CPU use of the operator in the silence, in percent of a core.
-        ready: The time from the start of a new operator process, after the first operator has
-            ended, until the new process is ready, in seconds.
-        caught_up: The time from the start of the new process until the statuses show the ends of
-            all runs that ended while no operator ran, in seconds.
+        ready: The seconds from the start of a new operator process until this process is ready. The
+            new process starts after the first operator has ended.
+        caught_up: The seconds from the start of the new process until the statuses show the end of
+            each run that ended while no operator ran.
         restarted_mib: Resident memory of the new process.
         restarted_cpu: The average CPU use of the new process in the silence, in percent of a core.
     """
@@ -196,8 +198,9 @@ class _Size:
 
     async def _create_and_cancel(self) -> dict[str, float]:
         """Create a third of the burst's MLJobs. Then create the rest, and at the same time cancel
-        the MLJobs in ``_victims``, whose runs were running before the burst. Return the time of
-        each cancellation by the MLJob's name, in seconds of the monotonic clock.
+        the MLJobs in ``_victims``, whose runs were running before the burst. Return a dict that
+        maps the name of each cancelled MLJob to the time of its cancellation, in seconds of the
+        monotonic clock.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -208,8 +211,8 @@ class _Size:
         return dict(zip(self._victims, times, strict=True))
 
     def _silence(self, operator: psutil.Process) -> float:
-        """Return the average CPU use of the operator's process while no run reports anything, in
-        percent of a core.
+        """Return the average CPU use of the operator's process, in percent of a core, while no run
+        reports anything.
         """
         with step("live", f"{self._plan.silence:.0f} s of silence"):
             before, began = operator.cpu_times(), time.monotonic()
@@ -245,8 +248,8 @@ class _Phases:
     """The phases of a namespace's MLJobs, as a watch has seen them.
 
     Attributes:
-        since: When the watch first saw the current phase of each MLJob, by the MLJob's name, in
-            seconds of the monotonic clock.
+        since: For the name of each MLJob, the time at which the watch first saw the current phase
+            of the MLJob, in seconds of the monotonic clock.
     """
 
     def __init__(self, watcher: Watcher, namespace: str) -> None:
@@ -273,7 +276,7 @@ def exponent(costs: Mapping[int, float]) -> float:
     squares. The result is NaN for fewer than two positive costs.
 
     Args:
-        costs: The cost, by the number of MLJobs.
+        costs: A dict that maps a number of MLJobs to the cost of these MLJobs.
     """
     points = [(math.log(size), math.log(cost)) for size, cost in costs.items() if cost > 0]
     if len(points) < 2:

@@ -1,5 +1,5 @@
-"""The operator under load: MLJobs are created at an even rate, and measured until all of them have
-ended.
+"""The operator under load: MLJobs are created at an even rate. The measurement lasts until all
+MLJobs have ended.
 
 Each MLJob runs five tasks in about two seconds in the simulated Airflow. Airflow sends twelve
 events about each run. The latency of an end is the time from the moment when Airflow has stored the
@@ -37,8 +37,8 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        rates: MLJobs per second.
-        seconds: How long each rate lasts.
+        rates: The rates to measure, in MLJobs per second.
+        seconds: For how many seconds MLJobs are created at each rate.
     """
 
     rates: Sequence[float] = RATES
@@ -57,8 +57,8 @@ class Result:
             effect.
         latencies: For each MLJob, the seconds from the end of the run in Airflow until a watch
             receives the final phase.
-        writes: The number of requests to the API server, by kind, with reads of single MLJobs
-            (:func:`benchmarks.api_requests.counted`).
+        writes: How many requests about MLJobs and Events the API server answered, for each kind of
+            :func:`benchmarks.api_requests.counted`. Reads of single MLJobs are one of these kinds.
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
         api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
         airflow_cpu_ms: CPU time of the simulated Airflow for each MLJob, in milliseconds.
@@ -94,7 +94,7 @@ class Result:
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
     """Measure the rates in ``plan.rates`` one after the other, all with the same operator. Yield
-    the result of each rate at once.
+    the result of each rate as soon as the rate is measured.
     """
     bench.cluster.make_namespace(NAMESPACE)
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
@@ -154,8 +154,8 @@ def _drive(
 
 
 def throughput(ends: Sequence[float]) -> float:
-    """Return the average number of MLJobs that ended per second. ``ends`` are the times of their
-    ends in seconds, sorted. Only the middle four fifths of ``ends`` count.
+    """Return the average number of MLJobs that ended per second. ``ends`` are the times at which
+    the MLJobs ended, in seconds, sorted. Only the middle four fifths of ``ends`` count.
     """
     cut = len(ends) // 10
     middle = ends[cut : len(ends) - cut]

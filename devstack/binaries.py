@@ -85,8 +85,8 @@ to start, and a build takes minutes.
 
 
 def locate(*names: str) -> dict[str, Path]:
-    """Return the paths of programs by name. A program that is not on the machine is installed from
-    a wheel or built.
+    """Return a dict that maps the name of each program to its path. A program that is not on the
+    machine is installed from a wheel or built.
 
     Raises:
         MissingToolError: A program can't be built.
@@ -95,8 +95,9 @@ def locate(*names: str) -> dict[str, Path]:
 
 
 class Located(Mapping[str, Path]):
-    """The paths of programs by name. Creating this object does not locate the programs: the first
-    call of `locate`, or the first read of a path, locates or builds all of them.
+    """A mapping from the names of programs to their paths. Creating this object does not locate the
+    programs. The first call of `locate`, or the first read of a path, locates, installs or builds
+    all programs.
     """
 
     def __init__(self, *names: str) -> None:

@@ -1,5 +1,5 @@
-"""Checks manifests with kubeconform against the schemas of several versions of Kubernetes, without
-a cluster.
+"""Checks manifests against the schemas of several versions of Kubernetes. The checks run
+kubeconform, and need no cluster.
 
 The first check builds kubeconform from locked Go modules, and takes the schemas from the wheel
 ``kubernetes-validate``. Later checks need no network. By default kubeconform would download the
@@ -35,8 +35,9 @@ def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...
     for compiling the schemas, and kubeconform compiles each kind's schema only once.
 
     Args:
-        manifests: YAML texts with one or more objects, by the name of the manifest. Each text is
-            written to a temporary file with this name, so that the messages contain the name.
+        manifests: A dict that maps the name of each manifest to a YAML text with one or more
+            objects. Each text is written to a temporary file with this name, so that the messages
+            contain the name.
         version: One of ``VERSIONS``.
         skip: Kinds that are not checked, such as `MLJob`, because Kubernetes has no schemas
             for them.
@@ -69,8 +70,8 @@ def problems(manifests: Mapping[str, str], version: str, *, skip: tuple[str, ...
 
 
 def _schemas() -> Path:
-    """Return the folder with the schemas of Kubernetes, which has one folder for each version. If
-    the cache lacks the schemas, copy them from the wheel.
+    """Return the folder that has, for each version of Kubernetes, a folder with the schemas of this
+    version. If the cache lacks the schemas, copy them from the wheel.
     """
     locked = hashlib.sha256((bootstrap.REQUIREMENTS / f"{_SCHEMAS}.txt").read_bytes()).hexdigest()[:12]
 

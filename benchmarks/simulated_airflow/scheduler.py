@@ -1,8 +1,9 @@
 """Advances the simulated runs, as Airflow's scheduler and workers do.
 
-For each run, a generator takes one step after the other, and yields how long the run waits before
-each next step. A heap has the next step of each run. So runs that wait cost no CPU time, and one
-asyncio task advances all runs.
+A step changes the states of a run and its tasks, or publishes a task's progress. For each run, a
+generator takes one step after the other. After each step, the generator yields the seconds until
+the next step. A heap has the next step of each run. So a run costs no CPU time between its steps,
+and one asyncio task advances all runs.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ class Scheduler:
         self._woken = asyncio.Event()
 
     async def work(self) -> None:
-        """Take the planned steps of all runs when they are due, until the asyncio task is
-        cancelled.
+        """Take each planned step of each run at the time for which the step is planned. End only
+        when the asyncio task is cancelled.
         """
         while True:
             self._woken.clear()
@@ -96,7 +97,9 @@ class Scheduler:
         self._woken.set()
 
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
-        """Pause or unpause a DAG. Queued runs of an unpaused DAG go on."""
+        """Pause or unpause a DAG. When a DAG is unpaused, plan the next step of each of its queued
+        runs.
+        """
         dag = self._store.dags[dag_id]
         if dag.is_paused == paused:
             return
@@ -109,9 +112,9 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return the planned steps. Steps that will be dropped, because the run was ended or
-        planned again, are included. Each step is a pair: when the step is due, on the monotonic
-        clock in seconds, and the run of the step.
+        """Return a pair for each planned step: the time of the step, in seconds of the monotonic
+        clock, and the run. The list includes steps that will be dropped because their run was ended
+        or planned again.
         """
         return [(at, run) for at, _, run, _, _ in self._due]
 

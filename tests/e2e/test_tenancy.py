@@ -63,8 +63,8 @@ def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
 
 @pytest.fixture
 def with_settings_airflow(installation: NewInstallation) -> Installation:
-    """An operator that handles AirflowInstances, and whose settings also name an Airflow. No access
-    rule is set for this Airflow.
+    """An operator that reconciles AirflowInstances. The operator's settings also name an Airflow,
+    for which no access rule is set.
     """
     return installation("closed", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_ACCESS="")
 

@@ -37,9 +37,9 @@ class GrowingLog:
         """Answer a request for the log.
 
         With the parameter ``follow``, send the lines after the position ``after``, by default all
-        lines, and send each new line until the log ends. With ``positions`` too, first send a line
-        with the position at which the answer begins. Without ``follow``, send the last ``tail``
-        lines that the log has now, by default all lines.
+        lines. Then send each new line until the log ends. If the request has both ``follow`` and
+        ``positions``, first send a line with the position at which the answer begins. Without
+        ``follow``, send the last ``tail`` lines that the log has now, by default all lines.
         """
         if "follow" not in query:
             first = max(len(self._lines) - int(query["tail"]), 0) if "tail" in query else 0
@@ -65,12 +65,12 @@ class ViewCluster(MLJobCluster):
     """A fake Kubernetes API on loopback that serves everything the view reads.
 
     Attributes:
-        objects: The objects of collections other than MLJobs, by the path of the collection.
+        objects: The objects of collections other than MLJobs. Each key is the path of a collection.
             Watches of these collections deliver no events.
         logs: The logs of tasks, by ``namespace/name/task``. A request for a task that has no log
             here gets the first log of the same MLJob.
-        may: A function of a token and a request. It returns whether the token's owner may send the
-            request, by default always True.
+        may: A function of a token and a request. The function returns whether the token's owner may
+            send the request. By default, the function always returns True.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -133,7 +133,9 @@ class ViewCluster(MLJobCluster):
         return named or next((log for name, log in self.logs.items() if name.startswith(f"{key}/")), None)
 
     def _hold(self, handler: BaseHTTPRequestHandler) -> None:
-        """Answer a watch without delivering any event, and keep it open until the server closes."""
+        """Answer a watch request, and keep the connection open until the server closes. Deliver no
+        event.
+        """
         _begin(handler)
         with self._changed:
             while not self._closed:

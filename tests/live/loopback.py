@@ -38,8 +38,9 @@ class QuietHandler(BaseHTTPRequestHandler):
     def reply(
         self, status: int, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send an answer with the headers Date, Content-Type and Content-Length. ``headers`` are
-        added to these headers, or replace them. A header with an empty value is not sent.
+        """Send an answer with the headers Date, Content-Type and Content-Length. Each entry of
+        ``headers`` adds a header, or replaces one of these headers. A header with an empty value is
+        not sent.
         """
         self.send_response_only(status)
         usual = {"Date": self.date_time_string(), "Content-Type": content_type, "Content-Length": str(len(body))}
@@ -54,12 +55,12 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 
 class LoopbackServer:
-    """An HTTP server on a port of loopback. It answers requests from ``start`` to ``close``, or
-    while the ``with`` block runs. Each connection has a thread.
+    """An HTTP server on a port of loopback. The server answers requests after the call of ``start``
+    until the call of ``close``, or while the ``with`` block runs. Each connection has a thread.
 
     Args:
         handler: The class whose instances answer the requests.
-        port: The port, or 0 for a free one.
+        port: The port, or 0 for any free port.
         tls: The server's TLS context, or None for plain HTTP.
     """
 

@@ -31,8 +31,9 @@ class OperatorProcess:
     Args:
         stack: The stack that the operator uses.
         name: A name that is unique in the stack. The name of the log file contains this name, and
-            the stack reserves a port for it. The consumer group, the Lease and the run ids also
-            contain this name, unless ``overrides`` sets others.
+            the stack reserves a port under this name. The consumer group, the Lease and the run ids
+            also contain this name, unless ``overrides`` sets another consumer group, Lease or
+            prefix of run ids.
         namespaces: The value of ``MLJOB_NAMESPACES``.
         overrides: Environment variables that replace the variables of the stack's own operator and
             the variables that this class sets.
@@ -147,7 +148,7 @@ class OperatorProcess:
         os.kill(self._process.pid, number)
 
     def leads(self) -> bool:
-        """Return whether the process runs, and its metric ``mljob_leader`` says that the process is
+        """Return whether the process runs and the metric ``mljob_leader`` says that the process is
         the leader.
         """
         return self.runs and self.get("/metrics")[0] == 200 and self.metrics()[("mljob_leader",)] == 1
@@ -188,8 +189,9 @@ class OperatorProcess:
         }
 
     def requests(self) -> dict[str, float]:
-        """Return how many operations on Airflow's REST API have ended so far, by the name of the
-        operation. An operation may send several requests. Failed operations count too.
+        """Return a dict that maps the name of each operation on Airflow's REST API to the number of
+        such operations that have ended so far. An operation may send several requests. Failed
+        operations count too.
         """
         found: dict[str, float] = {}
         for key, value in self.metrics().items():

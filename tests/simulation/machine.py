@@ -5,8 +5,8 @@ After each step, the operator's promises must hold. Each MLJob has at most one a
 run has an MLJob, except in four cases: a user wants to keep the run, a user has restarted the run,
 an Event has warned about the run, or the run's submission arrived too late. Phases change only as
 ``core.run.states.TRANSITIONS`` allows, and a terminal phase is final for its attempt. An entry in
-the status's history never changes. A requested retry is handled once, by an attempt whose run is
-not submitted yet.
+the status's history never changes. The status records each requested retry only once, before the
+run of the attempt for this retry is submitted.
 
 At the end of each example the machine repairs everything, and waits until nothing changes any more.
 Then each status must agree with Airflow, and each deletion, cancellation and requested retry must
@@ -117,8 +117,8 @@ class Machine(RuleBasedStateMachine):
         return World()
 
     def _any(self, *, going: bool) -> bool:
-        """Return whether an MLJob exists that is being deleted (``going`` is true) or that isn't
-        being deleted (``going`` is false).
+        """If ``going`` is true, return whether at least one MLJob is being deleted. If ``going`` is
+        false, return whether at least one MLJob is not being deleted.
         """
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 
@@ -157,8 +157,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(index=indexes, then=moments)
     def request_a_retry(self, index: int, then: float) -> None:
-        """Request a retry of an MLJob by a new value of its annotation, as ``kubectl annotate``
-        does.
+        """Request a retry of an MLJob by a new value of the annotation for retries, as ``kubectl
+        annotate`` does.
         """
         objects = self.world.cluster.objects
         there = [key for key, body in objects.items() if "deletionTimestamp" not in body["metadata"]]
@@ -191,7 +191,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(index=indexes, then=moments)
     def airflow_goes_on(self, index: int, then: float) -> None:
-        """Let the scheduler or a worker of one of the Airflows take one of its possible steps."""
+        """Let the scheduler or a worker of one Airflow take one possible step."""
         if steps := self.world.steps():
             step = steps[index % len(steps)]
             note(f"  {step}")
@@ -211,7 +211,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def deploy_or_remove_a_dag(self, then: float) -> None:
-        """Add the DAG ``missing`` to Airflow, or remove it if it exists."""
+        """Add the DAG ``missing`` to Airflow. If this DAG exists already, remove the DAG."""
         dags = self.world.airflow.dags
         if dags.pop("missing", None) is None:
             dags["missing"] = ("score",)
@@ -240,7 +240,7 @@ class Machine(RuleBasedStateMachine):
         self, name: str, wrong_dag: bool, task: str, tried: int, index: int, then: float
     ) -> None:
         """Publish a false event with the id of an active run. If ``wrong_dag`` is true, the event
-        has the DAG id ``CHILD``, so it is about another run with the same run id.
+        has the DAG id ``CHILD``, so the event is about another run with the same run id.
         """
         runs = [(airflow, run) for airflow in self.world.airflows.values() for run in airflow.followed()]
         if found := [(airflow, run) for airflow, run in runs if run.state not in TERMINAL_RUN and run.dag_id != CHILD]:
@@ -282,7 +282,7 @@ class Machine(RuleBasedStateMachine):
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
         """Choose how each of the next requests to Airflow or to the API server fails
-        (:class:`.Fault`), or that it succeeds (None).
+        (:class:`.Fault`), or that the request succeeds (None).
         """
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
@@ -303,9 +303,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Let a stray request arrive at its server, or drop the request if it has been a stray for
-        ``STRAY_FOR`` seconds or longer. The process that sent a stray request has died, or no
-        longer waits for the response.
+        """Let a stray request arrive at its server. A request is a stray if the process that sent
+        the request has died, or no longer waits for the response. If the request has been a stray
+        for ``STRAY_FOR`` seconds or longer, drop the request.
         """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
@@ -318,8 +318,8 @@ class Machine(RuleBasedStateMachine):
     @rule(index=indexes, after=st.sampled_from([1.0, 5.0, 20.0]), then=moments)
     def a_request_arrives_very_late(self, index: int, after: float, then: float) -> None:
         """Wait until a stray request is so old that the operator no longer expects the request to
-        take effect. Then let the request arrive at its server. The process that sent a stray
-        request has died, or no longer waits for the response.
+        take effect. Then let the request arrive at its server. A request is a stray if the process
+        that sent the request has died, or no longer waits for the response.
         """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
@@ -350,7 +350,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.001, 0.01, 0.1]), then=moments)
     def the_watch_takes(self, seconds: float, then: float) -> None:
         """Set how many seconds pass until the watches deliver a change. With 0.001 s, a change
-        arrives before the response to the request that made it.
+        arrives before the response to the request that caused the change.
         """
         self.world.watch_takes = seconds
         self._then("the_watch_takes", then)
@@ -379,9 +379,10 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.processes) == 1)
     @rule(then=whiles)
     def a_second_operator_starts(self, then: float) -> None:
-        """Start a second operator beside the first. Both act, as when a rolling update overlaps, or
-        when a former leader does not know yet that it has lost the Lease. In a
-        :class:`.ReplicatedWorld`, the second operator only waits for the Lease.
+        """Start a second operator beside the first. Both operators act. This can happen when a
+        rolling update overlaps, or when a former leader has not noticed yet that another operator
+        holds the Lease. In a :class:`.ReplicatedWorld`, the second operator only waits for the
+        Lease.
         """
         self.world.start(beside=True)
         self._then("a_second_operator_starts", then)
@@ -475,11 +476,12 @@ class Machine(RuleBasedStateMachine):
 
     def _let_time_pass(self) -> None:
         """Let virtual time pass, in rounds of ``ROUND`` seconds, until no MLJob changes any more.
-        Let the cancellation DAG work once in each round. Fail if MLJobs still change after
-        ``ROUNDS_AT_MOST`` rounds.
+        In each round, complete the runs of the cancellation DAG that can start. Fail if MLJobs
+        still change after ``ROUNDS_AT_MOST`` rounds.
 
-        The number of rounds can't be fixed: a requested retry starts deadlines anew, so a
-        cancellation may begin late, and would still be in progress after the last round.
+        The number of rounds is not fixed, because a requested retry starts deadlines anew. So a
+        cancellation may begin late, and a fixed number of rounds might end before the cancellation
+        does.
         """
         rounds = at_rest = 0
         while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):

@@ -125,8 +125,8 @@ def random_name(dag_id: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Turn a text into a name of lower-case letters, digits and hyphens. Return ``job`` if nothing
-    of the text is left.
+    """Turn a text into a name of lower-case letters, digits and hyphens. Return ``job`` if the text
+    contains nothing that can be written with these characters.
     """
     ascii_text = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:MAX_NAME].rstrip("-") or "job"
@@ -142,8 +142,9 @@ def _camel(name: str) -> str:
 
 
 def _plain_value(value: Any) -> Any:
-    """Return a value of a spec as JSON types: models become dicts, tuples become lists, and dates
-    and times become strings, also inside of lists and dicts. All other values stay as they are.
+    """Convert a value of a spec to JSON types: a model becomes a dict, a tuple becomes a list, and
+    a date or time becomes a string. Values inside of lists and dicts are converted too. All other
+    values stay as they are.
     """
     dump = getattr(value, "model_dump", None)
     if callable(dump):
@@ -158,7 +159,7 @@ def _plain_value(value: Any) -> Any:
 
 def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
     """Check a spec against the model :class:`.MLJobSpec`, and return the spec unchanged. So a
-    mistake is reported before anything is sent.
+    mistake is reported before the MLJob is sent to the Kubernetes API.
 
     Raises:
         InvalidArgument: A field does not exist, or has a wrong value.

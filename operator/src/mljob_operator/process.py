@@ -1,9 +1,9 @@
-"""A process of the operator: it competes for the Lease, and acts while it is the leader.
+"""A process of the operator. The process competes for the Lease, and runs an :class:`.Operator`
+while the process is the leader.
 
 This module has the parts that last as long as the process: the HTTP endpoints, the heartbeat, and
-the election. A term is a period for which the process is the leader. The parts that act
-(:class:`.Operator`) are created again for each term, so that no part of an earlier term can act in
-a later term.
+the election. A term is a period for which the process is the leader. Each term has a new
+:class:`.Operator`, so a later term uses none of the parts of an earlier term.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Process:
         self._last_beat = time.monotonic()
 
     async def run(self) -> None:
-        """Compete for the Lease, and act in each term of this process, until a signal tells the
-        process to end, or kopf ends by itself.
+        """Compete for the Lease until a signal tells the process to end, or until kopf ends by
+        itself. Run an :class:`.Operator` in each term of this process.
 
         Raises:
             CannotStart: One of these causes:
@@ -102,7 +102,9 @@ class Process:
         await self._endpoints.start(self._settings.http_host, self._settings.http_port)
 
     async def close(self) -> None:
-        """Stop the endpoints and close the connections. This method may be called in any state."""
+        """Stop the endpoints and close the connections. This method may also be called if
+        :meth:`listen` has failed or was not called.
+        """
         self._stop.set()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
@@ -114,7 +116,7 @@ class Process:
             await self._traces.close()
 
     async def make_operator(self, term: Term) -> Operator:
-        """Return the :class:`.Operator` that does the work of the leader in a term.
+        """Return a new :class:`.Operator` for a term in which this process is the leader.
 
         Raises:
             CannotStart: The operator finds no valid configuration for the Kubernetes API.

@@ -1,6 +1,6 @@
-"""What the operator does if the Kubernetes API refuses its credentials (401). It ignores a short
-refusal, logs a refusal that lasts for ``LOGGED_AFTER``, and fails its liveness probe after
-``RESTART_AFTER``. Any other answer proves that the credentials are valid.
+"""What the operator does if the Kubernetes API refuses the operator's credentials (401). The
+operator ignores a short refusal, logs a refusal that lasts for ``LOGGED_AFTER``, and fails the
+liveness probe after ``RESTART_AFTER``. Any other answer proves that the credentials are valid.
 """
 
 from __future__ import annotations

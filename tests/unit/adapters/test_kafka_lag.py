@@ -50,8 +50,8 @@ def test_unread_messages_of_all_partitions_are_added(said: dict[str, Any], messa
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[Producer, str]]:
-    """A mock broker of librdkafka, as a pair: a producer that is connected to the broker, and the
-    broker's ``host:port``.
+    """A producer that is connected to a mock broker of librdkafka, and the ``host:port`` of this
+    broker.
     """
     producer = Producer({"test.mock.num.brokers": 1})
     [broker] = producer.list_topics(timeout=30).brokers.values()

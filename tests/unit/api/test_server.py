@@ -36,8 +36,7 @@ class Installed:
 
     Attributes:
         data: The data of the ConfigMap, or None if the ConfigMap does not exist.
-        fails: The number of requests for the ConfigMap that are still to fail. Later requests
-            succeed.
+        fails: How many of the next requests for the ConfigMap fail. Later requests succeed.
     """
 
     def __init__(self, folder: Path, set_variable: Callable[[str, str], None]) -> None:
@@ -107,8 +106,8 @@ class Installed:
     ) -> tuple[int, str]:
         """Send a GET request as a client whose certificate is for ``name``, or as a client without
         a certificate if ``name`` is None. Return the HTTP status and the body of the answer. If the
-        HTTP status is an error, the body is a Kubernetes Status, and its message is returned
-        instead.
+        HTTP status is an error, the body is a Kubernetes Status. Then return the message of the
+        Kubernetes Status instead of the body.
         """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)

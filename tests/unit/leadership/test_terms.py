@@ -62,8 +62,8 @@ def test_process_that_is_told_to_end_while_it_takes_the_lease_releases_it(electi
 
 
 def test_leader_keeps_its_lease_until_it_has_stopped_to_act(election: Election) -> None:
-    """A step that is in progress when the leader is told to end may take seconds. No other process
-    leads before the step has ended.
+    """When the leader is told to end, the work that the leader has begun may take seconds more. No
+    other process leads before this work has ended.
     """
 
     async def slow(_: Term, over: asyncio.Event) -> None:

@@ -1,5 +1,5 @@
-"""kubectl writes the changes of a watch to a file. A test that reads the file at the same time gets
-each version of an object once.
+"""kubectl writes the changes of a watch to a file. While kubectl writes, a test reads the file, and
+gets each version of an object once.
 """
 
 from __future__ import annotations

@@ -78,7 +78,8 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
 
 
 def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quiet_hours: int) -> dict[str, Any]:
-    """Notify owners in Slack of their findings, if a notification is due.
+    """Send each owner a Slack message about the owner's findings, if the
+    :class:`.NotificationPolicy` requires a notification now.
 
     Args:
         context: Airflow's task context.
@@ -87,8 +88,8 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
             which an owner is notified again of findings that are still there.
 
     Returns:
-        The reason of each notification that was sent, by owner, for example ``{"team-a": "new"}``.
-        The key ``the platform`` stands for findings without an owner.
+        A dict that maps each notified owner to the reason of the notification, for example
+        ``{"team-a": "new"}``. The key ``the platform`` stands for findings without an owner.
 
     Raises:
         AirflowSkipException: The setting ``[mljob] slack_conn_id`` is missing.
@@ -177,12 +178,13 @@ def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], M
     """Return the link that the ``owner_links`` of a DAG have for the owner.
 
     The function reads the DAGs in which the owner has findings, until a DAG has a link for the
-    owner. It reads at most ``MAX_DAGS_OF_OWNER`` DAGs. Return ``None`` if none of them has a link.
+    owner. The function reads at most ``MAX_DAGS_OF_OWNER`` DAGs. The result is ``None`` if none of
+    these DAGs has a link.
 
     Args:
         owner: The owner.
         report: The report.
-        links_of: Reads the ``owner_links`` of the DAG with a given id.
+        links_of: A function that reads the ``owner_links`` of the DAG with a given id.
     """
     dag_ids = dict.fromkeys(finding.dag_id for finding in report.findings if owner in finding.owners and finding.dag_id)
     for dag_id in list(dag_ids)[:MAX_DAGS_OF_OWNER]:

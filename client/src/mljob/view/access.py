@@ -1,15 +1,16 @@
 """Access to the view: for one person on their own machine, or for people behind an OIDC proxy in
 the cluster.
 
-On a person's machine the view acts with the person's kubeconfig, so it must let in nobody else:
+On a person's machine the view acts with the person's kubeconfig, so the view must let in nobody
+else:
 
 - The view listens on 127.0.0.1. It answers only requests whose header Host is 127.0.0.1 or
   localhost, so that no web site reaches the view by the site's own host name (DNS rebinding).
 - The URL that the view prints has a token. The first browser that opens the URL gets a cookie,
   which scripts can't read, and which browsers don't send with requests from other sites. Other
-  people on the machine can see the arguments of the browser's process, and might open the URL
-  first. So the view starts the browser with the path of a file that has the URL, and that other
-  people can't read.
+  people on the machine can see the arguments of the browser's process. If the URL were an argument,
+  they might open the URL first. So the argument is the path of a file. The file contains the URL,
+  and other people can't read the file.
 - A request that changes something must come from a page of the view itself, with the token of the
   page's form.
 
@@ -64,9 +65,10 @@ class Access(Protocol):
         ...
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the name and the value of the cookie to set in the answer, if the request is the
-        first request with the token in the URL that the view has printed. Return None for any other
-        request, and if the view sets no cookie.
+        """Return the name and the value of the cookie to set in the answer. The view sets a cookie
+        only in the answer to the first request with the token of the URL that the view has printed.
+        Return None for any other request. In the cluster, the view sets no cookie, and the result
+        is always None.
         """
         ...
 

@@ -44,9 +44,9 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
 
 
 def _in_order(structure: Mapping[str, DagTask]) -> list[DagTask]:
-    """Return the tasks of a DAG by their rank, and tasks of equal rank by id. Tasks without
-    upstream tasks have the lowest rank, and each other task has a higher rank than its upstream
-    tasks. If the tasks have a cycle, all tasks are sorted by id.
+    """Return the tasks of a DAG, sorted by rank. Tasks of equal rank are sorted by id. Tasks
+    without upstream tasks have the lowest rank, and each other task has a higher rank than its
+    upstream tasks. If the tasks have a cycle, all tasks are sorted by id.
     """
     # Airflow's DAGs have no cycles, but an answer may contain a cycle. Then no task has a rank.
     ranks = task_ranks({task_id: task.downstream for task_id, task in structure.items()})

@@ -1,4 +1,4 @@
-"""The decorator for classes whose objects never change."""
+"""The decorator for classes whose objects the operator never changes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The collector makes a monitoring report with few requests to Airflow. It limits how many logs it
-reads, how many suspect DAGs it checks, and how many findings it reports. If a limit may hide
-findings, the report names the kinds of findings for which it is incomplete.
+reads, how many paused, stale or broken DAGs it checks, and how many findings it reports. If a limit
+may hide findings, the report names the kinds of findings for which the report is incomplete.
 """
 
 from __future__ import annotations

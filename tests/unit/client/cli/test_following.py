@@ -18,8 +18,8 @@ COMMANDS = pytest.mark.parametrize("command", ["wait", "watch"])
 
 
 def when_watched(cluster: MLJobCluster, *changes: Callable[[], Any]) -> None:
-    """Prepare the cluster: when a command sends its first watch request, ``changes`` are called in
-    turn. Each of them changes the cluster.
+    """Prepare the cluster: when a command sends its first watch request, the functions ``changes``
+    are called one after the other. Each function changes the cluster.
     """
     left = list(changes)
 

@@ -1,4 +1,6 @@
-"""The bars of a run's tasks in the view: waits, runs and earlier tries on one time axis."""
+"""The bars that the view draws for a run's tasks. The bars show waiting times, running times and
+earlier tries on one time axis.
+"""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
 def _mljob_runs(need: Need) -> list[str]:
     """Return the run ids from which a finding about a DAG takes the names of MLJobs.
 
-    The ids of the DAG's waiting runs come first; some of these runs may belong to no MLJob. Then
+    The ids of the DAG's queued runs come first; some of these runs may belong to no MLJob. Then
     come the ids of the DAG's recent runs that belong to MLJobs.
     """
     return [*(run.run_id for run in need.waiting), *need.mljob_runs]
@@ -183,8 +183,8 @@ def _last_line(traceback: str) -> str:
 
 
 def grouped_by_dag(runs: Iterable[QueuedRun]) -> dict[str, list[QueuedRun]]:
-    """Return the queued runs of each DAG by DAG id. The runs of a DAG are sorted, longest waiting
-    first.
+    """Return a dict that maps each DAG id to the queued runs of this DAG. The run that has been
+    queued for the longest time comes first.
     """
     found: dict[str, list[QueuedRun]] = {}
     for run in sorted(runs, key=lambda run: run.since):

@@ -2,9 +2,9 @@
 
 These places are searched in turn for the address of an owner:
 
-1. the Variable ``mljob_owners``, a JSON object of addresses by owner, which can be changed without
-   a release of the DAGs;
-2. the ``owner_links`` of a DAG, which many teams have set already.
+1. the Variable ``mljob_owners``, a JSON object that maps owners to addresses. This Variable can be
+   changed without a release of the DAGs;
+2. the ``owner_links`` of a DAG. Many teams have set ``owner_links`` already.
 
 If neither has an address for the owner, messages go to the fallback channel.
 
@@ -49,7 +49,7 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
 
     Args:
         owner: The owner's name in Airflow. An empty name stands for the people who run the
-            platform. They get the monitoring's findings that have no owner.
+            platform. These people get the monitoring's findings that have no owner.
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
         link: The owner's link in a DAG's ``owner_links``, or ``None`` if there is no link.
         fallback: The fallback channel.
@@ -84,8 +84,8 @@ def address_in_link(link: str) -> str | None:
 
 
 def mapping_of(text: str | None) -> dict[str, str]:
-    """Return the addresses by owner from the text of the Variable ``mljob_owners``. The result is
-    empty for ``None``.
+    """Read the text of the Variable ``mljob_owners``. Return a dict that maps each owner to an
+    address. The dict is empty if the text is ``None``.
 
     Raises:
         ValueError: The text is not a JSON object of strings.

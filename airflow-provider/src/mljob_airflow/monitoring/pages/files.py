@@ -37,7 +37,8 @@ def write(report: MonitoringReport, folder: Path) -> Path:
     """Write the report's page, and return the path of the file. Replace ``latest.html``, and delete
     all pages of the monitoring DAG except the newest :data:`KEPT`.
 
-    A reader never sees an incomplete file, because each file is written under another name first.
+    A reader never sees an incomplete file, because each file is first written under another name,
+    and then renamed.
     """
     directory = folder / report.monitor
     directory.mkdir(parents=True, exist_ok=True)

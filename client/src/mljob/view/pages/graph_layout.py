@@ -1,10 +1,10 @@
 """Places the tasks of a DAG in layers, so that each task comes after its upstream tasks.
 
-The layer of a task is the length of the longest path to the task. Within a layer, tasks are ordered
-by the mean position of their neighbours in the layer before. Then the same is done backward through
-the layers, with the neighbours in the layer after, and both are repeated (Sugiyama, Tagawa and
-Toda, 1981). An edge over several layers goes through a free place in each layer between its tasks,
-so that the edge crosses no box.
+The layer of a task is the length of the longest path to the task. A forward sweep orders the tasks
+of each layer by the mean position of their neighbours in the layer before. A backward sweep then
+orders the tasks of each layer by the mean position of their neighbours in the layer after. Both
+sweeps are repeated (Sugiyama, Tagawa and Toda, 1981). An edge over several layers goes through a
+free place in each layer between its tasks, so that the edge crosses no box.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def layout(
         edges: Pairs of upstream and downstream task. Edges of unknown tasks, and edges that close a
             cycle, are left out.
         box_width: The width of a box, in pixels.
-        is_vertical: Whether the layers go down, for narrow screens, instead of to the right.
+        is_vertical: Whether the layers are placed from top to bottom, which suits narrow screens.
+            If not, the layers are placed from left to right.
 
     Returns:
         The layout, or None if the graph has no tasks or is too large to draw.

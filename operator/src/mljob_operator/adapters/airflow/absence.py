@@ -3,7 +3,7 @@ its own texts.
 
 The status 404 alone proves nothing: a proxy without a backend answers with 404, and so does another
 service at the same URL. The proof is Airflow's own sentence about the requested object, so each
-text is compared as a whole, with the ids of the request in the text. If a later Airflow rewords a
+text is filled with the ids of the request, and compared as a whole. If a later Airflow rewords a
 text, the request fails, with an error that quotes the beginning of Airflow's answer. The new text
 must then be added to this module.
 
@@ -25,7 +25,7 @@ class Absence:
 
     Args:
         texts: The texts, with the names of ids in braces, for example ``{dag_id}``.
-        ids: The values of the ids in the request, by name.
+        ids: A dict that maps the name of each id to the id in the request.
     """
 
     def __init__(self, *texts: str, ids: Mapping[str, str] | None = None) -> None:
@@ -37,8 +37,8 @@ class Absence:
         return Absence(*self.texts, ids=ids)
 
     def proved_by(self, detail: str) -> bool:
-        """Return whether ``detail``, the text of a 404 answer, equals one of the texts, with the
-        ids of the request in place of the braces.
+        """Return whether ``detail``, the text of a 404 answer, equals one of the texts after each
+        name in braces is replaced by the id of the request.
         """
         return any(re.fullmatch(self._pattern(text), detail) for text in self.texts)
 

@@ -29,7 +29,7 @@ def connection_errors(server: str, proxy: str | None) -> Iterator[None]:
     AirflowUnavailable.
 
     Args:
-        server: What the message calls the server, such as ``Airflow at http://airflow``.
+        server: The name of the server in the message, such as ``Airflow at http://airflow``.
         proxy: The URL of the proxy, which the message names. None if no proxy is used.
 
     Raises:

@@ -5,9 +5,10 @@ Requests are synchronous and may hang until their timeouts. If all requests shar
 thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by many
 minutes.
 
-Each lane except the lane of probes has a circuit breaker. After ``FAILURES`` requests in a row
-without an answer, the lane lets only one request at a time through. So the number of requests to an
-Airflow that is down does not grow with the number of MLJobs.
+Each lane has a circuit breaker, except the lane of probes. A probe is a request that finds out
+whether Airflow answers again. After ``FAILURES`` requests in a row without an answer, the lane lets
+only one request at a time through. So the number of requests to an Airflow that is down does not
+grow with the number of MLJobs.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ class Run(Protocol):
     """The type of a function that runs synchronous functions in the threads of lanes."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Run ``function(*args)`` in a thread of the lane for this kind of work, and return the
-        result.
+        """Run ``function(*args)`` in a thread of the lane for ``work``, the kind of request. Return
+        the result.
 
         ``operation`` is the operation's name in metrics.
         """
@@ -83,8 +84,8 @@ class Circuit:
     """The circuit breaker of a lane, for the time in which the Airflow gives no answer.
 
     After ``FAILURES`` requests in a row without an answer, the circuit breaker lets only one
-    request at a time through, with growing pauses in between. :func:`_is_no_answer` decides which
-    errors count as no answer.
+    request at a time through, with growing pauses between these requests. :func:`_is_no_answer`
+    decides which errors count as no answer.
 
     Args:
         clock: A monotonic clock, in seconds.
@@ -139,9 +140,9 @@ class Circuit:
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Return whether an error means that Airflow is out of reach: Airflow gives no answer, or a
-    server error, or the answer is not from Airflow. Return False if the cause may be this request
-    alone, so that Airflow may answer other requests.
+    """Return whether an error means that Airflow is out of reach: Airflow sends no answer, Airflow
+    answers with a server error, or the answer is not from Airflow. Return False if the cause may be
+    this request alone, so that Airflow may answer other requests.
     """
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
@@ -154,8 +155,8 @@ class Lane:
     Args:
         name: The lane's name, for threads and the log.
         threads: The maximum number of operations that run at the same time.
-        circuit: The circuit breaker. None if every request is sent, as in the lane of probes,
-            because probes are rare.
+        circuit: The circuit breaker. None if every request is sent. The lane of probes has no
+            circuit breaker, because probes are rare.
     """
 
     def __init__(self, name: str, threads: int, circuit: Circuit | None) -> None:
@@ -209,10 +210,10 @@ class Lane:
 
     def _mapped(self, function: Callable[..., T], *args: Any) -> T:
         """Call the function, and return the result. Turn an unexpected exception into
-        AirflowUnreadable, which the callers handle.
+        AirflowUnreadable, which the callers expect.
 
         So if the code that reads an answer fails on an unusual answer, only requests to this
-        Airflow fail, and the rest of the operator goes on.
+        Airflow fail. Nothing else in the operator fails.
         """
         try:
             return function(*args)
@@ -229,7 +230,7 @@ class Lane:
         """Log the traceback of an unexpected exception, unless the lane has already logged the same
         traceback.
 
-        The log leaves the exception's message out, because it may quote an answer or a token.
+        The exception's message is not logged, because the message may quote an answer or a token.
         """
         where = "".join(traceback.format_tb(error.__traceback__))
         kind = f"{type(error).__name__}\n{where}"

@@ -1,9 +1,9 @@
-"""An index of the unfinished MLJobs, which answers the questions of a change feed's reader. The
-change feed is Airflow's list of recent changes, which the reader requests every few seconds.
+"""An index of the unfinished MLJobs for the readers of the change feeds. A change feed is one
+Airflow's list of recent changes. The reader of a change feed requests this list every few seconds.
 
-The reader asks several times a minute whether a change is expected, which DAGs have runs, and which
-runs should be in a list. The index is updated when an MLJob changes, so an answer needs no search
-through all MLJobs.
+Several times a minute, a reader asks the index whether a change is expected, which DAGs have runs,
+and which runs Airflow should list. The index is updated when an MLJob changes, so an answer needs
+no search through all MLJobs.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class _Entry:
         missed: Whether Airflow's last answer about the run was that the run does not exist.
         hot: Whether the run may change at any moment without a Kafka event, for example because the
             run is being cancelled.
-        last_event_at: When the last Kafka event of a run in the backfill was read. None if there
-            was no such event, or if the run is not a backfill.
-        halts: Whether the reader has to ask Airflow if the run's DAG schedules tasks.
+        last_event_at: The time at which the last Kafka event of a run in the backfill was read.
+            None if there was no such event, or if the run is not a backfill.
+        halts: Whether the reader has to ask Airflow whether the run's DAG schedules tasks.
         still: Whether no task of the run is active.
         halt: The last observed reason why the run's DAG schedules no tasks. None if the DAG
             schedules tasks.
@@ -75,12 +75,12 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """The MLJobs with a run of one DAG for which the reader asks whether the DAG schedules tasks:
-    the run is in progress, or the DAG was last observed to schedule no tasks.
+    """For one DAG, the MLJobs because of which the reader asks whether the DAG schedules tasks. The
+    run of such an MLJob is in progress, or the DAG was last observed to schedule no tasks.
 
     Attributes:
-        by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no
-            tasks, or None if the DAG schedules tasks.
+        by_halt: A dict that maps each halt to the MLJobs with this halt. A halt is the last
+            observed reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
         moving: The MLJobs whose run has an active task.
     """
 
@@ -97,17 +97,19 @@ class FollowedRuns:
     Attributes:
         runs: The run of each MLJob.
         submitted: The run of each MLJob with an active attempt. Backfills are left out.
-        backfills: The MLJob of each active attempt that is a backfill, by backfill.
+        backfills: A dict that maps the backfill of each active attempt to the MLJob. Attempts
+            without a backfill are left out.
         in_progress: The run or the backfill of each MLJob with an active attempt. Runs and
             backfills that are known to have ended are left out.
         unread: The MLJobs with an active attempt whose run has tasks that the operator does not
-            know yet. A backfill is included until the operator knows that Airflow has created its
-            runs.
-        missed: The MLJobs whose run Airflow does not have, according to its last answer.
+            know yet. An MLJob with a backfill is included until the operator knows that Airflow has
+            created the backfill's runs.
+        missed: The MLJobs whose run Airflow does not have, according to Airflow's last answer.
         hot: The MLJobs whose run may change at any moment without a Kafka event.
-        events: For each MLJob with an active backfill, when the last Kafka event of a run in this
-            backfill was read. :meth:`is_hot` removes old times.
-        dags: The MLJobs for which the reader asks whether their DAG schedules tasks, by DAG id.
+        events: For each MLJob with an active backfill, the time at which the last Kafka event of a
+            run in this backfill was read. :meth:`is_hot` removes old times.
+        dags: A dict that maps the id of each DAG to the MLJobs because of which the reader asks
+            whether this DAG schedules tasks.
     """
 
     runs: dict[Key, RunKey] = field(default_factory=dict)
@@ -121,8 +123,9 @@ class FollowedRuns:
     dags: dict[str, DagRunsOfJobs] = field(default_factory=dict)
 
     def is_hot(self, now: datetime) -> bool:
-        """Return whether at least one run may change at any moment without a Kafka event. Shortly
-        after a Kafka event of a run in a backfill, such a change is likely too.
+        """Return whether at least one run may change at any moment without a Kafka event. The
+        result is also True shortly after a Kafka event of a run in a backfill, because more changes
+        are then likely.
         """
         if self.hot:
             return True
@@ -131,10 +134,10 @@ class FollowedRuns:
         return bool(self.events)
 
     def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
-        """Return the MLJobs in ``dags`` of this DAG whose last observed halt differs from ``halt``.
-        A halt is the reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
+        """Return the MLJobs in ``dags[dag_id]`` whose last observed halt differs from ``halt``. A
+        halt is the reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
 
-        If ``unless`` is not None, leave out the MLJobs whose last observed halt is ``unless``, too.
+        If ``unless`` is given, also leave out the MLJobs whose last observed halt is ``unless``.
         """
         if (dag := self.dags.get(dag_id)) is None:
             return []
@@ -187,8 +190,8 @@ class FollowedRuns:
 
 
 class FeedIndex:
-    """The index of the unfinished MLJobs of all Airflows. Each Airflow has a change feed, whose
-    reader asks the index.
+    """The index of the unfinished MLJobs of all Airflows. The reader of each Airflow's change feed
+    asks the index.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,9 @@
 """Finds out what an MLJob may do in each Airflow, and what blocks the start of its next run.
 
-Airflows and their access rules change while MLJobs wait. So each step of an MLJob finds the Airflow
-for the next run and the blocker again, and a blocker disappears as soon as its cause does. Once an
-attempt has begun, the status names the attempt's Airflow, which does not change any more.
+Airflows and their access rules change while MLJobs wait. So, before each decision about an MLJob,
+the operator determines again the Airflow for the next run, and the reason that blocks the start
+(the blocker). A blocker disappears as soon as its cause disappears. Once an attempt has begun, the
+status names the attempt's Airflow, which does not change any more.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class AirflowCatalog:
     Attributes:
         instances: The AirflowInstances by name. The Airflow of the operator's settings is not among
             them.
-        not_ready: The reason why an Airflow can't be used now, by the name of the Airflow. An
-            Airflow that can be used has no entry.
+        not_ready: For the name of each Airflow that can't be used now, the reason. An Airflow that
+            can be used has no entry.
         own: Whether the operator's settings name an Airflow.
         own_access: The access rules of the settings' Airflow, or None if the setting
             ``MLJOB_AIRFLOW_ACCESS`` is absent.
@@ -98,8 +99,9 @@ class AirflowCatalog:
         return (instance.spec.access if instance is not None else None) or ()
 
     def undecided(self, airflow: str, dag_id: str) -> bool:
-        """Return whether the access rule for a DAG is not known yet, because it depends on labels
-        of the MLJob's namespace that the operator is about to learn.
+        """Return whether the access rule for a DAG is not known yet, because the rule depends on
+        labels of the MLJob's namespace. The operator does not know all these labels yet, but will
+        soon know them.
         """
         return self.namespace.pending and depends_on_labels(self.access(airflow), dag_id)
 
@@ -134,8 +136,8 @@ class AirflowCatalog:
 
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
         """Return the credentials of the access rule that applies to the MLJob (:meth:`rule`).
-        Return None if the rule has no credentials, so that the MLJob uses the credentials of the
-        Airflow, or if no rule applies or the rule is not known yet.
+        Return None if the rule has no credentials. The MLJob then uses the credentials of the
+        Airflow. Also return None if no rule applies or the rule is not known yet.
         """
         index = self.rule(airflow, dag_id)
         return self.access(airflow)[index].credentials if index is not None else None
@@ -281,7 +283,7 @@ CHECKS = (_reserved, _not_found, _invalid_instance, _refused, _not_ready, _no_lo
 
 @frozen
 class _Names:
-    """The names of an Airflow and of its access rules in messages.
+    """How messages name an Airflow and its access rules.
 
     Attributes:
         airflow: The name of the Airflow.

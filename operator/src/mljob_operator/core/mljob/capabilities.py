@@ -23,9 +23,9 @@ class Capabilities:
         has_chosen_id: Whether the operator chooses the id of the workload. If so, Airflow refuses a
             second submission with the same id, and the operator finds the runs of an earlier MLJob
             by their ids.
-        has_tasks: Whether the operator follows the tasks of the workload, so that it knows whether
-            a task has started. If not, the workload counts as started as soon as a run is in
-            progress.
+        has_tasks: Whether the operator follows the tasks of the workload. The operator then knows
+            whether a task has started. If the operator does not follow the tasks, the workload
+            counts as started as soon as a run is in progress.
         has_note: Whether the workload has a note in Airflow, in which the operator can write that
             the workload continues without its MLJob.
         cancelled_by_dag: Whether the cancellation DAG can cancel the workload. If not, the operator

@@ -33,8 +33,9 @@ class Context:
 
     @property
     def ended_at(self) -> datetime:
-        """When the run ended, or the current time if the run has not ended or is not known. For a
-        run that ended without an end date, the time of the fact that reports the end.
+        """The run's end date. If the run has ended but the end date is not known, the time of the
+        event or response that reported the end. If the run has not ended, or the operator does not
+        know the run, the current time.
         """
         run = self.state.observed_run.run
         return (run.end or run.occurred_at) if run is not None and run.ended else self.state.now

@@ -3,8 +3,8 @@ that doesn't fit the model is left out and reported. All other fields are read.
 
 The API server accepts only objects that fit the CRD. But an object may have been stored under an
 older or a hand-edited CRD, or a field may exceed a limit that a CRD can't express. Even so, the
-operator must handle the deletion of such an object, and must follow the object's run in progress.
-The operator must also continue to handle all other objects.
+operator must complete the deletion of such an object, and must report the state of the object's run
+in progress. The invalid object must not stop the operator from acting for other objects.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def fitting(
         model: The model of a spec or of a status.
         value: The spec or status, as the Kubernetes API server sent it.
         path: ``spec`` or ``status``, for messages.
-        bounds: The limits of fields that may hold any JSON, by the name of the field. These limits
-            are checked before pydantic validates the fields.
-        placeholders: Values for required fields that are missing or don't fit, by the name of the
-            field.
+        bounds: For the name of each field that may hold any JSON, the limits of this field. The
+            limits are checked before pydantic validates the fields.
+        placeholders: For the name of a required field, the value that is used if the field is
+            missing or doesn't fit.
 
     Returns:
         tuple: An object of the class ``model``, and a text for each problem, such as ``spec.conf is

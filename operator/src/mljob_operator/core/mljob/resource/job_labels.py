@@ -1,4 +1,4 @@
-"""The labels of the metrics that count MLJobs. No label has the name of an MLJob, so the number of
+"""The labels of the metrics that count MLJobs. No label contains an MLJob's name, so the number of
 time series does not grow with the number of MLJobs.
 """
 
