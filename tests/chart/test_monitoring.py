@@ -83,8 +83,8 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """Return the metrics and the labels that queries use and that neither the operator nor
-    Prometheus itself has, each with its query.
+    """Return the unknown metrics and labels in queries, each with its query. A metric or label is
+    unknown if it comes neither from the operator nor from Prometheus itself.
     """
     series, missing = exposed(), []
     for use in uses.uses:

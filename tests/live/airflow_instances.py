@@ -37,8 +37,8 @@ class Platform:
         self._ways = ExitStack()
 
     def name(self, short: str) -> str:
-        """Return the name in Kubernetes of the AirflowInstance with the short name ``short``. The
-        name ends in a random suffix, so that no other test uses the same name.
+        """Return the name that the AirflowInstance ``short`` has in Kubernetes. This name ends in a
+        random suffix, so that no other test uses the same name.
         """
         return f"{short}-{self._suffix}"
 

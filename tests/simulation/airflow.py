@@ -1,5 +1,5 @@
-"""A fake Airflow whose scheduler and workers take one step at a time, when a test tells them to,
-and publish the events that a real Airflow publishes.
+"""A fake Airflow whose scheduler and workers take one step each time that a test asks for a step.
+This Airflow publishes the events that a real Airflow publishes.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class BusyAirflow(FakeAirflow):
         await super().cancel(dag_id, run_id)
 
     def store(self, dag_id: str, run_id: str) -> None:
-        """Write the changes of a run that are in ``unstored`` into the database."""
+        """Write a run's changes from ``unstored`` into the database."""
         for stored in self.unstored.pop((dag_id, run_id), ()):
             stored()
 
@@ -149,9 +149,9 @@ class BusyAirflow(FakeAirflow):
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
         """Start the run if it is queued, end its unfinished tasks, and then end the run. The
-        unfinished tasks succeed, but if ``wanted`` is failed, the last of these tasks fails. The
-        run then fails if one of its tasks is failed or upstream_failed, and succeeds otherwise, so
-        its state may differ from ``wanted``.
+        unfinished tasks succeed, but if ``wanted`` is failed, the last of these tasks fails. After
+        that, the run fails if one of its tasks is failed or upstream_failed, and succeeds
+        otherwise. So the run's state may differ from ``wanted``.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
