@@ -43,7 +43,7 @@ def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instance with the map index in the path. A task that is not mapped has the
+    """Return the task instance whose map index is in the path. A task that is not mapped has the
     index -1.
     """
     path = request.path

@@ -1,6 +1,6 @@
 """The alerts, the dashboard and the configuration of kube-state-metrics. Prometheus' own parsers
 accept the queries of the alerts and of the dashboard, and the metrics in the queries exist. The
-fields of the CRDs that kube-state-metrics reads exist.
+CRDs have the fields that kube-state-metrics reads.
 """
 
 from __future__ import annotations

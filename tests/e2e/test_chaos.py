@@ -63,7 +63,7 @@ pytestmark = [pytest.mark.timeout(BOUND + 300), pytest.mark.disruptive]
 @pytest.fixture
 def pair(installation: NewInstallation, stack: Stack) -> Iterator[tuple[Installation, list[OperatorProcess]]]:
     """A tuple: an installation of the operator with its namespace, and the processes of the
-    operator's two replicas. After the test, start the components that are still down.
+    operator's two replicas. After the test, this fixture starts the components that are still down.
     """
     made = installation("chaos")
     yield made, [made.operator, made.operator.replica().start()]

@@ -437,8 +437,8 @@ class FakeAirflow:
         return [*header, *entries[begin or 0 :]], str(len(entries)) if runs else None
 
     def write(self, run: FakeRun, task_id: str, *entries: Any, map_index: int = -1, try_number: int = 1) -> None:
-        """Append entries to the log of a task's try. A string becomes an entry with the string as
-        its text and the present time.
+        """Append entries to the log of a task's try. A string becomes an entry whose text is the
+        string and whose time is now.
         """
         log = run.logs.setdefault((task_id, map_index, try_number), [])
         now = self._clock().isoformat()

@@ -129,8 +129,8 @@ class BusyAirflow(FakeAirflow):
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
-        """Return the runs about which events are published: those whose ids begin with the
-        operator's prefix, including runs of ``CHILD``, and the runs of backfills.
+        """Return the runs about which events are published. These are the runs whose ids begin with
+        the operator's prefix (also runs of ``CHILD``), and the runs of backfills.
         """
         return [run for run in self.runs.values() if _is_followed(run)]
 
@@ -139,8 +139,9 @@ class BusyAirflow(FakeAirflow):
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
-        """Complete the runs of the cancellation DAG that can start. Each run takes up to three
-        steps: it starts, its task gets a slot, and the task cancels the run that the conf names.
+        """If runs of the cancellation DAG can start, complete these runs. Each run takes up to
+        three steps: it starts, its task gets a slot, and the task cancels the run that the conf
+        names.
         """
         for _ in ("it begins", "it gets a slot", "it cancels"):
             for step in self.steps():
@@ -273,10 +274,10 @@ class BusyAirflow(FakeAirflow):
         events about the change.
 
         Args:
-            told: Whether Airflow publishes the change. It publishes only some kinds of changes. If
-                false, no event is published.
-            ours: Whether the provider's callbacks publish an event too, which they do only in the
-                task's own process.
+            told: Whether Airflow publishes the change. Airflow publishes only some kinds of
+                changes. If false, no event is published.
+            ours: Whether the provider's callbacks publish an event too. The callbacks do so only in
+                the task's own process.
             stored: Whether the database contains the change at once. Otherwise the change is in
                 ``unstored`` until :meth:`store` is called.
         """

@@ -1,6 +1,6 @@
-"""Users who apply and delete objects of one kind, as GitOps tools do: they use Server-Side Apply,
-and send several requests at the same time. The objects belong to a walk. A walk is a test that
-edits many generated objects and rolls the edits back.
+"""Users who apply and delete objects of one kind, as GitOps tools do. The users use Server-Side
+Apply, and send several requests at the same time. The objects belong to a walk: a test that edits
+many generated objects and rolls the edits back.
 """
 
 from __future__ import annotations
