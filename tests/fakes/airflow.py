@@ -462,8 +462,8 @@ class FakeAirflow:
         return False
 
     def of_date(self, dag_id: str, date: datetime | None) -> FakeRun | None:
-        """Return the run of a DAG with the logical date ``date``, or None if there is no such run
-        or ``date`` is None.
+        """Return the DAG's run with the logical date ``date``, or None if there is no such run or
+        ``date`` is None.
         """
         runs = (run for run in self.runs.values() if run.dag_id == dag_id)
         return next((run for run in runs if date is not None and run.date == date), None)

@@ -142,7 +142,7 @@ class Platform:
 @contextmanager
 def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
     """Yield a :class:`Platform` for the AirflowInstances that the operator of ``installation``
-    handles. At the end of the block, delete the operator's MLJobs, and then the AirflowInstances.
+    manages. At the end of the block, delete the operator's MLJobs, and then the AirflowInstances.
     """
     platform = Platform(kubectl, stack)
     yield platform

@@ -75,7 +75,9 @@ def _redact(text: str, *, redaction: Redaction, stored_texts: frozenset[str]) ->
 
 
 def _stored_texts(status: MLJobStatus) -> frozenset[str]:
-    """Return the texts of tasks in the stored status. They were redacted when they were written."""
+    """Return the texts of tasks in the stored status. These texts were redacted before they were
+    stored.
+    """
     found: set[str] = set()
     for task in status.tasks or ():
         if task.error is not None:
