@@ -1,5 +1,6 @@
-"""Writes the tables of fields in the pages of ``docs/spec/`` from the CRDs (``make generate``).
-With ``--check`` (``make verify``) the command fails if a table differs from its CRD.
+"""Generates the tables of fields in the pages of ``docs/spec/`` (``make generate``). The tables are
+made from the CRDs. With ``--check`` (``make verify``) the command only compares, and fails if a
+table differs from its CRD.
 
 A pair of comments in a page marks the place of a table, and names the field that the table
 describes::
@@ -51,8 +52,8 @@ Node = dict[str, Any]
 
 
 def filled(page: str, definition: Node) -> str:
-    """Return ``page``, the text of a page, with a new table in each marked place. The tables
-    describe the fields of ``definition``, a CustomResourceDefinition.
+    """Return the text ``page`` of a page, with a new table in each marked place. The tables
+    describe the fields of the CustomResourceDefinition ``definition``.
     """
     schema: Node = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     headings = set(re.findall(r"^#+ `([^`]+)`$", page, re.MULTILINE))

@@ -1,5 +1,5 @@
-"""The runs of the simulated Airflow. Indexes make it unnecessary to read all runs for a list of
-active runs, of recent changes or of one DAG's runs.
+"""The runs of the simulated Airflow. Thanks to indexes, the store can list the active runs, the
+recent changes or the runs of one DAG without reading all runs.
 
 The operator's change feed often asks for the changes since a recent time. Therefore runs and task
 instances are also kept in the order of their last change. A list of recent changes reads only the
@@ -29,8 +29,8 @@ class Store:
 
     Attributes:
         dags: The DAGs by id.
-        ends: When runs ended, by run id, on the monotonic clock in seconds. Only the newest
-            ``MAX_ENDS`` ends are kept.
+        ends: The time at which each run ended, by run id, in seconds of the monotonic clock. Only
+            the newest ``MAX_ENDS`` ends are kept.
     """
 
     def __init__(self, dags: Iterable[Dag]) -> None:
@@ -63,7 +63,8 @@ class Store:
 
     def active(self, dag_id: str = "~") -> list[Run]:
         """Return the queued and running runs of a DAG, or of all DAGs (``~``), in the order in
-        which they became active: a run that was cleared after its end comes after older runs.
+        which the runs became active. If a run was cleared after its end, the time of the clearing
+        counts.
         """
         return [run for run in self._active.values() if dag_id in ("~", run.dag_id)]
 
@@ -142,8 +143,8 @@ class Store:
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
         """Record that a run has changed now, so that :meth:`runs_since` returns the run first. Make
-        :meth:`tasks_since` return the task instances ``tasks`` first. Their time of the last change
-        stays the same.
+        :meth:`tasks_since` return the task instances ``tasks`` first. The time of the last change
+        of each of these task instances stays the same.
         """
         run.changed = now()
         self._changed_runs.pop(run.key, None)

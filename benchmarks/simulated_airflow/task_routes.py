@@ -16,8 +16,9 @@ from .runs import HEADER, Json, Run, TaskInstance
 
 
 def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instances that pass the filters in the query. The path names one run, or
-    all runs (``~``) of one DAG or of all DAGs (``~``).
+    """Return the task instances that pass the filters in the query. The path names a DAG and a run.
+    With ``~`` as the run id, the path names all runs of the DAG. With ``~`` also as the DAG id, the
+    path names all runs of all DAGs.
     """
     dag_id, run_id, store = request.path["dag_id"], request.path["run_id"], airflow.store
     since, prefix = request.time("updated_at_gte"), request.one("run_id_prefix_pattern") or ""
@@ -42,7 +43,7 @@ def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instance with the map index in the path. A task that is not mapped has the
+    """Return the task instance whose map index is in the path. A task that is not mapped has the
     index -1.
     """
     path = request.path

@@ -38,7 +38,7 @@ SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 
 
 def of_api(rendered: Rendered) -> Rendered:
-    """Return those of the rendered objects that belong to mljob-api."""
+    """Return the rendered objects that belong to mljob-api."""
     return Rendered([each for each in rendered.objects if each["metadata"]["name"].startswith((NAME, "v1alpha1."))])
 
 

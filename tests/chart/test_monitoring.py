@@ -1,6 +1,6 @@
 """The alerts, the dashboard and the configuration of kube-state-metrics. Prometheus' own parsers
 accept the queries of the alerts and of the dashboard, and the metrics in the queries exist. The
-fields of the CRDs that kube-state-metrics reads exist.
+CRDs have the fields that kube-state-metrics reads.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """Return the metrics and the labels that queries use and that neither the operator nor
-    Prometheus itself has, each with its query.
+    """Return the unknown metrics and labels in queries, each with its query. A metric or label is
+    unknown if it comes neither from the operator nor from Prometheus itself.
     """
     series, missing = exposed(), []
     for use in uses.uses:

@@ -4,11 +4,12 @@ each killed at a random time, and started again after a while. In the end each M
 finished or deleted, its status must agree with Airflow, and no MLJob may have two runs. No phase or
 percentage may go backward.
 
-By default the test is short. `make chaos` runs the long form: 200 MLJobs, each part away for 60 s.
+By default the test is short. `make chaos` runs the long form: 200 MLJobs, and each part is down for
+60 s.
 
-``MLJOB_CHAOS_JOBS`` sets the number of MLJobs, ``MLJOB_CHAOS_AWAY`` how many seconds each part is
-away, ``MLJOB_CHAOS_SEED`` the random choices. Only a test with 200 MLJobs writes
-benchmarks/results/chaos.json.
+``MLJOB_CHAOS_JOBS`` sets the number of MLJobs, ``MLJOB_CHAOS_AWAY`` sets how many seconds each part
+is down, and ``MLJOB_CHAOS_SEED`` sets the seed of the random choices. Only a test with 200 MLJobs
+writes benchmarks/results/chaos.json.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ pytestmark = [pytest.mark.timeout(BOUND + 300), pytest.mark.disruptive]
 @pytest.fixture
 def pair(installation: NewInstallation, stack: Stack) -> Iterator[tuple[Installation, list[OperatorProcess]]]:
     """A tuple: an installation of the operator with its namespace, and the processes of the
-    operator's two replicas. After the test, start the components that are still down.
+    operator's two replicas. After the test, this fixture starts the components that are still down.
     """
     made = installation("chaos")
     yield made, [made.operator, made.operator.replica().start()]
@@ -186,15 +187,16 @@ def owner(run: Object) -> str:
 
 
 def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) -> Any:
-    """Return how a finished MLJob's status differs from Airflow.
+    """Return how a finished MLJob's status differs from the run in Airflow.
 
     Args:
-        run_ids: The ids of all runs of the test's MLJobs in Airflow.
+        run_ids: The ids of all runs that Airflow has for the test's MLJobs.
 
     Returns:
-        The differences by field, except the phase of a cancelled MLJob. The whole status if Airflow
-        does not have the run that the status names, unless the MLJob was cancelled before the
-        submission of its run. None or an empty dictionary if nothing differs.
+        The differences by field. The phase of a cancelled MLJob is not compared. If nothing
+        differs, the result is an empty dictionary. If Airflow does not have the run that the status
+        names, the result is the whole status. But the result is None if Airflow has no run because
+        the MLJob was cancelled before the submission.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:

@@ -75,8 +75,9 @@ class FakeLog:
         self.closed = False
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return all entries that were not read yet, each converted by ``convert``. If there are
-        none, set ``token`` to the token from which a later reader can continue, and return None.
+        """Return all entries that were not read yet, each converted by ``convert``. If all entries
+        were already read, set ``token`` to the token from which a later reader can continue, and
+        return None.
         """
         entries, self._entries = self._entries, []
         if not entries:
@@ -127,7 +128,7 @@ class FakeAirflow:
     change runs directly, as Airflow's scheduler and users do.
 
     Attributes:
-        dags: The DAGs that exist: their task ids, by DAG id.
+        dags: The task ids of each DAG that exists, by DAG id.
         required: The names of params that a conf must contain, by DAG id.
         dag_params: The params that :meth:`params` returns, by DAG id.
         paused: The ids of paused DAGs.
@@ -175,8 +176,8 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """The adapter that sends the requests of a cancellation. Here it is the fake itself. The
-        real adapter returns a second adapter, so that a cancellation doesn't wait for other
+        """The adapter that sends the requests of a cancellation: this object itself. The real
+        adapter returns a second adapter instead, so that a cancellation doesn't wait for other
         requests.
         """
         return self
@@ -273,15 +274,17 @@ class FakeAirflow:
     async def open_log(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> FakeLog | None:
-        """Open the log of a try at the position that ``token`` names, by default at its beginning.
-        Return None if there is no such try.
+        """Open the log of a try at the position that ``token`` names. Without a token, the log is
+        opened at the log's beginning. Return None if there is no such try.
         """
         self.asked("open_log")
         found = self.log(dag_id, run_id, task, try_number, int(token) if token is not None else None)
         return FakeLog(*found) if found is not None else None
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the open questions that a run's tasks ask a person, by task."""
+        """Return the open questions that a run's tasks ask a person. The key of each question is
+        the key of its task.
+        """
         self.asked("questions")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -304,7 +307,7 @@ class FakeAirflow:
         return Outputs(run.outputs | {name: value for name, value in named.items() if value is not None})
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger a run of the cancellation DAG that is to cancel the run ``run_id``. Raise
+        """Trigger the cancellation DAG. The conf names the run to cancel, ``run_id``. Raise
         DagRefused if the cancellation DAG is paused or missing.
         """
         self.asked("trigger_cancellation")
@@ -313,8 +316,8 @@ class FakeAirflow:
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG is cancelling the run ``run_id`` now: whether a task
-        of the cancellation DAG's run for this run is active.
+        """Return whether the cancellation DAG is cancelling the run ``run_id`` now. This is true if
+        the cancellation DAG has a run for ``run_id`` with an active task.
         """
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
@@ -348,8 +351,8 @@ class FakeAirflow:
             run.note, run.changed = note, self._clock()
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """If the run of the cancellation DAG that is to cancel the run ``run_id`` is still queued,
-        set it to failed.
+        """Set the state of the cancelling run to failed, if the cancelling run is still queued. The
+        cancelling run is the cancellation DAG's run that cancels the run ``run_id``.
         """
         self.asked("drop_cancellation")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
@@ -363,8 +366,8 @@ class FakeAirflow:
         return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances that have changed since a time, in runs that the operator has
-        submitted.
+        """Return the task instances that have changed since a time. Only task instances of runs
+        that the operator has submitted are returned.
         """
         self.asked("changed_tasks")
         return [
@@ -434,8 +437,8 @@ class FakeAirflow:
         return [*header, *entries[begin or 0 :]], str(len(entries)) if runs else None
 
     def write(self, run: FakeRun, task_id: str, *entries: Any, map_index: int = -1, try_number: int = 1) -> None:
-        """Append entries to the log of a task's try. A string becomes an entry with the string as
-        its text and the present time.
+        """Append entries to the log of a task's try. A string becomes an entry whose text is the
+        string and whose time is now.
         """
         log = run.logs.setdefault((task_id, map_index, try_number), [])
         now = self._clock().isoformat()
@@ -459,8 +462,8 @@ class FakeAirflow:
         return False
 
     def of_date(self, dag_id: str, date: datetime | None) -> FakeRun | None:
-        """Return the run of a DAG with the logical date ``date``, or None if there is no such run
-        or ``date`` is None.
+        """Return the DAG's run with the logical date ``date``, or None if there is no such run or
+        ``date`` is None.
         """
         runs = (run for run in self.runs.values() if run.dag_id == dag_id)
         return next((run for run in runs if date is not None and run.date == date), None)

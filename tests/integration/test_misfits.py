@@ -1,5 +1,6 @@
-"""An MLJob that no operator can run, on a real API server. The status of the MLJob says why. Other
-MLJobs are not affected, even if the operator restarts while the MLJob exists.
+"""Tests with a real API server and an MLJob that no operator can run. The status of the MLJob says
+why the MLJob can't run. Other MLJobs are not affected, even if the operator restarts while the
+MLJob exists.
 """
 
 from __future__ import annotations

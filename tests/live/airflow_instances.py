@@ -37,8 +37,8 @@ class Platform:
         self._ways = ExitStack()
 
     def name(self, short: str) -> str:
-        """Return the name in Kubernetes of the AirflowInstance with the short name ``short``. The
-        name ends in a random suffix, so that no other test uses the same name.
+        """Return the name that the AirflowInstance ``short`` has in Kubernetes. This name ends in a
+        random suffix, so that no other test uses the same name.
         """
         return f"{short}-{self._suffix}"
 
@@ -142,7 +142,7 @@ class Platform:
 @contextmanager
 def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
     """Yield a :class:`Platform` for the AirflowInstances that the operator of ``installation``
-    handles. At the end of the block, delete the operator's MLJobs, and then the AirflowInstances.
+    manages. At the end of the block, delete the operator's MLJobs, and then the AirflowInstances.
     """
     platform = Platform(kubectl, stack)
     yield platform

@@ -95,10 +95,11 @@ class _Wait(Generic[T]):
         return max(self._every, min(MAX_INTERVAL, (time.monotonic() - self._since) / 20))
 
     def ask(self) -> T | None:
-        """Call the question once. Return a true answer, or None if there is time left to ask again.
+        """Call the question once. Return the answer if it is true. Return None if the answer is
+        false and there is time left for another call.
 
         Raises:
-            AssertionError: The answer is false, and the time is over.
+            AssertionError: The answer is false, and there is no time left.
         """
         complaint = ""
         answer: T | None = None

@@ -1,5 +1,5 @@
-"""A fake Airflow whose scheduler and workers take one step at a time, when a test tells them to,
-and publish the events that a real Airflow publishes.
+"""A fake Airflow whose scheduler and workers take one step each time that a test asks for a step.
+This Airflow publishes the events that a real Airflow publishes.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class BusyAirflow(FakeAirflow):
         await super().cancel(dag_id, run_id)
 
     def store(self, dag_id: str, run_id: str) -> None:
-        """Write the changes of a run that are in ``unstored`` into the database."""
+        """Write a run's changes from ``unstored`` into the database."""
         for stored in self.unstored.pop((dag_id, run_id), ()):
             stored()
 
@@ -129,8 +129,8 @@ class BusyAirflow(FakeAirflow):
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
-        """Return the runs about which events are published: those whose ids begin with the
-        operator's prefix, including runs of ``CHILD``, and the runs of backfills.
+        """Return the runs about which events are published. These are the runs whose ids begin with
+        the operator's prefix (also runs of ``CHILD``), and the runs of backfills.
         """
         return [run for run in self.runs.values() if _is_followed(run)]
 
@@ -139,8 +139,9 @@ class BusyAirflow(FakeAirflow):
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
-        """Complete the runs of the cancellation DAG that can start. Each run takes up to three
-        steps: it starts, its task gets a slot, and the task cancels the run that the conf names.
+        """If runs of the cancellation DAG can start, complete these runs. Each run takes up to
+        three steps: it starts, its task gets a slot, and the task cancels the run that the conf
+        names.
         """
         for _ in ("it begins", "it gets a slot", "it cancels"):
             for step in self.steps():
@@ -149,9 +150,9 @@ class BusyAirflow(FakeAirflow):
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
         """Start the run if it is queued, end its unfinished tasks, and then end the run. The
-        unfinished tasks succeed, but if ``wanted`` is failed, the last of these tasks fails. The
-        run then fails if one of its tasks is failed or upstream_failed, and succeeds otherwise, so
-        its state may differ from ``wanted``.
+        unfinished tasks succeed, but if ``wanted`` is failed, the last of these tasks fails. After
+        that, the run fails if one of its tasks is failed or upstream_failed, and succeeds
+        otherwise. So the run's state may differ from ``wanted``.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
@@ -273,10 +274,10 @@ class BusyAirflow(FakeAirflow):
         events about the change.
 
         Args:
-            told: Whether Airflow publishes the change. It publishes only some kinds of changes. If
-                false, no event is published.
-            ours: Whether the provider's callbacks publish an event too, which they do only in the
-                task's own process.
+            told: Whether Airflow publishes the change. Airflow publishes only some kinds of
+                changes. If false, no event is published.
+            ours: Whether the provider's callbacks publish an event too. The callbacks do so only in
+                the task's own process.
             stored: Whether the database contains the change at once. Otherwise the change is in
                 ``unstored`` until :meth:`store` is called.
         """

@@ -1,7 +1,8 @@
 """A program that writes the pictures of the documentation: ``python -m tests.view.screenshots``.
 
-The pictures show the MLJobs of :mod:`.showcase`. ``LOOKS`` lists the sizes and colour schemes, and
-the pages that are pictured in each. The pictures have few colours, so that the files are small.
+The pictures show the MLJobs of :mod:`.showcase`. ``LOOKS`` lists combinations of a size and a
+colour scheme, and the pages that are pictured in each combination. The pictures have few colours,
+so that the files are small.
 """
 
 from __future__ import annotations

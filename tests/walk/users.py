@@ -1,6 +1,6 @@
-"""Users who apply and delete objects of one kind, as GitOps tools do: they use Server-Side Apply,
-and send several requests at the same time. The objects belong to a walk. A walk is a test that
-edits many generated objects and rolls the edits back.
+"""Users who apply and delete objects of one kind, as GitOps tools do. The users use Server-Side
+Apply, and send several requests at the same time. The objects belong to a walk: a test that edits
+many generated objects and rolls the edits back.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Users:
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
         """Create or change objects. ``specs`` has the spec of each object, by the object's name.
-        Return the API server's error for each object that the API server refused, by name.
+        The result has the API server's error for each refused object, by the object's name.
         """
 
         def one(name: str) -> str | None:
@@ -73,9 +73,9 @@ class Users:
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
         """Wait until each of the objects ``names`` meets the condition ``done``, or is deleted.
-        Return the objects by name, each as it was when this method first saw that the object met
-        the condition. The value is None for an object that was deleted before. ``what`` describes
-        the condition, for the error if the wait takes too long.
+        Return each object by name, as read when the object first met the condition. The value is
+        None for an object that was deleted before it met the condition. ``what`` describes the
+        condition in the error that is raised if the wait takes too long.
         """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}
@@ -105,14 +105,14 @@ class Users:
         )
 
     def _full(self, name: str) -> str:
-        """Return the name in the cluster of the object ``name``. The name in the cluster has a
-        random suffix, so that objects of different walks have different names.
+        """Return the name that the object ``name`` has in the cluster. This name has a random
+        suffix, so that objects of different walks have different names.
         """
         return f"{name}-{self._walk}"
 
     def _told(self, late: Mapping[str, Object | None]) -> str:
-        """Return a text for the error of a wait that took too long. The text has at most ten of the
-        objects that still don't meet the condition (``late``), and the end of the operator's log.
+        """Return the details for the error of a wait that took too long: at most ten of the objects
+        that don't meet the condition yet (``late``), and the end of the operator's log.
         """
         shown = [
             f"{name}: {body and {**body, 'metadata': body['metadata'].get('generation')}}"

@@ -1,4 +1,5 @@
-"""A comparison of MLJobs: the params that differ, the outputs and the last metrics, best first.
+"""A comparison of MLJobs, with the best MLJob first. For each MLJob, the comparison has the params
+that differ, the outputs and the last metrics.
 
 The functions are pure, and the command line, notebooks and the view share them.
 """
@@ -38,7 +39,8 @@ class Row:
         job: The MLJob.
         params: The values of the params that differ, by dotted path in the conf, such as
             ``optimizer.lr``.
-        results: The outputs and the last metrics by name. Outputs hide metrics of the same name.
+        results: The outputs and the last metrics by name. If an output and a metric have the same
+            name, only the output is included.
     """
 
     job: MLJob
@@ -51,13 +53,14 @@ class Comparison:
     """Several MLJobs side by side.
 
     Attributes:
-        rows: The MLJobs, best first, and by name if equal. MLJobs that have no number for ``by``
-            come last. If ``by`` is None, the order is by name.
+        rows: The MLJobs, best first. MLJobs with equal values are in the order of their names.
+            MLJobs that have no number for ``by`` come last. If ``by`` is None, the order is by
+            name.
         params: The names of the params that differ, in the order in which they first occur in the
             confs.
         results: The names of the outputs and metrics, ``by`` first.
-        by: The name of the output or metric by which the rows are ordered. None if no output or
-            metric is a number, except counters such as ``epoch``.
+        by: The name of the output or metric by which the rows are ordered. None if nothing but
+            counters, such as ``epoch``, is a number.
         less_is_better: Whether the smallest value of ``by`` comes first.
         columns_omitted: How many params and results are left out, because they exceed
             :data:`MAX_COLUMNS`.
@@ -136,8 +139,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
     Args:
         jobs: The MLJobs.
-        by: The name of the output or metric to order by. Default: the name whose value is a number
-            in the most MLJobs, except counters such as ``epoch``.
+        by: The name of the output or metric to order by. Default: the output or metric that is a
+            number in the most MLJobs. Counters such as ``epoch`` are never the default.
         less_is_better: Whether the smallest value is the best. Default: whether the result's name
             contains ``loss``, ``error`` or the like.
 
@@ -173,8 +176,8 @@ def smallest_is_best(name: str) -> bool:
 
 def results_of(job: MLJob) -> dict[str, Any]:
     """Return the outputs of an MLJob, and the last metrics of its tasks, by name. If several tasks
-    have a metric of the same name, the last of these tasks in the status counts. If an output has
-    the name of a metric, the output counts.
+    have a metric of the same name, only the metric of the task that comes last in the status is
+    returned. If an output and a metric have the same name, only the output is returned.
     """
     metrics: dict[str, Any] = {}
     tasks = job.raw_status.get("tasks")

@@ -85,7 +85,7 @@ class MLJob:
 
     @cached_property
     def created_at(self) -> datetime | None:
-        """When the object was created, or None if the metadata has no valid time."""
+        """The time of the object's creation, or None if the metadata has no valid time."""
         return _time(self.metadata.get("creationTimestamp"))
 
     @property

@@ -130,14 +130,13 @@ class Cell:
         request: The name of the request in ``REQUESTS``.
         ask: A function that takes the adapter and calls the operation.
         given: Scripted answers to the operation's other requests, by name of the request.
-        detail: The text in the field ``detail`` of the 404 with which Airflow says that the object
-            of the request, for example the run, doesn't exist. Empty if Airflow has no such 404 for
-            this request.
+        detail: The text in the field ``detail`` of Airflow's 404 for an object that doesn't exist,
+            for example a run. Empty if Airflow has no such 404 for this request.
         absent: The outcome of the operation after that 404.
-        otherwise: The outcomes after answers to which the general rule (:func:`expected`) doesn't
-            apply, by name of the answer.
+        otherwise: The outcomes for answers that are exempt from the general rule in
+            :func:`expected`, by name of the answer.
         changes: Whether this request changes something in Airflow, so that the operation's outcome
-            is unknown if the request's outcome is.
+            is unknown if the request's outcome is unknown.
     """
 
     operation: str
@@ -155,8 +154,8 @@ def equals(wanted: Any) -> Outcome:
 
 
 def fine(_: Any) -> bool:
-    """Accept any outcome of an operation, even an error. Used where the answer to the request
-    doesn't matter.
+    """Accept any outcome of an operation, even an error. Cells use this function if the answer to
+    the request doesn't matter.
     """
     return True
 
@@ -351,8 +350,8 @@ def expected(cell: Cell, name: str) -> Outcome:
 
 
 async def outcome(ask: Ask, airflow: Airflow) -> Any:
-    """Call the operation ``ask`` of the adapter ``airflow``. Return its result, or the AirflowError
-    that it raises.
+    """Call the operation ``ask`` of the adapter ``airflow``. Return the result of the operation, or
+    the AirflowError that the operation raises.
     """
     try:
         return await ask(airflow)

@@ -154,8 +154,8 @@ def test_requests_to_airflow_use_the_proxy_unless_no_proxy_excludes_it(
 def test_token_endpoint_may_use_the_proxy_while_airflow_does_not(
     airflow: ScriptedAirflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether a request uses the proxy depends on its own URL: Airflow may be inside the cluster,
-    and the OAuth 2 provider outside.
+    """Whether a request uses the proxy depends on the request's own URL: Airflow may be inside the
+    cluster, and the OAuth 2 provider outside.
     """
     client = OAuth2Client("mljob", SecretStr("s"), "http://login.example/token")
     with HttpProxy({}) as proxy:

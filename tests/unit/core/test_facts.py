@@ -1,6 +1,6 @@
-"""A fact is a statement of a Kafka event or of a REST response about a run. Even if the clocks of
-Airflow's machines differ, the operator finds out whether Airflow has queued the run again, and
-which of two facts is later.
+"""A fact is what a Kafka event or a REST response says about a run. The operator decides which of
+two facts is later, and whether Airflow has queued the run again. The decisions are right even if
+the clocks of Airflow's machines differ.
 """
 
 from __future__ import annotations

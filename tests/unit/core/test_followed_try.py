@@ -1,5 +1,5 @@
-"""mljob-api chooses the task instance whose log it shows, and finds out whether a try of a task has
-not begun, is in progress or has ended.
+"""How mljob-api chooses the task instance whose log a user sees, and how mljob-api decides whether
+a try of a task has not begun, is in progress or has ended.
 """
 
 from __future__ import annotations

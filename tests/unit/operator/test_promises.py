@@ -69,8 +69,8 @@ class Promises(Machine):
     @rule(index=indexes, then=moments)
     def delete_in_airflow(self, index: int, then: float) -> None:
         """Delete a run that is queued or has ended, because Airflow refuses to delete a running
-        run. Only a run whose submission a status has reported is deleted. Without such a status,
-        the operator could not notice that the run is missing.
+        run. A run is deleted only after a status has reported that the run was submitted. Without
+        such a status, the operator could not notice that the run is missing.
         """
         told = [run for run in self.world.airflow.ours() if run.run_id in self.world.cluster.told]
         if found := [run for run in told if run.state is not RunState.RUNNING]:
@@ -82,7 +82,7 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.ours())
     @rule(index=indexes, then=moments)
     def a_child_is_triggered(self, index: int, then: float) -> None:
-        """Trigger a run of another DAG from a task of a run, with the same run id."""
+        """Trigger a child run of a running run: a run of another DAG with the same run id."""
         runs = [run for run in self.world.airflow.ours() if run.state is RunState.RUNNING]
         if runs and (CHILD, (run := runs[index % len(runs)]).run_id) not in self.world.airflow.runs:
             self.world.airflow.queue(CHILD, run.run_id, {})
@@ -92,7 +92,8 @@ class Promises(Machine):
     @rule(what=st.sampled_from(["succeeds", "fails", "is cleared", "is deleted"]), index=indexes, then=moments)
     def a_child_goes_on(self, what: str, index: int, then: float) -> None:
         """Let a child run succeed or fail, or clear or delete the child run, as ``what`` says. Do
-        nothing if the child run's state does not allow this. The MLJob must not be affected.
+        nothing if the child run's state does not allow this action. The action must not affect the
+        MLJob.
         """
         airflow, children = self.world.airflow, self.world.airflow.child_runs()
         child = children[index % len(children)]

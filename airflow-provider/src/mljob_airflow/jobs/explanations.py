@@ -212,9 +212,11 @@ def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
 
 
 def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
-    """Return ``schema`` with its ``$ref`` replaced by the definition that the ``$ref`` names, from
-    the ``$defs`` of ``root``. In the params of a DAG that was declared with pydantic models, only
-    recursive models still have a ``$ref``.
+    """Return ``schema`` with its ``$ref`` replaced. The ``$ref`` names a definition in the
+    ``$defs`` of ``root``, and this definition is the replacement.
+
+    If a DAG's params are declared with pydantic models, only the schemas of recursive models still
+    have a ``$ref``.
     """
     target = root.get("$defs", {}).get(_referred(schema), {})
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}

@@ -1,4 +1,4 @@
-"""Makes names of metrics and outputs that the status of an MLJob can hold."""
+"""Changes names of metrics and outputs so that the status of an MLJob can hold the names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of ``list --watch``, which follows the changes of MLJobs."""
+"""The list that ``list --watch`` shows. The list changes when an MLJob changes."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class LiveList:
         self._begun = monotonic()
 
     def take(self, change: Change[MLJob]) -> None:
-        """Apply a change that the watch has reported: of an MLJob, or of the connection to the API
-        server.
+        """Update the list after the watch has reported a change of an MLJob, or of the connection
+        to the API server.
         """
         job = change.item
         if job is not None:

@@ -91,8 +91,8 @@ class Watch:
         return not self._unlisted
 
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
-        """Return an HTTP session for kopf, like the session that kopf would make, with hooks for
-        answers and errors.
+        """Return an HTTP session for kopf. The session is like the session that kopf would make,
+        but has hooks for answers and errors.
 
         kopf asks for a new session when the Kubernetes API refuses the credentials (401). Usually
         the file with the ServiceAccount's token has a new token by then, so the new session is made
@@ -170,10 +170,10 @@ class Watch:
 def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
     """Make ``session.close`` also close all open answers of the session.
 
-    When the API refuses one watch (401), kopf closes the session and the answers of the other
-    watches that kopf knows. Without this function, an answer that arrives at this moment would stay
-    open. The next read of this answer would raise aiohttp's RuntimeError instead of a
-    ClientConnectionError, and kopf would end the process.
+    When the API refuses one watch (401), kopf closes the session. kopf also closes the answers to
+    the other watches, but only the answers that kopf has already received. Without this function,
+    an answer that arrives at this moment would stay open. The next read of this answer would raise
+    aiohttp's RuntimeError instead of a ClientConnectionError, and kopf would end the process.
     """
     close = session.close
 

@@ -37,8 +37,8 @@ class Application:
 
     Args:
         handlers: Answer the requests for the log, the events and the graph of an MLJob's run.
-        proxy: Returns how to recognise the front proxy of the Kubernetes API server, which is the
-            only client that may call. Returns None if no client may call.
+        proxy: Returns how to recognise the front proxy of the Kubernetes API server. No other
+            client may send requests. Returns None if no client at all may send requests.
         connection: Returns the connection of a request, or None if the connection is closed.
         limits: Limits the number of concurrent requests.
         metrics: Records the requests.
@@ -145,8 +145,9 @@ def _json(content: Mapping[str, Any]) -> Handler:
 
 
 def _subresource(request: web.Request) -> str:
-    """Return the name under which metrics count a request: the subresource ``log``, ``events`` or
-    ``graph``, ``watch`` for a watch of events, or ``other``.
+    """Return the name under which metrics count a request. The name is ``log``, ``events`` or
+    ``graph`` for the subresource of this name, ``watch`` for a watch of events, and ``other`` for
+    any other path.
     """
     name = request.match_info.route.name
     return name if name is not None and (name == "watch" or name in list(RunSubresource)) else "other"

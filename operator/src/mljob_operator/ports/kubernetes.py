@@ -1,4 +1,4 @@
-"""The protocol classes for the use of the Kubernetes API."""
+"""The interfaces (protocol classes) through which the operator uses the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..core.status.events import KubeEvent
 
 class InstanceStore(Protocol):
     """Reads and writes AirflowInstances in the Kubernetes API. Also reads the labels of namespaces,
-    and the Secrets that AirflowInstances name.
+    and reads the Secrets that AirflowInstances name.
 
     All methods raise ``StoreError`` if the Kubernetes API fails.
     """
@@ -35,8 +35,8 @@ class InstanceStore(Protocol):
         ...
 
     async def secret(self, name: str) -> dict[str, str]:
-        """Return the values of a Secret with credentials for Airflow, as text by key. The Secret is
-        in the one namespace in which the operator looks for credentials.
+        """Return the data of a Secret that has credentials for Airflow: the decoded text for each
+        key. The Secret is in the only namespace from which the operator reads credentials.
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the operator lacks the permission to
@@ -46,7 +46,8 @@ class InstanceStore(Protocol):
         ...
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """Patch the status of exactly this version of the AirflowInstance. Return the new version.
+        """Patch the status of the AirflowInstance, if ``instance`` is still its current version.
+        Return the AirflowInstance with the new status.
 
         Raises:
             Conflict: The AirflowInstance has changed.
@@ -59,8 +60,8 @@ class InstanceStore(Protocol):
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
         """Add or remove the operator's finalizer. Other finalizers stay.
 
-        Return the new version. Return None if the AirflowInstance does not exist any more, for
-        example because Kubernetes deleted it when its last finalizer was removed.
+        Return the changed AirflowInstance. Return None if the AirflowInstance does not exist any
+        more, for example because Kubernetes deleted it when its last finalizer was removed.
 
         Raises:
             Conflict: The AirflowInstance has changed.
@@ -73,16 +74,17 @@ class InstanceStore(Protocol):
 
 
 class JobStore(Protocol):
-    """Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that they
-    name.
+    """Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that the
+    MLJobs name.
 
     All methods raise ``StoreError`` if the Kubernetes API fails.
     """
 
     def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs of this operator: the MLJobs in the watched namespaces that the
-        operator's selector selects. An MLJob that can't be read is left out. If an MLJob changes
-        during the call, the yielded version may be from before or after the change.
+        """Yield all MLJobs of this operator. An MLJob belongs to this operator if its namespace is
+        watched and the operator's selector selects the MLJob. An MLJob that can't be read is left
+        out. If an MLJob changes during the call, the yielded version may be from before or after
+        the change.
         """
         ...
 
@@ -96,8 +98,8 @@ class JobStore(Protocol):
         ...
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, also if this operator's selector does not select
-        it. Return None if the MLJob does not exist, or if its namespace is not watched.
+        """Return the latest version of an MLJob, even if this operator's selector does not select
+        the MLJob. Return None if the MLJob does not exist, or if its namespace is not watched.
 
         Raises:
             StoreUnavailable: The MLJob exists but can't be read.
@@ -105,7 +107,8 @@ class JobStore(Protocol):
         ...
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Patch the status of exactly this version of the MLJob. Return the new version.
+        """Patch the status of the MLJob, if ``job`` is still its current version. Return the MLJob
+        with the new status.
 
         Raises:
             Conflict: The MLJob has changed.
@@ -120,7 +123,7 @@ class JobStore(Protocol):
         """Add or remove the operator's finalizer, and set annotations. Other finalizers and
         annotations stay.
 
-        Return the new version. Return None if the MLJob does not exist any more, for example
+        Return the changed MLJob. Return None if the MLJob does not exist any more, for example
         because Kubernetes deleted it when its last finalizer was removed.
 
         Raises:
@@ -139,7 +142,7 @@ class JobStore(Protocol):
         ...
 
     async def delete(self, job: Job) -> None:
-        """Delete exactly this version of the MLJob.
+        """Delete the MLJob, if ``job`` is still its current version.
 
         Raises:
             Conflict: The MLJob has changed.
@@ -167,8 +170,8 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """Return the namespace, kind and name of the object that ``source``, an entry of
-        ``spec.confFrom``, names. ``namespace`` is the namespace of the MLJob.
+        """Return the namespace, kind and name of the object that ``source`` names. ``source`` is an
+        entry of ``spec.confFrom``. ``namespace`` is the namespace of the MLJob.
         """
         named = source.secret_ref or source.config_map_ref
         assert named is not None, "the CRD's rules ask for one of the two"
@@ -183,7 +186,7 @@ class SourceChanges(Protocol):
 
     def of(self, reference: ConfObject) -> AsyncGenerator[None]:
         """Watch an object. The iterator yields None after the object appears, changes or is
-        deleted, once for several changes that arrive together.
+        deleted. Several changes that arrive together yield a single None.
 
         If the object exists, the first None comes at once. The iterator may end at any time, and
         the caller then watches again.

@@ -42,7 +42,7 @@ class Stuck(FakeAirflow):
 
 
 class Duties:
-    """The background tasks of a test, which ``end`` cancels."""
+    """The background tasks of a test. ``end`` cancels the tasks."""
 
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[None]] = []

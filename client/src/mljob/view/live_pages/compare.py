@@ -1,4 +1,4 @@
-"""The page that compares MLJobs, kept up to date while a browser shows it."""
+"""The page that compares MLJobs. While a browser shows the page, the page is kept up to date."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from .status_reports import StatusReports
 
 
 class LiveComparison:
-    """Makes the content and the HTML of the page that compares MLJobs, for one browser.
+    """Makes the content and the HTML of the page that compares MLJobs. Each browser that shows the
+    page has an object of its own.
 
     Args:
         reads: Opens the sources that the page reads, and releases them when the page is closed.
-        feeds: For each MLJob, by namespace and name, a feed: a copy of the MLJob that a watch keeps
-            up to date.
+        feeds: The feed of each MLJob, by namespace and name. A feed is a copy of the MLJob, which a
+            watch keeps up to date.
         by: The output or metric to order the MLJobs by, or an empty text.
         asked: How many MLJobs the URL names. The page compares at most
             :data:`~mljob.view.pages.compare_page.MAX_COMPARED` of them.

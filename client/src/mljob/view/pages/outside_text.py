@@ -1,9 +1,9 @@
 """Makes values that come from outside of the view safe for a page: values in Kubernetes objects,
 Events, logs, URLs and responses of the API server.
 
-Jinja escapes HTML. This module handles what Jinja does not handle: control characters, invisible
-characters, characters that reverse the direction of writing, values of an unexpected type, and very
-long texts.
+Jinja escapes HTML. This module replaces, cuts or drops what Jinja lets through: control characters,
+invisible characters, characters that reverse the direction of writing, values of an unexpected
+type, and very long texts.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ class AirflowBackfills:
             ValidationFailed: Airflow refuses the backfill, for example because the DAG has no
                 schedule, the range is empty or in the future, or the params refuse the conf.
             AirflowUnsupported: This Airflow is too old to find the runs of a backfill.
-            AirflowUnavailable: Airflow did not answer, or answered that it has failed.
-                ``outcome_unknown`` is set if Airflow may have created the backfill.
+            AirflowUnavailable: Airflow did not answer, or is too busy, or answered with a server
+                error. ``outcome_unknown`` is set if Airflow may have created the backfill.
             AirflowError: Airflow refused the request for another reason, such as a permission that
                 is missing.
         """
@@ -143,9 +143,9 @@ class AirflowBackfills:
         await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the backfill runs that changed at or after ``since`` (Airflow's clock). Only runs
-        are returned whose conf has a valid marker, and the text ``<prefix>.`` with the prefix of
-        the operator's run ids. An unreadable run is logged and left out.
+        """Return the backfill runs that changed at or after ``since`` (Airflow's clock). The conf
+        of each returned run contains a valid marker, and the prefix of the operator's run ids with
+        a dot after it. An unreadable run is logged and left out.
 
         The request is ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, for
         all pages.
@@ -234,8 +234,8 @@ class AirflowBackfills:
         )
 
     def _members(self, dag_id: str, marked: str, *, skip_too_large: bool = False, **query: Any) -> Iterator[Row]:
-        """Yield the DAG's backfill runs whose conf has the text ``marked``. The DAG id ``~`` stands
-        for all DAGs.
+        """Yield the DAG's backfill runs whose conf contains the text ``marked``. The DAG id ``~``
+        stands for all DAGs.
         """
         return self._session.pages(
             "dag_runs",
@@ -278,9 +278,9 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the backfill run that ``row`` describes, with the marker that the operator puts into
-    the conf of its backfills. Return None if the run's conf has no valid marker, because then the
-    operator did not create the run's backfill.
+    """Return the backfill run that ``row`` describes, and the marker in the run's conf. The
+    operator puts a marker into the conf of each backfill that it creates. Return None if the conf
+    has no valid marker, because then the operator did not create the backfill.
     """
     marker = _marker(row, "conf")
     if marker is None:

@@ -147,10 +147,10 @@ class RunRequests:
     ) -> RunFact | None:
         """Clear the failed tasks of an ended run, so that Airflow runs them again.
 
-        The request is ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. A run is
-        not cleared if it has not ended. A run that was queued at or after ``since`` (Airflow's
-        clock) is not cleared either, because an earlier request has already cleared it. The
-        arguments are described in :meth:`.DagRuns.clear_failed`.
+        The request is ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. Only a
+        run that has ended is cleared. A run that was queued at or after ``since`` (Airflow's clock)
+        is not cleared, because an earlier request has already cleared the run. The arguments are
+        described in :meth:`.DagRuns.clear_failed`.
 
         Returns:
             The state of the run after the request. If the run is not cleared, the state that the

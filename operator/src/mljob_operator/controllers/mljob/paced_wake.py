@@ -1,9 +1,10 @@
-"""Wakes many MLJobs in batches, so that one change does not occupy the operator and the Kubernetes
-API at once.
+"""Wakes MLJobs in batches. So the operator and the Kubernetes API have time for other requests
+while one change wakes many MLJobs.
 
 Ten thousand MLJobs may wait for the outputs of one MLJob, and this MLJob may change every second.
-After each change, every waiting MLJob runs a step, and most of the steps write a status. If the
-next change comes before a waiting MLJob was woken, the MLJob is woken once for both changes.
+Each change wakes every waiting MLJob: the worker of the MLJob runs once, and usually writes a
+status. If a second change comes before a waiting MLJob was woken, this waiting MLJob is woken once
+for both changes.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ stores fewer statuses per second.
 
 
 class PacedWake:
-    """Wakes MLJobs in batches: lets the workers of at most a hundred MLJobs run a step, waits, and
-    goes on with the next batch. All methods run in the event loop's thread.
+    """Wakes MLJobs in batches of at most 100 MLJobs (``BATCH``), with a pause of 0.2 seconds
+    (``PAUSE``) between two batches. All methods run in the event loop's thread.
 
     Args:
         wake: Wakes one MLJob.
@@ -39,8 +40,8 @@ class PacedWake:
 
     def wake(self, keys: Iterable[Key]) -> None:
         """Wake MLJobs in the given order: the first batch now, and the other batches later. If
-        MLJobs of an earlier call are still pending, the new MLJobs are woken after the pending
-        MLJobs. MLJobs that are already pending keep their place.
+        MLJobs of an earlier call are still pending (not woken yet), the new MLJobs are woken after
+        the pending MLJobs. An MLJob that is already pending keeps its place.
         """
         self._pending.update(dict.fromkeys(keys))
         if self.tasks:

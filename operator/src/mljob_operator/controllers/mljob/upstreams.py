@@ -2,9 +2,9 @@
 MLJobs to wake when an upstream MLJob changes.
 
 An upstream MLJob that has finished has no worker, so no worker knows its outputs. This module keeps
-the facts about an upstream MLJob while at least one MLJob waits for its outputs. The upstream MLJob
-is read from the Kubernetes API for the first waiting MLJob. After that the watch of MLJobs, which
-the operator has anyway, delivers the changes.
+the facts about an upstream MLJob while at least one MLJob waits for the outputs. The operator reads
+the upstream MLJob from the Kubernetes API when the first MLJob begins to wait. After that the
+operator's watch of MLJobs delivers the changes.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ from ...ports import Clock, JobStore
 
 @dataclass(slots=True)
 class _Known:
-    """What is known about one MLJob whose outputs other MLJobs wait for.
+    """The known facts about one upstream MLJob: an MLJob whose outputs other MLJobs wait for.
 
     Attributes:
-        waiting: The MLJobs that wait.
-        upstream: What the waiting MLJobs need to know about the MLJob. None if the MLJob was not
-            read yet, or if there is no such MLJob. But if the MLJob has succeeded and was then
-            deleted, the value is not None, and ``upstream.deleted`` is True.
-        uid: The uid of the last version. Empty if no version is known.
-        version: The resourceVersion of the last version, as a number. 0 if no version is known.
-        known_at: When the MLJob was last read or observed. None before the first time.
-        observed: How many versions and deletions of the MLJob the watch has delivered.
-        reading: A lock that is held during a read. With the lock, the MLJob is read only once even
-            if thousands of MLJobs wait for it, for example after a restart.
+        waiting: The keys of the MLJobs that wait for the outputs.
+        upstream: The facts that the waiting MLJobs need. None if the upstream MLJob was not read
+            yet, or was not found. After an upstream MLJob has succeeded and was deleted, the value
+            is an ``Upstream`` whose attribute ``deleted`` is True.
+        uid: The uid of the last known version. Empty if no version is known.
+        version: The resourceVersion of the last known version, as a number. 0 if no version is
+            known.
+        known_at: When the upstream MLJob was last read from the API or delivered by the watch. None
+            before the first time.
+        observed: How many versions and deletions of the upstream MLJob the watch has delivered.
+        reading: A lock that is held during a read. With the lock, the upstream MLJob is read only
+            once even if thousands of MLJobs wait for its outputs, for example after a restart.
     """
 
     waiting: set[Key] = field(default_factory=set)
@@ -49,8 +51,9 @@ class _Known:
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def take(self, job: Job, at: datetime) -> bool:
-        """Take a version of the MLJob, and return whether the version changes anything for the
-        waiting MLJobs. A version that is not newer than the last known version is ignored.
+        """Store the facts in a version of the upstream MLJob. Return whether these facts differ
+        from the facts before, or are the first. A version that is not newer than the last known
+        version is ignored.
         """
         if int(job.resource_version) <= self.version:
             return False
@@ -60,8 +63,8 @@ class _Known:
         return first or self.upstream != before
 
     def remove(self, at: datetime) -> bool:
-        """Record that the MLJob does not exist, and return whether its absence changes anything for
-        the waiting MLJobs.
+        """Record that the upstream MLJob does not exist. Return whether this changes the known
+        facts, or is the first known fact.
         """
         first, before = self.known_at is None, self.upstream
         had_outputs = before is not None and (before.run is not None or before.deleted)
@@ -70,8 +73,8 @@ class _Known:
 
 
 class Upstreams:
-    """Keeps what is known about the MLJobs whose outputs other MLJobs wait for, and finds the
-    waiting MLJobs.
+    """Keeps the known facts about upstream MLJobs, and finds the MLJobs that wait for their
+    outputs.
 
     Args:
         jobs: Reads MLJobs.
@@ -115,11 +118,12 @@ class Upstreams:
         """Read from the Kubernetes API the MLJobs for which an MLJob waits. An MLJob that was read
         or observed within the last 5 minutes (``READ_AGAIN_AFTER``) is not read again.
 
-        Before the read, the waiting MLJob is registered, so that later changes wake it.
+        The waiting MLJob is registered before the read, so that no change of an awaited MLJob
+        during the read is missed.
 
         Args:
             key: The key of the waiting MLJob.
-            names: The names of the MLJobs for which it waits, in the same namespace.
+            names: The names of the awaited MLJobs, which are in the same namespace.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -153,8 +157,8 @@ class Upstreams:
         self._follow(key, frozenset((key[0], name) for name in names))
 
     def observe(self, job: Job) -> list[Key]:
-        """Take a version of an MLJob that the watch has delivered. Return the waiting MLJobs to
-        wake.
+        """Store the facts in an MLJob's version, which the watch has delivered. Return the keys of
+        the waiting MLJobs to wake.
         """
         known = self._known.get(job.key)
         if known is None:
@@ -163,8 +167,8 @@ class Upstreams:
         return sorted(known.waiting) if known.take(job, self._clock()) else []
 
     def observe_deletion(self, key: Key, uid: str) -> list[Key]:
-        """Take the deletion of an MLJob that the watch has reported. Return the waiting MLJobs to
-        wake.
+        """Record an MLJob's deletion, which the watch has reported. Return the keys of the waiting
+        MLJobs to wake.
         """
         known = self._known.get(key)
         if known is None or known.uid not in (uid, ""):
@@ -174,7 +178,7 @@ class Upstreams:
 
     @property
     def awaited(self) -> Collection[Key]:
-        """The MLJobs for which other MLJobs wait."""
+        """The keys of the MLJobs for which other MLJobs wait."""
         return self._known.keys()
 
     def _follow(self, key: Key, upstreams: frozenset[Key]) -> None:

@@ -58,8 +58,9 @@ def runs_current_spec(job: Job, run_id: str) -> bool:
 
     The status is no proof, because every client that may write the status may write a wrong
     ``specHash``. With runPolicy OncePerSpec, the run id is a proof by itself, because the hash in
-    the id is made from the spec too. With another runPolicy, the hash is made from the uid only, so
-    the MLJob's spec must also never have changed (:func:`has_one_spec`).
+    the id is made from the spec too. With another runPolicy, the hash is made from the uid only. In
+    this case the run id is a proof only if the MLJob's spec has never changed
+    (:func:`has_one_spec`).
     """
     one_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC or has_one_spec(job)
     return one_spec and _has_pin(run_id, job.key, pin(job))

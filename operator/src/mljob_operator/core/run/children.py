@@ -55,8 +55,8 @@ def may_be_cancelled(child: Child, parent: RunKey, prefix: str, *, allowed: bool
 
 
 def in_words(children: Sequence[Child]) -> str:
-    """Return the run ids and DAGs of at most ``MAX_NAMED`` children, and the number of the other
-    children, as part of a message.
+    """Return a part of a message: the run ids and DAGs of at most ``MAX_NAMED`` children, and how
+    many other children there are.
     """
     named = [f"{child.run_id} of DAG {child.dag_id}" for child in children[:MAX_NAMED]]
     more = f" and {len(children) - MAX_NAMED} more" if len(children) > MAX_NAMED else ""

@@ -1,5 +1,5 @@
-"""Redacts the state and the outputs of an MLJob. Tasks, answers of Airflow and errors may quote
-texts that come from Secrets.
+"""Redacts texts from Secrets in the state and in the outputs of an MLJob. Texts of tasks, Airflow's
+answers and errors may quote texts that come from Secrets.
 
 The status is built from the redacted state. Long texts are cut only after the redaction. A cut
 before the redaction might leave a short beginning of a text from a Secret, which the redaction
@@ -26,12 +26,13 @@ Redact = Callable[[str], str]
 
 
 def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
-    """Return the state and the outputs, in which texts from Secrets are redacted. If ``outputs`` is
-    None, the second value is None.
+    """Return the state and the outputs, with texts from Secrets redacted in both. The second value
+    is None if ``outputs`` is None.
 
-    While the operator doesn't know all texts that the run has from Secrets, texts of the run's
-    tasks, errors about the run, and the outputs are withheld. Texts of tasks that the stored status
-    already has are not withheld, because they were redacted when they were written.
+    Sometimes the operator doesn't know all texts that the run has from Secrets. In this case, texts
+    of the run's tasks, errors about the run, and the outputs are withheld. A task's text that is
+    already in the stored status is not withheld, because the text was redacted before it was
+    stored.
     """
     if redaction == NOTHING_HIDDEN:
         return s, outputs
@@ -74,7 +75,9 @@ def _redact(text: str, *, redaction: Redaction, stored_texts: frozenset[str]) ->
 
 
 def _stored_texts(status: MLJobStatus) -> frozenset[str]:
-    """Return the texts of tasks in the stored status. They were redacted when they were written."""
+    """Return the texts of tasks in the stored status. These texts were redacted before they were
+    stored.
+    """
     found: set[str] = set()
     for task in status.tasks or ():
         if task.error is not None:
