@@ -46,7 +46,9 @@ class CurrentAttempt:
 
     @classmethod
     def of(cls, inputs: Inputs) -> CurrentAttempt:
-        """Return the newest attempt of the MLJob in these inputs."""
+        """Return the newest attempt of an MLJob. ``inputs`` has the MLJob with its stored status,
+        and what else the operator knows of the MLJob and its run.
+        """
         stored, observed_run = inputs.job.status, inputs.observed_run
         recorded_attempt = attempts.current(stored)
         attempt = inputs.transient.attempt or recorded_attempt
