@@ -44,6 +44,10 @@ class Timeline:
     """The stages of one attempt. A stage that is not over, or that the attempt did not have, is
     None.
 
+    The first attempt is due when the MLJob is created. A later attempt is due when the previous
+    attempt has ended. A suspension, a changed spec or a requested retry may make an attempt due
+    later.
+
     Attributes:
         number: The number of the attempt.
         submission: From the time when the attempt was due until Airflow had queued its run. The
@@ -85,9 +89,9 @@ class Timeline:
         )
 
     def news(self, before: Timeline | None) -> Timeline:
-        """Return the timeline with only those stages that have ended since ``before``, an earlier
-        timeline of the MLJob. If ``before`` is None or the timeline of another attempt, return all
-        stages.
+        """Return a copy of the timeline that has only the stages that have ended since ``before``,
+        which is an earlier timeline of the MLJob. If ``before`` is None or the timeline of another
+        attempt, the copy has all stages.
         """
         if before is None or before.number != self.number:
             return self
