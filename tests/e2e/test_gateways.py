@@ -30,8 +30,8 @@ from tests.live.mljobs import MLJobs
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that reaches Airflow only through AirflowInstances. Its own settings name no
-    Airflow.
+    """An operator that reaches Airflow only through AirflowInstances. The operator's own settings
+    name no Airflow.
     """
     return new_installation("trust-instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
 

@@ -84,8 +84,9 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Return one id for each active run, except runs of the cancellation DAG. The id is the run
-        id, or, for a run of a backfill, ``status.dagRunId`` of the backfill's MLJob.
+        """Return one id for each active run, except runs of the cancellation DAG. For a run of a
+        backfill, the id is ``status.dagRunId`` of the backfill's MLJob. For any other run, the id
+        is the run id.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:

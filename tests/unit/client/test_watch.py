@@ -50,8 +50,8 @@ class Reader:
 
     def stop(self, cluster: MLJobCluster) -> None:
         """End the thread. The thread checks only after a change from the watch whether the thread
-        must end. The watch yields a change when its connection is lost. So this method cuts the
-        connections of the cluster until the thread has ended.
+        must end. The watch yields a change when the watch's connection is lost. So this method cuts
+        the connections of the cluster until the thread has ended.
         """
         self._stop.set()
 

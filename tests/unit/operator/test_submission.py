@@ -134,9 +134,9 @@ class TestObstacles:
         assert "paused_dags" not in world.airflow.calls
 
     async def test_dags_of_stalled_runs_are_requested_first(self, world: World) -> None:
-        """To notice stale DAGs (which no DAG file has any more), the operator requests a few DAGs
-        at a time. The DAGs of runs that make no progress come first. To notice paused DAGs, the
-        operator needs only one request, which lists all paused DAGs.
+        """To notice stale DAGs (DAGs that no DAG file has any more), the operator requests a few
+        DAGs at a time. The DAGs of runs that make no progress come first. To notice paused DAGs,
+        the operator needs only one request, which lists all paused DAGs.
         """
         world.airflow.dags |= {f"dag-{number:02}": ("fit",) for number in range(50)}
         for number in range(50):

@@ -5,10 +5,10 @@ status, so no lock is needed.
 
 Input that arrives during a step (in which the worker acts and writes the status) waits in the
 worker's inbox, and the next step takes the whole inbox. So a burst of events causes few patches.
-The first event is written to the status at once. The next patch follows at least ``min_interval``
-seconds later, and has all events that have arrived since the first event. Each fact (a change of a
-run or task) from a Kafka message comes with a callback ``done``. The worker calls ``done`` when a
-status with the fact is stored, or when no status needs the fact.
+The changes in the first event are written to the status at once. The next patch follows at least
+``min_interval`` seconds later, and has the changes in all events that have arrived since the first
+event. Each fact (a change of a run or task) from a Kafka message comes with a callback ``done``.
+The worker calls ``done`` when a status with the fact is stored, or when no status needs the fact.
 """
 
 from __future__ import annotations
@@ -205,8 +205,8 @@ class MLJobController:
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
         """Pass the fact in a Kafka event to the worker of the MLJob whose backfill has the event's
         run. The fact is a change of a run or task. The run's id does not name the MLJob, so search
-        the backfills in progress of the run's DAG. If there is such a backfill, also have the
-        change feed (Airflow's list of changes) read before its regular time.
+        the backfills in progress of the run's DAG. If there is such a backfill, also request an
+        early pass over the change feed (Airflow's list of changes).
 
         Args:
             candidates: The runs that the event may be about.
@@ -365,7 +365,7 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Have statuses updated after one of these changes: many runs have vanished from an
+        """Start updates of statuses after one of these changes: many runs have vanished from an
         Airflow, vanished runs are back, or vanished runs were accepted as lost.
 
         Request a probe of the Airflow, which updates the status of the AirflowInstance. Wake the
@@ -378,8 +378,7 @@ class MLJobController:
         """After a step, record for which other MLJobs the MLJob waits, and update the index of
         backfills in progress.
 
-        Also have the change feed (Airflow's list of changes) read before its regular time in two
-        cases:
+        Also request an early pass over the change feed (Airflow's list of changes) in two cases:
 
         - The run may change without a Kafka event.
         - The run is missing. The next list of all active runs has to show whether other runs are

@@ -96,7 +96,7 @@ class WriteQueue:
         ends after ``TURN_SECONDS``.
 
         If the result is False, the MLJob waits in the queue, and ``wake`` is called when the MLJob
-        gets a turn. If the MLJob has already waited with another priority, the call moves the MLJob
+        gets a turn. If the MLJob waits already, but with another priority, the call moves the MLJob
         to the end of the queue of the new priority. The caller calls :meth:`end_turn` after each
         reconciliation of an MLJob.
         """

@@ -33,8 +33,8 @@ class Interval:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds. The length is 0 if, because two clocks disagree, the end is before
-        the beginning.
+        """The length in seconds. If two clocks disagree and the end is before the beginning, the
+        length is 0.
         """
         return max(0.0, (self.ends_at - self.begins_at).total_seconds())
 
