@@ -32,7 +32,7 @@ AT_A_TIME = 16
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The speed of bare writes, with which the speed of the operator is compared.
+    """The speed of bare writes. The benchmarks compare the operator's speed with this speed.
 
     Attributes:
         jobs: How many MLJobs were written.

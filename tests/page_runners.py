@@ -78,7 +78,7 @@ def runner_of(page: Path, block: Block, line: str) -> Runner | None:
 
     No module runs a block under the comment ``not checked``. The modules that run whole pages
     (``_OF_PAGE``) skip a block under the comment ``not run``. The other modules run certain kinds
-    of commands, such as ``helm install``, even in such a block.
+    of commands, such as ``helm install``, even in a block under the comment ``not run``.
     """
     if block.why_unchecked:
         return None

@@ -80,7 +80,9 @@ def task(status: Object, task_id: str) -> Object:
 
 
 def asked(jobs: MLJobs, name: str) -> list[str]:
-    """Return the messages of the Events that ask a person for the input of a task of an MLJob."""
+    """Return the messages of an MLJob's Events that ask a person for input. A task of the MLJob's
+    run waits for this input.
+    """
     return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
 
 

@@ -80,8 +80,8 @@ class Handlers:
         return await self._events(request, parameters, events_request(parameters, watch_seconds=None))
 
     async def watch_events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the events of the run until the run has ended, for at most
-        ``follow_seconds``.
+        """Answer with the events of the run, until the run has ended or ``follow_seconds`` have
+        passed.
         """
         parameters = Parameters(request, "attempt", "after", "follow")
         return await self._events(request, parameters, events_request(parameters, watch_seconds=self._follow_seconds))

@@ -8,9 +8,10 @@ backfill of the same DAG.
 A message is done when the MLJob's status with the message's fact is stored, or when no MLJob needs
 the message. Every second, the reader commits the offset before which all messages are done.
 
-An unreadable message never stops the consumer. The reader counts the message, logs the position of
-the first message of each kind, and sends the message to the dead-letter topic if one is set. A
-tombstone (a message without a value in a compacted topic) is counted and has no other effect.
+An unreadable message never stops the consumer. The reader counts the message, and sends the message
+to the dead-letter topic if such a topic is set. For each kind of error, the reader logs the
+position of the first message with this error. A tombstone (a message without a value in a compacted
+topic) is counted and has no other effect.
 """
 
 from __future__ import annotations
