@@ -2,7 +2,8 @@
 benchmarks of the whole operator run with a real Kubernetes API and Kafka, and a real or a simulated
 Airflow.
 
-A figure alone depends on the machine as much as on the program. Most benchmarks therefore also
-measure a floor in the same run: the least work that any program needs for the same result. The
-ratio of the figure to the floor can be compared between machines. README.md describes the method.
+A measured figure depends on the machine as much as on the program. Most benchmarks therefore also
+measure a floor in the same run. The floor is the least work that any program needs for the same
+result. The ratio of the figure to the floor can be compared between machines. README.md describes
+the method.
 """

@@ -1,11 +1,11 @@
-"""The least work of an operator (the floor): for each MLJob, only the writes that no operator can
-do without.
+"""Measures the least work of an operator (the floor): the writes that every operator must send for
+each MLJob.
 
 The writes for an MLJob are: create the MLJob, add the finalizer, write the id of the run into the
 status, write the start of the run, write the end of the run, remove the finalizer, and create two
-Events. The benchmark sends the writes by bare HTTP on open connections, with statuses like the
-operator's for a run of five tasks. A watch in the same process receives the changes that an
-operator's watch would get, and ignores them.
+Events. The benchmark sends the writes by bare HTTP on open connections. Each status is like a
+status that the operator writes for a run of five tasks. A watch in the same process receives the
+changes that an operator's watch would receive, and ignores these changes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AT_A_TIME = 16
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The speed of bare writes, with which the speed of the operator is compared.
+    """The speed of bare writes. The benchmarks compare the operator's speed with this speed.
 
     Attributes:
         jobs: How many MLJobs were written.

@@ -1,11 +1,16 @@
 """The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused
 DAG.
 
-The demo applies all files of `examples/platform/` at once. Then it watches the MLJobs one after the
-other, each after the MLJobs whose outputs it needs. Then it pauses a DAG. The monitoring DAG finds
-the paused DAG, and sends a message to the DAG's owner in Slack. A server in this process, on
-loopback, takes the place of Slack. The demo prints the `kubectl` and `airflow` commands with which
-a person can repeat each of these actions.
+The demo has these steps:
+
+- The demo applies all files of `examples/platform/` at once.
+- The demo watches the MLJobs one after the other. An MLJob comes after the MLJobs whose outputs
+  this MLJob needs.
+- The demo pauses a DAG. The monitoring DAG finds the paused DAG, and sends a Slack message to the
+  owner of the paused DAG.
+
+A server on loopback, in this process, takes the place of Slack. The demo prints the `kubectl` and
+`airflow` commands with which a person can repeat each of these steps.
 """
 
 from __future__ import annotations
@@ -49,9 +54,10 @@ seconds on an idle machine.
 
 
 def settings(stack: Stack) -> dict[str, str]:
-    """Return the environment variables for an Airflow whose monitoring DAG sends its messages to
-    the demo's Slack server, and runs only when it is triggered. If another program uses the port of
-    the Slack server, choose another port.
+    """Return the environment variables of the demo's Airflow. With these variables, the monitoring
+    DAG sends its messages to the demo's Slack server. Airflow runs the monitoring DAG only when
+    somebody triggers the DAG. If another program uses the port of the Slack server, this function
+    first chooses another port for the server.
     """
     stack.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.ports.forget_taken(["slack"])
@@ -74,10 +80,10 @@ def run(stack: Stack, bound: float) -> None:
         bound: How many seconds the demo waits for each MLJob.
 
     Raises:
-        StackError: An MLJob failed, or took longer than `bound`. Or the second backfill, with the
-            new version of the model, did not predict each day again. Or the status of the MLJob
-            whose DAG is paused did not get the reason DagPaused in time. Or the Slack server got no
-            message in time, or refused a message.
+        StackError: An MLJob failed, or took longer than `bound`. Or the second backfill, which uses
+            the new version of the model, did not predict each day again. Or the MLJob of the paused
+            DAG did not get the reason DagPaused in its status within `bound` seconds. Or the Slack
+            server got no message within `MESSAGE_BOUND` seconds, or refused a message.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}
@@ -117,11 +123,11 @@ def _show_columns(kubectl: Any) -> None:
 
 def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
     """Print which version of the model made the latest predictions of each day. Then print the
-    lineage of the last day's predictions: each artifact that they were made from, back to the
-    dataset.
+    lineage of the last day's predictions: all artifacts from which these predictions were made,
+    back to the dataset.
 
     Raises:
-        StackError: The latest predictions of a day were not made by the MLJob of `backfill`.
+        StackError: Another MLJob than `backfill` made the latest predictions of a day.
     """
     data = Path(predict.get()["status"]["outputs"]["predictions_path"]).parents[3]
     show("\nThe days after the second backfill:")
@@ -157,8 +163,8 @@ def _paused(stack: Stack, dag_id: str) -> Iterator[None]:
 
 
 def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
-    """Trigger the monitoring DAG, wait for a message in the Slack channel of the paused DAG's
-    owner, and return this message. ``server`` takes the place of Slack.
+    """Trigger the monitoring DAG. Wait until the Slack channel of the paused DAG's owner has a
+    message, and return this message. ``server`` takes the place of Slack.
 
     Raises:
         StackError: No such message came within ``MESSAGE_BOUND`` seconds, or ``server`` refused a

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class Secrets:
-    """The secrets of the stack in one directory, by name. A secret is made at its first use."""
+    """The secrets of one stack, by name. The first access to a secret generates the secret."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "secrets.json"

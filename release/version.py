@@ -64,8 +64,12 @@ def read(root: Path = ROOT) -> str:
 
 
 def with_version(path: str, text: str, version: str) -> str:
-    """Return the text of one of the files in ``STATED``, with ``version`` in the lines that state
-    the version.
+    """Return the text of a file, with ``version`` in the lines that state the version.
+
+    Args:
+        path: The file's path, which is a key of ``STATED``.
+        text: The text of the file.
+        version: The version to write.
 
     Raises:
         VersionError: A line that states the version is missing, or is in the text several times.
@@ -92,8 +96,11 @@ def expected(root: Path = ROOT) -> dict[Path, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the files and return 0. With ``--check``, print the names of the files that differ, and
-    return 1 if there are any. Return 1 also after a :class:`VersionError`, which is printed.
+    """Write the version to the files, and return 0. After a :class:`VersionError`, print the error
+    and return 1.
+
+    With ``--check``, write nothing. Instead print the names of the files that have another version.
+    Return 1 if there is such a file, otherwise 0.
     """
     try:
         differing = {path: text for path, text in expected().items() if path.read_text() != text}

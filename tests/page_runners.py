@@ -1,7 +1,8 @@
-"""Which module of tests runs a command in a console block of the documentation.
+"""Decides which module of tests runs each command in the documentation's console blocks.
 
-Each module of tests in :class:`Runner` takes its commands from here, or checks that it has run the
-commands for which it is named here. So each of these commands is really run.
+:class:`Runner` lists the modules of tests. Each of these modules runs the lines that
+:func:`lines_of` yields for the module, or checks that the module has run these lines. So each line
+that :func:`runner_of` assigns to a module is really run.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def runner_of(page: Path, block: Block, line: str) -> Runner | None:
 
     No module runs a block under the comment ``not checked``. The modules that run whole pages
     (``_OF_PAGE``) skip a block under the comment ``not run``. The other modules run certain kinds
-    of commands, such as ``helm install``, even in such a block.
+    of commands, such as ``helm install``, even in a block under the comment ``not run``.
     """
     if block.why_unchecked:
         return None
@@ -107,8 +108,8 @@ def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
 @cache
 def _lines_of_a_release() -> frozenset[str]:
     """Return the commands on ``LIFECYCLE_PAGES`` that prepare, restart, inspect, roll back or
-    uninstall a Helm release, without ``helm install`` and ``helm upgrade``. Only
-    ``Runner.LIFECYCLE`` runs these commands, even if another page repeats them.
+    uninstall a Helm release. The commands ``helm install`` and ``helm upgrade`` are not included.
+    Only ``Runner.LIFECYCLE`` runs these commands, even if another page repeats them.
     """
     lines = [line for page in LIFECYCLE_PAGES for block in blocks(page, "console") for line in typed(block)]
     return frozenset(line for line in lines if _OF_A_RELEASE.match(line))

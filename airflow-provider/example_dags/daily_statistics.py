@@ -1,9 +1,9 @@
 """Publish statistics of each day's images. The DAG has a schedule, and is for MLJobs of type
 Backfill.
 
-The images of a day are drawn at random from scikit-learn's images of digits. The day is the seed,
-so another run for the day with the same param ``rows`` gives the same statistics. The schedule
-ended in January 2026, so Airflow starts no more runs by itself.
+The images of a day are drawn at random from scikit-learn's images of digits. The day is the seed.
+So another run for the same day gives the same statistics, if the param ``rows`` is the same. The
+schedule ended in January 2026, so Airflow starts no more runs by itself.
 
 This DAG is written by hand, and uses ``mljob_callbacks()`` to send events about its tasks. The
 other examples are declared with ``mljob_dag``.

@@ -1,5 +1,5 @@
-"""The parts of Airflow whose place or name in the oldest supported version differs from the newest
-version.
+"""The parts of Airflow that have another module or name in the oldest supported version than in the
+newest version.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def policy_plugins() -> PluginManager:
 
 
 def validate(dag: Any, conf: dict[str, Any] | None) -> None:
-    """Check that a DAG's params accept a conf, as Airflow does for a run.
+    """Check that a DAG's params accept a conf, as Airflow checks the conf of a run.
 
     Raises:
         ParamValidationError: The params don't accept the conf.

@@ -1,5 +1,5 @@
-"""The chart renders with every `helm install` and `helm upgrade` in the documentation, and with
-every YAML block of values there.
+"""helm can render the chart with the options of every `helm install` and `helm upgrade` in the
+documentation, and with every YAML block of values in the documentation.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ KEYS = libyaml.load((CHART / "values.yaml").read_text()).keys()
 
 
 def installations() -> list[Any]:
-    """Return the words of each `helm install` and `helm upgrade` in the documentation, as the
-    parameters of a test.
+    """Return each `helm install` and `helm upgrade` in the documentation as a parameter of a test.
+    The parameter is the list of the command's words.
     """
     return [
         pytest.param(words, id=f"{block.where}: helm {words[1]}")

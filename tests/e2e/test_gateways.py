@@ -1,6 +1,11 @@
-"""The URL of an AirflowInstance leads to a gateway that answers 404 because it has no backend, to a
-server that is not Airflow, or to another Airflow, which has none of the runs. The operator then
-neither regards a run as ended nor submits a run again, and other AirflowInstances are not affected.
+"""The URL of an AirflowInstance leads to a wrong server. The server is one of these:
+
+- a gateway that has no backend, and therefore answers 404;
+- a server that is not Airflow;
+- another Airflow, which has none of the runs.
+
+While the URL is wrong, the operator regards no run of this AirflowInstance as ended, and submits no
+run a second time. Other AirflowInstances are not affected.
 """
 
 from __future__ import annotations
@@ -25,8 +30,8 @@ from tests.live.mljobs import MLJobs
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that reaches Airflow only through AirflowInstances. Its own settings name no
-    Airflow.
+    """An operator that reaches Airflow only through AirflowInstances. The operator's own settings
+    name no Airflow.
     """
     return new_installation("trust-instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
 
@@ -38,8 +43,11 @@ def gateways() -> Iterator[ExitStack]:
 
 
 def asked(installation: Installation, operation: str) -> float:
-    """Return how many requests the operator of ``installation`` has sent to Airflow for
-    ``operation``, such as ``active_runs``.
+    """Return how many requests the operator has sent to Airflow for one operation.
+
+    Args:
+        installation: The installation of the operator.
+        operation: The name of the operation, such as ``active_runs``.
     """
     return installation.operator.requests().get(operation, 0)
 

@@ -1,5 +1,6 @@
-"""Tasks that wait for a person or in the triggerer, on the whole stack. The tests check what the
-MLJob's status, its Events and Airflow show, and answer questions as a person does.
+"""Some tasks wait for the input of a person, and other tasks are deferred and wait in Airflow's
+triggerer. The tests run on the whole stack. The tests check what the MLJob's status, the MLJob's
+Events and Airflow show. The tests also answer the questions of tasks, as a person does.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """A watch of the MLJobs, started before the MLJobs are created. The watch keeps every status
-    that ``kubectl get --watch`` prints.
+    """A watch of the MLJobs, which has run since before the MLJobs were created. The watch keeps
+    every status that ``kubectl get --watch`` prints.
     """
     with with_kafka.jobs.watch() as watch:
         yield watch
@@ -33,8 +34,8 @@ def seen(with_kafka: Installation) -> Iterator[Watch]:
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
-    """MLJobs whose runs wait for a person or in the triggerer. They were applied together, and are
-    deleted after the tests.
+    """MLJobs whose runs have tasks that wait for a person or in the triggerer. This fixture applies
+    the MLJobs together, and deletes the MLJobs after the tests.
     """
     with_kafka.jobs.apply(
         manifest("to-approve", APPROVE, {"model": "digits"}, outputs=[{"name": "deploy", "taskId": "deploy"}]),
@@ -59,7 +60,9 @@ def until_asked(jobs: MLJobs, name: str) -> Object:
 
 
 def until_read_again(installation: Installation, *, times: int) -> None:
-    """Wait until the operator has read Airflow's change feed ``times`` more times."""
+    """Wait until the operator has read Airflow's change feed ``times`` times. Earlier reads don't
+    count.
+    """
     goal = installation.operator.requests()["changed_tasks"] + times
     eventually(lambda: installation.operator.requests()["changed_tasks"] >= goal, f"the feed was read {times} times")
 
@@ -77,7 +80,9 @@ def task(status: Object, task_id: str) -> Object:
 
 
 def asked(jobs: MLJobs, name: str) -> list[str]:
-    """Return the messages of the Events that ask a person for the input of a task of an MLJob."""
+    """Return the messages of an MLJob's Events that ask a person for input. A task of the MLJob's
+    run waits for this input.
+    """
     return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
 
 

@@ -1,5 +1,6 @@
-"""The status of an MLJob says what prevents its run from being submitted or started, and what to
-do. When the cause is removed, the status no longer says so, and the run starts.
+"""If an obstacle prevents the run of an MLJob from being submitted or started, the status of the
+MLJob names the obstacle, and says what to do. When the obstacle is removed, the status no longer
+names the obstacle, and the run starts.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _delete(self, key: K, at: str) -> bool:
-        """Delete an object. If the object has finalizers, keep it and set its deletionTimestamp to
+        """Delete an object. An object with finalizers stays, and its deletionTimestamp is set to
         ``at``. Return whether the object still exists.
         """
         body = self.objects[key]

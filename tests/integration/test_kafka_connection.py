@@ -1,6 +1,6 @@
 """The operator's Kafka consumer logs in to a real broker with tokens, with a password or with a
-client certificate. It renews tokens and certificates, connects again after the broker was down, and
-reports why it is not connected.
+client certificate. The consumer renews tokens and certificates, connects again after the broker was
+down, and reports why the consumer is not connected.
 
 This module starts its own broker, which accepts unsigned tokens of any issuer.
 """
@@ -41,7 +41,7 @@ LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 
 class Certificates:
     """Writes the certificate files of a broker and of the operator. Two CAs can sign the operator's
-    client certificate, so that tests can replace one CA by the other.
+    client certificate, so that a test can change from the first CA to the second CA.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -53,14 +53,14 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """Let the broker admit only clients with a certificate of this CA. This takes effect when
-        the broker starts the next time.
+        """Let the broker admit only clients with a certificate of this CA. The change takes effect
+        at the next start of the broker.
         """
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
-        """Replace the operator's key and certificate in the files with a new key and a certificate
-        that this CA has signed, as cert-manager does when it renews a certificate.
+        """Write a new key and a new certificate into the operator's files. ``authority`` has signed
+        the new certificate. cert-manager renews a certificate in the same way.
         """
         certificate, key = authority.client("mljob-operator")
         (self.directory / "tls.key").write_bytes(key)
@@ -114,8 +114,8 @@ class Reader:
         self.events.start(self._take, lambda _: None)
 
     async def close(self) -> None:
-        """Close the consumer, and delete the admin client, which has no method ``close``. An admin
-        client that is left would log a line each second after the broker has ended.
+        """Close the consumer, and delete the admin client, which has no method ``close``. Otherwise
+        the admin client would log a line each second after the broker has ended.
         """
         await self.events.close()
         del self._admin
@@ -135,8 +135,9 @@ class Reader:
         producer.close()
 
     async def reads(self) -> None:
-        """Send messages until the consumer reads one more. One message is not enough, because the
-        consumer misses messages that are sent before it has its partition.
+        """Send messages until the consumer reads one more message. A single sent message is not
+        enough, because the consumer misses messages that are sent before Kafka assigns the
+        partition to the consumer.
         """
         number = len(self.values)
 
@@ -160,8 +161,8 @@ class Reader:
 
     @property
     def problem(self) -> str:
-        """The cause of the missing connection according to the consumer's last report. An empty
-        string if the consumer has reported nothing, or if its last report names no problem.
+        """Why the consumer is not connected, according to the last report of the consumer. An empty
+        string if the consumer has reported nothing, or if the last report names no problem.
         """
         return (self.links[-1].problem or "") if self.links else ""
 
@@ -170,9 +171,9 @@ class Reader:
 
 
 async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
-    """Wait for up to 180 seconds until the function ``question`` returns a true value. Call the
-    function in another thread, because it may block until the broker answers. ``what`` and the
-    result of ``evidence`` appear in the error if the wait fails.
+    """Call the function ``question`` repeatedly until it returns a true value, for at most 180
+    seconds. Call the function in another thread, because the function may block until the broker
+    answers. ``what`` and the result of ``evidence`` appear in the error if the wait fails.
     """
     await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
 
@@ -192,9 +193,11 @@ async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reade
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shortens three times of the operator's consumer to half a second: the time until a missing
-    connection is reported (30 seconds), the time between two reports of different causes (60
-    seconds), and the time until a failed consumer is replaced (10 seconds).
+    """Sets three delays of the operator's consumer to half a second:
+
+    - the delay until a missing connection is reported, otherwise 30 seconds;
+    - the delay between two reports of different causes, otherwise 60 seconds;
+    - the delay until a failed consumer is replaced, otherwise 10 seconds.
     """
     monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
     monkeypatch.setattr(kafka_connection, "REPORT_INTERVAL", 0.5)
@@ -348,8 +351,8 @@ async def test_cause_of_a_failed_connection_is_logged_once(
 
 
 def mutual_tls(broker: Broker, folder: Path) -> dict[str, Any]:
-    """Return the properties of a consumer that logs in with the client certificate in this
-    folder.
+    """Return librdkafka's properties for a consumer that logs in with the client certificate in
+    ``folder``.
     """
     return {
         "bootstrap.servers": broker.address("TLS"),

@@ -1,6 +1,8 @@
-"""The simulated Airflow of a walk, which is a test that edits many objects at random and rolls them
-back. The name of most DAGs says what happens to their runs. Each step of a run takes ``STEP``
-seconds.
+"""The simulated Airflow of a walk. A walk is a test that edits many objects at random and rolls the
+edits back.
+
+Most DAGs have a name that says what happens to the DAG's runs: for example, the runs of the DAG
+``fails`` fail. Each step of a run takes ``STEP`` seconds.
 """
 
 from __future__ import annotations
@@ -53,8 +55,9 @@ class OperatorSettings(TypedDict):
 
 
 class WalkAirflow:
-    """The simulated Airflow of a walk, which runs on loopback. The object also returns the ids of
-    the Airflow's runs, and the settings of an operator that uses this Airflow.
+    """The simulated Airflow of a walk (a test that edits many objects at random). The Airflow
+    listens on loopback. This class also returns the ids of the Airflow's runs, and the settings of
+    an operator that uses this Airflow.
 
     Attributes:
         url: The URL of the REST API.
@@ -72,7 +75,7 @@ class WalkAirflow:
 
     @property
     def operator_settings(self) -> OperatorSettings:
-        """The settings of an operator that uses this Airflow, and no Kafka."""
+        """The settings of an operator that uses this Airflow and does not use Kafka."""
         return {
             "MLJOB_AIRFLOW_URL": self.url,
             "MLJOB_AIRFLOW_USER": self.user,
@@ -81,8 +84,9 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Return one id for each active run, except runs of the cancellation DAG. The id is the run
-        id, or, for a run of a backfill, ``status.dagRunId`` of the backfill's MLJob.
+        """Return one id for each active run, except runs of the cancellation DAG. For a run of a
+        backfill, the id is ``status.dagRunId`` of the backfill's MLJob. For any other run, the id
+        is the run id.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:

@@ -13,8 +13,8 @@ Airflow workers install this package, so pydantic is its only dependency.
 - :mod:`mljob_contract.run_api`: the API group of an MLJob's run, ``run.mljob.dev``.
 - :mod:`mljob_contract.history`: the response with the events of a run.
 - :mod:`mljob_contract.graph`: the response with the tasks of a run and their edges.
-- :mod:`mljob_contract.param_schema`: the keyword of a DAG's params by which the operator knows that
-  it must refuse a conf with other keys.
+- :mod:`mljob_contract.param_schema`: a keyword in the schemas of a DAG's params. The keyword tells
+  the operator to refuse a conf with other keys.
 - :mod:`mljob_contract.reports`: the messages of the monitoring DAGs.
 - :mod:`mljob_contract.message`: the base class of events and reports.
 - :mod:`mljob_contract.airflow_id`: the ids that Airflow allows for DAGs and tasks.

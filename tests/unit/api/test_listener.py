@@ -45,14 +45,14 @@ class Tls:
         self.key.write_bytes(issued.private_key_pem.bytes())
 
     def client(self, name: str, authority: trustme.CA | None = None) -> trustme.LeafCert:
-        """Return a client certificate for ``name`` that ``authority`` has signed, by default the
-        front proxy's CA.
+        """Return a client certificate for ``name``. ``authority`` signs the certificate, or by
+        default the front proxy's CA does.
         """
         return (authority or self.proxy_ca).issue_cert(common_name=name)
 
     def context(self, certificate: trustme.LeafCert | None) -> ssl.SSLContext:
-        """Return the TLS context of a client with ``certificate``, or of a client without a
-        certificate.
+        """Return the TLS context of a client. The client has ``certificate``, or no certificate if
+        ``certificate`` is None.
         """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
@@ -61,7 +61,7 @@ class Tls:
         return context
 
     async def start(self, *, connections: int = 4) -> None:
-        """Start to listen."""
+        """Start the listener."""
         app = web.Application()
         app.router.add_get("/", self._answer)
         self._runner = web.AppRunner(app, access_log=None)
@@ -72,7 +72,7 @@ class Tls:
         self.listener.start("127.0.0.1", self.port)
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop the listener."""
         await self._runner.cleanup()
         await self.listener.stop()
 
@@ -87,16 +87,17 @@ class Tls:
     async def connect(
         self, certificate: trustme.LeafCert | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the listener with TLS, as a client with ``certificate``, or without a
-        certificate. Return the streams of the connection.
+        """Connect to the listener with TLS, and return the streams of the connection. The client
+        has ``certificate``, or no certificate if ``certificate`` is None.
         """
         return await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=self.context(certificate), server_hostname="localhost"
         )
 
     async def ask(self, certificate: trustme.LeafCert | None) -> str:
-        """Send a request as a client with ``certificate``, or without a certificate if it is None.
-        Return the application's answer, "True" or "False", or an empty text if there is no answer.
+        """Send a request, and return the application's answer: "True" or "False", or an empty text
+        if there is no answer. The client has ``certificate``, or no certificate if ``certificate``
+        is None.
         """
         reader, writer = await self.connect(certificate)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

@@ -1,4 +1,6 @@
-"""Makes statuses of MLJobs for the tests of the client, as the operator writes them."""
+"""Makes statuses of MLJobs for the tests of the client. Each status is like a status that the
+operator writes.
+"""
 
 from __future__ import annotations
 

@@ -49,9 +49,9 @@ class Reader:
             self.error = error
 
     def stop(self, cluster: MLJobCluster) -> None:
-        """End the thread. The thread checks only after a change whether it must end. A watch also
-        delivers a change when its connection is lost, so the connections are cut until the thread
-        has ended.
+        """End the thread. The thread checks only after a change from the watch whether the thread
+        must end. The watch yields a change when the watch's connection is lost. So this method cuts
+        the connections of the cluster until the thread has ended.
         """
         self._stop.set()
 

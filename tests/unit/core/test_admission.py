@@ -268,8 +268,9 @@ NAMESPACES = ("team-a", "team-b", "team-c")
 
 
 class Life(RuleBasedStateMachine):
-    """A state machine for Hypothesis, in which MLJobs arrive at an admission queue, are admitted,
-    and end. There are two priorities. MLJobs with an even number have the higher priority.
+    """A state machine for Hypothesis. The steps of the machine let MLJobs arrive at an admission
+    queue, be admitted, and end. There are two priorities. MLJobs with an even number have the
+    higher priority.
     """
 
     @initialize(limit=st.integers(1, LIMIT))

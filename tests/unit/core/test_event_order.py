@@ -116,8 +116,8 @@ def test_rest_overrides_an_old_event() -> None:
 
 
 def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
-    """The event reports a failure from before the clearing. The operator keeps the message of the
-    failure, which only events contain.
+    """A task failed and was then cleared. The event about the failure arrives only after the
+    clearing. The operator keeps the failure's message, because only events contain this message.
     """
     at = EPOCH + timedelta(seconds=20)
     cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, queued_at=at)
@@ -178,7 +178,7 @@ def test_rest_moves_a_task_forward_at_once() -> None:
 )
 def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
     """An event of Airflow's own producer (``kafka_event_producer``) does not say whether a retry
-    follows a failure. The answer of the REST API says so.
+    follows a failure. The answer of the REST API says whether a retry follows.
     """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
     observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))

@@ -1,5 +1,5 @@
-"""An MLJob that exceeds a deadline is cancelled and fails. One deadline is for the whole MLJob, and
-the other deadline is for the start of the first task of each attempt.
+"""An MLJob that exceeds a deadline is cancelled and fails. An MLJob can have two deadlines: one for
+the end of the whole MLJob, and one for the start of the first task in each attempt.
 """
 
 from __future__ import annotations

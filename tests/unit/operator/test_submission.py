@@ -43,7 +43,9 @@ class TestObstacles:
         assert world.status.phase is Phase.QUEUED
 
     async def test_conf_that_airflow_refuses_stalls_until_the_spec_changes(self, world: World) -> None:
-        """The operator retries at long intervals, because somebody may change the DAG instead."""
+        """The operator repeats the submission at long intervals, because somebody may change the
+        DAG instead of the spec.
+        """
         world.airflow.required["train"] = ("epochs",)
         await world.apply()
         assert world.status.reason == "ValidationFailed"
@@ -132,9 +134,9 @@ class TestObstacles:
         assert "paused_dags" not in world.airflow.calls
 
     async def test_dags_of_stalled_runs_are_requested_first(self, world: World) -> None:
-        """To notice stale DAGs, the operator first requests the DAGs of runs that make no progress,
-        and then the other DAGs, a few each time. To notice paused DAGs, the operator needs only one
-        request, which lists all paused DAGs.
+        """To notice stale DAGs (DAGs that no DAG file has any more), the operator requests a few
+        DAGs at a time. The DAGs of runs that make no progress come first. To notice paused DAGs,
+        the operator needs only one request, which lists all paused DAGs.
         """
         world.airflow.dags |= {f"dag-{number:02}": ("fit",) for number in range(50)}
         for number in range(50):

@@ -8,8 +8,8 @@ the data.
 
 An output whose value can't be published is left out. The task's log has a warning, and a reserved
 field of the same JSON object lists the names of such outputs. The operator shows these names in
-``.status.outputsOmitted``. Publishing never fails the task, because the task has done its work by
-then.
+``.status.outputsOmitted``. A failure to publish never fails the task, because the task may already
+have done its work.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def _publish(ti: Any, values: Mapping[str, Any], refused: list[str]) -> None:
 
 
 def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that have at most ``MAX_BYTES`` together as JSON. Values are chosen from
-    the smallest to the largest, until a value has no room.
+    """Return as many values as fit into ``MAX_BYTES`` of JSON together. Values are chosen from the
+    smallest to the largest, until the next value does not fit.
 
     So a large value, such as the weights of a model, does not displace a score.
     """

@@ -113,7 +113,7 @@ class Request:
         return merged(conf_file(self.conf) if self.conf is not None else {}, assigned(self.set_ or ()))
 
     def labels(self) -> dict[str, str]:
-        """Return the labels that the texts of ``label`` give, by key.
+        """Return the labels from the texts in ``label``, by key.
 
         Raises:
             typer.BadParameter: A text is not ``KEY=VALUE``.

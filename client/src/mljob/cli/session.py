@@ -31,7 +31,7 @@ class Session:
 
     Attributes:
         namespace: The namespace, or None for the context's namespace.
-        context: The context of the kubeconfig, or None for the current one.
+        context: The context of the kubeconfig, or None for the current context.
         kubeconfig: The kubeconfig file, or None for the files that kubectl reads.
     """
 
@@ -74,7 +74,7 @@ class Session:
 
     @cached_property
     def client(self) -> Client:
-        """The client, made at its first use.
+        """The client for MLJobs. The first access to this property makes the client.
 
         Raises:
             ConfigError: There is no usable kubeconfig.
@@ -141,8 +141,9 @@ class Session:
 
         Args:
             value: The object.
-            create: Whether an existing object of the same name is an error. If False, the API
-                server checks a merge patch of the existing object with ``value``.
+            create: Whether an existing object of the same name is an error. If False, and there is
+                such an object, the API server checks what this object would become after the merge
+                patch ``value``.
 
         Raises:
             AlreadyExists: With ``create``, there is an object of this name.
@@ -172,8 +173,9 @@ class Session:
 
     def follows(self, names: list[str], selector: str | None = None) -> None:
         """Set the sentence that is printed after Ctrl-C. The sentence says that the MLJobs
-        ``names`` go on without the command, and which command follows them again. ``selector`` is
-        the label selector that chose the MLJobs, or None.
+        ``names`` continue after the end of the command. The sentence also names the command that
+        shows the changes of these MLJobs again. ``selector`` is the label selector that chose the
+        MLJobs, or None.
         """
         if len(names) == 1:
             who, command = f"MLJob {names[0]} goes on", f"watch {names[0]}"

@@ -19,8 +19,8 @@ MAX_BATCH: Final = 200
 
 class LastLine(NamedTuple):
     """The number of the last line of a task's log that a browser has received, and the position in
-    the log after this line. After a lost connection, the browser sends both to the view, so that
-    the stream continues with the next line.
+    the log after this line. After a lost connection, the browser sends the number and the position
+    to the view, so that the stream continues with the next line.
 
     Attributes:
         number: The number of the line, from 1, or 0 if the browser has received no line.
@@ -52,8 +52,8 @@ async def log_events(
 ) -> AsyncGenerator[bytes, None]:
     """Yield the server-sent events of a log: ``state`` with a sentence at the beginning, ``lines``
     with the HTML of lines, and ``done`` with a sentence at the end. If the log can't be read,
-    ``done`` says why. While the log is silent, yield events that only keep the connection open. The
-    id of each event ``lines`` has the number and the position of the event's last line
+    ``done`` says why. While the log has no new lines, yield events that only keep the connection
+    open. The id of each event ``lines`` has the number and the position of the event's last line
     (:class:`LastLine`).
 
     Args:
@@ -88,9 +88,9 @@ async def log_events(
 
 class _Batches:
     """Groups the lines of a log into batches. A batch has the lines that have arrived since the
-    batch before, at most :data:`MAX_BATCH` lines. A batch is empty if no line has arrived within
+    previous batch, at most :data:`MAX_BATCH` lines. A batch is empty if no line has arrived within
     :data:`~mljob.view.live.BEAT_SECONDS`. If a browser reads slowly, at most :data:`MAX_BATCH`
-    lines wait for the next batch. Each line is cut to the length that is shown.
+    lines are kept in memory for the next batch. Each line is cut to the length that the view shows.
     """
 
     def __init__(self, lines: AsyncGenerator[LogLine, None]) -> None:

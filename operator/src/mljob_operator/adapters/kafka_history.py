@@ -1,11 +1,12 @@
 """Reads the events of one run from the topic of events, beginning with the submission of the run.
 
 Each reader has a consumer of its own, without a consumer group, and commits nothing. The consumer
-reads the partition of the run's key, or all partitions if the settings say so, and drops the
-messages with other keys.
+reads only the partition of the run's key. If the events of a run may be in any partition (a
+setting), the consumer reads all partitions. The consumer drops messages with other keys.
 
-confluent-kafka's consumer blocks, so its calls run in threads, one call at a time. Closing a reader
-does not wait for a call that is running: another thread closes the consumer after the call.
+A call of confluent-kafka's consumer blocks its thread. So the calls run in separate threads, one
+call of a consumer at a time. Closing a reader does not wait for a call that is running: another
+thread closes the consumer after the call.
 """
 
 from __future__ import annotations
@@ -67,8 +68,7 @@ class KafkaHistory:
         readers: The maximum number of readers at the same time. A reader that is being closed is
             included.
         any_partition: Whether the events of a run may be in any partition of the topic, because the
-            producers choose partitions otherwise than librdkafka does, or because partitions were
-            added.
+            producers don't choose partitions as librdkafka does, or because partitions were added.
     """
 
     def __init__(self, config: Mapping[str, Any], *, group_id: str, readers: int, any_partition: bool = False) -> None:
@@ -262,8 +262,9 @@ class KafkaRunHistory:
         return HistoryBatch(items, dict(self._positions), not self._behind)
 
     def _message(self, raw: KafkaMessage) -> Message | None:
-        """Return the message, or None if the message has another key or only marks the end of a
-        partition. Also record the position after the message.
+        """Convert a message of confluent-kafka. Return None if the message has another key than the
+        run's key, or if ``raw`` only says that the end of a partition is reached. Also record the
+        position after the message.
 
         Raises:
             KafkaUnavailable: confluent-kafka returned an error instead of a message.

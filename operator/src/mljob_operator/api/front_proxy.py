@@ -1,5 +1,5 @@
-"""Finds out whether a client is the front proxy: the Kubernetes API server, which forwards the
-requests of users. No other client may call mljob-api.
+"""Checks whether a client is the front proxy. The front proxy is the Kubernetes API server, which
+forwards the requests of users to mljob-api. No other client may call mljob-api.
 
 The API server authenticates and authorises a user, and then forwards the request. The API server
 proves its identity by a client certificate, and names the user in a header. The certificate's CA,

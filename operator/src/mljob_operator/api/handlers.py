@@ -40,12 +40,12 @@ CHECK_SECONDS = 15.0
 
 
 class Handlers:
-    """Answers the requests for the runs of MLJobs.
+    """Answers the requests for the log, the events and the graph of an MLJob's run.
 
     Args:
         runs: Finds the run of an MLJob.
         airflows: The Airflows from which mljob-api reads.
-        history: Reads events from Kafka, or None without Kafka.
+        history: Reads events from Kafka. None if the settings name no Kafka brokers.
         follow_seconds: The maximum duration of a followed log or of a watch of events, in seconds.
     """
 
@@ -80,8 +80,8 @@ class Handlers:
         return await self._events(request, parameters, events_request(parameters, watch_seconds=None))
 
     async def watch_events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the events of the run until the run has ended, for at most
-        ``follow_seconds``.
+        """Answer with the events of the run, until the run has ended or ``follow_seconds`` have
+        passed.
         """
         parameters = Parameters(request, "attempt", "after", "follow")
         return await self._events(request, parameters, events_request(parameters, watch_seconds=self._follow_seconds))
@@ -105,8 +105,8 @@ class Handlers:
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
         """Return the run of an attempt, and the redaction that hides secret values in the texts of
-        the run's tasks. If the client follows the run, wait until the run exists. During the wait,
-        keep the connection open (:meth:`.Output.keep_alive`).
+        the run's tasks. If the client follows the run (also requests later data), wait until the
+        run exists. During the wait, keep the connection open (:meth:`.Output.keep_alive`).
 
         Args:
             request: The request.
@@ -115,7 +115,8 @@ class Handlers:
             seconds: The longest time to wait, in seconds.
 
         Raises:
-            NoRunYet: The MLJob has no run yet, and the client doesn't follow or the time is over.
+            NoRunYet: The MLJob has no run yet. Either the client does not follow the run, or
+                ``seconds`` seconds have passed.
             Refusal: The client may not read the run, or the run will never exist.
             OperatorError: Airflow or the Kubernetes API fails.
         """
@@ -206,8 +207,8 @@ class Handlers:
 
     def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
         """Return a function that reads the state of a run from Airflow. At most once in
-        ``CHECK_SECONDS``, the function first checks that the MLJob still exists. It raises Refusal
-        if the MLJob was deleted.
+        ``CHECK_SECONDS``, the returned function first checks that the MLJob still exists. If the
+        MLJob was deleted, the returned function raises Refusal.
         """
         checked_at = time.monotonic()
 

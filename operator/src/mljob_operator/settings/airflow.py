@@ -135,9 +135,9 @@ class AirflowSettings(EnvironmentSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Return a dict from the name of the operator's own Airflow to
-        ``airflow_accept_vanished_runs_before``. Missing runs that were submitted to this Airflow
-        before this time count as deleted. The dict is empty if the time is not set.
+        """Return a dict with the time ``airflow_accept_vanished_runs_before``. The key is the name
+        of the operator's own Airflow. A run that was submitted to this Airflow before this time,
+        and is missing in this Airflow, counts as deleted. The dict is empty if the time is not set.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}

@@ -1,21 +1,25 @@
-"""Reads the change feed of an Airflow: the list, in its REST API, of all runs and task instances
-that have changed since a given time (the watermark).
+"""Reads the change feed of an Airflow. The change feed is the REST API's list of all runs and task
+instances that have changed since a given time.
 
 Kafka events may be lost or late, and Airflow sends no event for some changes: ``airflow.listeners``
 has no hook for the task states queued, deferred, upstream_failed and removed. So the operator is
-level-triggered: it also reads the current states of runs from the REST API.
+level-triggered: the operator also reads the current states of runs from the REST API.
 
-The reader makes a pass over the feed every ``interval`` seconds. A pass requests the runs and the
-task instances with the operator's prefix that have changed. The number of pages depends on the
-number of changes, not on the number of MLJobs. While a change without an event is expected at any
-moment, the next pass follows after ``hot_interval`` seconds. Such a change is expected if all tasks
-of a run have ended, if a run is being cancelled, if not all tasks of a run are known, or shortly
-after an event about a run of a backfill.
+The reader makes a pass over the feed every ``interval`` seconds. A pass requests the changed runs
+whose ids have the operator's prefix, and the changed task instances of such runs. The number of
+requested pages depends on the number of changes, not on the number of MLJobs. While a change
+without an event is expected at any moment, the next pass follows after ``hot_interval`` seconds.
+Such a change is expected in these cases:
+
+- All tasks of a run have ended.
+- A run is being cancelled.
+- The operator does not know all tasks of a run yet.
+- An event about a run of a backfill has arrived shortly before.
 
 The watermark is the time at which the last successful pass began, by Airflow's clock. Each pass
-asks for changes since a time before the watermark (``OVERLAP``), because a change becomes visible
-later than its time: a transaction of Airflow sets ``updated_at`` when it writes the change, and the
-change becomes visible only when the transaction ends.
+requests the changes since ``OVERLAP`` before the watermark. The reason is that a change becomes
+visible later than the time of the change: a transaction of Airflow sets ``updated_at`` when the
+transaction writes the change, and the change becomes visible only when the transaction ends.
 """
 
 from __future__ import annotations
@@ -139,8 +143,9 @@ class ChangeFeedReader:
         """Make one pass. If the pass fails, log and count the failure.
 
         Returns:
-            The seconds until the next pass, and True if a change without an event is expected at
-            any moment, so that the next pass should follow after ``hot_interval``.
+            The seconds until the next pass, and whether a change without an event is expected at
+            any moment. If such a change is expected, the next pass should follow after
+            ``hot_interval`` seconds instead.
         """
         try:
             await self.pass_once()
@@ -175,11 +180,12 @@ class ChangeFeedReader:
         return max(self._interval, backoff(error, self._failures))
 
     async def pass_once(self) -> None:
-        """Read the changes since the last successful pass, and pass them to the MLJobs' workers.
+        """Make one pass: read the changes since the last successful pass, and send these changes to
+        the workers of the MLJobs.
 
         Raises:
-            AirflowError: A request failed. If a request for changes failed, the next pass reads the
-                same changes again.
+            AirflowError: A request failed. If a request for changes has failed, the next pass reads
+                the same changes again.
         """
         followed = self._followed
         first_pass, started = self._watermark is None, self._clock()
@@ -257,11 +263,13 @@ class ChangeFeedReader:
         )
 
     async def _follow(self, since: datetime, now: datetime) -> None:
-        """Pass the changed runs of backfills to the workers. One request covers all backfills.
+        """Request the runs of backfills that have changed, and send the states of these runs to the
+        workers of the MLJobs. One request covers all backfills.
 
         This request does not show whether a backfill itself was paused, closed or deleted. So every
-        ``RELIST_INTERVAL``, the workers are asked to look up their backfills. Workers that don't
-        know the runs of their backfill yet are asked in every pass.
+        ``RELIST_INTERVAL``, each worker of an MLJob with a backfill is told to request the backfill
+        from Airflow. Each worker that does not know the runs of its backfill yet is told to do so
+        in every pass.
         """
         followed = self._followed
         if not followed.backfills:
@@ -292,25 +300,24 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     async def _first(self) -> datetime:
-        """Return the first watermark after a start of the operator. This watermark is the time of
-        the oldest submission among the unfinished MLJobs with an attempt in this Airflow, or the
-        current time if there is no such submission.
-
-        The result is a time by Airflow's clock.
+        """Return the first watermark after a start of the operator, by Airflow's clock. The first
+        watermark is the oldest submission time of the unfinished MLJobs that have an attempt in
+        this Airflow. If there is no submission time, the first watermark is the current time.
         """
         states = in_turns(self._controller.lister.unfinished(self._airflow))
         submitted = [at async for state in states if (at := state.job.status.submit_time) is not None]
         return min(submitted, default=self._clock() + self._dag_runs.clock_offset)
 
     async def _check_halts(self, now: datetime) -> None:
-        """If the check is due, find out which DAGs of runs in progress are halted, because they are
-        paused or no DAG file has them any more.
+        """Find out which DAGs of runs in progress are halted. A DAG is halted if it is paused, or
+        if no DAG file has it any more. Do nothing if the last check was less than
+        ``HALT_CHECK_INTERVAL`` ago.
 
         Airflow schedules no tasks of a halted DAG, and sends no event when a DAG is halted. The
-        check requests at most ``HALTS_PER_CHECK`` DAGs one by one, and for all further DAGs the
-        list of the paused DAGs. DAGs of which no run has an active task come before the other DAGs,
-        because they are probably halted. Within each of these two groups, the DAG whose last
-        request is the longest ago comes first.
+        check requests at most ``HALTS_PER_CHECK`` DAGs one by one. For all further DAGs, the check
+        requests the list of the paused DAGs. DAGs of which no run has an active task come before
+        the other DAGs, because such DAGs are probably halted. In both groups, the DAG that was not
+        requested for the longest time comes first.
         """
         dags = self._followed.dags
         if not dags or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
@@ -332,7 +339,7 @@ class ChangeFeedReader:
             self._observe_halt(dag_id, Halt.PAUSED if dag_id in paused else None, unless=Halt.STALE)
 
     def _observe_halt(self, dag_id: str, halt: Halt | None, *, unless: Halt | None = None) -> None:
-        """Tell the workers of MLJobs with a run of this DAG whether the DAG is halted.
+        """Tell the workers of the MLJobs that have a run of this DAG whether the DAG is halted.
 
         Args:
             dag_id: The DAG.
@@ -344,14 +351,14 @@ class ChangeFeedReader:
             self._controller.observe_halt(key, halt)
 
     async def _relist(self, now: datetime) -> None:
-        """If a relist (a request for all active runs of the operator) is due, compare Airflow's
-        active runs with the runs of the MLJobs.
+        """Request all active runs of the operator (a relist), and compare these runs with the runs
+        of the MLJobs. Do nothing if the next relist is not due yet.
 
-        If the list lacks an MLJob's run, or not all tasks of the run are known, the MLJob's worker
-        is told to request the run from Airflow, unless the run was submitted less than ``OVERLAP``
-        ago. If a user cleared the run of a finished MLJob while the operator was not running, the
-        MLJob gets a worker that follows the run again. The list also shows the orphaned runs
-        (active runs that no MLJob follows).
+        If the list lacks an MLJob's run, or if the MLJob's worker does not know all tasks of the
+        run, the worker is told to request the run from Airflow. The worker is not told to request a
+        run that was submitted less than ``OVERLAP`` ago. If a user cleared the run of a finished
+        MLJob while the operator was not running, the MLJob gets a worker that follows the run
+        again. The list also shows the orphaned runs (active runs that no MLJob follows).
         """
         interval = (
             ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL

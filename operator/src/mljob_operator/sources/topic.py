@@ -1,15 +1,17 @@
 """Reads the events of a Kafka topic and passes them to the workers of their MLJobs.
 
 The reader converts each message to a fact about a run. The dag run id of a run that the operator
-submitted holds the namespace and the name of the MLJob. Airflow makes the ids of a backfill's runs.
-For such a run, the reader searches the MLJobs with a backfill of the same DAG.
+submitted holds the namespace and the name of the MLJob. The ids of a backfill's runs come from
+Airflow, and name no MLJob. For such a run, the reader searches the runs of the MLJobs that have a
+backfill of the same DAG.
 
 A message is done when the MLJob's status with the message's fact is stored, or when no MLJob needs
 the message. Every second, the reader commits the offset before which all messages are done.
 
-An unreadable message never stops the consumer. The reader counts the message, logs the position of
-the first message of each kind, and sends the message to the dead-letter topic if one is set. A
-tombstone (a message without a value in a compacted topic) is counted and has no other effect.
+An unreadable message never stops the consumer. The reader counts the message, and sends the message
+to the dead-letter topic if such a topic is set. For each kind of error, the reader logs the
+position of the first message with this error. A tombstone (a message without a value in a compacted
+topic) is counted and has no other effect.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ class TopicReader:
     async def run(self) -> None:
         """Read events until the asyncio task that runs this method is cancelled.
 
-        Then commit the offsets of the messages that are done, and leave the consumer group.
+        After the cancellation, commit the offsets of the messages that are done, and leave the
+        consumer group.
         """
         self._source.start(self.deliver, self.revoked)
         try:
@@ -112,8 +115,8 @@ class TopicReader:
 
         Returns:
             True if a worker has taken the fact. The worker later reports the message as done, and
-            the offset of the message must not be committed before. False if the message has no
-            fact, or if its run belongs to no MLJob of this operator.
+            the message's offset must not be committed before this report. False if the message has
+            no fact, or if the run in the message belongs to no MLJob of this operator.
 
         Raises:
             Unreadable: The message can't be read.

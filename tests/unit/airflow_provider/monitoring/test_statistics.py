@@ -1,6 +1,6 @@
-"""How often the monitoring finds that a task takes longer than the task's baseline, which is
-computed from earlier runs: hardly ever while the durations only vary by chance, nearly always after
-a clear increase.
+"""The monitoring computes a task's baseline from earlier runs, and reports a task whose newest runs
+take longer than the baseline. The tests check how often a task is reported: hardly ever while the
+durations only vary by chance, and nearly always after a clear increase of the durations.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ pasts = st.lists(st.floats(30, 90), min_size=20, max_size=97)
 
 @given(pasts, st.floats(0.01, 10_000))
 def test_the_unit_of_the_values_does_not_matter(past: list[float], factor: float) -> None:
-    """If all durations of a task are multiplied by the same factor, the task still exceeds its
-    baseline, or still doesn't. The test only has durations of more than a second, because shorter
+    """Multiplying all durations of a task by the same factor does not change whether the task
+    exceeds its baseline. All durations in the test are longer than a second, because shorter
     durations count as one second.
     """
     values = [value * 200 for value in [200.0, 200.0, 200.0, *past]]

@@ -1,5 +1,5 @@
-"""The points of metric curves if mljob-api has no history of the run. In this case the view takes
-the points from changes of the MLJob's status.
+"""If mljob-api has no history of a run, the view takes the points of the run's metric curves from
+the changes of the MLJob's status.
 """
 
 from __future__ import annotations

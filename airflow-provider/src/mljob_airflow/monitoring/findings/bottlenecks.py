@@ -64,9 +64,8 @@ def bottleneck_findings(
     Args:
         instances: The task instances of the window.
         pools: Airflow's pools.
-        owners: By DAG id, the :class:`Dag` of each task with many retries. A finding about such a
-            task takes its owners from the :class:`Dag`, and has no owners if the id is missing
-            here.
+        owners: The DAGs by DAG id. A finding about a task with many retries has the owners of the
+            task's DAG, or no owners if ``owners`` lacks the DAG.
         window: The time that the report covers.
         thresholds: The thresholds of findings.
         links: Makes URLs of Airflow's UI.
@@ -81,9 +80,12 @@ def bottleneck_findings(
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
     """Return the tasks with many retried instances, as pairs of DAG id and task id.
 
-    An instance counts as retried if its last try is not its first try. The number of retried
-    instances is at least the threshold ``retry_times``, and their share of all instances of the
-    task is at least the threshold ``retry_share``.
+    An instance counts as retried if it has had more than one try. A task is returned if both of
+    these conditions hold:
+
+    - The number of the task's retried instances is at least the threshold ``retry_times``.
+    - The share of retried instances among all instances of the task is at least the threshold
+      ``retry_share``.
     """
     return [
         task
@@ -109,10 +111,10 @@ def bottleneck_tables(
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
     """Return charts of the occupied slots over time.
 
-    There is a chart for each pool that was used. These charts are sorted by the pool's peak as a
-    share of the pool's slots, highest first, and pools without a limit come last. Only the first
-    six charts are returned. A further chart shows all pools together, unless exactly one pool was
-    used.
+    There is a chart for each pool that was used. These charts are sorted by the largest share of
+    the pool's slots that was occupied, the largest share first. Pools without a limit come last.
+    Only the first six of these charts are returned. A further chart shows all pools together,
+    unless exactly one pool was used.
     """
     step = window.seconds / STEPS
     charts = []

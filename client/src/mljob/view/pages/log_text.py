@@ -54,8 +54,9 @@ class AnsiStyle:
     switches: set[str] = field(default_factory=set)
 
     def apply(self, codes: str) -> None:
-        """Apply a sequence ``ESC [ codes m``, such as ``31`` for red or ``1;31`` for bold and red.
-        Unknown numbers change nothing. Codes of 64 characters or more reset the style.
+        """Change the style as the control sequence ``ESC [ codes m`` demands. Examples of ``codes``
+        are ``31`` for red and ``1;31`` for bold and red. Unknown numbers change nothing. Codes of
+        64 characters or more reset the style.
         """
         numbers = iter([int(code or 0) for code in codes.split(";")] if len(codes) < 64 else [0])
         for number in numbers:
@@ -90,9 +91,9 @@ def _skip_colour(numbers: Iterator[int]) -> None:
 
 
 def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
-    """Split a line of a log into parts, each with one style. A link is a part of its own. Return
-    at most :data:`MAX_PARTS` parts. Of a line with so many parts, the last part has the rest of the
-    line, without style and links.
+    """Split a line of a log into parts, each with one style. A link is a separate part. Return at
+    most :data:`MAX_PARTS` parts. If a line has this number of parts or more, the last returned part
+    is the whole rest of the line, and has no style and no link.
 
     Args:
         line: The line without its line break. A line longer than :data:`MAX_LINE` is cut.

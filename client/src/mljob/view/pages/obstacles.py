@@ -97,8 +97,8 @@ def not_signed_in(again: str, ways_in: Sequence[str]) -> Obstacle:
 
 
 def too_late(name: str, verb: str, back: str) -> Obstacle:
-    """Return the page for an action that does not fit the state of the MLJob, often because the
-    MLJob has changed since the page was loaded.
+    """Return the page for an action that is not possible in the MLJob's present state. Often the
+    MLJob has changed since the person's page was loaded.
     """
     cause = f"{name} has changed since the page was loaded, or {verb} does not fit its state."
     return Obstacle(

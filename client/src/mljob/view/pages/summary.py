@@ -1,7 +1,7 @@
-"""The summary of an MLJob, from which the view shows a row of a list. A summary takes about a
-kilobyte, whatever the size of the MLJob.
+"""The summary of an MLJob. From the summary, the view makes the MLJob's row in a list. A summary
+takes about a kilobyte, whatever the size of the MLJob.
 
-The view keeps thousands of summaries in memory, but not the MLJobs that they were made from.
+The view keeps thousands of summaries in memory, but not the MLJobs themselves.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class JobSummary:
 
     Attributes:
         version: The resourceVersion.
-        done: How many task instances have succeeded, or in a backfill, how many runs. Skipped task
-            instances count as succeeded, unless the run failed. None if the number is not known
-            yet.
+        done: How many task instances have succeeded. For a backfill, how many runs have succeeded.
+            Skipped task instances count as succeeded, unless the run failed. None if the number is
+            not known yet.
         percent: The progress from 0 to 100, or None if it is unknown.
         metrics: Names and values of at most 3 metrics, which the last task with metrics reported.
         trend: The last values of the first metric in ``metrics``, the oldest first, at most 24.
             Values from before the view began to watch the MLJob are missing.
-        error: The error of the task that failed, if the MLJob has failed and no requested retry
-            waits. Otherwise, an empty text.
+        error: The error of the task that failed, or an empty text. The text is empty if the MLJob
+            has not failed, or if a retry is requested and has not begun.
         is_stalled: Whether the condition Stalled is True.
         retry_waits: Whether the MLJob has succeeded or failed, and a requested retry has not begun.
         searched: Name, namespace, DAG, phase, reason and message in lower case, for searches.
@@ -86,8 +86,9 @@ class JobSummary:
 
     @property
     def needs_words(self) -> bool:
-        """Whether the row in a list has a second line, with the message. The row of an MLJob that
-        runs or has succeeded needs no message, unless the MLJob is stalled or a retry waits.
+        """Whether the MLJob's row in a list has a second line, which shows the message. If the
+        MLJob runs or has succeeded, the row needs no message. But the message is shown if the MLJob
+        is stalled, or if a requested retry has not begun.
         """
         return bool(self.message) and (
             self.is_stalled

@@ -3,7 +3,8 @@
 These modules offer operations to the rest of the operator:
 
 - :mod:`.client` is the adapter of one Airflow. It also checks whether the Airflow answers (probe).
-- :mod:`.dag_runs` has the operations on dag runs, and :mod:`.backfills` those on backfills.
+- :mod:`.dag_runs` has the operations on dag runs. :mod:`.backfills` has the operations on
+  backfills.
 - :mod:`.lanes` runs the operations in lanes. A lane is a group of threads for one kind of work,
   with a circuit breaker for an Airflow that does not answer.
 
@@ -19,14 +20,15 @@ These modules send the requests of the operations:
 - :mod:`.cancellation` cancels runs.
 - :mod:`.changes` lists the changes of all runs with the operator's prefix.
 
-These modules handle what all requests have in common:
+All requests use these modules:
 
 - :mod:`.session` logs in and sends requests. :mod:`.tokens` gets bearer tokens, and
   :mod:`.single_flight` shares a login between threads. :mod:`.versions` checks Airflow's version.
-- :mod:`.answers` decides whether an answer is Airflow's. :mod:`.absence` has the texts by which
-  Airflow says that an object does not exist.
-- :mod:`.bodies` reads the body of an answer, :mod:`.response_headers` reads its headers, and
-  :mod:`.rows` reads its fields. :mod:`.connection_errors` handles requests without an answer.
+- :mod:`.answers` decides whether an answer comes from Airflow. :mod:`.absence` has the texts by
+  which Airflow says that an object does not exist.
+- :mod:`.bodies` reads the body of an answer, :mod:`.response_headers` reads the headers, and
+  :mod:`.rows` reads the fields in the body. :mod:`.connection_errors` raises AirflowUnavailable for
+  a request that got no answer.
 
 Answers are read as JSON, and not as the models of apache-airflow-client, for two reasons. The
 models refuse states that a later Airflow adds. Building the models of a page of a hundred task

@@ -1,14 +1,14 @@
-"""The controller of MLJobs. It passes all input about an MLJob to the MLJob's worker.
+"""The controller of MLJobs. The controller passes all input about an MLJob to the MLJob's worker.
 
 Input comes from the watch, from Kafka and from Airflow's REST API. Only the worker writes the
 status, so no lock is needed.
 
 Input that arrives during a step (in which the worker acts and writes the status) waits in the
 worker's inbox, and the next step takes the whole inbox. So a burst of events causes few patches.
-The first event is written at once, and the next patch, at least ``min_interval`` seconds later, has
-all events that have arrived since then. Each fact (a change of a run or task) from a Kafka message
-comes with a callback ``done``. The worker calls ``done`` when a status with the fact is stored, or
-when no status needs the fact.
+The changes in the first event are written to the status at once. The next patch follows at least
+``min_interval`` seconds later, and has the changes in all events that have arrived since the first
+event. Each fact (a change of a run or task) from a Kafka message comes with a callback ``done``.
+The worker calls ``done`` when a status with the fact is stored, or when no status needs the fact.
 """
 
 from __future__ import annotations
@@ -119,11 +119,12 @@ class MLJobController:
     # Input
 
     def observe(self, job: Job) -> None:
-        """Take a version of an MLJob from the watch, and wake the MLJob's worker if the version
-        needs a step. A version that is not later than the known version is ignored.
+        """Store a version of an MLJob that the watch has reported. If the version needs a step (in
+        which the MLJob's worker acts and writes the status), wake the worker. A version that is not
+        later than the known version is ignored.
 
-        If the MLJob has no worker, add one. A finished MLJob that needs no more steps gets no
-        worker, only a timer if it has a time to live.
+        If the MLJob has no worker, add a worker. But a finished MLJob that needs no more steps gets
+        no worker. If such an MLJob has a time to live, set a timer for the end of this time.
         """
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
@@ -202,9 +203,10 @@ class MLJobController:
         self.workers.wake(key)
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
-        """Find the MLJob for a Kafka event about a run whose id does not name an MLJob, and pass
-        the fact in the event (a change of a run or task) to the MLJob's worker. If the run's DAG
-        has a backfill in progress, also request an early pass over the change feed.
+        """Pass the fact in a Kafka event to the worker of the MLJob whose backfill has the event's
+        run. The fact is a change of a run or task. The run's id does not name the MLJob, so search
+        the backfills in progress of the run's DAG. If there is such a backfill, also request an
+        early pass over the change feed (Airflow's list of changes).
 
         Args:
             candidates: The runs that the event may be about.
@@ -247,8 +249,9 @@ class MLJobController:
 
     def observe_run(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
         """Pass Airflow's answer about a run to the worker of the run's MLJob. If the MLJob has no
-        worker, a worker is added only for a run that was not checked before, or that Airflow has
-        queued again.
+        worker, a new worker checks whether the run belongs to the MLJob. The new worker is added
+        only if the run was not checked before, or if Airflow has queued the run again since the
+        last check.
 
         Args:
             key: The MLJob that the run id names.
@@ -268,7 +271,7 @@ class MLJobController:
             self.workers.wake(key)
 
     def request_look_up(self, key: Key) -> None:
-        """Tell the worker to request the MLJob's run from Airflow in its next step.
+        """Tell the MLJob's worker to request the run from Airflow, and wake the worker.
 
         Callers use this method if the run was missing in a list, or if not all of the run's tasks
         are known.
@@ -286,8 +289,9 @@ class MLJobController:
             self.workers.wake(key)
 
     def wake_waiting(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Wake the waiting MLJobs in the background, because Airflows, access rules, logins or
-        limits have changed. The MLJobs then don't wait for the end of a backoff.
+        """Wake the MLJobs that wait for Airflows, access rules, logins or limits, because one of
+        these has changed. The MLJobs are woken in the background, and don't wait for the end of a
+        backoff.
 
         Args:
             namespace: Only the MLJobs of this namespace are woken. If None, the MLJobs of all
@@ -298,8 +302,9 @@ class MLJobController:
         self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """Return an asyncio event that is set when the change feed of an Airflow should be read at
-        once, before the next regular pass.
+        """Return the asyncio event that asks for an early pass over the change feed (the list of
+        changes) of an Airflow. While the event is set, the feed should be read at once, before the
+        next regular pass.
         """
         return self._early_passes[airflow]
 
@@ -360,9 +365,11 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Have statuses updated after many runs have vanished from an Airflow, or are back or
-        accepted as lost. Request a probe of the Airflow, which updates the status of the
-        AirflowInstance, and wake the MLJobs that wait for the Airflow.
+        """Start updates of statuses after one of these changes: many runs have vanished from an
+        Airflow, vanished runs are back, or vanished runs were accepted as lost.
+
+        Request a probe of the Airflow, which updates the status of the AirflowInstance. Wake the
+        MLJobs that wait for the Airflow.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
@@ -371,7 +378,7 @@ class MLJobController:
         """After a step, record for which other MLJobs the MLJob waits, and update the index of
         backfills in progress.
 
-        Also request an early pass over the change feed in two cases:
+        Also request an early pass over the change feed (Airflow's list of changes) in two cases:
 
         - The run may change without a Kafka event.
         - The run is missing. The next list of all active runs has to show whether other runs are

@@ -1,7 +1,8 @@
 """Wakes finished MLJobs at the end of their time to live (``spec.ttlSecondsAfterFinished``).
 
 A finished MLJob has no worker. Until the end of the time to live, the operator keeps only a timer
-for the MLJob in memory. Then the MLJob gets a new worker, which reads the MLJob again.
+for the MLJob in memory. At the end of the time to live, the MLJob gets a new worker, which reads
+the MLJob again.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The priority queue of all writes about MLJobs.
 
-While the Kubernetes API server keeps up, each write is sent at once. Otherwise the writes wait in
-this queue for their turns. A status on which no further action depends is built only when its turn
-comes: the MLJob is then woken, and writes its newest status. So all waiting changes of one MLJob
-become one write.
+While the Kubernetes API server keeps up, each write is sent at once. Otherwise each write waits in
+this queue until the write has its turn. If no further action depends on the write of a status, the
+status is built only when the write has its turn: the MLJob is woken, and writes its newest status.
+So all changes of one MLJob that wait in the queue become one write.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class Priority(IntEnum):
     goes to the write that has waited longest.
 
     Attributes:
-        CANCELLATION: Announces or reports a cancellation, or changes an MLJob that is being
-            deleted, for example by removing its finalizer.
+        CANCELLATION: Stores the status of an MLJob whose run is to be cancelled, is being cancelled
+            or was cancelled. Or changes an MLJob that is being deleted, for example by removing its
+            finalizer.
         END: Stores how an MLJob, or an attempt, has ended.
         SUBMISSION: Stores the status before an action that depends on it, such as the submission of
             a run.
@@ -90,13 +91,13 @@ class WriteQueue:
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
-        """Return whether an MLJob may write now. If the result is True, the MLJob has a turn, which
-        ends after at most ``TURN_SECONDS``. The MLJob's first :meth:`send` in the turn does not
-        wait, and ends the turn.
+        """Return whether an MLJob has a turn, so that the MLJob may write now. The first
+        :meth:`send` of the MLJob in the turn does not wait, and ends the turn. Otherwise the turn
+        ends after ``TURN_SECONDS``.
 
-        If the result is False, the MLJob takes a place in the queue, and ``wake`` is called when
-        the MLJob has its turn. If the MLJob waits already, a call with another priority moves the
-        MLJob to the end of the queue of that priority. The caller calls :meth:`end_turn` after each
+        If the result is False, the MLJob waits in the queue, and ``wake`` is called when the MLJob
+        gets a turn. If the MLJob waits already, but with another priority, the call moves the MLJob
+        to the end of the queue of the new priority. The caller calls :meth:`end_turn` after each
         reconciliation of an MLJob.
         """
         if key in self._turns:
@@ -142,7 +143,7 @@ class WriteQueue:
             waiting.pop(key, None)
 
     async def send(self, priority: Priority, request: Callable[[], Awaitable[T]], *, key: Key | None = None) -> T:
-        """Send a write when it has its turn, and return the answer.
+        """Wait until a write has its turn, send the write, and return the result of ``request``.
 
         Args:
             priority: The priority of the write.

@@ -33,8 +33,8 @@ class Interval:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds. The length is 0 if, because two clocks disagree, the end is before
-        the beginning.
+        """The length in seconds. If two clocks disagree and the end is before the beginning, the
+        length is 0.
         """
         return max(0.0, (self.ends_at - self.begins_at).total_seconds())
 
@@ -43,6 +43,10 @@ class Interval:
 class Timeline:
     """The stages of one attempt. A stage that is not over, or that the attempt did not have, is
     None.
+
+    The first attempt is due when the MLJob is created. A later attempt is due when the previous
+    attempt has ended. A suspension, a changed spec or a requested retry may make an attempt due
+    later.
 
     Attributes:
         number: The number of the attempt.
@@ -85,9 +89,9 @@ class Timeline:
         )
 
     def news(self, before: Timeline | None) -> Timeline:
-        """Return the timeline with only those stages that have ended since ``before``, an earlier
-        timeline of the MLJob. If ``before`` is None or the timeline of another attempt, return all
-        stages.
+        """Return a copy of the timeline that has only the stages that have ended since ``before``,
+        which is an earlier timeline of the MLJob. If ``before`` is None or the timeline of another
+        attempt, the copy has all stages.
         """
         if before is None or before.number != self.number:
             return self

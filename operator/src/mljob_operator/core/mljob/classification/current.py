@@ -22,7 +22,8 @@ class CurrentAttempt:
         status: The status that describes the attempt: the stored status, or the status to store
             next.
         recorded: Whether the stored status describes this attempt. Also True before the first
-            attempt. The operator sends Airflow no request for an attempt that is not recorded.
+            attempt. The operator sends requests for an attempt to Airflow only if the attempt is
+            recorded.
         finished: Whether the stored status shows how the MLJob ended.
         open: True if the run of the attempt is in Airflow, may be in Airflow, or is about to be
             submitted. False if the attempt is over, and before the first attempt.
@@ -46,7 +47,9 @@ class CurrentAttempt:
 
     @classmethod
     def of(cls, inputs: Inputs) -> CurrentAttempt:
-        """Return the newest attempt of the MLJob in these inputs."""
+        """Return the newest attempt of an MLJob. ``inputs`` has the MLJob with its stored status,
+        and what else the operator knows of the MLJob and its run.
+        """
         stored, observed_run = inputs.job.status, inputs.observed_run
         recorded_attempt = attempts.current(stored)
         attempt = inputs.transient.attempt or recorded_attempt
