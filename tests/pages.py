@@ -89,8 +89,9 @@ def _is_open(text: str) -> bool:
 
 
 def commands(block: Block) -> Iterator[Sequence[str]]:
-    """Yield each command of a console block as a list of words. The commands in a pipe, in a loop,
-    and between ``&&``, ``||`` or ``;`` are separate. Of ``NAME=$(COMMAND)``, yield the command.
+    """Yield each command of a console block as a list of words. Commands in a pipe or a loop, and
+    commands that ``&&``, ``||`` or ``;`` separate, are yielded one by one. For ``NAME=$(COMMAND)``,
+    yield the words of ``COMMAND``.
     """
     yield from commands_in("\n".join(typed(block)))
 

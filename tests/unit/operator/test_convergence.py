@@ -1,6 +1,6 @@
 """The check at the end of a simulation, ``Machine.ends_well``. The check waits until no MLJob
-changes any more, so a cancellation that is still in progress does not count as lost. The check
-reports each request of a user that the operator has forgotten, and fails if MLJobs never stop
+changes any more. So the check does not report a cancellation that is still in progress as lost. The
+check reports each user's request that the operator has forgotten, and fails if MLJobs never stop
 changing.
 """
 
