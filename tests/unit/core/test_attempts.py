@@ -1,5 +1,5 @@
-"""The attempts of an MLJob: whether another attempt begins, how long the operator waits before it
-begins, the id of the attempt's run, and the ended attempts in the status's history.
+"""The attempts of an MLJob: whether another attempt begins, how long the operator waits before the
+attempt begins, the id of the attempt's run, and the ended attempts in ``status.history``.
 """
 
 from __future__ import annotations
