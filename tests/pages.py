@@ -47,9 +47,9 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """Yield the blocks of a page whose language is one of ``languages``, except for blocks that no
-    test can check. Without ``languages``, yield all blocks of the page, also the blocks that no
-    test can check.
+    """Yield blocks of a page. With ``languages``, yield each block that has one of these languages
+    and that tests can check. Without ``languages``, yield all blocks, also the blocks that no test
+    can check.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):

@@ -182,8 +182,8 @@ class Timeline:
         return next((e["state"] for e in self.status(job).get("tasks") or () if e["taskId"] == task), None)
 
     def shown_at(self, job: str, task: str, holds: Callable[[Object], bool]) -> float | None:
-        """Return the time of the first status whose entry of the task meets the condition
-        ``holds``, or None if no status has such an entry.
+        """Return the time of the first status in which the task's entry meets the condition
+        ``holds``. Return None if there is no such status.
         """
         for at, status in self.statuses[job]:
             if any(entry["taskId"] == task and holds(entry) for entry in status.get("tasks") or ()):

@@ -364,7 +364,7 @@ def test_a_new_spec_resets_the_count_of_failures() -> None:
 
 def test_a_run_that_is_queued_again_while_it_runs_begins_no_attempt() -> None:
     """Somebody cleared a task of the run while the run was in progress, so Airflow has queued the
-    run again. The attempt goes on.
+    run again. The attempt continues.
     """
     assert decided(job(), run=running(queued_at=ago(3))) == Wait()
 

@@ -25,9 +25,9 @@ def machine() -> Iterator[Machine]:
 
 
 def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
-    """``ends_well`` ends all faults, and then waits. About 190 s later, the requested retry exceeds
-    its deadline, and the operator cancels the run. The check waits for the end of this
-    cancellation, too.
+    """``ends_well`` ends all faults, and then waits until no MLJob changes any more. About 190 s
+    later, the requested retry exceeds its deadline, and the operator cancels the run. The check
+    waits for the end of this cancellation, too.
     """
     machine.create(KEY, {"dagId": "train", "activeDeadlineSeconds": 120}, 1)
     machine.request_a_retry(0, 61)

@@ -45,8 +45,8 @@ class TestRequestedRetry:
         assert not world.has_finalizer
 
     async def test_tasks_that_run_again_are_in_the_status_at_once(self, world: World) -> None:
-        """The first report about a task that runs again replaces the failed task of the previous
-        attempt in the status.
+        """In the status, the first report about a task that runs again replaces the failed task of
+        the previous attempt.
         """
         await fail(world)
         await world.request_retry("monday")

@@ -224,13 +224,14 @@ class Client:
         less_is_better: bool | None = None,
         namespace: str | None = None,
     ) -> Comparison:
-        """Compare MLJobs: the params that differ, the outputs and the last metrics, best first.
+        """Return a comparison of MLJobs: the params that differ, the outputs and the last metrics.
+        The best MLJob comes first.
 
         Args:
             selector: A label selector, such as ``mljob.dev/sweep=lr``; or the names or handles of
                 MLJobs.
             by: The name of the output or metric to order by. Default: the name whose value is a
-                number in the most MLJobs, except counters such as ``epoch``.
+                number in the most MLJobs. A counter such as ``epoch`` is never the default.
             less_is_better: Whether the smallest value is the best. Default: whether the name of the
                 output or metric contains a word such as ``loss`` or ``error``.
             namespace: The namespace. Default: the client's.

@@ -52,8 +52,8 @@ UNREACHABLE = frozenset(
 
 
 class SlackError(Exception):
-    """Slack refused a message, or did not answer. The text has Slack's error and, for a bot, the
-    address.
+    """Slack refused a message, or did not answer. The text of the exception has Slack's error. If a
+    bot posted the message, the text also has the address.
     """
 
 
