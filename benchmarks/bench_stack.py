@@ -183,8 +183,9 @@ class BenchStack:
 
 @contextmanager
 def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
-    """Start the stack without an operator, and remove the stack with all data after the ``with``
-    block. The stack of an earlier, interrupted benchmark is removed first.
+    """Start the stack without an operator. After the ``with`` block, remove the stack and all its
+    data. If an interrupted benchmark has left a stack behind, remove the old stack before the
+    start.
 
     Args:
         simulated: Whether Airflow is simulated.

@@ -254,7 +254,7 @@ class AsyncClient:
         """Create an MLJob, and return it. If an MLJob of this name exists, return the existing
         MLJob in two cases:
 
-        - This very request created the MLJob, and the answer was lost.
+        - The same request had already created the MLJob, but the API server's response was lost.
         - ``adopt`` is set, and the existing MLJob has the same DAG, conf and sweep as the wanted
           MLJob, and is not being deleted.
 

@@ -3,6 +3,7 @@ pure. The results are:
 
 - the icon and the word of a state
 - durations and times
+- metrics, outputs and progress bars
 - the tasks of a run, one line each
 - the rows of a list of MLJobs
 - sentences that explain a state

@@ -73,7 +73,7 @@ def outlier_findings(
     Args:
         dag: The task's DAG.
         task_id: The task.
-        history: The task's instances, including running ones, newest first.
+        history: The task's instances, including running instances. The newest instance comes first.
         links: Makes URLs of Airflow's UI.
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.
