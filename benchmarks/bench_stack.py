@@ -96,7 +96,8 @@ class BenchStack:
         return known
 
     def cpu_seconds(self, component: str) -> float:
-        """Return the CPU time that a component of the stack has taken since its start, in seconds.
+        """Return the CPU time, in seconds, that a component of the stack has used since the
+        component started.
 
         Raises:
             MeasurementError: The component does not run.
@@ -108,9 +109,9 @@ class BenchStack:
         return float(times.user + times.system)
 
     def log_lines(self, module: str, *texts: str) -> int:
-        """Return how many lines of a log contain at least one of the texts. The log is that of the
-        processes that :meth:`process` ran with the Python module ``module``. Return 0 if there is
-        no log.
+        """Return how many lines of a log contain at least one of the texts. The processes that
+        :meth:`process` has run with the Python module ``module`` have written the log. Return 0 if
+        the log does not exist.
         """
         file = self._log(module)
         if not file.exists():
@@ -182,8 +183,9 @@ class BenchStack:
 
 @contextmanager
 def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
-    """Start the stack without an operator, and remove the stack with all data after the ``with``
-    block. The stack of an earlier, interrupted benchmark is removed first.
+    """Start the stack without an operator. After the ``with`` block, remove the stack and all its
+    data. If an interrupted benchmark has left a stack behind, remove the old stack before the
+    start.
 
     Args:
         simulated: Whether Airflow is simulated.

@@ -53,8 +53,8 @@ def sync_modules() -> dict[str, str]:
 
 def main(arguments: list[str]) -> int:
     """Write the generated modules, delete generated modules whose source does not exist any more,
-    and return 0. With ``--check``, change no file: print the paths of the modules that would
-    change, to standard error, and return 1 if there are such modules and 0 otherwise.
+    and return 0. With ``--check``, change no file. Instead, print to standard error the paths of
+    the modules that would change. Then return 1 if a module would change, else 0.
     """
     wanted = sync_modules()
     present = {path.name: path.read_text() for path in TARGET.glob("*.py") if path.name not in BY_HAND}

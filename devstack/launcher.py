@@ -14,8 +14,10 @@ from devstack.progress import say, step
 
 
 class Launcher:
-    """Starts the parts of the stack in one directory: components, which are processes, and steps,
-    which are work that ends. Each part starts as soon as the parts that it needs are ready or done.
+    """Starts the parts of the stack in one directory: components and steps. A component is a
+    process that keeps running, and a step is a function that returns when its work is done. Each
+    part starts as soon as all components that the part needs are ready, and all steps that the part
+    needs are done.
 
     Args:
         directory: The directory of the stack.
@@ -41,8 +43,8 @@ class Launcher:
         component that is already running is restarted only if it is not ready, or if its command
         has changed.
 
-        If a part fails, or a person presses Ctrl-C, no further part starts. Processes that have
-        started keep running, so that the next `up` does not have to start them again.
+        If a part fails, or a person presses Ctrl-C, no further part starts. The processes that have
+        already started keep running, so the next `up` does not have to start these processes again.
 
         Raises:
             StackError: A component did not become ready, a step failed, or a part needs a part that

@@ -2,8 +2,9 @@
 
     python -I devstack/restarting.py PROGRAM [ARGUMENT ...]
 
-Airflow's processes need such a restart. For example, a scheduler ends if PostgreSQL ends one of its
-transactions because of a deadlock, and nothing else would start the scheduler again.
+Airflow's processes need such a restart. For example, a scheduler ends if PostgreSQL aborts a
+transaction of the scheduler because of a deadlock. Without this module, nothing would start the
+scheduler again.
 
 The pause before a start doubles from 1 s up to 30 s, and is 1 s again after the program has run for
 a minute. A program that ends within `TRIAL` seconds after its first start is not started again,
@@ -32,14 +33,14 @@ LONGEST_PAUSE = 30.0
 
 
 def main(arguments: Sequence[str], trial: float = TRIAL, longest_pause: float = LONGEST_PAUSE) -> int:
-    """Run a program, and start it again whenever it ends. Stop after SIGTERM, SIGINT or SIGQUIT, as
-    soon as the program has ended. Also stop if the program ends within `trial` seconds after its
-    first start.
+    """Run a program, and start it again whenever it ends. Return instead of starting the program
+    again in two cases: this process has received SIGTERM, SIGINT or SIGQUIT, or the program has
+    ended within `trial` seconds after its first start.
 
     Args:
         arguments: The program and its arguments.
-        trial: The minimum number of seconds that the program must run after its first start. If it
-            ends earlier, it is not started again.
+        trial: The minimum number of seconds that the program must run after its first start. If the
+            program ends earlier, the program is not started again.
         longest_pause: The maximum number of seconds between the end of the program and its next
             start.
 

@@ -47,9 +47,9 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """Yield the blocks of a page whose language is one of ``languages``, except for blocks that no
-    test can check. Without ``languages``, yield all blocks of the page, also the blocks that no
-    test can check.
+    """Yield blocks of a page. With ``languages``, yield each block that has one of these languages
+    and that tests can check. Without ``languages``, yield all blocks, also the blocks that no test
+    can check.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):
@@ -89,8 +89,9 @@ def _is_open(text: str) -> bool:
 
 
 def commands(block: Block) -> Iterator[Sequence[str]]:
-    """Yield each command of a console block as a list of words. The commands in a pipe, in a loop,
-    and between ``&&``, ``||`` or ``;`` are separate. Of ``NAME=$(COMMAND)``, yield the command.
+    """Yield each command of a console block as a list of words. Commands in a pipe or a loop, and
+    commands that ``&&``, ``||`` or ``;`` separate, are yielded one by one. For ``NAME=$(COMMAND)``,
+    yield the words of ``COMMAND``.
     """
     yield from commands_in("\n".join(typed(block)))
 

@@ -46,7 +46,7 @@ class Recording:
         return str(self.row["dag_id"])
 
     def messages(self, producers: Sequence[str]) -> list[Message]:
-        """Return the messages of these producers, in the order in which they were sent."""
+        """Return the messages that ``producers`` sent, in the order in which they were sent."""
         files = [GOLDEN / producer / f"{self.run}.json" for producer in producers]
         values = [
             json.loads(line)["value"] for file in files if file.exists() for line in file.read_text().splitlines()
@@ -66,7 +66,8 @@ class Recording:
 
         Each message is delivered at its recorded time (of a fake clock), after the operator has
         processed the previous message. Between the submission of the run and its end, the operator
-        learns about the run from the messages only. At the end, ``world.job_controller`` is closed.
+        learns about the run from the messages only. When ``play`` returns, ``world.job_controller``
+        is closed.
 
         Args:
             begin: Shows the operator an MLJob of this DAG, for which the operator submits the run.
@@ -104,13 +105,14 @@ RECORDINGS = {
 
 
 def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the final statuses, reduced to the fields that either producer alone can report. The
-    keys of both dicts are the keys of ``PRODUCERS``.
+    """Return the final statuses with only the fields that each of the two producers can report
+    without the other producer. The keys of ``statuses`` and of the result are the keys of
+    ``PRODUCERS``.
 
     Only the provider's events contain a failure's type and a task's reports, and only Airflow's
-    producer reports the end of a killed process. So a reduced status has no metrics and no progress
-    of single tasks. It has a task's error message only if the provider reports the message. It also
-    lacks the URLs of logs, because they contain the run id.
+    producer reports the end of a killed process. So a status in the result has no metrics and no
+    progress of single tasks. The status has a task's error message only if the provider reports the
+    message. The status also lacks the URLs of logs, because these URLs contain the run id.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
     return {name: _plain(status, told) for name, status in statuses.items()}
@@ -127,9 +129,10 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert that the events of both producers together don't cause too many patches of an MLJob's
-    status. The limit is the greater of two numbers: the patches with Airflow's own producer alone,
-    and one more than the patches with the provider's callbacks alone.
+    """Assert that the operator patches an MLJob's status hardly more often with the events of both
+    producers than with the events of one producer. The maximum is the greater of two numbers: the
+    number of patches with only Airflow's own producer, and one more than the number of patches with
+    only the provider's callbacks.
 
     ``writes`` has the number of patches for each key of ``PRODUCERS``.
     """

@@ -40,7 +40,7 @@ class EnrichParams(DatasetParams):
 
 
 class EnrichOutputs(BaseModel):
-    """Outputs of a run of ``enrich_dataset``, which describe the enriched dataset."""
+    """Outputs of a run of ``enrich_dataset``. They describe the enriched dataset."""
 
     dataset: str = Field(description="Name of the enriched dataset: the name of the dataset with the suffix -enriched.")
     dataset_version: str = Field(description="Version of the enriched dataset, which is now the latest.")

@@ -19,7 +19,7 @@ from .requests import Answer, Refused, Request
 
 
 def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
-    """Return the numbers of runs, requests and events so far, and of the runs that are active."""
+    """Return the numbers of all runs, requests and events so far, and the number of active runs."""
     publisher = airflow.publisher
     counts = {name: getattr(publisher, name, 0) for name in ("sent", "undelivered", "lost")}
     return 200, {
@@ -31,8 +31,8 @@ def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
 
 
 def put_faults(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Replace all faults by the faults in the body, and return them. A field that the body lacks
-    gets its default. Refuse an invalid body with 422.
+    """Replace all faults by the faults in the request's body, and return the new faults. A field
+    that the body lacks gets its default. Refuse an invalid body with 422.
     """
     try:
         airflow.plan.faults = Faults.model_validate(request.content())

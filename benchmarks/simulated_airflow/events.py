@@ -58,7 +58,7 @@ class Events:
 
     Args:
         form: The format of the messages, or both formats.
-        source: The name that this Airflow gives itself.
+        source: The name of this Airflow in the messages.
     """
 
     def __init__(self, form: Format, source: str = SOURCE) -> None:
@@ -68,8 +68,8 @@ class Events:
 
     def of_run(self, run: Run, state: RunState) -> list[Message]:
         """Return the messages that are sent when a run enters a state. Only Airflow's own producer
-        sends such messages: with the format ``provider``, the list is empty. A queued run has no
-        message.
+        sends such messages, so the list is empty with the format ``provider``. The list is also
+        empty for the state queued.
         """
         if not self._airflow or state is RunState.QUEUED:
             return []
@@ -112,7 +112,7 @@ class Events:
         return [self._ours(task, "task_instance.progress", more)]
 
     def of_cancellation(self, target: Run, canceller: Run, ended: int) -> list[Message]:
-        """Return the messages that are sent when a run of the cancellation DAG, ``canceller``, has
+        """Return the messages that are sent when the run ``canceller`` of the cancellation DAG has
         cancelled the run ``target``. ``ended`` is the number of task instances that were set to
         failed. Only ``mljob_airflow`` sends such messages: with the format ``airflow``, the list is
         empty.

@@ -70,8 +70,8 @@ _FOR_EVERYBODY = {dag_routes.get_version, dag_routes.get_health, dag_routes.log_
 
 def application(airflow: SimulatedAirflow) -> web.Application:
     """Return an aiohttp application with the REST API of a simulated Airflow, and the routes below
-    ``/simulation`` that control the simulation. While the application serves, the Airflow's runs
-    advance.
+    ``/simulation`` that control the simulation. The runs of the simulated Airflow make progress
+    while the application runs.
     """
 
     async def at_work(_: web.Application) -> AsyncIterator[None]:
@@ -195,8 +195,8 @@ def _counted(
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Reset the connection of a request. Return a response, which aiohttp requires but can't send
-    any more.
+    """Reset the connection of a request. Return a response, because aiohttp requires a response.
+    aiohttp can't send this response any more.
     """
     transport = request.transport
     if transport is not None:

@@ -66,8 +66,8 @@ class Case:
     Attributes:
         job: The name of the MLJob.
         task: The id of the task; None for the run.
-        silent: The states of the task that no event reports. The MLJob's status must show such a
-            state at most ``FEED`` seconds after Airflow's REST API shows the state.
+        silent: States that the task enters without an event. The MLJob's status must show each of
+            these states at most ``FEED`` seconds after Airflow's REST API shows the state.
         instances: The map indexes of the task's instances; only -1 if the task is not mapped.
     """
 
@@ -119,9 +119,9 @@ def rows() -> dict[str, dict[str, re.Pattern[str]]]:
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """Return a pattern for the states in a cell of the documented table. In the matched text, a
-    space follows each state. A state in parentheses is optional, and may also come later than in
-    the cell.
+    """Return a pattern for the states in a cell of the documented table. The pattern matches a text
+    in which a space follows each state. A state that the cell has in parentheses is optional. In
+    the text, this state may also come later than in the cell.
     """
     found = re.findall(r"(\(?)`(\w+)`", cell)
     orders = {tuple(word for optional, word in found if not optional)}
@@ -137,7 +137,7 @@ def _words(cell: str) -> re.Pattern[str]:
 @dataclass
 class Seen:
     """A state of a task instance, and the time at which a response of Airflow's REST API first
-    contained it.
+    contained this state.
     """
 
     state: str
@@ -166,9 +166,8 @@ class Timeline:
         return [told for told in found if told.task == about and producer in (None, told.producer)]
 
     def words(self, case: Case, index: int, producer: str) -> str:
-        """Return, in one string, the states that the messages of ``producer`` about the task or run
-        of ``case`` report. A space follows each state. The patterns of :func:`rows` match such a
-        string.
+        """Return the states that ``producer`` has reported about the task or run of ``case``, as
+        one string. A space follows each state. The patterns of :func:`rows` match such a string.
         """
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
@@ -183,8 +182,8 @@ class Timeline:
         return next((e["state"] for e in self.status(job).get("tasks") or () if e["taskId"] == task), None)
 
     def shown_at(self, job: str, task: str, holds: Callable[[Object], bool]) -> float | None:
-        """Return the time of the first status whose entry of the task meets the condition
-        ``holds``, or None if no status has such an entry.
+        """Return the time of the first status in which the task's entry meets the condition
+        ``holds``. Return None if there is no such status.
         """
         for at, status in self.statuses[job]:
             if any(entry["taskId"] == task and holds(entry) for entry in status.get("tasks") or ()):
@@ -194,7 +193,8 @@ class Timeline:
 
 class Act:
     """An action of the test on a task or a run, for example to kill a task. The test calls
-    ``try_it`` again and again. The first call at which the action is possible performs the action.
+    ``try_it`` again and again. The first call that finds the action possible performs the action.
+    Later calls do nothing.
     """
 
     def __init__(self, due: Callable[[], object], do: Callable[[], None]) -> None:
@@ -208,8 +208,9 @@ class Act:
 
 
 class Stage:
-    """Runs all MLJobs of the test at the same time, performs the test's actions on their tasks and
-    runs (:meth:`_acts`), and records what happens in a :class:`Timeline`.
+    """Runs all MLJobs of the test at the same time. Performs the test's actions on the tasks and
+    runs of these MLJobs (:meth:`_acts`). Records messages, REST responses and statuses in a
+    :class:`Timeline`.
     """
 
     def __init__(self, installation: Installation, airflow: AirflowRest, stack: Stack, watch: Watch, directory: Path):
@@ -292,8 +293,8 @@ class Stage:
     # Conditions
 
     def _told_running(self, job: str, task: str) -> bool:
-        """Return whether both producers have reported that the task runs, and the task has written
-        its process id.
+        """Return whether both producers have reported the task as running, and whether the task has
+        also written its process id.
         """
         there = {told.producer for told in self.story.told(job, task) if told.state == "running"}
         return there == set(PRODUCERS) and bool(self._pid(job, task))
@@ -315,9 +316,9 @@ class Stage:
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
-        """Return whether the MLJob's status says that the run has succeeded. If so, wait until
-        Airflow's REST API says so as well, because Airflow sends the event about the end before it
-        stores the end.
+        """Return whether the MLJob's status says that the run has succeeded. Before True is
+        returned, wait until Airflow's REST API shows the end of the run. Airflow sends the event
+        about the end before Airflow stores the end.
         """
         if self.story.status(job).get("phase") != "Succeeded":
             return False
@@ -345,9 +346,9 @@ class Stage:
         os.kill(pid, signal.SIGKILL)
 
     def _lose_worker(self) -> None:
-        """Kill the task's process and its supervising process, as when a host dies, and set the
-        task's last heartbeat one hour back. After a recent heartbeat, Airflow would wait for 300 s
-        before it notices the loss.
+        """Kill the task's process and its supervising process, as when a host dies. Then move the
+        time of the task's last heartbeat back by one hour. After a recent heartbeat, Airflow would
+        need 300 s to notice that the process is lost.
         """
         process = psutil.Process(self._pid("events-lost", "held"))
         worker = process.parent()
@@ -398,9 +399,9 @@ class Stage:
     # Observation
 
     def _look_on(self, stop: threading.Event) -> None:
-        """Until ``stop`` is set, record in the timeline each status that ``kubectl get --watch``
-        prints, and each state of a task that Airflow's REST API shows, with the time at which the
-        test first read it.
+        """Until ``stop`` is set, record two lists in the timeline: the statuses that ``kubectl get
+        --watch`` prints, and the states of tasks that Airflow's REST API shows. Each entry has the
+        time at which the test first read the status or the state.
         """
         rest = AirflowRest(self._airflow.url, self._stack.env["AIRFLOW_USER"], self._stack.env["AIRFLOW_PASSWORD"])
         asked_at = 0.0
@@ -436,7 +437,7 @@ class Stage:
 def story(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Timeline]:
-    """The timeline, after every change in the documented table has happened on a real Airflow."""
+    """A timeline in which every change of the documented table has happened on a real Airflow."""
     eventually(lambda: set(DAGS.values()) <= set(airflow.dags(tags="events")), "the DAGs are parsed", within=120)
     with with_kafka.jobs.watch() as watch:
         stage = Stage(with_kafka, airflow, stack, watch, tmp_path_factory.mktemp("events"))
@@ -462,8 +463,9 @@ def test_messages_are_those_of_the_table(row: str, story: Timeline) -> None:
 
 
 def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timeline) -> None:
-    """Each state that an event reports is in a status within 40 s, and half of the states within 2
-    s. A state that waits for the list of all active runs, which is read every 60 s, may be later.
+    """Each state that an event reports is in a status within 40 s after the event. Half of the
+    states are in a status within 2 s. The operator reads the list of all active runs only every 60
+    s, so a state that only this list shows may exceed the 40 s.
     """
     late = {
         f"{row}: {said.state}": lateness
@@ -477,10 +479,12 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return how late the MLJob's status shows the states of a task instance that messages report.
-    The list has a pair for each state: the first message about the state, and the seconds from this
-    message until a status shows the state or a later one. For a mapped task, the seconds count from
-    the message about the last of its instances, because the status has one entry for all of them.
+    """Return how long the MLJob's status takes to show the states that messages report for a task
+    instance. The list has a pair for each state: the first message about the state, and the seconds
+    from this message until a status shows the state or a later state.
+
+    For a mapped task, the seconds count from the message about the instance that was last to reach
+    the state, because the status has one entry for all instances.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
@@ -500,10 +504,11 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
 
 def is_as_far(said: Told, instances: int, entry: Object) -> bool:
     """Return whether a task's entry in a status has come at least as far as the message ``said``
-    reports. The entry of a mapped task must show that all its ``instances`` have reached the
-    reported state or a later one. Any other entry must show the reported state or a later state of
-    the same try, or a later try. For a reported failure, the state up_for_retry is enough, because
-    Airflow's own producer reports a retry as a failure, too.
+    reports. ``instances`` is the number of instances of a mapped task. The entry of a mapped task
+    must show that all instances have reached the reported state or a later state. Any other entry
+    must show the reported state or a later state of the same try, or any state of a later try. If
+    the message reports a failure, the state up_for_retry is enough, because Airflow's own producer
+    reports a retry as a failure, too.
     """
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:

@@ -1,6 +1,6 @@
-"""Two replicas of the operator on the real Kubernetes API: the second replica takes over when the
-leader is killed, ended by SIGTERM, or paused by SIGSTOP. Also, operators with different label
-selectors share a namespace.
+"""Two replicas of the operator use the real Kubernetes API. The second replica becomes the leader
+when the previous leader is killed, ended by SIGTERM, or paused by SIGSTOP. Operators with different
+label selectors can share a namespace.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def selecting(team: str) -> str:
 
 
 def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
-    """Assert that an operator handles MLJobs: apply a suspended MLJob, and wait until the operator
-    has written Suspended into the MLJob's status. ``evidence`` returns details for the error if the
-    wait fails.
+    """Assert that an operator writes the statuses of MLJobs: apply a suspended MLJob, and wait
+    until the MLJob's status has the phase Suspended. ``evidence`` returns details for the error if
+    the wait fails.
     """
     jobs.submit(name, "parity_empty", suspend=True)
     eventually(lambda: jobs.status(name).get("phase") == "Suspended", f"{name} has a status", evidence=evidence)
@@ -50,7 +50,9 @@ def measured(what: str) -> Iterator[None]:
 
 
 def pair(installation: NewInstallation, name: str) -> tuple[Installation, OperatorProcess]:
-    """Return an installation whose operator leads, and a replica of the operator that stands by."""
+    """Return an installation whose operator is the leader, and a second replica of this operator
+    that is not the leader.
+    """
     made = installation(name)
     standby = made.operator.replica().start()
     assert (made.operator.leads(), standby.leads()) == (True, False)

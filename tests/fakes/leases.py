@@ -1,5 +1,5 @@
-"""Fakes for tests of leadership: a store of Leases in memory, and :class:`OpenGate`, which lets
-every request pass as if the process were always the leader.
+"""Fakes for tests of leadership. :class:`FakeLeases` stores Leases in memory. :class:`OpenGate`
+lets every request pass, as if the process were always the leader.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ class OpenGate:
 
 class FakeLeases:
     """A fake store of the Leases of one namespace. Each write names the version of the Lease that
-    it replaces. If another version is stored, the write is refused.
+    the write replaces. If another version is stored, the write is refused.
 
     Attributes:
         objects: The Leases by name.
-        seconds: The duration that :meth:`LeasesOfOperator.take` writes into a Lease.
+        seconds: The duration of a Lease in seconds, which :meth:`LeasesOfOperator.take` stores in
+            the Lease.
     """
 
     def __init__(self, seconds: float = 10) -> None:
@@ -40,8 +41,8 @@ class FakeLeases:
         return LeasesOfOperator(self, name)
 
     def write(self, lease: Lease, before: Lease | None) -> Lease:
-        """Replace the version ``before`` of a Lease with ``lease``, and return the Lease as it is
-        stored, with its new version. If ``before`` is None, create the Lease.
+        """Replace the version ``before`` of a Lease with ``lease``. Return the stored Lease, which
+        has a new version. If ``before`` is None, create the Lease.
 
         Raises:
             Gone: The Lease was deleted since the version ``before``, even if a Lease with the same
@@ -81,7 +82,8 @@ class LeasesOfOperator:
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
         """Store the operator's Lease with the process ``holder`` as its holder, in place of the
-        version ``lease``. Create the Lease if ``lease`` is None. ``claims`` is stored in the Lease.
+        version ``lease``. Create the Lease if ``lease`` is None. ``claims`` (the MLJobs, the dag
+        run ids and the consumer group that the operator uses) is stored in the Lease.
         """
         transitions = lease.transitions + 1 if lease is not None else 0
         taken = Lease(self._name, "", "", holder, self._leases.seconds, transitions, claims)

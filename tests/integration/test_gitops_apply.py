@@ -1,5 +1,5 @@
-"""Server-Side Apply by a GitOps tool and the operator's writes: the two field managers of
-an MLJob never conflict.
+"""A GitOps tool applies an MLJob with Server-Side Apply, and the operator writes to the same MLJob.
+These two field managers never conflict.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ THEIRS = "example.com/theirs"
 
 class Tool:
     """A GitOps tool that applies objects with Server-Side Apply, as Argo CD and Flux do. The tool
-    doesn't use ``--force-conflicts``. So :meth:`sync` raises KubectlError if it would change the
-    value of a field that the operator owns.
+    doesn't use ``--force-conflicts``. So :meth:`sync` raises KubectlError if the sync would change
+    the value of a field that the operator owns.
     """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
@@ -33,7 +33,7 @@ class Tool:
         self._options = ("--server-side", f"--field-manager={name}", "--filename=-")
 
     def sync(self, job: Object) -> Object:
-        """Apply the object, and return it as the API server stores it."""
+        """Apply the MLJob ``job``, and return the MLJob that the API server has stored."""
         text = self.jobs.kubectl("apply", *self._options, "--output=json", stdin=json.dumps(job))
         found: Object = json.loads(text)
         return found
@@ -42,8 +42,8 @@ class Tool:
         """Assert that ``kubectl diff`` finds no difference, and that another sync doesn't change
         the object.
 
-        A write of the operator in the middle of a check can look like a difference, so both checks
-        are repeated for a while. A real difference remains, and fails the test.
+        If the operator writes to the MLJob during a check, the check may find a difference. So a
+        check that fails is repeated for a while. The test fails only if the difference remains.
         """
 
         def the_same() -> bool:
@@ -63,8 +63,8 @@ class Tool:
 
 @pytest.fixture(params=["argocd-controller", "kustomize-controller"])
 def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[Tool]:
-    """A GitOps tool with the field manager of Argo CD or of Flux. Its objects are deleted after the
-    test.
+    """A GitOps tool with the field manager of Argo CD or of Flux. The MLJobs that the tool has
+    applied are deleted after the test.
     """
     tool = Tool(with_kafka.jobs, request.param)
     yield tool
@@ -76,8 +76,11 @@ def with_owners(jobs: MLJobs, name: str) -> Object:
 
 
 def assert_shared(job: Object, tool: str) -> None:
-    """Assert that the field manager ``tool`` is the only owner of fields of the spec, and owns
-    neither the status nor the operator's finalizer. The status must have another owner.
+    """Assert three facts:
+
+    - Only the field manager ``tool`` owns fields of the spec.
+    - ``tool`` doesn't own the status or the operator's finalizer.
+    - Another field manager owns the status.
     """
     fields = owned(job)
     theirs = fields.pop(tool)

@@ -343,9 +343,9 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """Store an MLJob whose spec contains ``before``, send the merge patch ``change`` of the
-        spec in a dry run, and delete the MLJob. Return the API server's error for the patch, or an
-        empty string if the API server accepts the patch.
+        """Store an MLJob whose spec contains ``before``. Then send a merge patch in a dry run: the
+        patch changes the spec by ``change``. Finally delete the MLJob. Return the API server's
+        error for the patch, or an empty string if the API server accepts the patch.
         """
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}

@@ -1,16 +1,17 @@
-"""MLJobs of a walk: the applied specs, the edits, and the fields of the last state that must not
-depend on the MLJob's past.
+"""MLJobs for the test that edits MLJobs and rolls them back (:mod:`.walk`): the applied specs, the
+edits, and the fields of the last state that must not depend on the MLJob's past.
 
 An MLJob's state depends on its past only where the API says so:
 
-- A finished MLJob stays finished, and a cancelled run is lost. So no edit changes the fields that
-  end an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), or ``outputs``, which are
-  read when the run ends.
-- With ``runPolicy: Once`` the MLJob keeps the spec that was submitted first. If this was the edited
-  spec, the condition SpecApplied is False.
-- The number of attempts, ids of runs and times are not compared. Neither are fields that depend on
-  how far a run got before it was stopped, or on how many existing runs a backfill found in its
-  range. The status of an MLJob that waits for its next attempt describes the previous attempt.
+- A finished MLJob stays finished, and a cancelled run does not continue. So no edit changes the
+  fields that end an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), or
+  ``outputs``, which are read when the run ends.
+- With ``runPolicy: Once`` the MLJob runs only the spec that was submitted first. If the edited spec
+  was submitted first, the condition SpecApplied is False after the rollback.
+- The number of attempts, ids of runs and times are not compared. Two kinds of fields are not
+  compared either: fields that depend on how far a run got before the run was stopped, and fields
+  that depend on how many existing runs a backfill found in its range. The status of an MLJob that
+  waits for its next attempt describes the previous attempt.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ HINTS: dict[str, Choice] = {
 
 
 def edits(seed: int) -> Iterator[Edit]:
-    """Yield edits (:class:`.Edit`) without end, the same edits for the same seed. The API server
-    refuses some of their specs.
+    """Yield edits (:class:`.Edit`) without end. The same seed gives the same edits. The API server
+    refuses the specs of some edits.
     """
     rng = random.Random(seed)
     schema, generator = spec_schema("mljobs"), Generator(rng, HINTS)
@@ -99,10 +100,10 @@ MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """Return a copy of a spec, changed so that the end state of its MLJob doesn't depend on the
-    order of concurrent events. Such events are, for example, the end of a run and a deadline, or
-    two backfills. The copy also lacks fields that the API server would refuse. ``number``, the
-    number of the edit, determines the DAG of a backfill.
+    """Return a changed copy of a spec. The last state of an MLJob with this copy doesn't depend on
+    the order of concurrent events, for example of a run's end and a deadline, or of two backfills.
+    The copy also lacks some fields that the API server would refuse. ``number``, the number of the
+    edit, determines the DAG of a backfill.
     """
     spec = dict(spec)
     for name in LEFT_OUT:
@@ -139,7 +140,7 @@ def finished(body: Object) -> bool:
 
 
 def settled(body: Object) -> bool:
-    """Return whether the MLJob stays as it is until a user acts, as far as its status shows. Also
+    """Return whether, according to the status, the MLJob doesn't change until a user acts. Also
     return True for an MLJob that waits for its next attempt, if its ``backoffLimit`` is at least
     ``ENOUGH_RETRIES``, because such an MLJob does not use up its retries during a walk.
     """
@@ -167,8 +168,8 @@ def settled(body: Object) -> bool:
 
 
 def waits(body: Object) -> bool:
-    """Return whether the MLJob has finished and its changed spec is not run, for a cause other than
-    ``runPolicy: Once``.
+    """Return whether the MLJob has finished and the condition SpecApplied says that no run has the
+    changed spec. Return False if the reason in the condition is RunPolicyOnce.
     """
     return finished(body) and any(
         condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"
@@ -177,13 +178,13 @@ def waits(body: Object) -> bool:
 
 
 def applied(body: Object) -> bool:
-    """Return whether the last run has the current spec, as far as the status shows."""
+    """Return whether, according to the status, the last run has the current spec."""
     return all(condition["type"] != "SpecApplied" for condition in body["status"]["conditions"])
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Return whether the rolled back MLJob may differ from the fresh MLJob, which was never edited.
-    This is so in two cases:
+    """Return whether the MLJob that was edited and rolled back may differ from the fresh MLJob,
+    which was never edited. The MLJobs may differ in two cases:
 
     - Only the rolled back MLJob was deleted, because ``ttlSecondsAfterFinished`` is 0.
     - The last run of the rolled back MLJob does not have the current spec.
@@ -226,7 +227,7 @@ def outcome(body: Object) -> Object:
 
 
 def _timeless(message: str) -> str:
-    """Return a message with ``_`` in place of each time of day, attempt number, run id and name of
+    """Return a message in which ``_`` replaces each time of day, attempt number, run id and name of
     an MLJob.
     """
     return re.sub(

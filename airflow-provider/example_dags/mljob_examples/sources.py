@@ -1,8 +1,9 @@
 """Divides the rows of scikit-learn's datasets into known rows and unseen rows. Datasets and models
 are made from known rows. Unseen rows are for predictions.
 
-Predictions for rows that a model was trained on would look better than the model is. The division
-is always the same, so no model is trained on unseen rows.
+A model predicts the rows that it was trained on better than other rows. So predictions for these
+rows would make the model look better than the model is. The division is always the same, so no
+model is trained on unseen rows.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """The settings to reach a cluster as a user.
+    """The settings with which a client connects to a cluster as a user.
 
     Attributes:
         server: The URL of the API server, without a slash at its end.
@@ -106,8 +106,8 @@ def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) 
 
 
 def is_loopback(server: str) -> bool:
-    """Return whether the host in the URL of a server is a loopback address, ``localhost`` or a name
-    that ends in ``.localhost``.
+    """Return whether the host in the URL of a server is a loopback address, is ``localhost``, or
+    ends in ``.localhost``.
     """
     host = urlsplit(server).hostname or ""
     try:
@@ -162,9 +162,10 @@ class _RefusedYAML(Exception):
 
 
 def _parsed(text: bytes) -> Any:
-    """Return the content of YAML text. PyYAML's C parser reads the text, if it is installed. Deep
-    nesting crashes this parser, and a few nested merge keys can fill the memory. So both are
-    refused first, with :class:`_RefusedYAML`.
+    """Return the content of YAML text. If PyYAML's C parser is installed, this parser reads the
+    text. Deep nesting crashes this parser, and a few nested merge keys can fill the memory. So text
+    with deep nesting or with merge keys is refused with :class:`_RefusedYAML` before the content is
+    built.
     """
     import yaml
 
@@ -184,8 +185,8 @@ class _Merged:
         self._files = list(files)
 
     def entries(self, plural: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
-        """Return the entries of the list ``plural``, for example ``contexts``. The keys are the
-        names of the entries. A value has the path of the kubeconfig and the settings of the entry.
+        """Return the entries of the list ``plural``, for example ``contexts``, as a dict. A key is
+        the name of an entry. A value has the path of the kubeconfig and the settings of the entry.
         """
         found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
         for file in self._files:
@@ -197,8 +198,9 @@ class _Merged:
         return found
 
     def select(self, context: str | None, namespace: str | None) -> ClusterConfig:
-        """Return the cluster, the user and the namespace of a context. Without ``context``, take
-        the current context; without ``namespace``, the namespace of the context.
+        """Return the cluster, the user and the namespace of a context. Without ``context``, use the
+        current context. Without ``namespace``, use the namespace of the context, or ``default`` if
+        the context has none.
 
         Raises:
             ConfigError: There is no such context, or an entry that the context names can't be used.

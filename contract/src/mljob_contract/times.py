@@ -24,7 +24,7 @@ _LONG_OFFSET = re.compile(r"(.*[0-9])([+-])(24):([0-5][0-9]|60)|(.*[0-9])([+-])(
 def _read(value: object, read: ValidatorFunctionWrapHandler) -> datetime:
     """Validate a value of the type :data:`Time`, and return it as a datetime.
 
-    ``read`` is pydantic's validator of datetimes. It refuses offsets of 24 hours or with 60
+    ``read`` is pydantic's validator of datetimes. ``read`` refuses an offset of 24 hours or with 60
     minutes, so this function converts a time with such an offset itself.
 
     Raises:

@@ -1,5 +1,6 @@
-"""Makes the adapters for Airflows, and the properties of librdkafka for Kafka. The operator and
-mljob-api connect with them, and have the same settings for connections.
+"""Makes the adapters with which a process connects to Airflows, and the properties with which
+librdkafka connects to Kafka. The operator and mljob-api use this module, and have the same settings
+for connections.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class AirflowConnections:
     Args:
         settings: The settings of the process.
         meter: Records each operation of the adapters.
-        gate: Lets requests that change something pass only while the process is the leader. If
-            None, no request that changes something is sent.
+        gate: Checks each request that changes something, and lets the request pass only while the
+            process is the leader. If None, no request that changes something is sent.
     """
 
     def __init__(self, settings: Settings, meter: RequestMeter, gate: Gate | None = None) -> None:
@@ -99,8 +100,8 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def refused_by_kafka(settings: Settings) -> list[str]:
-    """Return why the settings for Kafka can't be used, as a list with one message. The message
-    names environment variables that may be the cause, or the package that is not installed.
+    """Return a list with one message, which says why the settings for Kafka can't be used. The
+    message names environment variables that may be the cause, or the package that is not installed.
 
     Return an empty list if librdkafka accepts the settings, or if the settings name no brokers.
     """

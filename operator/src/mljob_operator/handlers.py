@@ -135,8 +135,8 @@ def _watch_instances(registry: kopf.OperatorRegistry, operator: ControllerManage
 
 @contextmanager
 def _isolated(body: kopf.Body) -> Iterator[None]:
-    """Log an unexpected error in the handling of one object, and don't raise the error. kopf would
-    ignore the error too, but would log the error in another format.
+    """Catch and log an unexpected error of the ``with`` block. The block passes the object ``body``
+    to the operator. kopf would catch the error too, but would log the error in another format.
     """
     try:
         yield
@@ -204,7 +204,9 @@ class _NoDiffBase(kopf.DiffBaseStorage):
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        """Return an empty essence (kopf's extract of an object), because nothing is compared."""
+        """Return an empty essence (kopf's extract of an object), because the operator compares no
+        versions of an object.
+        """
         return kopf.BodyEssence()
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:

@@ -31,8 +31,8 @@ def _answer(body: bytes, _: Asked) -> Answer:
 
 class Operator:
     """A fake operator. While the ``with`` block runs, the fake operator ends each new MLJob of the
-    fake cluster: as failed if ``spec.conf.model_id`` has the value "missing", and otherwise as
-    succeeded.
+    fake cluster. The phase of the ended MLJob is Failed if ``spec.conf.model_id`` is "missing",
+    else Succeeded.
     """
 
     def __init__(self, cluster: MLJobCluster) -> None:

@@ -1,5 +1,5 @@
-"""The attempts of an MLJob: whether another attempt begins, how long the operator waits before it
-begins, the id of the attempt's run, and the ended attempts in the status's history.
+"""The attempts of an MLJob: whether another attempt begins, how long the operator waits before the
+attempt begins, the id of the attempt's run, and the ended attempts in ``status.history``.
 """
 
 from __future__ import annotations
@@ -364,7 +364,7 @@ def test_a_new_spec_resets_the_count_of_failures() -> None:
 
 def test_a_run_that_is_queued_again_while_it_runs_begins_no_attempt() -> None:
     """Somebody cleared a task of the run while the run was in progress, so Airflow has queued the
-    run again. The attempt goes on.
+    run again. The attempt continues.
     """
     assert decided(job(), run=running(queued_at=ago(3))) == Wait()
 

@@ -1,5 +1,6 @@
-"""Which action the operator decides on: to start a run, to wait while a blocker prevents the start,
-or to follow a run in progress.
+"""The operator decides which action comes next. If no run is in progress, the operator starts a
+run, or waits while a blocker prevents the start. If a run is in progress, the operator waits for
+news of the run, or reads the run from Airflow.
 """
 
 from __future__ import annotations

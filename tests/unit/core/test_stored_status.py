@@ -1,5 +1,5 @@
 """The operator keeps the status of an MLJob in memory, and compresses it while the MLJob doesn't
-change. A compressed status takes little memory, and contains the same as before.
+change. A compressed status takes little memory, and has the same content.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A devstack command finds the processes that an earlier command has started, and stops these and
-no others.
+"""A devstack command finds the processes that an earlier devstack command has started. The command
+stops only these processes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A task waits for a person's input: the status says which task asks, what it asks, and where to
-answer. An Event says the same, once for each wait.
+"""A task waits for a person's input: the status says which task asks, what the task asks, and where
+to answer. One Event for each wait says the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ async def run(world: World) -> FakeRun:
 
 async def ask(world: World, run: FakeRun, subject: str | None, task_id: str = "approve", map_index: int = -1) -> None:
     """Let the task ``task_id`` of ``run`` wait for input, and let the operator read the change
-    feed. ``subject`` is the subject of the task's question; with None, Airflow has no question.
+    feed: the tasks and runs that have changed in Airflow. ``subject`` is the subject of the task's
+    question. If ``subject`` is None, Airflow has no question of this task.
     """
     world.clock.tick(1)
     world.airflow.set_task(run, task_id, TaskState.AWAITING_INPUT, map_index=map_index)

@@ -1,6 +1,6 @@
 """The check at the end of a simulation, ``Machine.ends_well``. The check waits until no MLJob
-changes any more, so a cancellation that is still in progress does not count as lost. The check
-reports each request of a user that the operator has forgotten, and fails if MLJobs never stop
+changes any more. So the check does not report a cancellation that is still in progress as lost. The
+check reports each user's request that the operator has forgotten, and fails if MLJobs never stop
 changing.
 """
 
@@ -25,9 +25,9 @@ def machine() -> Iterator[Machine]:
 
 
 def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
-    """``ends_well`` ends all faults, and then waits. About 190 s later, the requested retry exceeds
-    its deadline, and the operator cancels the run. The check waits for the end of this
-    cancellation, too.
+    """``ends_well`` ends all faults, and then waits until no MLJob changes any more. About 190 s
+    later, the requested retry exceeds its deadline, and the operator cancels the run. The check
+    waits for the end of this cancellation, too.
     """
     machine.create(KEY, {"dagId": "train", "activeDeadlineSeconds": 120}, 1)
     machine.request_a_retry(0, 61)

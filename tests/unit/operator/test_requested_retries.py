@@ -1,5 +1,5 @@
-"""A user requests a retry by an annotation, and the operator begins at most one attempt for each
-request.
+"""A user requests a retry of an MLJob by an annotation of the MLJob. The operator begins at most
+one attempt for each request.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class TestRequestedRetry:
         assert not world.has_finalizer
 
     async def test_tasks_that_run_again_are_in_the_status_at_once(self, world: World) -> None:
-        """The first report about a task that runs again replaces the failed task of the previous
-        attempt in the status.
+        """In the status, the first report about a task that runs again replaces the failed task of
+        the previous attempt.
         """
         await fail(world)
         await world.request_retry("monday")
@@ -100,9 +100,10 @@ class TestRequestedRetry:
     async def test_older_crd_without_the_receipt_starts_no_run(
         self, world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The operator records a handled request in ``status.lastHandledRetry``, the receipt. The
-        API server drops a field that an older CRD doesn't have. If the operator submitted a run
-        without the receipt, it would handle the same request again and again.
+        """When the operator begins the attempt that a user has requested, it records the request in
+        ``status.lastHandledRetry``, the receipt. The API server drops a field that an older CRD
+        doesn't have. If the operator submitted a run without the receipt, the operator would begin
+        an attempt for the same request again and again.
         """
         await fail(world, retryStrategy="NewRun")
         world.jobs.pruned = ("lastHandledRetry",)
@@ -261,7 +262,7 @@ class TestRequestedRetry:
 
 
 class TestRequestAtOtherTimes:
-    """A request for a retry while the MLJob is not finished, or can't be retried."""
+    """A request for a retry of an MLJob that is not finished, or that can't be retried."""
 
     @pytest.mark.parametrize("state", [RunState.FAILED, RunState.SUCCESS])
     async def test_request_waits_for_the_end_of_a_run_in_progress(self, world: World, state: RunState) -> None:

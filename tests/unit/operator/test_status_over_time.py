@@ -1,5 +1,5 @@
-"""Events, changes in Airflow and edits of the spec come in any sequence. A status never contradicts
-an earlier status.
+"""Events, changes in Airflow and edits of the spec reach the operator in any order. A stored status
+never contradicts an earlier status.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Stored:
 
 
 def recorded(world: World) -> list[Stored]:
-    """Return a list. From now on, every status that is stored is added to the list."""
+    """Return an empty list. Each status that is stored after this call is added to the list."""
     stored: list[Stored] = []
     write = world.jobs.write_status
 
@@ -82,8 +82,8 @@ def latest_run(world: World) -> FakeRun | None:
 
 def in_airflow(change: Callable[[World, FakeRun], None]) -> Step:
     """Return a step of a scenario. The step advances the clock by one second, and calls ``change``
-    with the world and the newest run of the DAG ``train``, if there is a run. The step does not
-    read the change feed.
+    with the world and the newest run of the DAG ``train``, if there is a run. The step does not let
+    the operator read the changes from Airflow.
     """
 
     async def step(world: World) -> None:

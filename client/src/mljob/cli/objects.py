@@ -24,8 +24,8 @@ def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> s
     """Return MLJobs as JSON or YAML. As in kubectl, ``managedFields`` are left out.
 
     Args:
-        objects: The MLJobs as the API server sent them. If ``apiVersion`` or ``kind`` is missing,
-            as in the items of a list, the result has the field nevertheless.
+        objects: The MLJobs as the API server sent them. The items of a list lack ``apiVersion`` and
+            ``kind``. The result has both fields in every MLJob.
         output: JSON or YAML.
         as_list: Whether to return all MLJobs, as the items of a Kubernetes List. Otherwise, only
             the first MLJob is returned.
@@ -35,7 +35,7 @@ def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> s
 
 
 def text_of(value: Any, output: Format) -> str:
-    """Return a value as JSON or YAML that is harmless on a terminal: hidden characters are escaped."""
+    """Return a value as JSON or YAML. Characters that a terminal obeys or hides are escaped."""
     text = json.dumps(value, indent=4, ensure_ascii=False) + "\n"
     if output is Format.JSON:
         return _HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)

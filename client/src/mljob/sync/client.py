@@ -36,11 +36,12 @@ class Client:
     Args:
         namespace: The namespace that a method uses if its caller gives no namespace. Default: the
             context's namespace.
-        context: The context of the kubeconfig. Default: the current one.
+        context: The name of a context in the kubeconfig. Default: the current context.
         kubeconfig: The kubeconfig file. Default: the files that ``kubectl`` reads. If there are
             none and no ``context`` is given, a pod uses its own ServiceAccount.
-        transport: The transport to use instead of a new one, for example with another person's
-            token. ``context`` and ``kubeconfig`` are then ignored.
+        transport: An existing transport to send requests with, for example a transport with another
+            person's token. Default: a new transport. With ``transport``, ``context`` and
+            ``kubeconfig`` are ignored.
 
     Raises:
         ConfigError: There is no usable kubeconfig.
@@ -82,8 +83,8 @@ class Client:
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            conf: The conf of the run: a dict, or an instance of the DAG's params class. Of an
-                instance, only the fields that were set are sent.
+            conf: The conf of the run: a dict, or an instance of the DAG's params class. If ``conf``
+                is an instance, only the fields that were set are sent.
             name: The name. Default: the DAG's id and a random suffix.
             namespace: The namespace. Default: the client's.
             labels: The MLJob's labels.
@@ -196,8 +197,8 @@ class Client:
             AlreadyExists: The name of a point's MLJob belongs to an existing MLJob with another
                 DAG, conf or sweep, or to an MLJob that is being deleted.
             Invalid: The grid or a field has a wrong value. The client checks all points before it
-                creates the first MLJob. If the API server refuses an MLJob, the MLJobs of the
-                points before it stay.
+                creates the first MLJob. If the API server refuses an MLJob, the MLJobs that were
+                created before this MLJob are not deleted.
         """
         points = points_of(checked_sweep_name(name), grid)
         common = conf_of(conf) if conf is not None else {}
@@ -223,13 +224,14 @@ class Client:
         less_is_better: bool | None = None,
         namespace: str | None = None,
     ) -> Comparison:
-        """Compare MLJobs: the params that differ, the outputs and the last metrics, best first.
+        """Return a comparison of MLJobs: the params that differ, the outputs and the last metrics.
+        The best MLJob comes first.
 
         Args:
             selector: A label selector, such as ``mljob.dev/sweep=lr``; or the names or handles of
                 MLJobs.
             by: The name of the output or metric to order by. Default: the name whose value is a
-                number in the most MLJobs, except counters such as ``epoch``.
+                number in the most MLJobs. A counter such as ``epoch`` is never the default.
             less_is_better: Whether the smallest value is the best. Default: whether the name of the
                 output or metric contains a word such as ``loss`` or ``error``.
             namespace: The namespace. Default: the client's.
@@ -250,7 +252,7 @@ class Client:
         """Create an MLJob, and return it. If an MLJob of this name exists, return the existing
         MLJob in two cases:
 
-        - This very request created the MLJob, and the answer was lost.
+        - The same request had already created the MLJob, but the API server's response was lost.
         - ``adopt`` is set, and the existing MLJob has the same DAG, conf and sweep as the wanted
           MLJob, and is not being deleted.
 

@@ -34,7 +34,8 @@ class RequestLimits:
 
     @contextmanager
     def admit(self, user: str) -> Iterator[None]:
-        """Return a context manager that counts a request of the user as open while the block runs.
+        """Return a context manager that counts a request of the user as open while the ``with``
+        block runs.
 
         Raises:
             Refusal: The limit of all users, or the limit of this user, is reached when the block

@@ -1,8 +1,8 @@
 """Finds the run of an MLJob, and checks that the run is the MLJob's own.
 
-A user who may write the status of an MLJob could write the run of somebody else into it. So
-mljob-api shows a run only after two checks: the run id must contain the namespace and the name of
-the MLJob, and the access rules of the Airflow must let the namespace run the DAG.
+A user who may write the status of an MLJob could write the id of somebody else's run into this
+status. So mljob-api shows a run only after two checks: the run id must contain the namespace and
+the name of the MLJob, and the access rules of the Airflow must let the namespace run the DAG.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class NoRunYet(Refusal):
 
 @frozen
 class ShownRun:
-    """The run of an MLJob that a client asks for.
+    """A run that a client asks for, and the MLJob of the run.
 
     Attributes:
         job: The MLJob.
         key: The Airflow, the DAG and the run id.
-        since: A time before the first event of the run, from which events are read.
+        since: The time from which events are read. This time is before the first event of the run.
         is_current: Whether this is the run of the newest attempt.
         attempt: The number of the attempt.
     """
@@ -82,8 +82,9 @@ class Runs:
 
         Raises:
             NoRunYet: The MLJob has no run yet.
-            Refusal: The MLJob or the attempt does not exist, the MLJob has ended without a run or
-                is a backfill, or the run is not the MLJob's own or is another operator's.
+            Refusal: The MLJob or the attempt does not exist, the MLJob has ended without a run, the
+                MLJob is a backfill, the run does not belong to the MLJob, or the run belongs to
+                another operator.
             StoreError: The Kubernetes API fails.
         """
         job = await self._jobs.get((namespace, name))
@@ -111,8 +112,8 @@ class Runs:
         return ShownRun(job, key, since, is_current=run_id == status.dag_run_id, attempt=number)
 
     async def still_there(self, run: ShownRun) -> bool:
-        """Return whether the MLJob of the run still exists. A new MLJob with the same name is
-        another MLJob.
+        """Return whether the MLJob of the run still exists. Return False if the MLJob was deleted
+        and a new MLJob has the same name.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -200,8 +201,8 @@ def no_run(run: ShownRun) -> Refusal:
 
 
 def _times(status: MLJobStatus, run_id: str) -> Iterator[datetime | None]:
-    """Yield the times in the status at which a run was submitted or started. A time that is not
-    known is None. A run that was cleared has several start times.
+    """Yield the times in the status at which a run was submitted or started. A time that the status
+    does not have is None. A run that was cleared has several start times.
     """
     if status.dag_run_id == run_id:
         yield from (status.submit_time, status.start_time)

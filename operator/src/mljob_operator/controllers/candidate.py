@@ -70,7 +70,7 @@ class Candidate:
 
 async def _before(work: Coroutine[Any, Any, T], *ends: asyncio.Task[Any]) -> T | None:
     """Return the result of ``work``, or raise its error. If one of the tasks in ``ends`` is done
-    earlier, cancel ``work`` and return None.
+    before ``work``, cancel ``work`` and return None.
     """
     working = asyncio.create_task(work)
     try:

@@ -1,5 +1,5 @@
-"""Finds the problems of the settings. Each problem is a sentence that names the variable and
-contains no secret.
+"""Finds the problems of the settings. Each problem is a sentence that names the environment
+variable and contains no secret.
 """
 
 from __future__ import annotations

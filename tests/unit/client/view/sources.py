@@ -1,5 +1,6 @@
-"""A source for tests of the live view. A source is data for open pages that a background task keeps
-up to date, usually from a cluster. The source of this module needs no cluster.
+"""A source for tests of the live view. A source has data for open pages. A background task of the
+source keeps the data up to date, usually with requests to a cluster. The source of this module
+needs no cluster.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from mljob.view.feeds import Source
 
 
 class SlowSource(Source):
-    """A source whose background task runs until it is cancelled. The task then needs three more
-    rounds of the event loop to end.
+    """A source whose background task runs until the task is cancelled. After the cancellation, the
+    task needs three more iterations of the event loop to end.
     """
 
     async def _run(self) -> None:

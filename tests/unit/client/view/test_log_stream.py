@@ -1,5 +1,5 @@
-"""The stream of a log to a browser. Lines wait for a slow browser. A browser that connects again
-gets the lines that follow the last line it received.
+"""The stream of a log to a browser. The view keeps lines in memory until a slow browser reads them.
+A browser that connects again gets the lines after the last line that the browser has received.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Finds tasks that take or wait longer than before. :mod:`.statistics` compares the times.
+"""Finds tasks that run longer than in earlier runs, or that wait longer for slots and a worker.
+:mod:`.statistics` compares the durations and the waits.
 
 Of a mapped task, only the first instance of each run (map index 0) is compared, because the other
-instances are usually similar. So a page of the task's history, which has a limited number of
-instances, covers many runs.
+instances are usually similar. A page of the task's history has a limited number of instances. With
+one instance of each run, the page covers many runs.
 """
 
 from __future__ import annotations
@@ -66,13 +67,13 @@ def outlier_findings(
     since: datetime,
     now: datetime,
 ) -> list[Finding]:
-    """Return the findings about one task: that the task takes longer than before, and that it waits
-    longer than before.
+    """Return the findings about one task: that the task runs longer than in earlier runs, and that
+    the task waits longer than in earlier runs.
 
     Args:
         dag: The task's DAG.
         task_id: The task.
-        history: The task's instances, including running ones, newest first.
+        history: The task's instances, including running instances. The newest instance comes first.
         links: Makes URLs of Airflow's UI.
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.

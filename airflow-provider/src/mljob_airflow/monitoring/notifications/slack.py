@@ -7,12 +7,13 @@ The type of the Airflow Connection decides how messages are posted:
   addresses also ``users:read.email``.
 - ``slackwebhook``: The webhook posts to its only channel, without threads.
 
-Slack accepts about one message a second in a channel. To more messages, Slack answers with status
-429 and ``Retry-After``; a handler of Slack's SDK then waits and retries. To a bot, Slack reports
-most other errors with status 200 and ``ok: false``. If a message to the fallback channel may still
-succeed (``UNREACHABLE``), for example because the address is an unknown channel, the error raises
-an :class:`UnreachableError`. Any other error, such as an invalid token, and any error of a webhook
-raises a :class:`SlackError`.
+Slack accepts about one message a second in a channel. Slack refuses further messages with status
+429 and ``Retry-After``. A handler of Slack's SDK then waits for this time, and sends the message
+again. Slack reports most other errors of a bot with status 200 and ``ok: false``.
+
+After an error in ``UNREACHABLE``, such as an unknown channel, a message to another address may
+succeed. Such an error of a bot raises an :class:`UnreachableError`. Any other error of a bot, such
+as an invalid token, and any error of a webhook raises a :class:`SlackError`.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ UNREACHABLE = frozenset(
 
 
 class SlackError(Exception):
-    """Slack refused a message, or did not answer. The text has Slack's error and, for a bot, the
-    address.
+    """Slack refused a message, or did not answer. The text of the exception has Slack's error. If a
+    bot posted the message, the text also has the address.
     """
 
 
@@ -62,8 +63,8 @@ class UnreachableError(SlackError):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """The channel and the thread of a message that was posted. Later messages use them to reply to
-    this message.
+    """The channel and the thread of a posted message. A later message needs this channel and this
+    thread to be a reply to the posted message.
     """
 
     channel: str
@@ -116,7 +117,7 @@ class SlackBot:
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
     ) -> Posted:
         """Post a message, as :meth:`Messenger.post` describes. If the recipient is an e-mail
-        address, ask Slack for the member with this address first.
+        address, ask Slack for the member with this address before the message is posted.
         """
         body = {**message, "unfurl_links": False, "unfurl_media": False}
         if reply_to is not None and reply_to.thread:

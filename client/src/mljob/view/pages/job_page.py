@@ -34,7 +34,7 @@ class JobInput:
     """The data that the page of an MLJob is made of.
 
     Attributes:
-        graph: The graph of the run, or None if it has not been read.
+        graph: The graph of the run, or None if the graph has not been read.
         changes: State changes of tasks, from the run's history.
         reports: Metrics that tasks reported, from the run's history or from the status.
         events: The Kubernetes Events about the MLJob, or an empty sequence while the tab of the
@@ -92,8 +92,8 @@ class NamedValue:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """The content of the page of an MLJob. ``curves`` is empty unless the tab of the metrics is
-    open, and ``events`` is empty unless the tab of the Events is open.
+    """The content of the page of an MLJob. ``curves`` has entries only while the tab of the metrics
+    is open. ``events`` has entries only while the tab of the Events is open.
     """
 
     namespace: str
@@ -131,7 +131,7 @@ class JobPage:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the run has started and not ended. During the run, the bars of running tasks
+        """Whether the run has started but has not ended. During the run, the bars of running tasks
         grow, so the page must be drawn again from time to time.
         """
         return self.ended_at is None and self.started_at is not None
@@ -219,9 +219,9 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a picture for each metric that a task has reported. For a mapped task, the picture has
-    a line for each instance that has reported the metric, among the first :data:`MAX_LINES`
-    instances.
+    """Yield a picture for each metric that a task has reported. For a mapped task, only the reports
+    of the first :data:`MAX_LINES` instances count. The picture has a line for each of these
+    instances that has reported the metric.
 
     Args:
         task: The id of the task.
@@ -238,9 +238,10 @@ def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]])
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
-    """Return the names and texts of the first 200 entries of ``values``, such as the outputs or the
-    conf. A value that is not a text becomes JSON. The text is cut to
-    :data:`~mljob.view.pages.outside_text.MAX_VALUE` characters, and the name to 120 characters.
+    """Return the names and texts of the first 200 entries of ``values``. ``values`` is, for
+    example, the outputs or the conf. The text of a string is the string itself, and the text of any
+    other value is JSON. The text is cut to :data:`~mljob.view.pages.outside_text.MAX_VALUE`
+    characters, and the name to 120 characters.
     """
     found = []
     for name, value in list(values.items())[:200]:

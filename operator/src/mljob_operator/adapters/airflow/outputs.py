@@ -51,7 +51,7 @@ mapped task."""
 
 @frozen
 class _XCom:
-    """The task instance that pushed an XCom, and the time of the push."""
+    """The task instance that pushed an XCom, and the time at which the XCom was pushed."""
 
     task_id: str
     map_index: int
@@ -99,12 +99,12 @@ class XComOutputs:
         - The XCom of an entry in ``sources`` is too large, is kept in an object store, or was
           deleted while the outputs were read: ``omitted`` has the name of the entry. An XCom is
           also too large if it exceeds the limit for all XComs of the run (``MAX_RUN_BYTES``).
-        - An XCom ``mljob_outputs`` can't be read for one of these reasons: ``omitted`` has
-          ``mljob_outputs of`` and the XCom's task.
+        - An XCom ``mljob_outputs`` is too large, is kept in an object store, or was deleted:
+          ``omitted`` has ``mljob_outputs of`` and the XCom's task.
         - An entry in ``sources`` stands for more than ``MAX_XCOMS`` XComs, because its task is
           mapped: ``omitted`` has the name of the entry, and none of these XComs is read.
-        - The run has more than ``MAX_XCOMS`` XComs ``mljob_outputs``: ``omitted`` says so, and the
-          XComs after the maximum are not read.
+        - The run has more than ``MAX_XCOMS`` XComs ``mljob_outputs``: ``omitted`` has an entry
+          about these XComs, and only the first ``MAX_XCOMS`` XComs are read.
         - A task's ``publish_outputs`` has omitted an output: ``omitted`` has the name of the
           output, unless a later task has published the output, or the output was read for
           ``sources``.
@@ -137,8 +137,8 @@ class XComOutputs:
         return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
-        """Return the XComs of a task that have this key, with their values, in the order of the
-        pushes.
+        """Return the XComs of a task with the key ``key``, each as a pair of the XCom and its
+        value. The XComs are in the order in which they were pushed.
 
         Args:
             reading: Collects the names of omitted outputs.
@@ -198,9 +198,10 @@ class XComOutputs:
 
 
 def _names(value: Any) -> dict[str, None]:
-    """Return the names of omitted outputs in ``value``, as the keys of a dict, in the same order.
-    At most ``MAX_OMITTED`` items are read, and items that are not strings are ignored. Return an
-    empty dict if ``value`` is not a list.
+    """Return a dict whose keys are the names of omitted outputs. ``value`` is the list of these
+    names, and the keys have the order of the list. At most ``MAX_OMITTED`` items of the list are
+    read, and items that are not strings are ignored. Return an empty dict if ``value`` is not a
+    list.
     """
     names = value[:MAX_OMITTED] if isinstance(value, list) else []
     return {name: None for name in names if isinstance(name, str)}
@@ -209,9 +210,9 @@ def _names(value: Any) -> dict[str, None]:
 def _replace(target: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
     """Add the entries of ``newer`` to ``target``, and remove the same names from ``other``.
 
-    ``target`` has the published outputs and ``other`` has the omitted outputs, or the reverse.
-    ``newer`` comes from a later task, so the last task that names an output decides whether the
-    output counts as published or omitted.
+    One of ``target`` and ``other`` has the published outputs, and the other dict has the omitted
+    outputs. ``newer`` comes from a later task, so the last task that names an output decides
+    whether the output counts as published or omitted.
     """
     target |= newer
     for name in newer:

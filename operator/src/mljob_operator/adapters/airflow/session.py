@@ -1,8 +1,9 @@
 """The session with an Airflow: logs in, sends the requests to Airflow's REST API, and turns
 failures into the operator's errors.
 
-The session handles what all requests have in common: tokens, timeouts, pages, and the offset of
-Airflow's clock from the operator's clock. :mod:`.answers` decides whether an answer is Airflow's.
+The session adds the token to each request, sets the timeouts, requests all pages of a list, and
+measures the offset of Airflow's clock from the operator's clock. :mod:`.answers` decides whether an
+answer is Airflow's.
 
 Source: Airflow's documentation, "Public API authentication".
 """
@@ -74,9 +75,10 @@ class Session:
         login: The credentials.
         ca_file: The path of a file with the CA bundle for https.
         ca_bundle: The CA bundle for https, as text (PEM).
-        gate: Lets requests that change something pass only while the process is the leader.
-        connections: The maximum number of connections that are kept open. A thread that finds no
-            free connection opens another connection without waiting.
+        gate: Checks each request that changes something, and lets the request pass only while the
+            process is the leader.
+        connections: The maximum number of connections that are kept open. If no kept connection is
+            free, a thread opens another connection at once.
     """
 
     def __init__(
@@ -158,9 +160,10 @@ class Session:
             NotLeading: The request would change something, and this process is not the leader.
             TooLarge: The answer is larger than ``max_bytes``, or has more JSON values than
                 :func:`.read_body` allows.
-            AirflowUnavailable: Airflow did not answer, or answered that it has failed or gets too
-                many requests, or the answer is not from Airflow.
-            AirflowUnreadable: Airflow's answer is not a JSON object, or is a 404 with another text.
+            AirflowUnavailable: Airflow did not answer, Airflow answered with a server error or with
+                429 (too many requests), or the answer is not from Airflow.
+            AirflowUnreadable: Airflow's answer is not a JSON object, or is a 404 whose text is not
+                in ``absent``.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: The credentials lack a permission.
             AirflowUnsupported: This Airflow is too old.
@@ -359,8 +362,8 @@ class Session:
         """Make the session send all later requests, except logins, with this token. Return the
         token.
 
-        Even requests for which Airflow needs no token are sent with the token, because a gateway in
-        front of Airflow may require it.
+        Requests for which Airflow needs no token are sent with the token, too, because a gateway in
+        front of Airflow may require the token.
         """
         self.client.default_headers["Authorization"] = f"Bearer {token}"
         return token
@@ -436,8 +439,9 @@ class Session:
 
         Raises:
             AirflowUnavailable: The reply is a 404, or an error for which :meth:`ask` would raise
-                the exception :class:`Answer`. The caller of the session can interpret only errors
-                of its own request. Other reasons: :meth:`.Reply.result`.
+                the exception :class:`Answer`. :class:`Answer` is not raised here, because the
+                caller of the session can interpret only errors of the caller's own request.
+                :meth:`.Reply.result` has more reasons for AirflowUnavailable.
             Exception: The other exceptions of :meth:`.Reply.result`.
         """
         if reply.status == 404:
@@ -465,8 +469,9 @@ class Session:
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """Run the ``with`` block, which logs in or requests the version, before the caller's own
-    request is sent. If the block raises AirflowUnavailable, change two attributes of the error:
+    """Run the ``with`` block. The block logs in or requests the version, and the caller's own
+    request has not been sent yet. If the block raises AirflowUnavailable, change two attributes of
+    the error:
 
     - ``outcome_unknown`` becomes false, because the caller's request was not sent and so has no
       effect.

@@ -1,8 +1,8 @@
-"""Probes the Airflow of the operator's settings at intervals.
+"""Sends a probe, at intervals, to the Airflow that the operator's settings name.
 
-The operator's settings (``MLJOB_AIRFLOW_URL``) may name an Airflow. There is no AirflowInstance for
-this Airflow, and so no status that shows whether the Airflow is ready. Instead, the log and the
-metric ``mljob_airflow_ready`` show whether the Airflow is ready. Alerts depend on the metric.
+The operator's settings (``MLJOB_AIRFLOW_URL``) may name an Airflow. This Airflow has no
+AirflowInstance, so no status shows whether the Airflow is ready. Instead, the log and the metric
+``mljob_airflow_ready`` show whether the Airflow is ready. Alerts depend on the metric.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ INTERVAL = 15.0
 
 
 class OwnProbe:
-    """Probes the Airflow of the operator's settings.
+    """Probes the Airflow that the operator's settings name.
 
     Args:
         airflow: The adapter that sends requests to this Airflow.
         meter: Records the result of each probe in the metric ``mljob_airflow_ready``.
-        vanished: Returns whether many runs have vanished from the Airflow at once. Such an Airflow
-            answers, but must not be used, so it is not ready.
+        vanished: Returns whether many runs have vanished from the Airflow at once. An Airflow that
+            has lost many runs counts as not ready, even if the Airflow answers the probe.
     """
 
     def __init__(self, airflow: Airflow, meter: Meter, vanished: Callable[[], bool]) -> None:
@@ -49,8 +49,8 @@ class OwnProbe:
             await asyncio.sleep(INTERVAL)
 
     async def probe(self) -> None:
-        """Probe once, and set the metric. Log the problem if it is not the same as at the probe
-        before, and log when the problem is over.
+        """Probe once, and set the metric. Log a problem if the previous probe did not find the same
+        problem. When the problem is over, log once that the Airflow is ready again.
         """
         problem = ""
         try:

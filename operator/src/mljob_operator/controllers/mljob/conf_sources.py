@@ -1,10 +1,10 @@
 """Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``.
 
-The operator tries the submission again when the object appears or changes. Each object has its own
-watch, as in the kubelet, which watches each object that a Pod names. So the operator need not list
-all Secrets. A watch lasts while an MLJob waits for the object. If the operator lacks the permission
-to watch the object, or has too many watches, it tries the submission again only at intervals that
-grow with each failure.
+When the ConfigMap or Secret appears or changes, the operator tries the submission of the MLJob's
+run again. Each object has its own watch, as in the kubelet, which watches each object that a Pod
+names. So the operator need not list all Secrets. A watch lasts while an MLJob waits for the object.
+If the operator lacks the permission to watch the object, or has too many watches, the operator
+tries the submission again only at intervals that grow with each failure.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Watch:
     """The watch of one ConfigMap or Secret.
 
     Attributes:
-        task: The background task that watches.
+        task: The background task that watches the object.
         keys: The MLJobs that wait for the object.
     """
 
@@ -57,7 +57,7 @@ class _Watch:
 
 
 class ConfSources:
-    """Keeps the watches of ConfigMaps and Secrets that MLJobs wait for.
+    """Starts and ends the watches of the ConfigMaps and Secrets that MLJobs wait for.
 
     All methods run in the event loop's thread.
 
@@ -77,12 +77,13 @@ class ConfSources:
         """Set the objects for which an MLJob waits. ``references`` is empty if the MLJob waits for
         no object.
 
-        An object may have changed after the MLJob's last step, but before this call. To miss no
-        such change, the MLJob is also woken after this call:
+        An object may have changed after the operator last tried to submit the MLJob's run, but
+        before this call. So that the operator notices such a change, the MLJob is also woken after
+        this call:
 
         - If another MLJob already waits for one of the objects, a timer wakes this MLJob after
           ``PAUSE`` seconds.
-        - A new watch wakes this MLJob at its start, if the object of the watch exists.
+        - When a new watch starts, the watch wakes this MLJob if the object exists.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):
@@ -114,8 +115,8 @@ class ConfSources:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _has_watch(self, reference: ConfObject) -> bool:
-        """Start a watch of an object if it has none. Return True if the object is watched now, and
-        False if no watch was started because the number of watches has reached a limit.
+        """Return whether the object has a watch. If the object has no watch, start one first.
+        Return False if the number of watches has reached a limit, so that no watch was started.
         """
         if reference in self._watches:
             return True
@@ -147,7 +148,7 @@ class ConfSources:
             await asyncio.sleep(PAUSE)
 
     async def _wake_by(self, reference: ConfObject, changes: AsyncIterator[None]) -> None:
-        """Wake the MLJobs that wait for an object when ``changes`` yields an item. After each wake,
+        """Each time ``changes`` yields an item, wake the MLJobs that wait for the object. Then
         pause for at least ``PAUSE`` seconds. If the object changes during the pause, wake the
         MLJobs once after the pause.
         """

@@ -24,17 +24,18 @@ _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.F
 
 @frozen
 class Deadlines:
-    """Times at which the MLJob's state changes without an event, and two facts about these times.
-    A time is None if no such change is to come.
+    """Times at which the MLJob's state changes without an event, and two facts about these times. A
+    time is None if the MLJob has no such deadline.
 
     Attributes:
         active: When ``spec.activeDeadlineSeconds`` ends.
         pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt, or a run
-            of the backfill, must have started by then. Also None if, according to Airflow's REST
-            API, a task or such a run has started.
-        start_unconfirmed: Whether ``pre_running`` has passed, the operator has not asked Airflow
-            since then, and an event that Airflow has not confirmed may report the start. The
-            operator then asks Airflow before it cancels the run.
+            of the backfill, must have started by then. ``pre_running`` is also None if Airflow's
+            REST API has shown that a task or such a run has started.
+        start_unconfirmed: Whether three facts hold: ``pre_running`` has passed, a Kafka event that
+            the REST API has not confirmed may report the start, and the operator has not read the
+            run from the REST API since ``pre_running``. If they hold, the operator reads the run
+            from the REST API before the operator cancels the run.
         deletion: When the deletion of the MLJob stops waiting for Airflow to cancel the run
             (``spec.cancellation.timeoutSeconds``).
         overdue: Whether ``deletion`` has passed.
@@ -70,8 +71,8 @@ def expires_at(job: Job) -> datetime | None:
     """Return when the finished MLJob is to be deleted. Return None if the MLJob has not finished,
     has no time to live, or is being deleted already.
 
-    An MLJob may take over a run that ended before the MLJob was created. Then the time to live
-    begins with the creation of the MLJob.
+    An MLJob may take over a run that ended before the MLJob was created. In this case, the time to
+    live begins at the creation of the MLJob.
     """
     ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
     if ttl is None or ended is None or job.status.phase not in TERMINAL_PHASES or job.deleting:
@@ -101,7 +102,7 @@ def _pre_running(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
 
 
 def _has_started(observed_run: ObservedRun, *, has_tasks: bool) -> bool:
-    """Return whether, according to Airflow's REST API, a task of the run or a run of the backfill
+    """Return whether Airflow's REST API has shown that a task of the run, or a run of the backfill,
     has started. An ended run counts as started.
     """
     run = observed_run.run
