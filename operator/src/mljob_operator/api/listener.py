@@ -50,9 +50,10 @@ class Certificate:
         self._refused: object = None
 
     def context(self, proxy: FrontProxy | None) -> ssl.SSLContext | None:
-        """Return the TLS context with the certificate in the files and the front proxy's CA.
-        Without a proxy, clients need no certificate. While the files or the CA can't be used,
-        return the context that was made last, or None if no context was made yet.
+        """Return the TLS context with the certificate in the files and the front proxy's CA. If
+        ``proxy`` is None, the context does not ask clients for a certificate. While the files or
+        the CA can't be used, return the last context that could be made, or None if no context
+        could be made yet.
         """
         made_of = (self._versions(), proxy.ca if proxy is not None else None)
         if made_of in (self._made_of, self._refused):
@@ -85,8 +86,8 @@ class Certificate:
 
 
 def _no_password() -> str:
-    """Return an empty password, with which an encrypted key can't be read. Without this function,
-    OpenSSL would ask for a password on the terminal.
+    """Return an empty password for the key file. If the key is encrypted, loading the key then
+    fails. Without this function, OpenSSL would ask for a password on the terminal.
     """
     return ""
 
@@ -125,7 +126,7 @@ class Watched(asyncio.Protocol):
         self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Set ``lost``, and call the wrapped protocol."""
+        """Set ``lost``, and call ``connection_lost`` of the wrapped protocol."""
         self.lost.set()
         self._protocol.connection_lost(exc)
 
@@ -256,8 +257,8 @@ class Listener:
     async def _handshake(
         self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
     ) -> asyncio.Transport | None:
-        """Return the transport of a connection after the TLS handshake. Return None if the
-        handshake failed, or if there is no usable certificate for the server.
+        """Do the TLS handshake on an accepted connection, and return the transport of the
+        connection. Return None if the handshake failed, or if the server has no usable certificate.
         """
         context = self._certificate.context(proxy)
         if context is None:
