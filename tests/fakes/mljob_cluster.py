@@ -148,8 +148,8 @@ class MLJobCluster(LoopbackServer):
             self._changed.notify_all()
 
     def compact(self) -> None:
-        """Forget the history of changes, as etcd does. A watch from a version before this call gets
-        the error 410, and so does a request for the next page of an earlier list.
+        """Forget the history of changes, as a compaction of etcd does. Then the server answers 410
+        to a watch from an earlier version, and to a request for the next page of an earlier list.
         """
         with self._changed:
             self._oldest = self._version

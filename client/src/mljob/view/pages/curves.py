@@ -60,7 +60,7 @@ class Line:
 
     Attributes:
         path: The line as an SVG path.
-        end: The place of the last point, in units of the picture.
+        end: The position of the last point, in units of the picture.
         last: The last value, as text.
         words: The series in a sentence, for readers who don't see the picture.
     """
@@ -75,8 +75,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a pair
-    of a place on the axis, in units of the picture, and a text.
+    """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a
+    pair: the position on the axis in units of the picture, and the text at this position.
 
     Attributes:
         name: The name of the metric.
@@ -136,8 +136,8 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
 
 def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> Curve | None:
-    """Return the picture of one metric with a line for each series that has points. Return None if
-    no series has a point.
+    """Return the picture of one metric. The picture has a line for each series that has points.
+    Return None if no series has points.
 
     Args:
         name: The name of the metric.
