@@ -37,8 +37,8 @@ class Result:
         fold_alone: Folding events that are parsed already.
         read_and_fold: Parsing and folding.
         official: Parsing and folding events of Airflow's own producer.
-        wide_run: Folding events, which are parsed already, of a run with 1,000 mapped task
-            instances.
+        wide_run: Folding the events of a run with 1,000 mapped task instances. The events are
+            parsed already.
     """
 
     json_alone: float

@@ -1,5 +1,5 @@
-"""The types of the stack's parts. A part is either a component, which is a process that keeps
-running, or a step, which is work that ends. Each part names the parts that it needs.
+"""The types of the stack's parts. A part is either a component or a step. A component is a process
+that keeps running. A step does some work and ends. Each part names the parts that it needs.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Component:
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the stack that does some work and ends, such as creating a topic. Each `up` does
-    the work again, so repeating the work must do no harm.
+    """A part of the stack that does some work and ends. For example, a step creates a topic. Each
+    `up` runs every step again, so a step must do no harm when it is repeated.
     """
 
     name: str

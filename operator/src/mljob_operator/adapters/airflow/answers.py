@@ -42,9 +42,9 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """The exception for an error, such as a 409, that Airflow's API itself has sent as its answer.
-    What the error means depends on the request: the session raises this exception, and the
-    operation that sent the request interprets it.
+    """Airflow's API itself has answered with an error, such as a 409. The session raises this
+    exception. The meaning of the error depends on the request, so the operation that sent the
+    request has to interpret the exception.
 
     Attributes:
         status: The HTTP status.
@@ -58,8 +58,8 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """The exception for an answer in which Airflow says that the requested object does not exist.
-    The text of the answer is one of the texts in :mod:`.absence`.
+    """Airflow has answered that the requested object does not exist. The text of the answer is one
+    of the texts in :mod:`.absence`.
     """
 
 
@@ -268,9 +268,9 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:
-        """Return a sentence for the end of an error message, which says that the answer is not from
-        Airflow. Return an empty text if ``detail`` is not None, because then the answer has the
-        format of Airflow's errors.
+        """Return a text to append to an error message. The text says that the answer is not from
+        Airflow. The text is empty if ``detail`` is not None, because then the answer has the format
+        of Airflow's errors.
         """
         return (
             "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"
@@ -302,8 +302,8 @@ def without_user(url: str) -> str:
 
 
 def _problem(item: Any) -> str:
-    """Return one of FastAPI's validation errors as a text ``field: message``. The field is a path
-    such as ``body.conf``.
+    """Return a validation error of FastAPI as a text in the form ``field: message``. The field is a
+    path such as ``body.conf``.
     """
     if not isinstance(item, dict):
         return str(item)

@@ -64,9 +64,9 @@ class Attempt:
     Attributes:
         number: The number of the attempt, counted from 1 over the whole life of the MLJob.
         dag_id: The id of the DAG.
-        run_id: The id of the dag run, or, for a backfill, the run id in the marker that the
-            backfill has in its conf. An attempt that continues the run of the previous attempt has
-            the same run id.
+        run_id: The id of the dag run. For a backfill, the run id in the marker: the entry that the
+            operator adds to the conf of the backfill (:mod:`mljob_contract.backfill_marker`). An
+            attempt that continues the run of the previous attempt has the same run id.
         spec_hash: The hash of the spec that the attempt runs.
         airflow: The name of the AirflowInstance for the run, or ``SETTINGS_AIRFLOW`` for the
             Airflow of the operator's settings.
