@@ -113,7 +113,7 @@ class Monitoring:
         assert status == 201, answer
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Give the pool ``name`` of Airflow this number of slots. Create the pool if it doesn't
+        """Set the number of slots of Airflow's pool ``name``. Create the pool if the pool doesn't
         exist.
         """
         status, answer = self.airflow.request("POST", "/pools", {"name": name, "slots": slots})

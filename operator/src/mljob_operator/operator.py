@@ -1,5 +1,6 @@
-"""The parts of the operator that work only while this process is the leader: the controllers, and
-the readers of Kafka topics and change feeds. :mod:`.process` runs kopf beside them.
+"""The parts of the operator that run only while this process is the leader: the controllers, and
+the readers of Kafka topics and change feeds. :mod:`.process` runs kopf and these parts in the same
+process.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def now() -> datetime:
 
 
 class Operator:
-    """Starts and stops the parts that do the operator's work: the controllers, and the readers of
-    Kafka topics and change feeds. An object of this class serves one period of leadership.
+    """Starts and stops the parts of the operator that run only in the leader: the controllers, and
+    the readers of Kafka topics and change feeds. An object of this class serves one period of
+    leadership.
 
     Args:
         settings: The operator's settings.
@@ -99,7 +101,7 @@ class Operator:
         namespaces. Then start the readers of Kafka topics and change feeds.
 
         A request for a list that fails is repeated until it succeeds. If :meth:`settle` is called
-        during the lists, no reader is started.
+        before all objects are listed, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")

@@ -6,7 +6,7 @@ The promises are:
 
 - An MLJob runs only with outputs of runs that have succeeded.
 - The status of the MLJob names these runs.
-- No MLJob goes on waiting for outputs that exist.
+- If outputs exist, no MLJob goes on waiting for these outputs.
 
 The specs also contain MLJobs that wait for each other in a cycle, and MLJobs that wait for an MLJob
 that nobody creates.

@@ -81,7 +81,7 @@ class Renderer:
 
     def render(self, template: str, **values: Any) -> Markup:
         """Return the HTML that a template makes from ``values``. Texts in ``values`` are escaped,
-        except ``Markup``.
+        except texts of the type ``Markup``.
         """
         return Markup(self._environment.get_template(template).render(values))  # noqa: S704 - autoescape is on
 

@@ -1,10 +1,10 @@
 """Accepts TLS connections, and limits their number and their duration.
 
-The Kubernetes API server is the only client whose requests are carried out. It shows the client
-certificate of the front proxy. Every Pod in the cluster can connect too, so a client without this
-certificate has only some seconds for the TLS handshake and one request, which is refused, and at
-most ``STRANGERS`` such connections are open at a time. Connections with the certificate have a
-limit of their own (:class:`Listener`).
+The Kubernetes API server is the only client whose requests are carried out. The Kubernetes API
+server shows the client certificate of the front proxy. Every Pod in the cluster can connect too. A
+client without this certificate has only some seconds for the TLS handshake and for one request,
+which the server refuses. At most ``STRANGERS`` connections without this certificate are open at a
+time. Connections with this certificate have another limit (:class:`Listener`).
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class TlsConnection:
 
 
 class Watched(asyncio.Protocol):
-    """Wraps the object with which aiohttp handles one connection (an asyncio protocol), so that a
-    caller can wait for the end of the connection.
+    """Wraps the asyncio protocol that aiohttp has made for one connection. A caller can wait for
+    ``lost`` to learn that the connection is closed.
 
     Args:
         protocol: aiohttp's protocol.
@@ -137,7 +137,8 @@ class Listener:
     Args:
         server: aiohttp's server, which makes a protocol for each connection.
         certificate: The serving certificate.
-        proxy: Returns the front proxy to trust, or None if no client may call.
+        proxy: Returns the front proxy to trust, or None if the requests of all clients are to be
+            refused.
         connections: The maximum number of open connections of the front proxy. At this number, a
             new connection of the front proxy is closed. Connections of other clients don't count.
     """

@@ -114,9 +114,9 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
     The axis of a report is the first metric of :data:`STEPS` that the report has, such as
     ``epoch``. For a report without such a metric, the axis is ``seconds``: the time since the first
-    report. If several reports have a value of the same metric at the same place on the axis, the
-    last value is drawn. So a value of the task's second try replaces a value of the first try only
-    at the same place.
+    report. If several reports have a value of the same metric at the same position on the axis,
+    only the last value is drawn. So a value of the task's second try replaces a value of the first
+    try only at the same position.
 
     Args:
         reports: The reports of the task instance, oldest first.

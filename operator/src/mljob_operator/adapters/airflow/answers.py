@@ -1,8 +1,9 @@
-"""Decides whether an answer is Airflow's: JSON of a limited size, with a status of Airflow's API.
+"""Decides whether an HTTP answer comes from Airflow's API. An answer of Airflow's API is JSON of a
+limited size, and has an HTTP status that Airflow's API sends.
 
 A proxy without a backend, a login page, a cache, or another service at the same URL may also answer
-a request. Such an answer says nothing about runs and DAGs, so it counts as "Airflow is out of
-reach" (``docs/operations/airflow.md``, "What counts as an answer").
+a request. An answer that does not come from Airflow's API says nothing about runs and DAGs, so it
+counts as "Airflow is out of reach" (``docs/operations/airflow.md``, "What counts as an answer").
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Lists the MLJobs that have a worker. The list is for the readers of the change feeds, and for the
-controller of AirflowInstances, which keeps an AirflowInstance while MLJobs need it.
+controller of AirflowInstances, which does not release an AirflowInstance while MLJobs need the
+AirflowInstance.
 """
 
 from __future__ import annotations

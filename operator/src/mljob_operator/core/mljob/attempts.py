@@ -6,9 +6,13 @@ The operator's process may die between any two steps, so the status records the 
 DAG, run id and spec hash of an attempt are in the status before the run is submitted. Attempts in
 ``status.history`` have ended.
 
-After the first attempt, a new attempt begins for a retry after a failure or on request, when a
-suspended MLJob is resumed, when the spec changes, or when somebody has cleared the run in Airflow.
-But a backfill that the suspension has paused continues in the same attempt.
+After the first attempt, a new attempt begins in these cases:
+
+- The operator retries the MLJob after a failure, or because a user has requested a retry.
+- A suspended MLJob is resumed. But if the suspension has paused a backfill, the backfill continues
+  in the same attempt.
+- The spec changes.
+- Somebody has cleared the run in Airflow.
 """
 
 from __future__ import annotations

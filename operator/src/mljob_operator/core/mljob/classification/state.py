@@ -70,8 +70,8 @@ class State:
             progress, or if the backfill is being cancelled.
         start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
             start one.
-        retry_at: When the last failed request is sent again, or None if no failure delays the next
-            request.
+        retry_at: The time at which the last failed request is sent again, or None if no failure
+            delays the next request.
     """
 
     inputs: Inputs
