@@ -19,11 +19,12 @@ class Component:
     """A part of the stack that keeps running as a process, such as etcd.
 
     Attributes:
-        command: A function that returns the command of the process. It is called when the parts in
-            `needs` are ready, so the command may depend on their results.
+        command: A function that returns the command of the process. The function is called when the
+            parts in `needs` are ready, so the command may depend on results of these parts.
         ready: A function that returns whether the component is ready. An exception counts as False.
-        needs: The names of the components and steps that this component needs. Before it starts,
-            these components must be ready, and these steps must be done.
+        needs: The names of the components and steps that this component needs. Before this
+            component starts, the needed components must be ready, and the needed steps must be
+            done.
         ports: The names of the ports that the component listens on.
         prepare: A function that is called before the component starts, for example to write its
             configuration.

@@ -16,7 +16,7 @@ from devstack.progress import step
 
 def installed(name: str) -> Path:
     """Return the directory in the cache with the packages of `requirements/<name>.txt`. If the
-    cache lacks them, install them first.
+    cache lacks these packages, install the packages first.
 
     Raises:
         MissingToolError: The packages can't be installed, for example because the package index

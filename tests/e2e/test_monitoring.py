@@ -248,7 +248,8 @@ def test_each_owner_is_notified_once_and_then_only_of_changes(
 
 
 def monitoring_links(message: Message) -> list[str]:
-    """Return the URLs in a Slack message: first those of the buttons, then those in the text."""
+    """Return the URLs in a Slack message: first the URLs of the buttons, then the URLs in the text.
+    """
     blocks = message.body["blocks"]
     buttons = [element["url"] for block in blocks for element in block.get("elements", ()) if "url" in element]
     return buttons + [part.split("|")[0] for part in message.words.split("<") if part.startswith("http")]

@@ -106,7 +106,7 @@ class AirflowRest:
         return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
-        """Return the runs of any DAG that have a run id with this prefix."""
+        """Return all runs whose run id has this prefix. The runs may belong to different DAGs."""
         # Airflow ignores punctuation at the end of a prefix, and so finds more.
         rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
         return [row for row in rows if row["dag_run_id"].startswith(prefix)]

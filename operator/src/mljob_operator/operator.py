@@ -100,8 +100,8 @@ class Operator:
         """List all MLJobs and, if the operator manages AirflowInstances, all AirflowInstances and
         namespaces. Then start the readers of Kafka topics and change feeds.
 
-        A request for a list that fails is repeated until it succeeds. If :meth:`settle` is called
-        before all objects are listed, no reader is started.
+        If a request for a list fails, the operator repeats the request until the request succeeds.
+        If :meth:`settle` is called before all objects are listed, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")

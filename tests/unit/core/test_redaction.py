@@ -271,8 +271,8 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs 
 
 
 def _pieces(secret: str) -> list[str]:
-    """Return three spellings of ``secret`` without the spaces at its ends: plain, as in a Python
-    literal, and as in JSON.
+    """Remove the spaces at both ends of ``secret``, and return three spellings of the rest: plain,
+    as in a Python literal, and as in JSON.
     """
     return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]
 

@@ -22,8 +22,8 @@ LIMIT = 16
 
 
 class Server:
-    """A fake API server that answers each write only when a test lets it, and records the order of
-    the writes.
+    """A fake API server that records the order in which writes arrive. The server answers a write
+    only when the test allows the answer.
     """
 
     def __init__(self, queue: WriteQueue) -> None:
@@ -227,7 +227,8 @@ class TestTurns:
     async def test_turn_is_lost_to_others_after_a_while(
         self, server: Server, wake: Callable[[], None], woken: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The queue wakes the MLJob at its turn, but the MLJob's step waits for Airflow. After
+        """The queue wakes the MLJob when the MLJob has its turn. But the MLJob sends no write,
+        because the reconciliation step of the MLJob waits for an answer of Airflow. After
         ``TURN_SECONDS``, the next write gets the turn.
         """
         monkeypatch.setattr(write_queue, "TURN_SECONDS", 0.01)

@@ -65,8 +65,8 @@ class Explanation:
 
     @property
     def map_index(self) -> int | None:
-        """The index of the first failed instance of ``task``, if it is a mapped task with failed
-        instances. Otherwise None.
+        """The map index of the first failed instance of ``task``. None if ``task`` is None, is not
+        a mapped task, or has no failed instances.
         """
         return self.task.failed[0] if self.task is not None and self.task.failed else None
 

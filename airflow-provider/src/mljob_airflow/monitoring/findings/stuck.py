@@ -28,7 +28,7 @@ def stuck_runs(
 ) -> list[Finding]:
     """Return a finding for each DAG with runs that have been queued for too long.
 
-    Paused and stale DAGs are left out, because :mod:`.health` makes the findings about them.
+    Paused and stale DAGs are left out, because :mod:`.health` makes the findings about these DAGs.
 
     Args:
         queued: All queued runs whose ``run_after`` has passed.

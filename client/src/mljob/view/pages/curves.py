@@ -45,8 +45,8 @@ class Series:
     Attributes:
         label: The name of the line in the picture.
         points: The points.
-        job: The name of the MLJob, which decides the colour of the line. An empty text on the page
-            of one MLJob.
+        job: The name of the MLJob. This name decides the colour of the line. Empty on a page that
+            shows only one MLJob.
     """
 
     label: str

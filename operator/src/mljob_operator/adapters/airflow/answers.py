@@ -287,8 +287,8 @@ def _url(response: urllib3.BaseHTTPResponse, base: str) -> str:
 
 
 def _host(location: str) -> str:
-    """Return the host to which a redirect leads, for the message of an error. Return "the same
-    host" if ``location`` has no host, and "no host" if ``location`` is not a URL.
+    """Return the host to which a redirect leads. The message of an error names this host. Return
+    "the same host" if ``location`` has no host, and "no host" if ``location`` is not a URL.
     """
     try:
         return urlsplit(location).hostname or "the same host"
@@ -297,7 +297,7 @@ def _host(location: str) -> str:
 
 
 def without_user(url: str) -> str:
-    """Return a URL without user and password, for the messages of errors."""
+    """Return a URL without user and password. Messages of errors quote URLs in this form."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 

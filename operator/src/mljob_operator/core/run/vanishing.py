@@ -113,8 +113,8 @@ class _FollowedRuns:
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
         """Return whether so many runs are missing (:func:`are_many`) that they must not count as
-        deleted. Return False if all of them belong to one namespace and the operator also follows
-        runs of other namespaces.
+        deleted. Return False if all missing runs belong to one namespace, and the operator also
+        follows runs of other namespaces.
 
         Args:
             count: The number of missing runs. Runs whose loss is accepted do not count.
@@ -347,8 +347,8 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 def how_to_accept(airflow: str) -> str:
     """Return how an administrator accepts that the missing runs of an Airflow are lost. The result
-    is part of a sentence. For an AirflowInstance, it is a ``kubectl annotate`` command. For the
-    Airflow of the operator's settings, it names ``helm upgrade`` and the flags.
+    is part of a sentence. For an AirflowInstance, the result is a ``kubectl annotate`` command. For
+    the Airflow of the operator's settings, the result names ``helm upgrade`` and the flags.
     """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
