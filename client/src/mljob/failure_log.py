@@ -72,8 +72,8 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
 
 
 def _folded(lines: Sequence[str]) -> list[str]:
-    """Return the lines of a log, with one line in place of two or more successive traceback frames
-    in Airflow's own files. This line says how many frames it replaces.
+    """Return the lines of a shortened log: one line replaces two or more successive traceback
+    frames in Airflow's own files. This line says how many frames were replaced.
     """
     made, frames, number = list[str](), list[str](), 0
 

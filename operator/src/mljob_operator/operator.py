@@ -194,8 +194,7 @@ class Operator:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Make ``/livez`` fail if a background task has ended by itself, and not because it was
-        cancelled.
+        """Make ``/livez`` fail if a background task has ended without being cancelled.
 
         Only a defect makes a background task end by itself. Without the task, statuses may no
         longer be updated, so the kubelet has to restart the process.

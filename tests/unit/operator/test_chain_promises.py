@@ -42,8 +42,8 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class ChainPromises(Machine):
-    """Hypothesis's state machine for MLJobs that take outputs of each other. The steps are those of
-    :class:`.Machine`, but MLJobs have the specs and edits of this module.
+    """Hypothesis's state machine for MLJobs that take outputs of other MLJobs. The steps are those
+    of :class:`.Machine`, but MLJobs have the specs and edits of this module.
     """
 
     specs = SPECS

@@ -44,8 +44,7 @@ class Server:
         await rounds()
 
     async def fill(self) -> None:
-        """Start writes until the number of writes in progress has reached the limit of the queue.
-        """
+        """Start writes until as many writes are in progress as the queue allows."""
         number = 0
         while not self.queue.is_busy:
             number += 1

@@ -109,8 +109,8 @@ def instance_name(task: str, map_index: int) -> str:
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
     """Return the series of the metrics that one task instance has reported, at most
-    :data:`MAX_CURVES` series. A key of the dict is a pair: the name of the metric, and the name of
-    the horizontal axis.
+    :data:`MAX_CURVES` series. A key of the returned dict is a pair: the name of the metric, and the
+    name of the horizontal axis.
 
     The axis of a report is the first metric of :data:`STEPS` that the report has, such as
     ``epoch``. For a report without such a metric, the axis is ``seconds``: the time since the first

@@ -256,7 +256,8 @@ class Reply:
 
     @property
     def _quote(self) -> str:
-        """The content type of the answer and the beginning of its body, for error messages.
+        """The content type and the beginning of the body of the answer. Error messages contain this
+        text.
 
         A successful answer may contain a token or a conf. So the body of a successful answer is
         quoted only if it is HTML. A body that is empty or not quoted is replaced by its size.

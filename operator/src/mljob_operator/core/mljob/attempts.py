@@ -167,9 +167,9 @@ def goes_on(status: MLJobStatus) -> bool:
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
-    """Return the time before which facts about the run belong to an earlier attempt. Return None if
-    all facts belong to this attempt, or if this attempt is closed. A fact is an event or an answer
-    of Airflow.
+    """Return the time at which the facts of this attempt about the run begin. Facts from before
+    this time belong to an earlier attempt. A fact is an event or an answer of Airflow. Return None
+    if all facts belong to this attempt, or if this attempt is closed.
 
     A run that was cleared ends twice, and an event of the first end may arrive late, or a second
     time after a restart of the operator. The result is the time at which Airflow queued the run
@@ -207,8 +207,8 @@ def close(
 ) -> MLJobStatus:
     """Return the status with a new entry at the end of its history: the entry of the current
     attempt. The new entry replaces an earlier entry with the same number. Only the last
-    ``MAX_HISTORY`` entries are kept. If ``failed`` is true, ``failed_attempts`` of the status grows
-    by one.
+    ``MAX_HISTORY`` entries are kept. If ``failed`` is true, the field ``failed_attempts`` of the
+    status increases by one.
     """
     number = status.attempts or 1
     entry = AttemptStatus(

@@ -117,8 +117,8 @@ class State:
     @property
     def handles_retry(self) -> bool:
         """Whether the newest attempt is the retry that the user has requested, and the stored
-        status does not show this yet: the stored status lacks the attempt, or the run of the
-        attempt is still to be submitted.
+        status does not show this retry yet. Then the stored status lacks the attempt, or the run of
+        the attempt is still to be submitted.
         """
         return wants_retry(self.job) and self.current.open and (not self.current.recorded or self.start is not None)
 
