@@ -1,4 +1,4 @@
-"""The page of one MLJob, kept up to date while a browser shows it."""
+"""The page of one MLJob, which is kept up to date while a browser shows the page."""
 
 from __future__ import annotations
 
@@ -118,13 +118,13 @@ class LiveJob:
         return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
-        """Return ``given`` completed with data about the run: the graph, the end of the failed
-        task's log, and, for the tabs that show it, the history. mljob-api, the service for logs,
-        history and graphs, provides the data.
+        """Return a copy of ``given`` that also has data about the run: the graph, and the end of
+        the failed task's log. If the open tab shows the history of the run, the copy also has the
+        history. The data come from mljob-api, the service for logs, history and graphs.
 
         Data that can't be read are left out, and a notice says why. Data that arrive later than
-        :data:`~mljob.view.person.PATIENCE_SECONDS` are left out now, and a later change of the page
-        shows them.
+        :data:`~mljob.view.person.PATIENCE_SECONDS` are left out of this copy. A later change of the
+        page shows these data.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

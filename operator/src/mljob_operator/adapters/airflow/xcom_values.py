@@ -27,8 +27,8 @@ def plain(value: Any) -> Any:
     parsed first. Any other text is returned unchanged.
 
     Tuples and sets become lists, ``datetime`` objects become texts in ISO 8601, and objects of
-    other classes become the data that Airflow has stored for them. Levels of nesting after
-    ``MAX_LEVELS`` are not converted.
+    other classes become the data that Airflow has stored for them. Values that are nested more than
+    ``MAX_LEVELS`` levels deep are not converted.
     """
     if isinstance(value, str):
         try:

@@ -39,7 +39,7 @@ class Workload(Protocol):
         ...
 
     def cancelling(self, state: State) -> str:
-        """Return how the workload is being cancelled, as a sentence."""
+        """Return a sentence that says how the workload is being cancelled."""
         ...
 
     def collecting(self, context: Context) -> StatusSummary:
