@@ -54,7 +54,7 @@ class SimulatedAirflow:
 
     Args:
         dags: The DAGs.
-        settings: The settings of this Airflow. By default those of :class:`Settings`.
+        settings: The settings of this Airflow. By default, the defaults of :class:`Settings`.
         faults: How often requests fail or are slow, and how often events are lost, doubled or late.
             By default there are no faults.
 

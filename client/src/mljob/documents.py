@@ -177,8 +177,9 @@ class _Converter:
 
     def _merged(self, node: Node, path: str, level: int) -> Iterator[tuple[str, Any]]:
         """Yield the fields of the mapping that a merge key (``<<``) names. If the merge key names a
-        list of mappings, yield the fields of each. If several mappings have the same field, the
-        caller keeps the first value. A value that is not a mapping is recorded as a mistake.
+        list of mappings, yield the fields of all these mappings. If several mappings have the same
+        field, the caller keeps the first value. A value that is not a mapping is recorded as a
+        mistake.
         """
         for source in node.value if isinstance(node, SequenceNode) else [node]:
             value = self._value(source, path, level)
