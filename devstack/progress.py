@@ -51,8 +51,8 @@ def elapsed(seconds: float) -> str:
 
 @contextmanager
 def step(name: str, what: str, detail: Callable[[], str] | None = None) -> Iterator[None]:
-    """Print that a step starts, every 20 seconds that it is still running, and how it ended. The
-    step is the `with` block.
+    """Print a line when a step starts, a line every 20 seconds while the step is running, and a
+    line that says how the step ended. The step is the code in the `with` block.
 
     Args:
         name: The component that the step is for.

@@ -2,10 +2,10 @@
 
 The command is ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
 
-One worker runs all tests of a file, because they share fixtures. One worker also runs all files
-that use the same part of Airflow. Tests marked ``disruptive`` stop something that all tests use
-(Kafka, Airflow's API server, the cancellation DAG). They run in a session without workers: ``pytest
--m "live and disruptive"``.
+One worker runs all tests of a file, because the tests of a file share fixtures. One worker also
+runs all files that use the same part of Airflow. Tests marked ``disruptive`` stop something that
+all tests use (Kafka, Airflow's API server, the cancellation DAG). Disruptive tests run in a session
+without workers: ``pytest -m "live and disruptive"``.
 """
 
 from __future__ import annotations

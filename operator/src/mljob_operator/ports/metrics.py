@@ -48,8 +48,8 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited, from when it was due to start until its run was queued
-        in Airflow.
+        """Record how long an attempt waited, from the time at which the attempt was due to start
+        until the run of the attempt was queued in Airflow.
         """
         ...
 
@@ -62,8 +62,8 @@ class JobMeter(Protocol):
         ...
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took, from when it was due to start until its end. ``phase``
-        is the phase with which the attempt ended.
+        """Record how long an attempt took, from the time at which the attempt was due to start
+        until the end of the attempt. ``phase`` is the phase with which the attempt ended.
         """
         ...
 

@@ -70,8 +70,8 @@ class LiveJob:
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of a page with the content ``page`` and the log lines ``tail``. Both come
-        from :meth:`page`.
+        """Return the HTML of a page with the content ``page`` and the log lines ``tail``. Both
+        arguments come from :meth:`page`.
         """
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},

@@ -40,7 +40,7 @@ class JobsPage:
         first: The position of the page's first row among the matching MLJobs, counted from 1. 0 if
             the page has no rows.
         last: The position of the page's last row, counted in the same way.
-        newer: The URL query of the page before, with newer MLJobs, or None on the first page.
+        newer: The URL query of the previous page, with newer MLJobs, or None on the first page.
         older: The URL query of the next page, with older MLJobs, or None on the last page.
     """
 
