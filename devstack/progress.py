@@ -43,7 +43,7 @@ def say(text: str) -> None:
 
 
 def elapsed(seconds: float) -> str:
-    """Return a duration for people to read, for example "12.3s" or "2m05s"."""
+    """Return a duration as a text for people, for example "12.3s" or "2m05s"."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"

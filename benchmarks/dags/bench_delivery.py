@@ -1,6 +1,6 @@
-"""A DAG whose tasks do nothing but record the cost of their process. The tasks differ in the
-producers that send events about the task to Kafka: no producer, this project's callbacks, Airflow's
-own producer, or both.
+"""A DAG for a measurement. The only work of each task is to record the cost of the task's process.
+The tasks differ in the producers that send events about the task to Kafka: no producer, this
+project's callbacks, Airflow's own producer, or both.
 
 The process of a task measures itself in an exit handler. The handler is registered first, so it
 runs last, and the measurement includes the time in which a producer sends messages while the

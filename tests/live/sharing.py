@@ -83,8 +83,8 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def own_name(name: str) -> str:
-    """Return ``name`` followed by the id of this pytest-xdist worker, for an object of which each
-    worker needs its own. Without workers, return ``name`` unchanged.
+    """Return ``name`` followed by the id of this pytest-xdist worker. Tests use the result to name
+    an object that the workers must not share. Without workers, return ``name`` unchanged.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name

@@ -46,8 +46,8 @@ class Edit:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The last states of two objects with the same spec, which must be equal. None stands for an
-    object that was deleted.
+    """The last states of two objects with the same spec. The two states must be equal. None stands
+    for an object that was deleted.
 
     Attributes:
         name: The name of the edited object.

@@ -1,6 +1,6 @@
-"""YAML documents, read as kubectl reads them, with the line number of each field. There are limits
-on the size of a file, the number of its documents, and the nesting and the number of values in a
-document.
+"""Reads YAML documents as kubectl reads them, and records the line number of each field. There are
+limits on the size of a file, the number of its documents, and the nesting and the number of values
+in a document.
 
 kubectl converts YAML to JSON. So a time stays a text, a number may not be NaN, and a key is a text.
 The values are counted during the conversion. An alias counts as all values that it stands for,

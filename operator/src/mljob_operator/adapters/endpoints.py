@@ -25,8 +25,8 @@ class Endpoints:
     Args:
         registry: The metrics that ``/metrics`` returns, in the format that the request accepts.
         alive: Returns whether the process is alive. If so, ``/livez`` answers 200, otherwise 503.
-            For example, the operator's process is not alive after a background task has ended by
-            itself, while the event loop is blocked, or after the Kubernetes API has refused the
+            For example, the operator's process is not alive in these situations: a background task
+            has ended by itself; the event loop is blocked; or the Kubernetes API has refused the
             operator's credentials for minutes.
         ready: Returns whether the process is ready. If so, ``/readyz`` answers 200, otherwise 503.
             For example, a leader is ready when it watches all objects, and a standby is ready when

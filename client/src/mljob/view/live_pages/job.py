@@ -88,8 +88,8 @@ class LiveJob:
 
     async def page(self, now: datetime) -> tuple[JobPage, LogTail]:
         """Return two values: the content of the page, and lines from the failed task's log that
-        explain the failure. Each line is a tuple of parts with colours and links. There are no
-        lines if no task has failed, or if the log is not available.
+        explain the failure. Each line is a tuple of parts, which are pieces of text that may have a
+        style and a link. There are no lines if no task has failed, or if the log is not available.
 
         Raises:
             MLJobError: The MLJob does not exist, can't be read, or does not fit this version's
@@ -105,7 +105,7 @@ class LiveJob:
         return job_page(given), tuple(parts_of(line, style) for line in given.log_tail)
 
     def panel(self, page: JobPage, now: datetime) -> Markup:
-        """Return the HTML of the tab that the URL of the page has opened."""
+        """Return the HTML of the tab that the URL of the page selects."""
         tab = self._view.tab
         if tab in ("outputs", "conf"):
             values, omitted, sources = (

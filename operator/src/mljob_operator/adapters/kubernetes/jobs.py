@@ -1,5 +1,5 @@
-"""Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that they
-name.
+"""Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that the
+MLJobs name.
 
 The method ``write_status`` is inherited from :class:`.CustomObjects`.
 """

@@ -55,8 +55,8 @@ class SharedActions:
         self._process = process
 
     async def take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
-        """Record in the status that this process submits the run, instead of the process that the
-        status names.
+        """Record in the status that this process submits the run. Before this action, the status
+        names another process.
         """
         attempt = context.state.current.attempt
         assert attempt is not None
@@ -112,7 +112,7 @@ class SharedActions:
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
     async def begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
-        """Begin an attempt in memory. The next action ``Store`` writes the attempt into the status.
+        """Begin an attempt in memory. The next action ``Store`` writes the attempt to the status.
         """
         state, observed_run = context.state, context.observed_run
         attempt = replace(action.attempt, submitter=self._process)

@@ -18,8 +18,8 @@ _HOW_TO = " To retry: kubectl annotate"
 
 
 def how_to_retry(job: Job) -> str:
-    """Return the sentence with the command that requests a retry, for the end of the message of a
-    failed MLJob. The sentence begins with a space.
+    """Return the sentence that names the command for requesting a retry. The sentence is for the
+    end of the message of a failed MLJob. So the sentence begins with a space.
     """
     return f"{_HOW_TO} --overwrite -n {job.namespace} mljob/{job.name} {RETRY_REQUESTED_AT}=$(date +%s)"
 
