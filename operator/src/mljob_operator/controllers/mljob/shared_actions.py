@@ -112,7 +112,8 @@ class SharedActions:
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
     async def begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
-        """Begin an attempt in memory. The next action ``Store`` writes the attempt to the status.
+        """Begin an attempt in memory only. The next action ``Store`` writes the attempt into the
+        status of the MLJob in the Kubernetes API.
         """
         state, observed_run = context.state, context.observed_run
         attempt = replace(action.attempt, submitter=self._process)
