@@ -206,7 +206,8 @@ class TaskLogWriter:
     def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
         """Return the try whose log is written from now on, or None if no task has started. If the
         request has the position ``after``, and the run still has the task instance of this
-        position, return the try of this position.
+        position, return the try of this position. Otherwise, return the requested try, or by
+        default the newest try, of the task that :meth:`_choose` chooses.
 
         Args:
             reading: The state of the run and its task instances.

@@ -33,7 +33,7 @@ def without_how_to_retry(message: str) -> str:
 
 def with_retry_handled(status: MLJobStatus, job: Job) -> MLJobStatus:
     """Return a copy of ``status`` in which ``lastHandledRetry`` names the MLJob's retry request,
-    and the number of failed attempts is zero again. Call this function when an attempt counts as
-    the requested retry.
+    and the number of failed attempts is zero again. Call this function when an attempt begins
+    because of the request, or when an attempt counts as the requested retry.
     """
     return status.model_copy(update={"last_handled_retry": job.retry_request, "failed_attempts": None})

@@ -223,9 +223,9 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def dates(members: Sequence[BackfillRun]) -> str:
-    """Return a text for the middle of a sentence that lists the logical dates of runs, such as
-    ``2026-01-01 and 2026-01-02``. A run without a known date is named by its id. At most ``NAMED``
-    runs are named. There must be at least one run.
+    """Return the logical dates of runs as a text, such as ``2026-01-01 and 2026-01-02``. The text
+    is for the middle of a sentence. A run without a known date is named by its id. At most
+    ``NAMED`` runs are named. There must be at least one run.
     """
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)
