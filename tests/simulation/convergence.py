@@ -1,5 +1,6 @@
-"""Checks what must be true once Airflow, Kafka and the Kubernetes API are available again and
-nobody changes anything: each status agrees with Airflow, and every request of a user is fulfilled.
+"""Checks the end of a simulation: Airflow, Kafka and the Kubernetes API are available again, and
+nobody changes anything any more. Then each status must agree with Airflow, and every request of a
+user must be fulfilled.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """Yield a description of everything in ``world`` that is not as it must be at the end, when all
-    servers work again and nothing changes any more.
+    """Yield a description of each error in ``world``. The function is called at the end, when all
+    servers are available again and nothing changes any more.
     """
     for body in world.cluster.objects.values():
         job = Job.from_object(body)
@@ -45,9 +46,10 @@ def unkept(world: World) -> Iterator[str]:
 
 
 def _misindexed(world: World) -> Iterator[str]:
-    """Yield a description of each mistake in an operator's index of unfinished MLJobs
-    (:class:`.FeedIndex`). The operator updates this index whenever an MLJob changes. The check
-    builds a new index from the same MLJobs, and compares both. Times of events are not compared.
+    """Yield a description of each error in an operator's index of unfinished MLJobs
+    (:class:`.FeedIndex`). The operator updates this index whenever an MLJob changes. This function
+    builds a new index from the same MLJobs, and compares the two indexes. Times of events are not
+    compared.
     """
     for process in world.processes:
         lister = process.job_controller.lister
