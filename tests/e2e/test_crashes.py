@@ -3,7 +3,7 @@ replica takes over. The replica starts no second run. The MLJob then ends as wit
 the last status agrees with Airflow.
 
 ``CALLS`` lists the calls. Each call is tested in two cases: the operator dies before the call, or
-after the call. In each case, the real operator runs and kills itself by SIGKILL
+after the call. In each case, the real operator runs, and kills itself by SIGKILL
 (``tests/live/crashing_operator.py``). All operators are forked from a process that has imported the
 operator's modules (``tests/live/preloaded.py``). The results of all cases are written to
 ``crash-matrix.md`` in the stack's logs.
