@@ -1,5 +1,5 @@
-"""Parses JSON from the API server. Anybody who may create an MLJob can nest its conf thousands of
-levels deep. Even then, other people must be able to read lists that contain the MLJob.
+"""Parses JSON from the API server. Anybody who may create an MLJob can nest the MLJob's conf
+thousands of levels deep. Other people must still be able to read lists that contain this MLJob.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def parse_json(content: bytes) -> Any:
     :data:`MAX_LEVELS` levels become null.
 
     Raises:
-        ValueError: The content is not JSON.
+        ValueError: The text is not JSON.
     """
     try:
         return json.loads(content)
