@@ -375,9 +375,9 @@ class CannotStart(Exception):
 def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = random.random) -> float:
     """Return how many seconds the caller should wait before the caller tries again.
 
-    The result is the longer of two times. The first time is the delay for this number of failures,
-    which the error's class determines, shortened by a random share of up to ``SPREAD``. The second
-    time is the server's ``retry_after``, lengthened by the same share.
+    The result is the longer of two times. The first time is the delay that the error's class has
+    for this number of failures, shortened by a random share of up to ``SPREAD``. The second time is
+    the server's ``retry_after``, lengthened by the same share.
 
     Args:
         error: The last error.

@@ -79,7 +79,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """Start a new operator process, which has nothing in memory of the previous process."""
+        """Start a new operator process. The new process begins with an empty memory."""
         own = (
             OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
         )

@@ -7,8 +7,8 @@ up to ``BATCH`` other messages that have arrived, and delivers all these message
 
 Only this thread calls the consumer. There is one exception: a second thread closes a consumer that
 is not polled any more. Since confluent-kafka 2.16, a call from another thread waits until ``poll``
-returns. But the next ``poll`` may begin before the waiting call (confluent-kafka-python #2322).
-Such a call from the event loop's thread would block the whole operator.
+returns. But the next ``poll`` may begin before the waiting call can run (confluent-kafka-python
+#2322). Such a call from the event loop's thread would block the whole operator.
 """
 
 from __future__ import annotations

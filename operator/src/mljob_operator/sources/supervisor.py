@@ -30,7 +30,8 @@ class SourceSupervisor:
     Args:
         airflows: The Airflows, and the topics of their events.
         controller: The controller of MLJobs, which receives the changes and events that are read.
-        orphans: Finds orphaned runs: runs in progress that belong to no MLJob.
+        orphans: Finds orphaned runs: runs in progress that the operator has submitted, but that no
+            MLJob follows.
         subscribe: Creates the consumer of a topic. None if Kafka is not configured.
         run_in_background: Starts a coroutine as a background task with a name. If the task ends by
             itself, ``/livez`` fails.

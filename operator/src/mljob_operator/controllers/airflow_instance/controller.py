@@ -103,9 +103,9 @@ class AirflowInstanceController:
 
     def observe(self, instance: Instance) -> None:
         """Store a version of an AirflowInstance, which the watch has reported, in the registry. If
-        the registry has the same or a later version, keep that version. If the change can affect
-        the readiness of the Airflow, request a probe. If the change can affect MLJobs that wait for
-        an Airflow, wake these MLJobs.
+        the registry has the same or a later version, keep that version. Request probes of the
+        AirflowInstances whose status the change can affect. Wake the waiting MLJobs that the change
+        can affect.
         """
         registered = self._registry.find(instance.name)
         if registered is not None and registered.instance.uid != instance.uid:

@@ -120,10 +120,10 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
     """Return the texts of a run's conf that may have come from a Secret.
 
-    Merge the ConfigMaps, the outputs and ``own``, but not the Secrets. A key of the conf is public
-    if the merged conf has the same value for the key. The texts in the values of all other keys are
-    returned. So the result has the old values of a Secret that was changed or deleted after the
-    submission.
+    The function merges the ConfigMaps, the outputs and ``own``, but not the Secrets. A key of the
+    run's conf is public if the merged conf has the same value for the key. The texts in the values
+    of all other keys are returned. So the result has the old values of a Secret that was changed or
+    deleted after the submission.
 
     Args:
         conf: The conf of the run, as Airflow has it.
@@ -209,8 +209,8 @@ def problems(
 
 
 def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
-    """Return an error message if a merged conf exceeds a limit. The message names the limit, the
-    sources of the conf, and what a user can do. Return None if the conf exceeds no limit.
+    """Return an error message if a merged conf exceeds a limit. The message names the limit and the
+    sources of the conf, and says what a user can do. Return None if the conf exceeds no limit.
     """
     if (over := CONF.excess(conf)) is None:
         return None

@@ -145,8 +145,8 @@ def error_text(fact: TaskFact) -> str | None:
 
 def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
     """Return the URL of the page where a person can answer the question of a task. If one task
-    instance waits for an answer, return the page of this task instance. If several task instances
-    wait, return the page with all waiting tasks of the run.
+    instance waits for an answer, return the URL of this task instance's page. If several task
+    instances wait, return the URL of the page with all waiting tasks of the run.
     """
     if len(waiting) > 1:
         return f"{run_url}/required_actions"
