@@ -204,7 +204,7 @@ def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> d
     Args:
         before: The earlier results.
         results: The results of this run.
-        whole: Whether this run was complete. If so, return only ``results``.
+        whole: Whether this run was complete. If this is true, return only ``results``.
     """
     if whole:
         return results

@@ -61,8 +61,8 @@ class DrawnGraph:
 
     @property
     def is_shrinkable(self) -> bool:
-        """Whether the wide drawing becomes smaller to fit into a narrow window. A drawing that does
-        not shrink is scrolled.
+        """Whether the wide drawing shrinks if the window is narrower than the drawing. Otherwise,
+        the user scrolls the drawing.
         """
         return SHRINKABLE[0] < self.wide.width <= SHRINKABLE[1]
 
