@@ -16,7 +16,7 @@ OURS, AIRFLOWS = "ours", "Airflow's"
 
 @dataclass(frozen=True)
 class Told:
-    """A message on the event topic, with the parts that tests look at.
+    """A message on the event topic, with the parts that tests check.
 
     Attributes:
         producer: ``OURS`` for the provider's callbacks, or ``AIRFLOWS`` for Airflow's own producer.

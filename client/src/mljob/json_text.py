@@ -16,8 +16,8 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def parse_json(content: bytes) -> Any:
-    """Return the value of JSON text. If the nesting is too deep for Python, values below
-    :data:`MAX_LEVELS` levels become null.
+    """Parse a JSON text, and return the parsed value. If the text is nested too deeply for Python,
+    values below :data:`MAX_LEVELS` levels become null.
 
     Raises:
         ValueError: The text is not JSON.

@@ -170,7 +170,7 @@ class AirflowUnsupported(AirflowError):
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """The AirflowInstance that leads to the run's Airflow does not exist at the moment."""
+    """The AirflowInstance of the run's Airflow does not exist at the moment."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0
@@ -283,7 +283,7 @@ class ReferenceMissing(OperatorError):
 
 class SecretUnlabelled(ReferenceMissing):
     """A Secret with credentials for Airflow lacks the label ``mljob.dev/airflow-credentials``.
-    Without the label, the operator sends the Secret to no Airflow.
+    Without the label, the operator never sends the Secret to an Airflow.
     """
 
 

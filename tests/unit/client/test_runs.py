@@ -43,8 +43,8 @@ def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Return a function that answers each request with the next of ``answers``. All later requests
-    get the last answer again.
+    """Return a function that answers each request with the next item of ``answers``. After the last
+    item, the function answers every further request with the last item.
     """
     left = list(answers)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]

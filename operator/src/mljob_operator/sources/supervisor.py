@@ -25,7 +25,7 @@ RunInBackground = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class SourceSupervisor:
-    """Runs one reader for each Airflow and one for each topic.
+    """Runs one reader for each Airflow, and one reader for each topic.
 
     Args:
         airflows: The Airflows, and the topics of their events.
