@@ -1,5 +1,5 @@
-"""Run the benchmarks, and print a table. The results are also written to benchmarks/results if all
-benchmarks ran without an error and without ``--quick``, or if ``--keep`` is given.
+"""Run the benchmarks, and print a table. The results are also written to benchmarks/results in two
+cases: all benchmarks ran without an error and without ``--quick``, or ``--keep`` is given.
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        """Run those of the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live`` that are in
+        """Run the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live``, if they are in
         ``parts``. If ``rates`` is in ``parts``, also run ``floor``, before and after ``rates``.
-        Store each result at once, so that the earlier results stay if a later benchmark fails.
+        Store each result at once. So the results of earlier benchmarks stay if a later benchmark
+        fails.
         """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
@@ -146,9 +147,9 @@ class Run:
 
 
 def main() -> int:
-    """Run the benchmarks, and return the exit status: 0, or 1 after an error of the stack, a server
-    or a measurement, or 130 after an interrupt. The error is printed. In each case the results that
-    were measured until then are shown.
+    """Run the benchmarks, and return the exit status: 0 after a success, 1 after an error of the
+    stack, a server or a measurement, 130 after an interrupt. An error is printed. Also after an
+    error or an interrupt, the results that were measured before are shown.
     """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick
@@ -187,7 +188,7 @@ def main() -> int:
 
 def _store(results: dict[str, Any], *, whole: bool) -> None:
     """Write the results to benchmarks/results/latest.json. If only some benchmarks ran, the file
-    keeps the results of the others (:func:`merged`).
+    keeps the results of the other benchmarks (:func:`merged`).
     """
     file = RESULTS / "latest.json"
     file.write_text(json.dumps(merged(json.loads(file.read_text()), results, whole=whole), indent=2) + "\n")
@@ -203,7 +204,7 @@ def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> d
     Args:
         before: The earlier results.
         results: The results of this run.
-        whole: Whether this run was complete. The new results are then returned alone.
+        whole: Whether this run was complete. If this is true, return only ``results``.
     """
     if whole:
         return results
@@ -241,8 +242,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _machine() -> dict[str, Any]:
-    """Return the number of cores, the versions and the load of this machine, which a reader needs
-    to compare the results with those of another machine.
+    """Return facts about this machine: the number of cores, the Python version, the operating
+    system and the load. A reader needs these facts to compare the results with the results of
+    another machine.
     """
     return {
         "cores": os.cpu_count(),

@@ -37,8 +37,9 @@ def cache_directory() -> Path:
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
     """Hold an exclusive lock on a file during the `with` block.
 
-    If another process holds the lock, print that this process waits, because the wait can be long.
-    `waiting_for` says what the other process does, for example "building kubectl".
+    If another process holds the lock, print that this process waits for the lock, and wait.
+    `waiting_for` says what the other process does, for example "building kubectl". The printed text
+    contains `waiting_for`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -52,8 +53,8 @@ def locked(path: Path, waiting_for: str) -> Iterator[None]:
 
 @contextmanager
 def used(path: Path) -> Iterator[None]:
-    """Hold a shared lock on a file during the `with` block, so that `unused` yields False for this
-    file.
+    """Hold a shared lock on a file during the `with` block. Meanwhile, `unused` yields False for
+    this file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -63,9 +64,9 @@ def used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Yield True if no other `with` block of `used` or `unused` for this file is running, in any
-    process. Otherwise, yield False. After True, callers of `used` wait until this `with` block
-    ends.
+    """Yield True if this `with` block is the only running block of `used` or `unused` for this
+    file, in all processes. Otherwise, yield False. If True was yielded, callers of `used` for this
+    file wait until this `with` block ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -78,13 +79,13 @@ def unused(path: Path) -> Iterator[bool]:
 
 
 def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
-    """Make a file or directory in the cache if it does not exist yet, and return its path
+    """Make the file or directory `target` in the cache if `target` does not exist yet. Return
     `target`.
 
     Args:
         target: The path in the cache.
         waiting_for: What `make` does, for example "building kubectl". A process that needs the same
-            `target` at the same time prints this text, and waits.
+            `target` at the same time prints this text, and waits until `target` is made.
         make: Makes the file or directory. The argument of `make` is a temporary path, which is
             renamed to `target` afterwards.
     """
@@ -101,8 +102,8 @@ def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory with its content. Folders without write permission, such as Go's module
-    cache has, are deleted too. Files that can't be deleted are left without an error.
+    """Delete a directory with its content, including folders without write permission. Go's module
+    cache has such folders. If a file can't be deleted, the file stays, and no error is raised.
     """
     for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o700)

@@ -16,8 +16,9 @@ Seconds = Annotated[float, Field(ge=0, le=600)]
 
 
 class Faults(BaseModel):
-    """Which faults the simulated Airflow has, and how often. A share is a number from 0 to 1: the
-    part of the requests that match ``paths``, or of all events.
+    """Which faults the simulated Airflow has, and how often. A share is a number from 0 to 1. A
+    share of requests is a part of the requests that match ``paths``. A share of events is a part of
+    all events.
 
     Attributes:
         paths: A regular expression, for example ``POST .*/dagRuns$``. Only requests whose method
@@ -27,9 +28,9 @@ class Faults(BaseModel):
         errors: The share of requests that are answered with 503.
         throttled: The share of requests that are answered with 429.
         retry_after_seconds: The ``Retry-After`` of a 429, in whole seconds.
-        resets: The share of requests that have no effect, because the connection is reset first.
-        lost_answers: The share of requests that take effect, but whose connection is reset instead
-            of an answer.
+        resets: The share of requests that have no effect, because their connection is reset.
+        lost_answers: The share of requests that take effect, but get no answer, because the
+            connection is reset.
         lost_events: The share of events that are not sent.
         doubled_events: The share of events that are sent twice.
         late_events: The share of events that are sent late, so that later events overtake them.
@@ -61,9 +62,9 @@ class Faults(BaseModel):
 
 
 class RequestFault(Enum):
-    """A kind of fault of a request. The request is answered with 503 (``ERROR``) or 429
-    (``THROTTLED``), or the connection is reset before the request takes effect (``RESET``) or after
-    it has taken effect (``LOST_ANSWER``).
+    """A kind of fault of a request. With ``ERROR``, the answer is a 503. With ``THROTTLED``, the
+    answer is a 429. With ``RESET``, the connection is reset before the request takes effect. With
+    ``LOST_ANSWER``, the connection is reset after the request has taken effect.
     """
 
     ERROR = "error"
@@ -87,8 +88,8 @@ class FaultPlan:
         self.faults = faults or Faults()
 
     def of_request(self, request: str) -> tuple[float, RequestFault | None]:
-        """Return two values: the delay of the answer to a request in seconds, and the request's
-        fault, or None if the request has no fault. A request that does not match ``Faults.paths``
+        """Return the delay and the fault of a request. The delay of the answer is in seconds. The
+        fault is None if the request has no fault. A request that does not match ``Faults.paths``
         has no delay and no fault.
 
         Args:
@@ -111,8 +112,8 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """Return a tuple with a delay in seconds for each time that an event is sent. The tuple is
-        empty for a lost event, and has two delays for an event that is sent twice.
+        """Return the delays of an event, in seconds. The tuple has one delay for each time that the
+        event is sent: no delay if the event is lost, two delays if the event is sent twice.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

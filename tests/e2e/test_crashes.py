@@ -1,9 +1,9 @@
 """The operator dies right before or right after a call to Kubernetes, Airflow or Kafka, and its
-replica takes over. The replica starts no second run and brings the MLJob to its end, and the last
-status agrees with Airflow.
+replica takes over. The replica starts no second run. The MLJob then ends as without a crash, and
+the last status agrees with Airflow.
 
-``CALLS`` lists the calls. Each call is tested in two cases: before and after. In each case, the
-process that dies is the real operator, which kills itself by SIGKILL at the call
+``CALLS`` lists the calls. Each call is tested in two cases: the operator dies before the call, or
+after the call. In each case, the real operator runs, and kills itself by SIGKILL
 (``tests/live/crashing_operator.py``). All operators are forked from a process that has imported the
 operator's modules (``tests/live/preloaded.py``). The results of all cases are written to
 ``crash-matrix.md`` in the stack's logs.
@@ -131,7 +131,7 @@ class Cell:
 
 
 class Cluster:
-    """Reads the MLJobs of all cases in one request."""
+    """Reads the MLJobs of all cases by one request."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
@@ -146,8 +146,8 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def matrix(stack: Stack) -> Iterator[list[Cell]]:
-    """A list to which the tests add the cases that they test. After the tests, the results of these
-    cases are written to a file and printed, as a table.
+    """The tested cases. Each test adds its case to this list. After the tests, a table of the
+    cases' results is written to a file and printed.
     """
     cells: list[Cell] = []
     yield cells
@@ -195,9 +195,9 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 
 
 def live(cells: list[Cell], cluster: Cluster) -> None:
-    """For each case, start an operator that will kill itself, and a replica that stands by. Submit
-    the cases' MLJobs, perform the users' actions on these MLJobs, and wait until all operators that
-    kill themselves are dead.
+    """For each case, start an operator that will kill itself, and a replica that waits to become
+    the leader. Submit the cases' MLJobs, perform the users' actions on these MLJobs, and wait until
+    all operators that kill themselves are dead.
     """
     start(cells)
     for cell in cells:
@@ -219,8 +219,8 @@ def live(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def start(cells: list[Cell]) -> None:
-    """Start the operators that will die, and wait until they lead. Then start a replica of each
-    operator, and wait until the replicas stand by.
+    """Start the operators that will die, and wait until each is the leader. Then start a replica of
+    each operator, and wait until the replicas are ready to become the leader.
     """
     for cell in cells:
         cell.installation.operator.begin(PROGRAM, cell.when, cell.call)
@@ -236,7 +236,7 @@ def start(cells: list[Cell]) -> None:
 
 def ask(cell: Cell, job: Object) -> None:
     """Perform the scenario's user action on the MLJob of ``cell``. Do nothing if the scenario has
-    no action, if no task runs yet, or if the action was performed before.
+    no action, if no task of the run is running yet, or if the action was performed before.
     """
     if cell.asked or cell.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
         return
@@ -249,7 +249,9 @@ def ask(cell: Cell, job: Object) -> None:
 
 
 def end(cells: list[Cell], cluster: Cluster) -> None:
-    """Wait until each MLJob has finished or, if its scenario expects so, is deleted."""
+    """Wait until each MLJob has finished. If the scenario expects that the MLJob is deleted, wait
+    until the MLJob is deleted.
+    """
 
     def all_ended() -> bool:
         found = cluster.jobs()
@@ -265,9 +267,8 @@ def end(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
-    """Return how the case ``cell`` has ended in another way than its scenario says: in the number
-    and the states of the runs, or in the MLJob's status. Also return the differences between the
-    status and Airflow.
+    """Return the problems of the case ``cell``: where the number of runs, their states or the
+    MLJob's status differ from the scenario, and where the status differs from Airflow.
     """
     found = []
     story = cell.story
@@ -295,7 +296,9 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
 
 
 def outcome(cell: Cell, airflow: AirflowRest) -> str:
-    """Return in words how the MLJob and the run of a case without problems have ended."""
+    """Return a text that says how the MLJob and the run of a case have ended. The case has no
+    problems.
+    """
     run = airflow.runs(cell.runs_prefix)[0]
     ends = cell.story.ends or "gone"
     attempts = "" if cell.story.attempts == 1 else f", {cell.story.attempts} attempts"
@@ -314,16 +317,16 @@ def described(job: Object | None) -> str:
 
 
 def evidence(cells: list[Cell]) -> str:
-    """Return the last log lines of the operators in the first two cases. The error shows these
-    lines if a wait fails.
+    """Return the last log lines of the operators in the first two cases. If a test's wait fails,
+    the error shows these lines.
     """
     return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
 
 
 def table(cells: list[Cell]) -> str:
-    """Return the results as a Markdown table. Each row has one case: the call, whether the operator
-    was killed before or after the call, the MLJob's state when the operator died, and how the MLJob
-    ended or the problems.
+    """Return the results as a Markdown table. Each row shows one case: the call, whether the
+    operator died before or after the call, the MLJob when the operator died, and the outcome (how
+    the MLJob ended, or the case's problems).
     """
     rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

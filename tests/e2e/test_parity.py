@@ -1,5 +1,6 @@
-"""The status of an MLJob agrees with Airflow, with and without Kafka. This is tested with every DAG
-whose id begins with ``parity_`` and whose runs end by themselves.
+"""The status of an MLJob agrees with Airflow. Two operators are tested: the first uses Kafka, the
+second does not. Each operator runs every DAG whose id begins with ``parity_`` and whose runs end by
+themselves.
 """
 
 from __future__ import annotations
@@ -123,8 +124,8 @@ def test_progress_is_shown_during_the_run(with_kafka: Installation, rest_only: I
 
 
 def told_by(watch: Watch, name: str) -> set[str]:
-    """Return the sources that the statuses of an MLJob name in ``statusSource``: REST, Kafka or
-    both.
+    """Return the sources that the statuses of an MLJob name in ``statusSource``: REST, Kafka, or
+    both REST and Kafka.
     """
     return {status["statusSource"] for status in watch.statuses(name) if "statusSource" in status}
 

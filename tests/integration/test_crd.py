@@ -1,6 +1,6 @@
-"""How a real API server applies the CRDs. It accepts long names, DAG ids in any language, several
-formats of times and all examples. It sets defaults, selects MLJobs by fields, and refuses invalid
-AirflowInstances.
+"""How a real Kubernetes API server applies the CRDs. The API server accepts long names, DAG ids in
+any language, several formats of times, and all examples. The API server sets defaults, selects
+MLJobs by fields, and refuses invalid AirflowInstances.
 """
 
 from __future__ import annotations

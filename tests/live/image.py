@@ -1,9 +1,10 @@
-"""Imitates a container of an image without a container runtime. The wheels and the locked packages
-are installed into a folder as the Dockerfile installs them into the image. Processes start as in
-the chart's Pod: the user is 65532 without capabilities, the root file system is read-only, and
-``/tmp`` is a writable file system of its own.
+"""Starts processes under the same conditions as in a container, but without a container runtime.
+The wheels and the locked packages are installed into a folder in the same way as the Dockerfile
+installs them into the image. The processes have the restrictions of the chart's Pod: the user is
+65532 and has no capabilities, the root file system is read-only, and ``/tmp`` is a separate file
+system that is writable.
 
-Each process runs in a mount namespace of its own, which only root can make.
+Each process runs in a mount namespace of its own. Only root can create such a namespace.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ exec setpriv --reuid=65532 --regid=65532 --clear-groups --no-new-privs --boundin
 
 def missing() -> str:
     """Return why this machine can't start processes with :func:`start`, for example "not root".
-    Return an empty string if the machine can start them.
+    Return an empty string if the machine can start such processes.
     """
     if os.geteuid() != 0:
         return "not root"
@@ -49,8 +50,8 @@ def missing() -> str:
 
 
 def install(target: Path, lock: str, *packages: str) -> None:
-    """Install packages of this repository, and the third-party packages of a lock file, as the
-    Dockerfile does.
+    """Install packages of this repository, and the third-party packages of a lock file, in the same
+    way as the Dockerfile.
 
     Args:
         target: The folder that becomes ``/opt``. The packages are installed into its subfolder
@@ -76,7 +77,9 @@ def install(target: Path, lock: str, *packages: str) -> None:
 
 
 def _share(target: Path) -> None:
-    """Give every user the right to read the folder ``target``, as in an image."""
+    """Let every user read the folder ``target`` and its content. In an image, every user can read
+    this content too.
+    """
     for folder, _, files in os.walk(target):
         Path(folder).chmod(0o755)
         for name in files:
@@ -92,9 +95,9 @@ def start(
 
     Args:
         content: The folder that becomes ``/opt``.
-        environment: The environment of the container. Besides, the process gets only ``PATH``,
-            ``HOME``, and variables that make Python find the packages, write no bytecode and print
-            without a buffer.
+        environment: The environment variables of the container. The process also gets ``PATH``,
+            ``HOME``, and variables with which Python finds the packages, writes no bytecode and
+            prints without a buffer. The process gets no other variables.
         log: The file for the output of the process.
     """
     of_image = {

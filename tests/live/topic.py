@@ -1,5 +1,5 @@
-"""Reads the events of both producers (the provider's callbacks, and Airflow's own producer) from
-the stack's Kafka topic.
+"""Reads events from the stack's Kafka topic. The topic has events of two producers: the provider's
+callbacks, and Airflow's own producer.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ OURS, AIRFLOWS = "ours", "Airflow's"
 
 @dataclass(frozen=True)
 class Told:
-    """A message on the event topic, with the parts that tests look at.
+    """A message on the event topic, with the parts that tests check.
 
     Attributes:
-        producer: ``OURS`` for the provider's callbacks or ``AIRFLOWS`` for Airflow's own producer,
-            by the message's format.
+        producer: ``OURS`` for the provider's callbacks, or ``AIRFLOWS`` for Airflow's own producer.
+            The message's format shows the producer.
         event: The kind of event, such as ``task_instance.running``.
         task: Task id and map index; None for an event about the run.
         at: The message's timestamp in Kafka, in seconds since the epoch.
@@ -44,7 +44,7 @@ class Told:
 
 
 class Topic:
-    """A reader of a topic. It reads all messages that were sent since this object was created."""
+    """Reads all messages of a topic that were sent since this object was created."""
 
     def __init__(self, servers: str, topic: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "nobody", "enable.auto.commit": False})
@@ -55,8 +55,8 @@ class Topic:
         self._told: dict[str, list[Told]] = defaultdict(list)
 
     def about(self, run_id: str | None) -> list[Told]:
-        """Return the messages about a run so far. If ``run_id`` is None, because the run has no id
-        yet, return an empty list.
+        """Return the messages about a run that this object has read so far. If ``run_id`` is None,
+        because the run has no id yet, return an empty list.
         """
         while batch := self._consumer.consume(500, timeout=0.05):
             for message in batch:

@@ -1,5 +1,5 @@
-"""The Kafka topic of the simulation. Messages are delayed, lost or duplicated, and after a
-rebalance they are read again from the committed offset.
+"""The Kafka topic of the simulation. Messages are delayed, lost or duplicated. After a rebalance,
+the messages after the committed offset are read again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ class Topic:
     """The topic of the events in the simulation. It has one partition.
 
     Attributes:
-        under_way: Messages that producers have sent and the broker has not stored.
+        under_way: Messages that producers have sent, but that the broker has not stored yet.
         log: Messages that the broker has stored.
-        committed: The offset at which a new member of the group begins; None means the end.
+        committed: The offset at which a new member of the group begins to read. None means the end
+            of the log.
         down: Whether the broker is down.
         members: The members of the consumer group; the newest member has the partition.
     """
@@ -40,9 +41,10 @@ class Topic:
         self.under_way.append(message)
 
     def arrives(self, index: int, copies: int) -> None:
-        """Let one of the messages in ``under_way`` arrive: store it ``copies`` times in ``log``.
-        With 0 copies the message is lost. ``index`` chooses the message, and may be any integer:
-        the index is taken modulo the number of messages. Do nothing if ``under_way`` is empty.
+        """Move one of the messages in ``under_way`` to ``log``, where the message is stored
+        ``copies`` times. With 0 copies the message is lost. ``index`` chooses the message, and may
+        be any integer: the index is taken modulo the number of messages. Do nothing if
+        ``under_way`` is empty.
         """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
@@ -50,7 +52,8 @@ class Topic:
 
 
 class Reader:
-    """The Kafka consumer of one operator process, in the consumer group of all operator processes.
+    """The Kafka consumer of one operator process. The consumers of all operator processes are
+    members of the same consumer group.
 
     Attributes:
         news: An asyncio event that is set when there may be messages to read.
@@ -69,8 +72,9 @@ class Reader:
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
         """Join the consumer group, and read from the offset that was committed when this reader was
-        created. The partition moves from the other members to this one. ``deliver`` is called with
-        the messages that are read, and ``revoked`` with the partition when this member loses it.
+        created. This member gets the partition, and the other members lose the partition.
+        ``deliver`` is called with the messages that this member reads. ``revoked`` is called with
+        the partition when this member loses the partition.
         """
         self._revoked = revoked
         for member in self._topic.members:
@@ -95,8 +99,9 @@ class Reader:
         return self._topic.members[-1:] == [self]
 
     def rebalance(self) -> None:
-        """Take the partition from this member, and give it back, as a rebalance of the group may
-        do. The member then reads the messages after the committed offset once more.
+        """Revoke the partition from this member, and assign the partition to this member again. A
+        rebalance of the group may do the same. The member then reads the messages after the
+        committed offset once more.
         """
         self.lose()
         self.gain()
@@ -106,15 +111,15 @@ class Reader:
         self._revoked([PARTITION])
 
     def gain(self) -> None:
-        """Continue at the committed offset, because this member has got the partition. Without a
-        committed offset, continue at the end.
+        """Continue to read at the committed offset, because this member has got the partition. If
+        no offset is committed, continue at the end of the log.
         """
         self._position = len(self._topic.log) if self._topic.committed is None else self._topic.committed
         self.news.set()
 
     def leave(self) -> None:
-        """Remove this member from the consumer group, and stop reading. If it had the partition,
-        the newest remaining member gets the partition.
+        """Remove this member from the consumer group, and stop reading. If this member had the
+        partition, the newest remaining member gets the partition.
         """
         if self._task is not None:
             self._task.cancel()
@@ -142,8 +147,8 @@ class Reader:
         self.news.set()
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Fail the test: in the simulation every message is readable, so the operator must not send
-        one to the dead-letter topic.
+        """Fail the test. In the simulation every message is readable, so the operator must send no
+        message to the dead-letter topic.
         """
         raise AssertionError(f"{why}: {message.value!r}")
 

@@ -1,5 +1,5 @@
-"""Parses JSON from the API server. Anybody who may create an MLJob can nest its conf thousands of
-levels deep. Even then, other people must be able to read lists that contain the MLJob.
+"""Parses JSON from the API server. Anybody who may create an MLJob can nest the MLJob's conf
+thousands of levels deep. Other people must still be able to read lists that contain this MLJob.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def parse_json(content: bytes) -> Any:
-    """Return the value of JSON text. If the nesting is too deep for Python, values below
-    :data:`MAX_LEVELS` levels become null.
+    """Parse a JSON text, and return the parsed value. If the text is nested too deeply for Python,
+    values below :data:`MAX_LEVELS` levels become null.
 
     Raises:
-        ValueError: The content is not JSON.
+        ValueError: The text is not JSON.
     """
     try:
         return json.loads(content)

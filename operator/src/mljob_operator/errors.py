@@ -68,7 +68,7 @@ class OperatorError(Exception):
     """The base class of all errors of the operator.
 
     Attributes:
-        reason: The reason in conditions and Events, in one CamelCase word.
+        reason: The reason in conditions and Events: one CamelCase word.
         stalls: Whether the failed request can succeed only after a user has changed the conf, the
             spec or the DAG.
         first_delay: The time before the first retry, in seconds. Each further retry doubles the
@@ -91,9 +91,10 @@ class AirflowError(OperatorError):
 
     Attributes:
         outcome_unknown: Whether the request may have taken effect, or may still take effect. True
-            in two cases: the request was sent and no answer says whether it succeeded, for example
-            after a timeout or a server error; or the request took effect, and a request after it
-            failed (:func:`after_effect`).
+            in two cases. First, the request was sent, and no answer says whether the request
+            succeeded, for example after a timeout or a server error. Second, the request took
+            effect, and a second request, which followed the first request, failed
+            (:func:`after_effect`).
     """
 
     reason = "AirflowError"
@@ -106,9 +107,9 @@ class AirflowUnavailable(AirflowError):
     the operator sends no requests for some seconds, and raises this error instead.
 
     Attributes:
-        of_one_request: Whether the cause may be this request alone, so that Airflow may answer
-            other requests. For example, Airflow answers 500 because of the DAG in the request, or
-            has not sent a whole log in time.
+        of_one_request: Whether this request alone may have caused the error, so that Airflow may
+            answer other requests. For example, Airflow answers 500 because of the DAG in the
+            request, or Airflow has not sent a whole log in time.
     """
 
     reason = "AirflowUnavailable"
@@ -124,8 +125,8 @@ class AirflowUnavailable(AirflowError):
 
 
 class AirflowUnreadable(AirflowUnavailable):
-    """An answer of Airflow or of a token endpoint came, but its content can't be used: the content
-    is not what the request asks for, or is too large.
+    """Airflow or a token endpoint has answered, but the content of the answer can't be used: the
+    content is not what the request asks for, or is too large.
 
     The error does not count as a sign that Airflow is out of reach.
     """
@@ -169,7 +170,7 @@ class AirflowUnsupported(AirflowError):
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """The AirflowInstance that leads to the run's Airflow does not exist at the moment."""
+    """The AirflowInstance of the run's Airflow does not exist at the moment."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0
@@ -187,8 +188,8 @@ class AirflowInstanceNotReady(AirflowError):
 
 
 class InvalidCredentials(AirflowInstanceNotReady):
-    """Credentials can't be used: a value in their Secret can't be sent to Airflow, or they need a
-    token file and the operator has no folder of token files.
+    """Credentials can't be used. Either a value in the credentials' Secret can't be sent to
+    Airflow, or the credentials need a token file and the operator has no folder of token files.
     """
 
 
@@ -218,8 +219,8 @@ class DagImportError(AirflowError):
 
 
 class DagRefused(AirflowError):
-    """The cancellation DAG, with which the operator ends runs, can't be triggered at the moment.
-    For example, the cancellation DAG is missing, broken or paused.
+    """The cancellation DAG can't be triggered at the moment. For example, the cancellation DAG is
+    missing, broken or paused. The operator triggers the cancellation DAG to cancel runs.
     """
 
     reason = "DagRefused"
@@ -242,8 +243,8 @@ class NothingToClear(AirflowError):
 class SubmissionRefused(AirflowError):
     """Airflow refuses the run, whatever its conf is.
 
-    The DAG allows no manual runs (``allowed_run_types``), or Airflow's ``allowed_run_id_pattern``
-    forbids the run id.
+    Either the DAG allows no manual runs (``allowed_run_types``), or Airflow's
+    ``allowed_run_id_pattern`` forbids the run id.
     """
 
     reason = "SubmissionRefused"
@@ -282,7 +283,7 @@ class ReferenceMissing(OperatorError):
 
 class SecretUnlabelled(ReferenceMissing):
     """A Secret with credentials for Airflow lacks the label ``mljob.dev/airflow-credentials``.
-    Without the label, the operator sends the Secret to no Airflow.
+    Without the label, the operator never sends the Secret to an Airflow.
     """
 
 
@@ -326,8 +327,8 @@ class StoreForbidden(StoreError):
 
 
 class FieldsDropped(StoreError):
-    """The Kubernetes API stored the written object without some of its fields, because the CRD of
-    the object does not have them.
+    """The Kubernetes API stored the written object without some of the object's fields, because the
+    CRD of the object lacks these fields.
     """
 
     first_delay = 1.0
@@ -372,11 +373,11 @@ class CannotStart(Exception):
 
 
 def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = random.random) -> float:
-    """Return how many seconds to wait before the next try.
+    """Return how many seconds the caller should wait before the caller tries again.
 
-    The result is the longer of two times. The first is the delay of the error's class for this
-    number of failures, shortened by a random share of up to ``SPREAD``. The second is the server's
-    ``retry_after``, lengthened by the same share.
+    The result is the longer of two times. The first time is the delay that the error's class has
+    for this number of failures, shortened by a random share of up to ``SPREAD``. The second time is
+    the server's ``retry_after``, lengthened by the same share.
 
     Args:
         error: The last error.

@@ -1,5 +1,5 @@
 """The operator's HTTP endpoints: by default they listen on every address of the Pod, IPv4 and IPv6.
-They serve metrics in the format that a client accepts.
+The endpoints serve metrics in the format that a client accepts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from mljob_operator.adapters.metrics import Metrics
 
 
 async def answers(host: str, url_host: str, port: int) -> int:
-    """Start the endpoints on the host ``host``, and stop them again. Return the HTTP status of
-    ``/livez`` for a client that connects to ``url_host``.
+    """Start the endpoints on the host ``host``, request ``/livez`` from ``url_host``, and stop the
+    endpoints. Return the HTTP status of the answer.
     """
     endpoints = Endpoints(Metrics().registry, alive=lambda: True, ready=lambda: True)
 

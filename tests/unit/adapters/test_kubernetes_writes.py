@@ -1,4 +1,6 @@
-"""Writes to the Kubernetes API: which request the operator sends, and what each answer means."""
+"""Writes to the Kubernetes API: which request the operator sends, and which result or error follows
+from each answer.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ NO_LEADER = "another process is the leader"
 
 @dataclass
 class ApiServer:
-    """The handler of a fake API server. It records requests, and gives the answer that the test
-    sets.
+    """The request handler of a fake API server. The handler records requests, and returns the
+    answer that the test has set.
     """
 
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
@@ -38,7 +40,7 @@ class ApiServer:
     )
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Record a request, and return ``answer()``."""
+        """Record a request, call ``answer``, and return the result of ``answer``."""
         sent = request.headers.get("Content-Type", "")
         self.asked.append((request.method, str(request.rel_url), sent, await request.json()))
         self.headers.append(dict(request.headers))

@@ -1,5 +1,5 @@
-"""Sending a task's events to Kafka. A failure of Kafka never fails the task, and delays the task
-for a limited time.
+"""Sending a task's events to Kafka. A failure of Kafka never fails the task, and never delays the
+task longer than a limit.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def event(name: EventName = EventName.TASK_SUCCESS, **fields: Any) -> TaskEvent:
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the producer begin each test without a connection, as in a task's process before the
-    first event.
+    """Let the producer begin each test without a connection. In a task's process, the producer has
+    no connection before the first event either.
     """
     monkeypatch.setattr(producer, "_state", None)
     for option, value in {"topic": TOPIC, "source": "tests", "kafka_config_id": "kafka_default"}.items():
@@ -59,7 +59,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the producer send events to an address on which no broker listens."""
+    """Let the producer send events to an address at which no broker listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         properties = {"bootstrap.servers": f"127.0.0.1:{taken.getsockname()[1]}", **HOUR_LONG_DELIVERY}

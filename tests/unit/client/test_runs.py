@@ -43,8 +43,8 @@ def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Return a function that answers each request with the next of ``answers``. All later requests
-    get the last answer again.
+    """Return a function that answers each request with the next item of ``answers``. After the last
+    item, the function answers every further request with the last item.
     """
     left = list(answers)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
@@ -78,8 +78,8 @@ def test_log_asks_for_what_was_given(cluster: MLJobCluster, job: Job) -> None:
 
 
 def at(line: int, try_number: int = 1) -> str:
-    """Return a position line. mljob-api inserts such a line into a log. The line contains the
-    position of the next line of the log.
+    """Return a position line. mljob-api inserts position lines into a log. A position line contains
+    the position of the log line after it.
     """
     return f"{LOG_POSITION}1/fit/-1/{try_number}/{line}\n"
 

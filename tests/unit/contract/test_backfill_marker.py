@@ -1,5 +1,6 @@
-"""The marker is an entry that the operator adds to the conf of a backfill's runs. An invalid marker
-is ignored, because users who may trigger a run may write any conf.
+"""The marker of a backfill: an entry in the conf of the backfill's runs. The operator adds the
+marker when the operator creates the backfill. An invalid marker is ignored, because every user who
+may trigger a run may write any conf.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the operator knows about a run (the observed run). These tests are about the runs of a
-backfill, a missing run, the questions that tasks ask people, and facts from before the current
-attempt. ``test_event_order.py`` tests the facts about task instances.
+backfill, a missing run, the questions that tasks ask people, and states and events that are older
+than the current attempt. ``test_event_order.py`` tests the facts about task instances.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ RUNS = {"2025-12-01": "success", "2025-12-02": "running"}
 
 
 def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapshot:
-    """Return a snapshot with the backfill and the runs of ``observed``, as Airflow's REST API lists
-    them. ``final`` says whether the backfill and all its runs had ended at that time.
+    """Return a snapshot (the result of reading Airflow's REST API) with the backfill and the runs
+    of ``observed``. ``final`` says whether the backfill and all its runs had ended.
     """
     whole = observed.observed_backfill
     assert whole is not None
@@ -40,8 +40,8 @@ def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapsh
 
 
 def states_of(observed: ObservedRun) -> tuple[RunState | None, RunState | None]:
-    """Return the state of the run according to Airflow's REST API, and the state in the status,
-    which an event may have reported. A state is None if it isn't known.
+    """Return two states of the run: the state from Airflow's REST API, and the state that the
+    status shows. An event may have reported the second state. A state is None if it isn't known.
     """
     run, shown = observed.run, observed.shown_run
     return run.state if run is not None else None, shown.state if shown is not None else None
@@ -153,7 +153,9 @@ class TestQuestions:
 
 
 class TestEarlierAttempt:
-    """A run was cleared for another attempt. Facts about the run's first end may arrive late."""
+    """A run was cleared for another attempt. States and events from the run's first end may arrive
+    after the run was cleared.
+    """
 
     def test_an_event_from_before_the_attempt_changes_nothing(self) -> None:
         cleared = unread(since=ago(60))

@@ -1,5 +1,5 @@
 """The cache of builds and downloads: its directory, its entries and its locks. An entry is made
-once, and either completely or not at all.
+only once. An interrupted build leaves no incomplete entry.
 """
 
 from __future__ import annotations

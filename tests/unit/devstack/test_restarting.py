@@ -1,5 +1,6 @@
-"""A program that ends by itself is started again, unless it ends soon after its first start. A
-program that is told to end is not started again.
+"""A program that ends by itself is started again. There is one exception: if the program ends soon
+after its first start, the program is not started again. After the signal SIGTERM, the program is
+not started again either.
 """
 
 from __future__ import annotations

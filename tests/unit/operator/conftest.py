@@ -1,5 +1,5 @@
-"""Fixtures for tests of the operator's real components with fakes of Kubernetes and Airflow. These
-tests use neither kopf nor a Kafka consumer nor network connections.
+"""Fixtures for tests of the operator. The tests run the operator's real components, with fakes of
+Kubernetes and Airflow, and without kopf, a Kafka consumer or network connections.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ KEY = ("team-a", "churn")
 
 
 class World:
-    """An operator, and the fakes of Kubernetes and Airflow that it uses. Tests can kill the
-    operator and start it again.
+    """An operator, and the fakes of Kubernetes and Airflow to which the operator sends requests.
+    Tests can kill the operator and start it again.
 
     Args:
-        jobs: The store of the MLJobs, such as a real Kubernetes API. None means a store in memory,
-            which records each status that breaks a promise of :mod:`tests.simulation.promises`.
+        jobs: The store of the MLJobs, such as a real Kubernetes API. None means a store in memory.
+            The store in memory records each status that breaks a promise of
+            :mod:`tests.simulation.promises`.
     """
 
     has_own_airflow = True
@@ -78,7 +79,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """Start a new operator process, which remembers nothing of the previous one."""
+        """Start a new operator process. The new process begins with an empty memory."""
         own = (
             OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
         )
@@ -153,9 +154,9 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """Return a fake Airflow as the user of ``login`` sees it. ``login`` has the credentials of
-        an access rule. ``airflow`` is None for the Airflow of the settings. The fake Airflow
-        refuses this user unless the password is ``right``.
+        """Return a fake Airflow that answers requests of the user of ``login``. ``login`` has the
+        credentials of an access rule. ``airflow`` is None for the Airflow of the settings. The fake
+        Airflow refuses this user unless the password is ``right``.
         """
         assert login.user is not None
         assert login.password is not None
@@ -182,28 +183,30 @@ class World:
         return airflow
 
     async def look_after(self, *names: str) -> None:
-        """Reconcile the AirflowInstances ``names`` once, and wait until the operator has acted on
-        the new statuses.
+        """Reconcile the AirflowInstances ``names`` once, deliver the new statuses to the operator,
+        and wait until the operator has no more to do for the MLJobs.
         """
         for name in names:
             await self.instances.reconcile(name)
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
-        """Read the credentials of the settings' access rules again, and wait until the operator has
-        acted on the new logins.
+        """Let the operator read the credentials of the settings' access rules again, and wait until
+        the operator has no more to do for the MLJobs.
         """
         if self.parts.own_logins is not None:
             await self.parts.own_logins.refresh()
         await self.settle()
 
     async def edit(self, key: tuple[str, str] = KEY, **spec: Any) -> None:
-        """Change fields of an MLJob's spec, and deliver the change to the operator."""
+        """Change fields of an MLJob's spec, and deliver the changed MLJob to the operator."""
         self.jobs.edit(key, spec)
         await self.see_all()
 
     async def restart(self) -> None:
-        """Kill the operator process, and start a new one, which lists the existing objects."""
+        """Kill the operator process, and start a new operator process, which lists the existing
+        objects.
+        """
         crash(self.parts)
         self.start()
         for instance in await self.instance_objects.list():
@@ -224,25 +227,30 @@ class World:
         await self.settle()
 
     async def apply(self, **spec: Any) -> None:
-        """Create the MLJob ``KEY`` with DAG ``train``, and deliver it to the operator."""
+        """Create the MLJob ``KEY``, by default of the DAG ``train``, and deliver the MLJob to the
+        operator.
+        """
         self.jobs.create(KEY[1], {"dagId": "train", **spec}, at=self.clock().isoformat())
         await self.see_all()
 
     async def request_retry(self, value: str = "now") -> None:
-        """Request a retry of the MLJob ``KEY`` by its annotation, whose value is ``value``, and
-        deliver this change to the operator.
+        """Set the annotation that requests a retry of the MLJob ``KEY`` to ``value``, and deliver
+        this change to the operator.
         """
         self.jobs.request_retry(KEY, value)
         await self.see_all()
 
     async def delete(self) -> None:
-        """Delete the MLJob ``KEY``, as a user does, and deliver this change to the operator."""
+        """Delete the MLJob ``KEY`` in the same way as a user, and deliver this change to the
+        operator.
+        """
         self.jobs.user_deletes(KEY, self.clock())
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
-        """Deliver events to the operator, as from Kafka. The events are about the run ``run_id`` in
-        the Airflow of the settings, by default about the only run of the DAG ``dag_id``.
+        """Deliver events to the operator in the same way as a Kafka consumer. The events are about
+        the run ``run_id`` in the Airflow of the settings. By default this is the only run of the
+        DAG ``dag_id``.
         """
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
@@ -250,15 +258,15 @@ class World:
         await self.settle()
 
     async def look(self) -> None:
-        """Read the change feed of the settings' Airflow once, and wait until the operator has acted
-        on the changes.
+        """Let the operator read the change feed (the list of recent changes) of the settings'
+        Airflow once, and wait until the operator has no more to do for the MLJobs.
         """
         await self.resync.pass_once()
         await self.settle()
 
     async def later(self, seconds: float) -> None:
-        """Advance the clock by ``seconds``, wake the MLJobs as :meth:`wake_all` does, and wait
-        until their steps have ended.
+        """Advance the clock by ``seconds``, call :meth:`wake_all`, and wait until the steps of the
+        MLJobs have ended.
         """
         self.clock.tick(seconds)
         self.wake_all()
@@ -266,16 +274,16 @@ class World:
 
     def wake_all(self) -> None:
         """Wake every MLJob that is unfinished or has new input, and every MLJob that waits for the
-        end of its ttlSecondsAfterFinished. Each of these MLJobs takes a step: the operator decides
-        about the MLJob, and acts.
+        end of its ttlSecondsAfterFinished. Each of these MLJobs then has a step: the operator
+        decides what the MLJob needs, and does it.
         """
         workers = self.job_controller.workers
         for key in [*workers.tracked, *workers.expiring]:
             workers.wake(key)
 
     async def settle(self) -> None:
-        """Wait until the steps of all MLJobs have ended and their Kubernetes Events are recorded.
-        In a step, the operator decides about an MLJob, and acts.
+        """Wait until the steps of all MLJobs have ended and the Kubernetes Events about the MLJobs
+        are recorded. In a step, the operator decides what an MLJob needs, and does it.
         """
         await self.job_controller.idle()
 
@@ -300,14 +308,14 @@ class World:
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
     def condition(self, kind: str) -> str | None:
-        """Return the status of the condition with the type ``kind`` of the MLJob ``KEY``, or None
-        if there is no such condition.
+        """Return the ``status`` field of a condition of the MLJob ``KEY``: the condition of the
+        type ``kind``. Return None if the MLJob has no such condition.
         """
         return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
 
     @property
     def event_reasons(self) -> list[str]:
-        """The reasons of all Kubernetes Events about MLJobs that the operator has recorded, oldest
+        """The reasons of all Kubernetes Events that the operator has recorded about MLJobs, oldest
         first.
         """
         return [notice.reason for _, notice in self.jobs.kube_events]
@@ -315,8 +323,8 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A new world. After the test, the fixture asserts that no status has broken a promise of
-    :mod:`tests.simulation.promises`.
+    """A new :class:`World`. After the test, the fixture asserts that each stored status has kept
+    the promises of :mod:`tests.simulation.promises`.
     """
     world = World()
     yield world

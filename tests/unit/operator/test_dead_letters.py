@@ -1,5 +1,5 @@
-"""The operator sends unreadable messages to a dead-letter topic, cuts them to a limited size, and
-never reads them again.
+"""The operator sends unreadable messages to a dead-letter topic. Large messages are cut to a
+limited size. The operator never reads the dead-letter topic.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def brokers() -> Iterator[str]:
 
 @pytest.fixture
 def dead(request: pytest.FixtureRequest) -> str:
-    """The name of a dead-letter topic for this test alone."""
+    """The name of a dead-letter topic that no other test uses."""
     return f"dead.{request.node.name}"
 
 
@@ -50,8 +50,8 @@ def message(value: bytes, key: bytes | None = b"k") -> Message:
 
 
 async def kept(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessage]:
-    """Close the reader ``events``, so that it sends all unreadable messages to the dead-letter
-    topic. Return the messages in the dead-letter topic ``topic``.
+    """Close the reader ``events``. Before the reader ends, it sends all unreadable messages to the
+    dead-letter topic. Return the messages in the dead-letter topic ``topic``.
     """
     await events.close()
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader"})

@@ -1,5 +1,5 @@
-"""A response of the Kubernetes API does not undo a change that the watch has delivered before the
-response.
+"""The watch delivers a change, and an older version of the object arrives later in a response of
+the Kubernetes API. The older version does not undo the change.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Patch a method of the fake job store. ``request`` is the method's name. The next call of the
-    method takes effect. But before the call returns, the function ``happens`` makes another change,
-    and the watch delivers this change. ``happens`` returns the changed MLJob, or None if
-    ``happens`` has deleted the MLJob.
+    """Patch a method of the fake job store. ``request`` is the method's name. During the next call
+    of the method, after the call has taken effect, the function ``happens`` makes another change.
+    The watch delivers this change before the call returns. ``happens`` returns the changed MLJob,
+    or None if ``happens`` has deleted the MLJob.
     """
     method = getattr(world.jobs, request)
 

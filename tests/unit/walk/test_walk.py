@@ -1,5 +1,6 @@
-"""The parts of :mod:`tests.walk`, which tests an operator with generated objects: the objects and
-their edits, and the entries of the operator's log that count as defects.
+""":mod:`tests.walk` tests an operator with generated objects. These tests check the parts of
+:mod:`tests.walk`: the objects, the objects' edits, and the entries of the operator's log that count
+as defects.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@ CloudEvents 1.0.
 
 The message's value is the event as JSON. The CloudEvents attributes (type, source, time and others)
 are Kafka headers, so a consumer can filter and route messages without parsing the JSON. The
-message's key is the DAG id and the run id, so all events of a run are in one partition. They are
-usually in order, but a retry of the producer may store an event after a later event.
+message's key is the DAG id and the run id, so all events of a run are in one partition. The events
+in a partition are usually in order, but after a retry of the producer, an event may be stored after
+a later event.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Writes the manifest of an MLJob for a DAG. A user then fills in the params without a value.
+"""Writes the manifest of an MLJob for a DAG. A user then fills in the values that are missing in
+the manifest.
 
 The manifest has a line for every param of the DAG, with comments about the valid values:
 
 - If the user has given a value for the param, the line sets this value.
-- If the user has not given a value for a required param, the line is to be filled in. The line has
-  an example, or ``null`` if the param has no valid example.
-- If the user has not given a value for a param with a default, the line is a comment with the
-  default. So the manifest does not set the param, and the DAG's default applies.
+- If the user has not given a value for a required param, the user has to fill in the line. Until
+  then the line has an example, or ``null`` if the param has no valid example.
+- If the user has not given a value for a param with a default, the line is commented out, and shows
+  the default. So the manifest does not set the param, and the DAG's default applies.
 
 Explanations start with ``##``. A line that starts with a single ``#`` can be uncommented to set the
 param. If the manifest sets no param, the line ``conf:`` is a comment too, and has to be uncommented
@@ -37,8 +38,8 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 class ManifestError(ValueError):
-    """The given name or values don't make a valid manifest. The text of the error says what to
-    change.
+    """The manifest would not be valid with the name or the values that the caller has given. The
+    text of the error says what to change.
     """
 
 
@@ -49,7 +50,7 @@ def manifest(
 
     Args:
         entry: The DAG.
-        name: The MLJob's name; by default made from the DAG's id.
+        name: The MLJob's name. The default is made from the DAG's id (:func:`default_name`).
         namespace: The MLJob's namespace. With ``None``, the manifest has no namespace, and
             ``kubectl`` uses the namespace of its context.
         conf: The values of params, by name.
@@ -88,18 +89,18 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
     """Make a conf from assignments such as ``epochs=20`` and ``optimizer.rate=0.1``.
 
-    The ``type`` in the schema of the param or field decides how the text after the ``=`` is read:
+    The ``type`` in the schema of the param or field decides how the text after the ``=`` is parsed:
 
     - If ``type`` contains ``string``, the value is the text itself. But the text ``null`` is null
       if ``type`` contains ``null`` too.
-    - Otherwise the text is read as JSON. A text that is not valid JSON becomes a string.
+    - Otherwise the text is parsed as JSON. A text that is not valid JSON becomes a string.
 
     The values are not validated; :func:`manifest` validates them.
 
     Args:
         entry: The DAG.
-        assignments: The texts after the ``=``, by the param or field, such as ``epochs`` or
-            ``optimizer.rate``.
+        assignments: A dict. The keys are the texts before the ``=``, such as ``epochs`` or
+            ``optimizer.rate``. The values are the texts after the ``=``.
 
     Raises:
         ManifestError: An assignment sets a field of a value that has no fields.
@@ -126,13 +127,13 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """Return the object to which an assignment such as ``optimizer.rate=0.1`` adds a field, if the
-    conf does not have the object yet.
+    """Return the new object to which an assignment such as ``optimizer.rate=0.1`` adds a field. The
+    function is needed if the conf does not have the object ``optimizer`` yet.
 
-    For the value of a param, such as ``optimizer``, the result is a copy of the param's default.
-    So the other fields of the default are kept, although a value in the conf replaces the whole
-    default. The result is an empty object if the param is unknown or its default is not an object,
-    and for an object inside a param's value.
+    If the object is the value of a param, such as ``optimizer``, return a copy of the param's
+    default. A value in the conf replaces the whole default, and the copy keeps the other fields of
+    the default. Return an empty object if the param is unknown, if the param's default is not an
+    object, or if the object is nested inside a param's value.
 
     Args:
         spec: The param, or ``None`` if the DAG has no such param.
@@ -214,8 +215,8 @@ def _comment(text: str, *, indent: int = 0, hang: int = 0) -> Iterator[str]:
 
 
 def in_yaml(value: Any) -> str:
-    """Return a JSON value as one line of YAML. Parsers of YAML 1.1 and of YAML 1.2 read the line as
-    the same value.
+    """Return a JSON value as one line of YAML. Parsers of YAML 1.1 and parsers of YAML 1.2 read the
+    same value from this line.
     """
     match value:
         case str():

@@ -1,8 +1,8 @@
 """Reports progress and metrics of the running task.
 
-Each number is checked by itself. A number that can't be sent is left out, and the task's log says
-so (:mod:`.omissions`). The other numbers are sent. :mod:`mljob_airflow.events.throttle` decides
-when a report is sent.
+Each number is checked by itself. A number that can't be sent is left out, and the task's log has a
+warning about the number (:mod:`.omissions`). The other numbers are sent.
+:mod:`mljob_airflow.events.throttle` decides when a report is sent.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
         progress: The fraction of this task's work that is done, from 0 to 1: half of the work is
             0.5. With ``None``, the report has no progress, and the progress in the status stays the
             same.
-        metrics: Numbers to show with the progress, by name, such as epoch, loss or rows written. At
-            most 20 numbers are sent, and their names are cut to 63 characters. NumPy numbers are
-            allowed.
+        metrics: The numbers to show with the progress, such as the epoch, the loss or the rows
+            written: a dict from names to numbers. At most 20 numbers are sent, and their names are
+            cut to 63 characters. NumPy numbers are allowed.
 
     A value that can't be sent is left out, with one warning in the task's log, and the other values
     are sent. These values can't be sent: a value that is not a number, NaN, an infinity, a progress
@@ -70,8 +70,8 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
 
 def clean_progress(progress: object) -> float | None:
-    """Check the progress that a task reports, and return it as a number from 0 to 1. Values that
-    exceed this range by at most ``ROUNDING`` are allowed.
+    """Check the progress that a task reports, and return the progress as a number from 0 to 1. A
+    value outside of this range by at most ``ROUNDING`` is allowed.
 
     Return ``None`` if ``progress`` is ``None`` or invalid. An invalid value is logged
     (:func:`.omissions.warn`).
@@ -92,8 +92,8 @@ def clean_metrics(metrics: object) -> dict[str, float] | None:
     """Return the metrics that can be sent, by name: at most 20 finite numbers. Names are cut to 63
     characters.
 
-    Other metrics are left out and logged (:func:`.omissions.warn`). Return ``None`` if no metric is
-    left, or if ``metrics`` is ``None`` or not a dict.
+    The metrics that can't be sent are left out and logged (:func:`.omissions.warn`). Return
+    ``None`` if no metric is left, or if ``metrics`` is ``None`` or not a dict.
     """
     if metrics is None:
         return None
@@ -114,7 +114,8 @@ def clean_metrics(metrics: object) -> dict[str, float] | None:
 
 
 def _number(value: object) -> float:
-    """Convert a number to a float. A NumPy number, or a tensor with one element, is a number too.
+    """Convert a number to a float. ``value`` may also be a NumPy number, or a tensor with one
+    element.
 
     Raises:
         ValueError: ``value`` is not a number, or is NaN or an infinity, which JSON doesn't have.

@@ -34,9 +34,9 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for the state of an MLJob: SUCCESS if it succeeded, CANCELLED if it was
-    cancelled, and FAILED if it failed or can't go on without a change. For an MLJob that is still
-    in progress, return TIMED_OUT.
+    """Return the exit code for an MLJob: SUCCESS if the MLJob succeeded, CANCELLED if it was
+    cancelled, FAILED if it failed or can't continue without a change, and TIMED_OUT if it is still
+    in progress.
     """
     from ..verdict import Verdict, verdict_of
 

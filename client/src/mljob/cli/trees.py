@@ -1,5 +1,5 @@
-"""The tree of a run: the MLJob, the MLJobs whose outputs the run takes, and the tasks of the run by
-task groups.
+"""The tree of a run. The tree shows the MLJob, the MLJobs whose outputs become part of the run's
+conf, and the tasks of the run. The tasks are arranged by task groups.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def tree_lines(
     Args:
         job: The MLJob.
         graph: The graph of the MLJob's run, or None to show the tasks in the status.
-        upstreams: The names and phases of the MLJobs whose outputs the MLJob's run takes. The phase
-            is None for an MLJob that can't be read.
+        upstreams: The names and phases of the MLJobs whose outputs become part of the run's conf.
+            The phase is None for an MLJob that can't be read.
         look: How icons and bars look on the screen.
         now: The current time, for durations.
     """
@@ -85,9 +85,9 @@ def _of_graph(graph: RunGraph, job: MLJob, look: Look, now: datetime) -> list[Br
 
 def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> list[Branch]:
     """Return the list of the children of a task group's node. The caller adds the nodes of the
-    group's tasks to this list. If the nodes of the group or of the groups around it are missing,
-    create them. A group that is nested more than :data:`MAX_LEVELS` levels deep gets no node: the
-    result is then the list of the nearest outer group that has a node.
+    group's tasks to this list. If the node of the group or the node of an outer group does not
+    exist yet, create the node. A group that is nested more than :data:`MAX_LEVELS` levels deep gets
+    no node. For such a group, return the list of the nearest outer group that has a node.
 
     Args:
         group: The id of the group, or None for tasks outside of all groups.

@@ -1,15 +1,14 @@
 """Reads the event topic through confluent-kafka, the Python client that is based on librdkafka.
 
-librdkafka's consumer blocks, so it runs in its own thread. The thread waits for one message, takes
-up to ``BATCH`` other messages that have arrived, and passes all of them to the event loop.
-``consume(n, timeout)`` would wait until it has ``n`` messages or the timeout is over. ``poll``
-followed by ``consume(n, 0)`` has no such delay.
+librdkafka's consumer blocks, so it runs in its own thread. The thread waits for one message, reads
+up to ``BATCH`` other messages that have arrived, and delivers all these messages to the event loop.
+``consume(n, timeout)`` would wait until ``n`` messages have arrived or the timeout is over.
+``poll`` followed by ``consume(n, 0)`` has no such delay.
 
-Only this thread calls the consumer, except that a second thread closes a consumer that is not
-polled any more. Since confluent-kafka 2.16, a call from another thread waits until ``poll``
-returns, and the next ``poll`` may begin before the waiting call gets its turn
-(confluent-kafka-python #2322). Such a call from the event loop's thread would block the whole
-operator.
+Only this thread calls the consumer. There is one exception: a second thread closes a consumer that
+is not polled any more. Since confluent-kafka 2.16, a call from another thread waits until ``poll``
+returns. But the next ``poll`` may begin before the waiting call can run (confluent-kafka-python
+#2322). Such a call from the event loop's thread would block the whole operator.
 """
 
 from __future__ import annotations
@@ -61,8 +60,8 @@ update the certificates in a Pod, so shorter intervals would gain little.
 class KafkaEvents:
     """Reads a topic as a member of a consumer group.
 
-    Certificates that are renewed on disk need no restart of the operator: the thread creates a new
-    consumer, which continues from the committed offsets.
+    If the certificates on disk are renewed, the thread creates a new consumer, which continues from
+    the committed offsets. So the operator needs no restart.
 
     Args:
         config: librdkafka's properties for brokers and security.
@@ -143,14 +142,14 @@ class KafkaEvents:
         self._commands.put(self._pause_or_resume)
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message to the dead-letter topic, if there is one, without waiting and
-        without raising.
+        """Send an unreadable message to the dead-letter topic. Do nothing if the operator has no
+        dead-letter topic. The call does not wait for the result, and raises no exception.
         """
         if self._dead_letters is not None:
             self._commands.put(partial(self._dead_letters.send, message, why))
 
     async def close(self) -> None:
-        """End the thread and leave the group, so that another member gets the partitions at once.
+        """Leave the group, so that another member gets the partitions at once, and end the thread.
         Wait at most 15 s for the end of the thread.
         """
         self._stopping.set()
@@ -159,7 +158,9 @@ class KafkaEvents:
         self._link_changed(None)
 
     def _read(self) -> None:
-        """Run one consumer after another until :meth:`close`. This is the thread's function."""
+        """Run one consumer after another, until :meth:`close` is called. The thread runs this
+        method.
+        """
         while not self._stopping.is_set():
             try:
                 self._open()
@@ -206,8 +207,8 @@ class KafkaEvents:
         )
 
     def _consume(self) -> None:
-        """Read messages until :meth:`close`, or until the certificates on disk have changed and
-        librdkafka accepts the new certificates.
+        """Read messages until :meth:`close` is called, or until the certificates on disk have
+        changed and librdkafka accepts the new certificates.
         """
         assert self._loop is not None
         assert self._consumer is not None
@@ -229,11 +230,12 @@ class KafkaEvents:
                 return
 
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Return a function that calls ``callback`` only as long as the current consumer is in use.
+        """Return a function that calls ``callback`` with its arguments while the current consumer
+        is in use, and does nothing afterwards.
 
         If the brokers don't answer a consumer that leaves the group, the consumer may still be
         closing while the next consumer is in use. The errors and statistics of the closing consumer
-        say nothing about the next consumer, so they are ignored.
+        say nothing about the next consumer, so these errors and statistics are ignored.
         """
         number = self._consumers
 
@@ -244,10 +246,11 @@ class KafkaEvents:
         return call_if_current
 
     def _usable(self) -> bool:
-        """Return whether librdkafka accepts the certificates on disk. If not, log the reason.
+        """Return whether librdkafka accepts the certificates on disk. If librdkafka does not accept
+        the certificates, log the reason.
 
-        A file that is not completely written yet can cause a refusal. The thread checks the
-        certificates again when the files change again.
+        librdkafka may refuse a file that is not completely written yet. The thread calls this
+        method again when the files change again.
         """
         why = consumer_properties.refusal(self._config)
         if why is not None:
@@ -262,8 +265,8 @@ class KafkaEvents:
 
         Brokers accept no commit if they are unavailable or don't trust the certificate any more. So
         the thread waits at most ``LEAVE_SECONDS`` for the commits, and then at most
-        ``LEAVE_SECONDS`` for the consumer to leave the group. The next consumer may read messages
-        after the last committed offset again.
+        ``LEAVE_SECONDS`` for the consumer to leave the group. The next consumer may read the
+        messages after the last committed offset a second time.
         """
         self._run_commands()
         try:
@@ -285,8 +288,8 @@ class KafkaEvents:
         self._consumer = None
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        """Record that a commit in the background has ended. If the commit has failed, log the error
-        (callback ``on_commit``).
+        """Record that a commit in the background has ended. If the commit has failed, log the
+        error. This method is the callback ``on_commit`` of the consumer.
         """
         self._commits = max(0, self._commits - 1)
         if error is not None:
@@ -300,8 +303,9 @@ class KafkaEvents:
     def _reporting_token_errors(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
         """Return a dict with confluent-kafka's property ``oauth_cb``: a function that calls the
         token callback ``tokens``. If ``tokens`` raises an exception, the function records the
-        exception's text and raises the exception again. The operator can then show the text with
-        the state of the connection. librdkafka itself reports only that the callback failed.
+        exception's text and raises the exception again. The operator can show the recorded text
+        with the state of the connection. Without the recorded text, the operator would know only
+        that the callback failed, because librdkafka reports no more.
 
         Return an empty dict if ``tokens`` is None.
         """
@@ -318,8 +322,8 @@ class KafkaEvents:
         return {"oauth_cb": token}
 
     def _on_statistics(self, text: str) -> None:
-        """Read from librdkafka's statistics whether the brokers are connected, and how many
-        messages were not read yet (callback ``stats_cb``).
+        """Read two facts from librdkafka's statistics: whether the brokers are connected, and how
+        many messages were not read yet. This method is the callback ``stats_cb`` of the consumer.
         """
         statistics = json.loads(text)
         self._connection.statistics(statistics)
@@ -336,8 +340,8 @@ class KafkaEvents:
         commits of offsets.
 
         Args:
-            wait: Whether each commit waits until the brokers have accepted it. This is necessary
-                when another member of the group is about to get the partitions.
+            wait: Whether each commit waits until the brokers have accepted the commit. Waiting is
+                necessary if another member of the group is about to get the partitions.
         """
         self._waits_for_commits = wait
         while True:
@@ -383,8 +387,8 @@ class KafkaEvents:
         )
 
     def _log_problem(self, error: KafkaError) -> None:
-        """Log an error of the consumer. A repetition of the last error is not logged until a
-        message has arrived.
+        """Log an error of the consumer. If the last error occurs again before a message has
+        arrived, the error is not logged again.
 
         No other reaction is needed, because librdkafka reconnects by itself.
         """

@@ -1,4 +1,4 @@
-"""Reads the log of one try of a task, and reads the log again while the log grows."""
+"""Reads the log of one try (one attempt of a task), and reads the new lines while the log grows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ the follower gets the error.
 
 
 class TaskTry(NamedTuple):
-    """Identifies a try of a task.
+    """Identifies a try (one attempt of a task).
 
     Attributes:
         dag_id: The id of the DAG.
@@ -43,19 +43,20 @@ class TaskTry(NamedTuple):
 
 
 def notice(text: str, redaction: Redaction) -> bytes:
-    """Return the lines of a notice of mljob-api, which the client gets within a log. Each line
-    begins with ``LOG_NOTICE``.
+    """Return the lines of a notice. mljob-api sends a notice to the client between the lines of a
+    log. Each line of the notice begins with ``LOG_NOTICE``.
     """
     return "".join(f"{LOG_NOTICE}{line}\n" for line in plain_lines(text, redaction)).encode()
 
 
 class TryLog:
-    """Reads the log of one try of a task, again and again while the log grows.
+    """Reads the log of one try of a task. Each call of :meth:`pump` reads the lines that are new
+    since the last call.
 
     Args:
         dag_runs: Returns the object that calls the REST API of the run's Airflow.
         of: The try whose log is read.
-        redaction: Redacts the texts.
+        redaction: Redacts the texts that the client gets.
         output: The body of the response, whose size is limited.
         turn: Limits the number of concurrent requests for logs.
     """
@@ -84,14 +85,16 @@ class TryLog:
         """Whether a call of :meth:`pump` has read all that Airflow had."""
 
     async def pump(self, sink: Sink) -> bool:
-        """Read the new lines of the try from Airflow, and pass them to ``sink``. Return False if
-        Airflow answers that it has no such try, otherwise True.
+        """Read the new lines of the try's log from Airflow, and pass the lines to ``sink``. Return
+        False if Airflow answers that this try does not exist, otherwise True.
 
-        If Airflow fails after the first lines were read, or after the response has begun, the
-        method sets ``is_behind`` to True and returns True, so that the caller calls again.
+        If a request to Airflow fails after the first lines were read, or after the response has
+        begun, the method sets ``is_behind`` to True and returns True. The caller then calls the
+        method again.
 
         Raises:
-            OperatorError: Airflow fails earlier, or for longer than ``PATIENCE`` seconds.
+            OperatorError: A request fails before that, or the requests fail for longer than
+                ``PATIENCE`` seconds.
         """
         self.is_behind = True
         try:

@@ -1,5 +1,5 @@
-"""The protocol classes for the use of one Airflow (:class:`Airflow`), and of all Airflows by their
-names (:class:`Airflows`).
+"""Two protocol classes: :class:`Airflow` has the operations on one Airflow, and :class:`Airflows`
+has the operations on all Airflows, each of which is found by its name.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Airflow(DagRuns, Protocol):
 
     @property
     def cancelling(self) -> DagRuns:
-        """The operations on dag runs, for MLJobs that are being cancelled. Requests of these
-        operations never wait behind submissions.
+        """The operations on the dag runs of MLJobs that are being cancelled. Requests of these
+        operations never wait until submissions have ended.
         """
         ...
 
@@ -48,7 +48,7 @@ class Airflow(DagRuns, Protocol):
         ...
 
     async def close(self) -> None:
-        """Drop the operations that have not begun, and wait until the running operations have
+        """Discard the operations that have not begun, and wait until the running operations have
         ended.
         """
         ...
@@ -56,8 +56,8 @@ class Airflow(DagRuns, Protocol):
 
 @frozen
 class User:
-    """The namespace and the DAG of the MLJob for which requests are sent to an Airflow. The access
-    rule that lets the namespace run the DAG may have its own credentials.
+    """The namespace and the DAG of the MLJob for which requests are sent to an Airflow. An access
+    rule lets the namespace run the DAG. The access rule may have its own credentials.
     """
 
     namespace: str
@@ -65,8 +65,8 @@ class User:
 
 
 class Airflows(Protocol):
-    """Gives access to all Airflows by their names. ``run_key.SETTINGS_AIRFLOW``, an empty text, is
-    the name of the Airflow of the operator's settings.
+    """Gives access to all Airflows by their names. The Airflow of the operator's settings has the
+    name ``run_key.SETTINGS_AIRFLOW``, which is an empty text.
     """
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
@@ -75,10 +75,10 @@ class Airflows(Protocol):
 
         Args:
             name: The name of the Airflow.
-            user: The namespace and the DAG of the MLJob. If the access rule that lets the namespace
-                run the DAG has credentials, the requests use these credentials. Otherwise, and if
-                ``user`` is None (the operator's own requests), the requests use the credentials of
-                the Airflow.
+            user: The namespace and the DAG of the MLJob, or None for the operator's own requests.
+                An access rule lets the namespace run the DAG. If this access rule has credentials,
+                the requests use these credentials. In all other cases, the requests use the
+                credentials of the Airflow.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
@@ -99,7 +99,8 @@ class Airflows(Protocol):
 
     def catalog(self, namespace: str) -> AirflowCatalog:
         """Return the Airflows that the operator knows, and what MLJobs in this namespace may do
-        with them. The result does not show which Airflows have reached their limits on active runs.
+        with these Airflows. The result does not show which Airflows have reached their limits on
+        active runs.
         """
         ...
 

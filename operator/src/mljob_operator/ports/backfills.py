@@ -13,9 +13,7 @@ from ..core.run.backfill import Backfill, BackfillRequest, BackfillRun
 
 @frozen
 class BackfillRunChange:
-    """A run in Airflow's change feed (the list of recent changes) that belongs to an MLJob's
-    backfill.
-    """
+    """A run of an MLJob's backfill, from Airflow's change feed (the list of recent changes)."""
 
     dag_id: str
     marker: Marker
@@ -24,7 +22,7 @@ class BackfillRunChange:
 
 class Backfills(Protocol):
     """The operations on the backfills of an Airflow. The operator puts a marker into a backfill's
-    conf. The marker names the MLJob to which the backfill belongs.
+    conf: the entry that names the MLJob to which the backfill belongs.
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
@@ -52,14 +50,14 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return the runs of ``backfill``, and of the other backfills whose marker has the same run
-        id. The others belong to other attempts of the same MLJob.
+        """Return the runs of ``backfill``, and the runs of the other backfills whose marker has the
+        same run id. These other backfills belong to other attempts of the same MLJob.
         """
         ...
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the backfill's range were not created by the backfill, because
-        they existed already.
+        """Return how many runs in the backfill's range existed already when Airflow created the
+        backfill. The backfill did not create these runs.
 
         Args:
             backfill: The backfill.
@@ -82,7 +80,7 @@ class Backfills(Protocol):
         ...
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs that changed at or after ``since`` (on Airflow's clock) and belong to
-        backfills of MLJobs.
+        """Return those runs of MLJobs' backfills that changed at or after ``since`` (on Airflow's
+        clock).
         """
         ...

@@ -1,5 +1,5 @@
-"""The interfaces (``typing.Protocol``) for reading Kafka topics, and for sending unreadable
-messages to the dead-letter topic.
+"""The interfaces (``typing.Protocol``) that read Kafka topics, and send unreadable messages to the
+dead-letter topic.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ class Message:
 
     Attributes:
         offset: The offset of the message in its partition.
-        timestamp_ms: The time at which the producer created the message, or the broker stored the
-            message, in milliseconds since the epoch. 0 or less if the message has no timestamp.
+        timestamp_ms: The timestamp of the message, in milliseconds since the epoch: the time at
+            which the producer created the message, or the time at which the broker stored the
+            message. 0 or less if the message has no timestamp.
     """
 
     partition: Partition
@@ -36,10 +37,10 @@ class Link:
     """The state of the connection to the brokers of a topic.
 
     Attributes:
-        connected: Whether the brokers are connected.
+        connected: Whether the operator is connected to the brokers.
         brokers: The configured addresses of the brokers in one text, separated by commas.
-        problem: Why the brokers are not connected. None if they are connected, or have been
-            disconnected only for a short time.
+        problem: Why the operator is not connected to the brokers. None if the operator is
+            connected, or has lost the connection only a short time ago.
     """
 
     connected: bool
@@ -53,7 +54,7 @@ class EventSource(Protocol):
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Start reading. Both functions are called in the thread of the event loop.
+        """Start reading. ``deliver`` and ``revoked`` are called in the thread of the event loop.
 
         Args:
             deliver: Receives messages in the order in which they were read.
@@ -62,20 +63,20 @@ class EventSource(Protocol):
         ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit offsets without waiting for the result. A failure is logged. A later commit of the
-        same partition has a higher offset, so a failed commit is not repeated.
+        """Commit offsets without waiting for the result. A failure is logged. A failed commit is
+        not repeated, because a later commit of the same partition has a higher offset.
         """
         ...
 
     def pause(self, *, paused: bool) -> None:
-        """Pause or resume the fetching of messages. The reader stays a member of the consumer
-        group.
+        """Pause or resume the fetching of messages. While the fetching is paused, the reader stays
+        a member of the consumer group.
         """
         ...
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message to the dead-letter topic, with the reason ``why``. Do nothing
-        if the settings name no dead-letter topic.
+        """Send an unreadable message and the reason ``why`` to the dead-letter topic. Do nothing if
+        the settings name no dead-letter topic.
         """
         ...
 
@@ -89,11 +90,10 @@ class HistoryBatch(Generic[T]):
     """The result of one read of a run's events.
 
     Attributes:
-        items: The items that the caller's function has made of the messages. The items of one
-            partition are in the order of their offsets.
-        positions: The offset of the next message, by the number of the partition.
-        caught_up: Whether the reader has reached, at least once, the end of each partition that it
-            reads.
+        items: The items that the caller's function ``convert`` has returned for the messages. The
+            items of one partition are in the order of their offsets.
+        positions: For each partition number, the offset of the next message.
+        caught_up: Whether the reader has reached the end of each partition at least once.
     """
 
     items: Sequence[T]
@@ -102,18 +102,18 @@ class HistoryBatch(Generic[T]):
 
 
 class RunHistory(Protocol):
-    """Reads the messages with one key from a topic."""
+    """Reads the messages of one run from a topic. These messages have the same key."""
 
     @property
     def incomplete(self) -> bool:
-        """Whether Kafka may have deleted the oldest messages with the key before they could be
-        read.
+        """Whether Kafka may have deleted the oldest messages of the run before this reader could
+        read them.
         """
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
         """Wait for messages for at most half a second. Return a batch with the items that
-        ``convert`` makes of the messages. ``convert`` runs in another thread.
+        ``convert`` returns for the messages. ``convert`` runs in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer or report an error, or this reader was
@@ -122,7 +122,7 @@ class RunHistory(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop reading. The call does not wait."""
+        """Stop reading. The call does not wait until the reader has stopped."""
         ...
 
 
@@ -141,8 +141,8 @@ class History(Protocol):
                 ``since`` has no effect on the partition.
 
         Raises:
-            TooManyReaders: After some seconds of waiting, still as many readers are open as the
-                settings allow.
+            TooManyReaders: As many readers are open as the settings allow, and no reader was closed
+                within some seconds.
             KafkaUnavailable: The brokers don't answer, or refuse the topic.
         """
         ...

@@ -1,7 +1,7 @@
-"""The operator's settings. They come from environment variables with the prefix ``MLJOB_``, and are
-read once into a frozen object. The modules :mod:`.telemetry`, :mod:`.scope`, :mod:`.runs`,
-:mod:`.kafka` and :mod:`.airflow` have the settings of one concept each. The other modules read and
-check the values.
+"""The operator's settings. The operator reads its settings once, from environment variables with
+the prefix ``MLJOB_``, into a frozen object. The modules :mod:`.telemetry`, :mod:`.scope`,
+:mod:`.runs`, :mod:`.kafka` and :mod:`.airflow` have the settings of one concept each. The other
+modules read and check the values.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Settings(TelemetrySettings, ScopeSettings, RunSettings, KafkaSettings, Air
 
     def claims(self) -> Claims:
         """Return the MLJobs, the dag run ids and the consumer group that this operator claims for
-        itself. Other operators of the namespace must not claim them too.
+        itself. No other operator of the namespace may claim the same MLJobs, dag run ids or
+        consumer group.
         """
         return Claims(
             selector=self.selector or LabelSelector(),

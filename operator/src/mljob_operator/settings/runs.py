@@ -1,5 +1,6 @@
-"""The settings for runs: their ids, their cancellation, DAGs that no MLJob may run, orphaned runs,
-and how often the operator asks Airflow and writes statuses.
+"""The settings for runs: the runs' ids, the runs' cancellation, DAGs that no MLJob may run,
+orphaned runs, how often the operator asks Airflow about runs, and how often the operator writes
+statuses.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from .values import COMMA_SEPARATED
 
 
 class RunSettings(EnvironmentSettings):
-    """The settings for runs: their ids, their cancellation, DAGs that no MLJob may run, runs that
-    no MLJob follows (orphaned runs), and how often the operator asks Airflow and writes statuses.
+    """The settings for runs: the runs' ids, the runs' cancellation, DAGs that no MLJob may run,
+    orphaned runs (runs in progress that the operator has submitted, but that no MLJob follows), how
+    often the operator asks Airflow about runs, and how often the operator writes statuses.
     """
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (

@@ -1,7 +1,7 @@
 """Starts and stops the readers of change feeds and Kafka topics. Each Airflow has a
 ChangeFeedReader, and each topic has a TopicReader.
 
-The needed readers change when users create, change or delete AirflowInstances.
+When users create, change or delete AirflowInstances, this module starts or stops their readers.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ RunInBackground = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class SourceSupervisor:
-    """Runs one reader for each Airflow and one for each topic.
+    """Runs one reader for each Airflow, and one reader for each topic.
 
     Args:
         airflows: The Airflows, and the topics of their events.
         controller: The controller of MLJobs, which receives the changes and events that are read.
-        orphans: Finds runs that no MLJob follows.
+        orphans: Finds orphaned runs: runs in progress that the operator has submitted, but that no
+            MLJob follows.
         subscribe: Creates the consumer of a topic. None if Kafka is not configured.
         run_in_background: Starts a coroutine as a background task with a name. If the task ends by
             itself, ``/livez`` fails.
@@ -71,7 +72,7 @@ class SourceSupervisor:
         self._started = False
 
     def start(self) -> None:
-        """Start the readers. Before this call, :meth:`follow` starts no readers."""
+        """Start the readers. Calls of :meth:`follow` before this call do nothing."""
         self._started = True
         self.follow()
 

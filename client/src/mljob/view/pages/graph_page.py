@@ -32,12 +32,12 @@ class Box:
     """A task in the drawing.
 
     Attributes:
-        label: The first line of text in the box: the name of the task, cut to :data:`MAX_LABEL`
-            characters.
+        label: The first line of text in the box. The line has the name of the task, cut to
+            :data:`MAX_LABEL` characters.
         title: The id of the task and ``words``, cut to 300 characters.
         mark: The icon, the word and the colour for the task's state.
-        words: The second line of text in the box: the word for the state, and the progress of a
-            running task or the counts of a mapped task.
+        words: The second line of text in the box. The line has the word for the state, and also the
+            progress of a running task or the counts of a mapped task.
         link: The URL query of the page that shows the task's log.
     """
 
@@ -61,7 +61,9 @@ class DrawnGraph:
 
     @property
     def is_shrinkable(self) -> bool:
-        """Whether the wide drawing shrinks to fit into a window instead of being scrolled."""
+        """Whether the wide drawing shrinks if the window is narrower than the drawing. Otherwise,
+        the user scrolls the drawing.
+        """
         return SHRINKABLE[0] < self.wide.width <= SHRINKABLE[1]
 
 
@@ -70,8 +72,9 @@ def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str
 
     Args:
         graph: The graph of the run.
-        tasks: The tasks in the MLJob's status. The states come from these tasks, because the status
-            is newer than the graph. The state of a task that the status lacks comes from the graph.
+        tasks: The tasks in the MLJob's status. The drawings show the states of these tasks, because
+            the status is newer than the graph. If a task is not in the status, the drawings show
+            the state in the graph.
         link: Takes the id of a task, and returns the URL query of the page that shows the task's
             log.
 

@@ -1,5 +1,5 @@
-"""The open tab of an MLJob's page, and the log that the page shows. Both are in the URL of the
-page.
+"""The open tab of an MLJob's page, and the log that the page shows. The URL of the page names the
+tab and the log.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class View:
             task: the task that failed first, else an active task, else a task that waits for a
             retry, else the task that started last.
         map_index: The index of the instance of a mapped task, or -1 to let mljob-api choose.
-        try_number: The number of the try, or 0 for the newest.
+        try_number: The number of the try, or 0 for the newest try.
     """
 
     tab: str = "tasks"
@@ -40,8 +40,8 @@ class View:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> View:
-        """Return the tab and the log that the query of a URL asks for. For a missing or invalid
-        value, take the default: the tab ``tasks``, and no choice of a task, an instance or a try.
+        """Return the tab and the log that the query of a URL asks for. If a value is missing or
+        invalid, the attribute has its default: for example, the tab is ``tasks``.
         """
         tab = query.get("tab", "")
         return cls(
@@ -53,8 +53,8 @@ class View:
 
     @property
     def log_query(self) -> str:
-        """The URL query of the log that this view shows, without a question mark. Two URLs take
-        this query: the live stream of the log, and the log as a text file.
+        """The URL query of the log that this view shows, without a question mark. Two URLs have
+        this query: the URL of the log's live stream, and the URL of the log as a text file.
         """
         return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 

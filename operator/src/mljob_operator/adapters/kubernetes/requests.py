@@ -1,4 +1,4 @@
-"""Sends requests to the Kubernetes API, and maps failures to the operator's errors."""
+"""Sends requests to the Kubernetes API, and turns failures into the operator's errors."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
 
 
 async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of the client of the Kubernetes API, and map its exceptions to the operator's
-    errors.
+    """Call ``method``, a method of the client of the Kubernetes API, and return the method's
+    result. If the method raises an exception, raise the operator's error for this exception.
 
     Raises:
         StoreError: The request failed.
@@ -46,9 +46,10 @@ async def send(
 ) -> dict[str, Any]:
     """Send an object to the Kubernetes API, and return the object in the answer.
 
-    This function replaces the generated methods of the client for writes, the operator's most
-    frequent requests. The generated methods check each argument, copy each body twice, and read an
-    answer into models. All this takes longer than encoding and decoding the JSON.
+    For writes, which are the operator's most frequent requests, this function replaces the
+    generated methods of the client. The generated methods check each argument, copy each body
+    twice, and convert an answer to models. These operations take longer than encoding and decoding
+    the JSON.
 
     Args:
         api: The client.
@@ -107,8 +108,8 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
 def explanation(status: int, reason: str | None, body: str) -> str:
     """Return one line about an answer with an error status.
 
-    The line quotes the message of a Kubernetes Status, or the beginning of a plain text. It quotes
-    neither HTML nor other JSON.
+    If the answer is a Kubernetes Status, the line quotes the message of the Status. If the answer
+    is a plain text, the line quotes the beginning of the text. HTML and other JSON are not quoted.
     """
     message = json_object(body).get("message") or ("" if body.lstrip()[:1] in ("<", "{", "[") else body)
     return f"the Kubernetes API answered {status} {reason}: {cut(' '.join(str(message).split()), 300)}".rstrip(": ")
@@ -124,8 +125,8 @@ def json_object(text: str | bytes) -> dict[str, Any]:
 
 
 def _is_ending(answer: Mapping[str, Any]) -> bool:
-    """Return whether the API server refused to create an object because the namespace is being
-    deleted.
+    """Return whether ``answer`` says that a namespace is being deleted. The API server refuses to
+    create objects in such a namespace.
     """
     details = answer.get("details")
     causes = details.get("causes") if isinstance(details, Mapping) else None

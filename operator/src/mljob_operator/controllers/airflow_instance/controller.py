@@ -47,11 +47,10 @@ class AirflowInstanceController:
         links: Knows for each topic whether its reader is connected to the Kafka brokers.
         admission: Knows for each Airflow which MLJobs have a run, and which MLJobs wait for
             admission.
-        missing_runs: Knows the runs that the operator follows and that their Airflow does not have
-            any more.
+        missing_runs: Knows the missing runs: runs of MLJobs that Airflow does not have any more.
         users: Takes the name of an Airflow, and returns the keys of the MLJobs that still need the
             Airflow.
-        changed: Called when waiting MLJobs may be able to continue.
+        changed: Called when MLJobs that wait for an Airflow may be able to continue.
     """
 
     def __init__(
@@ -78,8 +77,8 @@ class AirflowInstanceController:
         self._started = False
 
     def start(self) -> None:
-        """Start the asyncio task of each AirflowInstance. AirflowInstances that are observed later
-        get their task at once.
+        """Start the asyncio task of each AirflowInstance. If an AirflowInstance is created after
+        this call, its asyncio task starts at once.
         """
         self._started = True
         for registered in self._registry.instances:
@@ -103,9 +102,10 @@ class AirflowInstanceController:
     # Input
 
     def observe(self, instance: Instance) -> None:
-        """Take a version of an AirflowInstance from the watch. Register the AirflowInstance if it
-        is new. Otherwise update it, unless the known version is the same or later. Request a probe
-        or wake waiting MLJobs if the change requires this.
+        """Store a version of an AirflowInstance, which the watch has reported, in the registry. If
+        the registry has the same or a later version, keep that version. Request probes of the
+        AirflowInstances whose status the change can affect. Wake the waiting MLJobs that the change
+        can affect.
         """
         registered = self._registry.find(instance.name)
         if registered is not None and registered.instance.uid != instance.uid:
@@ -134,7 +134,9 @@ class AirflowInstanceController:
                     other.probe_requested.set()
 
     def observe_deletion(self, name: str, uid: str) -> None:
-        """Remove the AirflowInstance with this uid, because the watch has reported its deletion."""
+        """Remove the AirflowInstance with this uid from the registry. The watch has reported the
+        deletion of the AirflowInstance.
+        """
         registered = self._registry.find(name)
         if registered is None or registered.instance.uid != uid:
             return
@@ -149,7 +151,7 @@ class AirflowInstanceController:
                 other.probe_requested.set()
 
     def observe_namespace(self, name: str, labels: Mapping[str, str]) -> None:
-        """Remember the labels of a namespace, which the watch has reported."""
+        """Store the labels of a namespace that the watch has reported."""
         if self._registry.set_namespace(name, labels):
             self._changed(namespace=name)
 
@@ -159,18 +161,19 @@ class AirflowInstanceController:
         self._meter.jobs.namespace_deleted(name)
 
     def _restore_vanished(self, instance: Instance) -> None:
-        """If the stored status, which an earlier process has written, says that many runs have
-        vanished from the Airflow, assume that these runs are still missing.
+        """Read the stored status of the AirflowInstance, which an earlier process may have written.
+        If the status says that many runs have vanished from the Airflow, assume that these runs are
+        still missing.
         """
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)
 
     def _accept(self, registered: RegisteredInstance, answer: Instance) -> None:
-        """Keep the version of an AirflowInstance from the Kubernetes API server's answer to a
+        """Store the version of an AirflowInstance that the Kubernetes API server returned after a
         write.
 
-        Drop this version if the watch has delivered a later version, or a new AirflowInstance with
-        the same name.
+        Ignore this version if the watch has delivered a later version, or a new AirflowInstance
+        with the same name.
         """
         if answer.uid == registered.instance.uid and answer.newer_than(registered.instance):
             self._registry.update(registered, answer)
@@ -202,7 +205,8 @@ class AirflowInstanceController:
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
         """Reconcile an AirflowInstance once, and return the seconds until the next reconciliation.
         Errors are logged and not raised. While the Airflow is not ready or the Kubernetes API
-        fails, the time grows with each reconciliation, up to a maximum.
+        fails, each reconciliation returns a longer time than the reconciliation before, up to a
+        maximum.
         """
         name = registered.instance.name
         try:
@@ -283,8 +287,8 @@ class AirflowInstanceController:
         )
 
     def _accept_vanished_runs(self, registered: RegisteredInstance) -> None:
-        """If many runs have vanished from the Airflow at once, and an administrator accepts their
-        loss, count these runs as deleted from now on.
+        """Regard the runs that have vanished from the Airflow as deleted, if many runs have
+        vanished at once and an administrator has accepted their loss.
 
         The administrator sets the annotation ``mljob.dev/accept-vanished-runs``. Each value of the
         annotation has an effect only once.

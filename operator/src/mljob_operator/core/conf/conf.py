@@ -44,7 +44,7 @@ class Source:
     Attributes:
         what: The kind and name of the object for messages, such as ``Secret warehouse``.
         data: The keys and values of the object.
-        secret: Whether the object is a Secret, so that its values must not be shown.
+        secret: Whether the object is a Secret. The values of a Secret must not be shown.
         typed: Whether the values are JSON values, as outputs are. The values of ConfigMaps and
             Secrets are strings.
         field: The field of the spec that names the object, such as ``spec.confFrom[0]``.
@@ -60,9 +60,9 @@ class Source:
 def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     """Merge the sources and ``own`` (``spec.conf``) into one conf.
 
-    Later sources override earlier sources, and ``own`` overrides all sources. In a ConfigMap or
-    Secret, the value of a key that ends in ``.json`` is a JSON object, whose fields become keys of
-    the conf. The other keys of the same source override these fields.
+    Later sources override earlier sources, and ``own`` overrides all sources. If a key in a
+    ConfigMap or Secret ends in ``.json``, the value of the key is a JSON object, and the fields of
+    this object become keys of the conf. The other keys of the same source override these fields.
 
     Raises:
         ValueError: The value of a ``.json`` key is not a JSON object, or the object exceeds the
@@ -120,9 +120,10 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
     """Return the texts of a run's conf that may have come from a Secret.
 
-    A key of the conf is public if the merge of the ConfigMaps, the outputs and ``own``, without the
-    Secrets, has the same value for the key. The texts in the values of all other keys are returned.
-    So the result has the old values of a Secret that was changed or deleted after the submission.
+    The function merges the ConfigMaps, the outputs and ``own``, but not the Secrets. A key of the
+    run's conf is public if the merged conf has the same value for the key. The texts in the values
+    of all other keys are returned. So the result has the old values of a Secret that was changed or
+    deleted after the submission.
 
     Args:
         conf: The conf of the run, as Airflow has it.
@@ -159,8 +160,9 @@ def unknown_keys(
 
 
 def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
-    """Return whether the DAG's author wants a conf to have no keys except the DAG's params. In this
-    case the schema of at least one param has the key ``ADDITIONAL_PARAMS`` with the value false.
+    """Return whether a conf may have only those keys that are params of the DAG. The DAG's author
+    declares this restriction: the schema of at least one param has the key ``ADDITIONAL_PARAMS``
+    with the value false.
     """
     schemas = (param.get("schema") for param in params.values() if isinstance(param, Mapping))
     return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)
@@ -169,13 +171,13 @@ def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
 def problems(
     conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> list[str]:
-    """Return what Airflow would refuse in a conf: at most ``MAX_PROBLEMS`` problems, each as
-    ``<field>.<path>: <reason>``. The field is ``spec.conf``, or the entry of ``spec.confFrom`` that
-    has the value.
+    """Return the problems for which Airflow would refuse a conf: at most ``MAX_PROBLEMS`` problems,
+    each as ``<field>.<path>: <reason>``. The field is ``spec.conf``, or the entry of
+    ``spec.confFrom`` from which the invalid value comes.
 
-    Some keywords of schemas are left to Airflow (see :mod:`.param_schemas`). A param that is not in
-    the conf has its default value. As in Airflow, the conf may have keys that are not params (see
-    :func:`unknown_keys`).
+    The function does not check some keywords of schemas, which only Airflow checks (see
+    :mod:`.param_schemas`). A param that is not in the conf has its default value. As in Airflow,
+    the conf may have keys that are not params (see :func:`unknown_keys`).
 
     Args:
         conf: The conf to submit.
@@ -207,8 +209,8 @@ def problems(
 
 
 def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
-    """Return the message for a merged conf that exceeds a limit: the limit, the sources of the
-    conf, and what to do. Return None if the conf exceeds no limit.
+    """Return an error message if a merged conf exceeds a limit. The message names the limit and the
+    sources of the conf, and says what a user can do. Return None if the conf exceeds no limit.
     """
     if (over := CONF.excess(conf)) is None:
         return None
@@ -217,17 +219,20 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
 
 
 def _field(sources: Mapping[str, Source] | None, key: str) -> str:
-    """Return where a key of the conf comes from, for messages: the field of the spec, and the
-    object that this field names, such as ``spec.confFrom[0] (Secret warehouse)``.
+    """Return a text that says from where a key of the conf comes, such as ``spec.confFrom[0]
+    (Secret warehouse)``. The text names the field of the spec, and the object that this field
+    names. If the key comes from ``spec.conf``, the text is ``spec.conf``. Messages contain this
+    text.
     """
     source = (sources or {}).get(key)
     return f"{source.field} ({source.what})" if source is not None else "spec.conf"
 
 
 def _hint(error: ValidationError, name: str, value: Any, source: Source | None) -> str:
-    """Return a hint for the message about an invalid param: how to write a valid value. The hint is
-    in parentheses and begins with a space. If there is no hint, return an empty text. ``source`` is
-    the object that has the value, or None if the value does not come from ``spec.confFrom``.
+    """Return a hint that says how a user writes a valid value of a param. The hint is appended to
+    the message about an invalid value. The hint is in parentheses and begins with a space. If there
+    is no hint, return an empty text. ``source`` is the object from which the value comes, or None
+    if the value does not come from ``spec.confFrom``.
     """
     hints = [of_param(error.message)]
     is_text = source is not None and not source.typed and source.data.get(name) == value

@@ -1,9 +1,10 @@
 """The order in which a cancellation sets the tasks of a run to failed: upstream tasks first.
 
-When a task is set to failed, Airflow clears the failed tasks downstream of it and, if the run has
-ended, queues the run again (``set_task_instance_state``). In another order, the cancellation would
-undo itself, and the run might even end as a success with its last task skipped. Within one request
-Airflow follows no order. So the tasks are divided into groups, and each group has its own request.
+When a task is set to failed, Airflow clears the failed tasks downstream of this task. If the run
+has ended, Airflow also queues the run again (``set_task_instance_state``). In another order than
+upstream first, Airflow would clear tasks that the cancellation has set to failed, and the run might
+even end as a success with its last task skipped. Within one request, Airflow sets the tasks in no
+fixed order. So the tasks are divided into groups, and each group has its own request.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from .facts import TaskKey
 
 
 def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collection[str]]) -> list[list[TaskKey]]:
-    """Return the task instances in groups. Each group must be set to failed before the next group.
+    """Return the task instances in groups. The caller must set each group to failed before the next
+    group.
 
     Args:
         instances: Task ids and map indexes, in any order.
-        downstream: For each task of the DAG, the tasks directly downstream of it. Task instances
-            whose task is not in the DAG any more come last.
+        downstream: For each task of the DAG, the tasks directly downstream of this task. If the
+            task of a task instance is not in the DAG any more, the task instance is in the last
+            group.
     """
     ranks = task_ranks(downstream)
     last = max(ranks.values(), default=0) + 1

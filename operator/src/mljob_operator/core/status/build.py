@@ -51,15 +51,16 @@ def report(
     redaction: Redaction = NOTHING_HIDDEN,
     run_tasks: RunTasks | None = None,
 ) -> dict[str, Any]:
-    """Return the status to store for the MLJob, as JSON.
+    """Return the new status of the MLJob, as JSON.
 
     Args:
         state: The state of the MLJob.
         ui_url: The base URL of the UI of the run's Airflow, or None if the operator no longer knows
             the Airflow. The stored URL of the run then stays.
-        outputs: What the run published, or None if the outputs were not read now. The stored
-            outputs then stay, unless the outputs are lost.
-        redaction: The texts from Secrets to hide.
+        outputs: The outputs that the run has published. None if the operator has not read the
+            outputs now. With None, the outputs in the stored status stay, unless the outputs are
+            lost.
+        redaction: The texts from Secrets that the status must not show.
         run_tasks: A cache of the run's tasks. A task that has not changed since the last status is
             taken from the cache. If None, all tasks are computed.
     """
@@ -90,9 +91,10 @@ def _context(state: State, ui_url: str | None, run_tasks: RunTasks | None) -> Co
 def _tasks(
     old: MLJobStatus, observed_run: ObservedRun, url: str | None, run_tasks: RunTasks | None
 ) -> TaskSummary | None:
-    """Return the summary of the run's tasks. Return None to keep the tasks of the stored status: if
-    no task is known, or if only some tasks are known and the stored status was made with all tasks.
-    After a restart, for example, the first events report fewer tasks than the stored status has.
+    """Return the summary of the run's tasks. Return None in two cases: no task is known, or only
+    some tasks are known and the stored status was made with all tasks. With None, the new status
+    keeps the tasks of the stored status. After a restart of the operator, for example, the first
+    events report fewer tasks than the stored status has.
     """
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
@@ -180,9 +182,9 @@ def _of_outputs(state: State, outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the attempt is over and the MLJob has not ended, the returned status
-    has the attempt in its history. The last attempt of an MLJob is not in the history, because the
-    other fields of the status show the last attempt.
+    """Return ``status``, with the attempt added to the history if the attempt is over and the MLJob
+    has not ended. The last attempt of an MLJob is not in the history, because the other fields of
+    the status show the last attempt.
     """
     state = context.state
     if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
@@ -193,11 +195,13 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
 
 
 def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return the status. If the MLJob has ended, the returned status has the completion time. If
-    the last attempt failed without being cancelled, and the stored status does not show the end
-    yet, ``failed_attempts`` of the returned status is greater by 1. If the stored status shows the
-    end, this function changes only the completion time: to the run's end time, once this time is
-    known.
+    """Return ``status`` unchanged if the MLJob has not ended. Otherwise return ``status`` with the
+    completion time.
+
+    If the stored status does not show the end yet, and the last attempt failed without being
+    cancelled, ``failed_attempts`` is increased by 1. If the stored status already shows the end,
+    only the completion time changes: it becomes the run's end time as soon as the operator knows
+    the end time.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:
@@ -218,9 +222,10 @@ def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) ->
 
 
 def _submit_time(state: State) -> datetime | None:
-    """Return when the attempt's run was queued, on Airflow's clock, to the microsecond. If the
-    operator does not know this time, return the stored time, or else the time of the latest event
-    or answer about the run. Return None if the operator knows none of these times.
+    """Return the time at which Airflow queued the attempt's run, on Airflow's clock, to the
+    microsecond. If the operator does not know this time, return the stored submit time. If there is
+    no stored time either, return the time of the latest event or answer about the run. Return None
+    if the operator knows none of these times.
 
     After the end of the attempt, return the stored time. The operator compares the stored time with
     Airflow's queue time to notice that somebody has cleared the run. An attempt that was given up
@@ -240,8 +245,8 @@ def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
 
 
 def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, Any]:
-    """Return the status as JSON of at most ``MAX_STATUS_BYTES`` bytes. Tasks that don't fit are
-    left out, and are counted in ``tasksOmitted``.
+    """Return the status as JSON. The JSON has at most ``MAX_STATUS_BYTES`` bytes: tasks that don't
+    fit are left out, and ``tasksOmitted`` has their number.
 
     Args:
         status: The status.

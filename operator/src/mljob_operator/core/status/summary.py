@@ -1,4 +1,4 @@
-"""The phase of an MLJob, with its reason and message."""
+"""The phase of an MLJob, with a reason and a message that explain the phase."""
 
 from __future__ import annotations
 

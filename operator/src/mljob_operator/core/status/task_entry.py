@@ -52,8 +52,8 @@ _OfTry = TypeVar("_OfTry", Report, Failure)
 
 @frozen
 class TaskEntry:
-    """One entry of ``status.tasks``, with its size and the keys by which entries are chosen and
-    sorted.
+    """One entry of ``status.tasks``, with the size of the entry, and with the sort keys by which
+    entries are chosen and listed.
 
     Attributes:
         status: The entry.
@@ -88,19 +88,20 @@ class TaskEntry:
 
 @frozen
 class RunTask:
-    """A task of a run, with everything that the status needs of its task instances. The object is
-    used again for the next status if neither a task instance of the task nor the URL of the run has
+    """A task of a run, with all facts about its task instances that the status needs. The operator
+    reuses this object for the next status if the task instances and the URL of the run have not
     changed.
 
     Attributes:
         facts: The task instances. A task that is not mapped has one task instance.
         entry: The entry of the task.
         states: How many task instances are in each state.
-        progress: The sum of the progress of the active task instances, each from 0 to 1.
+        progress: The sum of the progress of the active task instances. The progress of each task
+            instance is a number from 0 to 1.
         activity: The sort key for the choice of the current task: the task with the largest value
             is the current task. None if no task instance is active. A task that waits for a person
-            comes before a task on a worker, and a task on a worker comes before an active task
-            without a worker. Of several such tasks, the task that started last comes first.
+            has the largest value, then a task on a worker, then an active task without a worker.
+            Among tasks of the same kind, the task that started last has the largest value.
     """
 
     facts: tuple[TaskFact, ...]
@@ -112,8 +113,8 @@ class RunTask:
     @classmethod
     def of(cls, facts: tuple[TaskFact, ...], run_url: str | None) -> RunTask:
         """Return the task to which the task instances ``facts`` belong. There must be at least one
-        task instance. ``run_url`` is the URL of the run's page in Airflow, from which the link to
-        the task's log is derived. If ``run_url`` is None, the entry has no link.
+        task instance. ``run_url`` is the URL of the run's page in Airflow. The link to the task's
+        log is derived from this URL. If ``run_url`` is None, the entry has no link.
         """
         states = Counter([fact.shown_state for fact in facts]) if len(facts) > 1 else {facts[0].shown_state: 1}
         progress = sum(map(_own_progress, facts))
@@ -133,7 +134,7 @@ def _activity(fact: TaskFact) -> tuple[bool, bool, float, tuple[str, int]]:
 
 def error_text(fact: TaskFact) -> str | None:
     """Return the error of a failed task instance, such as ``ValueError: no such column``. Return
-    None if the error of its current try is not known.
+    None if the error of the task instance's current try is not known.
     """
     failure = _of_try(fact.details.failure, fact)
     if failure is None:
@@ -144,8 +145,8 @@ def error_text(fact: TaskFact) -> str | None:
 
 def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
     """Return the URL of the page where a person can answer the question of a task. If one task
-    instance waits, this is the page of the task instance. Otherwise this is the page with all
-    waiting tasks of the run.
+    instance waits for an answer, return the URL of this task instance's page. If several task
+    instances wait, return the URL of the page with all waiting tasks of the run.
     """
     if len(waiting) > 1:
         return f"{run_url}/required_actions"
@@ -155,8 +156,8 @@ def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
 
 
 def _own_progress(fact: TaskFact) -> float:
-    """Return the progress that an active task instance reports, from 0 to 1. Return 0 for a task
-    instance that is not active or has reported no progress in its current try.
+    """Return the progress that an active task instance has reported, as a number from 0 to 1.
+    Return 0 for a task instance that is not active or has reported no progress in its current try.
     """
     report = _of_try(fact.details.progress, fact)
     if report is None or fact.shown_state not in ACTIVE_TASK:
@@ -165,8 +166,8 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
-    """Return ``detail``, a report or a failure, if it is about the current try of the task instance
-    ``fact``. Otherwise return None.
+    """Return ``detail`` if it is about the current try of the task instance ``fact``. Otherwise
+    return None. ``detail`` is a report of the task's progress, or a failure of the task.
     """
     return detail if detail is not None and detail.try_number == fact.try_number else None
 
@@ -241,17 +242,18 @@ def _error(failure: Failure) -> TaskErrorStatus:
 
 
 def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
-    """Return the first ``MAX_METRICS`` metrics in the order of their names. Long names are cut. NaN
-    and infinity are left out, because JSON has neither.
+    """Sort the metrics by name, and return the first ``MAX_METRICS`` metrics. Long names are cut.
+    Metrics that are NaN or an infinity are left out, because JSON has neither.
     """
     numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
     return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
 
 
 def _input(group: Sequence[TaskFact], run_url: str | None) -> InputRequest | None:
-    """Return the question that a person must answer before the task continues, with the URL of the
-    page for the answer. If several instances wait, the question is that of the first instance.
-    Return None if no instance waits.
+    """Return the question that a person must answer before the task continues. The result has the
+    URL of the page where the person can answer. If several task instances wait for an answer,
+    return the question of the first task instance. Return None if no task instance waits for an
+    answer.
     """
     waiting = [fact for fact in group if fact.awaits_input]
     if not waiting:
