@@ -1,5 +1,5 @@
-"""Each alert fires in the situation that it is for, and no alert fires while all is well.
-Prometheus' own engine evaluates the rules.
+"""Each alert fires in the situation that the alert has to report, and no alert fires while all is
+well. Prometheus' own engine evaluates the rules.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def growing(a_minute: float) -> str:
 
 
 def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
-    """Return the series of a histogram's buckets: a dict from selectors to sample values.
+    """Return the series of a histogram's buckets as a dict. The keys are the selectors of the
+    series, and the values are the samples of the series.
 
     Args:
         name: The name of the histogram.
@@ -97,7 +98,7 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
     """Return ``series`` as lines in the notation of ``promtool test rules``. Each series gets the
-    label ``job``, as from a scrape of the operator.
+    label ``job``, which a scrape of the operator would add.
     """
     found = []
     for selector, values in series.items():

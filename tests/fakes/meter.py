@@ -18,8 +18,7 @@ class SilentMeter:
         vanished: The last reported number of vanished runs, by the name of the Airflow. A vanished
             run is missing in its Airflow.
         orphaned: The last reported number of orphaned runs, by the name of the Airflow. An orphaned
-            run is an active run that the operator has started, but that belongs to no MLJob any
-            more.
+            run is an active run that the operator has started, but that belongs to no MLJob.
         connected: For each topic, whether the operator is connected to Kafka to read the topic.
             None if the operator doesn't read the topic any more.
         jobs: The metrics of MLJobs.

@@ -40,6 +40,6 @@ Other packages use these modules:
 - :mod:`.lister` lists the MLJobs of an Airflow. :mod:`.feed_index` is an index of the unfinished
   MLJobs. The reader of a change feed looks up in this index whether a change in Airflow is
   expected.
-- :mod:`.vanished_runs` receives Airflow's lists of active runs, and wakes the MLJobs whose runs are
-  missing in these lists.
+- :mod:`.vanished_runs` records which runs are missing in Airflow's lists of active runs, and wakes
+  the MLJobs of these runs when the missing runs begin or cease to count as deleted.
 """

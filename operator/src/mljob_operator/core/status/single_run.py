@@ -52,8 +52,8 @@ class SingleRun:
         return _running(context)
 
     def cancelling(self, state: State) -> str:
-        """Return how the run is being cancelled, as a sentence: by the cancellation DAG, or through
-        Airflow's REST API.
+        """Return a sentence that says how the run is being cancelled: by the cancellation DAG, or
+        through Airflow's REST API.
         """
         requests = state.transient.cancel_requests
         if state.cancellation.by_dag and requests.dag_refused is None and requests.sent_at is None:
