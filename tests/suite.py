@@ -1,6 +1,5 @@
-"""Runs all tests and checks of this repository. The suite of tests and checks consists of parts.
-``make test`` calls ``python -m tests.suite all``, and ``make test-fast`` calls ``python -m
-tests.suite fast``.
+"""Runs the suite of tests and checks, which consists of parts. ``make test`` calls ``python -m
+tests.suite all``, and ``make test-fast`` calls ``python -m tests.suite fast``.
 
 The parts are distributed to lanes. The parts of a lane run one after the other, and all lanes run
 at the same time: while the live lane waits for real systems, the lane of checks and unit tests uses

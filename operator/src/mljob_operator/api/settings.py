@@ -1,5 +1,6 @@
-"""The settings of mljob-api: the operator's settings for Airflow, Kafka and the log, and settings
-that only mljob-api has. The environment variables of the latter begin with ``MLJOB_API_``.
+"""The settings of mljob-api: the operator's settings for Airflow, Kafka and the log, and the
+settings that only mljob-api has. If only mljob-api has a setting, the environment variable of the
+setting begins with ``MLJOB_API_``.
 """
 
 from __future__ import annotations
