@@ -53,8 +53,8 @@ four workers would wait for the two cores.
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the suite: commands that run one after the other. All of them run, even after a
-    failed command.
+    """A part of the suite: commands that run one after the other. All commands run, even after one
+    command has failed.
 
     Attributes:
         niceness: The niceness of the part's processes. Tests that start a stack take longest. So

@@ -34,7 +34,7 @@ def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
     Args:
         name: The name of the histogram.
         labels: The labels before ``le``, with a comma at the end, or an empty string.
-        a_minute: The growth of each bucket in a minute. The keys are ``le_`` and the upper bound of
+        a_minute: The growth of each bucket per minute. The keys are ``le_`` and the upper bound of
             the bucket, such as ``le_5``, ``le_0_1`` for 0.1, or ``le_inf``.
     """
     found = {}

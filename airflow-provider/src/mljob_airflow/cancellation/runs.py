@@ -323,8 +323,7 @@ def _fail_unfinished(
 
     The rounds end in one of three cases:
 
-    - All task instances have ended, apart from the task instances of the tasks in ``keep`` (task
-      ids).
+    - All task instances have ended, except the task instances of the tasks in ``keep`` (task ids).
     - Airflow has found none of the task instances of a round.
     - :attr:`Timing.fail` seconds have passed.
     """

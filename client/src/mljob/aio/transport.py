@@ -86,7 +86,7 @@ class AsyncTransport:
                 before the connection was lost. Default: True for GET, False for all other methods.
             tries: The maximum number of times that the request is sent.
             deadline: The time at which the caller stops waiting, on the clock of
-                ``time.monotonic()``. Default: None.
+                ``time.monotonic()``. Default: None, which means no deadline.
 
         Raises:
             ApiError: The API server refused the request, did not answer, or sent an answer that is

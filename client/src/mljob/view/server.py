@@ -107,7 +107,7 @@ async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str
         config: The person's cluster and credentials.
         port: The port on 127.0.0.1, or 0 for any free port.
         started: Is called as soon as the server listens, with the view's URL. The URL contains a
-            token. The view answers only a browser that has sent this token.
+            token, by which the view recognises the person's browser.
 
     Raises:
         OSError: The server can't listen on the port, for example because the port is in use.

@@ -119,7 +119,9 @@ def properties(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def secrets(given: Mapping[str, Any]) -> list[str]:
-    """Return the secret values among properties of librdkafka, so that the log can redact them."""
+    """Return those values of librdkafka's properties that are secret, so that the log can redact
+    these values.
+    """
     return [value for name, value in given.items() if isinstance(value, str) and _SECRET.search(name)]
 
 

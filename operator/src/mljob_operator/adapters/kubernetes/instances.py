@@ -60,7 +60,7 @@ class InstanceObjects(CustomObjects[Instance]):
         return found.metadata.labels or {}
 
     async def secret(self, name: str) -> dict[str, str]:
-        """Return the values of a Secret in ``credentials_namespace`` as text, by key.
+        """Read a Secret in ``credentials_namespace``. Return the values as text, by key.
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the operator may not read it, or the API

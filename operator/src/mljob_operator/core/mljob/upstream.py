@@ -6,9 +6,9 @@ admission queue and no run.
 
 The conditions of an upstream MLJob show whether the upstream MLJob can still succeed: an MLJob that
 is Stalled needs a change. So :func:`dependencies` treats a Stalled MLJob in the same way whether
-the MLJob failed, was cancelled, was refused, or ran an older spec. In a chain of MLJobs, a Stalled
-MLJob makes all MLJobs after it Stalled. They recover as soon as the first MLJob of the chain is not
-Stalled any more.
+the MLJob failed, was cancelled, was refused, or ran an older spec. If an MLJob of a chain is
+Stalled, all MLJobs after this MLJob become Stalled too. The later MLJobs recover as soon as the
+first MLJob of the chain is not Stalled any more.
 """
 
 from __future__ import annotations

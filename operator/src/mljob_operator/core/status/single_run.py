@@ -35,7 +35,9 @@ class SingleRun:
         return f"{dag_url(ui_url, run.dag_id)}/runs/{path_segment(run.run_id)}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return no fields. A single run has no fields besides the fields about its tasks."""
+        """Return an empty dict. Besides the fields about its tasks, a single run has no fields of
+        its own.
+        """
         return {}
 
     def in_progress(self, context: Context) -> StatusSummary:

@@ -1,5 +1,4 @@
-"""Decides whether and when an MLJob's next run is to be started, and finds what prevents the start.
-"""
+"""Decides whether and when to start an MLJob's next run, and finds what prevents the start."""
 
 from __future__ import annotations
 
@@ -148,8 +147,8 @@ def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bool:
     """Return whether an attempt takes over a run that Airflow already has (runPolicy OncePerSpec).
-    The run keeps its conf. The operator does not know from which upstream runs the outputs in this
-    conf are, so the attempt names no upstream runs.
+    The run keeps its conf. The operator does not know which upstream runs made the outputs in this
+    conf. So the attempt names no upstream runs.
     """
     if inputs.transient.conf_lost:
         return False
