@@ -12,9 +12,9 @@ Three facts about Airflow 3.3 determine the steps:
 - *Setting one task instance to failed takes about 50 ms*, and locks rows that the scheduler waits
   for. A run with thousands of mapped task instances would take minutes. So the rounds stop after
   :data:`FAIL_SECONDS`. The remaining task instances end when the run is set to failed, which takes
-  50 ms for all of them together. Nevertheless the rounds come first. Setting the run to failed sets
-  tasks that have not started to ``skipped``, and somebody who later clears the failed tasks of the
-  run would miss the skipped tasks.
+  50 ms for all of them together. Nevertheless the rounds come first. When a run is set to failed,
+  each task that has not started gets the state ``skipped``. Somebody who later clears the failed
+  tasks of the run would miss the skipped tasks.
 - *Teardown tasks run when a run is set to failed*, because they release the resources that setup
   tasks have taken. Mode ``graceful`` lets teardown tasks run, and sets a teardown task to failed if
   it does not end in time. Mode ``immediate`` sets teardown tasks to failed like all other tasks.

@@ -1,5 +1,5 @@
-"""Makes the lines that commands print, from the texts that :mod:`mljob.render` makes of MLJobs. All
-functions are pure.
+"""Makes the lines that commands print. The lines consist of the texts with which
+:mod:`mljob.render` describes MLJobs. All functions are pure.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Keeps open pages up to date: compares the HTML in a browser with the current HTML of the page. If
 elements differ, the module sends these elements to the browser as server-sent events.
 
-Each event that changes the page has the version of the page as its id. A browser that reconnects
-sends the version that it has. If this version is still current, the browser gets no elements.
-Otherwise the browser gets all elements, and the page's script replaces them in place.
+The id of an event that changes the page is the new version of the page. A browser that reconnects
+sends the version of the page that the browser shows. If this version is still current, the browser
+gets no elements. Otherwise the browser gets all elements, and the page's script puts these elements
+in place of the old elements.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """

@@ -1,5 +1,6 @@
-"""Makes the properties for librdkafka from the operator's settings. Users can also set other
-properties of librdkafka, for which the operator has no setting. These are called extra properties.
+"""Makes the properties for librdkafka from the operator's settings. librdkafka also has properties
+for which the operator has no setting. Users can set such properties, which are called extra
+properties.
 
 Users set extra properties as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret extra properties in
 the file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses an extra property for

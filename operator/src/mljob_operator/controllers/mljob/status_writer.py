@@ -76,7 +76,7 @@ class StatusWriter:
     Args:
         jobs: The MLJobs in the Kubernetes API.
         meter: Measures the writes.
-        milestones: Records the stages, attempts and MLJobs that end with a stored status.
+        milestones: Records each stage, attempt and MLJob whose end a stored status shows.
         wake: Wakes an MLJob whose write has its turn.
     """
 
@@ -177,7 +177,7 @@ class StatusWriter:
         Args:
             state: The state of the MLJob.
             count: The number of events.
-            first: Whether no event of the run was contradicted before.
+            first: Whether these are the first contradicted events of the run.
         """
         self._meter.events_contradicted(count)
         if first:

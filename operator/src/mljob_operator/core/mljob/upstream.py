@@ -72,7 +72,7 @@ class Upstream:
         suspended: Whether the MLJob is suspended.
         deleted: Whether the MLJob has succeeded and was deleted before its outputs were taken.
         waits_for: The names of the MLJobs for whose outputs this MLJob waits.
-        has_secrets: Whether the outputs may contain ``***`` where texts from Secrets were redacted.
+        has_secrets: Whether the outputs may contain ``***`` in place of texts from Secrets.
     """
 
     run: UpstreamRun | None = None

@@ -17,8 +17,8 @@ from .spec_change import SpecChange
 
 class CancelReason(StrEnum):
     """The reason why a run is cancelled. The value is the reason in the status, which is stored
-    before the cancellation begins. If several reasons apply, the first of them in this class is
-    used, with these exceptions:
+    before the cancellation begins. If several reasons apply, the operator uses the reason that
+    comes first in this class, with these exceptions:
 
     - If the MLJob is being deleted with deletionPolicy Retain, no reason applies.
     - If the stored status already has PRE_RUNNING, DEADLINE does not replace this reason.

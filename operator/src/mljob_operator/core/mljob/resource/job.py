@@ -124,8 +124,8 @@ class Job:
         )
 
     def newer_than(self, other: Job | None) -> bool:
-        """Return whether this is a later version of the object than ``other``, or a later MLJob of
-        the same name. If ``other`` is None, return True.
+        """Return whether this version of the object is later than ``other``. A later MLJob of the
+        same name also counts as later. If ``other`` is None, return True.
 
         The operator needs this check because the watch may deliver an old version of an MLJob after
         the operator has patched the MLJob.
