@@ -39,7 +39,7 @@ class Result:
     samples: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as a JSON object, rounded."""
+        """Return the rounded figures as a JSON object."""
         return {
             "jobs": self.jobs,
             "interval_seconds": INTERVAL,
@@ -50,8 +50,8 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Set one run after another to failed in Airflow. Return how long each failure took until the
-    watch received the MLJob's status with the failure.
+    """Set one run after another to failed in Airflow. For each failure, return the time until the
+    watch received the status that reports the failure.
     """
     names = bench.populate(NAMESPACE, plan.jobs)
     env = bench.stack.env

@@ -1,4 +1,4 @@
-"""The CPU time of one step of an MLJob. In a step, the operator takes an event about a task, and
+"""The CPU time of one step of an MLJob. In a step, the operator reads an event about a task, and
 writes a patch of the status.
 
 The benchmark runs the operator's own code. A stand-in for the API server merges the patch, and
@@ -167,7 +167,9 @@ def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:
 
 
 def _object() -> dict[str, Any]:
-    """Return an MLJob whose run is submitted, as the API server returns it."""
+    """Return the object of an MLJob whose run is submitted. The object has the form in which the
+    API server returns MLJobs.
+    """
     meta = {"namespace": "team-a", "name": "churn", "uid": "5f2f", "generation": 1, "resourceVersion": "1"}
     meta |= {"creationTimestamp": _BEGAN.isoformat(), "finalizers": [FINALIZER]}
     body = {"metadata": meta, "spec": {"dagId": "train", "conf": {"epochs": 3}}}
@@ -222,7 +224,7 @@ class _Server:
 
 
 def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``old`` with a merge patch (RFC 7396) applied."""
+    """Apply a merge patch (RFC 7396) to a copy of ``old``, and return the copy."""
     merged = dict(old)
     for name, value in patch.items():
         if value is None:
@@ -233,8 +235,8 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _NoAirflow:
-    """A stand-in for the operator's configuration of Airflows. It sends nothing to Airflow, and
-    sets no limit on active runs.
+    """A stand-in for the operator's configuration of Airflows. The stand-in sends nothing to
+    Airflow, and sets no limit on active runs.
     """
 
     def catalog(self, namespace: str) -> AirflowCatalog:

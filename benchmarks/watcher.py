@@ -1,9 +1,9 @@
 """A watch of MLJobs in a process of its own, which records when each change arrives. Most
 measurements of a latency end when a change arrives at this watch.
 
-For each change, the process records the time of arrival before it parses the change, on the clock
-that all processes of a machine share (CLOCK_MONOTONIC). The process hands over its observations
-only on request, so that only the watch runs during a measurement.
+For each change, the process records the time of arrival, and only then parses the change. The time
+comes from the clock that all processes of a machine share (CLOCK_MONOTONIC). The process hands over
+its observations only on request, so that only the watch runs during a measurement.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Observation:
     Attributes:
         namespace: The namespace of the MLJob.
         name: The name of the MLJob.
-        at: When the version arrived, on the monotonic clock in seconds.
+        at: The time at which the version arrived, in seconds of the monotonic clock.
         sequence: The number of the newest event that the status contains, or -1 if the status
             contains no numbered event.
         run_state: ``status.dagRunState``.
@@ -45,8 +45,8 @@ class Observation:
 
 
 class Watcher:
-    """A process that watches all MLJobs, and records when each change arrives. Use it as a context
-    manager.
+    """A process that watches all MLJobs, and records when each change arrives. The class is a
+    context manager.
     """
 
     def __init__(self, credentials: Credentials) -> None:

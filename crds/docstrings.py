@@ -1,8 +1,8 @@
-"""Reads the docstrings of the models' fields, which become the descriptions in the CRDs.
+"""Reads the docstrings of the models' fields. The docstrings become the descriptions in the CRDs.
 
-Pydantic could read these docstrings too (``use_attribute_docstrings``). But pydantic would read
-them in each process that imports the models, and so in the process of each Airflow task. The
-docstrings of a single model would already cost each process 0.04 s of CPU time.
+Pydantic could read these docstrings too (``use_attribute_docstrings``). But pydantic would read the
+docstrings in each process that imports the models, for example in the process of each Airflow task.
+Reading the docstrings of a single model costs a process 0.04 s of CPU time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def add_descriptions(schema: dict[str, Any], model: type[BaseModel]) -> None:
     Descriptions that the schema already has are not changed.
 
     Args:
-        schema: The schema that pydantic made from the model, with the aliases of the fields as
-            names. Nested models are in ``$defs``, by the names of their classes.
+        schema: The schema that pydantic made from the model. The schema calls the fields by their
+            aliases. ``$defs`` has the schemas of nested models, by class name.
         model: The model.
     """
     definitions = schema.get("$defs", {})
@@ -53,8 +53,8 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Return the docstrings of a model's fields by the name of the field, with the fields of its
-    base classes. The docstring of a field is the string literal after the field.
+    """Return the docstrings of a model's fields, by field name. The fields of the model's base
+    classes are included. The docstring of a field is the string literal after the field.
     """
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):

@@ -1,8 +1,8 @@
 """Converts the pydantic models in ``mljob_contract`` to structural schemas.
 
 A CRD needs a structural schema (kubernetes.io: "Specifying a structural schema"), which has a type
-on every level and no ``$ref``. Pydantic makes a JSON schema from a model. This module converts that
-schema: it puts the definition in place of each ``$ref``, puts X in place of ``anyOf [X, null]``,
+on every level and no ``$ref``. Pydantic makes a JSON schema from a model. This module converts this
+JSON schema: the module replaces each ``$ref`` by the definition, replaces ``anyOf [X, null]`` by X,
 and removes keywords that the CRDs don't need, such as ``title``.
 """
 

@@ -1,15 +1,16 @@
 """Makes Python environments from the lock files in `requirements/`. By default, or with the
-argument `newest`, it makes `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow).
+argument `newest`, this program makes `.venv` (operator, tools, tests) and `.venv-airflow`
+(Airflow).
 
 `bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported.
 `bootstrap.py docs` makes `.venv-docs`, with the tools that build the documentation.
 `bootstrap.py lock` writes the lock files anew.
 
-This program needs only Python 3.11 or newer and the standard library. It installs the wheel of uv
-into the cache with pip. uv installs all other packages from the lock files, which have a hash for
-each package. uv makes hard links to the packages in its cache, so that making the environments of a
-second clone takes seconds. A stamp file in each environment records what is installed, so that this
-program ends at once if nothing has changed.
+This program needs Python 3.11 or newer, and no packages besides Python's standard library. With
+pip, this program installs uv from a wheel into the cache. uv installs all other packages from the
+lock files, which have a hash for each package. uv makes hard links to the packages in its cache, so
+that the environments of a second clone are made within seconds. A stamp file in each environment
+records what is installed, so that this program ends at once if nothing has changed.
 """
 
 from __future__ import annotations
@@ -80,10 +81,11 @@ def system_certificates() -> str | None:
 
 
 def pip_environment() -> dict[str, str]:
-    """Return the environment variables for pip: the variables of this process, and `PIP_CERT` if
-    this process doesn't have it. The value that is added is `SSL_CERT_FILE` of this process, or
-    else the path of the file with the certificates that the system trusts. On macOS, `PIP_CERT` is
-    not added, because the system's file lacks a company's certificate.
+    """Return the environment variables for pip: the variables of this process, and also `PIP_CERT`.
+    If this process has no `PIP_CERT`, the value is the variable `SSL_CERT_FILE`, or else the path
+    of the file with the certificates that the system trusts. If there is no such file, `PIP_CERT`
+    is not added. On macOS, `PIP_CERT` is never added, because the system's file lacks a company's
+    certificate.
 
     By default an older pip trusts only certificates of its own, which lack the certificate of a
     company's proxy.
@@ -96,9 +98,9 @@ def pip_environment() -> dict[str, str]:
 
 
 def uv_environment() -> dict[str, str]:
-    """Return the environment variables for uv: the variables of this process without `VIRTUAL_ENV`
-    and `PYTHONPATH`, and variables that set uv's cache and the certificates that uv trusts. If
-    `PIP_INDEX_URL` is set, uv uses the same package index as pip.
+    """Return the environment variables for uv: the variables of this process, except `VIRTUAL_ENV`
+    and `PYTHONPATH`. The function adds variables that set uv's cache, and variables that set which
+    certificates uv trusts. If `PIP_INDEX_URL` is set, uv uses the same package index as pip.
     """
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environment["UV_CACHE_DIR"] = str(cache_directory() / "uv-cache")

@@ -1,14 +1,14 @@
-"""Runs the whole suite of tests and checks in parts. ``make test`` calls ``python -m tests.suite
-all``, and ``make test-fast`` calls ``python -m tests.suite fast``.
+"""Runs the suite of tests and checks, which consists of parts. ``make test`` calls ``python -m
+tests.suite all``, and ``make test-fast`` calls ``python -m tests.suite fast``.
 
 The parts are distributed to lanes. The parts of a lane run one after the other, and all lanes run
 at the same time: while the live lane waits for real systems, the lane of checks and unit tests uses
 the processor. The output of a part is shown when the part has ended, so that outputs don't mix. At
 the end, the runner lists the ten slowest tests and the duration of each part.
 
-Each part has a budget (``tool.suite.budgets`` in ``pyproject.toml``, in seconds on two cores). A
-part that takes longer is marked in this list, but doesn't fail, because durations vary between
-machines.
+Each part has a budget (``tool.suite.budgets`` in ``pyproject.toml``, in seconds on two cores). The
+report at the end marks a part that takes longer than its budget. Such a part doesn't fail, because
+durations vary between machines.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ four workers would wait for the two cores.
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the suite: commands that run one after the other. All of them run, even after a
-    failed command.
+    """A part of the suite: commands that run one after the other. All commands run, even after one
+    command has failed.
 
     Attributes:
-        niceness: The niceness of the part's processes. Tests with a stack take longest, so they
-            have a lower niceness, which is a higher priority, than tests that only compute.
+        niceness: The niceness of the part's processes. Tests that start a stack take longest. So
+            these tests get a higher priority (a lower niceness) than tests that only compute.
         environment: Environment variables in addition to the variables of this process.
         after: The name of a part of another lane that must end before this part begins, or None.
     """
@@ -287,21 +287,21 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment for commands: the environment of this process without the variable
-    PYTHONDONTWRITEBYTECODE, and the variables for Go programs in :data:`GO`. With
+    """Return the environment for commands. The environment has the variables of this process,
+    except PYTHONDONTWRITEBYTECODE, and the variables in :data:`GO`, which are for Go programs. With
     PYTHONDONTWRITEBYTECODE, every worker of every part would compile the tests again.
     """
     return GO | {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _set_niceness(pid: int, niceness: int) -> None:
-    """Give all processes of a session a lower priority than those of other sessions.
+    """Give all processes of a session a lower priority than the processes of other sessions.
 
-    nice(1) alone would not do that on most Linux systems: the kernel shares processor time among
-    sessions first, and applies the niceness of a process only within its session (sched(7), "The
-    autogroup feature"). The function therefore writes the niceness into the session's file in
-    /proc. A kernel without this feature has no such file. The function ignores this and other
-    errors of the operating system.
+    On most Linux systems, nice(1) alone would not have this effect: the kernel shares processor
+    time among sessions first, and applies the niceness of a process only within its session
+    (sched(7), "The autogroup feature"). The function therefore writes the niceness into the
+    session's file in /proc. A kernel without this feature has no such file. The function ignores a
+    missing file, and other errors of the operating system.
 
     Args:
         pid: The process that leads the session, which has just started.

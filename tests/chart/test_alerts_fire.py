@@ -1,5 +1,5 @@
-"""Each alert fires in the situation that it is for, and no alert fires while all is well.
-Prometheus' own engine evaluates the rules.
+"""Each alert fires in the situation that the alert has to report, and no alert fires while all is
+well. Prometheus' own engine evaluates the rules.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ def growing(a_minute: float) -> str:
 
 
 def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
-    """Return the series of a histogram's buckets: a dict from selectors to sample values.
+    """Return the series of a histogram's buckets as a dict. The keys are the selectors of the
+    series, and the values are the samples of the series.
 
     Args:
         name: The name of the histogram.
         labels: The labels before ``le``, with a comma at the end, or an empty string.
-        a_minute: The growth of each bucket in a minute. The keys are ``le_`` and the upper bound of
+        a_minute: The growth of each bucket per minute. The keys are ``le_`` and the upper bound of
             the bucket, such as ``le_5``, ``le_0_1`` for 0.1, or ``le_inf``.
     """
     found = {}
@@ -97,7 +98,7 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
     """Return ``series`` as lines in the notation of ``promtool test rules``. Each series gets the
-    label ``job``, as from a scrape of the operator.
+    label ``job``, which a scrape of the operator would add.
     """
     found = []
     for selector, values in series.items():

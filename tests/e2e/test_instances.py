@@ -1,9 +1,9 @@
 """Several AirflowInstances at once, as a user sees them: an AirflowInstance that hangs does not
 slow down the others, a Secret is rotated, and access rules and limits hold.
 
-All AirflowInstances lead to the same real Airflow, each through a proxy of its own. A test can cut
-one proxy, so only one AirflowInstance becomes unreachable. Each AirflowInstance also sees the runs
-of the others, which must change nothing.
+All AirflowInstances lead to the same real Airflow, each through a proxy of its own. A test can stop
+one proxy, so that only one AirflowInstance becomes unreachable. Through each AirflowInstance, the
+operator also sees the runs of the other AirflowInstances. The operator must ignore these runs.
 """
 
 from __future__ import annotations

@@ -10,17 +10,17 @@ from mljob_operator.adapters.job_metrics import JobMetrics
 
 
 class SilentMeter:
-    """A fake of the object to which the operator reports its metrics. It keeps a few measurements
-    in its attributes, and ignores all others.
+    """A fake of the object to which the operator reports its metrics. The fake keeps a few
+    measurements in attributes, and ignores all other measurements.
 
     Attributes:
         contradicted: The number of events that Airflow's REST API has contradicted.
         vanished: The last reported number of vanished runs, by the name of the Airflow. A vanished
             run is missing in its Airflow.
         orphaned: The last reported number of orphaned runs, by the name of the Airflow. An orphaned
-            run is an active run of the operator that no MLJob follows.
-        connected: Whether the operator is connected to Kafka for a topic, by topic. None if the
-            operator doesn't read the topic any more.
+            run is an active run that the operator has started, but that belongs to no MLJob.
+        connected: For each topic, whether the operator is connected to Kafka to read the topic.
+            None if the operator doesn't read the topic any more.
         jobs: The metrics of MLJobs.
     """
 

@@ -32,8 +32,8 @@ class MLJobs:
 
     Args:
         kubectl: Runs kubectl in the namespace.
-        operator_log: A function that returns the end of the operator's log, which the error of a
-            failed wait shows.
+        operator_log: A function that returns the last lines of the operator's log. If a test waits
+            in vain, the error shows these lines.
     """
 
     def __init__(self, kubectl: Kubectl, operator_log: Callable[[], str]) -> None:
@@ -96,7 +96,7 @@ class MLJobs:
 
     def until(self, name: str, condition: Callable[[Object], object], what: str, *, within: float = 180) -> Object:
         """Wait until ``condition`` returns a true value for the status of the MLJob, and return the
-        status. ``what`` describes the condition in the error.
+        status. ``what`` describes the condition in the error that a timeout raises.
         """
 
         def look() -> Object | None:
@@ -111,7 +111,9 @@ class MLJobs:
         return self.until(name, lambda status: status.get("phase") in phases, " or ".join(phases), within=within)
 
     def until_finished(self, *names: str, within: float = 300) -> dict[str, Object]:
-        """Wait until these MLJobs are terminal and have no finalizers. Return them by name."""
+        """Wait until the MLJobs ``names`` have a terminal phase and no finalizers. Return them by
+        name.
+        """
 
         def look() -> dict[str, Object] | None:
             found = self.all()
@@ -140,8 +142,8 @@ class MLJobs:
         self.kubectl("delete", "mljobs", "--all", "--wait=false")
 
     def evidence(self, *names: str) -> str:
-        """Return the MLJobs ``names`` in YAML and the end of the operator's log, for the error of a
-        failed wait.
+        """Return a text for the error of a test that waits in vain: the MLJobs ``names`` as YAML,
+        and the last lines of the operator's log.
         """
         yaml = self.kubectl("get", "mljobs", *names, "--ignore-not-found", "--output=yaml")
         return f"{yaml}\n{self._operator_log()}"

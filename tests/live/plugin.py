@@ -1,4 +1,4 @@
-"""``kubectl mljob``, called by the real kubectl, which finds it on ``PATH``."""
+"""Runs ``kubectl mljob``. The real kubectl finds the plugin on ``PATH`` and calls the plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token endpoint of an OpenID Connect provider, on loopback. It supports the grant
+"""The token endpoint of an OpenID Connect provider, on loopback. The endpoint supports the grant
 client_credentials, and issues unsigned tokens.
 """
 

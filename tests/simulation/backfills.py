@@ -1,5 +1,6 @@
-"""The backfills of the simulated Airflow, with the part of Airflow's scheduler that decides which
-runs of backfills may start, and that completes ended backfills.
+"""The backfills of the simulated Airflow. The module also simulates a part of Airflow's scheduler.
+This part decides which runs of backfills may start, and marks a backfill as completed when all runs
+of the backfill have ended.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from tests.fakes.backfills import FakeBackfills
 
 
 class BusyBackfills(FakeBackfills):
-    """A fake of Airflow's backfills, with the scheduler's decisions: whether a backfill lets a
-    queued run start, and which backfills are complete. The fake also records what the simulation
-    needs to check the operator's promises about backfills.
+    """A fake of Airflow's backfills. The fake makes two decisions of Airflow's scheduler: whether a
+    backfill lets a queued run start, and which backfills are complete. The fake also records what
+    the simulation needs to check the operator's promises about backfills.
 
     The operator's backfills have a marker in their conf: the run id and the attempt of the MLJob
     (:class:`.Marker`).
@@ -63,7 +64,9 @@ class BusyBackfills(FakeBackfills):
         return run.backfill is not None and run.state is RunState.QUEUED and self.made[run.backfill].paused
 
     def close_ended(self) -> None:
-        """Complete the backfills without active runs, as Airflow's scheduler does every 30 s."""
+        """Mark each backfill that has no active run as completed. Airflow's scheduler does the same
+        every 30 s.
+        """
         for backfill in self.made.values():
             if backfill.completed_at is None and not any(_active(run) for run in self.runs(backfill.id)):
                 self.close(backfill.id)

@@ -1,11 +1,12 @@
 """Publishes and finds the artifacts that the example DAGs exchange: datasets, models and
 predictions. An artifact has versions, and a version never changes.
 
-The name of a version is a hash of the version's files and of its parents, the versions that it was
-made from. So publishing the same files with the same parents again, for example in a task's second
-try, makes no new version. Each version has a card, which describes the files, and names the parents
-and the MLJob that made the version. A reader can follow the cards from a prediction back to the
-dataset. The file ``latest`` has the name of the version that was published last::
+The parents of a version are the versions from which the version was made. The name of a version is
+a hash of the version's files and parents. So publishing the same files with the same parents again,
+for example in a task's second try, makes no new version. Each version has a card, which describes
+the files, and names the parents and the MLJob that made the version. A reader can follow the cards
+from a prediction back to the dataset. The file ``latest`` has the name of the version that was
+published last::
 
     <MLJOB_DATA_DIR>/models/digits/latest
     <MLJOB_DATA_DIR>/models/digits/3f9c0a51be77/{model.joblib, metrics.json, card.json, card.md}
@@ -45,7 +46,7 @@ last.
 
 @dataclass(frozen=True)
 class Artifact:
-    """One version of an artifact, which is a dataset, a model or predictions."""
+    """One version of an artifact. An artifact is a dataset, a model or predictions."""
 
     kind: Kind
     name: str
@@ -87,9 +88,10 @@ def data_dir() -> Path:
 
 
 def run_dir() -> Path:
-    """Make and return the run's folder, in which tasks leave files for later tasks of the run. Each
-    run has its own folder, so that runs don't overwrite each other's files. Runs of two DAGs may
-    have the same run id, for example two scheduled runs of the same date.
+    """Create the run's folder if the folder does not exist, and return the folder's path. Tasks
+    leave files in the folder for later tasks of the run. Each run has its own folder, so that runs
+    don't overwrite each other's files. Runs of two DAGs may have the same run id, for example two
+    scheduled runs of the same date.
     """
     run = get_current_context()["dag_run"]
     path: Path = data_dir() / "runs" / run.dag_id / run.run_id

@@ -115,9 +115,10 @@ class LogPlace:
         return None if was_told else self._told(text)
 
     def wait_after(self, error: ApiError) -> float | None:
-        """Return how long to wait before the next request after a failure, in seconds. Return None
-        if the caller must give up, for one of these reasons: mljob-api is missing, requests have
-        failed too often or for too long, or the next request would lose or repeat lines.
+        """Return the number of seconds to wait between a failed request and the next request.
+        Return None if the caller must give up, for one of these reasons: mljob-api is missing,
+        requests have failed too often or for too long, or the next request would lose or repeat
+        lines.
         """
         now = monotonic()
         if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:

@@ -17,8 +17,8 @@ def tls_context(config: ClusterConfig, credential: Credential) -> ssl.SSLContext
     """Return the TLS context for requests to a cluster.
 
     Args:
-        config: The cluster: the certificate authorities to trust, and whether the server's
-            certificate is checked.
+        config: The configuration of the cluster. The configuration has the certificate authorities
+            to trust, and says whether the client checks the server's certificate.
         credential: The credential of the user, which may have a client certificate with its key.
 
     Raises:

@@ -1,9 +1,9 @@
-"""The API group ``run.mljob.dev/v1alpha1``, with which clients read about the run of an MLJob: its
-log, its history of events and its graph.
+"""The API group ``run.mljob.dev/v1alpha1``. From this group, clients read the log of an MLJob's
+run, the run's history of events, and the run's graph.
 
 The Kubernetes API server proxies requests for this group to mljob-api, the aggregated API server
-(docs/adr/0032-aggregated-api.md). A client reads about the run of an MLJob under the MLJob's own
-namespace and name.
+(docs/adr/0032-aggregated-api.md). The path of a request contains the namespace and the name of the
+MLJob.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class LogPosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LogPosition:
-        """Return the position from its text, which :meth:`__str__` has made.
+        """Convert a text to a position. The text must have the form that :meth:`__str__` returns.
 
         Raises:
             ValueError: The text is not a position.
@@ -94,9 +94,9 @@ def run_path(namespace: str, name: str, subresource: RunSubresource, *, watch: b
         namespace: The namespace of the MLJob.
         name: The name of the MLJob.
         subresource: The subresource.
-        watch: Whether the request is a watch, whose response also has later events, until the run
-            has ended. Only ``events`` can be watched. To follow a log, use the query parameter
-            ``follow`` instead.
+        watch: Whether the request is a watch. The response to a watch also contains later events,
+            until the run has ended. Only ``events`` can be watched. To follow a log, use the query
+            parameter ``follow`` instead.
     """
     prefix = "watch/" if watch else ""
     of_job = f"namespaces/{quote(namespace, safe='')}/mljobs/{quote(name, safe='')}"

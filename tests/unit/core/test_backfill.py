@@ -134,7 +134,7 @@ class TestRequest:
 
 
 class TestAsOneRun:
-    """A backfill as a single run: one state is derived from the states of all runs."""
+    """The operator derives one state of a backfill from the states of all runs of the backfill."""
 
     @pytest.mark.parametrize(
         ("states", "whole"),

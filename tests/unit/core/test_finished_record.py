@@ -1,5 +1,5 @@
-"""The annotation that records how an MLJob ended. Its size is bounded, and reading it returns what
-was written.
+"""The annotation that records how an MLJob ended. The size of the annotation is bounded. The
+operator reads the same content from the annotation that the operator has written.
 """
 
 from __future__ import annotations

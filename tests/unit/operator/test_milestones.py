@@ -1,5 +1,5 @@
-"""The metrics and traces of an MLJob during its life: in which series the MLJob is counted, how
-many seconds it waited and ran, and the trace of each ended attempt.
+"""The metrics and traces of an MLJob during its life: the series in which the MLJob is counted, the
+seconds that the MLJob waited and ran, and the trace of each ended attempt.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cancels dag runs.
 
-A cancellation sets every unfinished task instance of a run to failed, then the run, and then
-verifies that the run and its task instances have ended.
+A cancellation first sets every unfinished task instance of a run to failed, and then sets the run
+to failed. At the end, the cancellation verifies that the run and its task instances have ended.
 
 Three facts about Airflow 3.3 determine the steps:
 
@@ -12,9 +12,9 @@ Three facts about Airflow 3.3 determine the steps:
 - *Setting one task instance to failed takes about 50 ms*, and locks rows that the scheduler waits
   for. A run with thousands of mapped task instances would take minutes. So the rounds stop after
   :data:`FAIL_SECONDS`. The remaining task instances end when the run is set to failed, which takes
-  50 ms for all of them together. Nevertheless the rounds come first. Setting the run to failed sets
-  tasks that have not started to ``skipped``, and somebody who later clears the failed tasks of the
-  run would miss the skipped tasks.
+  50 ms for all of them together. Nevertheless the rounds come first. When a run is set to failed,
+  each task that has not started gets the state ``skipped``. Somebody who later clears the failed
+  tasks of the run would miss the skipped tasks.
 - *Teardown tasks run when a run is set to failed*, because they release the resources that setup
   tasks have taken. Mode ``graceful`` lets teardown tasks run, and sets a teardown task to failed if
   it does not end in time. Mode ``immediate`` sets teardown tasks to failed like all other tasks.
@@ -104,7 +104,8 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed. Return how many of them are failed now, and error messages.
+        """Set task instances to failed. Return the number of these task instances that are failed
+        now, and error messages.
 
         A task instance that Airflow does not find, or that has failed already, raises no error. Any
         other error is raised.
@@ -150,7 +151,8 @@ class Summary:
         """Add an error to the summary, unless the summary has the same error already. Return
         whether the error was new, so that the caller logs only new errors.
 
-        A summary with 20 errors takes no more errors, but the result for a new error is still True.
+        If the summary has 20 errors already, a new error is not added, but the method still returns
+        True.
         """
         text = _short(error)
         new = text not in self.errors
@@ -321,7 +323,7 @@ def _fail_unfinished(
 
     The rounds end in one of three cases:
 
-    - No task instance is unfinished, except those of the tasks in ``keep`` (task ids).
+    - All task instances have ended, except the task instances of the tasks in ``keep`` (task ids).
     - Airflow has found none of the task instances of a round.
     - :attr:`Timing.fail` seconds have passed.
     """

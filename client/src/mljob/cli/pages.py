@@ -1,5 +1,5 @@
-"""Makes the lines that commands print, from the texts that :mod:`mljob.render` makes of MLJobs. All
-functions are pure.
+"""Makes the lines that commands print. The lines consist of the texts with which
+:mod:`mljob.render` describes MLJobs. All functions are pure.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles:
 
 
 def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Line]:
-    """Return the lines of one MLJob and its tasks, for a page that is drawn repeatedly.
-    ``most_tasks`` is the maximum number of tasks, and counts as :data:`MIN_TASKS` if it is less.
+    """Return the lines of a page about one MLJob and the MLJob's tasks. The command draws the page
+    repeatedly. ``most_tasks`` is the maximum number of tasks, and counts as :data:`MIN_TASKS` if it
+    is less.
     """
     row = row_of(job, now)
     share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
@@ -122,8 +123,9 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
     """Return two values: a tuple of texts about an MLJob, and the line to print for a change of the
-    MLJob. The tuple has the MLJob's name and the texts of the line, but not the time that the line
-    begins with. So callers compare the tuples to find out whether there is something new.
+    MLJob. The line begins with a time. The tuple has the MLJob's name and the texts of the line,
+    but not this time. A caller prints the line only if the tuple differs from the last tuple of the
+    MLJob.
 
     Args:
         job: The MLJob.

@@ -1,5 +1,5 @@
-"""The CRDs of this package, and the checks of an object against their schemas. The checks find
-fields that the schema doesn't have, and validation rules that the object violates.
+"""The CRDs of this package, and the checks of an object against the schemas in these CRDs. The
+checks find fields that the schema doesn't have, and validation rules that the object violates.
 
 ``make generate`` copies the CRDs from ``crds/``. The rules are written in CEL, as the API server
 evaluates them (kubernetes.io: "Validation rules").
@@ -73,7 +73,7 @@ def broken_rules(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
     """Yield a finding for each validation rule that a value violates. Two kinds of rules are left
     out:
 
-    - Rules about a change of an object, because a manifest has no earlier object.
+    - Rules about a change of an object, because a manifest has no earlier version of the object.
     - Rules that can't be evaluated, for example because a required field is missing or a field has
       a wrong type. The check against the models of :mod:`mljob_contract` reports such a field.
     """

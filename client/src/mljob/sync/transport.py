@@ -86,7 +86,8 @@ class Transport:
                 Only a repeatable request is sent again if the API server may have received it
                 before the connection was lost. Default: True for GET, False for all other methods.
             tries: The maximum number of times that the request is sent.
-            deadline: When the caller stops waiting, on the clock of ``time.monotonic()``, or None.
+            deadline: The time at which the caller stops waiting, on the clock of
+                ``time.monotonic()``. Default: None, which means no deadline.
 
         Raises:
             ApiError: The API server refused the request, did not answer, or sent an answer that is
@@ -238,9 +239,9 @@ def until(deadline: float | None, at_most: float) -> float:
 
 
 class _Lost(Exception):
-    """The error when a request has no complete answer: the connection could not be made, was lost,
-    or was silent for too long. ``was_sent`` is False if the API server can't have received the
-    request.
+    """The error of a request without a complete answer: the connection could not be made, the
+    connection was lost, or the client received no bytes for too long. ``was_sent`` is False if the
+    API server can't have received the request.
     """
 
     def __init__(self, error: ApiError, was_sent: bool) -> None:

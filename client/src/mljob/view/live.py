@@ -1,9 +1,10 @@
-"""Keeps open pages up to date: compares the HTML that a browser has with the current HTML of the
-page, and sends the elements that differ as server-sent events.
+"""Keeps open pages up to date: compares the HTML in a browser with the current HTML of the page. If
+elements differ, the module sends these elements to the browser as server-sent events.
 
-Each event that changes the page has the version of the page as its id. A browser that reconnects
-sends the version that it has. If this version is still current, the browser gets no elements.
-Otherwise the browser gets all elements, and the page's script replaces them in place.
+The id of an event that changes the page is the new version of the page. A browser that reconnects
+sends the version of the page that the browser shows. If this version is still current, the browser
+gets no elements. Otherwise the browser gets all elements, and the page's script puts these elements
+in place of the old elements.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -92,10 +93,10 @@ the page's script can't see comments.
 
 
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
-    """Return what a browser has to change in order to show ``now``: the title, the elements to put
-    and to drop, and the text for a screen reader. Return None if the title and the HTML of all
-    parts and rows are the same, even if the order of the rows differs. If ``before`` is None,
-    return all parts and rows of ``now``.
+    """Return the changes after which a browser shows ``now``: the title, the elements to insert or
+    replace, the ids of the rows to remove, and the text for a screen reader. Return None if the
+    title and the HTML of all parts and rows are the same, even if the order of the rows differs. If
+    ``before`` is None, return all parts and rows of ``now``.
 
     Args:
         before: The content that the browser has, or None if it is not known.
@@ -133,9 +134,10 @@ def _said(before: Shown, now: Shown) -> str:
 
 
 async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
-    """Yield the server-sent events of a page without end: changes of the HTML, and notices whether
-    the data may be out of date. While nothing changes, yield events that only keep the connection
-    open. The caller closes the generator when the browser leaves.
+    """Yield the server-sent events of a page: changes of the HTML, and notices whether the data may
+    be out of date. The generator does not end until the caller closes it. While nothing changes,
+    yield events that only keep the connection open. The caller must close the generator when the
+    browser closes the page.
 
     Args:
         page: The page.

@@ -1,5 +1,6 @@
-"""The Starlette application of the view, and the functions that serve it: on a person's own
-machine, or to several people behind a proxy.
+"""The Starlette application of the view, and the functions that serve this application. One
+function serves the application to one person on the person's machine. The other function serves the
+application to several people through a proxy.
 """
 
 from __future__ import annotations
@@ -104,9 +105,9 @@ async def serve_locally(config: ClusterConfig, port: int, started: Callable[[str
 
     Args:
         config: The person's cluster and credentials.
-        port: The port on 127.0.0.1, or 0 for any free one.
-        started: Is called as soon as the server listens, with the view's URL. The URL contains the
-            token that lets the person's browser in.
+        port: The port on 127.0.0.1, or 0 for any free port.
+        started: Is called as soon as the server listens, with the view's URL. The URL contains a
+            token, by which the view recognises the person's browser.
 
     Raises:
         OSError: The server can't listen on the port, for example because the port is in use.
@@ -126,7 +127,7 @@ async def serve_behind_proxy(
         config: The cluster. The user in ``config`` is not used: each request brings the token of
             the person who sends it.
         host: The address to listen on.
-        port: The port, or 0 for any free one.
+        port: The port, or 0 for any free port.
         hosts: The values of the Host header that requests may have. ``<host>:<port>`` is always
             allowed.
         started: Is called with the view's URL as soon as the server listens.

@@ -1,5 +1,6 @@
 """The settings of mljob-api: the operator's settings for Airflow, Kafka and the log, and the
-settings that only mljob-api has, with the prefix ``MLJOB_API_``.
+settings that only mljob-api has. If only mljob-api has a setting, the environment variable of the
+setting begins with ``MLJOB_API_``.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Makes the properties for librdkafka from the operator's settings. Users can also set other
-properties of librdkafka, for which the operator has no setting. These are called extra properties.
+"""Makes the properties for librdkafka from the operator's settings. librdkafka also has properties
+for which the operator has no setting. Users can set such properties, which are called extra
+properties.
 
 Users set extra properties as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret extra properties in
 the file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses an extra property for
 which it has a setting, and the properties in ``RESERVED``. For example, it refuses the properties
-about committing offsets, because it commits the offset of an event itself, when the status with the
-event is stored.
+about committing offsets, because the operator itself commits the offset of an event, after the
+status that contains the event is stored.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ def properties(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def secrets(given: Mapping[str, Any]) -> list[str]:
-    """Return the secret values among properties of librdkafka, so that the log can redact them."""
+    """Return those values of librdkafka's properties that are secret, so that the log can redact
+    these values.
+    """
     return [value for name, value in given.items() if isinstance(value, str) and _SECRET.search(name)]
 
 
@@ -141,8 +144,8 @@ def from_json(text: str) -> dict[str, str]:
 
 def from_lines(text: str) -> dict[str, str]:
     """Read properties from a text whose lines have the form ``name=value``, and return them by name.
-    Empty lines and comments (#) are skipped. In a value of PEM, such as ``ssl.ca.pem``, a backslash and an n stand for a line
-    break.
+    Empty lines and comments (#) are skipped. In a property whose value is PEM text, such as
+    ``ssl.ca.pem``, a backslash followed by an n stands for a line break.
 
     Raises:
         Unusable: The text is too large, has another form, or has a property that is refused.

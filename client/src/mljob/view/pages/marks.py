@@ -1,8 +1,8 @@
-"""Marks of states: an icon and a word. The colour of a mark is an addition, and never the only sign
-of a state.
+"""Marks of states. A mark shows a state by an icon and a word. A mark also has a colour, but the
+colour is never the only sign of a state.
 
-The words and the tones, which select the colours, come from :mod:`mljob.render.states`. The command
-line uses the same words and tones.
+The words and the tones come from :mod:`mljob.render.states`. The command line uses the same words
+and tones. A tone selects the colour of a mark.
 """
 
 from __future__ import annotations

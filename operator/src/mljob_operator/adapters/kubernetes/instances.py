@@ -1,5 +1,5 @@
-"""Reads and writes AirflowInstances in the Kubernetes API, and reads the Secrets that they name and
-the labels of namespaces.
+"""Reads and writes AirflowInstances in the Kubernetes API. The module also reads the labels of
+namespaces, and the Secrets that AirflowInstances name.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .requests import TIMEOUT, call, decoded
 
 
 class InstanceObjects(CustomObjects[Instance]):
-    """Reads and writes AirflowInstances in the Kubernetes API, and reads their Secrets and the
-    labels of namespaces.
+    """Reads and writes AirflowInstances in the Kubernetes API. The class also reads the labels of
+    namespaces, and the Secrets that AirflowInstances name.
 
     Args:
         api: The client for the Kubernetes API.
@@ -39,8 +39,8 @@ class InstanceObjects(CustomObjects[Instance]):
         self._credentials_namespace = credentials_namespace
 
     async def list(self) -> list[Instance]:
-        """Return all AirflowInstances. An AirflowInstance that can't be read is logged and left
-        out.
+        """Return all AirflowInstances. If an AirflowInstance can't be read, log an error and leave
+        the AirflowInstance out.
         """
         lister = self._api.list_cluster_custom_object_without_preload_content
         found = [read(item) async for item in list_objects(lister, GROUP, VERSION, PLURAL)]
@@ -60,13 +60,14 @@ class InstanceObjects(CustomObjects[Instance]):
         return found.metadata.labels or {}
 
     async def secret(self, name: str) -> dict[str, str]:
-        """Return the values of a Secret in ``credentials_namespace`` as text, by key.
+        """Read a Secret in ``credentials_namespace``. Return the values as text, by key.
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the operator may not read it, or the API
                 server refuses the request for another reason.
             SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
-            StoreUnavailable: No answer, a server error, or too many requests (429).
+            StoreUnavailable: The API server did not answer, or answered with a server error or with
+                429 (too many requests).
         """
         namespace = self._credentials_namespace
         try:

@@ -32,8 +32,8 @@ class Leases:
     same namespace.
 
     Args:
-        api: The client. It needs connections of its own, because a renewal must not wait for other
-            requests.
+        api: The client for the Kubernetes API. No other part of the operator may use the client's
+            connections, because a renewal must not wait for other requests.
         namespace: The operator's namespace.
         name: The name of the operator's Lease.
         seconds: The duration of the Lease, in seconds.
@@ -88,8 +88,8 @@ class Leases:
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
         """Write a new time of renewal, and return the new version of the Lease. ``acting`` says
-        whether the holder has begun its work as the leader. If the Lease does not show this yet,
-        also set the annotation ``ACTING``.
+        whether the holder has begun to act as the leader. If ``acting`` is not the same as
+        ``lease.acting``, also set the annotation ``ACTING`` to true.
 
         Raises:
             Conflict: The Lease has changed since it was read.

@@ -7,12 +7,14 @@ These modules handle the input of an MLJob, from its arrival to the writes that 
 - :mod:`.workers` wakes the workers and starts their steps. :mod:`.paced_wake` wakes many MLJobs in
   batches. :mod:`.waiting_jobs` wakes the MLJobs that wait for Airflows, access rules, logins or
   limits. :mod:`.expiries` wakes finished MLJobs at the end of their time to live.
-- :mod:`.worker_state` has the state of one MLJob's worker, and the inbox for the next step.
-- :mod:`.steps` runs the steps of a worker. A step adds the inbox to the known state of the run,
-  carries out actions, writes the status and acknowledges Kafka messages.
-- :mod:`.reconciler` decides on the next action and carries it out, again and again, until the next
-  action is to wait. :mod:`.classifier` determines the state from which the reconciler decides, and
-  lets MLJobs submit runs when the limits of their Airflow allow this (admission).
+- :mod:`.worker_state` has the state of one MLJob's worker, and the worker's inbox. The inbox is the
+  input that the worker has not read yet.
+- :mod:`.steps` runs the steps of a worker. A step reads the input in the inbox, updates the
+  observed state of the run, carries out actions, writes the status and acknowledges Kafka messages.
+- :mod:`.reconciler` decides on the next action, and carries the action out. The reconciler repeats
+  this until the next action is to wait. :mod:`.classifier` determines the state from which the
+  reconciler decides, and lets MLJobs submit runs when the limits of their Airflow allow this
+  (admission).
 - :mod:`.actions` has the protocol of the actions that differ between a single run and a backfill.
   :mod:`.run_actions` and :mod:`.backfill_actions` implement the protocol. :mod:`.shared_actions`
   and :mod:`.cancellation_actions` have the other actions.
@@ -23,11 +25,11 @@ These modules handle the input of an MLJob, from its arrival to the writes that 
   redacts the texts of a status. :mod:`.milestones` measures how long an attempt waited and ran,
   when a stored status shows the end of a stage.
 
-These modules have what the workers need to know:
+These modules have facts that the workers need:
 
-- :mod:`.upstreams` knows the MLJobs whose outputs other MLJobs wait for, and finds the MLJobs that
-  wait.
-- :mod:`.confs` builds the confs of runs, and :mod:`.hidden_texts` finds the texts in a conf that
+- :mod:`.upstreams` knows the MLJobs whose outputs other MLJobs wait for, and finds the waiting
+  MLJobs.
+- :mod:`.confs` builds the confs of runs, and :mod:`.hidden_texts` finds those texts of a conf that
   may have come from Secrets. :mod:`.conf_sources` watches the ConfigMaps and Secrets that MLJobs
   wait for.
 - :mod:`.backfill_index` finds the MLJobs that have a backfill of a DAG in progress.
@@ -35,8 +37,9 @@ These modules have what the workers need to know:
 
 Other packages use these modules:
 
-- :mod:`.lister` lists the MLJobs of an Airflow. :mod:`.feed_index` answers the questions of a
-  change feed's reader about all MLJobs.
-- :mod:`.vanished_runs` takes the lists of active runs from Airflow, and wakes MLJobs whose runs are
-  missing.
+- :mod:`.lister` lists the MLJobs of an Airflow. :mod:`.feed_index` is an index of the unfinished
+  MLJobs. The reader of a change feed looks up in this index whether a change in Airflow is
+  expected.
+- :mod:`.vanished_runs` records which runs are missing in Airflow's lists of active runs, and wakes
+  the MLJobs of these runs when the missing runs begin or cease to count as deleted.
 """

@@ -36,6 +36,6 @@ class BackfillIndex:
                 del self._keys[dag]
 
     def remove(self, key: Key) -> None:
-        """Remove an MLJob that is deleted or has nothing more to do."""
+        """Remove an MLJob that is deleted, or for which the operator has nothing more to do."""
         for keys in self._keys.values():
             keys.discard(key)

@@ -1,4 +1,4 @@
-"""Stores statuses, and records the Kubernetes Events about their changes."""
+"""Stores the statuses of MLJobs, and records Kubernetes Events about changes of the statuses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Patch:
     Attributes:
         content: A JSON merge patch (RFC 7396).
         urgent: Whether the patch must be sent without a delay. While an attempt is in progress, a
-            patch that only makes values more exact, such as times, is not urgent.
+            patch is not urgent if it only makes values more exact, for example times.
     """
 
     content: Mapping[str, Any]
@@ -65,7 +65,7 @@ class Patch:
 
 
 class StatusWriter:
-    """Writes the statuses of MLJobs, and the Events about their changes.
+    """Writes the statuses of MLJobs, and the Events about changes of the statuses.
 
     The reconciler's actions send three kinds of requests without this class:
 
@@ -76,7 +76,7 @@ class StatusWriter:
     Args:
         jobs: The MLJobs in the Kubernetes API.
         meter: Measures the writes.
-        milestones: Records the stages, attempts and MLJobs that end with a stored status.
+        milestones: Records each stage, attempt and MLJob whose end a stored status shows.
         wake: Wakes an MLJob whose write has its turn.
     """
 
@@ -109,7 +109,8 @@ class StatusWriter:
             self._writes.leave(key)
 
     async def store(self, job: Job, patch: Patch, priority: Priority = Priority.SUBMISSION) -> tuple[Job, float]:
-        """Store a status when the write has its turn, and record the Events about its changes.
+        """Wait for the turn of the write, store the status, and record the Events about the changes
+        of the status.
 
         Args:
             job: The version of the MLJob that the patch was made from.
@@ -117,7 +118,8 @@ class StatusWriter:
             priority: The priority of the write.
 
         Returns:
-            The stored MLJob, and when the patch was sent, in seconds of the event loop's clock.
+            The stored MLJob, and the time at which the patch was sent, in seconds of the event
+            loop's clock.
 
         Raises:
             StoreError: The Kubernetes API fails or refuses the status, or the MLJob has changed or
@@ -132,8 +134,8 @@ class StatusWriter:
         """Count a status that the Kubernetes API server refused as invalid. Record an Event only
         for the first of several refusals in a row.
 
-        The caller drops what is known about the run, because the same facts would give an invalid
-        status again.
+        The caller drops all facts that the operator has observed about the run. Otherwise the
+        operator would make an invalid status from the same facts again.
 
         Args:
             job: The MLJob.
@@ -175,7 +177,7 @@ class StatusWriter:
         Args:
             state: The state of the MLJob.
             count: The number of events.
-            first: Whether no event of the run was contradicted before.
+            first: Whether these are the first contradicted events of the run.
         """
         self._meter.events_contradicted(count)
         if first:
@@ -219,7 +221,8 @@ class StatusWriter:
 
     def _record(self, job: Job, event: KubeEvent) -> None:
         """Create a Kubernetes Event in the background, so that no status waits for the Event. If
-        ``MAX_WAITING_EVENTS`` Events wait already, leave the Event out unless it is a Warning.
+        ``MAX_WAITING_EVENTS`` Events already wait to be created, create the Event only if it is a
+        Warning.
         """
         if event.type != WARNING and self._writes.waiting(Priority.EVENT) >= MAX_WAITING_EVENTS:
             log.debug("%s/%s: event %s is left out, because too many wait", *job.key, event.reason)
@@ -244,7 +247,8 @@ def difference(
     Args:
         state: The state of the MLJob.
         outputs: The outputs of the run. None if the outputs were not read.
-        ui_url: The base URL of the Airflow's UI. None if no Airflow has the name in the status.
+        ui_url: The base URL of the Airflow's UI. None if no Airflow has the name that the status
+            contains.
         redaction: Redacts values from Secrets.
         run_tasks: A cache of the tasks of the last status, so that tasks that have not changed are
             not computed again.
@@ -263,8 +267,8 @@ def priority_of(state: State, patch: Patch, action: Action) -> Priority:
     Args:
         state: The state that the status shows.
         patch: The change of the status.
-        action: The next action that the operator has decided on. Unless the action is ``Wait``, the
-            step can't go on before the status is written.
+        action: The next action that the operator has decided on. If the action is not ``Wait``, the
+            step can continue only after the status is written.
     """
     phase = patch.content.get("phase")
     if state.cancellation.reason is not None or state.job.deleting:

@@ -5,10 +5,10 @@ Both are in the same namespace. An MLJob that waits for outputs has no finalizer
 admission queue and no run.
 
 The conditions of an upstream MLJob show whether the upstream MLJob can still succeed: an MLJob that
-is Stalled needs a change. So :func:`dependencies` makes no difference between an MLJob that failed,
-was cancelled, was refused, or ran an older spec. In a chain of MLJobs, a Stalled MLJob makes all
-MLJobs after it Stalled. They recover as soon as the first MLJob of the chain is not Stalled any
-more.
+is Stalled needs a change. So :func:`dependencies` treats a Stalled MLJob in the same way whether
+the MLJob failed, was cancelled, was refused, or ran an older spec. If an MLJob of a chain is
+Stalled, all MLJobs after this MLJob become Stalled too. The later MLJobs recover as soon as the
+first MLJob of the chain is not Stalled any more.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Upstream:
         suspended: Whether the MLJob is suspended.
         deleted: Whether the MLJob has succeeded and was deleted before its outputs were taken.
         waits_for: The names of the MLJobs for whose outputs this MLJob waits.
-        has_secrets: Whether the outputs may contain ``***`` where texts from Secrets were redacted.
+        has_secrets: Whether the outputs may contain ``***`` in place of texts from Secrets.
     """
 
     run: UpstreamRun | None = None
@@ -151,7 +151,7 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
     Args:
         job: The MLJob.
-        upstreams: The upstream MLJobs by name, and the MLJobs that these wait for in turn. The
+        upstreams: The upstream MLJobs by name, and also the upstream MLJobs of these MLJobs. The
             value is None if there is no MLJob of that name. An MLJob that was not read yet has no
             entry.
     """
@@ -186,9 +186,9 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
 
 def outputs_of(reference: OutputsReference, upstream: Upstream) -> Source:
-    """Return the :class:`Source` of the conf for an ``outputsRef``: the outputs of the upstream
-    MLJob that the ``outputsRef`` selects. Outputs that the upstream MLJob does not have are left
-    out.
+    """Return the :class:`Source` of the conf for an ``outputsRef``: those outputs of the upstream
+    MLJob ``upstream`` that the ``outputsRef`` names, or all outputs if the ``outputsRef`` names
+    none. The function leaves out outputs that the upstream MLJob does not have.
     """
     keys = upstream.outputs if reference.keys is None else reference.keys
     taken = {key: upstream.outputs[key] for key in keys if key in upstream.outputs}
@@ -211,12 +211,13 @@ _OF_UPSTREAM = re.compile(rf"(MLJob \S+) \(spec\.confFrom\[\d+\]\.outputsRef\) (
 
 
 def _passed_on(message: str) -> str | None:
-    """Return the failure of an MLJob that is Stalled because an upstream MLJob has failed, as the
-    text of :attr:`Upstream.failure`: "gets no outputs, because", the first failed MLJob of the
-    chain, and the failure of that MLJob. Return None if the MLJob is Stalled for another reason.
+    """Return the text for :attr:`Upstream.failure` of an MLJob that is Stalled because an upstream
+    MLJob has failed. Return None if the MLJob is Stalled for another reason. The text consists of
+    "gets no outputs, because", the first failed MLJob of the chain, and the failure of the first
+    failed MLJob.
 
-    The text leaves out the MLJobs between the first failed MLJob and this MLJob. Otherwise the text
-    would grow with the length of the chain.
+    The text does not name the MLJobs between the first failed MLJob and the Stalled MLJob.
+    Otherwise the text would grow with the length of the chain.
 
     Args:
         message: The message of the MLJob's condition Stalled.
@@ -241,9 +242,10 @@ def _progress(namespace: str, upstream: Upstream | None) -> str:
 
 
 def _failure(what: str, reference: OutputsReference, upstream: Upstream | None) -> str | None:
-    """Return why the outputs that ``reference`` takes will not be available without a change, as a
-    message. Return None if the outputs are available, or if the upstream MLJob may still succeed
-    or does not exist. ``what`` names the upstream MLJob in the message.
+    """Return a message that says why the outputs that ``reference`` takes can't become available
+    until somebody changes an MLJob. Return None in three cases: the outputs are available, the
+    upstream MLJob may still succeed, or the upstream MLJob does not exist. ``what`` names the
+    upstream MLJob in the message.
     """
     if upstream is None:
         return None

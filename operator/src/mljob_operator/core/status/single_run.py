@@ -35,7 +35,9 @@ class SingleRun:
         return f"{dag_url(ui_url, run.dag_id)}/runs/{path_segment(run.run_id)}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return no fields. A single run has no fields besides the fields about its tasks."""
+        """Return an empty dict. Besides the fields about its tasks, a single run has no fields of
+        its own.
+        """
         return {}
 
     def in_progress(self, context: Context) -> StatusSummary:
@@ -52,8 +54,8 @@ class SingleRun:
         return _running(context)
 
     def cancelling(self, state: State) -> str:
-        """Return how the run is being cancelled, as a sentence: by the cancellation DAG, or through
-        Airflow's REST API.
+        """Return a sentence that says how the run is being cancelled: by the cancellation DAG, or
+        through Airflow's REST API.
         """
         requests = state.transient.cancel_requests
         if state.cancellation.by_dag and requests.dag_refused is None and requests.sent_at is None:

@@ -17,8 +17,8 @@ from .spec_change import SpecChange
 
 class CancelReason(StrEnum):
     """The reason why a run is cancelled. The value is the reason in the status, which is stored
-    before the cancellation begins. If several reasons apply, the first of them in this class is
-    used, with these exceptions:
+    before the cancellation begins. If several reasons apply, the operator uses the reason that
+    comes first in this class, with these exceptions:
 
     - If the MLJob is being deleted with deletionPolicy Retain, no reason applies.
     - If the stored status already has PRE_RUNNING, DEADLINE does not replace this reason.
@@ -38,7 +38,7 @@ CANCEL_REASONS = frozenset(CancelReason)
 
 @frozen
 class Cancellation:
-    """The cancellation of the newest attempt's run.
+    """The cancellation of the run of the MLJob's newest attempt.
 
     Attributes:
         reason: Why the run must not start or continue. None if there is no such reason, or if the
@@ -55,10 +55,10 @@ class Cancellation:
             says. The cancellation DAG cancels single runs only. The runs of a backfill are
             cancelled through Airflow's REST API.
         asked_in_vain: Whether this process has tried without success to cancel or to find the run.
-            Only meaningful while the run is not known to have ended. True in three cases: Airflow
-            was asked for the run after a request to its REST API to cancel the run, Airflow did not
-            find the run, or the last request failed. A failed request to start the run does not
-            count.
+            Only meaningful until the operator knows that the run has ended. True in three cases:
+            this process has read the run from Airflow after a request to Airflow's REST API to
+            cancel the run; or Airflow did not find the run; or the last request failed, and was not
+            a request to start the run.
     """
 
     reason: CancelReason | None
@@ -84,8 +84,8 @@ class Cancellation:
 
 
 def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
-    """Return when the last failed request is sent again, or None if no failure delays the next
-    request.
+    """Return the time at which the operator repeats the last failed request. Return None if no
+    failure delays the next request.
 
     A failure to start the run does not delay its cancellation. Every change of the spec, and a
     deletion, gives the MLJob a new generation, so failures of an older generation are ignored.

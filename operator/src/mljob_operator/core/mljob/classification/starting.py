@@ -1,4 +1,4 @@
-"""Decides whether a run is to be started and when, and finds what blocks the start."""
+"""Decides whether and when to start an MLJob's next run, and finds what prevents the start."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Start:
             already, or the next attempt.
         at: The time before which the run must not start, because of a failed request or the backoff
             of a retry. None if the run may start at once.
-        due: Whether the run may start now, as far as ``at`` is concerned.
+        due: Whether ``at`` is None or not in the future.
         blocker: What prevents the start, or None. A failed request is not a blocker.
         superseded: Whether ``attempt`` replaces an announced attempt, which is in the status but
             whose run is not submitted yet. Has no meaning if no attempt is announced.
@@ -95,8 +95,8 @@ class Start:
 
 
 def backoff_ends_at(job: Job) -> datetime | None:
-    """Return when the last attempt may be retried. Return None if the attempt has not ended, or is
-    not to be retried.
+    """Return the time at which the operator may retry the last attempt. Return None if the attempt
+    has not ended, or is not to be retried.
 
     A retry that a user requests has the delay of a first retry. The delay begins at the end of the
     attempt. If the user requests the retry after this delay, the retry starts at once.
@@ -111,8 +111,8 @@ def backoff_ends_at(job: Job) -> datetime | None:
 
 
 def _failed_at(status: MLJobStatus) -> datetime | None:
-    """Return when the last attempt of an unfinished MLJob failed. Return None if this attempt has
-    not ended, or has ended in another way.
+    """Return the time at which the last attempt of an unfinished MLJob failed. Return None if this
+    attempt has not ended, or has ended in another way.
     """
     ended = (status.history or [])[-1] if attempts.closed(status) else None
     return ended.completion_time if ended is not None and ended.phase is Phase.FAILED else None
@@ -132,8 +132,9 @@ def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker 
 
 
 def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, *, superseded: bool) -> bool:
-    """Return whether the conf of the next run is built from the spec, and so takes the outputs of
-    other MLJobs that the spec names. Two kinds of attempts keep an earlier conf:
+    """Return whether the operator builds the conf of the next run from the spec. Such a conf
+    contains the outputs that the spec takes from other MLJobs. Two kinds of attempts keep an
+    earlier conf:
 
     - an attempt that clears tasks of a run, unless Airflow has lost the conf;
     - any attempt after a change of the spec that runPolicy Once has refused.
@@ -146,8 +147,8 @@ def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bool:
     """Return whether an attempt takes over a run that Airflow already has (runPolicy OncePerSpec).
-    The run keeps its conf. The operator does not know from which upstream runs the outputs in this
-    conf are, so the attempt names no upstream runs.
+    The run keeps its conf. The operator does not know which upstream runs made the outputs in this
+    conf. So the attempt names no upstream runs.
     """
     if inputs.transient.conf_lost:
         return False
@@ -158,12 +159,12 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
     """Return whether an upstream MLJob has run again since the announced attempt took the outputs
-    of that MLJob. An announced attempt is in the status, but its run is not submitted yet. Another
-    attempt then takes the new outputs, so that the status names the runs whose outputs are in the
-    conf.
+    of the upstream MLJob. An announced attempt is in the status, but the run of the attempt is not
+    submitted yet. If the function returns True, another attempt takes the new outputs, so that the
+    status names the runs whose outputs are in the conf.
 
     An announced attempt that took no outputs keeps its conf, unless Airflow has lost the conf
-    (``lost``). In that case, another attempt takes the outputs that exist now.
+    (``lost``). If the conf is lost, another attempt takes the outputs that exist now.
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:

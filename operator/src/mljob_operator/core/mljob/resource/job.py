@@ -1,9 +1,9 @@
-"""An MLJob, read once from the object in the Kubernetes API into typed fields.
+"""An MLJob with typed fields. The fields are read once from the object in the Kubernetes API.
 
 Invalid fields of the spec or the status raise no error. ``ParsedSpec.problem`` names the invalid
-fields of the spec. The operator starts no run with such a spec. But it follows a run that is
-already in progress, and applies ``spec.deletionPolicy`` to the run when the MLJob is deleted. An
-invalid field of the status counts as absent.
+fields of the spec. The operator starts no run with such a spec. But the operator still observes a
+run that is already in progress, and applies ``spec.deletionPolicy`` to the run when the MLJob is
+deleted. An invalid field of the status counts as absent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Job:
             comparable resource versions).
         deleted_at: When the deletion was requested, or None if the object is not being deleted.
         parsed: The valid fields of the spec, and a text that names the invalid fields.
-        stored: The status as the API server has it. Patches of the status start from its content.
+        stored: The status in the API server, without changes. A patch of the status is the
+            difference from this status.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
         recorded: The status in the annotation mljob.dev/finished, if the object has lost its own
@@ -96,7 +97,8 @@ class Job:
         Args:
             body: The object.
             earlier: An earlier version of the MLJob, or None. Parts that have not changed since
-                this version are not parsed again. An MLJob with another uid is ignored.
+                this version are not parsed again. ``earlier`` is ignored if its uid is not the uid
+                of ``body``.
             prefix: The prefix of this operator's dag run ids. If None, the annotation
                 mljob.dev/finished is ignored.
         """
@@ -122,11 +124,11 @@ class Job:
         )
 
     def newer_than(self, other: Job | None) -> bool:
-        """Return whether this is a later version of the object than ``other``, or a later MLJob of
-        the same name. If ``other`` is None, return True.
+        """Return whether this version of the object is later than ``other``. A later MLJob of the
+        same name also counts as later. If ``other`` is None, return True.
 
-        The operator needs this check because, after a patch, the watch may still deliver a version
-        from before the patch.
+        The operator needs this check because the watch may deliver an old version of an MLJob after
+        the operator has patched the MLJob.
         """
         return other is None or int(self.resource_version) > int(other.resource_version)
 
