@@ -20,6 +20,6 @@ Pure functions, which need no Airflow, compute the findings and the notification
 Airflow 3 have no access to the metadata database, so all data comes from the REST API.
 
 The first task reads at most a fixed number of rows of every list. If a list is longer, the report
-names the kinds of findings that may be missing. An earlier finding of such a kind stays open, even
-if the report does not contain the finding.
+names the kinds of findings that may be missing. Such a report does not resolve earlier findings of
+these kinds.
 """

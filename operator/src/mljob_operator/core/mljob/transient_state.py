@@ -1,5 +1,6 @@
-"""What this process has tried for an MLJob, and what failed. The transient state is never stored:
-after a restart, the next process asks Airflow instead.
+"""The transient state of an MLJob: the requests that this process has sent to Airflow for the
+MLJob, and their results. The transient state is never stored. After a restart, the next process
+asks Airflow instead.
 """
 
 from __future__ import annotations
@@ -87,8 +88,9 @@ class TransientState:
             process has begun the attempt and may still submit the run. None if this process need
             not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
-        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use,
-            and this conf takes outputs of other MLJobs. The retry then needs these outputs again.
+        conf_lost: Whether a retry lacks its conf, because Airflow no longer has the earlier
+            backfill with this conf. Only True if the conf takes outputs of other MLJobs, which the
+            retry then has to read again.
         cancel_requests: The requests of this process to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
