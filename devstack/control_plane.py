@@ -44,7 +44,7 @@ class ControlPlane:
         self.kubeconfig = directory / "admin.kubeconfig"
 
     def parts(self) -> list[Component | Step]:
-        """Return one component each for etcd, kube-apiserver and kube-controller-manager."""
+        """Return three components: etcd, kube-apiserver and kube-controller-manager."""
         return [
             Component(
                 "etcd",

@@ -42,7 +42,7 @@ def assert_all_ended_right(installation: Installation, names: list[str], airflow
 
 def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:
     """Wait until at least ``count`` of the MLJobs ``names`` have a status that meets ``condition``.
-    If the wait times out, the error message describes the condition by ``what``.
+    If the wait times out, the error message contains ``what``, a description of the condition.
     """
 
     def look() -> bool:

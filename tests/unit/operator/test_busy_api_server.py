@@ -1,5 +1,5 @@
-"""While the API server can't keep up, the operator writes fewer statuses and Events of MLJobs, and
-writes with a high priority come first.
+"""While the API server answers writes too slowly, the operator writes fewer statuses and Events of
+MLJobs. The operator sends the writes with a high priority first.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """A closed :class:`Door` in a world with four MLJobs: three have running runs, and the run of
-    the MLJob ``THIRD`` is queued. The operator knows the tasks of all runs. The API server has not
-    answered a patch of the MLJob ``OTHER``, so all other patches have to wait.
+    """A closed :class:`Door` in a world with four MLJobs. The run of the MLJob ``THIRD`` is queued.
+    The runs of the other MLJobs are running. The operator knows the tasks of all runs. The API
+    server has not answered a patch of the MLJob ``OTHER``, so all other patches have to wait.
     """
     await world.apply()
     await begin(world)

@@ -50,8 +50,8 @@ async def restart(world: World) -> None:
 
 
 def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
-    """Return everything that has left the operator, except requests to Airflow: statuses, patches,
-    Events and log lines.
+    """Return everything that the operator has written, as one text: statuses, patches, Events and
+    log lines. Requests to Airflow are not included.
     """
     statuses = [body.get("status") for body in world.jobs.objects.values()]
     told = [notice.message for _, notice in world.jobs.kube_events]

@@ -107,8 +107,8 @@ def compare_page(
     Args:
         jobs: At most :data:`MAX_COMPARED` MLJobs.
         reports: The reported metrics of each MLJob, by ``namespace/name``.
-        by: The name of the output or metric to order by. If the text is empty, or if no MLJob has a
-            number of this name, :func:`~mljob.compare.compare_jobs` chooses a name.
+        by: The name of the output or metric by which to order the MLJobs. If ``by`` is empty, or if
+            no MLJob has a number of this name, :func:`~mljob.compare.compare_jobs` chooses a name.
         missing: Sentences that say what the page lacks. This function may add more.
     """
     notes = list(missing)

@@ -44,7 +44,7 @@ class PastJobs:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
     def has(self, job: Job) -> bool:
-        """Return whether this version of an MLJob needs no worker, because it is not later than the
+        """Return whether an MLJob needs no worker, because its version is not later than the
         remembered version. In the remembered version, the MLJob had nothing more to do.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)

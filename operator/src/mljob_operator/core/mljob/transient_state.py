@@ -80,10 +80,11 @@ class TransientState:
             until the operator has counted these runs.
         counted: How many runs the operator has found so far, while it counts runs to find
             ``newest``.
-        counted_at: When Airflow first answered that it has no run after the ``counted`` runs. None
+        counted_at: When Airflow first answered that no run follows the ``counted`` runs. None
             before this answer.
-        unknown_until: The latest time at which a submission without an answer, perhaps of an
-            earlier process, can take effect. None if there is no such submission.
+        unknown_until: Until this time, a submission that Airflow did not answer may still take
+            effect. The submission may come from an earlier process. None if there is no such
+            submission.
         left_until: The time until which this process does nothing for the attempt, because another
             process has begun the attempt and may still submit the run. None if this process need
             not wait.
