@@ -131,8 +131,8 @@ def built(name: str, program: Program) -> Path:
 
 
 def has_sources() -> bool:
-    """Return whether a build, complete or not, has left its downloaded sources and Go's own caches
-    in the shared cache.
+    """Return whether the shared cache has downloaded sources or Go's own caches, which a build has
+    left. The build may be complete or interrupted.
     """
     return _caches().exists()
 

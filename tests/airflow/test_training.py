@@ -1,5 +1,4 @@
-"""The example DAGs that make a dataset and train a model: the datasets, the models and the outputs.
-"""
+"""The example DAGs that make a dataset and train a model: their datasets, models and outputs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The chart on a real API server: its objects are admitted, its rights are exactly those that the
-operator, mljob-api and people need, and Helm upgrades, keeps and deletes the CRDs as the values
-say.
+operator, mljob-api and people need, and Helm upgrades, keeps and deletes the CRDs as the chart's
+values say.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads Airflow's answers field by field, and refuses fields of a wrong type or size."""
+"""Reads Airflow's answers field by field. A field of a wrong type or size causes an error."""
 
 from __future__ import annotations
 
