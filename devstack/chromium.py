@@ -1,8 +1,8 @@
 """Finds Chromium for the tests of the web view and for screenshots.
 
-A Chromium or Google Chrome on PATH is used if there is one. Otherwise the npm package
-`@sparticuz/chromium` is fetched once into the cache: a Chromium for Linux on amd64 that runs
-without system packages. `npm/chromium.txt` pins the package by version and hash.
+If PATH has a Chromium or a Google Chrome, the stack uses it. Otherwise the stack downloads the npm
+package `@sparticuz/chromium` once into the cache. The package has a Chromium for Linux on amd64
+that needs no system packages. `npm/chromium.txt` pins the package by version and hash.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def program() -> Path:
 
 
 def environment(chromium: Path) -> dict[str, str]:
-    """Return the environment variables for starting the Chromium at this path. The Chromium of the
-    npm package gets a `LD_LIBRARY_PATH` that begins with the folder of the package's libraries.
+    """Return the environment variables with which to start the Chromium at this path. For the
+    Chromium of the npm package, `LD_LIBRARY_PATH` begins with the folder of the package's
+    libraries.
     """
     libraries = chromium.parent / "libraries" / "lib"
     if not libraries.is_dir():

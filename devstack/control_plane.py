@@ -44,7 +44,7 @@ class ControlPlane:
         self.kubeconfig = directory / "admin.kubeconfig"
 
     def parts(self) -> list[Component | Step]:
-        """Return one component each for etcd, kube-apiserver and kube-controller-manager."""
+        """Return three components: etcd, kube-apiserver and kube-controller-manager."""
         return [
             Component(
                 "etcd",
@@ -106,8 +106,9 @@ class ControlPlane:
         return http.get(self.server + path, self._secrets["kubernetes-admin"], self.authority)
 
     def _controllers_work(self) -> bool:
-        """Return True if the controllers have made the ServiceAccount `default` in the namespace
-        `default`, which shows that they work. This function never returns False.
+        """Return True if the ServiceAccount `default` exists in the namespace `default`. A
+        controller creates this ServiceAccount, so its existence shows that the controllers work.
+        This function never returns False.
 
         Raises:
             urllib.error.HTTPError: The ServiceAccount does not exist yet.

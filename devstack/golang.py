@@ -1,10 +1,10 @@
 """Builds etcd, the Kubernetes programs, helm, actionlint, kubeconform and promcheck from locked Go
-modules, with the machine's Go or with Go from a wheel.
+modules. The machine's Go or a Go from a wheel compiles the programs.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
 downloads the sources through the module proxy that the machine is configured for. The downloaded
 sources and Go's own caches take gigabytes. They stay in the shared cache (`devstack.caches`) until
-the builds have ended, so that an interrupted build can continue, and are then removed.
+the builds have ended, so that an interrupted build can continue. Then they are removed.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def toolchain() -> str:
 
 
 def build(name: str, program: Program, target: Path) -> None:
-    """Compile one program from its Go sources, and write it to the file `target`. `name` is the
-    name for the progress lines.
+    """Compile one program from its Go sources, and write it to the file `target`. The progress
+    lines call the program `name`.
 
     Raises:
         MissingToolError: The build failed.
@@ -131,15 +131,16 @@ def built(name: str, program: Program) -> Path:
 
 
 def has_sources() -> bool:
-    """Return whether a build, complete or not, has left its downloaded sources and Go's own caches
-    in the shared cache.
+    """Return whether the shared cache has downloaded sources or Go's own caches, which a build has
+    left. The build may be complete or interrupted.
     """
     return _caches().exists()
 
 
 def forget_sources() -> None:
     """Remove the downloaded sources and Go's own caches from the shared cache. If a process is
-    still building, keep them: that process removes them after its build.
+    still building a program, remove nothing: that process removes the sources and caches after its
+    build.
     """
     with unused(_lock()) as nobody_builds:
         if nobody_builds:

@@ -60,7 +60,7 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
 
 def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
     """Return an entry for the history in an MLJob's status: a failed attempt whose message is
-    ``text``, cut to the longest that the field allows.
+    ``text``. The text is cut to the maximum length of the field.
     """
     return AttemptStatus(
         attempt=number,
@@ -77,7 +77,8 @@ def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
     """Return two values: an MLJob's state from which the operator builds a status with the maximum
     size in each part, and the outputs of the MLJob's run. Messages, names of metrics and values of
-    outputs repeat ``letter``. ``attempts`` is the number of attempts in the status's history.
+    outputs consist of repetitions of ``letter``. ``attempts`` is the number of attempts in the
+    status's history.
     """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]

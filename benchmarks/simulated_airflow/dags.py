@@ -27,8 +27,8 @@ class Dag(BaseModel):
         jitter: The share by which ``queued_seconds`` and ``task_seconds`` vary at random, from 0 to
             1. With 0.5, a time is between 0.5 and 1.5 times its value.
         progress_reports: How many events with progress and metrics each task sends.
-        outcome: How the last task of a run ends. With ``waits``, the first task of the run never
-            ends.
+        outcome: How the last task of a run ends: ``success`` or ``failed``. With ``waits``, the run
+            never gets to the last task, because the first task never ends.
         required: The names of the params that a conf must have. Their values must be integers.
         params: The params, as ``GET /dags/{dag_id}/details`` returns them.
         is_paused: Whether runs stay queued.
@@ -60,8 +60,8 @@ class Dag(BaseModel):
     returns: dict[Id, Any] = {}
 
     def downstream(self, task_id: str) -> list[str]:
-        """Return the id of the task right after a task, in a list. The list is empty after the last
-        task.
+        """Return a list with the id of the task that runs right after the task ``task_id``. If
+        ``task_id`` is the last task, the list is empty.
         """
         at = self.tasks.index(task_id)
         return list(self.tasks[at + 1 : at + 2])

@@ -1,4 +1,4 @@
-"""The training of the example DAGs: its cross-validation, its model and its outputs."""
+"""The example DAGs that make a dataset and train a model: their datasets, models and outputs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def dags() -> Iterator[dict[str, DAG]]:
 
 
 class Tasks:
-    """Calls the Python functions of a DAG's tasks by task id, with the params of a given conf, and
-    collects the outputs that the functions publish.
+    """A simulated run of a DAG. Calling this object with a task's id calls the Python function of
+    the task. The functions get their params from the given conf. ``outputs`` has the outputs that
+    the functions have published.
     """
 
     def __init__(self, dag: DAG, conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +50,7 @@ class Tasks:
 
 
 Begin = Callable[..., Tasks]
-"""A function that returns the tasks of a new run of a DAG, by the DAG's id and the run's conf."""
+"""A function that takes a DAG's id and a conf, and returns a :class:`Tasks` for a new run."""
 
 
 @pytest.fixture
@@ -71,9 +72,8 @@ def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def dataset(begin: Begin) -> Callable[..., Any]:
-    """A function that makes a dataset with the tasks of the DAG ``generate_dataset``, and returns
-    the outputs that the tasks publish. By default, the dataset has 600 rows, made from
-    scikit-learn's digits.
+    """A function that runs the tasks of the DAG ``generate_dataset``, and returns the outputs that
+    the tasks publish. By default, the tasks make a dataset of 600 rows from scikit-learn's digits.
     """
 
     def generate(source: str = "digits", rows: int = 600) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The chart on a real API server: its objects are admitted, its rights are exactly those that the
-operator, mljob-api and people need, and Helm upgrades, keeps and deletes the CRDs as the values
-say.
+operator, mljob-api and people need, and Helm upgrades, keeps and deletes the CRDs as the chart's
+values say.
 """
 
 from __future__ import annotations
@@ -291,8 +291,8 @@ def test_a_right_in_all_namespaces_is_granted_or_denied(
 
 
 def test_the_operators_token_allows_all_requests_for_an_mljob(cluster: Cluster, operator: Cluster, team: str) -> None:
-    """With this token the test lists MLJobs, adds the finalizer, patches the status, reads the
-    deleted MLJob and removes the finalizer.
+    """With the token of the operator's ServiceAccount, the test lists MLJobs, adds the finalizer,
+    patches the status, reads an MLJob that is being deleted, and removes the finalizer.
     """
     name, where = unique("job"), f"--namespace={team}"
     cluster.apply(
@@ -461,8 +461,8 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
 @dataclass(frozen=True)
 class ChartCopy:
     """A copy of the chart with another name for the CRD of MLJobs, and without the CRD of
-    AirflowInstances. Tests upgrade and remove the CRD of the copy without an effect on the MLJobs
-    of other tests.
+    AirflowInstances. Upgrades and removals of the copy's CRD don't affect the MLJobs of other
+    tests.
     """
 
     path: Path

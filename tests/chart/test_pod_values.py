@@ -1,7 +1,7 @@
 """The chart's values for containers and Pods reach the Pods of the operator, mljob-api and the
-view. A value in api.pod or view.pod replaces the same value for mljob-api or for the view only.
-Values that may hold the operator's credentials, such as extraEnv, reach the view only from
-view.pod.
+view. A value in api.pod replaces the same value for mljob-api only. A value in view.pod replaces
+the same value for the view only. Values that may hold the operator's credentials, such as extraEnv,
+reach the view only from view.pod.
 """
 
 from __future__ import annotations

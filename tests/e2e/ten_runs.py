@@ -1,5 +1,5 @@
-"""Helpers for tests in which a component dies while ten MLJobs run. They submit the MLJobs, and
-check how the MLJobs have ended.
+"""Helpers for tests in which a component dies while ten MLJobs run. The helpers submit the MLJobs,
+and check how the MLJobs have ended.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def assert_all_ended_right(installation: Installation, names: list[str], airflow
 
 def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:
     """Wait until at least ``count`` of the MLJobs ``names`` have a status that meets ``condition``.
-    ``what`` describes the condition in the error.
+    If the wait times out, the error message contains ``what``, a description of the condition.
     """
 
     def look() -> bool:

@@ -85,8 +85,8 @@ class FakeRunHistory:
         self._closed = False
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Read the next messages of the topic, at most ``BATCH``. The batch that is returned
-        contains only the messages with the reader's key, each converted by ``convert``.
+        """Read the next messages of the topic, at most ``BATCH`` messages. Return a batch with the
+        messages that have the reader's key, each converted by ``convert``.
 
         Raises:
             KafkaUnavailable: :attr:`FakeTopics.down` is set.

@@ -25,9 +25,9 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Split the keyword arguments ``how`` of an adapter into two values: the operator's login to
-    Airflow, and the arguments whose names begin with ``ca_``. All other arguments describe the
-    login. If there are none, ``default`` describes the login.
+    """Split the keyword arguments ``how`` for an adapter. Return the operator's login to Airflow,
+    and the arguments whose names begin with ``ca_``. The other arguments describe the login. If
+    ``how`` has no other arguments, ``default`` describes the login.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

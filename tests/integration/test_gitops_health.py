@@ -1,8 +1,9 @@
 """The health that the GitOps tools kstatus, Flux and Argo CD derive from an MLJob in every phase.
 
-The MLJobs come from the operator's components, which run on fakes of Airflow and Kubernetes. The
-Go program in ``tests/gitops`` computes the health: with the code of kstatus and Flux, and for Argo
-CD with a Lua script in ``examples`` and the Lua runtime that Argo CD uses.
+The MLJobs come from the operator's components, which run on fakes of Airflow and Kubernetes. The Go
+program in ``tests/gitops`` computes the health. For kstatus and Flux, the program calls the code of
+these tools. For Argo CD, the program runs a Lua script in ``examples`` with the Lua runtime that
+Argo CD uses.
 """
 
 from __future__ import annotations

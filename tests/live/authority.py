@@ -31,8 +31,8 @@ class Authority:
         return file
 
     def server(self, *names: str) -> ssl.SSLContext:
-        """Return the TLS context of a server on loopback. Its certificate is valid for localhost,
-        127.0.0.1 and ``names``.
+        """Return the TLS context of a server on loopback. The server's certificate is valid for
+        localhost, 127.0.0.1 and ``names``.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(*LOOPBACK, *names).configure_cert(context)
@@ -47,7 +47,7 @@ class Authority:
 
     def client(self, name: str, *, password: bytes | None = None) -> tuple[bytes, bytes]:
         """Return the certificate and the key of a client, both in PEM. If ``password`` is given,
-        the key is encrypted with it.
+        the key is encrypted with the password.
         """
         issued = self._authority.issue_cert(name, common_name=name)
         return issued.cert_chain_pems[0].bytes(), _pkcs8(issued, password)

@@ -1,4 +1,5 @@
-"""A TCP proxy in front of a real service. Tests cut the proxy while the service keeps running.
+"""A TCP proxy in front of a real service. Tests cut the connections through the proxy while the
+service keeps running.
 
 Several proxies in front of one Airflow look like several Airflows.
 """

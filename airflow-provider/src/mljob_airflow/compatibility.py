@@ -1,4 +1,4 @@
-"""Handles the differences between the supported versions of Airflow, 3.1 to 3.3.
+"""Lets this package work with all supported versions of Airflow, 3.1 to 3.3.
 
 After 3.1, ``DagBag`` and the exceptions of tasks moved to other modules. The functions here import
 them from the module of the installed version. The REST API of 3.1 has no cursors for lists;
@@ -31,8 +31,8 @@ class UnsupportedAirflowError(ImportError):
 
 @cache
 def installed_version() -> str | None:
-    """Return the version of the installed Airflow without importing Airflow, or ``None`` if Airflow
-    is not installed.
+    """Return the version of the installed Airflow, or ``None`` if Airflow is not installed. The
+    function does not import Airflow.
     """
     # Airflow 3 is the distribution apache-airflow-core. In Airflow 2, the distribution
     # apache-airflow has the code.

@@ -1,5 +1,5 @@
-"""The changes of a set of objects, as a watch yields them, and the states of the objects that a
-reader of the watch knows.
+"""The changes that a watch of objects yields to its reader. The module also has the memory of a
+reader: for each object, the last state that the reader has received.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Known(Generic[Item]):
         return len(self._states)
 
     def state(self, raw: dict[str, Any]) -> State[Item]:
-        """Return the state of an object that is given as JSON. If the reader knows this state,
-        return the known state instead of converting the JSON again.
+        """Return the state that the JSON object ``raw`` describes. If the reader knows this state
+        already, return the known state instead of converting ``raw`` again.
         """
         key, uid, version = _identity(raw)
         known = self._states.get(key)
@@ -97,9 +97,12 @@ class Known(Generic[Item]):
         return State(key, uid, version, self._convert(raw))
 
     def put(self, state: State[Item]) -> list[Change[Item]]:
-        """Store a state of an object. Return the changes for the reader: no change if the reader
-        knows the state, a deletion and an addition if an object with this name and another uid was
-        known, and otherwise one addition or modification.
+        """Store a state of an object. Return the changes for the reader:
+
+        - no change, if the reader knows the state already
+        - a deletion and an addition, if the reader knows another object of this name, with another
+          uid
+        - otherwise, one addition or one modification
         """
         known = self._states.get(state.key)
         if known is not None and (known.uid, known.version) == (state.uid, state.version):

@@ -1,5 +1,5 @@
-"""Makes the error for an MLJob that failed, can't go on, was cancelled or deleted, or did not end
-in time. All functions are pure functions of the MLJob's last state.
+"""Makes the error that the client raises for an MLJob that failed, stalled, was cancelled, was
+deleted, or did not end in time. All functions are pure functions of the MLJob's last state.
 """
 
 from __future__ import annotations

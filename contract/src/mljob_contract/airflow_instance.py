@@ -7,8 +7,8 @@ AirflowInstance runs in the AirflowInstance that is annotated as the default. Wi
 MLJob runs in the Airflow of the operator's settings. As in :mod:`.mljob`, ``make generate`` writes
 the CRD from these models, and ``kubectl explain`` shows the docstrings.
 
-Sources: the Kubernetes API conventions; StorageClass for the annotation of the default and for
-which of several defaults is used; metav1.LabelSelector; cert-manager's ClusterIssuer for the
+Sources: the Kubernetes API conventions; StorageClass for the annotation that marks the default, and
+for the choice between several defaults; metav1.LabelSelector; cert-manager's ClusterIssuer for the
 namespace of a cluster-scoped resource's Secrets.
 """
 

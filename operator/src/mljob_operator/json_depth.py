@@ -1,8 +1,9 @@
-"""Lets Python's ``json`` read objects as deep as the Kubernetes API server stores them.
+"""Lets Python's ``json`` read every object that the Kubernetes API server stores, however deeply
+nested.
 
 The API server accepts objects with up to 10,000 nested levels (the limit of Go's
-``encoding/json``), and Python's ``json`` recurses once per level. With a lower limit, one such
-object would make the whole list of MLJobs unreadable.
+``encoding/json``), and Python's ``json`` recurses once per level. If Python's recursion limit is
+lower, one such object makes the whole list of MLJobs unreadable.
 
 Up to Python 3.11, the recursion limit counts the levels of C code too. Since Python 3.12, C code
 has a limit of its own, which can't be changed: 1,497 levels in Python 3.12.1, and 9,998 in 3.13.

@@ -27,8 +27,8 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Run the coroutines ``asking`` as asyncio tasks. The server does not answer their requests of
-    the kind ``request``. Wait until the server has received four such requests, and return the
+    """Start an asyncio task for each coroutine in ``asking``. The server does not answer requests
+    of the kind ``request``. Wait until the server has received four such requests, and return the
     asyncio tasks.
     """
     server.told[request] = HANGS

@@ -1,5 +1,5 @@
-"""While the API server can't keep up, the operator writes fewer statuses and Events of MLJobs, and
-writes with a high priority come first.
+"""While the API server answers writes too slowly, the operator writes fewer statuses and Events of
+MLJobs. The operator sends the writes with a high priority first.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """A closed :class:`Door` in a world with four MLJobs: three have running runs, and the run of
-    the MLJob ``THIRD`` is queued. The operator knows the tasks of all runs. The API server has not
-    answered a patch of the MLJob ``OTHER``, so all other patches have to wait.
+    """A closed :class:`Door` in a world with four MLJobs. The run of the MLJob ``THIRD`` is queued.
+    The runs of the other MLJobs are running. The operator knows the tasks of all runs. The API
+    server has not answered a patch of the MLJob ``OTHER``, so all other patches have to wait.
     """
     await world.apply()
     await begin(world)
@@ -84,8 +84,8 @@ async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[D
 
 
 def progress(share: float) -> TaskFact:
-    """Return an event of the running task ``extract``, which reports the progress ``share``, from 0
-    to 1.
+    """Return an event in which the running task ``extract`` reports its progress. The progress is
+    ``share``, from 0 to 1.
     """
     return event(
         "extract", TaskState.RUNNING, progress=Report(1, event("extract", TaskState.RUNNING).occurred_at, share)
@@ -180,8 +180,8 @@ async def test_many_mljobs_end_while_each_write_has_to_wait(
     world: World, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The progress reports and the ends of the runs of many MLJobs arrive at once, and at most
-    ``limit`` statuses and Kubernetes Events may be written at the same time. Still each status
-    reports the end of the run.
+    ``limit`` statuses and Kubernetes Events may be written at the same time. Still the status of
+    each MLJob reports the end of its run.
     """
     monkeypatch.setattr(WritePace, "limit", limit)
     write = world.jobs.write_status

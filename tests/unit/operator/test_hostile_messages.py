@@ -84,8 +84,9 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """Return a message about the success of each task of each run. The messages are alternately in
-    the format of the MLJob provider and in the format of Airflow's own producer.
+    """Return one message for each task of each run: the task has succeeded. The format of the
+    messages alternates between the format of the MLJob provider and the format of Airflow's own
+    producer.
     """
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]
@@ -107,9 +108,9 @@ def good_messages(world: World) -> list[dict[str, Any]]:
 
 
 async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
-    """Deliver messages with ``values`` to the operator, as from Kafka. Return the topic and the
-    meter. The topic has recorded the committed offsets, and why messages were unreadable. The meter
-    has counted the outcomes.
+    """Deliver Kafka messages to the operator. Each message has one of ``values`` as its value.
+    Return the topic and the meter. The topic has recorded the committed offsets, and why messages
+    were unreadable. The meter has counted the outcomes.
     """
     topic, meter = Topic(), CountingMeter()
     pipeline = TopicReader(

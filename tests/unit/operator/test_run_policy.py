@@ -15,8 +15,8 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 async def apply_counted(world: World, **spec: Any) -> None:
-    """Create an MLJob with runPolicy OncePerSpec, and let 3 seconds pass. In this time the operator
-    asks Airflow twice for runs that an earlier MLJob of the same name and spec has left.
+    """Create an MLJob with runPolicy OncePerSpec, and let 3 seconds pass. In these 3 seconds, the
+    operator asks Airflow twice whether an earlier MLJob of the same name and spec has left runs.
     """
     await world.apply(runPolicy="OncePerSpec", **spec)
     await world.later(3)

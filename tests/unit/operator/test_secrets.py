@@ -1,5 +1,6 @@
-"""A Secret's value goes to Airflow and appears in no status, no Event and no log line. This holds
-for each way by which the value comes back from Airflow, and after a restart of the operator.
+"""A Secret's value goes to Airflow in the conf of a run, and Airflow may send the value back to the
+operator in several ways. In each way, the value appears in no status, no Event and no log line. The
+same is true after a restart of the operator.
 """
 
 from __future__ import annotations
@@ -40,15 +41,17 @@ async def apply(world: World, **spec: Any) -> None:
 
 
 async def restart(world: World) -> None:
-    """Kill the operator process, start a new one, and read the change feed."""
+    """Kill the operator process and start a new one. Let the new process read the changes of runs
+    from Airflow.
+    """
     await world.restart()
     world.clock.tick(1)
     await world.look()
 
 
 def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
-    """Return everything that has left the operator, except requests to Airflow: statuses, patches,
-    Events and log lines.
+    """Return everything that the operator has written, as one text: statuses, patches, Events and
+    log lines. Requests to Airflow are not included.
     """
     statuses = [body.get("status") for body in world.jobs.objects.values()]
     told = [notice.message for _, notice in world.jobs.kube_events]
@@ -166,8 +169,8 @@ def _seconds(world: World) -> float:
 
 @pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest) -> Way:
-    """A function that brings a text with a Secret's value into the operator, mostly from Airflow.
-    Each test runs once for each function in ``WAYS_IN``.
+    """A function that lets the operator read a text with a Secret's value. In most cases, the text
+    comes from Airflow. Each test runs once for each function in ``WAYS_IN``.
     """
     found: Way = request.param
     return found
@@ -308,8 +311,8 @@ class TestSubmission:
     async def test_value_of_an_earlier_attempt_is_redacted(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """With runPolicy Once, a later attempt runs with the conf of the first attempt, whatever
-        the spec and the Secret contain by then.
+        """With runPolicy Once, a later attempt runs with the conf of the first attempt, even if the
+        spec and the Secret have changed since.
         """
         await apply(world, backoffLimit=1, retryStrategy="NewRun")
         del world.jobs.data["Secret", "warehouse"]
@@ -438,8 +441,9 @@ class TestWithheld:
 
 
 class TestCost:
-    """Redaction costs few requests, only for MLJobs with Secrets, and no repeated writes. Redaction
-    leaves text that is not secret unchanged.
+    """If an MLJob has Secrets, each operator process reads the conf of its run once. The conf of an
+    MLJob without Secrets is not read. Withheld text does not cause repeated writes. Text that is
+    not secret stays unchanged.
     """
 
     async def test_conf_is_not_read_without_a_secret(self, world: World) -> None:

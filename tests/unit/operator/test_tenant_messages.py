@@ -1,5 +1,5 @@
-"""Airflow's response becomes a message in a status. The message tells a tenant about the tenant's
-own DAG, and nothing about other tenants.
+"""The operator turns a response of Airflow into a message in a status. The message informs a tenant
+about the tenant's own DAG, and contains nothing about other tenants.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 class FakeSession:
     """A fake of the session with Airflow. ``answers`` contains the answer to each operation of
-    Airflow's client, by the operation's class and name. An answer that is an exception is raised.
+    Airflow's client. The keys are the operation's class and name. If the answer is an exception,
+    the fake raises it.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:

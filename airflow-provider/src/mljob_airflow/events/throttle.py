@@ -4,8 +4,8 @@ A training loop may report after every batch, but the status of an MLJob needs a
 second at most. The throttle lets one report pass, and holds further reports back for
 :data:`MIN_INTERVAL_SECONDS`. The throttle merges the reports that it holds back: the merged report
 has the newest progress, and the newest number of each metric. The first report after the interval
-is merged too, and then the merged report is sent. If the task ends without such a report, the
-merged report is sent just before the event about the task's end.
+is merged too, and then the merged report is sent. If the task ends before the first report after
+the interval, the merged report is sent just before the event about the task's end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class _Reported:
 
 class Throttle:
     """A filter for progress reports. For each try of a task instance, at most one report passes in
-    an interval of ``min_interval`` seconds. The other reports are merged.
+    an interval of ``min_interval`` seconds. The other reports are held back, and merged into the
+    next report that passes.
     """
 
     def __init__(self, min_interval: float = MIN_INTERVAL_SECONDS) -> None:
@@ -39,8 +40,9 @@ class Throttle:
         self._reported: dict[TaskKey, _Reported] = {}
 
     def offer(self, event: TaskEvent, *, now: float) -> TaskEvent | None:
-        """Take a progress report. Return the report to send now, into which the waiting reports are
-        merged. Return ``None`` if the report has to wait.
+        """Decide whether to send a progress report now. If so, return ``event``, merged with the
+        reports that were held back for the same try. Otherwise hold ``event`` back, and return
+        ``None``.
 
         Args:
             event: The progress report.
@@ -59,8 +61,8 @@ class Throttle:
         return merged
 
     def take(self, end: TaskEvent) -> TaskEvent | None:
-        """Forget a try of a task instance. Return the try's waiting report, or ``None`` if no
-        report waits.
+        """Forget a try of a task instance. Return the merged report that was held back for the try,
+        or ``None`` if no report was held back.
 
         Args:
             end: The event about the end of the try.

@@ -1,5 +1,5 @@
-"""Gives hints on how to write a duration or a date, after a param has refused a value. A hint is
-the end of an error message, such as "write a date, for example 2026-01-01".
+"""Returns hints on how to write a duration or a date. A hint is the end of the error message about
+an invalid value of a param, such as "write a date, for example 2026-01-01".
 """
 
 from __future__ import annotations

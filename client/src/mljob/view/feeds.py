@@ -54,8 +54,8 @@ class Source:
     the next change.
 
     Attributes:
-        version: A number that grows with each change of the data or of ``outage``, and when the
-            source ends.
+        version: A number that grows with each change of the data, with each change of ``outage``,
+            and when the source ends.
         outage: Why the data may be out of date, or None if the data is up to date.
         refusal: The error with which the source has ended, such as a refusal of the API server.
             None if the source has not ended, or has ended without an error.
@@ -105,8 +105,8 @@ class Source:
 
 
 class Feed(Source, Generic[Item]):
-    """A copy of the objects of a Kubernetes collection, such as the MLJobs of a namespace, which a
-    watch keeps up to date.
+    """A copy of the objects of a Kubernetes collection, such as the MLJobs of a namespace. A watch
+    keeps the copy up to date.
 
     Attributes:
         items: The objects by key. In a feed of several namespaces, the key is ``namespace/name``.
@@ -194,7 +194,7 @@ class Feed(Source, Generic[Item]):
 
 
 class Feeds:
-    """The sources that one person's pages read, such as feeds. All open pages of the person share
+    """The sources, such as feeds, that one person's pages read. All open pages of the person share
     these sources. :meth:`end_idle` ends the sources that no page uses any more.
 
     Args:
@@ -240,7 +240,8 @@ class Feeds:
 
     def _is_old(self, refused: Source) -> bool:
         """Return whether a source ended at least :data:`REFUSAL_SECONDS` ago. By then, the pages
-        that waited for the source have shown why it ended, and a new source may try again.
+        that waited for the source have shown why the source ended. A new source may then send the
+        requests again.
         """
         return refused.ended_at is not None and refused.ended_at <= asyncio.get_running_loop().time() - REFUSAL_SECONDS
 

@@ -1,4 +1,4 @@
-"""The metric of the writes to the Kubernetes API that wait for their turn, by priority."""
+"""A metric: for each priority, the number of writes that wait to be sent to the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from prometheus_client.registry import Collector
 
 
 class WaitingWrites(Collector):
-    """Exports how many writes to the Kubernetes API wait for their turn, for each priority. The
+    """Exports, for each priority, how many writes wait to be sent to the Kubernetes API. The
     numbers are read at each scrape.
 
     Attributes:
-        numbers: Returns the number of waiting writes by the name of the priority. On a standby, the
-            function returns an empty dict.
+        numbers: A function that returns a dict. The keys are the names of the priorities, and the
+            values are the numbers of waiting writes. On a standby, the dict is empty.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

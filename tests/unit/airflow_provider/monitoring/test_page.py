@@ -22,8 +22,9 @@ VOID = {"meta", "br", "path", "circle", "polyline"}
 
 
 class Tree(HTMLParser):
-    """An HTML parser that collects the tags, the attributes and the text of a page. It fails if an
-    end tag doesn't match the last open tag. ``open`` has the tags that are not closed yet.
+    """An HTML parser that collects the tags, the attributes and the text of a page. The parser
+    fails if an end tag doesn't match the last open tag. ``open`` has the tags that are not closed
+    yet.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The notifications that are due after a report. The first notification to an owner is about all
+"""The notifications to send after a report. The first notification to an owner is about all
 findings of the owner. Later notifications are about findings that are new, more severe or resolved.
 After the repeat period, a notification is about all open findings of the owner again.
 """
@@ -32,8 +32,8 @@ A, B = finding("a"), finding("b")
 
 class Monitor:
     """A replacement for the monitoring DAG. Each call of ``report`` makes a report, by default 15
-    minutes after the report before, and returns the notifications that are due. The notifications
-    count as sent.
+    minutes after the report before, and returns the notifications to send. Later calls count these
+    notifications as sent.
     """
 
     def __init__(self) -> None:

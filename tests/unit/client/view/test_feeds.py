@@ -1,5 +1,5 @@
-"""The feeds of one user of the view: watches of the Kubernetes API that the user's open pages
-share, even if pages open and close at the same time.
+"""The feeds of one user of the view. A feed is a watch of the Kubernetes API. The user's open pages
+share the feeds, even if pages open and close at the same time.
 """
 
 from __future__ import annotations

@@ -58,9 +58,9 @@ async def test_token_file_is_read_from_the_folder_of_the_settings(world: Platfor
 
 @pytest.mark.parametrize("name", ["../token", "/etc/passwd", "..", ".hidden", "a/b", ""])
 def test_token_file_outside_that_folder_is_refused(name: str) -> None:
-    """The settings name the folder of all token files. If the operator read other files, an
-    AirflowInstance could make the operator send any of its files to any URL, for example the token
-    of the operator's ServiceAccount.
+    """The settings name the folder of all token files. If the operator read files outside of this
+    folder, an AirflowInstance could make the operator send any file to any URL: for example the
+    file with the token of the operator's ServiceAccount.
     """
     with pytest.raises(ValidationError, match="tokenFile"):
         Credentials.model_validate({"tokenFile": {"name": name}})

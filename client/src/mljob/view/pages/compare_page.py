@@ -1,5 +1,6 @@
-"""The page that compares MLJobs side by side: the results with the best one marked, the params that
-differ, and the metrics of all MLJobs as curves in the same pictures.
+"""The page that compares MLJobs side by side. The page shows the results, and marks the best number
+of each result. The page also shows the params that differ. In the picture of a metric, the page
+shows the curves of all MLJobs.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def compare_page(
     Args:
         jobs: At most :data:`MAX_COMPARED` MLJobs.
         reports: The reported metrics of each MLJob, by ``namespace/name``.
-        by: The name of the output or metric to order by. If the text is empty, or if no MLJob has a
-            number of this name, :func:`~mljob.compare.compare_jobs` chooses a name.
+        by: The name of the output or metric by which to order the MLJobs. If ``by`` is empty, or if
+            no MLJob has a number of this name, :func:`~mljob.compare.compare_jobs` chooses a name.
         missing: Sentences that say what the page lacks. This function may add more.
     """
     notes = list(missing)
@@ -185,9 +186,10 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
 
 
 def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
-    """Yield ``lines``, the curves of one MLJob for one metric, with labels for a picture that shows
-    several MLJobs. The label is ``job``, the label of the MLJob's column. If ``is_alone`` is False,
-    the MLJob has several curves of this metric, so the name of the task instance follows.
+    """Yield each curve of ``lines`` with a new label, because the picture shows several MLJobs.
+    ``lines`` are the curves of one MLJob for one metric. The new label begins with ``job``, the
+    label of the MLJob's column. If ``is_alone`` is False, the MLJob has several curves of this
+    metric, so the old label, the name of the task instance, follows.
     """
     for line in lines:
         yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

@@ -1,5 +1,5 @@
-"""Reads the body of an answer. The number of bytes, the number of JSON values and the time for
-reading are limited.
+"""Reads the body of an HTTP response. The module limits the number of bytes, the number of JSON
+values, and the time for reading.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ def _at_most(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tu
     """Read at most ``max_bytes`` bytes of a body. If the body is longer, close the connection.
 
     Returns:
-        The bytes, and whether they are the whole body. No bytes, if the header Content-Length of a
-        successful answer already says that the body is longer.
+        The bytes, and whether the bytes are the whole body. If the header Content-Length of a
+        successful answer already says that the body is longer than ``max_bytes``, nothing is read,
+        and the returned bytes are empty.
 
     Raises:
         AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.

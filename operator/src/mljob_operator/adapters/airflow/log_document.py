@@ -1,9 +1,9 @@
-"""Splits Airflow's response with a log into the entries of the log, while the response arrives.
+"""Splits a task's log into its entries while the log arrives from Airflow.
 
 The response is one JSON object of any size:
 ``{"content": [entry, ...], "continuation_token": text or null}``. A JSON parser would keep the
-whole response in memory, or at least a whole entry, which may have any size too. So this module
-finds the ends of the entries itself. Then a JSON parser gets one entry at a time, and at most the
+whole response in memory, or at least a whole entry. An entry may have any size too. So this module
+finds the ends of the entries itself. Then a JSON parser parses one entry at a time, and at most the
 first ``MAX_ENTRY`` bytes of the entry.
 
 Source: ``TaskInstancesLogResponse`` in ``airflow/api_fastapi/core_api/datamodels/log.py``.
@@ -45,7 +45,7 @@ class NotALog(ValueError):
 
 
 class LogDocument:
-    """Splits one answer with a log into entries. The answer arrives in chunks."""
+    """Splits one log into its entries. The answer with the log arrives in chunks."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -93,8 +93,8 @@ class LogDocument:
         return token
 
     def _string(self, chunk: bytes, at: int) -> int:
-        """Process the part of a JSON string that begins at the position ``at``. Return the position
-        behind this part.
+        """Read a part of a JSON string. The part begins at the position ``at`` of ``chunk``. Return
+        the position after the part.
 
         After a backslash, the part is one character. Otherwise, the part goes up to the closing
         quote, the next backslash or the end of the chunk.
@@ -111,8 +111,8 @@ class LogDocument:
         return end
 
     def _mark(self, mark: bytes) -> LogEntry | None:
-        """Process one of the characters ``" { } [ ] ,`` outside of a string. Return the entry if an
-        entry ends at this character, else None.
+        """Read ``mark``, which is one of the characters ``" { } [ ] ,`` outside of a JSON string.
+        If an entry ends at ``mark``, return the entry. Otherwise return None.
         """
         between_entries = self._in_content and self._depth == 2
         if between_entries and mark in b",]}":
@@ -150,9 +150,9 @@ class LogDocument:
 
 def _parsed(text: bytes, *, is_whole: bool) -> Any:
     """Return an entry as a JSON value. If the entry was cut, the value has only what comes before
-    the cut. If the entry is not JSON, return the entry as text. Also return the entry as text if
-    its commas and opening brackets are more than ``MAX_VALUES``, because the entry may then have
-    too many values.
+    the cut. If the entry is not JSON, return the entry as text. Also return the entry as text if it
+    has more than ``MAX_VALUES`` commas and opening brackets, because it may then have too many
+    values.
     """
     if sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
         try:

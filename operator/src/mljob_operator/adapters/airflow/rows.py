@@ -1,4 +1,4 @@
-"""Reads Airflow's answers field by field, and refuses fields of a wrong type or size."""
+"""Reads Airflow's answers field by field. A field of a wrong type or size causes an error."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Row:
         return value
 
     def text_or_none(self, field: str, max_length: int = MAX_ID) -> str | None:
-        """Return the field's value, an id or a word, or None if the field is null or absent."""
+        """Return the field's value: an id or a word. Return None if the field is null or absent."""
         return None if self._data.get(field) is None else self.text(field, max_length)
 
     def text_or_null(self, field: str) -> str | None:
-        """Return the field's value, an id or a word, or None if the field is null. An absent field
-        is an error.
+        """Return the field's value: an id or a word. Return None if the field is null. An absent
+        field is an error.
         """
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
@@ -86,8 +86,8 @@ class Row:
         return value
 
     def number_or_none(self, field: str) -> int | None:
-        """Return the field's value, a signed integer of 32 bits, or None if the field is null or
-        absent.
+        """Return the field's value: a signed integer of 32 bits. Return None if the field is null
+        or absent.
         """
         return None if self._data.get(field) is None else self.number(field)
 
@@ -112,8 +112,8 @@ class Row:
         return moment
 
     def time_or_none(self, field: str) -> datetime | None:
-        """Return the field's value, a time with a zone that is converted to UTC, or None if the
-        field is null or absent.
+        """Return the field's value: a time with a zone, converted to UTC. Return None if the field
+        is null or absent.
         """
         return None if self._data.get(field) is None else self.time(field)
 
@@ -125,7 +125,7 @@ class Row:
         return Row(value, self._url)
 
     def row_or_none(self, field: str) -> Row | None:
-        """Return the field's value, an object, or None if the field is null or absent."""
+        """Return the field's value: an object. Return None if the field is null or absent."""
         return None if self._data.get(field) is None else self.row(field)
 
     def rows(self, field: str) -> list[Row]:
@@ -233,8 +233,9 @@ def assert_about(row: Row, dag_id: str, run_id: str) -> None:
 def now() -> datetime:
     """Return the current time in UTC.
 
-    Callers take this time just before they send a request, as the time at which they observed the
-    state in the answer. Airflow reads the state only after this time.
+    Callers call this function just before they send a request. The result counts as the time at
+    which the state in the answer was observed, because Airflow reads the state only after this
+    time.
     """
     return datetime.now(UTC)
 
@@ -259,8 +260,7 @@ def _kind(value: Any) -> str:
 def _within(value: Any, levels: int) -> bool:
     """Return whether a value has at most ``levels`` nested levels.
 
-    The function looks no deeper than ``levels``, so that deeply nested JSON can't exhaust the
-    stack.
+    The function stops at ``levels``, so that deeply nested JSON can't exhaust the stack.
     """
     if not isinstance(value, dict | list):
         return True

@@ -57,9 +57,9 @@ class Tokens(Protocol):
         """Return a token whose characters are allowed in an HTTP header.
 
         Args:
-            refused: The token that Airflow has refused, so that another token is needed. If the
-                source has no other token, it returns the refused token again. None if no token was
-                refused.
+            refused: The token that Airflow has refused. The caller needs another token, but if the
+                source has no other token, the source returns the refused token again. None if no
+                token was refused.
 
         Raises:
             AirflowUnauthorized: The source has no valid token, or the login was refused.
@@ -281,7 +281,9 @@ def _lifetime(row: Row) -> float:
 
 
 def _oauth2_error(reply: Reply) -> str | None:
-    """Return a provider's error in one line, or None if the answer is not an OAuth 2 error."""
+    """Return the error in a provider's answer as one line, or None if the answer is not an OAuth 2
+    error.
+    """
     try:
         found = json.loads(reply.body)
     except (ValueError, RecursionError):

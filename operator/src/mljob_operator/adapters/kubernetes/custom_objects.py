@@ -31,7 +31,8 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 class CustomObjects(Generic[T]):
-    """Writes objects of one custom resource in the operator's API group to the Kubernetes API.
+    """Writes objects of one custom resource to the Kubernetes API. The resource is in the
+    operator's API group.
 
     This base class has the writes that MLJobs and AirflowInstances have in common.
 
@@ -102,7 +103,7 @@ class CustomObjects(Generic[T]):
         return None if updated.deleting and not updated.finalizers else updated
 
     async def record(self, stored: T, kube_event: KubeEvent) -> None:
-        """Create an Event about the object, which ``kubectl describe`` shows.
+        """Create an Event about the object. ``kubectl describe`` shows the Event.
 
         If the object's namespace is being deleted or does not exist any more, no Event is created
         and no error is raised.

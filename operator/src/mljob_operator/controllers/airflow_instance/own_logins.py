@@ -1,7 +1,8 @@
-"""Reads again, at intervals, the logins that the access rules in the operator's settings name.
+"""Reads Secrets at intervals: the Secrets with the logins that the access rules in the operator's
+settings name.
 
-For the access rules of an AirflowInstance, the asyncio task of the AirflowInstance does the same
-(:mod:`.controller`).
+For the access rules of an AirflowInstance, the asyncio task of this AirflowInstance reads the
+Secrets (:mod:`.controller`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ log = logging.getLogger(__name__)
 
 
 class OwnLogins:
-    """Reads the logins of the access rules in the operator's settings at intervals, and tries
-    logins that have failed.
+    """At intervals, reads the logins that the access rules in the operator's settings name. Also
+    tries the logins with which a request has failed, to find out whether Airflow accepts them now.
 
     Args:
         registry: The registry of all Airflows.

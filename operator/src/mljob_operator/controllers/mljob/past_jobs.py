@@ -1,8 +1,9 @@
 """Remembers which MLJobs and runs need no worker any more.
 
-A finished MLJob has no worker. The watch and the change feed may be behind, and still deliver
-versions and runs from before the end. Without this memory, each such delivery would add a worker,
-which would read the MLJob from the Kubernetes API to find that there is nothing to do.
+A finished MLJob has no worker. But the watch of MLJobs may still deliver versions of the MLJob from
+before its end, and Airflow's list of changed runs may still deliver its run. Without this memory,
+each such delivery would add a worker, which would read the MLJob from the Kubernetes API to find
+that there is nothing to do.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class PastJobs:
         self._queued_at: dict[RunKey, datetime | None] = {}
 
     def leave(self, tracked: TrackedJob) -> None:
-        """Remember the last version of an MLJob that has nothing more to do, and its ended run."""
+        """Remember that an MLJob has nothing more to do. Remember its last version, and its run if
+        the run has ended.
+        """
         job, fact, attempt = tracked.job, tracked.observed_run.run, attempts.current(tracked.job.status)
         self._versions.pop(job.key, None)
         self._versions[job.key] = int(job.resource_version)
@@ -41,16 +44,16 @@ class PastJobs:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
     def has(self, job: Job) -> bool:
-        """Return whether this version of an MLJob needs no worker, because it is not later than the
+        """Return whether an MLJob needs no worker, because its version is not later than the
         remembered version. In the remembered version, the MLJob had nothing more to do.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
         """Return whether the MLJob of a run has to be read from the Kubernetes API, to find out
-        whether the MLJob needs a worker. The result is True if the run has a queue time
-        (``fact.queued_at``) and was not checked with this queue time yet. So the result is True
-        again after Airflow has queued the run again.
+        whether the MLJob needs a worker. The result is False only if the run was already checked
+        with the same queue time (``fact.queued_at``). So the result is True after Airflow has
+        queued the run again.
         """
         return run not in self._queued_at or self._queued_at[run] != fact.queued_at
 

@@ -42,13 +42,14 @@ class VanishedRuns:
         self._vanished: set[str] = set()
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Handle the result of a relist: an Airflow has listed its active runs.
+        """Update the missing runs of an Airflow after a relist, in which the Airflow has listed its
+        active runs. Then call :meth:`report`, and record in ``meter`` how many runs have vanished.
 
         Args:
             airflow: The Airflow's name.
             asked_at: When the operator requested the list.
-            unlisted: The MLJobs whose run is in progress but missing in the list, and all MLJobs
-                with a backfill in progress, because the list has no backfills.
+            unlisted: The MLJobs whose run is in progress but missing in the list. Also all MLJobs
+                with a backfill in progress, because the list never contains backfills.
         """
         self._missing_runs.relist(airflow, asked_at, unlisted)
         self.report()
@@ -58,7 +59,7 @@ class VanishedRuns:
     def wants_relist(self, airflow: str) -> bool:
         """Return whether a relist (a new list of all active runs) is needed soon.
 
-        If the operator follows three or more runs in this Airflow, and one of them is missing, a
+        If the operator has three or more runs in this Airflow, and one of these runs is missing, a
         relist has to show whether other runs are missing too.
         """
         return self._missing_runs.wants_relist(airflow)
@@ -72,8 +73,8 @@ class VanishedRuns:
         return self._missing_runs.have_vanished(airflow)
 
     def report(self) -> None:
-        """For each Airflow whose missing runs have begun or ceased to count as deleted since the
-        last call, wake the MLJobs of these runs.
+        """Wake the MLJobs whose missing runs have begun or ceased to count as deleted since the
+        last call.
 
         If many runs have vanished from an Airflow, or if all vanished runs are back or accepted as
         lost, also log the change and call ``changed``.

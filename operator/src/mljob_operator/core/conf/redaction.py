@@ -1,4 +1,4 @@
-"""Redaction replaces texts that came from Secrets by ``***`` in all texts that may quote them.
+"""Redaction replaces each text that came from a Secret by ``***``, in all texts that may quote it.
 
 The texts from Secrets are called hidden texts. A hidden text is found as it is, in base64, and in
 the encodings of JSON, Python's ``repr``, URLs and HTML. Some parts of a hidden text are also found
@@ -7,8 +7,8 @@ in a URL, and the values in a JSON object. A text may have been cut in the middl
 because the producer of an event cuts texts without knowing what is secret in them. Then the part of
 the hidden text before the cut is found, if this part has at least ``MIN_LENGTH`` characters.
 
-Hidden texts in other encodings are not found, for example in the middle of base64 data, encrypted,
-reversed, or in upper case.
+A hidden text in another form is not found. Examples are a hidden text in the middle of base64 data,
+and a hidden text that is encrypted, reversed, or in upper case.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ _ENCODINGS: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Redaction:
-    """Replaces the texts that one MLJob has from Secrets, wherever another text quotes them.
+    """Replaces the hidden texts of one MLJob by ``***``. A hidden text is a text that the MLJob has
+    from a Secret.
 
     Attributes:
         hidden: The hidden texts.
@@ -83,8 +84,8 @@ class Redaction:
     complete: bool = True
 
     def text(self, text: str) -> str:
-        """Return the text with hidden texts replaced. If there are too many encodings to search
-        for, return ``WITHHELD``.
+        """Return the text with hidden texts replaced by ``***``. If the hidden texts have too many
+        encodings to search for, return ``WITHHELD``.
         """
         if not self.hidden:
             return text
@@ -100,14 +101,14 @@ class Redaction:
         return redacted
 
     def untrusted(self, text: str) -> str:
-        """Return a text that came from the run, such as an error of a task, with hidden texts
-        replaced. While ``hidden`` is not complete, return ``WITHHELD``.
+        """Replace the hidden texts in a text that came from the run, such as an error of a task.
+        Return the new text. While ``hidden`` is not complete, return ``WITHHELD``.
         """
         return self.text(text) if self.complete else WITHHELD
 
     def value(self, value: Any) -> Any:
-        """Return the JSON value with hidden texts replaced, in keys too. A number that equals a
-        hidden text becomes ``***``.
+        """Replace the hidden texts in a JSON value, in keys too, and return the new value. A number
+        that equals a hidden text becomes ``***``.
         """
         match value:
             case str():
@@ -188,9 +189,9 @@ class _Forms:
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Find an encoding that was cut off at the position ``cut``, so that only its beginning is
-        left, with at least ``MIN_LENGTH`` characters. Return the position where the encoding
-        begins, or None if there is no such encoding.
+        """Find an encoding that was cut off at the position ``cut``. At least its first
+        ``MIN_LENGTH`` characters must be left. Return the position where the encoding begins, or
+        None if there is no such encoding.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
@@ -227,9 +228,9 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Yield the strings to search for, so that a hidden text is found: the hidden text and its
-    secret parts, each as it is and in the encodings. Only the whole hidden text is also encoded in
-    base64. Strings of less than ``MIN_LENGTH`` characters are not encoded.
+    """Yield the strings to search for in order to find a hidden text. These strings are the hidden
+    text and its secret parts, each as it is and in each encoding. Only the whole hidden text is
+    also encoded in base64. Strings of less than ``MIN_LENGTH`` characters are not encoded.
     """
     for whole in {text, text.strip()}:
         if len(whole) >= MIN_LENGTH:

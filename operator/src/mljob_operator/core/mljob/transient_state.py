@@ -1,5 +1,6 @@
-"""What this process has tried for an MLJob, and what failed. The transient state is never stored:
-after a restart, the next process asks Airflow instead.
+"""The transient state of an MLJob: the requests that this process has sent to Airflow for the
+MLJob, and their results. The transient state is never stored. After a restart, the next process
+asks Airflow instead.
 """
 
 from __future__ import annotations
@@ -79,16 +80,18 @@ class TransientState:
             until the operator has counted these runs.
         counted: How many runs the operator has found so far, while it counts runs to find
             ``newest``.
-        counted_at: When Airflow first answered that it has no run after the ``counted`` runs. None
+        counted_at: When Airflow first answered that no run follows the ``counted`` runs. None
             before this answer.
-        unknown_until: The latest time at which a submission without an answer, perhaps of an
-            earlier process, can take effect. None if there is no such submission.
+        unknown_until: Until this time, a submission that Airflow did not answer may still take
+            effect. The submission may come from an earlier process. None if there is no such
+            submission.
         left_until: The time until which this process does nothing for the attempt, because another
             process has begun the attempt and may still submit the run. None if this process need
             not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
-        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use,
-            and this conf takes outputs of other MLJobs. The retry then needs these outputs again.
+        conf_lost: Whether a retry lacks its conf, because Airflow no longer has the earlier
+            backfill with this conf. Only True if the conf takes outputs of other MLJobs, which the
+            retry then has to read again.
         cancel_requests: The requests of this process to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.

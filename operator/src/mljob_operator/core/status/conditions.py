@@ -32,8 +32,9 @@ class DesiredCondition:
 def transition(
     old: Sequence[Condition] | None, conditions: Iterable[DesiredCondition], generation: int, now: datetime
 ) -> list[Condition]:
-    """Return the conditions to write. A condition whose status has not changed keeps its old
-    transition time. A condition without any change is the same object as before.
+    """Return the conditions to write into the status. A condition whose status has not changed
+    keeps the transition time of the old condition. If nothing else has changed either, the old
+    condition itself is returned.
     """
     before = {condition.type: condition for condition in old or ()}
     after = []

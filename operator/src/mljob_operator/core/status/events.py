@@ -171,8 +171,8 @@ def _warning(new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return an Event for each task of a running MLJob that has begun to wait for a person, so that
-    a notifier can forward the Event.
+    """Return an Event for each task that has begun to wait for a person, if the MLJob is running. A
+    notifier can forward the Event to the person.
     """
     before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
     events = []
@@ -199,17 +199,18 @@ def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 def _was_cancelled(status: MLJobStatus) -> bool:
     """Return whether the status says that the operator is cancelling the run or has cancelled it.
-    The status says so before the operator sends the first request of the cancellation to Airflow.
-    So all tasks that fail because of the cancellation fail after this status.
+    The operator writes such a status before it sends the first request of the cancellation to
+    Airflow. So a task that fails because of the cancellation fails after the operator has written
+    such a status.
     """
     return status.phase in _CANCELLED or status.reason in CANCEL_REASONS
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
     """Return a Warning for each task that has failed since the status ``old``. The Warning of a
-    mapped task says how many of its instances have failed. Tasks that fail after the operator has
-    begun to cancel the run have no Warning. Return no Warning until the operator has listed all
-    tasks through the REST API.
+    mapped task says how many of its instances have failed. A task that fails after the operator has
+    begun to cancel the run causes no Warning. Return an empty list until the operator has listed
+    all tasks through the REST API.
     """
     if _was_cancelled(old):
         return []

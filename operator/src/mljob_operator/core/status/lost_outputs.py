@@ -1,5 +1,5 @@
-"""Finds out whether the outputs of a successful run are lost, which means that they can't be read
-any more. The status shows the loss, because otherwise the run would seem to have published nothing.
+"""Finds out whether the outputs of a successful run are lost. Lost outputs can't be read any more.
+The status shows the loss, because otherwise the run would seem to have published nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def lost_outputs(state: State) -> str | None:
 
 
 def _awaits_outputs(state: State) -> bool:
-    """Return whether the run succeeded, and the stored status has no outputs of it yet."""
+    """Return whether the run succeeded, and its outputs are not in the stored status yet."""
     if state.current.finished:
         return (state.job.status.message or "").endswith(NOT_READ)
     return state.current.open and state.ending.succeeded

@@ -79,7 +79,7 @@ def _blocked(context: Context) -> StatusSummary:
 
 def _waiting(context: Context) -> StatusSummary:
     """Return the phase, reason and message of an MLJob that is to start a run, now or later. The
-    message tells the first of these facts that applies:
+    message is about the first item of this list that applies:
 
     - the last error
     - the pause before the next attempt
