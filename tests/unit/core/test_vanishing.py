@@ -217,7 +217,8 @@ class TestManyThatAreMissing:
 class TestFollowing:
     def test_a_run_that_is_still_there_changes_nothing(self) -> None:
         """``MissingRuns.follow`` returns whether the operator must determine the MLJob's state
-        again. A known run that is found again requires nothing, unless the run was missing before.
+        again. If a run is found, and was not missing before, the result is False. If the run was
+        missing before, the result is True.
         """
         runs = Runs(3)
         found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}

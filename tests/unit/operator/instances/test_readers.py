@@ -1,5 +1,5 @@
-"""Each Airflow's change feed and each topic has a reader for as long as the Airflow or the topic is
-configured. The dead-letter topic has no reader.
+"""The operator starts a reader for the change feed of each Airflow, and a reader for each topic. A
+reader runs as long as its Airflow or its topic is configured. The dead-letter topic has no reader.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The workers of all MLJobs. Each MLJob that is not finished has one worker.
 
-A worker runs steps, one at a time. A step takes in new facts about the MLJob and its run, carries
-out the next actions and stores the status (:mod:`.steps`). A worker runs a step when it is woken,
-and when the next step is due without input. Input that arrives during a step waits in the worker's
-inbox, and the next step takes the whole inbox.
+A worker runs steps, one at a time. A step reads new facts about the MLJob and its run, carries out
+the next actions and stores the status (:mod:`.steps`). A worker runs a step when the worker is
+woken (:meth:`Workers.wake`), and at the time that the last step has set for the next step. Input
+that arrives during a step waits in the worker's inbox, and the next step takes the whole inbox.
 """
 
 from __future__ import annotations
