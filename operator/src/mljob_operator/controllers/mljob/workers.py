@@ -163,10 +163,10 @@ class Workers:
         self._expiries.end(key, uid)
 
     def wake(self, key: Key) -> None:
-        """Make the worker of an MLJob run a step now, after the current step, or after the block
-        of :meth:`hold_steps`. A finished MLJob with a timer (:meth:`expire`) loses the timer and
-        gets a new worker. For any other MLJob without a worker, nothing happens. After
-        :meth:`stop`, this method does nothing.
+        """Make the worker of an MLJob run a step as soon as possible: now, after the step in
+        progress, or after the block of :meth:`hold_steps`. A finished MLJob with a timer
+        (:meth:`expire`) loses the timer and gets a new worker. If any other MLJob has no worker,
+        this method does nothing. After :meth:`stop`, this method does nothing for any MLJob.
         """
         if self._closing:
             return
@@ -228,9 +228,9 @@ class Workers:
     def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
         """Call ``function`` with the workers of MLJobs, and return each result with its MLJob.
 
-        A worker whose MLJob was not read yet, or is deleted, is left out. An MLJob for which
-        ``function`` raises an error is left out too, because a defect with one MLJob must not
-        affect other MLJobs. The error is logged with the level DEBUG only.
+        The result has no entry for an MLJob that was not read yet or is deleted. The result has no
+        entry either for an MLJob for which ``function`` raises an error, because a defect with one
+        MLJob must not affect other MLJobs. The error is logged with the level DEBUG only.
 
         Args:
             function: A function of a worker.
@@ -288,8 +288,8 @@ class Workers:
         """Run a step, and return the seconds until the next step, or None (:meth:`.Steps.take`).
 
         If the step stores a status, record the time from the first input that woke the worker to
-        the stored status. If the step fails, or if its status has to wait for a turn among all
-        writes, a later step records this time.
+        the stored status. A later step records this time if this step fails, or if the status must
+        wait in the queue of the status writes of all MLJobs.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)
@@ -300,8 +300,9 @@ class Workers:
         return until
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Run steps for an MLJob as long as another step is needed now, and steps may start
-        (:meth:`hold_steps`, :meth:`stop`). A failed step is repeated after its backoff.
+        """Run steps for an MLJob as long as the MLJob needs another step now. Stop early if no step
+        may start (:meth:`hold_steps`, :meth:`stop`). After a failed step and its backoff, run
+        another step.
 
         If no step is needed now, set the timer for the next step. If the MLJob is deleted, or the
         operator has nothing left to do for the MLJob, remove the worker instead. A finished MLJob
