@@ -1,6 +1,6 @@
 """Orphans are active runs that the operator has submitted for an MLJob, but that no MLJob follows.
 The operator lists all active runs regularly (relist), reports the orphans, and cancels them if the
-settings say so. Other runs are left alone.
+settings say so. The operator does not report or cancel other runs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class TestOrphan:
         assert orphaned(cancelling) == 0
 
     async def test_run_is_not_an_orphan_after_one_relist(self, world: World) -> None:
-        """An operator may have submitted the run a moment ago, and not stored the
+        """An operator may have submitted the run a moment ago, and may not have stored the
         submission yet.
         """
         stray(world)
@@ -183,8 +183,8 @@ def another_note(run: FakeRun) -> None:
 
 
 def no_note(run: FakeRun) -> None:
-    """Remove the note of a run. A run that a TriggerDagRunOperator creates with the run id of its
-    parent has no note.
+    """Remove the note of a run. A TriggerDagRunOperator can give a child run the same run id as the
+    parent run. Such a child run has no note.
     """
     run.note = None
 

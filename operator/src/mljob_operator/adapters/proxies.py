@@ -62,7 +62,7 @@ def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
     """Return the passwords in HTTPS_PROXY and HTTP_PROXY, so that logs can be redacted. Each
-    password is returned in two forms: as the variable has it, and URL-decoded.
+    password is returned in two forms: as in the variable, and URL-decoded.
     """
     urls = [_variable(name, environment) for name in VARIABLES]
     written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}
