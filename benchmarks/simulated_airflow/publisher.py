@@ -52,8 +52,8 @@ class Publisher:
         self.sent = self.undelivered = self.lost = 0
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Send messages. The plan chooses at random some messages that are not sent, sent twice or
-        sent late.
+        """Send messages. The plan chooses some messages at random. The chosen messages are not
+        sent, are sent twice or are sent late.
         """
         for message in messages:
             delays = self._plan.of_event()

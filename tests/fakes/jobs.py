@@ -27,8 +27,8 @@ class FakeJobs(StoredObjects[Key]):
         kube_events: The Events that the operator recorded, as pairs: the name of the MLJob, and the
             Event.
         reads: How many times an MLJob was read by its key.
-        overtake: How many of the next writes fail with a conflict, because another writer changes
-            the MLJob just before.
+        overtake: The number of the next writes that fail with a conflict. Just before each of these
+            writes, another writer changes the MLJob.
         fail: The error that every write raises, or None.
         refuse: A function that returns whether a status is refused as invalid. None if no function
             checks the status. A status with an integer outside int64 is always refused.

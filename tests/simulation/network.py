@@ -39,7 +39,7 @@ READS = frozenset(
 
 
 class Fault(StrEnum):
-    """What goes wrong with one request to Airflow or to the API server."""
+    """The kind of failure of one request to Airflow or to the API server."""
 
     REFUSED = "refused"
     """The request has no effect, and the operator knows that."""
@@ -106,13 +106,12 @@ class Wire:
     at a chosen request.
 
     Args:
-        after_effect: Called when a server has handled a request of :meth:`carry`, also if the
-            server refused the request.
+        after_effect: Called after a server has executed or refused a request of :meth:`carry`.
         die: Ends the process.
         gate: Refuses requests that change something while the process is not the leader. By
             default, no request is refused.
-        changed: Called when a server has handled a request of :meth:`carry` that can change
-            something.
+        changed: Called after a server has executed or refused a request of :meth:`carry` that can
+            change something.
 
     Attributes:
         calls: The number of requests so far.

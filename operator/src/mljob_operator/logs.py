@@ -1,7 +1,7 @@
 """Configures the log: one JSON object per line for machines, or plain lines for people.
 
 Most JSON lines about an MLJob have the fields namespace and job, and also run_id, phase and reason
-where these are known. No line contains a secret: neither the operator's own credentials nor a value
+if these are known. No line contains a secret: neither the operator's own credentials nor a value
 that an MLJob gets from a Secret.
 """
 

@@ -20,8 +20,8 @@ def at(seconds: float) -> datetime:
 
 
 class Runs:
-    """The operator's record of missing runs, and MLJobs whose runs a test reports as found or
-    missing in the Airflow ``prod``.
+    """The operator's record of missing runs, together with some MLJobs. A test reports the runs of
+    these MLJobs as found or missing in the Airflow ``prod``.
     """
 
     def __init__(self, number: int, **lost_before: datetime) -> None:

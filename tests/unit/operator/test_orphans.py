@@ -26,8 +26,8 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """A world (an operator, and fakes of Kubernetes and Airflow) with an operator that cancels
-    orphaned runs.
+    """A world in which the operator cancels orphaned runs. A world is an operator with fakes of
+    Kubernetes and Airflow.
     """
 
     cancels_orphans = True

@@ -48,8 +48,8 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return one sentence for each of HTTPS_PROXY and HTTP_PROXY whose value is invalid. The
-    sentences contain no user names and no passwords.
+    """Check the variables HTTPS_PROXY and HTTP_PROXY. Return one sentence for each variable whose
+    value is invalid. The sentences contain no user names and no passwords.
     """
     found = []
     for name in VARIABLES:

@@ -1,5 +1,6 @@
 """Sinks for the log of one try of a task. A sink is a callable object that takes the lines of the
-log, and passes all lines, the last lines, or all lines from a given line on to the client.
+log and sends lines to the client: all lines, only the last lines, or all lines except those before
+a given line.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def note_of_retained(key: Key) -> str:
 
 
 def follows(job: Job, run: RunKey) -> bool:
-    """Return whether an MLJob follows a run, or may follow the run with its first attempt.
+    """Return whether an MLJob follows a run, or may follow the run when the MLJob begins its first
+    attempt.
 
     An MLJob follows the run of its current attempt. The MLJob also follows the runs of earlier
     attempts, if these runs had started, because somebody may have cleared such a run in Airflow.

@@ -15,7 +15,7 @@ from .conftest import Platform
 
 
 class Silent:
-    """A replacement for the Kafka consumer of a topic. It delivers no messages."""
+    """A replacement for the Kafka consumer of a topic. This consumer delivers no messages."""
 
     def __init__(self, topic: str, closed: list[str], started: list[str] | None = None) -> None:
         self._topic, self._closed, self._started = topic, closed, started

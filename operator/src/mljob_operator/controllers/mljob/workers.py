@@ -150,8 +150,8 @@ class Workers:
 
     def expire(self, seconds: float, job: Job) -> None:
         """Set a timer that wakes a finished MLJob (:meth:`wake`) after ``seconds``, the rest of the
-        MLJob's time to live. If a timer was set for this version of the MLJob or a later version,
-        nothing happens.
+        MLJob's time to live. If a timer was set before for this version of the MLJob, or for a
+        later version, this method does nothing.
         """
         if not self._expiries.covers(job):
             self._expiries.begin(seconds, job)
@@ -218,8 +218,8 @@ class Workers:
             self._paced.wake(keys)
 
     def forget_last_error(self, key: Key) -> None:
-        """Tell an MLJob's worker to drop the MLJob's last error and not to wait for the end of the
-        backoff, because the cause of the error may be gone.
+        """Tell an MLJob's worker to forget the MLJob's last error and to end the backoff early,
+        because the cause of the error may be gone.
         """
         if (worker := self._states.get(key)) is not None:
             worker.inbox.forget_error = True

@@ -5,10 +5,10 @@ Writes that wait in the API server have no priority any more, and can't be merge
 So the operator sends as many writes as keep the API server busy, and lets the other writes wait in
 its own queue (:mod:`.write_queue`).
 
-Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time of an answer counts as the time
-without waiting. If an answer takes longer, the difference is the time for which the write has
-waited in the API server. The number of writes under way is changed until a few of them wait in the
-API server.
+Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time that an answer has taken counts as
+the time without waiting. If another answer takes longer, the difference is the time for which the
+write has waited in the API server. The number of writes under way is changed until a few of them
+wait in the API server.
 """
 
 from __future__ import annotations

@@ -77,11 +77,11 @@ _SHOWN_OTHERWISE = frozenset(
 
 @frozen
 class LogEntry:
-    """One entry of a task's log, as Airflow returns it.
+    """One entry of a task's log, as Airflow's REST API returns the entry.
 
     Attributes:
         value: The entry as JSON: an object with ``event``, ``timestamp`` and other fields, or a
-            text.
+            string.
         size: The number of bytes of the entry in Airflow's answer.
         is_whole: Whether ``value`` is the whole entry. If not, ``value`` is the beginning of the
             entry.

@@ -3,7 +3,7 @@
 Facts come from events and from Airflow's REST API. An event is a hint: the status shows the
 reported state at once, except the end of the run, and the operator may ask Airflow for the true
 state. No other decision depends on an event. The state of the run (``ObservedRun.run``) comes from
-the REST API alone. A later state that an event reports is kept separately
+the REST API alone. If an event reports a later state, this event is stored separately
 (``ObservedRun.reported``).
 
 The events of a task instance are ordered by try, then by the rank of the state within the try, then
@@ -88,8 +88,8 @@ class ObservedRun:
             must be sent at least ``ABSENCE_CONFIRMED_AFTER`` later than the first request.
         denied: The ids of the newest ``MAX_DENIED`` events that the REST API has contradicted. For
             the runs of a backfill, ``observed_backfill`` has these ids.
-        since: The time before which facts are about an earlier attempt, whose run was cleared. None
-            if all facts are about the newest attempt.
+        since: A time. Facts from before this time are about an earlier attempt, whose run was
+            cleared. None if all facts are about the newest attempt.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
             stands for the whole backfill.
     """
