@@ -55,9 +55,10 @@ def redacted(text: str) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts secrets in log records and in the texts of their exceptions. While the operator does
-    not know all secrets of an MLJob's run, the log lines about the MLJob have the class and the
-    traceback of an exception, but not the exception's message. The filter drops no record.
+    """Redacts secrets in log records, and in the texts of exceptions in log records. While the
+    operator does not know all secrets of an MLJob's run, the log lines about the MLJob have the
+    class and the traceback of an exception, but not the exception's message. The filter keeps all
+    records.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -41,7 +41,7 @@ class Runs:
 
     @property
     def counting(self) -> list[tuple[str, str]]:
-        """The MLJobs whose missing run counts as deleted."""
+        """The MLJobs whose runs are missing and count as deleted."""
         return [key for key in self.known.missing("prod") if not self.known.withholds_absence(key)]
 
 

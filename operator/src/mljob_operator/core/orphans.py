@@ -55,8 +55,8 @@ def follows(job: Job, run: RunKey) -> bool:
     Before its first attempt, an MLJob may follow each run whose id contains the hash that
     identifies the MLJob (:func:`.pin`).
 
-    The comparison ignores the name of the AirflowInstance: two AirflowInstances may lead to one
-    Airflow, and then both list all of its runs.
+    The comparison ignores the name of the AirflowInstance: two AirflowInstances may have the same
+    Airflow, and then both list all runs of this Airflow.
     """
     attempt = attempts.current(job.status)
     if attempt is None:

@@ -52,9 +52,9 @@ class Workers:
     Args:
         steps: Runs one step of a worker.
         confs: Knows which values came from Secrets, so that log lines don't show these values.
-        takeover_state: Returns the transient state (what is known about requests to Airflow) with
-            which this process continues an attempt that another process has begun. Returns None if
-            this process has begun the attempt.
+        takeover_state: If another process has begun an attempt, returns the transient state with
+            which this process continues the attempt. The transient state is what is known about
+            requests to Airflow. If this process has begun the attempt, returns None.
         after_step: Called after each step, with the MLJob and its worker.
         drop: Forgets an MLJob that is deleted, or for which the operator has nothing left to do.
         meter: Records the time from an input to the stored status that includes the input.
@@ -92,10 +92,10 @@ class Workers:
     def hold_steps(self) -> Iterator[None]:
         """Return a context manager. While its block runs, no worker starts a step.
 
-        After its start, the operator lists all MLJobs in such a block. Until the list is complete,
-        the number of active runs is not known, so no MLJob may be admitted. After a change of
-        limits or access rules, the operator updates the admission queue in such a block, so that
-        MLJobs are admitted in the order of the queue.
+        After the start of the operator, the operator lists all MLJobs in such a block. Until the
+        list is complete, the number of active runs is not known, so no MLJob may be admitted. After
+        a change of limits or access rules, the operator updates the admission queue in such a
+        block, so that MLJobs are admitted in the order of the queue.
         """
         self._holds += 1
         try:
@@ -183,8 +183,8 @@ class Workers:
             self._start(key, worker)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
-        """Start the steps of a worker. If ``MAX_STARTS`` workers have started in this round of the
-        event loop, the worker starts in a later round.
+        """Start the steps of a worker. If ``MAX_STARTS`` workers have already started in the
+        current iteration of the event loop, the worker starts in a later iteration.
         """
         if self._starts == 0:
             asyncio.get_running_loop().call_soon(self._next_round)
@@ -249,9 +249,9 @@ class Workers:
         return answers
 
     def _keep_awake(self, key: Key) -> None:
-        """Keep the MLJob in memory in full, as a step needs it. If more than ``MAX_AWAKE`` MLJobs
-        are kept in full, change the MLJob that was not used for the longest time to its compact
-        form (:meth:`.WorkerState.rest`).
+        """Keep the MLJob in memory in the full form, which a step needs. If more than ``MAX_AWAKE``
+        MLJobs have the full form, convert one of these MLJobs to the compact form
+        (:meth:`.WorkerState.rest`): the MLJob that was not used for the longest time.
         """
         self._awake.pop(key, None)
         self._awake[key] = None

@@ -28,8 +28,8 @@ def needs_airflow(state: State) -> bool:
     example to read the state of the run, to cancel the run, or to read the outputs of the run.
 
     The result is False if the MLJob does not have the operator's finalizer. Otherwise the result is
-    True in two cases: the MLJob is finished, or the attempt is open and the run exists or may
-    exist.
+    True in two cases: the MLJob is finished, or the attempt is open (:class:`.CurrentAttempt`) and
+    the run exists or may exist.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:
