@@ -1,7 +1,7 @@
-"""The floor: the least work that brings an event from Kafka into an MLJob's status. This process
-consumes each message and sends one PATCH for it.
+"""The floor of the latency from an event in Kafka to the status of an MLJob: a process that does
+only the necessary work. This process consumes Kafka messages, and sends one PATCH for each message.
 
-The process handles no run ids, states, conditions, offsets or conflicts. Connections stay open, and
+The process ignores run ids, states, conditions, offsets and conflicts. Connections stay open, and
 the patch has one field. So almost all of the latency is the latency of Kafka and the API server.
 The time that the operator takes in addition is the operator's own work.
 """

@@ -3,8 +3,8 @@ observed states of runs, without I/O. For comparison, the benchmark also measure
 per second ``json.loads`` parses. The operator can't be faster, because it also calls
 ``json.loads``.
 
-The benchmark measures CPU time of the process. The process waits for nothing, so other load of the
-machine hardly affects the figures.
+The benchmark measures the CPU time of the process. The process does no I/O while it measures, so
+other programs on the machine hardly affect the results.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Result:
         fold_alone: Folding events that are parsed already.
         read_and_fold: Parsing and folding.
         official: Parsing and folding events of Airflow's own producer.
-        wide_run: Folding events, which are parsed already, of a run with 1,000 mapped task
-            instances.
+        wide_run: Folding the events of a run with 1,000 mapped task instances. The events are
+            parsed already.
     """
 
     json_alone: float

@@ -19,8 +19,8 @@ def settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
 
     Args:
         process: The process.
-        what: The situation in which the memory is measured, such as ``with 100 live MLJobs``, for
-            the terminal.
+        what: A text for the terminal that names the situation in which the memory is measured, such
+            as ``with 100 live MLJobs``.
         seconds: The maximum number of seconds to wait. After this time, the current memory is
             returned.
     """

@@ -1,5 +1,5 @@
 """Sends events of running tasks to Kafka at an even rate, and measures how long each event takes
-until a watch of the MLJobs (:mod:`benchmarks.watcher`) sees it in a status.
+until a watch of the MLJobs (:mod:`benchmarks.watcher`) sees the event in a status.
 
 The measurement of an event starts when its bytes are ready, before the Kafka producer gets them.
 The measurement ends when the watch receives the first version of the MLJob that contains this event
@@ -43,8 +43,8 @@ class Target:
 
 class Traffic:
     """Sends events about the runs of some MLJobs to one topic, and measures how long each event
-    takes until the watcher sees it in a status. Each progress event reports its own number as a
-    metric, by which the watcher recognises the event.
+    takes until the watcher sees the event in a status. Each progress event reports its own number
+    as a metric, by which the watcher recognises the event.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
@@ -141,7 +141,7 @@ class Traffic:
 
 def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
     """Return the milliseconds from each event in ``sent`` to the first observation in ``seen`` that
-    contains this event or a later event of the same MLJob. ``sent`` has, for each MLJob, the number
+    contains this event or a later event of the same MLJob. For each MLJob, ``sent`` has the number
     and the time of each event.
 
     Raises:

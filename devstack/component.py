@@ -1,5 +1,5 @@
-"""The types of the stack's parts. A part is either a component, which is a process that keeps
-running, or a step, which is work that ends. Each part names the parts that it needs.
+"""The types of the stack's parts. A part is either a component or a step. A component is a process
+that keeps running. A step does some work and ends. Each part names the parts that it needs.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ class Component:
     """A part of the stack that keeps running as a process, such as etcd.
 
     Attributes:
-        command: A function that returns the command of the process. It is called when the parts in
-            `needs` are ready, so the command may depend on their results.
+        command: A function that returns the command of the process. The function is called when the
+            parts in `needs` are ready, so the command may depend on results of these parts.
         ready: A function that returns whether the component is ready. An exception counts as False.
-        needs: The names of the components and steps that this component needs. Before it starts,
-            these components must be ready, and these steps must be done.
+        needs: The names of the components and steps that this component needs. Before this
+            component starts, the needed components must be ready, and the needed steps must be
+            done.
         ports: The names of the ports that the component listens on.
         prepare: A function that is called before the component starts, for example to write its
             configuration.
@@ -44,8 +45,8 @@ class Component:
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the stack that does some work and ends, such as creating a topic. Each `up` does
-    the work again, so repeating the work must do no harm.
+    """A part of the stack that does some work and ends. For example, a step creates a topic. Each
+    `up` runs every step again, so a step must do no harm when it is repeated.
     """
 
     name: str

@@ -3,8 +3,8 @@ API server forwards requests because of an APIService.
 
 The chart's Pods for mljob-api stay Pending, because the cluster has no kubelet. So the stack does
 not use the chart's APIService, but creates its own. A Service of type ExternalName leads the API
-server to the process. The process uses a token of the chart's ServiceAccount for mljob-api, so it
-has the rights that the chart grants.
+server to the process. The process uses a token of the chart's ServiceAccount for mljob-api, so the
+process has the rights that the chart grants.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class MLJobApi:
         ports: The ports of the stack.
         kubectl: kubectl as the cluster's administrator.
         operator_env: Returns the environment variables of the stack's operator. mljob-api gets
-            these variables too, so that it uses the same Airflow, topic and prefix of run ids.
+            these variables too, so that mljob-api uses the same Airflow, topic and prefix of run
+            ids.
         airflow: The name of the stack's component that serves Airflow's REST API. mljob-api starts
             after this component.
     """
@@ -65,8 +66,9 @@ class MLJobApi:
         """Return the parts of mljob-api, in this order: the step that makes its credentials, the
         component that runs it, and the step that registers it with the API server.
 
-        mljob-api is registered last, because the API server checks the registered server
-        immediately. If that check fails, the API server may check again only 30 seconds later.
+        mljob-api is registered last, because the API server checks mljob-api immediately after the
+        registration. If this check fails, up to 30 seconds may pass before the API server checks
+        mljob-api again.
         """
         return [
             Step("mljob-api-credentials", self._make_credentials, needs=("chart",)),

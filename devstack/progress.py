@@ -43,7 +43,7 @@ def say(text: str) -> None:
 
 
 def elapsed(seconds: float) -> str:
-    """Return a duration for people to read, for example "12.3s" or "2m05s"."""
+    """Return a duration as a text for people, for example "12.3s" or "2m05s"."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
@@ -51,8 +51,8 @@ def elapsed(seconds: float) -> str:
 
 @contextmanager
 def step(name: str, what: str, detail: Callable[[], str] | None = None) -> Iterator[None]:
-    """Print that a step starts, every 20 seconds that it is still running, and how it ended. The
-    step is the `with` block.
+    """Print a line when a step starts, a line every 20 seconds while the step is running, and a
+    line that says how the step ended. The step is the code in the `with` block.
 
     Args:
         name: The component that the step is for.

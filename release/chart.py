@@ -2,7 +2,7 @@
 ``python release/chart.py <image> <view image> <folder>``.
 
 The published chart is the chart of the repository with the released images as defaults, so that
-``helm install oci://...`` needs no image to be built.
+users can run ``helm install oci://...`` without building an image.
 """
 
 from __future__ import annotations

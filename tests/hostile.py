@@ -127,8 +127,8 @@ def _broken(random: Random, good: Message) -> bytes:
 
 
 def _out_of_bounds(random: Random, good: Message) -> bytes:
-    """Return the valid message ``good`` with impossible values in one of its fields, or sometimes
-    in three.
+    """Return the valid message ``good`` with an impossible value in one field, or sometimes in
+    three fields.
     """
     fields = BOTH | (OURS if "mljob_version" in good else OFFICIALS)
     message = dict(good)

@@ -1,6 +1,6 @@
-"""A DAG whose tasks do nothing but record the cost of their process. The tasks differ in the
-producers that send events about them to Kafka: none, this project's callbacks, Airflow's own
-producer, or both.
+"""A DAG for a measurement. The only work of each task is to record the cost of the task's process.
+The tasks differ in the producers that send events about the task to Kafka: no producer, this
+project's callbacks, Airflow's own producer, or both.
 
 The process of a task measures itself in an exit handler. The handler is registered first, so it
 runs last, and the measurement includes the time in which a producer sends messages while the
@@ -49,8 +49,8 @@ def _record_cost() -> None:
 
 
 def _started() -> float:
-    """Return the time at which the kernel created this process, in seconds since the boot, in steps
-    of 10 ms (proc(5), starttime).
+    """Return the time at which the kernel created this process, in seconds since the boot (proc(5),
+    starttime). The resolution is 10 ms.
     """
     # The name of the process, in parentheses, may contain spaces and parentheses.
     after_the_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()

@@ -54,7 +54,7 @@ class SimulatedAirflow:
 
     Args:
         dags: The DAGs.
-        settings: The settings of this Airflow. By default those of :class:`Settings`.
+        settings: The settings of this Airflow. By default, the defaults of :class:`Settings`.
         faults: How often requests fail or are slow, and how often events are lost, doubled or late.
             By default there are no faults.
 
@@ -109,8 +109,8 @@ class SimulatedAirflow:
 
     async def work(self) -> None:
         """Advance the simulated runs until the asyncio task of this call is cancelled. Then wait,
-        for a limited time, until the Kafka client has sent its events. Events whose delay has not
-        ended are lost.
+        for a limited time, until the Kafka client has sent its events. Late events (``faults``)
+        whose delay has not ended at that time are lost.
         """
         try:
             await self.scheduler.work()

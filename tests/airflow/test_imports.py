@@ -1,6 +1,6 @@
-"""Importing ``mljob_airflow`` loads neither Airflow, Kafka nor pydantic. Airflow can parse a DAG
-file that uses the provider without loading a Kafka library; a task's process loads Kafka when it
-sends the first event.
+"""Importing ``mljob_airflow`` loads neither Airflow, Kafka nor pydantic. When Airflow parses a DAG
+file that uses the provider, no Kafka library is loaded. The process of a task loads the Kafka
+library when the task sends the first event.
 """
 
 from __future__ import annotations

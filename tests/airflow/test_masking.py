@@ -1,5 +1,5 @@
-"""A task's events show ``***`` in place of each secret that Airflow's secrets masker knows in the
-task's process.
+"""Airflow's secrets masker knows secrets in the process of a task. The events of the task contain
+``***`` in place of each of these secrets.
 """
 
 from __future__ import annotations

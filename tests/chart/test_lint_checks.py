@@ -1,8 +1,8 @@
 """The objects of the chart pass the checks that kube-linter makes by default (docs.kubelinter.io,
-"Built-in checks"). A test is named for its checks.
+"Built-in checks"). The name of a test contains the names of the checks that the test makes.
 
-The tests do not run kube-linter. They implement its rules for the kinds of objects that the chart
-has.
+The tests do not run kube-linter. The tests implement the rules of kube-linter for the kinds of
+objects that the chart has.
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ class Reader:
         )
 
     def stop(self) -> None:
-        """End the thread. The thread checks whether it has to end only when it reads a change. So
-        this method creates an MLJob.
+        """End the thread. After each change that the thread reads, the thread checks whether it has
+        to end. So this method creates an MLJob, because the new MLJob is a change.
         """
         self._stop.set()
         self._client.submit("train", name="last")

@@ -27,9 +27,9 @@ def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
 
 @pytest.fixture(scope="module")
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """An object that creates AirflowInstances (:class:`.Platform`). The operator that handles the
-    AirflowInstances is the fixture ``instances``, which each test module defines. After the
-    module's tests, the AirflowInstances are deleted and this operator is stopped.
+    """An object that creates AirflowInstances (:class:`.Platform`). Each test module defines the
+    fixture ``instances``: an operator that manages the AirflowInstances. After the module's tests,
+    the AirflowInstances are deleted and this operator is stopped.
     """
     with platform_of(instances, kubectl, stack) as platform:
         yield platform

@@ -165,7 +165,7 @@ def test_conditions_follow_the_api_conventions(jobs: MLJobs) -> None:
 def test_kstatus_recognises_progress_success_and_failure(jobs: MLJobs) -> None:
     """The conditions of an MLJob say what kstatus (sigs.k8s.io/cli-utils) expects: Reconciling
     means in progress, and Stalled means failed. If neither condition is True, kstatus calls the
-    object Current, as after an MLJob has succeeded.
+    object Current. For example, an MLJob that has succeeded is Current.
     """
     running = jobs.until_phase("long", "Running")
     found = jobs.until_finished("good", "bad")

@@ -113,7 +113,7 @@ class Monitoring:
         assert status == 201, answer
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Give the pool ``name`` of Airflow this number of slots. Create the pool if it doesn't
+        """Set the number of slots of Airflow's pool ``name``. Create the pool if the pool doesn't
         exist.
         """
         status, answer = self.airflow.request("POST", "/pools", {"name": name, "slots": slots})
@@ -147,8 +147,9 @@ def slack() -> Iterator[SlackServer]:
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
     """Triggers the monitoring DAGs, which are unpaused, and reads their reports. The DAGs write to
-    a Slack server on loopback and to a Kafka topic. For the DAG mljob_monitor, a run or task that
-    waits is a problem after 6 s, and a problem counts as resolved as soon as a report lacks it.
+    a Slack server on loopback and to a Kafka topic. The DAG mljob_monitor reports a run or task
+    that has waited for 6 s as a problem. A problem counts as resolved as soon as a report lacks the
+    problem.
     """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()
@@ -248,7 +249,7 @@ def test_each_owner_is_notified_once_and_then_only_of_changes(
 
 
 def monitoring_links(message: Message) -> list[str]:
-    """Return the URLs in a Slack message: first those of the buttons, then those in the text."""
+    """Return the URLs of the buttons in a Slack message, followed by the URLs in the text."""
     blocks = message.body["blocks"]
     buttons = [element["url"] for block in blocks for element in block.get("elements", ()) if "url" in element]
     return buttons + [part.split("|")[0] for part in message.words.split("<") if part.startswith("http")]

@@ -1,6 +1,6 @@
-"""The operator dies twice during ten runs. Every status nevertheless agrees with Airflow in the
-end, and no run is submitted twice. A retry that is requested while no operator runs is handled
-once.
+"""The operator's process is killed twice while the runs of ten MLJobs are submitted and executed.
+In the end, every status agrees with Airflow, and no run was submitted twice. A retry that is
+requested while no operator is running leads to exactly one new run.
 """
 
 from __future__ import annotations

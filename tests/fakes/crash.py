@@ -1,4 +1,4 @@
-"""Simulates the end of an operator process by SIGKILL."""
+"""Simulates an operator process that ends because of the signal SIGKILL."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A fake Kubernetes API on loopback, with the parts that the client uses: lists of MLJobs in pages,
-watches with bookmarks, and writes. It also answers requests to mljob-api. A test can replace any
-answer.
+watches with bookmarks, and writes. The fake also answers requests to mljob-api. A test can replace
+any answer.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Answer:
 
 
 def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> Answer:
-    """Return an error response with a ``Status`` object as its body, as the API server sends it. In
+    """Return an error response like those of the API server: the body is a ``Status`` object. In
     the names of ``headers``, underscores stand for hyphens.
     """
     status = {
@@ -69,11 +69,11 @@ class MLJobCluster(LoopbackServer):
     """A fake Kubernetes API on loopback that stores MLJobs.
 
     Attributes:
-        interfere: A function that is called with each request. If it returns an answer, this answer
-            replaces the server's own answer.
-        runs: Functions that answer requests to mljob-api, by ``namespace/name/part``, such as
-            ``team-a/train/log``. The answer to other requests to mljob-api is 404, as if mljob-api
-            were not installed.
+        interfere: A function that is called with each request. If the function returns an answer,
+            the server sends this answer instead of its own answer.
+        runs: The functions that answer requests to mljob-api, as a dict. A key is
+            ``namespace/name/part``, such as ``team-a/train/log``. The answer to other requests to
+            mljob-api is 404, as if mljob-api were not installed.
         asked: All requests, in order.
         page_size: The maximum number of MLJobs in a page of a list.
     """
@@ -148,8 +148,8 @@ class MLJobCluster(LoopbackServer):
             self._changed.notify_all()
 
     def compact(self) -> None:
-        """Forget the history of changes, as etcd does. A watch from a version before this call gets
-        the error 410, and so does a request for the next page of an earlier list.
+        """Forget the history of changes, as a compaction of etcd does. Then the server answers 410
+        to a watch from an earlier version, and to a request for the next page of an earlier list.
         """
         with self._changed:
             self._oldest = self._version

@@ -90,9 +90,10 @@ class AirflowRest:
     def ended(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Wait until Airflow has stored the end of a run, and return the run.
 
-        Airflow publishes the end before it stores the end, so a status may show the end earlier.
-        Wait before you clear a run: a run that is cleared before its end is stored stays terminal,
-        and its tasks never run again.
+        Airflow publishes the end of a run before Airflow stores the end. So the status of an MLJob
+        may show the end before Airflow's REST API does. Call this method before you clear a run. If
+        a run is cleared before Airflow has stored the end, the run keeps its terminal state, and
+        the tasks of the run never run again.
         """
 
         def over() -> dict[str, Any] | None:
@@ -105,7 +106,7 @@ class AirflowRest:
         return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
-        """Return the runs of any DAG that have a run id with this prefix."""
+        """Return all runs whose run id has this prefix. The runs may belong to different DAGs."""
         # Airflow ignores punctuation at the end of a prefix, and so finds more.
         rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
         return [row for row in rows if row["dag_run_id"].startswith(prefix)]

@@ -2,10 +2,10 @@
 
 The command is ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
 
-One worker runs all tests of a file, because they share fixtures. One worker also runs all files
-that use the same part of Airflow. Tests marked ``disruptive`` stop something that all tests use
-(Kafka, Airflow's API server, the cancellation DAG). They run in a session without workers: ``pytest
--m "live and disruptive"``.
+One worker runs all tests of a file, because the tests of a file share fixtures. One worker also
+runs all files that use the same part of Airflow. Tests marked ``disruptive`` stop something that
+all tests use (Kafka, Airflow's API server, the cancellation DAG). Disruptive tests run in a session
+without workers: ``pytest -m "live and disruptive"``.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def own_name(name: str) -> str:
-    """Return ``name`` followed by the id of this pytest-xdist worker, for an object of which each
-    worker needs its own. Without workers, return ``name`` unchanged.
+    """Return ``name`` followed by the id of this pytest-xdist worker. Tests use the result to name
+    an object that the workers must not share. Without workers, return ``name`` unchanged.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name

@@ -1,9 +1,9 @@
 """The code blocks in the documentation. The tests parse the blocks that can't run in a unit test,
 and check that the fields, files and settings in these blocks exist.
 
-Each console command is run by the test that ``tests/page_runners.py`` names, or the comment above
-its block says why it is not run. ``tests/chart/test_docs.py`` also renders the chart with the
-documented values.
+For each console command, either ``tests/page_runners.py`` names the test that runs the command, or
+the comment above the code block says why no test runs the command. ``tests/chart/test_docs.py``
+also renders the chart with the documented values.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
 
 
 def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
-    """Assert that the Helm chart has each value in ``document``. Whether the chart can be rendered
-    with these values is tested by tests/chart/test_docs.py.
+    """Assert that the Helm chart has each value in ``document``. tests/chart/test_docs.py tests
+    whether the chart can be rendered with these values.
     """
     for path in leaves(document):
         assert has_value(path), f"{block.where}: the chart has no value {path}"
@@ -315,8 +315,8 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_pip(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield a problem for each folder (``./folder``) in a pip command that has no pyproject.toml.
-    Packages from a package index aren't checked.
+    """Yield a problem for each folder (``./folder``) in a pip command, if the folder has no
+    pyproject.toml. Packages from a package index aren't checked.
     """
     for word in arguments:
         folder = word.partition("[")[0]
@@ -347,7 +347,7 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
 
 def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
     """Yield the problems of a command ``kubectl mljob``: missing files, and errors that the parser
-    of this kubectl plugin finds. ``arguments`` follow ``kubectl mljob``.
+    of this kubectl plugin finds. ``arguments`` are the words after ``kubectl mljob``.
     """
     command: Any = get_command(application())
     if arguments[0] in command.commands:
@@ -394,8 +394,8 @@ def is_resource(word: str) -> bool:
 
 def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
     """Look in ``text``, for example in a JSONPath, for the names directly after ``.spec.`` and
-    ``.status.``. Yield a problem for each name that is a field of the spec (or status) of no kind
-    in ``kinds``.
+    ``.status.``. Yield a problem for each of these names, unless at least one kind in ``kinds`` has
+    a field with this name in its spec (or status).
     """
     for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
         if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):
@@ -484,8 +484,8 @@ def test_settings_exist(page: Path) -> None:
 @pages
 def test_values_of_the_chart_exist(page: Path) -> None:
     """A name in backticks, such as ``kafka.tls.ca``, stands for a value of the Helm chart if it
-    begins with a key of values.yaml and has a dot. These names are no values of the chart: fields
-    of a spec or a status, the names in ``NO_VALUES``, and Python modules (``MODULES``).
+    begins with a key of values.yaml and has a dot. The following names are not values of the chart:
+    fields of a spec or a status, the names in ``NO_VALUES``, and Python modules (``MODULES``).
     """
     fields = {
         path

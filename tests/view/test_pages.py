@@ -223,8 +223,8 @@ def test_graph_leads_to_the_log_of_a_task(page: Page, view: RunningView) -> None
 
 
 def long_graph(cluster: ViewCluster, length: int) -> list[str]:
-    """Give the run of churn-train a chain of ``length`` tasks, which have not started, and return
-    the ids of the tasks.
+    """Replace the graph of the run of churn-train by a chain of ``length`` tasks that have not
+    started. Return the ids of the tasks.
     """
     names = [f"step_{number}" for number in range(length)]
     cluster.runs["team-a/churn-train/graph"] = lambda _: showcase.graph("train_churn", names, pairwise(names))

@@ -1,5 +1,6 @@
-"""The walk: objects are edited and rolled back. Fresh objects with the same specs, which are never
-edited, show the expected state.
+"""The walk: a test in which objects are edited, and then rolled back to their first spec. Fresh
+objects with the same specs are never edited. The state of a fresh object is the expected state of
+the edited objects.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Edit:
 
     Attributes:
         spec: The spec with which the object is created, and to which it is rolled back.
-        edited: The spec to which the object is edited in between.
+        edited: The spec to which the object is edited before the rollback.
     """
 
     spec: Spec
@@ -45,12 +46,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The last states of two objects with the same spec, which must be equal. None stands for an
-    object that was deleted.
+    """The last states of two objects with the same spec. The two states must be equal. None stands
+    for an object that was deleted.
 
     Attributes:
         name: The name of the edited object.
-        fresh: The object that was created and left alone.
+        fresh: The object that was created and never edited.
         rolled_back: The object that was edited and rolled back.
     """
 
@@ -66,9 +67,9 @@ def walk(
     settled: Callable[[Object], bool],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Comparison]:
-    """Create objects, edit two thirds of them and roll these back, and wait until all objects have
-    settled. Return the last state of each edited object, together with the last state of an object
-    that has the same spec and was never edited.
+    """Create objects, edit two thirds of the objects, and roll the edited objects back to their
+    first spec. Then wait until all objects have settled. Return the last state of each edited
+    object, together with the last state of an object that has the same spec and was never edited.
 
     For each edit, there are three objects: a fresh object, which is never edited; a hasty object,
     which is edited and rolled back at once; and a patient object, for which the operator has time
@@ -77,7 +78,7 @@ def walk(
     Args:
         edits: More edits than needed, because the API server refuses some.
         count: The number of objects to be edited.
-        settled: Returns whether nothing will change an object any more.
+        settled: Returns whether an object has settled: nothing will change the object any more.
         meanwhile: Called while the operator is busy with the objects.
     """
     made = _created(users, edits, count // 2)
@@ -107,8 +108,8 @@ def differences(
 
     Args:
         compared: The comparisons.
-        outcome: Returns the fields of an object that are compared. The only field of a deleted
-            object is ``deleted``.
+        outcome: Returns the compared fields of an object. The only field of a deleted object is
+            ``deleted``.
     """
     found = {}
     for one in compared:
@@ -126,9 +127,10 @@ def differences(
 
 
 def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Return signs of a defect in an operator's log: lines of plain text, and entries of the level
-    error or critical, with an exception, or with the word "unexpected". ``log`` has the lines of
-    the log, and ``records`` the entries, which are the parsed lines of JSON.
+    """Return the signs of a defect in an operator's log. Signs of a defect are lines of plain text,
+    entries of the level error or critical, entries with an exception, and entries with the word
+    "unexpected" in the message. ``log`` has the lines of the log. ``records`` has the entries,
+    which are the parsed lines of JSON.
     """
     printed = [line for line in log if line.strip() and not line.startswith(("{", "---"))]
     logged = [

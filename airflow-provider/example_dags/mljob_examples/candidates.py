@@ -45,8 +45,8 @@ def folds(labels: Any, origins: Any, number: int, seed: int) -> Iterator[tuple[A
 
     Args:
         labels: Array of shape (rows,).
-        origins: Array of shape (rows,): for each row, the row of scikit-learn's dataset that it was
-            made from.
+        origins: Array of shape (rows,): for each row, the index of its original row in
+            scikit-learn's dataset.
         number: The number of folds, at least 2.
         seed: The same seed gives the same folds.
 

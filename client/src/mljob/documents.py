@@ -1,6 +1,6 @@
-"""YAML documents, read as kubectl reads them, with the line number of each field. There are limits
-on the size of a file, the number of its documents, and the nesting and the number of values in a
-document.
+"""Reads YAML documents as kubectl reads them, and records the line number of each field. There are
+limits on the size of a file, the number of its documents, and the nesting and the number of values
+in a document.
 
 kubectl converts YAML to JSON. So a time stays a text, a number may not be NaN, and a key is a text.
 The values are counted during the conversion. An alias counts as all values that it stands for,
@@ -177,8 +177,9 @@ class _Converter:
 
     def _merged(self, node: Node, path: str, level: int) -> Iterator[tuple[str, Any]]:
         """Yield the fields of the mapping that a merge key (``<<``) names. If the merge key names a
-        list of mappings, yield the fields of each. If several mappings have the same field, the
-        caller keeps the first value. A value that is not a mapping is recorded as a mistake.
+        list of mappings, yield the fields of all these mappings. If several mappings have the same
+        field, the caller keeps the first value. A value that is not a mapping is recorded as a
+        mistake.
         """
         for source in node.value if isinstance(node, SequenceNode) else [node]:
             value = self._value(source, path, level)

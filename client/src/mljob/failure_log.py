@@ -44,10 +44,10 @@ class LogEnd(NamedTuple):
 
 
 def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEnd:
-    """Return the lines of a log that explain a failure: the last lines of the log, if the whole
-    traceback of the error is among them. Otherwise, return the lines up to the end of the
-    traceback, because a task may write many lines after its failure. Successive frames in Airflow's
-    own files become one line.
+    """Return the lines of a log that explain a failure. If the last ``limit`` lines of the log
+    contain the whole traceback of the error, return these lines. Otherwise, return the lines that
+    end with the traceback, because a task may write many lines after its failure. One line replaces
+    successive frames in Airflow's own files.
 
     If no traceback contains the text of the error, the last traceback of the log is used. For a log
     without a traceback, return its last lines.
@@ -72,8 +72,8 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
 
 
 def _folded(lines: Sequence[str]) -> list[str]:
-    """Return the lines of a log, with one line in place of two or more successive traceback frames
-    in Airflow's own files. This line says how many frames it replaces.
+    """Return the lines of a shortened log: one line replaces two or more successive traceback
+    frames in Airflow's own files. This line says how many frames were replaced.
     """
     made, frames, number = list[str](), list[str](), 0
 

@@ -1,5 +1,6 @@
-"""The parts of the operator that work only while this process is the leader: the controllers, and
-the readers of Kafka topics and change feeds. :mod:`.process` runs kopf beside them.
+"""The parts of the operator that run only while this process is the leader: the controllers, and
+the readers of Kafka topics and change feeds. :mod:`.process` runs kopf and these parts in the same
+process.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def now() -> datetime:
 
 
 class Operator:
-    """Starts and stops the parts that do the operator's work: the controllers, and the readers of
-    Kafka topics and change feeds. An object of this class serves one period of leadership.
+    """Starts and stops the parts of the operator that run only in the leader: the controllers, and
+    the readers of Kafka topics and change feeds. An object of this class serves one period of
+    leadership.
 
     Args:
         settings: The operator's settings.
@@ -98,8 +100,8 @@ class Operator:
         """List all MLJobs and, if the operator manages AirflowInstances, all AirflowInstances and
         namespaces. Then start the readers of Kafka topics and change feeds.
 
-        A request for a list that fails is repeated until it succeeds. If :meth:`settle` is called
-        during the lists, no reader is started.
+        If a request for a list fails, the operator repeats the request until the request succeeds.
+        If :meth:`settle` is called before all objects are listed, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
@@ -192,8 +194,7 @@ class Operator:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Make ``/livez`` fail if a background task has ended by itself, and not because it was
-        cancelled.
+        """Make ``/livez`` fail if a background task has ended without being cancelled.
 
         Only a defect makes a background task end by itself. Without the task, statuses may no
         longer be updated, so the kubelet has to restart the process.

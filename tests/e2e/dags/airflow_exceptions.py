@@ -1,5 +1,6 @@
-"""The exceptions with which a task skips itself or fails for good, imported from the modules of the
-installed version of Airflow.
+"""Imports two exceptions from the modules in which the installed version of Airflow has them. A
+task raises AirflowSkipException to become skipped, and AirflowFailException to fail without a
+retry.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DAGs that ask people for input, and a DAG that waits in the triggerer."""
+"""DAGs that ask people for input, and a DAG whose task waits in the triggerer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The readers with which mljob-api reads the events of one run. They read from the mock broker of
-librdkafka, which runs in the tests' own process.
+"""The readers with which mljob-api reads the events of one run. In these tests, the readers read
+from the mock broker of librdkafka, which runs in the process of the tests.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ async def history(cluster: tuple[Producer, str]) -> AsyncIterator[KafkaHistory]:
 
 
 async def until_closed(history: KafkaHistory) -> None:
-    """Wait until the history has no open reader, and then close the history, which ends its
-    threads.
+    """Wait until all readers of ``history`` are closed. Then close ``history``, which ends the
+    threads of ``history``.
     """
     await until(lambda: not history.open_readers, "all readers are closed")
     history.close()

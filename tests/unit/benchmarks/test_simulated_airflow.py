@@ -75,7 +75,7 @@ def _state(airflow: SimulatedAirflow, dag: Dag, run_id: str) -> RunState | None:
 
 
 class Client:
-    """An HTTP client that sends each request with a token to a simulated Airflow."""
+    """An HTTP client of a simulated Airflow. Each request of the client contains a token."""
 
     def __init__(self, server: Served) -> None:
         self._url = server.url

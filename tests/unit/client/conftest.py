@@ -36,5 +36,5 @@ def client(transport: Transport) -> Client:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the client's wait before it sends a request again, to milliseconds."""
+    """Let the client wait only milliseconds before the client sends a failed request again."""
     monkeypatch.setattr("mljob.retries._FIRST_SECONDS", 0.001)

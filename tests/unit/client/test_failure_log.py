@@ -1,5 +1,5 @@
-"""Which lines the client shows of a failed task's log: the last lines, or, if the traceback of the
-error is further up, the lines that end with the traceback.
+"""The client shows a part of a failed task's log: the last lines of the log. If the traceback of
+the error is further up in the log, the client shows the lines that end with the traceback.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""How the client shows an MLJob in a notebook: as one piece of HTML, which is replaced at each
-change. The MLJob's texts are escaped, so they can't add elements or scripts to the HTML.
+"""The client shows an MLJob in a notebook as one piece of HTML. At each change of the MLJob, the
+client replaces this HTML. The MLJob's texts are escaped, so they can't add elements or scripts to
+the HTML.
 """
 
 from __future__ import annotations

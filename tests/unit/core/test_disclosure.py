@@ -1,6 +1,7 @@
 """Texts from Airflow may quote the value of a Secret. Before the operator writes such a text to a
-status, it replaces the value with ``***``. While the operator doesn't know all Secrets of the run,
-it withholds the texts that the status doesn't have already.
+status, the operator replaces the value of the Secret with ``***``. While the operator doesn't know
+all Secrets of the run, the operator withholds new texts. Texts that the status contains already
+stay in the status.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The operator redacts values of Secrets in the texts that quote them, whether plain, in JSON, in a
-Python literal, in a URL or in Base64. The rest of a text stays readable. While the values are
-unknown or too many, the operator withholds the texts.
+"""If a text quotes the value of a Secret, the operator redacts the value. The value may be quoted
+as plain text, in JSON, in a Python literal, in a URL or in Base64. The rest of a text stays
+readable. While the operator does not know the values, or if there are too many values, it withholds
+the whole texts.
 """
 
 from __future__ import annotations
@@ -153,7 +154,9 @@ def test_with_too_many_secrets_texts_are_withheld() -> None:
 
 
 class TestWhichTextsAreSecret:
-    """Which texts of Secrets, and of a run's conf, are secret."""
+    """Which texts in Secrets and in a run's conf count as secret, so that the operator redacts
+    them.
+    """
 
     def test_values_within_json_of_a_secret_are_secret(self) -> None:
         source = Source("Secret s", {"password": PASSWORD, "more.json": '{"deep": {"pin": 1234, "on": true}}'}, True)
@@ -268,8 +271,8 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs 
 
 
 def _pieces(secret: str) -> list[str]:
-    """Return three spellings of ``secret`` without the spaces at its ends: plain, as in a Python
-    literal, and as in JSON.
+    """Remove the spaces at both ends of ``secret``, and return three spellings of the rest: plain,
+    as in a Python literal, and as in JSON.
     """
     return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]
 
@@ -307,7 +310,7 @@ class SearchedText(str):
 def test_text_is_not_searched_for_each_line_of_a_long_secret() -> None:
     """The Secret contains a key file. A run has many failed tasks, each with a text, and the
     operator redacts all these texts for each new status. The redaction must be fast, because other
-    MLJobs wait.
+    MLJobs wait until the redaction has ended.
     """
     redaction = Redaction(frozenset({"\n".join(LINES)}))
     assert redaction.text(f"no such key: {LINES[400]}.") == "no such key: ***."

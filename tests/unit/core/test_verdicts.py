@@ -166,9 +166,9 @@ class TestTasks:
         assert fold(observed_run, [replace(forged, observed_at=at(60))]) == observed_run
 
     def test_the_report_of_a_denied_event_is_removed(self) -> None:
-        """A forged event contains the progress and the metrics of try 99. If the operator kept
-        these reports, the reports of the true try could not replace them, because the number of the
-        true try is lower.
+        """A forged event contains the progress and the metrics of try 99. The operator must remove
+        this progress and these metrics. Otherwise reports of the true try could not replace the
+        forged reports, because the number of the true try is lower.
         """
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
         reports = Report(99, at(0), progress=0.9), Report(99, at(0), metrics={"f": 1})
@@ -194,9 +194,9 @@ class TestTasks:
         assert fold(observed_run, [forged]).tasks == {}
 
     def test_the_next_event_of_a_task_counts_again(self) -> None:
-        """A worker can't report the end of its task to Airflow for a minute, so Airflow's REST API
-        contradicts the event of the end. Then the next try begins, and the operator believes the
-        event of this try.
+        """The event says that a try of the task has ended. For a minute, the Airflow worker can't
+        report this end to Airflow, so Airflow's REST API contradicts the event. Then the next try
+        begins, and the operator believes the event of this try.
         """
         late = event("fit", TaskState.UP_FOR_RETRY)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
@@ -225,7 +225,7 @@ class TestTasks:
     def test_the_second_producers_event_needs_no_confirmation(self) -> None:
         """Airflow's own producer and the MLJob provider both send an event for each state. Between
         the two events, the change feed (the list of recent changes in Airflow's REST API) may have
-        confirmed the state. Then the second event needs no confirmation of its own.
+        confirmed the state. Then no further answer has to confirm the second event.
         """
         observed_run = observe(
             fold(running(), [event("fit", TaskState.RUNNING)]), Snapshot(at(4), tasks=(rest("fit", TaskState.RUNNING),))

@@ -212,8 +212,9 @@ def test_an_expensive_message_is_unreadable(value: bytes, kind: str) -> None:
     ("form", "error"), [(OURS, {"type": "T\udce4" * 99, "message": "e\udce4" * 9999}), (OFFICIAL, "e\udce4" * 9999)]
 )
 def test_the_text_of_an_error_is_cut_and_made_valid_unicode(form: dict[str, Any], error: object) -> None:
-    """An event is read even if its text has unpaired surrogates. Python represents a file name that
-    is not valid UTF-8 with such characters, and an error's message may quote the file name.
+    """An event is read even if its text has unpaired surrogates. If a file name is not valid UTF-8,
+    Python represents the file name with unpaired surrogates. The message of an error may quote the
+    file name.
     """
     fact = fact_of({**form, "event": "task_instance.failed", "error": error})
     assert isinstance(fact, TaskFact)

@@ -6,7 +6,7 @@ The promises are:
 
 - An MLJob runs only with outputs of runs that have succeeded.
 - The status of the MLJob names these runs.
-- No MLJob goes on waiting for outputs that exist.
+- If outputs exist, no MLJob goes on waiting for these outputs.
 
 The specs also contain MLJobs that wait for each other in a cycle, and MLJobs that wait for an MLJob
 that nobody creates.
@@ -42,8 +42,8 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class ChainPromises(Machine):
-    """Hypothesis's state machine for MLJobs that take outputs of each other. The steps are those of
-    :class:`.Machine`, but MLJobs have the specs and edits of this module.
+    """Hypothesis's state machine for MLJobs that take outputs of other MLJobs. The steps are those
+    of :class:`.Machine`, but MLJobs have the specs and edits of this module.
     """
 
     specs = SPECS

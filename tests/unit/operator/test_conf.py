@@ -26,8 +26,8 @@ from .runs import edit, end, newest
 
 
 class TestConf:
-    """How conf and the sources in confFrom become a run's conf, and what happens if a source is
-    missing or changes, or if the conf is refused.
+    """How spec.conf and the sources in spec.confFrom become a run's conf. Also, what happens if a
+    source is missing or changes, or if the run's conf is refused.
     """
 
     async def test_sources_are_merged_in_order_and_conf_takes_precedence(self, world: World) -> None:
@@ -169,8 +169,8 @@ class TestConf:
         assert world.condition("UnknownParams") is None
 
     async def test_refused_conf_is_tried_again_every_few_minutes(self, world: World) -> None:
-        """Nothing tells the operator that somebody has changed the DAG, so the operator checks a
-        refused conf against the DAG's params again and again.
+        """The operator gets no event when somebody changes the DAG. So the operator checks a
+        refused conf against the DAG's params every few minutes.
         """
         world.airflow.dag_params["train"] = {"epochs": declared({"type": "integer"}, 3)}
         await world.apply(conf={"epochs": 20, "alpha": 1})
@@ -252,8 +252,8 @@ def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:
 
 
 def declared(schema: dict[str, Any], default: Any) -> dict[str, Any]:
-    """Return a DAG's param in the format of Airflow's REST API. The param also says that the DAG
-    refuses a conf with names that are not params of the DAG. Params of DAGs that are made with
-    ``mljob_dag`` say this.
+    """Return a DAG's param in the format of Airflow's REST API. As for a DAG that is made with
+    ``mljob_dag``, the schema also says that the DAG refuses a conf with names that are not params
+    of the DAG.
     """
     return {"value": default, "schema": schema | {ADDITIONAL_PARAMS: False}}

@@ -1,5 +1,6 @@
-"""Kafka events and the change feed (the list of recent changes in Airflow's REST API) update the
-status if they belong to the MLJob's run, and change nothing otherwise.
+"""Kafka events about the MLJob's run update the status. Changes of this run in the change feed (the
+list of recent changes in Airflow's REST API) also update the status. Events and changes of other
+runs have no effect.
 """
 
 from __future__ import annotations

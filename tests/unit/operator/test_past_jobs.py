@@ -1,4 +1,4 @@
-"""The memory of the runs whose MLJobs need no worker any more."""
+"""The operator remembers the runs of MLJobs that no longer need a worker."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The operator does no work and sends no request for MLJobs without changes, however many MLJobs
-exist. Work for many MLJobs leaves the event loop to other tasks.
+"""Silent MLJobs, which are MLJobs that do not change, cause neither work nor requests in the
+operator, however many silent MLJobs exist. When many MLJobs change at once, other tasks of the
+event loop still run.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from .runs import begin, finish, newest
 
 
 class Count:
-    """Counts the calls of a method. The constructor replaces the method by a function that counts
-    the call and then calls the original method.
+    """Counts the calls of a method. The constructor replaces the method with a function. The
+    function counts each call, and then calls the original method.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
@@ -44,7 +45,9 @@ class Count:
 
 
 async def with_live_jobs(world: World, number: int) -> None:
-    """Create MLJobs whose runs are queued. The operator knows the runs and all their tasks."""
+    """Create ``number`` MLJobs whose runs are queued. Afterwards, the operator knows the runs and
+    all tasks of the runs.
+    """
     for index in range(number):
         world.jobs.create(f"job-{index:03}", {"dagId": "train"}, at=world.clock().isoformat())
     await world.see_all()
@@ -58,8 +61,9 @@ async def with_live_jobs(world: World, number: int) -> None:
 async def test_pass_looks_at_no_silent_mljob(
     world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pass over the change feed looks only at MLJobs that have changed, even if the pass also asks
-    Airflow for paused and stale DAGs, or lists the active runs.
+    """In a pass over the change feed, the operator checks only MLJobs that have changed. This is
+    also true if the operator asks Airflow for paused and stale DAGs, or lists the active runs, in
+    the same pass.
     """
     await with_live_jobs(world, number)
     world.clock.tick(2 * OVERLAP.total_seconds())
@@ -75,7 +79,9 @@ async def test_pass_looks_at_no_silent_mljob(
 
 @pytest.mark.parametrize("source", ["REST", "Kafka"])
 async def test_restart_writes_no_status_in_which_nothing_has_changed(world: World, source: str) -> None:
-    """After the restart, Airflow's answers contain only facts that the statuses already show."""
+    """After the restart, Airflow's answers contain only facts that the statuses already show. So
+    the operator writes no status.
+    """
     await with_live_jobs(world, 3)
     if source == "Kafka":
         world.jobs.objects[KEY[0], "job-001"]["status"]["statusSource"] = source
@@ -115,8 +121,9 @@ async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeyp
 
 
 async def test_repeated_change_is_newer_than_an_answer_on_its_way(world: World) -> None:
-    """The change feed reports again that the task runs. The operator records the time of this
-    report, so that a late answer to an earlier request doesn't replace the report.
+    """The operator knows that the task is running, and the change feed reports the same state a
+    second time. The operator records the time of the second report. So a late answer to an earlier
+    request doesn't replace this report.
     """
     await world.apply()
     await begin(world)
@@ -140,7 +147,9 @@ async def test_end_that_the_feed_repeats_reads_nothing(world: World, monkeypatch
 
 
 async def test_version_from_before_the_end_adds_no_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the end of the MLJob, the watch delivers a version of the MLJob from before the end."""
+    """After the end of the MLJob, the watch delivers an older version of the MLJob, from before the
+    end. The operator does not start a worker for the MLJob.
+    """
     await world.apply()
     early = await world.jobs.get(KEY)
     assert early is not None
@@ -206,8 +215,9 @@ async def test_only_so_many_mljobs_are_awake(world: World, monkeypatch: pytest.M
 async def test_start_with_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When all MLJobs are woken at once, the operator starts at most ``MAX_STARTS`` steps before
-    other tasks of the event loop run, such as the renewal of the Lease.
+    """All MLJobs are woken at once, so that each MLJob's worker has to run a step. The operator
+    starts at most ``MAX_STARTS`` steps. Then the operator lets other tasks of the event loop run,
+    such as the renewal of the Lease, before the operator starts more steps.
     """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(workers, "MAX_STARTS", 7)
@@ -241,8 +251,9 @@ async def test_first_pass_over_many_mljobs_leaves_the_event_loop_to_others(
 async def test_change_that_concerns_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operator looks at the waiting MLJobs in parts, so that other tasks run between the parts.
-    Meanwhile the operator admits no MLJob, because the last MLJob may be the first in the queue.
+    """After a change that concerns many MLJobs, the operator checks these MLJobs in groups. Other
+    tasks of the event loop run between two groups. The operator admits no MLJob before all MLJobs
+    are checked, because the MLJob that is checked last may be the first in the queue.
     """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(long_loops, "AT_ONCE", 5)
@@ -276,8 +287,10 @@ async def test_change_wakes_the_mljobs_of_its_namespace_only(world: World, monke
 async def test_worker_that_pauses_before_its_step_does_not_take_the_step(
     world: World, monkeypatch: pytest.MonkeyPatch, is_held: bool
 ) -> None:
-    """Steps are held back, or the workers are stopped, while a worker waits until its MLJob's
-    status may be written again.
+    """A worker pauses before its step, because the worker has just written the status of its MLJob.
+    During the pause, the test either holds back the steps of all workers, or stops all workers. A
+    held-back step runs only when the test no longer holds back the steps. A stopped worker runs no
+    step.
     """
     await world.apply()
     await world.settle()
@@ -301,8 +314,9 @@ async def test_worker_that_pauses_before_its_step_does_not_take_the_step(
 
 
 async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World) -> None:
-    """The operator may read an event of a run before it knows the run's MLJob. The event changes
-    the status when the MLJobs' steps are no longer held back.
+    """The operator may read an event of a run before the operator knows the run's MLJob. In this
+    test, the steps of the workers are held back just after such an event. The event changes the
+    status after the steps are no longer held back.
     """
     await world.apply()
     await world.settle()

@@ -8,8 +8,8 @@ from mljob_operator.controllers.mljob.write_pace import FASTEST_COUNTS, LEAST, M
 
 
 def after(pace: WritePace, seconds: float, *, answers: int = 3000, now: float = 0.0) -> int:
-    """Tell ``pace`` about ``answers`` answers that took ``seconds`` each. Then return how many
-    writes ``pace`` allows to be under way at once.
+    """Report ``answers`` answers to ``pace``, each of which took ``seconds`` seconds. Then return
+    how many writes ``pace`` allows to be under way at once.
     """
     for _ in range(answers):
         pace.answered(seconds, now)

@@ -1,5 +1,5 @@
-"""While the API server can't keep up, writes wait in the order of their priority. One of eight
-turns goes to the write that has waited longest.
+"""While the API server can't keep up, writes wait in the order of their priority until they may be
+sent. But every eighth time, the queue sends the write that has waited longest.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ LIMIT = 16
 
 
 class Server:
-    """A fake API server that answers each write only when a test lets it, and records the order of
-    the writes.
+    """A fake API server that records the order in which writes arrive. The server answers a write
+    only when the test allows the answer.
     """
 
     def __init__(self, queue: WriteQueue) -> None:
@@ -44,7 +44,7 @@ class Server:
         await rounds()
 
     async def fill(self) -> None:
-        """Start as many writes as the queue allows at once."""
+        """Start writes until as many writes are in progress as the queue allows."""
         number = 0
         while not self.queue.is_busy:
             number += 1
@@ -151,8 +151,9 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """For a write that may wait, the operator reserves a turn for the MLJob. When the turn comes,
-    the operator wakes the MLJob, and only then computes the status to write.
+    """If a write has to wait in the queue, the operator reserves a turn for the MLJob: a permission
+    to send one write. When the turn comes, the queue wakes the MLJob. The operator computes the
+    status to write only after this.
     """
 
     @pytest.fixture
@@ -211,8 +212,8 @@ class TestTurns:
         assert (woken, server.queue.is_busy) == ([], False)
 
     async def test_mljob_has_one_place(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
-        """An MLJob waits for a turn to write its progress. When the MLJob sends another write, it
-        loses its first place in the queue, and is not woken.
+        """An MLJob waits for a turn to write its progress. Then the MLJob sends another write. The
+        queue removes the place that the MLJob had for its progress, and does not wake the MLJob.
         """
         await server.fill()
         server.queue.has_turn(KEY, Priority.PROGRESS, wake)
@@ -225,7 +226,8 @@ class TestTurns:
     async def test_turn_is_lost_to_others_after_a_while(
         self, server: Server, wake: Callable[[], None], woken: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The queue wakes the MLJob at its turn, but the MLJob's step waits for Airflow. After
+        """The queue wakes the MLJob when the MLJob has its turn. But the MLJob sends no write,
+        because the reconciliation step of the MLJob waits for an answer of Airflow. After
         ``TURN_SECONDS``, the next write gets the turn.
         """
         monkeypatch.setattr(write_queue, "TURN_SECONDS", 0.01)

@@ -1,5 +1,5 @@
-"""Lists of the Kubernetes API: the operator reads them in pages, and reads only the MLJobs that its
-selector selects. The error of a failed page is one line.
+"""The operator reads lists from the Kubernetes API page by page, and reads only the MLJobs that the
+operator's selector selects. If a page can't be read, the error message is one line.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Sends events to Kafka from the process of a task. An event that can't be sent does not fail the
-task, and delays the task only a little.
+"""Sends events to Kafka from the process of a task. If an event can't be sent, the task continues
+after a short delay.
 
 A process has one Kafka producer, which is made when the first event is sent. Sending an event puts
 it into librdkafka's buffer, which has a maximum size. At the start and at the end of a task, the
@@ -85,7 +85,7 @@ def send(event: TaskEvent | RunCancellation) -> None:
     """Put an event into librdkafka's buffer, and return without waiting for the delivery.
 
     librdkafka delivers the event in its own thread. If the producer can't be made, the first call
-    in a process raises the error, and later calls drop their events.
+    in a process raises the error, and each later call drops its event.
 
     Raises:
         BufferError: The buffer is full.
@@ -108,8 +108,8 @@ def send(event: TaskEvent | RunCancellation) -> None:
 
 
 def flush(timeout: float) -> None:
-    """Wait until Kafka has stored or refused each event. After the timeout, log the number of
-    events that are left (:func:`warn_once`), and return.
+    """Wait until Kafka has stored or refused each event. After the timeout, log how many events
+    Kafka has neither stored nor refused (:func:`warn_once`), and return.
 
     Args:
         timeout: The maximum number of seconds to wait. If no broker can be reached, the wait ends
@@ -164,7 +164,8 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
 
 @contextmanager
 def logging_errors(what: str) -> Iterator[None]:
-    """Log an exception of the ``with`` block by :func:`warn_once` instead of raising it.
+    """If the ``with`` block raises an exception, log the exception by :func:`warn_once`. The
+    exception does not leave the block.
 
     Args:
         what: A name for the data that the block sends, for example ``progress report``. The logged

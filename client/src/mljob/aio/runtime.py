@@ -27,7 +27,7 @@ async def in_thread(function: Callable[[], Result]) -> Result:
 
 
 def lock() -> AbstractAsyncContextManager[None]:
-    """Return a lock for ``async with``."""
+    """Return a lock that can be acquired by an ``async with`` statement."""
     return asyncio.Lock()
 
 

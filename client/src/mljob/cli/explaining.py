@@ -110,9 +110,9 @@ def tree(session: Session, name: Name) -> None:
 
 
 def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
-    """Return two values: the ``tail`` or fewer lines of the failed task's log that explain the
-    task's error, and a text that says why the log can't be read. If the log can be read, the text
-    is empty. Otherwise, there are no lines.
+    """Return two values: lines and a text. The lines, at most ``tail``, come from the failed task's
+    log and explain the task's error. The text says why the log can't be read. If the log can be
+    read, the text is empty. Otherwise, there are no lines.
     """
     from ..errors import ApiError
     from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error

@@ -1,8 +1,9 @@
-"""Output: coloured on a terminal, plain whole lines in a file or a pipe.
+"""The output of commands. Lines on a terminal have colours, unless ``NO_COLOR`` is set. Lines in a
+file or a pipe have no colours and are never cut.
 
-A line is a list of pieces, and the tone of a piece selects its colour. The words and icons have the
-whole meaning of a line, so nothing is lost with ``NO_COLOR``, without a terminal, or for a screen
-reader.
+A line is a list of pieces, and the tone of a piece selects its colour. The words and icons alone
+have the whole meaning of a line. So a reader who does not see the colours loses no information, for
+example a reader who sets ``NO_COLOR``, who reads a file, or who uses a screen reader.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ class Screen:
         return max(shutil.get_terminal_size().lines, 10)
 
     def sign(self, sign: Sign) -> Piece:
-        """Return the icon and the word of a state as a piece of a line."""
+        """Return a piece of a line with the icon and the word of ``sign``, which stands for a
+        state.
+        """
         return Piece(f"{sign.icon if self.has_unicode else sign.ascii} {sign.word}", sign.tone)
 
     def show(self, lines: Iterable[Line]) -> None:
@@ -125,7 +128,7 @@ def as_text(line: Line) -> Text:
 
 def columns(rows: Sequence[Sequence[Piece]], titles: Sequence[str] | None = None) -> list[Line]:
     """Return the rows as lines, below the titles if there are any. Each column is as wide as its
-    longest cell. A column in which all cells of the rows are empty is left out, with its title.
+    longest cell. A column whose cells are empty in all rows is left out, together with its title.
     """
     from rich.cells import cell_len
 

@@ -47,7 +47,7 @@ def sweep(
     All MLJobs have the label mljob.dev/sweep=NAME. kubectl mljob list shows the values of each
     MLJob.
 
-    The same command again creates only the MLJobs that are missing.
+    If you repeat the command, it creates only the MLJobs that are missing.
     """
     from ..sweep import SWEEP_LABEL, points_of
     from ..text import values_text

@@ -45,10 +45,11 @@ class Explanation:
         sign: The icon and the word of the state.
         reason: The reason of the phase, in one word.
         sentence: The state in words: see :func:`~mljob.render.rows.sentence`.
-        task: The task that failed, else a task that waits for input or for a retry, or None.
+        task: The task that failed. If no task failed, a task that waits for input or for a retry.
+            None if there is no such task.
         facts: Pairs of a name and a value, such as the number of attempts, times, and the page of
             the run.
-        ways_out: What to do, the best first.
+        ways_out: The actions that a person can take, the best action first.
         needs_log: Whether a try of ``task`` has failed, so that the end of the log of ``task`` is
             worth reading.
     """
@@ -64,8 +65,8 @@ class Explanation:
 
     @property
     def map_index(self) -> int | None:
-        """The index of the first failed instance of ``task``, if it is a mapped task with failed
-        instances. Otherwise None.
+        """The map index of the first failed instance of ``task``. None if ``task`` is None, is not
+        a mapped task, or has no failed instances.
         """
         return self.task.failed[0] if self.task is not None and self.task.failed else None
 

@@ -23,14 +23,14 @@ def sleep(seconds: float) -> None:
 
 
 def in_thread(function: Callable[[], Result]) -> Result:
-    """Call a function in the caller's own thread, and return its result. Only the counterpart in
-    ``mljob.aio.runtime`` needs another thread.
+    """Call a function in the caller's own thread, and return its result. Only the function of the
+    same name in ``mljob.aio.runtime`` starts another thread.
     """
     return function()
 
 
 def lock() -> AbstractContextManager[bool]:
-    """Return a lock for ``with``."""
+    """Return a lock that can be acquired by a ``with`` statement."""
     return threading.Lock()
 
 

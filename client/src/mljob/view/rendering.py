@@ -81,15 +81,15 @@ class Renderer:
 
     def render(self, template: str, **values: Any) -> Markup:
         """Return the HTML that a template makes from ``values``. Texts in ``values`` are escaped,
-        except ``Markup``.
+        except texts of the type ``Markup``.
         """
         return Markup(self._environment.get_template(template).render(values))  # noqa: S704 - autoescape is on
 
     def fragments(self, templates: Mapping[str, str], **values: Any) -> dict[str, Markup]:
-        """Return the HTML of several elements of a page, by the ids of the elements.
+        """Return the HTML of several elements of a page, as a dict by element id.
 
         Args:
-            templates: The name of each element's template, by the id of the element.
+            templates: For each element id, the name of the template that makes the element.
             values: The variables of the templates.
         """
         return {name: self.render(template, **values) for name, template in templates.items()}

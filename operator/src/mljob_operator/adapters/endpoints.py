@@ -25,14 +25,15 @@ class Endpoints:
     Args:
         registry: The metrics that ``/metrics`` returns, in the format that the request accepts.
         alive: Returns whether the process is alive. If so, ``/livez`` answers 200, otherwise 503.
-            For example, the operator's process is not alive after a background task has ended by
-            itself, while the event loop is blocked, or after the Kubernetes API has refused the
+            For example, the operator's process is not alive in these situations: a background task
+            has ended by itself; the event loop is blocked; or the Kubernetes API has refused the
             operator's credentials for minutes.
         ready: Returns whether the process is ready. If so, ``/readyz`` answers 200, otherwise 503.
             For example, a leader is ready when it watches all objects, and a standby is ready when
             it waits for the Lease.
-        settings: The prefix of two environment variables, which error messages name. For example,
-            ``MLJOB_HTTP`` is the prefix of MLJOB_HTTP_HOST and MLJOB_HTTP_PORT.
+        settings: The common prefix of two environment variables. Error messages name these
+            variables. For example, ``MLJOB_HTTP`` is the prefix of MLJOB_HTTP_HOST and
+            MLJOB_HTTP_PORT.
     """
 
     def __init__(
@@ -89,8 +90,9 @@ def listen(host: str, port: int, settings: str) -> socket.socket:
         host: The IP address or the host name. If a host name has several addresses, the socket
             listens on the first one.
         port: The port.
-        settings: The prefix of two environment variables, which error messages name. For example,
-            ``MLJOB_HTTP`` is the prefix of MLJOB_HTTP_HOST and MLJOB_HTTP_PORT.
+        settings: The common prefix of two environment variables. Error messages name these
+            variables. For example, ``MLJOB_HTTP`` is the prefix of MLJOB_HTTP_HOST and
+            MLJOB_HTTP_PORT.
 
     Raises:
         CannotStart: This process can't listen on the host and port, for example because another

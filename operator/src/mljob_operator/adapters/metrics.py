@@ -137,14 +137,14 @@ class Metrics:
         self._patches.observe(seconds)
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the oldest unhandled input of an MLJob until a status was stored.
-        Input is an event, an answer of Airflow or a change of the MLJob.
+        """Record the seconds from the first input that woke the worker of an MLJob until a status
+        was stored. An input is an event, an answer of Airflow or a change of the MLJob.
         """
         self._lag.observe(seconds)
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Set the source of the metric of waiting writes. Each scrape calls ``waiting``, which
-        returns how many writes to the Kubernetes API wait, by priority.
+        """Set the function ``waiting``, which each scrape calls. The function returns, for each
+        priority, how many writes to the Kubernetes API wait in the queue of writes.
         """
         self._waiting_writes.numbers = waiting
 
@@ -208,15 +208,17 @@ class Metrics:
         self._vanished.labels(airflow).set(runs)
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Set the number of active runs in an Airflow that the operator submitted and that no MLJob
-        follows.
+        """Set the number of orphaned runs in an Airflow. An orphaned run is an active run that the
+        operator submitted, but that no MLJob follows.
         """
         if airflow in self._deleted_airflows:
             return
         self._orphaned.labels(airflow).set(runs)
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Set how many MLJobs have a run in an AirflowInstance, and how many wait for admission."""
+        """Set how many MLJobs have a run in an AirflowInstance, and how many MLJobs wait for
+        admission to the AirflowInstance.
+        """
         if airflow in self._deleted_airflows:
             return
         self._active.labels(airflow).set(active)
@@ -244,8 +246,8 @@ class Metrics:
 
     def stand_by(self) -> None:
         """Reset the gauges when this process stops being the leader, because only the leader keeps
-        them up to date. Gauges with labels lose their series, and the others are set to 0. Counters
-        and histograms stay.
+        them up to date. Gauges with labels lose their series, and gauges without labels are set to
+        0. Counters and histograms do not change.
         """
         self.jobs.stand_by()
         self._waiting_writes.numbers = dict

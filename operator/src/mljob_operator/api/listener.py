@@ -1,10 +1,10 @@
 """Accepts TLS connections, and limits their number and their duration.
 
-The Kubernetes API server is the only client whose requests are carried out. It shows the client
-certificate of the front proxy. Every Pod in the cluster can connect too, so a client without this
-certificate has only some seconds for the TLS handshake and one request, which is refused, and at
-most ``STRANGERS`` such connections are open at a time. Connections with the certificate have a
-limit of their own (:class:`Listener`).
+The Kubernetes API server is the only client whose requests are carried out. The Kubernetes API
+server shows the client certificate of the front proxy. Every Pod in the cluster can connect too. A
+client without this certificate has only some seconds for the TLS handshake and for one request,
+which the server refuses. At most ``STRANGERS`` connections without this certificate are open at a
+time. Connections with this certificate have another limit (:class:`Listener`).
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Certificate:
         self._refused: object = None
 
     def context(self, proxy: FrontProxy | None) -> ssl.SSLContext | None:
-        """Return the TLS context with the certificate in the files and the front proxy's CA.
-        Without a proxy, clients need no certificate. While the files or the CA can't be used,
-        return the context that was made last, or None if no context was made yet.
+        """Return the TLS context with the certificate in the files and the front proxy's CA. If
+        ``proxy`` is None, the context does not ask clients for a certificate. While the files or
+        the CA can't be used, return the last context that could be made, or None if no context
+        could be made yet.
         """
         made_of = (self._versions(), proxy.ca if proxy is not None else None)
         if made_of in (self._made_of, self._refused):
@@ -85,8 +86,8 @@ class Certificate:
 
 
 def _no_password() -> str:
-    """Return an empty password, with which an encrypted key can't be read. Without this function,
-    OpenSSL would ask for a password on the terminal.
+    """Return an empty password for the key file. If the key is encrypted, loading the key then
+    fails. Without this function, OpenSSL would ask for a password on the terminal.
     """
     return ""
 
@@ -105,8 +106,8 @@ class TlsConnection:
 
 
 class Watched(asyncio.Protocol):
-    """Wraps the object with which aiohttp handles one connection (an asyncio protocol), so that a
-    caller can wait for the end of the connection.
+    """Wraps the asyncio protocol that aiohttp has made for one connection. A caller can wait for
+    ``lost`` to learn that the connection is closed.
 
     Args:
         protocol: aiohttp's protocol.
@@ -125,7 +126,7 @@ class Watched(asyncio.Protocol):
         self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Set ``lost``, and call the wrapped protocol."""
+        """Set ``lost``, and call ``connection_lost`` of the wrapped protocol."""
         self.lost.set()
         self._protocol.connection_lost(exc)
 
@@ -136,7 +137,8 @@ class Listener:
     Args:
         server: aiohttp's server, which makes a protocol for each connection.
         certificate: The serving certificate.
-        proxy: Returns the front proxy to trust, or None if no client may call.
+        proxy: Returns the front proxy to trust, or None if the requests of all clients are to be
+            refused.
         connections: The maximum number of open connections of the front proxy. At this number, a
             new connection of the front proxy is closed. Connections of other clients don't count.
     """
@@ -256,8 +258,8 @@ class Listener:
     async def _handshake(
         self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
     ) -> asyncio.Transport | None:
-        """Return the transport of a connection after the TLS handshake. Return None if the
-        handshake failed, or if there is no usable certificate for the server.
+        """Do the TLS handshake on an accepted connection, and return the transport of the
+        connection. Return None if the handshake failed, or if the server has no usable certificate.
         """
         context = self._certificate.context(proxy)
         if context is None:

@@ -1,8 +1,8 @@
 """Writes the log of a task to a client: the whole log, or only its last lines.
 
-A client can also follow the task, and gets the lines that the task writes later. If this client
-asks for no particular try, it gets the log of the newest try first, and then the log of each later
-try, until the task has ended.
+A client can also follow the task. Then the client also gets the lines that the task writes later.
+If the request names no try, the client gets the log of the newest try first, and then the log of
+each later try, until the task has ended.
 """
 
 from __future__ import annotations
@@ -52,8 +52,10 @@ class LogRequest:
         try_number: The number of the try, or None for the newest try.
         tail: The number of lines to write from the end of the log so far, or None for all lines.
         follow: Whether to wait for later lines until the task has ended.
-        positions: Whether the response says at which position in the log its lines are.
-        after: The position of the first line to write, or None.
+        positions: Whether the response also has the positions of lines in the log
+            (:class:`.log_sinks.Lines`).
+        after: The position at which the response starts, or None. The line at this position is the
+            first line to write.
     """
 
     task: str | None = None
@@ -81,7 +83,7 @@ class RunOfLog(NamedTuple):
 
 @dataclass(slots=True)
 class _Watched:
-    """The try of a task whose log the client gets at the moment.
+    """A try of a task. At the moment, the client gets the log of this try.
 
     Attributes:
         fact: The task instance, as Airflow last described it.
@@ -114,7 +116,7 @@ class TaskLogWriter:
         run: The run.
         redaction: Redacts the texts.
         output: The body of the response.
-        turn: Limits the number of concurrent requests for logs.
+        turn: A semaphore that limits the number of concurrent requests for logs.
         until: The latest time for the end of a followed log, in seconds of ``time.monotonic``.
     """
 
@@ -162,9 +164,9 @@ class TaskLogWriter:
             await watched.log.pump(watched.sink)
 
     async def follow(self, followed: FollowedRun) -> None:
-        """Write the lines that Airflow has, and then the lines that the task writes later. Return
-        when the requested try or the task has ended, when the run has ended or is deleted, when the
-        time is over, or when the response is full.
+        """Write the lines that Airflow has, and then the lines that the task writes later. This
+        method ends when the requested try or the task has ended, when the run has ended or is
+        deleted, when the time for the response is over (``until``), or when the response is full.
 
         Raises:
             Refusal: There is no such task, the MLJob or the Airflow was deleted, no access rule
@@ -191,10 +193,10 @@ class TaskLogWriter:
                 return
 
     def _watched(self, before: _Watched | None, reading: Reading) -> _Watched | None:
-        """Return the try to watch, or None if no task has started. If the run still has the task
-        instance of ``before``, return ``before``. Otherwise choose another try: when Airflow
-        expands a mapped task, for example, other task instances replace the placeholder of the
-        task.
+        """Return the try whose log is written next, or None if no task has started. If the run
+        still has the task instance of ``before``, the result is ``before``. Otherwise the result is
+        another try. For example, when Airflow expands a mapped task, other task instances replace
+        the placeholder of the task.
         """
         if before is not None and (fact := _find(reading, before.key)) is not None:
             before.fact = fact
@@ -203,8 +205,9 @@ class TaskLogWriter:
 
     def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
         """Return the try whose log is written from now on, or None if no task has started. If the
-        client asks for the lines from a position on (``after``), return the try of this position,
-        unless the run does not have the task instance of the position any more.
+        request has the position ``after``, and the run still has the task instance of this
+        position, return the try of this position. Otherwise, return the requested try, or by
+        default the newest try, of the task that :meth:`_choose` chooses.
 
         Args:
             reading: The state of the run and its task instances.
@@ -225,16 +228,16 @@ class TaskLogWriter:
 
     def _tail(self, write: Sink) -> Sink:
         """Return the sink for the first try of the response. If the request has ``tail``, the sink
-        passes only the last lines that exist now, and then all later lines, to ``write``. Otherwise
-        the sink is ``write`` itself.
+        passes two groups of lines to ``write``: at most ``tail`` lines from the end of the log so
+        far, and then all later lines. Otherwise the sink is ``write`` itself.
         """
         tail = self._request.tail
         return write if tail is None else Tail(tail, write)
 
     def _try(self, fact: TaskFact, number: int, choose: Callable[[Sink], Sink] | None = None) -> _Watched:
-        """Return the task instance's try with this number, as a :class:`_Watched` whose log this
-        response watches. By default, all lines of the log are written to the client. ``choose``
-        returns a sink that passes only some of the lines on to the sink that it gets.
+        """Return a :class:`_Watched` for the try ``number`` of the task instance ``fact``. By
+        default, its sink writes all lines of the log to the client. ``choose`` gets this sink, and
+        returns the sink to use instead, which passes only some of the lines on.
         """
         run, key = self._run, fact.key
         lines = Lines(LogPosition(run.attempt, *key, number, 0), self._output.write, positions=self._request.positions)
@@ -244,7 +247,7 @@ class TaskLogWriter:
 
     async def _is_over(self, watched: _Watched, reading: Reading) -> bool:
         """Write the new lines of the watched try, and return whether the response is complete. If
-        the next try of the task has begun, put this try into ``watched``.
+        the next try of the task has begun, replace the try in ``watched`` with the next try.
         """
         fact, number = watched.fact, watched.number
         state = try_state(fact, number, run_has_ended=reading.has_ended)
@@ -288,8 +291,9 @@ class TaskLogWriter:
         return fact
 
     async def _wait(self, followed: FollowedRun, seconds: float) -> bool:
-        """Wait for a change of the run, for at most ``seconds``, and return True. If the time of
-        the response is over, tell the client and return False instead.
+        """Wait at most ``seconds`` seconds for a change of the run, and return True. If the time
+        for the response is over (``until``), write a notice to the client, and return False without
+        waiting.
         """
         left = self._until - time.monotonic()
         if left <= 0:

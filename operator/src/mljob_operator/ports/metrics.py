@@ -31,13 +31,16 @@ class JobMeter(Protocol):
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob, with ``labels`` as the metric's labels, until the next call of
-        this method or of :meth:`forget` for the same MLJob.
+        """Count an unfinished MLJob. ``labels`` are the labels of the metric. The MLJob is counted
+        with these labels until the next call of this method or of :meth:`forget` for the same
+        MLJob.
         """
         ...
 
     def forget(self, key: Key) -> None:
-        """Stop counting an MLJob, because the MLJob has finished or does not exist any more."""
+        """Stop counting an MLJob as unfinished, because the MLJob has finished or does not exist
+        any more.
+        """
         ...
 
     def finished(self, labels: JobLabels) -> None:
@@ -45,8 +48,8 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited, from when it was due to start until its run was queued
-        in Airflow.
+        """Record how long an attempt waited, from the time at which the attempt was due to start
+        until the run of the attempt was queued in Airflow.
         """
         ...
 
@@ -59,8 +62,8 @@ class JobMeter(Protocol):
         ...
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took, from when it was due to start until its end. ``phase``
-        is the phase with which the attempt ended.
+        """Record how long an attempt took, from the time at which the attempt was due to start
+        until the end of the attempt. ``phase`` is the phase with which the attempt ended.
         """
         ...
 
@@ -107,14 +110,15 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from when an MLJob's worker got something to process until the worker
-        stored a status.
+        """Record the seconds from the first input that woke an MLJob's worker until the worker
+        stored a status. An input is an event, an answer of Airflow or a change of the MLJob.
         """
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """From now on, export how many writes to the Kubernetes API wait. Each scrape calls
-        ``waiting``, which returns the number of waiting writes by the name of the priority.
+        """From now on, export how many writes to the Kubernetes API wait for their turn. Each
+        scrape calls ``waiting``, which returns the number of waiting writes by the name of the
+        priority.
         """
         ...
 
@@ -135,14 +139,14 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Record whether an AirflowInstance is ready, or the Airflow of the operator's own
-        settings. If ``ready`` is None, the AirflowInstance was deleted, and all of its series are
-        removed.
+        """Record whether an Airflow is ready. The Airflow is an AirflowInstance or the Airflow of
+        the operator's own settings. If ``ready`` is None, the AirflowInstance was deleted, and all
+        of its series are removed.
         """
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record how many of the operator's runs are missing in an Airflow after many runs have
+        """Record how many of the operator's runs are missing in an Airflow, if many runs have
         vanished at once. Otherwise ``runs`` is 0, even if a few runs are missing.
         """
         ...
@@ -175,7 +179,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of Kafka messages that were read and are not handled yet: their content
-        is not in a stored status yet, and was not dropped.
+        """Record the number of Kafka messages that are in progress: the operator has read the
+        message, but has neither stored the content in a status nor dropped the message.
         """
         ...

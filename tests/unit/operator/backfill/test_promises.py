@@ -44,9 +44,9 @@ SPECS = st.tuples(ranges, st.lists(EDITS, max_size=2)).map(
 
 
 class BackfillPromises(Machine):
-    """The state machine for MLJobs of type Backfill. Besides the steps of :class:`.Machine`, it
-    suspends and resumes a backfill, closes backfills whose runs have ended, and pauses and unpauses
-    the DAG.
+    """The state machine for MLJobs of type Backfill. In addition to the steps of :class:`.Machine`,
+    this state machine suspends and resumes a backfill, closes backfills whose runs have ended, and
+    pauses and unpauses the DAG.
     """
 
     specs = SPECS

@@ -33,7 +33,7 @@ class Platform(World):
 
     async def many(self, count: int, **spec: Any) -> None:
         """Create ``count`` MLJobs with the names job-0, job-1, and so on. The creation time of each
-        is one second after that of the MLJob before.
+        MLJob is one second after the creation time of the previous MLJob.
         """
         for number in range(count):
             self.jobs.create(f"job-{number}", {"dagId": "train", **spec}, at=f"2026-01-01T00:00:{number:02}Z")

@@ -27,7 +27,8 @@ def mljob_name(run_id: str) -> str | None:
 def finding_fields(
     run_ids: Iterable[str], detail: str, numbers: dict[str, float], *, lead: str | None = None
 ) -> dict[str, Any]:
-    """Return the fields ``detail``, ``numbers`` and ``mljobs`` of a finding about these runs.
+    """Return the fields ``detail``, ``numbers`` and ``mljobs`` of a finding about the runs
+    ``run_ids``.
 
     The field ``mljobs`` has the names of at most :data:`MAX_NAMED` MLJobs. The field is left out if
     no run id names an MLJob.

@@ -95,8 +95,8 @@ class _Rule:
     globs: Sequence[re.Pattern[str]]
 
     def covers(self, kind: FindingKind, dag_id: str) -> bool:
-        """Return whether the entry is about findings of this kind and this DAG. The entry's end
-        does not matter.
+        """Return whether the entry is about findings of this kind and this DAG. This method does
+        not check whether the entry has ended.
         """
         kinds = self.entry.kinds
         return (not kinds or kind in kinds) and any(glob.match(dag_id) for glob in self.globs)
@@ -111,7 +111,7 @@ class Mutes:
         entries: The valid entries.
         problems: The reasons why entries have no effect. The key is the place of the invalid entry,
             for example ``mljob_mutes[2]``; ``mljob_mutes`` if the whole Variable is invalid; or
-            ``mljob_mutes[100:]`` for the entries that are too many and are not read.
+            ``mljob_mutes[100:]`` for the entries after the first 100, which are not read.
     """
 
     entries: Sequence[_Rule] = ()
@@ -175,8 +175,9 @@ def apply_mutes(
     links: Links,
     now: datetime,
 ) -> MuteResult:
-    """Remove muted findings, and add findings about invalid mutes. A finding that an entry of the
-    Variable muted until its end gets a remark about the entry.
+    """Remove muted findings, and add findings about invalid mutes. A finding that is not muted gets
+    a remark if an entry of the Variable muted findings of this kind about one of the DAGs, but has
+    ended.
 
     Args:
         findings: All findings.
@@ -238,9 +239,9 @@ def _is_misspelt(tag: str) -> bool:
 
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
-    """Return the finding. If an entry of the Variable that has ended is about this kind of finding
-    and about one of these DAGs, return a copy of the finding. The detail of the copy also has the
-    end and the reason of the entry.
+    """Return a copy of the finding if an entry of the Variable has ended, and the entry is about
+    this kind of finding and about one of ``dags``. The detail of the copy also names the end and
+    the reason of the entry. Without such an entry, return the finding itself.
     """
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):

@@ -1,4 +1,4 @@
-"""Finds runs and tasks that don't start, and says what they wait for."""
+"""Finds runs and tasks that don't start. The findings say what the runs and tasks wait for."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def stuck_runs(
 ) -> list[Finding]:
     """Return a finding for each DAG with runs that have been queued for too long.
 
-    Paused and stale DAGs are left out, because :mod:`.health` makes the findings about them.
+    Paused and stale DAGs are left out, because :mod:`.health` makes the findings about these DAGs.
 
     Args:
         queued: All queued runs whose ``run_after`` has passed.
         dags: DAGs by DAG id.
-        running: The number of running runs, by DAG id. The finding about a DAG that is missing here
-            says that the cause is unknown.
+        running: The number of running runs, by DAG id. If a DAG is missing in this dict, the
+            finding about the DAG says that the cause is unknown.
         links: Makes URLs of Airflow's UI.
         minutes: A run that has been queued for this many minutes is stuck.
         now: The current time.

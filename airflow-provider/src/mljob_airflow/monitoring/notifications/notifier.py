@@ -1,10 +1,11 @@
-"""Sends the notifications that are due after a report.
+"""Sends owners the notifications about the findings of a report.
 
-The state has the findings that each owner was notified of. The state is saved after each message,
-so a retry of the task does not send the message again. If Slack can't post to the address of an
-owner, the message goes to the fallback channel, with a remark that names the owner and the error.
-If Slack accepts no message to an owner, or Airflow does not return an owner's address, the other
-owners are still notified, and then the task fails.
+The notification state contains, for each owner, the findings that the owner was notified of. The
+notification state is saved after each message, so a retry of the task does not send the message
+again. If Slack can't post to the address of an owner, the message goes to the fallback channel,
+with a remark that names the owner and the error. If Slack accepts no message to an owner, or
+Airflow does not return an owner's address, the other owners are still notified, and then the task
+fails.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def notify(
     *,
     page: str | None = None,
 ) -> dict[str, Any]:
-    """Send the notifications that are due, and save the state.
+    """Send each notification that ``policy`` requires for ``report``, and save the state.
 
     Args:
         report: The report with the findings.

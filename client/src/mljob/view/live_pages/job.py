@@ -1,4 +1,4 @@
-"""The page of one MLJob, kept up to date while a browser shows it."""
+"""The page of one MLJob, which is kept up to date while a browser shows the page."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class LiveJob:
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of a page with the content ``page`` and the log lines ``tail``. Both come
-        from :meth:`page`.
+        """Return the HTML of a page with the content ``page`` and the log lines ``tail``. Both
+        arguments come from :meth:`page`.
         """
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
@@ -88,8 +88,8 @@ class LiveJob:
 
     async def page(self, now: datetime) -> tuple[JobPage, LogTail]:
         """Return two values: the content of the page, and lines from the failed task's log that
-        explain the failure. Each line is a tuple of parts with colours and links. There are no
-        lines if no task has failed, or if the log is not available.
+        explain the failure. Each line is a tuple of parts, which are pieces of text that may have a
+        style and a link. There are no lines if no task has failed, or if the log is not available.
 
         Raises:
             MLJobError: The MLJob does not exist, can't be read, or does not fit this version's
@@ -105,7 +105,7 @@ class LiveJob:
         return job_page(given), tuple(parts_of(line, style) for line in given.log_tail)
 
     def panel(self, page: JobPage, now: datetime) -> Markup:
-        """Return the HTML of the tab that the URL of the page has opened."""
+        """Return the HTML of the tab that the URL of the page selects."""
         tab = self._view.tab
         if tab in ("outputs", "conf"):
             values, omitted, sources = (
@@ -118,13 +118,13 @@ class LiveJob:
         return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
-        """Return ``given`` completed with data about the run: the graph, the end of the failed
-        task's log, and, for the tabs that show it, the history. mljob-api, the service for logs,
-        history and graphs, provides the data.
+        """Return a copy of ``given`` that also has data about the run: the graph, and the end of
+        the failed task's log. If the open tab shows the history of the run, the copy also has the
+        history. The data come from mljob-api, the service for logs, history and graphs.
 
         Data that can't be read are left out, and a notice says why. Data that arrive later than
-        :data:`~mljob.view.person.PATIENCE_SECONDS` are left out now, and a later change of the page
-        shows them.
+        :data:`~mljob.view.person.PATIENCE_SECONDS` are left out of this copy. A later change of the
+        page shows these data.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

@@ -45,8 +45,8 @@ class Series:
     Attributes:
         label: The name of the line in the picture.
         points: The points.
-        job: The name of the MLJob, which decides the colour of the line. An empty text on the page
-            of one MLJob.
+        job: The name of the MLJob. This name decides the colour of the line. Empty on a page that
+            shows only one MLJob.
     """
 
     label: str
@@ -60,7 +60,7 @@ class Line:
 
     Attributes:
         path: The line as an SVG path.
-        end: The place of the last point, in units of the picture.
+        end: The position of the last point, in units of the picture.
         last: The last value, as text.
         words: The series in a sentence, for readers who don't see the picture.
     """
@@ -75,8 +75,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a pair
-    of a place on the axis, in units of the picture, and a text.
+    """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a
+    pair: the position on the axis in units of the picture, and the text at this position.
 
     Attributes:
         name: The name of the metric.
@@ -109,14 +109,14 @@ def instance_name(task: str, map_index: int) -> str:
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
     """Return the series of the metrics that one task instance has reported, at most
-    :data:`MAX_CURVES` series. A key of the dict is a pair: the name of the metric, and the name of
-    the horizontal axis.
+    :data:`MAX_CURVES` series. A key of the returned dict is a pair: the name of the metric, and the
+    name of the horizontal axis.
 
     The axis of a report is the first metric of :data:`STEPS` that the report has, such as
     ``epoch``. For a report without such a metric, the axis is ``seconds``: the time since the first
-    report. If several reports have a value of the same metric at the same place on the axis, the
-    last value is drawn. So a value of the task's second try replaces a value of the first try only
-    at the same place.
+    report. If several reports have a value of the same metric at the same position on the axis,
+    only the last value is drawn. So a value of the task's second try replaces a value of the first
+    try only at the same position.
 
     Args:
         reports: The reports of the task instance, oldest first.
@@ -136,8 +136,8 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
 
 def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> Curve | None:
-    """Return the picture of one metric with a line for each series that has points. Return None if
-    no series has a point.
+    """Return the picture of one metric. The picture has a line for each series that has points.
+    Return None if no series has points.
 
     Args:
         name: The name of the metric.

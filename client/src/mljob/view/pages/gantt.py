@@ -1,7 +1,7 @@
 """The chart of a run: bars on one time axis show when each task waited and ran.
 
-The status of an MLJob has the newest try of each task. The run's history adds when a task was
-queued, and the earlier tries of the task. A mapped task has one bar, from the status.
+The status of an MLJob has the newest try of each task. The run's history has the time at which a
+task was queued, and the earlier tries of the task. A mapped task has one bar, from the status.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ from ..site import Site
 
 
 class CompareRoutes:
-    """The routes of the page that compares MLJobs, and of the stream of the page's changes."""
+    """The routes for the page that compares MLJobs, and for the stream that sends changes of this
+    page to the browser.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site

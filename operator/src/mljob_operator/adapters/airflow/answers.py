@@ -1,8 +1,9 @@
-"""Decides whether an answer is Airflow's: JSON of a limited size, with a status of Airflow's API.
+"""Decides whether an HTTP answer comes from Airflow's API. An answer of Airflow's API is JSON of a
+limited size, and has an HTTP status that Airflow's API sends.
 
 A proxy without a backend, a login page, a cache, or another service at the same URL may also answer
-a request. Such an answer says nothing about runs and DAGs, so it counts as "Airflow is out of
-reach" (``docs/operations/airflow.md``, "What counts as an answer").
+a request. An answer that does not come from Airflow's API says nothing about runs and DAGs, so it
+counts as "Airflow is out of reach" (``docs/operations/airflow.md``, "What counts as an answer").
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """The exception for an error, such as a 409, that Airflow's API itself has sent as its answer.
-    What the error means depends on the request: the session raises this exception, and the
-    operation that sent the request interprets it.
+    """Airflow's API itself has answered with an error, such as a 409. The session raises this
+    exception. The meaning of the error depends on the request, so the operation that sent the
+    request has to interpret the exception.
 
     Attributes:
         status: The HTTP status.
@@ -58,8 +59,8 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """The exception for an answer in which Airflow says that the requested object does not exist.
-    The text of the answer is one of the texts in :mod:`.absence`.
+    """Airflow has answered that the requested object does not exist. The text of the answer is one
+    of the texts in :mod:`.absence`.
     """
 
 
@@ -255,7 +256,8 @@ class Reply:
 
     @property
     def _quote(self) -> str:
-        """The content type of the answer and the beginning of its body, for error messages.
+        """The content type and the beginning of the body of the answer. Error messages contain this
+        text.
 
         A successful answer may contain a token or a conf. So the body of a successful answer is
         quoted only if it is HTML. A body that is empty or not quoted is replaced by its size.
@@ -268,9 +270,9 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:
-        """Return a sentence for the end of an error message, which says that the answer is not from
-        Airflow. Return an empty text if ``detail`` is not None, because then the answer has the
-        format of Airflow's errors.
+        """Return a text to append to an error message. The text says that the answer is not from
+        Airflow. The text is empty if ``detail`` is not None, because then the answer has the format
+        of Airflow's errors.
         """
         return (
             "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"
@@ -286,8 +288,8 @@ def _url(response: urllib3.BaseHTTPResponse, base: str) -> str:
 
 
 def _host(location: str) -> str:
-    """Return the host to which a redirect leads, for the message of an error. Return "the same
-    host" if ``location`` has no host, and "no host" if ``location`` is not a URL.
+    """Return the host to which a redirect leads. The message of an error names this host. Return
+    "the same host" if ``location`` has no host, and "no host" if ``location`` is not a URL.
     """
     try:
         return urlsplit(location).hostname or "the same host"
@@ -296,14 +298,14 @@ def _host(location: str) -> str:
 
 
 def without_user(url: str) -> str:
-    """Return a URL without user and password, for the messages of errors."""
+    """Return a URL without user and password. Messages of errors quote URLs in this form."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _problem(item: Any) -> str:
-    """Return one of FastAPI's validation errors as a text ``field: message``. The field is a path
-    such as ``body.conf``.
+    """Return a validation error of FastAPI as a text in the form ``field: message``. The field is a
+    path such as ``body.conf``.
     """
     if not isinstance(item, dict):
         return str(item)

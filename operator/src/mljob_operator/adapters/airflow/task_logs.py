@@ -45,9 +45,9 @@ class AirflowLog:
         run: Runs a function in a lane, which is a group of threads for one kind of request
             (:mod:`.lanes`).
         response: The answer, whose body was not read yet.
-        skip: How many entries to skip, because earlier answers had them: before version 3.2,
-            Airflow sends the log from its beginning in each answer. None if this Airflow continues
-            where the previous answer ended.
+        skip: The number of entries to skip, because earlier answers had these entries. Before
+            version 3.2, Airflow sends the log from the beginning in each answer. None if this
+            Airflow starts each answer where the previous answer ended.
     """
 
     def __init__(
@@ -67,8 +67,9 @@ class AirflowLog:
         self.token: str | None = None
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return the next entries. Each entry is converted by ``convert``, which is called in a
-        thread of the lane for logs. Return None at the end of the answer, or after :meth:`close`.
+        """Call ``convert`` for each of the next entries, and return the results. ``convert`` is
+        called in a thread of the lane for logs (a group of threads, see :mod:`.lanes`). Return None
+        at the end of the answer, or after :meth:`close`.
 
         Raises:
             AirflowUnreadable: The answer is not a log, or is larger than ``MAX_BYTES``.
@@ -108,16 +109,17 @@ class AirflowLog:
 
     def _token(self) -> str | None:
         """Return the token for requesting the next answer, or None if the log ends here. If this
-        Airflow sends the log from its beginning in each answer, the token begins with the number of
-        entries so far, without the header, and a colon.
+        Airflow sends the log from the beginning in each answer, the token starts with a number and
+        a colon. The number says how many entries were read so far. The entries of the header are
+        not counted.
         """
         token = self._document.token()
         return token if token is None or self._skip is None else f"{self._seen}:{token}"
 
     def _is_new(self, entry: LogEntry) -> bool:
-        """Return whether no earlier answer had this entry. An Airflow that sends the log from its
-        beginning in each answer puts the log's header into the first answer only. So the entries of
-        the header are always new, and are not counted.
+        """Return whether no earlier answer had this entry. Even an Airflow that sends the log from
+        the beginning in each answer sends the log's header only in the first answer. So the entries
+        of the header are always new, and are not counted.
         """
         if self._skip is None:
             return True

@@ -2,8 +2,8 @@
 
 Airflow stores JSON. A value without a JSON form (a tuple, a set, a time, a NumPy number, a
 dataclass) is stored as an object that names the Python class. An XCom backend may keep large values
-in an object store. Airflow then stores the value's path in the object store. Sources:
-``airflow/sdk/serde``; ``XComObjectStorageBackend`` of the provider common.io.
+in an object store. In this case, Airflow stores only a path, which says where the object store has
+the value. Sources: ``airflow/sdk/serde``; ``XComObjectStorageBackend`` of the provider common.io.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def plain(value: Any) -> Any:
     parsed first. Any other text is returned unchanged.
 
     Tuples and sets become lists, ``datetime`` objects become texts in ISO 8601, and objects of
-    other classes become the data that Airflow has stored for them. Levels of nesting after
-    ``MAX_LEVELS`` are not converted.
+    other classes become the data that Airflow has stored for them. Values that are nested more than
+    ``MAX_LEVELS`` levels deep are not converted.
     """
     if isinstance(value, str):
         try:

@@ -1,5 +1,5 @@
-"""Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that they
-name.
+"""Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that the
+MLJobs name.
 
 The method ``write_status`` is inherited from :class:`.CustomObjects`.
 """
@@ -83,8 +83,8 @@ class Jobs(CustomObjects[Job]):
         return await self._get(key, self._selector)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, also if the selector does not select it. Return
-        None if the MLJob does not exist, or if its namespace is not watched.
+        """Return the latest version of an MLJob, even if the selector does not select the MLJob.
+        Return None if the MLJob does not exist, or if its namespace is not watched.
 
         Raises:
             StoreUnavailable: There is no answer, or the answer is a server error or not a valid
@@ -113,9 +113,9 @@ class Jobs(CustomObjects[Job]):
 
         Raises:
             ReferenceMissing: The object does not exist and the reference is not optional, or the
-                operator may not read the object, or the API server refuses the request for another
-                reason.
-            StoreUnavailable: No answer, or a server error.
+                operator is not allowed to read the object, or the API server refuses the request
+                for another reason.
+            StoreUnavailable: There is no answer, or the answer is a server error.
         """
         secret = reference.secret_ref is not None
         named = reference.secret_ref or reference.config_map_ref
@@ -186,7 +186,7 @@ def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None
     """Read an MLJob from an object that the Kubernetes API returned. If the object can't be read,
     log the error and return None.
 
-    If single fields don't fit the API's schema, ``Job.parsed.problem`` names them.
+    If some fields don't fit the API's schema, ``Job.parsed.problem`` names them.
 
     Args:
         body: The API object.

@@ -1,5 +1,6 @@
 """Lists the MLJobs that have a worker. The list is for the readers of the change feeds, and for the
-controller of AirflowInstances, which keeps an AirflowInstance while MLJobs need it.
+controller of AirflowInstances, which does not release an AirflowInstance while MLJobs need the
+AirflowInstance.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ class MLJobLister:
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
     def has_answer(self, key: Key) -> bool:
-        """Return whether an answer of Airflow waits for the MLJob's next step, or a step of the
-        MLJob is running. In both cases, the run need not be requested from Airflow now.
+        """Return whether the operator has an answer of Airflow that the MLJob's next reconciliation
+        step will evaluate, or a reconciliation step of the MLJob is running. In both cases, a
+        caller need not request the run from Airflow now.
         """
         worker = self._workers.get(key)
         return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))
@@ -99,8 +101,8 @@ class MLJobLister:
         def is_named(worker: WorkerState) -> bool:
             """Return whether the stored status names a run in this Airflow.
 
-            The result counts if :func:`is_user` raises an unexpected error, so that the
-            AirflowInstance is not released too early.
+            The caller uses this result if :func:`is_user` has raised an unexpected error. Without
+            this result, the operator could release the AirflowInstance too early.
             """
             status = worker.tracked.job.status if worker.tracked is not None else None
             return (

@@ -1,4 +1,4 @@
-"""Sends all writes about MLJobs to the Kubernetes API through the priority queue of writes."""
+"""Sends writes about MLJobs to the Kubernetes API. Each write goes through a priority queue."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .write_queue import Priority, WriteQueue
 
 
 class QueuedJobs:
-    """A :class:`.JobStore` whose writes wait in the priority queue for their turn. Reads are sent
-    at once.
+    """A :class:`.JobStore` that sends each write when the write has its turn in the priority queue.
+    Reads are sent at once.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
@@ -54,7 +54,7 @@ class QueuedJobs:
         return written
 
     async def store_status(self, job: Job, patch: Mapping[str, Any], priority: Priority) -> tuple[Job, float]:
-        """Patch the status when the write has its turn.
+        """Wait until the write has its turn in the queue. Then patch the status.
 
         Args:
             job: The version of the MLJob that the patch was made from.

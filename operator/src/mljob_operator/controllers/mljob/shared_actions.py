@@ -1,5 +1,6 @@
 """The actions that are the same for a single run and for a backfill, except the actions of a
-cancellation (:mod:`.cancellation_actions`). Most of the actions prepare an attempt.
+cancellation (:mod:`.cancellation_actions`). Most of these actions are needed before a run or a
+backfill is submitted.
 """
 
 from __future__ import annotations
@@ -33,15 +34,16 @@ class SharedActions:
     """Implements the actions that are the same for a single run and a backfill, except the actions
     of a cancellation.
 
-    Each action returns the MLJob after the action, with all that this process knows of it. An
-    action that sends requests raises ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if
-    the MLJob has changed, and ``StoreError`` if the Kubernetes API fails.
+    Each action returns the MLJob after the action, with all facts that this process knows about the
+    MLJob. An action that sends requests raises ``AirflowError`` if Airflow fails or refuses,
+    ``Conflict`` if the MLJob has changed, and ``StoreError`` if the Kubernetes API fails.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
         clock: Returns the current time.
         confs: Knows the secret values of the runs' confs.
-        upstreams: Reads and keeps the MLJobs whose outputs go into the confs of other MLJobs.
+        upstreams: Reads the MLJobs whose outputs go into the confs of other MLJobs, and keeps facts
+            about these MLJobs in memory.
         process: A unique name of this process.
     """
 
@@ -53,8 +55,8 @@ class SharedActions:
         self._process = process
 
     async def take_over(self, context: ActionContext, _: actions.TakeOver) -> TrackedJob:
-        """Record in the status that this process submits the run, instead of the process that the
-        status names.
+        """Record in the status that this process submits the run. Before this action, the status
+        names another process.
         """
         attempt = context.state.current.attempt
         assert attempt is not None
@@ -80,11 +82,12 @@ class SharedActions:
         return context.with_result()
 
     async def count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
-        """Count the runs of the spec that an earlier MLJob of this name has left in Airflow. With
-        ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
+        """Count the runs that an earlier MLJob with the same name and the same spec has left in
+        Airflow. With ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
 
-        The count is complete when Airflow has no further run, and still has none at least
-        ``ABSENCE_CONFIRMED_AFTER`` (3 seconds) later.
+        The runs are numbered from 1. The count is complete when Airflow does not have the run with
+        the next number, and still does not have this run at least ``ABSENCE_CONFIRMED_AFTER`` (3
+        seconds) later.
 
         Raises:
             AirflowUnreadable: The count reaches ``MAX_RUNS_OF_A_SPEC``.
@@ -109,7 +112,9 @@ class SharedActions:
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
     async def begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
-        """Begin an attempt in memory. The next ``Store`` writes the attempt into the status."""
+        """Begin an attempt in memory only. The next action ``Store`` writes the attempt into the
+        status of the MLJob in the Kubernetes API.
+        """
         state, observed_run = context.state, context.observed_run
         attempt = replace(action.attempt, submitter=self._process)
         begun = TransientState(

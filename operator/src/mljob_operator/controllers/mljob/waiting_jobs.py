@@ -26,8 +26,9 @@ class Change:
 
     Attributes:
         namespace: The namespace whose MLJobs the change concerns, or None for all namespaces.
-        airflow: The Airflow that the change concerns, or None for all Airflows. A change of
-            one Airflow concerns the MLJobs that have a run in it or want to start a run in it.
+        airflow: The Airflow that the change concerns, or None for all Airflows. A change of one
+            Airflow concerns the MLJobs that have a run in this Airflow or want to start a run in
+            this Airflow.
     """
 
     namespace: str | None = None
@@ -58,8 +59,9 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Wake, in the background, the MLJobs that wait and that the change concerns. The last
-        errors of these MLJobs are dropped, so that no MLJob waits for the end of a backoff.
+        """Wake the MLJobs that wait (:func:`_waits`) and that the change concerns. An asyncio task
+        wakes these MLJobs after this method has returned. The last errors of these MLJobs are
+        dropped, so that no MLJob waits for the end of a backoff.
         """
         self._changes.add(change)
         if not self.tasks:
@@ -67,8 +69,8 @@ class WaitingJobs:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """A list of the asyncio task that finds and wakes MLJobs. The list is empty if no such task
-        is running.
+        """A list with the asyncio task that finds and wakes MLJobs. The list is empty if no such
+        task is running.
         """
         return [self._task] if self._task is not None and not self._task.done() else []
 
@@ -96,8 +98,8 @@ class WaitingJobs:
 
     async def _waiting(self, changes: set[Change]) -> list[Key]:
         """Check all MLJobs. If one of ``changes`` concerns an MLJob, update the MLJob's reservation
-        in the admission queue. Return the MLJobs that a change concerns and that wait. Other
-        asyncio tasks can run between the checks of two MLJobs.
+        in the admission queue. Return the MLJobs that a change concerns and that wait
+        (:func:`_waits`). Other asyncio tasks can run between the checks of two MLJobs.
         """
 
         def waits(worker: WorkerState) -> bool:

@@ -39,7 +39,7 @@ may trigger them. Monitoring DAGs are an exception if an access rule has their f
 
 @frozen
 class Namespace:
-    """A namespace as access rules see it.
+    """The name and the labels of a namespace. An access rule selects namespaces by labels.
 
     Attributes:
         labels: The known labels of the namespace.

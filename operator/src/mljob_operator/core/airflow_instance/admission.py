@@ -99,7 +99,7 @@ class AdmissionQueue:
 
     def release(self, key: Key) -> None:
         """Remove the reservation of an MLJob, for example because the MLJob neither has a run nor
-        wants to submit one.
+        wants to submit a run.
         """
         if (stored := self._reservations.pop(key, None)) is None:
             return
@@ -220,9 +220,9 @@ class _PriorityQueue:
     separately for each access rule.
 
     After the admission of an MLJob, its namespace goes to the end of the order. A namespace whose
-    first MLJob enters the queue goes to the place before the namespace whose MLJob was admitted
-    last. Namespaces that enter the queue between the same two admissions are ordered by their
-    oldest MLJobs. So every new process begins with the same order.
+    first MLJob enters the queue goes to the place before the namespace of the most recently
+    admitted MLJob. Namespaces that enter the queue between the same two admissions are ordered by
+    their oldest MLJobs. So every new process begins with the same order.
     """
 
     def __init__(self) -> None:
@@ -240,9 +240,9 @@ class _PriorityQueue:
         self._queues[rule].remove(queue_key)
 
     def first(self, has_capacity: Callable[[Rule], bool]) -> tuple[QueueKey, Rule] | None:
-        """Return the next MLJob to admit and its access rule. MLJobs are skipped if
-        ``has_capacity`` returns False for their access rule, because the rule has reached its
-        limit. Return None if no MLJob is left.
+        """Return two values: the next MLJob to admit, and the access rule of this MLJob. An MLJob
+        is skipped if ``has_capacity`` returns False for the MLJob's access rule, because the rule
+        has reached its limit. Return None if no MLJob is left.
         """
         first_of_rules = [(queue.head, rule) for rule, queue in self._queues.items() if queue and has_capacity(rule)]
         if not first_of_rules:

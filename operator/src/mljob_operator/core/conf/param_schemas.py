@@ -1,11 +1,11 @@
 """Checks the values of a conf against the JSON schemas of the DAG's params.
 
-The operator must trust neither schemas nor values. The schemas come from the author of a DAG, or
+The operator must not trust the schemas or the values. The schemas come from the author of a DAG, or
 from a server that answers in Airflow's place. The values come from a tenant. Matching a pattern may
 take years, comparing all items of a list may take hours, and a reference may lead to any URL or
-into a cycle. So the operator skips schemas with such keywords, and values that exceed its work
-limit. Airflow makes the skipped checks when the run is submitted, and refuses the run if a value is
-wrong.
+into a cycle. So the operator skips schemas with the keywords for these checks, and values whose
+check would exceed the work limit of the operator. Airflow makes the skipped checks when the run is
+submitted, and refuses the run if a value is wrong.
 """
 
 from __future__ import annotations

@@ -6,9 +6,13 @@ The operator's process may die between any two steps, so the status records the 
 DAG, run id and spec hash of an attempt are in the status before the run is submitted. Attempts in
 ``status.history`` have ended.
 
-After the first attempt, a new attempt begins for a retry after a failure or on request, when a
-suspended MLJob is resumed, when the spec changes, or when somebody has cleared the run in Airflow.
-But a backfill that the suspension has paused continues in the same attempt.
+After the first attempt, a new attempt begins in these cases:
+
+- The operator retries the MLJob after a failure, or because a user has requested a retry.
+- A suspended MLJob is resumed. But if the suspension has paused a backfill, the backfill continues
+  in the same attempt.
+- The spec changes.
+- Somebody has cleared the run in Airflow.
 """
 
 from __future__ import annotations
@@ -64,9 +68,9 @@ class Attempt:
     Attributes:
         number: The number of the attempt, counted from 1 over the whole life of the MLJob.
         dag_id: The id of the DAG.
-        run_id: The id of the dag run, or, for a backfill, the run id in the marker that the
-            backfill has in its conf. An attempt that continues the run of the previous attempt has
-            the same run id.
+        run_id: The id of the dag run. For a backfill, the run id in the marker: the entry that the
+            operator adds to the conf of the backfill (:mod:`mljob_contract.backfill_marker`). An
+            attempt that continues the run of the previous attempt has the same run id.
         spec_hash: The hash of the spec that the attempt runs.
         airflow: The name of the AirflowInstance for the run, or ``SETTINGS_AIRFLOW`` for the
             Airflow of the operator's settings.
@@ -163,9 +167,9 @@ def goes_on(status: MLJobStatus) -> bool:
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
-    """Return the time before which facts about the run belong to an earlier attempt. Return None if
-    all facts belong to this attempt, or if this attempt is closed. A fact is an event or an answer
-    of Airflow.
+    """Return the time at which the facts of this attempt about the run begin. Facts from before
+    this time belong to an earlier attempt. A fact is an event or an answer of Airflow. Return None
+    if all facts belong to this attempt, or if this attempt is closed.
 
     A run that was cleared ends twice, and an event of the first end may arrive late, or a second
     time after a restart of the operator. The result is the time at which Airflow queued the run
@@ -203,8 +207,8 @@ def close(
 ) -> MLJobStatus:
     """Return the status with a new entry at the end of its history: the entry of the current
     attempt. The new entry replaces an earlier entry with the same number. Only the last
-    ``MAX_HISTORY`` entries are kept. If ``failed`` is true, ``failed_attempts`` of the status grows
-    by one.
+    ``MAX_HISTORY`` entries are kept. If ``failed`` is true, the field ``failed_attempts`` of the
+    status increases by one.
     """
     number = status.attempts or 1
     entry = AttemptStatus(

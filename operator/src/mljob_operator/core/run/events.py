@@ -77,7 +77,7 @@ class Envelope:
     Attributes:
         fact: The fact, or None if the message reports no fact that the operator uses.
         source: The name that the sending Airflow gives itself, or None if the message does not
-            contain it.
+            contain such a name.
     """
 
     dag_id: str

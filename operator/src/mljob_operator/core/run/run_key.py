@@ -23,8 +23,8 @@ class RunKey(NamedTuple):
         airflow: The name of the AirflowInstance, or ``SETTINGS_AIRFLOW`` for the Airflow of the
             operator's settings.
         dag_id: The id of the DAG.
-        run_id: The id of the dag run. For a backfill, the id in the marker that the operator puts
-            into the backfill's conf (:mod:`mljob_contract.backfill_marker`).
+        run_id: The id of the dag run. For a backfill, the id that the operator puts into the
+            backfill's conf (:mod:`mljob_contract.backfill_marker`).
     """
 
     airflow: str

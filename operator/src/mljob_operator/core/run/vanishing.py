@@ -1,24 +1,24 @@
-"""Handles the case that many runs vanish from an Airflow at once. Then the absence of a run does
-not prove that the run was deleted.
+"""Detects that many runs have vanished from an Airflow at once. While many runs are missing, the
+operator does not conclude from the absence of a run that the run was deleted.
 
-The operator follows one run, or one backfill, for each MLJob that has a run in progress. Usually, a
-run that Airflow no longer has was deleted, and its MLJob fails. When many runs are missing at once
-(:func:`are_many`), somebody emptied or restored Airflow's database, or the URL leads to another
-Airflow. The runs may still be in progress then. So they don't count as deleted, and the operator
-starts no run in that Airflow, until the runs are found again or an administrator accepts their
-loss.
+For each MLJob that has a run in progress, the operator follows the run or the backfill. This means
+that the operator observes the state of the run or the backfill in Airflow. Usually, a run that
+Airflow no longer has was deleted, and the MLJob of the run fails. When many runs are missing at
+once (:func:`are_many`), somebody emptied or restored Airflow's database, or the URL leads to
+another Airflow. The runs may still be in progress then. So they don't count as deleted, and the
+operator starts no run in that Airflow, until the runs are found again or an administrator accepts
+their loss.
 
 If all missing runs belong to one namespace, and the operator also follows runs of other namespaces,
 the missing runs do count as deleted. Airflow has the runs of the other namespaces, so a team has
 deleted its own runs. Without this rule, a team that deletes its own runs would block the MLJobs of
 all other teams.
 
-A relist is a periodic list of all active runs of an Airflow. Where the operator follows three or
-more runs in an Airflow, a missing run counts as deleted only after a relist that did not list the
-run, because this relist shows whether other runs are missing too. The operator then asks Airflow
-for each run that the relist did not list. Until Airflow answers, such a run is treated as missing.
-Otherwise the first missing runs would count as deleted before the operator knows how many runs are
-missing.
+A relist is a periodic list of all active runs of an Airflow. If the operator follows three or more
+runs in an Airflow, a missing run counts as deleted only after a relist that did not list the run.
+Such a relist shows whether other runs are missing too. The operator then asks Airflow for each run
+that the relist did not list. Until Airflow answers, such a run is treated as missing. Otherwise the
+first missing runs would count as deleted before the operator knows how many runs are missing.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class _FollowedRuns:
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
         """Return whether so many runs are missing (:func:`are_many`) that they must not count as
-        deleted. Return False if all of them belong to one namespace and the operator also follows
-        runs of other namespaces.
+        deleted. Return False if all missing runs belong to one namespace, and the operator also
+        follows runs of other namespaces.
 
         Args:
             count: The number of missing runs. Runs whose loss is accepted do not count.
@@ -127,8 +127,9 @@ class _FollowedRuns:
         return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
 
     def has(self, key: Key) -> bool:
-        """Return whether the operator follows the run of an MLJob in this Airflow, and nothing
-        suggests that the run is missing: no answer of Airflow's, and no relist.
+        """Return whether the operator follows the run of an MLJob in this Airflow, and the run is
+        present as far as the operator knows. The result is False if an answer of Airflow or a
+        relist suggests that the run is missing.
         """
         return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unchecked)
 
@@ -183,7 +184,7 @@ class MissingRuns:
             key: The namespace and the name of the MLJob.
             airflow: The name of the Airflow that the run is in.
             missed_at: When Airflow first answered that it has no such run. None if Airflow has not
-                answered yet, or if its last answer had the run.
+                answered yet, or if the last answer of Airflow contained the run.
             answered_at: When the operator last asked Airflow for the run
                 (``TransientState.looked_up_at``), or None if this process has not asked yet.
             submitted_at: When the run was submitted, or None if this time is not known.
@@ -257,14 +258,14 @@ class MissingRuns:
         return runs.relisted_at is not None and not runs.unchecked
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether another relist (a list of all active runs) should be made soon, because
-        without it a missing run in this Airflow can't count as deleted.
+        """Return whether another relist (a list of all active runs) should be made soon, because a
+        missing run in this Airflow can't count as deleted before this relist.
         """
         return any(self.needs_relist(key) for key in self._runs[airflow].missing)
 
     def withholds_absence(self, key: Key) -> bool:
-        """Return whether this MLJob's run does not count as deleted although Airflow answers that
-        it has no such run.
+        """Return whether this MLJob's run must not count as deleted yet, even if Airflow answers
+        that the run does not exist.
         """
         airflow = self._airflow_of.get(key)
         if airflow is None:
@@ -346,8 +347,8 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 def how_to_accept(airflow: str) -> str:
     """Return how an administrator accepts that the missing runs of an Airflow are lost. The result
-    is part of a sentence. For an AirflowInstance, it is a ``kubectl annotate`` command. For the
-    Airflow of the operator's settings, it names ``helm upgrade`` and the flags.
+    is part of a sentence. For an AirflowInstance, the result is a ``kubectl annotate`` command. For
+    the Airflow of the operator's settings, the result names ``helm upgrade`` and the flags.
     """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"

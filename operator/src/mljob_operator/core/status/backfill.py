@@ -76,8 +76,9 @@ class BackfillOfRuns:
         return "Cancelling the backfill and its runs through Airflow's REST API."
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a backfill that has ended. They are the same as
-        in :meth:`in_progress`, because a backfill has no outputs that the operator reads.
+        """Return the phase, reason and message of a backfill that has ended. The three values are
+        the same as in :meth:`in_progress`, because a backfill has no outputs that the operator
+        reads.
         """
         return self.in_progress(context)
 
@@ -169,8 +170,8 @@ def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _being_paused(context: Context, pause: BackfillPause, observed_backfill: ObservedBackfill) -> StatusSummary:
-    """Return the phase, reason and message of a backfill while Airflow has not accepted the request
-    to pause or resume the backfill.
+    """Return the phase, reason and message of a backfill that is to be paused or resumed. Airflow
+    has not accepted the request for this change yet.
     """
     suspended = context.state.job.status.phase is Phase.SUSPENDED and not pause.pauses
     phase = Phase.SUSPENDED if suspended else progress_of(observed_backfill).phase
@@ -222,8 +223,9 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def dates(members: Sequence[BackfillRun]) -> str:
-    """Return the logical dates of runs, as part of a sentence. A run without a known date is named
-    by its id. At most ``NAMED`` runs are named. There must be at least one run.
+    """Return the logical dates of runs as a text, such as ``2026-01-01 and 2026-01-02``. The text
+    is for the middle of a sentence. A run without a known date is named by its id. At most
+    ``NAMED`` runs are named. There must be at least one run.
     """
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)

@@ -1,5 +1,5 @@
 """The tasks of an observed run as the status shows them: counts, entries for tasks, and the
-progress. The size is limited whatever the size of the DAG.
+progress. Even for a large DAG, the size of these parts of the status is limited.
 
 The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks and
 tasks that wait for a retry, then tasks in the state upstream_failed, then the tasks that ran last.
@@ -24,8 +24,8 @@ MAX_TASKS_BYTES = 40 * 1024
 
 
 class RunTasks:
-    """Remembers the tasks of a run from one status to the next. A task is computed again only if
-    one of its task instances or the URL of the run has changed.
+    """Keeps the :class:`.RunTask` objects of a run from one status to the next. The object of a
+    task is computed again only if one of the task's instances or the URL of the run has changed.
     """
 
     __slots__ = ("_run_url", "_tasks")
@@ -59,8 +59,9 @@ class TaskSummary:
 
     Attributes:
         counts: How many task instances are in each state.
-        progress: The number of task instances that succeeded (see :func:`_counts_as_succeeded`) and
-            of all task instances, such as ``3/5``. None if no task is known.
+        progress: Two numbers, such as ``3/5``: the number of task instances that succeeded (see
+            :func:`_counts_as_succeeded`), and the number of all task instances. None if no task is
+            known.
         percent: How much of the run has succeeded, from 0 to 100 (see :func:`_percent`). A running
             task counts with the progress that it reports. None if no task is known.
         current_task: The id of the current task (see :attr:`.RunTask.activity`), or None if no task
@@ -88,7 +89,7 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
         run_url: The URL of the run's page in Airflow, from which the links to the tasks' logs are
             derived.
         tasks: A cache of the run's tasks. A task that has not changed since the run's last status
-            is taken from the cache. None computes all tasks.
+            is taken from the cache. If None, all tasks are computed.
     """
     found = (tasks if tasks is not None else RunTasks()).of(observed_run.tasks.values(), run_url)
     states: defaultdict[TaskState, int] = defaultdict(int)
@@ -117,9 +118,9 @@ def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
 
 
 def _percent(tasks: Sequence[RunTask], done: Sequence[TaskState]) -> int:
-    """Return how much of the run has succeeded, from 0 to 100. All tasks have the same share. The
-    instances of a mapped task divide the share of their task, because otherwise the percentage
-    would fall when Airflow expands the task into more instances.
+    """Return how much of the run has succeeded, from 0 to 100. Each task has the same share of the
+    percentage. The instances of a mapped task divide the share of their task, because otherwise the
+    percentage would fall when Airflow expands the task into more instances.
     """
     share = 0.0
     for task in tasks:

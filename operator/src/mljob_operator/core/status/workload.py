@@ -29,7 +29,7 @@ class Workload(Protocol):
         ...
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return the fields of the status that only this kind of workload has."""
+        """Return the status fields that only this kind of workload has."""
         ...
 
     def in_progress(self, context: Context) -> StatusSummary:
@@ -39,7 +39,7 @@ class Workload(Protocol):
         ...
 
     def cancelling(self, state: State) -> str:
-        """Return how the workload is being cancelled, as a sentence."""
+        """Return a sentence that says how the workload is being cancelled."""
         ...
 
     def collecting(self, context: Context) -> StatusSummary:

@@ -8,5 +8,5 @@ from urllib.parse import quote
 
 @lru_cache(maxsize=1024)  # each status of a run has the same ids
 def path_segment(text: str) -> str:
-    """Return a text percent-encoded as one segment of a URL's path (RFC 3986, section 3.3)."""
+    """Percent-encode a text for use as one segment of a URL's path (RFC 3986, section 3.3)."""
     return quote(text, safe="")

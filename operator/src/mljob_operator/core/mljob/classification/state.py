@@ -31,9 +31,10 @@ class Stage(StrEnum):
     for each stage, and :mod:`..status.messages` has the message for each stage.
 
     Attributes:
-        BLOCKED: A run is due, and a blocker prevents the start. Failed requests are not blockers.
+        BLOCKED: The MLJob should start a run now, but a blocker prevents the start. Failed requests
+            are not blockers.
         BACKING_OFF: A run is to be started later, after a failed attempt or a failed request.
-        STARTING: A run is due, and nothing prevents the start.
+        STARTING: The MLJob should start a run now, and nothing prevents the start.
         RUNNING: The run is in progress.
         CANCELLING: The attempt is open, and there is a reason to cancel it.
         COLLECTING: The run has ended, and the operator reads its tasks and outputs.
@@ -64,13 +65,13 @@ class State:
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
-        backfill_pause: The pause or resumption of a backfill that ``spec.suspend`` asks for. None
-            if ``spec.suspend`` asks for neither, if no backfill is in progress, or if the backfill
-            is being cancelled.
+        backfill_pause: Whether the backfill is to be paused or resumed because of ``spec.suspend``.
+            None if ``spec.suspend`` asks for no pause and no resumption, if no backfill is in
+            progress, or if the backfill is being cancelled.
         start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
             start one.
-        retry_at: When the last failed request is sent again, or None if no failure delays the next
-            request.
+        retry_at: The time at which the last failed request is sent again, or None if no failure
+            delays the next request.
     """
 
     inputs: Inputs
@@ -98,7 +99,9 @@ class State:
 
     @property
     def transient(self) -> TransientState:
-        """What this process has tried for the newest attempt, and what failed."""
+        """The requests that this process has sent to Airflow for the newest attempt, and the
+        results of these requests.
+        """
         return self.inputs.transient
 
     @property
@@ -113,8 +116,9 @@ class State:
 
     @property
     def handles_retry(self) -> bool:
-        """Whether the newest attempt handles the requested retry, and the status does not show this
-        yet. The attempt has just begun, or its run is still to be submitted.
+        """Whether the newest attempt is the retry that the user has requested, and the stored
+        status does not show this retry yet. Then the stored status lacks the attempt, or the run of
+        the attempt is still to be submitted.
         """
         return wants_retry(self.job) and self.current.open and (not self.current.recorded or self.start is not None)
 
@@ -127,7 +131,7 @@ class State:
 
 
 def classify(inputs: Inputs) -> State:
-    """Return the state of an MLJob: its stage, and the parts from which the stage follows."""
+    """Return the state of an MLJob: its stage, and the facts from which the stage follows."""
     current = CurrentAttempt.of(inputs)
     change = spec_change(inputs, current)
     deadlines = Deadlines.of(inputs, current)

@@ -1,7 +1,8 @@
 """The spec of an MLJob, read once for each generation.
 
-The Kubernetes API server raises the generation with each change of the spec. A later version of an
-MLJob with the same generation therefore uses the spec that was read before.
+The Kubernetes API server increments the generation of an MLJob at each change of the spec. If a
+later version of an MLJob has the same generation, the operator uses the spec that it has already
+read.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _PLACEHOLDERS = {"dagId": "-"}
 
 
 class ParsedSpec:
-    """A spec as the operator has read it. The value never changes; :meth:`pack` compresses the spec
-    in memory.
+    """A spec as the operator has read it. The contents of this object never change. :meth:`pack`
+    only compresses the spec in memory.
 
     Args:
         spec: The spec with only its valid fields. The DAG id is ``-`` if ``dagId`` is missing or
@@ -72,7 +73,7 @@ class ParsedSpec:
         return self._hash
 
     def pack(self) -> None:
-        """Keep the spec in compressed form until it is read again."""
+        """Compress the spec in memory. The next read of :attr:`spec` decompresses the spec."""
         if self._packed is None:
             self._packed = packed(self.spec.model_dump(mode="json", by_alias=True, exclude_unset=True))
         self._spec = None
@@ -83,7 +84,8 @@ def spec_hash(spec: MLJobSpec) -> str:
     confFrom, airflowRef, backfill and logicalDate.
 
     Fields with default values are left out. Otherwise a field that a later version of the operator
-    adds would change the hashes of all specs, and the upgrade would start their runs again.
+    adds would change the hashes of all specs, and the upgrade would start the runs of all MLJobs
+    again.
     """
     relevant = spec.model_dump(
         mode="json",
