@@ -101,8 +101,7 @@ class TestOrphan:
         assert cancelling.status.dag_run_id != run.run_id
 
     async def test_run_of_an_attempt_that_ended_without_it_is_an_orphan(self, cancelling: World) -> None:
-        """A run has an id and a note that name the MLJob. The MLJob's only attempt has another run.
-        """
+        """A run has an id and a note that name the MLJob. The MLJob's only attempt has another run."""
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         late = stray(cancelling, uid=cancelling.jobs.objects[KEY]["metadata"]["uid"])
         late.run_id = late.run_id[:-1] + "7"
