@@ -2,8 +2,8 @@
 view (the web pages about MLJobs), the view reads from this process.
 
 The process serves the list and the watch of MLJobs, and nothing else. Each change writes the time
-of the event into the status message, in milliseconds since the epoch, as ``t=...``. The bytes of an
-event are made once for all watches, so that the source takes little CPU time.
+of the event into the status message as ``t=...``. The time is in milliseconds since the epoch. The
+process encodes an event only once for all watches, which saves CPU time.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Source:
         moving.cancel()
 
     async def _move(self) -> None:
-        """Change one MLJob after the other at an even rate. Successive MLJobs are far apart in the
-        list.
+        """Change one MLJob after another, at a constant rate. Successive MLJobs are far apart in
+        the list.
         """
         begun, moved = time.monotonic(), 0
         while self._moves:

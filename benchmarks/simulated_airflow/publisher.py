@@ -21,12 +21,12 @@ FLUSH_SECONDS = 5.0
 
 
 class Outlet(Protocol):
-    """A destination for the messages about runs and tasks, which the simulated scheduler publishes.
-    :class:`Publisher` is the outlet that sends the messages to Kafka.
+    """A destination for messages about runs and tasks. The simulated scheduler publishes these
+    messages. :class:`Publisher` is the outlet that sends the messages to Kafka.
     """
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Accept messages, and send them in this order."""
+        """Send the messages in the given order."""
 
 
 class Publisher:
@@ -52,8 +52,8 @@ class Publisher:
         self.sent = self.undelivered = self.lost = 0
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Send messages. The plan chooses at random some messages that are not sent, sent twice or
-        sent late.
+        """Send messages. The plan chooses some messages at random. The chosen messages are not
+        sent, are sent twice or are sent late.
         """
         for message in messages:
             delays = self._plan.of_event()
@@ -66,8 +66,8 @@ class Publisher:
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait until the messages that were handed to Kafka's client are sent, at most
-        ``FLUSH_SECONDS``. Messages whose delay has not ended are not waited for.
+        """Wait until Kafka's client has sent all messages that were handed to the client, but for
+        at most ``FLUSH_SECONDS``. This method ignores late messages that are still delayed.
         """
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)

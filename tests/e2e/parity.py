@@ -23,16 +23,16 @@ PHASES = {"success": "Succeeded", "failed": "Failed"}
 
 
 def dag_ids() -> list[str]:
-    """Return the ids of the DAGs in the folder ``DAGS`` that begin with ``parity_``, sorted. The
-    ids are read from the files, so a new DAG is tested too.
+    """Read the files in the folder ``DAGS``, and return all DAG ids that begin with ``parity_``,
+    sorted. So a new DAG is tested too.
     """
     found = (re.findall(r'\bDAG\(\s*"(parity_\w+)"', file.read_text()) for file in sorted(DAGS.glob("*.py")))
     return sorted(dag_id for dag_ids in found for dag_id in dag_ids)
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Wait until a run has ended, and return the run as Airflow reports it, in the form that
-    :func:`status_says` returns.
+    """Wait until a run has ended. Return as a mapping what Airflow says about the run. The keys are
+    the same as in :func:`status_says`.
     """
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
@@ -52,7 +52,7 @@ def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, An
 
 
 def status_says(status: Object) -> dict[str, Any]:
-    """Return the run as an MLJob's status reports it, as a mapping."""
+    """Return as a mapping what an MLJob's status says about the run."""
     return {
         "phase": status["phase"],
         "dagRunState": status["dagRunState"],
@@ -65,9 +65,9 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """Wait until the run of an MLJob has ended in Airflow. Return a text about each field in which
-    the MLJob's status and Airflow differ, by the name of the field. The mapping is empty if there
-    is no difference.
+    """Wait until the run of an MLJob has ended in Airflow. Compare the fields in the MLJob's status
+    with Airflow. Return a mapping whose keys are the names of the fields that differ. The value for
+    each key is a text with both values of the field. The mapping is empty if no field differs.
     """
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {

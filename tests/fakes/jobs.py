@@ -27,11 +27,11 @@ class FakeJobs(StoredObjects[Key]):
         kube_events: The Events that the operator recorded, as pairs: the name of the MLJob, and the
             Event.
         reads: How many times an MLJob was read by its key.
-        overtake: How many of the next writes fail with a conflict, because another writer changes
-            the MLJob just before.
+        overtake: The number of the next writes that fail with a conflict. Just before each of these
+            writes, another writer changes the MLJob.
         fail: The error that every write raises, or None.
-        refuse: A function that returns whether a status is refused as invalid; None for no such
-            check. A status with an integer outside int64 is always refused.
+        refuse: A function that returns whether a status is refused as invalid. None if no function
+            checks the status. A status with an integer outside int64 is always refused.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
@@ -104,9 +104,9 @@ class FakeJobs(StoredObjects[Key]):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist. This is the same as
-        :meth:`get`. In the real store, only ``get`` heeds the operator's label selector. This fake
-        store has no selector.
+        """Return the latest version of an MLJob, or None if it does not exist. This method returns
+        the same as :meth:`get`. In the real store, only ``get`` applies the operator's label
+        selector. This fake store has no label selector.
         """
         return await self.get(key)
 

@@ -9,9 +9,10 @@ from tests.live.mljobs import Object
 
 
 def owned(job: Object) -> dict[str, dict[str, Any]]:
-    """Return the object's fields by the field manager that owns them, in the format of
-    ``metadata.managedFields[].fieldsV1``. A manager can have several entries, for example one for
-    the object and one for its status. The result has the fields of all entries.
+    """Return a mapping from each field manager of the object to the fields that the manager owns.
+    The fields have the format of ``metadata.managedFields[].fieldsV1``. A manager can have several
+    entries, for example one for the object and one for its status. The fields of a manager's
+    entries are merged.
     """
     fields: dict[str, dict[str, Any]] = {}
     for entry in job["metadata"]["managedFields"]:

@@ -29,8 +29,8 @@ def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
 
 
 class Contender:
-    """A process that competes for a Lease. While it holds the Lease it is the leader; each such
-    period is a term.
+    """A process that competes for a Lease. While the process holds the Lease, the process is the
+    leader. A term is one period of leadership.
 
     Args:
         name: A unique name.
@@ -44,8 +44,8 @@ class Contender:
             term.
 
     Attributes:
-        refused: Why the process has ended without being allowed to start. None if the process was
-            not refused.
+        refused: The text of the error that kept the process from starting. After this error, the
+            process has ended. None if there was no such error.
         terms: The terms in which this process has begun to act as the leader, oldest first.
     """
 
@@ -102,7 +102,7 @@ class Contender:
         self._running.cancel()
 
     def terminate(self) -> None:
-        """Let the process end gracefully, as SIGTERM does."""
+        """Tell the process to end gracefully, as SIGTERM does."""
         self._stop.set()
 
     async def _run(self) -> None:

@@ -39,7 +39,7 @@ READS = frozenset(
 
 
 class Fault(StrEnum):
-    """What goes wrong with one request to Airflow or to the API server."""
+    """The kind of failure of one request to Airflow or to the API server."""
 
     REFUSED = "refused"
     """The request has no effect, and the operator knows that."""
@@ -60,12 +60,12 @@ class When(StrEnum):
 
 @dataclass
 class Stray:
-    """A request in flight, for whose response no process waits: the process has died or has given
-    up.
+    """A request in flight whose process no longer waits for the response: the process has died or
+    has given up.
 
     Attributes:
         effect: Does what the server does if the request arrives.
-        since: The virtual time in seconds since which no process waits.
+        since: The virtual time in seconds at which the process stopped waiting.
         until: The virtual time in seconds from which a test may drop the request.
     """
 
@@ -84,7 +84,8 @@ class Network:
         down: The names of the servers that don't answer: ``airflow``, ``kubernetes``.
         faults: For each server, by its name, a list with what goes wrong with the next requests:
             one item for each request, in order, and None for a request that succeeds.
-        strays: Requests in flight that no process waits for, and that may still arrive.
+        strays: Requests in flight whose process no longer waits for the response. These requests
+            may still arrive.
     """
 
     down: set[str] = field(default_factory=set)
@@ -92,7 +93,7 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Add a request to ``strays``, because no process waits for its response any more. A test
+        """Add a request to ``strays``, because its process no longer waits for the response. A test
         calls ``effect`` if the request arrives after all: ``effect`` does what the server does.
         """
         now = asyncio.get_running_loop().time()
@@ -105,13 +106,12 @@ class Wire:
     at a chosen request.
 
     Args:
-        after_effect: Called when a server has handled a request of :meth:`carry`, also if the
-            server refused the request.
+        after_effect: Called after a server has executed or refused a request of :meth:`carry`.
         die: Ends the process.
         gate: Refuses requests that change something while the process is not the leader. By
             default, no request is refused.
-        changed: Called when a server has handled a request of :meth:`carry` that can change
-            something.
+        changed: Called after a server has executed or refused a request of :meth:`carry` that can
+            change something.
 
     Attributes:
         calls: The number of requests so far.
@@ -221,7 +221,7 @@ class Wire:
         return False
 
     def _end(self) -> None:
-        """End the process. Do nothing if the process has ended already, at another request."""
+        """End the process. Do nothing if another request has already ended the process."""
         if not self.dead:
             self.dead = True
             self._die()
@@ -239,8 +239,8 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 class WiredAirflow:
     """The operator's adapter for Airflow in the simulation. All requests of one process to a fake
-    Airflow go through the wire of this process. A fact in a response has the time at which the
-    request was sent, by the operator's clock, as in the real adapter.
+    Airflow go through the wire of this process. As in the real adapter, the time of a fact in a
+    response is the time of the request on the operator's clock.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:
@@ -279,7 +279,9 @@ class WiredBackfills(WiredAirflow):
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
-        """Return the DAG's backfill that has the marker ``marker``. If there is none, create it."""
+        """Return the DAG's backfill with the marker ``marker``. If the DAG has no such backfill,
+        create one.
+        """
         there = await self.find(dag_id, marker.run_id, marker.attempt)
         return there if there is not None else await self.post(dag_id, marker, order)
 

@@ -1,5 +1,5 @@
-"""An event loop in virtual time. Nothing waits: when no task can go on, the loop's clock jumps to
-the next timer.
+"""An event loop in virtual time. When no task can run, the loop does not wait: the loop's clock
+jumps to the next timer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _NobodyWaits(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An asyncio event loop whose clock jumps to the next timer as soon as no task can go on."""
+    """An asyncio event loop whose clock jumps to the next timer as soon as no task can run."""
 
     def __init__(self) -> None:
         self._virtual = _NobodyWaits()
@@ -48,8 +48,8 @@ class VirtualClock:
     current time: ``EPOCH`` plus the event loop's virtual time plus ``skew``.
 
     Attributes:
-        skew: How far this clock is ahead of the virtual time; negative if it is behind. Tests set
-            it.
+        skew: How far this clock is ahead of the virtual time. Negative if this clock is behind the
+            virtual time. Tests set this attribute.
     """
 
     def __init__(self, loop: VirtualLoop) -> None:

@@ -75,8 +75,8 @@ Way = Literal["delete", "cancel"]
 @dataclass
 class Life:
     """The times at which a watch reported changes of one MLJob, in seconds since the epoch. A time
-    is 0 until its change is reported. The test and Airflow use the clock of the same machine, so
-    these times can be compared with Airflow's times.
+    is 0 until the watch reports the change. The test and Airflow use the clock of the same machine,
+    so these times can be compared with Airflow's times.
 
     Attributes:
         created: When the MLJob was first reported.
@@ -102,8 +102,8 @@ class Victim:
         waits_for_run: Whether the delay begins when the MLJob is running. Otherwise the delay
             begins when the MLJob is created.
         delay: The delay in seconds.
-        asked: When the test cancelled the MLJob, in seconds since the epoch, or 0 if the test has
-            not yet done so.
+        asked: When the test cancelled the MLJob, in seconds since the epoch, or 0 before the
+            cancellation.
     """
 
     way: Way
@@ -313,8 +313,9 @@ def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) 
     - ``cancel_seconds``: from the cancellation or deletion of the MLJob until the MLJob is removed,
       or has a terminal phase and no finalizer.
 
-    The first three times are of MLJobs that the test did not plan to cancel. The last time is of
-    MLJobs that were cancelled or deleted and whose phase was Running at some time.
+    The figures of the first three times cover the MLJobs that the test did not plan to cancel. The
+    figures of the last time cover the MLJobs that were cancelled or deleted and whose phase was
+    Running at some time.
 
     The operator's share is the sum of all ``submit_seconds`` and ``report_end_seconds``, divided by
     the sum of all ``job_seconds``.

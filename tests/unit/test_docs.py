@@ -85,9 +85,7 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(text: str) -> set[str]:
-    """Return the names in backticks that are the first cells of the rows of tables. A name may be a
-    link.
-    """
+    """Return the names in backticks in the first column of each table. A name may be a link."""
     return set(re.findall(r"^\| \[?`([^`]+)`(?:\]\([^)]*\))? \|", text, re.MULTILINE))
 
 

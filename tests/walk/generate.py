@@ -73,7 +73,7 @@ class Generator:
     """A generator of values from a schema.
 
     Args:
-        rng: The source of randomness; the same seed generates the same values.
+        rng: The random number generator. The same seed leads to the same values.
         hints: Functions that choose the value of a field, such as the name of an existing object,
             by the path of the field (``.cancellation.timeoutSeconds``).
     """
@@ -178,8 +178,8 @@ class Generator:
     # Patterns
 
     def _fitting(self, pattern: str, length: int) -> str:
-        """Return a string that matches the regular expression ``pattern``, and whose length may
-        differ from ``length``.
+        """Return a string that matches the regular expression ``pattern``. ``length`` is the wanted
+        length, but the string may be longer or shorter.
         """
         for unicode_class, some in CLASSES.items():
             pattern = pattern.replace(unicode_class, some)
@@ -218,8 +218,8 @@ class Generator:
 
 
 def _rules(schema: Schema, kind: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Yield the match for each CEL rule of the schema whose whole text matches the regular
-    expression ``kind``. Other rules are left out.
+    """Match the whole text of each CEL rule of the schema with the regular expression ``kind``.
+    Yield each match. Rules that do not match are left out.
     """
     for rule in schema.get("x-kubernetes-validations", ()):
         if (found := kind.fullmatch(rule["rule"])) is not None:

@@ -1,7 +1,7 @@
 """Configures the log: one JSON object per line for machines, or plain lines for people.
 
 Most JSON lines about an MLJob have the fields namespace and job, and also run_id, phase and reason
-where these are known. No line contains a secret: neither the operator's own credentials nor a value
+if these are known. No line contains a secret: neither the operator's own credentials nor a value
 that an MLJob gets from a Secret.
 """
 
@@ -34,12 +34,12 @@ _of_the_operator = NOTHING_HIDDEN
 
 
 def hide(owner: str, *credentials: str | None) -> None:
-    """Redact credentials in all log lines. The credentials replace earlier credentials of the same
-    owner.
+    """Redact credentials in all log lines from now on. This function forgets earlier credentials of
+    the same owner.
 
     Args:
-        owner: What the credentials belong to: ``settings``, or the name of an Airflow and the place
-            where a login for this Airflow is stored.
+        owner: The source of the credentials: ``settings``, or the name of an Airflow together with
+            the place where a login for this Airflow is stored.
         credentials: The credentials. None and empty strings are ignored.
     """
     global _of_the_operator
@@ -55,9 +55,10 @@ def redacted(text: str) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts secrets in log records and in the texts of their exceptions. While the operator does
-    not know all secrets of an MLJob's run, the log lines about the MLJob have the class and the
-    traceback of an exception, but not the exception's message. The filter drops no record.
+    """Redacts secrets in log records, and in the texts of exceptions in log records. While the
+    operator does not know all secrets of an MLJob's run, the log lines about the MLJob have the
+    class and the traceback of an exception, but not the exception's message. The filter keeps all
+    records.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -106,8 +107,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Configure the log of the process, which goes to standard error. The log has the operator's
-    own messages of ``log_level`` and above, and messages of libraries of level warning and above.
+    """Configure the log of the process, which goes to standard error. The operator's own messages
+    are logged from ``log_level`` up. Messages of libraries are logged from the level WARNING up.
     With ``log_format`` ``json``, each line is a JSON object. With any other ``log_format``, the
     lines are plain text.
     """
@@ -130,10 +131,9 @@ def _redacted(text: str, redaction: Redaction) -> str:
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    """Return False for kopf's log lines about single tries of a request, and True for all other log
-    lines. kopf logs each failed try with the raw answer.
+    """Return False for kopf's log lines about single tries of a request, because these lines
+    contain the raw answer of each failed try. Return True for all other log lines.
 
-    Instead, :mod:`.adapters.watch` logs why a request fails, and logs again only if the cause
-    changes.
+    :mod:`.adapters.watch` logs why a request fails, and logs again only if the cause changes.
     """
     return not (record.name.startswith("kopf") and str(record.msg).startswith("Request attempt #"))

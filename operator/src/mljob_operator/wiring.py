@@ -59,9 +59,10 @@ class Ports:
         changes: Watches ConfigMaps and Secrets.
         own: The Airflow in the operator's settings. None if the settings name no Airflow.
         connect: Creates an adapter for an AirflowInstance and a login.
-        subscribe: Creates the consumer of a topic. The first argument is the topic. The consumer
-            calls the second argument with the new state of its connection to the brokers, each time
-            the state changes, and with None when the consumer is closed.
+        subscribe: Creates the consumer of a topic. The first argument is the topic. The second
+            argument is a function. Each time the state of the consumer's connection to the brokers
+            changes, the consumer calls this function with the new state. When the consumer is
+            closed, the consumer calls this function with None.
         tracer: Exports the traces of attempts. None if traces are off.
     """
 

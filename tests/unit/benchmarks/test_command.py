@@ -16,8 +16,9 @@ from tests.pages import ROOT
 def make(*arguments: str) -> str:
     """Run ``make`` with ``arguments``, and return the standard output.
 
-    If these tests were started by another ``make`` process, the environment has the flags and the
-    variable ONLY of that process. They are not passed on, because they would change the output.
+    If these tests were started by another ``make`` process, the environment has that process's
+    flags and its variable ONLY. These variables are removed from the environment, because they
+    would change the output.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)

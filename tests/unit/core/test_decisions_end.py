@@ -44,8 +44,8 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """Return what the operator knows of a run: Airflow's REST API said that the run is running, and
-    an event that the operator read ``seconds`` seconds ago reports the state ``state``.
+    """Return an observed run. According to Airflow's REST API, the run is running. An event, which
+    the operator read ``seconds`` seconds ago, reports the state ``state``.
     """
     return running(reported=run_event(state, ago(seconds)))
 

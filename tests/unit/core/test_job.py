@@ -107,9 +107,9 @@ class TestSpec:
 
 
 class TestVersions:
-    """When the operator reads another version of an MLJob, it compares the uid and the generation
-    with the version that it read before. If both are the same, it uses the parsed spec of the
-    earlier version. Otherwise it parses the spec.
+    """When the operator reads another version of an MLJob, the operator compares the uid and the
+    generation with those of the version that the operator read before. If both are the same, the
+    operator reuses the parsed spec of the earlier version. Otherwise the operator parses the spec.
     """
 
     def test_spec_of_the_same_generation_is_not_read_again(self) -> None:
@@ -199,8 +199,8 @@ TIMES: list[tuple[str, datetime | None]] = [
 
 
 class TestTimes:
-    """If the API server, which is written in Go, accepts a text as a date-time, the operator either
-    reads the text as the right time, or reports the field as invalid.
+    """The API server is written in Go. If the API server accepts a text as a date-time, the
+    operator reads the same time from the text, or reports the field as invalid.
     """
 
     @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])

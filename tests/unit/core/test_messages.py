@@ -762,8 +762,8 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """Return two times: the start of the next attempt according to the status's message, and the
-    time until which the operator waits. Both are times of day, such as ``12:00:06``.
+    """Return two times: the start of the next attempt according to the message in the status, and
+    the end of the operator's wait for this attempt. Both are times of day, such as ``12:00:06``.
     ``failed_once`` is a situation in which the first attempt has failed.
     """
     status = reported(failed_once)

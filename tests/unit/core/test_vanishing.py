@@ -20,8 +20,8 @@ def at(seconds: float) -> datetime:
 
 
 class Runs:
-    """The operator's record of missing runs, and MLJobs whose runs a test reports as found or
-    missing in the Airflow ``prod``.
+    """The operator's record of missing runs, together with some MLJobs. A test reports the runs of
+    these MLJobs as found or missing in the Airflow ``prod``.
     """
 
     def __init__(self, number: int, **lost_before: datetime) -> None:
@@ -41,7 +41,7 @@ class Runs:
 
     @property
     def counting(self) -> list[tuple[str, str]]:
-        """The MLJobs whose missing run counts as deleted."""
+        """The MLJobs whose runs are missing and count as deleted."""
         return [key for key in self.known.missing("prod") if not self.known.withholds_absence(key)]
 
 
@@ -217,7 +217,8 @@ class TestManyThatAreMissing:
 class TestFollowing:
     def test_a_run_that_is_still_there_changes_nothing(self) -> None:
         """``MissingRuns.follow`` returns whether the operator must determine the MLJob's state
-        again. A known run that is found again requires nothing, unless the run was missing before.
+        again. If a run is found, and was not missing before, the result is False. If the run was
+        missing before, the result is True.
         """
         runs = Runs(3)
         found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}

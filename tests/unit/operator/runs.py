@@ -31,7 +31,7 @@ def active(world: World) -> int:
 
 
 async def seconds(world: World, number: int) -> None:
-    """Let this many seconds pass, one by one. After each second, wake the MLJobs as
+    """Let ``number`` seconds pass, one by one. After each second, wake the MLJobs as
     :meth:`.World.wake_all` does.
     """
     for _ in range(number):

@@ -60,8 +60,8 @@ class TestNamesakes:
         assert [run.run_id for run in world.airflow.runs.values()] == [first, world.status.dag_run_id]
 
     async def test_re_created_mljob_without_a_finalizer_is_reconciled(self, world: World) -> None:
-        """The MLJob was deleted and applied again while the watch was disconnected, so nothing
-        reports the deletion of the first MLJob.
+        """The MLJob was deleted and applied again while the watch was disconnected. So the watch
+        does not report the deletion of the first MLJob.
         """
         await world.apply(suspend=True)
         world.jobs.user_deletes(KEY, world.clock())

@@ -1,6 +1,6 @@
 """Orphans are active runs that the operator has submitted for an MLJob, but that no MLJob follows.
 The operator lists all active runs regularly (relist), reports the orphans, and cancels them if the
-settings say so. Other runs are left alone.
+settings say so. The operator does not report or cancel other runs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """A world (an operator, and fakes of Kubernetes and Airflow) with an operator that cancels
-    orphaned runs.
+    """A world in which the operator cancels orphaned runs. A world is an operator with fakes of
+    Kubernetes and Airflow.
     """
 
     cancels_orphans = True
@@ -83,7 +83,7 @@ class TestOrphan:
         assert orphaned(cancelling) == 0
 
     async def test_run_is_not_an_orphan_after_one_relist(self, world: World) -> None:
-        """An operator may have submitted the run a moment ago, and not stored the
+        """An operator may have submitted the run a moment ago, and may not have stored the
         submission yet.
         """
         stray(world)
@@ -101,9 +101,7 @@ class TestOrphan:
         assert cancelling.status.dag_run_id != run.run_id
 
     async def test_run_of_an_attempt_that_ended_without_it_is_an_orphan(self, cancelling: World) -> None:
-        """The id and the note of a run name the MLJob, but the MLJob's only attempt has another
-        run.
-        """
+        """A run has an id and a note that name the MLJob. The MLJob's only attempt has another run."""
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         late = stray(cancelling, uid=cancelling.jobs.objects[KEY]["metadata"]["uid"])
         late.run_id = late.run_id[:-1] + "7"
@@ -183,8 +181,8 @@ def another_note(run: FakeRun) -> None:
 
 
 def no_note(run: FakeRun) -> None:
-    """Remove the note of a run. A run that a TriggerDagRunOperator creates with the run id of its
-    parent has no note.
+    """Remove the note of a run. A TriggerDagRunOperator can give a child run the same run id as the
+    parent run. Such a child run has no note.
     """
     run.note = None
 

@@ -1,6 +1,6 @@
-"""XComs become outputs in the status. When the condition Complete becomes true, the outputs are in
-the status, unless Airflow is unreachable or the run was deleted. The size of the outputs is
-limited.
+"""The operator stores XComs of a run as outputs in the status. When the condition Complete becomes
+true, the outputs are in the status, unless Airflow is unreachable or the run was deleted. The size
+of the outputs is limited.
 """
 
 from __future__ import annotations

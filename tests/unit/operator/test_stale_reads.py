@@ -1,5 +1,5 @@
-"""An API server with stale reads: lists, gets and watches answer from an older version for a while.
-The API server checks writes against the newest version.
+"""An API server with stale reads: for a while, lists, gets and watches return an older version. The
+API server compares the version in a write with the newest version.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def submitter(world: World) -> str | None:
 
 
 class TestOneRun:
-    """At most one run is active, whichever of the two operators submits it."""
+    """At most one run is active, although each of the two operators can submit a run."""
 
     def test_only_one_operator_submits_the_run(self, world: World) -> None:
         apply(world)
@@ -72,8 +72,8 @@ class TestOneRun:
 
 
 class TestEndThatTheOtherWrites:
-    """The end of a run has consequences, such as a requested retry. Each of the operators can
-    handle them, even if the other operator has written the end to the status.
+    """When a run ends, the operator acts, for example starts a requested retry. Each of the two
+    operators can do this, even if the other operator has written the end of the run to the status.
     """
 
     def end_backfill(self, world: World, retry: str) -> int:
@@ -94,8 +94,8 @@ class TestEndThatTheOtherWrites:
         return behind
 
     def test_requested_retry_is_handled_by_the_operator_that_stays(self, world: World) -> None:
-        """The operator that stays knows the end of the backfill only from the status, which the
-        other operator wrote before it was killed.
+        """One operator writes the end of the backfill to the status, and is killed. The operator
+        that is left knows the end of the backfill only from the status.
         """
         stays = self.end_backfill(world, "again")
         world.kill(1 - stays)
@@ -105,8 +105,8 @@ class TestEndThatTheOtherWrites:
 
 
 class TestTakingOver:
-    """An attempt belongs to the process that announced it, until another process claims it in the
-    status.
+    """Before an operator process submits the run of an attempt, the process claims the attempt in
+    the status. Only this process submits the run, until another process claims the attempt.
     """
 
     def test_attempt_of_a_live_process_is_taken_over_only_after_a_while(self, world: World) -> None:

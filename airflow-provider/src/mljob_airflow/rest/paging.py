@@ -37,9 +37,9 @@ def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> 
 
     Args:
         field: The name of the answer's field that contains the rows.
-        ask: Requests a page and returns the answer's JSON. Its argument contains the query
-            parameters that select the page (``cursor``, ``offset``, ``limit``). For a list that has
-            cursors in no version of Airflow, ``ask`` need not send ``cursor``.
+        ask: Requests a page and returns the answer's JSON. The argument of ``ask`` contains the
+            query parameters that select the page (``cursor``, ``offset``, ``limit``). If no version
+            of Airflow has cursors for the list, ``ask`` may leave out ``cursor``.
     """
     cursor: str | None = ""
     seen = 0

@@ -5,6 +5,6 @@
 - :mod:`.failing` fails a task without a retry.
 - :mod:`.waiting` is for sensors that wait for a file.
 
-Values that can't be sent are left out, and :mod:`.omissions` logs a warning.
-:mod:`.names` makes names of metrics and outputs that fit into the status of an MLJob.
+Values that can't be sent are left out, and :mod:`.omissions` logs a warning. :mod:`.names` changes
+names of metrics and outputs so that the names fit into the status of an MLJob.
 """

@@ -28,7 +28,7 @@ def warn(what: str, why: str, *, value: object = None) -> None:
     """Log that a value is left out.
 
     The first message with this value's name and this reason is a warning. Repetitions in the same
-    process have level DEBUG, as have all messages after ``MAX_WARNINGS`` warnings.
+    process have level DEBUG. All messages after ``MAX_WARNINGS`` warnings have level DEBUG too.
 
     Args:
         what: The value's name, for example ``report(): metric 'loss'``.

@@ -32,7 +32,7 @@ class TooLarge(BadAnswer):
 
 async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
     """Return the error for an answer with an error status. ``asked`` is the request, such as ``GET
-    /apis``, which the error names if the answer has no message.
+    /apis``. If the answer has no message, the error names this request.
 
     Raises:
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.

@@ -48,8 +48,8 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return one sentence for each of HTTPS_PROXY and HTTP_PROXY whose value is invalid. The
-    sentences contain no user names and no passwords.
+    """Check the variables HTTPS_PROXY and HTTP_PROXY. Return one sentence for each variable whose
+    value is invalid. The sentences contain no user names and no passwords.
     """
     found = []
     for name in VARIABLES:
@@ -62,7 +62,7 @@ def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
     """Return the passwords in HTTPS_PROXY and HTTP_PROXY, so that logs can be redacted. Each
-    password is returned in two forms: as the variable has it, and URL-decoded.
+    password is returned in two forms: as in the variable, and URL-decoded.
     """
     urls = [_variable(name, environment) for name in VARIABLES]
     written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}

@@ -1,5 +1,6 @@
 """Sinks for the log of one try of a task. A sink is a callable object that takes the lines of the
-log, and passes all lines, the last lines, or all lines from a given line on to the client.
+log and sends lines to the client: all lines, only the last lines, or all lines except those before
+a given line.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Writes all lines that it gets to the client. If the client asks for positions, an extra line
-    with the position of the next line comes before the first line, and before each line that does
-    not directly follow the line before it in the log.
+    """Writes to the client each line that this sink receives. If the client asks for positions,
+    each unbroken sequence of lines begins with an extra line. The extra line contains the position
+    of the next line. A sequence ends where lines of the log are left out.
 
     Args:
         start: The position of the first line of the try.
@@ -62,8 +63,8 @@ class Tail:
     the kept lines, and after them every later line, to another sink.
 
     Args:
-        lines: The maximum number of lines that are kept. Their maximum length together is
-            ``MAX_TAIL_CHARACTERS``.
+        lines: The maximum number of lines that are kept. The total length of the kept lines is at
+            most ``MAX_TAIL_CHARACTERS``.
         write: The other sink.
     """
 
@@ -75,8 +76,8 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log. Pass on the kept lines at the first call in which
-        ``last`` is true, and all lines of later calls.
+        """Keep the next lines of the log. The first call whose ``last`` is true passes the kept
+        lines to the other sink. Later calls pass all their lines to the other sink.
         """
         if self._is_over:
             await self._write(lines, first=first, last=last)
@@ -92,7 +93,7 @@ class Tail:
 
 
 class From:
-    """Passes the lines of the log to another sink, beginning with a given line.
+    """Passes the lines of the log to another sink, except the lines before a given line.
 
     Args:
         line: The number of the first line to pass on, from 0.
@@ -104,6 +105,6 @@ class From:
         self._write = write
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Pass on the next lines of the log, except lines before the given line."""
+        """Pass the next lines of the log to the other sink, except lines before the given line."""
         skipped = min(max(self._line - first, 0), len(lines))
         await self._write(lines[skipped:], first=first + skipped, last=last)

@@ -5,7 +5,7 @@ A run is orphaned in two cases:
 
 - A submission took effect after the operator had stopped waiting for the answer, and meanwhile the
   MLJob was deleted or began another attempt.
-- The operator gave up a cancellation (CancellationAbandoned).
+- The operator stopped trying to cancel the run (CancellationAbandoned).
 
 In both cases, only Airflow's list of active runs shows that the run is in progress. The operator
 reads this list periodically. Each reading is called a relist.
@@ -47,15 +47,16 @@ def note_of_retained(key: Key) -> str:
 
 
 def follows(job: Job, run: RunKey) -> bool:
-    """Return whether an MLJob follows a run, or may follow the run with its first attempt.
+    """Return whether an MLJob follows a run, or may follow the run when the MLJob begins its first
+    attempt.
 
     An MLJob follows the run of its current attempt. The MLJob also follows the runs of earlier
     attempts, if these runs had started, because somebody may have cleared such a run in Airflow.
     Before its first attempt, an MLJob may follow each run whose id contains the hash that
     identifies the MLJob (:func:`.pin`).
 
-    The comparison ignores the name of the AirflowInstance: two AirflowInstances may lead to one
-    Airflow, and then both list all of its runs.
+    The comparison ignores the name of the AirflowInstance: two AirflowInstances may have the same
+    Airflow, and then both list all runs of this Airflow.
     """
     attempt = attempts.current(job.status)
     if attempt is None:
@@ -119,8 +120,8 @@ class Suspects:
 
         Returns:
             list: The runs that have been suspected for at least ``SUSPECTED_FOR`` and that are not
-                known to be orphaned, the longest suspected first. The caller must look up their
-                MLJobs in the Kubernetes API server.
+                known to be orphaned. The runs are sorted: the longest suspected run comes first.
+                The caller must look up the MLJobs of these runs in the Kubernetes API server.
         """
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
@@ -142,8 +143,8 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Mark the run as not orphaned, because the Kubernetes API server has an MLJob that follows
-        the run. The time of suspicion, :attr:`since`, starts again at ``at``.
+        """Remove the run from :attr:`orphaned`, because the Kubernetes API server has an MLJob that
+        follows the run. The time of suspicion, :attr:`since`, starts again at ``at``.
         """
         self.orphaned.discard(run)
         self.since[run] = at

@@ -1,5 +1,5 @@
-"""Each Airflow's change feed and each topic has a reader for as long as the Airflow or the topic is
-configured. The dead-letter topic has no reader.
+"""The operator starts a reader for the change feed of each Airflow, and a reader for each topic. A
+reader runs as long as its Airflow or its topic is configured. The dead-letter topic has no reader.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .conftest import Platform
 
 
 class Silent:
-    """A replacement for the Kafka consumer of a topic. It delivers no messages."""
+    """A replacement for the Kafka consumer of a topic. This consumer delivers no messages."""
 
     def __init__(self, topic: str, closed: list[str], started: list[str] | None = None) -> None:
         self._topic, self._closed, self._started = topic, closed, started

@@ -110,7 +110,7 @@ class RunCanceller:
 
         If unfinished task instances are left after ``ONE_BY_ONE_SECONDS``, or if Airflow does not
         set them to failed, set the run to failed nevertheless. Airflow then ends these task
-        instances. The answers 404 and 409 to the last request are ignored.
+        instances. The answers 404 and 409 to the request that sets the run to failed are ignored.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
@@ -140,9 +140,9 @@ class RunCanceller:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """Set the cancellation DAG's run for ``run_id`` to failed, if the cancellation DAG's run is
-        still queued. Call this method after the run ``run_id`` has ended, because the cancellation
-        DAG then has nothing left to do.
+        """If the cancellation DAG's run for ``run_id`` is still queued, set the cancellation DAG's
+        run to failed. Call this method after the run ``run_id`` has ended: the cancellation DAG
+        then has nothing left to do.
         """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:

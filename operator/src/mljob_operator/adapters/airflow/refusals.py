@@ -5,9 +5,9 @@ the MLJob's own DAG. The names and tracebacks of other files that Airflow can't 
 other teams.
 
 This module does not explain a 409. After a 409 to a submission, :mod:`.run_requests` and
-:mod:`.backfills` adopt the run or backfill that exists already, or report which run or backfill is
-in the way. For :mod:`.cancellation` and for changes of a backfill, a 409 means that there is
-nothing left to do.
+:mod:`.backfills` adopt the run or backfill that exists already, or report which run or backfill
+prevents the submission. For :mod:`.cancellation` and for changes of a backfill, a 409 means that
+there is nothing left to do.
 """
 
 from __future__ import annotations

@@ -105,8 +105,8 @@ def server_in_cluster() -> str:
 
 
 def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.ApiClient:
-    """Patch a client to call ``answered`` with the HTTP status of each answer. The status shows
-    whether the Kubernetes API refuses the operator's credentials. Return the client.
+    """Change a client so that it calls ``answered`` with the HTTP status of each answer, and return
+    the client. The HTTP status shows whether the Kubernetes API refuses the operator's credentials.
     """
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
@@ -120,9 +120,9 @@ def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.A
 
 
 def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
-    """Patch a client to ask ``gate`` before each request that changes something, and return the
-    client. If the process is not the leader, ``gate`` raises NotLeading and the request is not
-    sent. Requests that only read are always sent.
+    """Change a client so that it asks ``gate`` before each request that changes something, and
+    return the client. If the process is not the leader, ``gate`` raises NotLeading and the request
+    is not sent. Requests that only read are always sent.
     """
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 

@@ -27,8 +27,8 @@ class EventLinks:
         self._changed = changed
 
     def update(self, topic: str, link: Link | None) -> None:
-        """Record the state of a topic's connection. ``link`` is None if the topic is not read any
-        more.
+        """Record the state of a topic's connection. ``link`` is None if the operator no longer
+        reads the topic.
         """
         if link == self._links.get(topic):
             return

@@ -1,9 +1,9 @@
 """The workers of all MLJobs. Each MLJob that is not finished has one worker.
 
-A worker runs steps, one at a time. A step takes in new facts about the MLJob and its run, carries
-out the next actions and stores the status (:mod:`.steps`). A worker runs a step when it is woken,
-and when the next step is due without input. Input that arrives during a step waits in the worker's
-inbox, and the next step takes the whole inbox.
+A worker runs steps, one at a time. A step reads new facts about the MLJob and its run, carries out
+the next actions and stores the status (:mod:`.steps`). A worker runs a step when the worker is
+woken (:meth:`Workers.wake`), and at the time that the last step has set for the next step. Input
+that arrives during a step waits in the worker's inbox, and the next step takes the whole inbox.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Workers:
     Args:
         steps: Runs one step of a worker.
         confs: Knows which values came from Secrets, so that log lines don't show these values.
-        takeover_state: Returns the transient state (what is known about requests to Airflow) with
-            which this process continues an attempt that another process has begun. Returns None if
-            this process has begun the attempt.
+        takeover_state: If another process has begun an attempt, returns the transient state with
+            which this process continues the attempt. The transient state is what is known about
+            requests to Airflow. If this process has begun the attempt, returns None.
         after_step: Called after each step, with the MLJob and its worker.
         drop: Forgets an MLJob that is deleted, or for which the operator has nothing left to do.
         meter: Records the time from an input to the stored status that includes the input.
@@ -92,10 +92,10 @@ class Workers:
     def hold_steps(self) -> Iterator[None]:
         """Return a context manager. While its block runs, no worker starts a step.
 
-        After its start, the operator lists all MLJobs in such a block. Until the list is complete,
-        the number of active runs is not known, so no MLJob may be admitted. After a change of
-        limits or access rules, the operator updates the admission queue in such a block, so that
-        MLJobs are admitted in the order of the queue.
+        After the start of the operator, the operator lists all MLJobs in such a block. Until the
+        list is complete, the number of active runs is not known, so no MLJob may be admitted. After
+        a change of limits or access rules, the operator updates the admission queue in such a
+        block, so that MLJobs are admitted in the order of the queue.
         """
         self._holds += 1
         try:
@@ -150,8 +150,8 @@ class Workers:
 
     def expire(self, seconds: float, job: Job) -> None:
         """Set a timer that wakes a finished MLJob (:meth:`wake`) after ``seconds``, the rest of the
-        MLJob's time to live. If a timer was set for this version of the MLJob or a later version,
-        nothing happens.
+        MLJob's time to live. If a timer was set before for this version of the MLJob, or for a
+        later version, this method does nothing.
         """
         if not self._expiries.covers(job):
             self._expiries.begin(seconds, job)
@@ -163,10 +163,10 @@ class Workers:
         self._expiries.end(key, uid)
 
     def wake(self, key: Key) -> None:
-        """Make the worker of an MLJob run a step now, after the current step, or after the block
-        of :meth:`hold_steps`. A finished MLJob with a timer (:meth:`expire`) loses the timer and
-        gets a new worker. For any other MLJob without a worker, nothing happens. After
-        :meth:`stop`, this method does nothing.
+        """Make the worker of an MLJob run a step as soon as possible: now, after the step in
+        progress, or after the block of :meth:`hold_steps`. A finished MLJob with a timer
+        (:meth:`expire`) loses the timer and gets a new worker. If any other MLJob has no worker,
+        this method does nothing. After :meth:`stop`, this method does nothing for any MLJob.
         """
         if self._closing:
             return
@@ -183,8 +183,8 @@ class Workers:
             self._start(key, worker)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
-        """Start the steps of a worker. If ``MAX_STARTS`` workers have started in this round of the
-        event loop, the worker starts in a later round.
+        """Start the steps of a worker. If ``MAX_STARTS`` workers have already started in the
+        current iteration of the event loop, the worker starts in a later iteration.
         """
         if self._starts == 0:
             asyncio.get_running_loop().call_soon(self._next_round)
@@ -218,8 +218,8 @@ class Workers:
             self._paced.wake(keys)
 
     def forget_last_error(self, key: Key) -> None:
-        """Tell an MLJob's worker to drop the MLJob's last error and not to wait for the end of the
-        backoff, because the cause of the error may be gone.
+        """Tell an MLJob's worker to forget the MLJob's last error and to end the backoff early,
+        because the cause of the error may be gone.
         """
         if (worker := self._states.get(key)) is not None:
             worker.inbox.forget_error = True
@@ -228,9 +228,9 @@ class Workers:
     def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
         """Call ``function`` with the workers of MLJobs, and return each result with its MLJob.
 
-        A worker whose MLJob was not read yet, or is deleted, is left out. An MLJob for which
-        ``function`` raises an error is left out too, because a defect with one MLJob must not
-        affect other MLJobs. The error is logged with the level DEBUG only.
+        The result has no entry for an MLJob that was not read yet or is deleted. The result has no
+        entry either for an MLJob for which ``function`` raises an error, because a defect with one
+        MLJob must not affect other MLJobs. The error is logged with the level DEBUG only.
 
         Args:
             function: A function of a worker.
@@ -249,9 +249,9 @@ class Workers:
         return answers
 
     def _keep_awake(self, key: Key) -> None:
-        """Keep the MLJob in memory in full, as a step needs it. If more than ``MAX_AWAKE`` MLJobs
-        are kept in full, change the MLJob that was not used for the longest time to its compact
-        form (:meth:`.WorkerState.rest`).
+        """Keep the MLJob in memory in the full form, which a step needs. If more than ``MAX_AWAKE``
+        MLJobs have the full form, convert one of these MLJobs to the compact form
+        (:meth:`.WorkerState.rest`): the MLJob that was not used for the longest time.
         """
         self._awake.pop(key, None)
         self._awake[key] = None
@@ -288,8 +288,8 @@ class Workers:
         """Run a step, and return the seconds until the next step, or None (:meth:`.Steps.take`).
 
         If the step stores a status, record the time from the first input that woke the worker to
-        the stored status. If the step fails, or if its status has to wait for a turn among all
-        writes, a later step records this time.
+        the stored status. A later step records this time if this step fails, or if the status must
+        wait in the queue of the status writes of all MLJobs.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)
@@ -300,8 +300,9 @@ class Workers:
         return until
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Run steps for an MLJob as long as another step is needed now, and steps may start
-        (:meth:`hold_steps`, :meth:`stop`). A failed step is repeated after its backoff.
+        """Run steps for an MLJob as long as the MLJob needs another step now. Stop early if no step
+        may start (:meth:`hold_steps`, :meth:`stop`). After a failed step and its backoff, run
+        another step.
 
         If no step is needed now, set the timer for the next step. If the MLJob is deleted, or the
         operator has nothing left to do for the MLJob, remove the worker instead. A finished MLJob

@@ -1,14 +1,14 @@
 """Decides from the Kubernetes API server's answers how many writes may be under way at once.
 
-An API server that gets more writes than it can handle lets all of them wait. Writes that wait in
-the API server have no priority any more, and can't be merged with later writes. So the operator
-sends as many writes as keep the API server busy, and lets the other writes wait in its own queue
-(:mod:`.write_queue`).
+If an API server gets more writes than it can carry out at once, the writes wait in the API server.
+Writes that wait in the API server have no priority any more, and can't be merged with later writes.
+So the operator sends as many writes as keep the API server busy, and lets the other writes wait in
+its own queue (:mod:`.write_queue`).
 
-Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time of an answer counts as the time
-without waiting. If an answer takes longer, the difference is the time for which the write has
-waited in the API server. The number of writes under way is changed until a few of them wait in the
-API server.
+Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time that an answer has taken counts as
+the time without waiting. If another answer takes longer, the difference is the time for which the
+write has waited in the API server. The number of writes under way is changed until a few of them
+wait in the API server.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class WritePace:
     def refused(self, retry_after: float, now: float) -> None:
         """Halve the limit, but not below ``LEAST``, because the Kubernetes API server was too busy
         for a write or did not answer. Also begin the pause that the API server has asked for: until
-        its end, no write may be sent.
+        the end of the pause, no write may be sent.
 
         Args:
             retry_after: The seconds for which the API server asks for a pause (``Retry-After``). 0

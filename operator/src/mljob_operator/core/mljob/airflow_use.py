@@ -9,8 +9,8 @@ from .classification.state import State
 
 
 def is_lost(state: State) -> bool:
-    """Return whether the MLJob has an active run in an Airflow that the operator no longer knows:
-    the AirflowInstance was deleted, or the operator's settings no longer name the Airflow.
+    """Return whether the MLJob has an active run in an Airflow that is no longer configured: the
+    AirflowInstance was deleted, or the operator's settings no longer name the Airflow.
     """
     return state.current.active and not state.catalog.knows(state.run.airflow)
 
@@ -25,10 +25,11 @@ def is_reachable(state: State) -> bool:
 
 def needs_airflow(state: State) -> bool:
     """Return whether the operator may still send requests about the newest attempt's run, for
-    example to follow or cancel the run, or to read its outputs.
+    example to read the state of the run, to cancel the run, or to read the outputs of the run.
 
-    The result is True if the MLJob has the operator's finalizer, and either the MLJob is finished
-    or the attempt is open and its run exists or may exist. Otherwise the result is False.
+    The result is False if the MLJob does not have the operator's finalizer. Otherwise the result is
+    True in two cases: the MLJob is finished, or the attempt is open (:class:`.CurrentAttempt`) and
+    the run exists or may exist.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:
@@ -56,6 +57,6 @@ def reservation(state: State) -> Reservation | None:
 
 def active_reservation(state: State) -> Reservation:
     """Return the reservation of an MLJob for the run of its newest attempt. The reservation counts
-    the run as active, even if its submission is still under way.
+    the run as active, even if the submission of the run is still under way.
     """
     return state.catalog.reservation(state.run.airflow, state.run.dag_id, active=True)

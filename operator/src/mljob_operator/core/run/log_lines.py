@@ -77,11 +77,11 @@ _SHOWN_OTHERWISE = frozenset(
 
 @frozen
 class LogEntry:
-    """One entry of a task's log, as Airflow returns it.
+    """One entry of a task's log, as Airflow's REST API returns the entry.
 
     Attributes:
         value: The entry as JSON: an object with ``event``, ``timestamp`` and other fields, or a
-            text.
+            string.
         size: The number of bytes of the entry in Airflow's answer.
         is_whole: Whether ``value`` is the whole entry. If not, ``value`` is the beginning of the
             entry.
@@ -102,8 +102,9 @@ class EntryLines:
     """Turns the entries of one answer of Airflow into lines of text.
 
     The answer may begin with Airflow's header, whose entries describe the sources of the log. The
-    header is left out of the lines, because it names hosts and paths. Its entries are not counted
-    either, because a later answer may have a header with another number of entries.
+    header is left out of the lines, because the header names hosts and paths. The entries of the
+    header are not counted either, because the header of a later answer may have more or fewer
+    entries.
 
     Args:
         redaction: Redacts the values from Secrets.
@@ -113,7 +114,8 @@ class EntryLines:
             come from the task.
 
     Attributes:
-        count: The number of entries so far, with the skipped entries and without the header.
+        count: The number of entries so far. Skipped entries count. Entries of the header do not
+            count.
         unreadable: The lines of the header's first ``MAX_UNREADABLE`` entries about sources that
             can't be read.
     """
@@ -148,10 +150,10 @@ class EntryLines:
 
 def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
     """Yield the lines of an entry, without line breaks and without values from Secrets. If the
-    entry is not whole, the last line says so.
+    entry is only the beginning of a longer entry, the last line says so.
 
     Entries that only fold the log in Airflow's UI ("Pre Execute", "Post Execute" and the ends of
-    groups) have no lines. Otherwise most of the last lines of a log would be such entries.
+    groups) have no lines. Otherwise most of the last lines of a log would come from such entries.
     """
     if entry.event in _FOR_THE_UI:
         return
@@ -161,9 +163,9 @@ def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
 
 
 def plain_lines(text: str, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of a text that a task or another program wrote, without line breaks, control
-    characters and values from Secrets. Of a line of more than ``MAX_LINE`` characters, only the
-    beginning is yielded, with a remark.
+    """Yield the lines of a text that a task or another program wrote. The lines contain no line
+    breaks, no control characters and no values from Secrets. If a line has more than ``MAX_LINE``
+    characters, the rest of the line is replaced by a remark.
     """
     text = whole(_without_controls(text))
     while text:
@@ -199,7 +201,7 @@ def _text(entry: LogEntry) -> str:
 
 
 def _time(value: Any) -> str:
-    """Return a time from Airflow as text, in UTC and with milliseconds. Return an empty text if the
+    """Convert a time from Airflow to a text in UTC with milliseconds. Return an empty text if the
     value is not a time.
     """
     try:
@@ -211,8 +213,9 @@ def _time(value: Any) -> str:
 
 def _fields(value: Mapping[str, Any]) -> Iterator[str]:
     """Yield the first ``MAX_FIELDS`` fields of an entry, each as ``name=value``. The fields in
-    ``_SHOWN_OTHERWISE`` are left out: fields that the lines show in another form, such as the time,
-    and fields that name the task instance or the code that wrote the entry.
+    ``_SHOWN_OTHERWISE`` are left out. Some of these fields, such as the time, appear in the lines
+    in another form. The other fields in ``_SHOWN_OTHERWISE`` name the task instance, or the code
+    that wrote the entry.
     """
     names = [name for name in value if name not in _SHOWN_OTHERWISE]
     for name in names[:MAX_FIELDS]:

@@ -3,7 +3,7 @@
 Facts come from events and from Airflow's REST API. An event is a hint: the status shows the
 reported state at once, except the end of the run, and the operator may ask Airflow for the true
 state. No other decision depends on an event. The state of the run (``ObservedRun.run``) comes from
-the REST API alone. A later state that an event reports is kept separately
+the REST API alone. If an event reports a later state, this event is stored separately
 (``ObservedRun.reported``).
 
 The events of a task instance are ordered by try, then by the rank of the state within the try, then
@@ -73,22 +73,23 @@ class ObservedRun:
     Attributes:
         run: The state of the run according to the REST API, or None if the REST API has not
             returned the run yet.
-        reported: The event that reports a later state than ``run``, or None. The event is a hint:
-            the status may show the reported state, and the operator may ask Airflow for the true
-            state. No other decision depends on the event.
+        reported: The event that reports a later state than the state in ``run``, or None. The event
+            is a hint: the status may show the reported state, and the operator may ask Airflow for
+            the true state. No other decision depends on the event.
         tasks: The task instances by task id and map index.
         listed: Whether all task instances, or all runs of the backfill, were listed after the end
             of the run, so that another list would show nothing new.
-        complete: Whether all task instances of the run are known, so that their counts are totals.
-        missed_at: The time of the first request to which Airflow answered that it has no such run,
-            on the operator's clock. None if Airflow has not answered yet, or if its last answer had
-            the run.
-        not_found: Whether Airflow has answered twice that it has no such run, at least
-            ``ABSENCE_CONFIRMED_AFTER`` apart.
+        complete: Whether all task instances of the run are known. Only then are the counts of task
+            instances totals.
+        missed_at: The time of the first request that Airflow answered with "no such run". This time
+            is from the operator's clock. None if Airflow has not answered yet, or if Airflow's last
+            answer contained the run.
+        not_found: Whether Airflow has answered two requests with "no such run". The second request
+            must be sent at least ``ABSENCE_CONFIRMED_AFTER`` later than the first request.
         denied: The ids of the newest ``MAX_DENIED`` events that the REST API has contradicted. For
             the runs of a backfill, ``observed_backfill`` has these ids.
-        since: The time before which facts are about an earlier attempt, whose run was cleared. None
-            if all facts are about the newest attempt.
+        since: A time. Facts from before this time are about an earlier attempt, whose run was
+            cleared. None if all facts are about the newest attempt.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
             stands for the whole backfill.
     """
@@ -111,21 +112,24 @@ class ObservedRun:
 
     @property
     def reported_end(self) -> RunFact | None:
-        """The end of the run that only an event reports, or None if there is no such event."""
+        """The event that reports the end of the run before the REST API does. None if there is no
+        such event.
+        """
         return self.reported if self.reported is not None and self.reported.ended else None
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The state of the run that the status shows, or None if no state is known. An event can
-        provide any state except the end of the run, which only the REST API can report.
+        """The state that the status shows for the run, or None if no state is known. The end of the
+        run comes from the REST API only. Any other state may come from an event.
         """
         return self.reported if self.reported is not None and not self.reported.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
-        """The time at which the operator read the oldest event that the REST API has not confirmed,
-        on the operator's clock. None if there is no such event. An event of the run's end is left
-        out, because the operator asks Airflow about the end at once.
+        """The time at which the operator read the oldest event that the REST API has not confirmed.
+        This time is from the operator's clock. None if the REST API has confirmed all events. An
+        event that reports the end of the run does not count, because the operator asks Airflow
+        about the end at once.
         """
         observed = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
         if self.reported is not None and self.reported_end is None:
@@ -197,9 +201,9 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
     """Return the event that reports the later state of the run: ``reported`` or ``event``. Return
-    None if the REST API has reported a state that is as late or later, or if this event is from
-    before the run was last queued. If ``event`` is about an earlier attempt, or if the REST API has
-    contradicted ``event``, return ``reported``.
+    None if the REST API has reported a state that is as late or later, or if the event with the
+    later state is from before the run was last queued. If ``event`` is about an earlier attempt, or
+    if the REST API has contradicted ``event``, return ``reported``.
     """
     past = observed_run.since is not None and _attempt_time(event) < observed_run.since
     return (
@@ -229,8 +233,8 @@ def _with_backfill(observed_run: ObservedRun, observed_backfill: ObservedBackfil
 
 
 def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
-    """Add a snapshot from the REST API, of the run or of its task instances or of both, to an
-    observed run. Return the new observed run.
+    """Add a snapshot from the REST API to an observed run, and return the new observed run. The
+    snapshot contains the run, its task instances, or both.
     """
     run, reported, answer = observed_run.run, observed_run.reported, snapshot.run
     contradicted: list[EventId] = []
@@ -270,9 +274,9 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
 
 
 def tells_nothing_new(after: ObservedRun, before: ObservedRun) -> bool:
-    """Return whether a snapshot has changed nothing in the observed run except the times of the
-    requests. The change feed repeats each change for longer than ``GRACE``, so most of its
-    snapshots change nothing.
+    """Return whether a snapshot has left the observed run unchanged. Changes of the times of the
+    requests do not count. The change feed repeats each change for longer than ``GRACE``, so most of
+    its snapshots change nothing.
     """
     if len(after.tasks) != len(before.tasks) or replace(after, tasks=before.tasks) != before:
         return False
@@ -284,8 +288,8 @@ def _repeats(new: TaskFact, old: TaskFact) -> bool:
 
 
 def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
-    """Add Airflow's answer that it has no such run to an observed run, and return the new observed
-    run.
+    """Change an observed run after Airflow has answered a request with "no such run". Return the
+    new observed run.
 
     One such answer may be wrong, and the consequences of a wrong answer can't be undone. So the run
     counts as not found only when Airflow repeats the answer to a request that is sent at least
@@ -295,9 +299,9 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
         observed_run: What the operator knows of the run.
         asked_at: When Airflow was asked, on the operator's clock.
         arrives_by: The latest time at which a submission without an answer can reach Airflow. None
-            if there is no such submission. Answers to requests before this time don't prove that
-            the run will stay absent. So ``missed_at`` becomes the time of the first request after
-            this time, and a second answer is needed again.
+            if there is no such submission. An answer to an earlier request doesn't prove that the
+            run will stay absent. So ``missed_at`` becomes the time of the first request after
+            ``arrives_by``, and Airflow must answer a second request in the same way.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -318,8 +322,8 @@ def _awaits_question(fact: TaskFact) -> bool:
 
 def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
     """Return the observed run with the questions of the tasks that await a person's input. If
-    Airflow did not return the question of a task, the task gets a question without a subject, so
-    that the operator does not ask Airflow again.
+    Airflow returned no question for a task, the task gets a question without a subject. Otherwise
+    the operator would ask Airflow again.
     """
     tasks = dict(observed_run.tasks)
     for key, fact in observed_run.tasks.items():

@@ -1,5 +1,5 @@
-"""The conditions of an MLJob, which follow from its state and from its summary (phase, reason and
-message).
+"""Computes the conditions of an MLJob from the state of the MLJob and from its status summary
+(phase, reason and message).
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
 
 def rerun_blocker(state: State) -> Blocker | None:
-    """Return the reason why a finished MLJob can't run again now, although its new spec or a
-    requested retry is due. Return None if there is no such reason, or if no further run is due.
+    """Return the reason why a finished MLJob can't run again now, although its changed spec or a
+    requested retry demands another run. Return None if there is no such reason, or if nothing
+    demands another run.
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
@@ -70,17 +71,17 @@ def _verdict(summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _condition(kind: str, holds: bool, summary: StatusSummary) -> DesiredCondition:
-    """Return the condition of type ``kind`` with the reason of the summary. The message of the
-    summary is left out if the condition does not hold, which keeps the output of `kubectl describe`
+    """Return the condition of type ``kind`` with the reason of the summary. If the condition does
+    not hold, the message of the summary is left out, so that the output of `kubectl describe` is
     short.
     """
     return DesiredCondition(kind, holds, summary.reason, summary.message if holds else "")
 
 
 def _needs_a_change(state: State) -> bool:
-    """Return whether the run can't start until somebody changes something, so that waiting alone
-    doesn't help. If the MLJob has a blocker (a reason why the run can't start), the blocker
-    decides. Otherwise the last error decides.
+    """Return whether the run can't start before somebody changes something. If the MLJob has a
+    blocker (a reason why the run can't start), the blocker decides. Otherwise the last error
+    decides.
     """
     if state.stage is Stage.BLOCKED and state.start is not None and state.start.blocker is not None:
         return state.start.blocker.stalls
@@ -111,7 +112,7 @@ def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
 def _unknown_params(state: State) -> list[DesiredCondition]:
     """Return a list with the condition UnknownParams if the run's conf has keys that the DAG does
     not declare as params. Otherwise return an empty list. If this process has not built the conf,
-    keep the stored condition, unless another spec is to run.
+    return the stored condition, but only if the stored condition is about the same spec.
     """
     message = state.transient.unknown_params
     if message is None and state.current.status.spec_hash == state.job.status.spec_hash:

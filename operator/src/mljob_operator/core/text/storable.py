@@ -50,8 +50,8 @@ def stored_size(value: Any) -> int:
     which :func:`whole` replaces.
 
     The result is never too small. The result is a little too large for some numbers that Python
-    writes with an exponent, such as ``1e+16``, and for texts that contain such an exponent, or a
-    backslash before ``b`` or ``f``.
+    writes with an exponent, such as ``1e+16``. The result may also be too large for a text that
+    contains such an exponent, or a backslash before ``b`` or ``f``.
     """
     text = _encoded(value)
     size = len(text.encode())

@@ -21,15 +21,16 @@ class Presence:
     requests of this process prove this.
 
     Attributes:
-        absent: Whether it is proved that Airflow has no such run and that no submission of the run
+        absent: Whether two facts are proved: Airflow has no such run, and no submission of the run
             can still arrive.
-        vanished: Whether the run is missing together with many other runs, so that its absence
-            proves nothing.
+        vanished: Whether many other runs are missing at the same time as this run. In this case,
+            Airflow's answers do not prove that the run was deleted.
         unsent: Whether this process began the attempt, and none of its submissions can have reached
             Airflow.
         in_doubt: Whether a submission may have taken effect, or may still take effect.
-        ask_again_at: When to ask Airflow again for a run that it did not find. None if Airflow has
-            not answered yet, if its last answer had the run, or if the run is proved absent.
+        ask_again_at: When to ask Airflow again for a run that Airflow did not find. None if Airflow
+            has not answered yet, if Airflow's last answer contained the run, or if the run is
+            proved absent.
     """
 
     absent: bool
@@ -59,9 +60,9 @@ class Presence:
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
     """Return whether the run is proved absent.
 
-    Airflow must have answered twice that it has no such run, both times after the latest time at
-    which a submission can arrive. If the attempt starts a new run and this process knows that it
-    has submitted nothing, one answer is enough.
+    Airflow must have answered two requests with "no such run". Both requests must be sent after the
+    latest time at which a submission can arrive. One answer is enough if the attempt starts a new
+    run, and this process knows that none of its own submissions can have reached Airflow.
     """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:

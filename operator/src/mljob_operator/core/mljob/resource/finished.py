@@ -9,7 +9,7 @@ operator reads tasks and outputs from Airflow again.
 
 People can write annotations, so a record is checked like any other input. Its size is limited, and
 the operator ignores the record unless its run id has the prefix of this operator and the namespace
-and name of the MLJob. The annotation grants nothing that its author does not have: the run that the
+and name of the MLJob. The annotation gives its author no further permissions: the run that the
 annotation names is a run of this MLJob, and access rules are checked before each request to
 Airflow.
 """
