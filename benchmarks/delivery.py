@@ -80,8 +80,9 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return the rounded figures, by variant and measure. ``p50`` is the median, and ``p90`` is
-        the 90th percentile. Variants with events are compared with the variant without events:
-        ``more`` is the difference of the two medians, and ``ratio`` is their quotient.
+        the 90th percentile. Variants with events are compared with the variant without events (the
+        floor): ``more`` is the variant's median minus the floor's median, and ``ratio`` is the
+        variant's median divided by the floor's median.
         """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
             variant: {measure: self._figures(variant, measure) for measure in MEASURES} for variant in self.costs

@@ -162,7 +162,7 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of logs to the report of a failed test:
+    """Add the ends of these logs to the report of a failed test:
 
     - If the test uses the stack, the logs of the stack's components that are not ready.
     - The log of each operator that the test uses, unless the report contains the operator's name.

@@ -1,5 +1,4 @@
-"""The chart contains the generated CRDs. The values of the chart decide how Helm manages the CRDs.
-"""
+"""The chart contains the generated CRDs. The chart's values decide how Helm manages the CRDs."""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs that belong to MLJobs' backfills and have changed at or after ``since``.
+        """Return the runs of MLJobs' backfills, but only the runs that have changed at or after
+        ``since``.
         """
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]

@@ -1,4 +1,4 @@
-"""Reads the DAGs in DAG files, with their params and outputs.
+"""Reads DAGs, and the params and outputs of the DAGs, from DAG files.
 
 Airflow's own code reads the files, without a database and without a running Airflow.
 

@@ -81,7 +81,8 @@ PROFILES: Mapping[JobType, Profile] = {
 
 
 class Job(Generic[Params]):
-    """A DAG that is declared with :func:`mljob_dag`, with the models of its params and outputs.
+    """A DAG that is declared with :func:`mljob_dag`, and the models of the DAG's params and
+    outputs.
 
     Tasks that are created in the ``with`` block of the job belong to the job's DAG. A running task
     reads its params with :meth:`params`.

@@ -38,7 +38,7 @@ rights.
 
 
 class Site:
-    """Turns functions that answer a person's request into endpoints of the view: finds out who
+    """Makes endpoints of the view from functions that answer a person's request: finds out who
     sends a request, renders pages, shows errors as pages, and streams changes.
 
     Attributes:

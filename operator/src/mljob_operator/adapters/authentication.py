@@ -29,8 +29,8 @@ class Authentication:
     """Tracks whether the Kubernetes API accepts the operator's credentials.
 
     Args:
-        advice: A sentence for the log that says what an administrator should check if the API
-            refuses the credentials.
+        advice: A sentence for the log. The sentence says what an administrator should check if the
+            API refuses the credentials.
         clock: A monotonic clock, in seconds.
         restart_after: Overrides :data:`RESTART_AFTER`, for tests.
     """

@@ -220,9 +220,10 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return a list with one pair for a Kafka message: the name of the Airflow in the message
-        (or None), and the lines of the response. Return an empty list for a message that can't be
-        read, is about another run, reports no fact that the operator uses, or repeats a failure.
+        """Convert a Kafka message. Return a list with one pair: the name of the Airflow in the
+        message (or None), and the lines of the response. Return an empty list for a message that
+        can't be read, is about another run, reports no fact that the operator uses, or repeats a
+        failure.
         """
         if message.value is None:
             return []
@@ -254,8 +255,8 @@ class EventsWriter:
 
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
-    """Yield the entries (lines of the response) for one change of a task or run that a Kafka
-    message reports. The texts of errors and the names of metrics are redacted.
+    """Yield the entries (lines of the response) for one Kafka message, which reports a change of a
+    task or of the run. The texts of errors and the names of metrics are redacted.
     """
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)

@@ -322,7 +322,7 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
-    """Return whether the run ended at or after ``since``. If ``since`` is the creation of the
-    backfill, an earlier end is from the time before the backfill repeated the run.
+    """Return whether the run ended at or after ``since``. If ``since`` is the creation time of a
+    backfill, an end before ``since`` means that the backfill has not repeated the run yet.
     """
     return run.ended and (run.end or run.occurred_at) >= since
