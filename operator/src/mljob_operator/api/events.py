@@ -238,8 +238,8 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether an imprecise event is about a try whose failure an earlier, precise event
-        has reported. If the event itself is precise and reports a failure, remember the try.
+        """Return whether an event is imprecise, and an earlier precise event has reported the
+        failure of the same try. If the event is precise and reports a failure, remember the try.
 
         Both the MLJob provider and Airflow's own producer may send an event for the same failure.
         Only the provider's event is precise: it shows whether a retry follows.

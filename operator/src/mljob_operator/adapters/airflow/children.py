@@ -66,9 +66,8 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _tasks_with_run_id(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        """Yield the task id and the map index of each task instance that claims, with the XCom
-        ``trigger_run_id``, to have started another run. The task instances belong to the run
-        ``run_id``.
+        """From the XComs ``trigger_run_id`` of a run, yield the task id and the map index of each
+        task instance that claims to have started another run.
         """
         rows = self._session.pages(
             "xcom_entries",

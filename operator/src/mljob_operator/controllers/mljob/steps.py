@@ -228,8 +228,8 @@ class Steps:
 
         - The action is not ``Store``, the change only makes values more exact, and less than
           ``REFINEMENT_WAITS`` (5 seconds) have passed since such a change was first seen.
-        - The action is ``Wait``, and other writes come first in the queue of writes. When it is
-          this write's turn, the MLJob gets another step.
+        - The action is ``Wait``, and the write has to wait in the queue of writes. When the write's
+          turn comes, the MLJob gets another step.
         """
         worker.awaits_turn = False
         job = state.job

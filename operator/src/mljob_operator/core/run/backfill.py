@@ -74,7 +74,7 @@ class BackfillRequest:
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def for_failed_runs(self) -> BackfillRequest:
-        """Return a request with the range of this request. With the returned request, Airflow
+        """Return a copy of this request for the failed runs. With the returned request, Airflow
         repeats the failed runs and creates the runs that don't exist.
         """
         return replace(self, reprocess=ReprocessBehavior.FAILED)

@@ -60,9 +60,9 @@ def _announced(inputs: Inputs) -> bool:
 def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
     """Return whether the operator knows that Airflow has paused or resumed the backfill.
 
-    The operator knows that the backfill is paused if the last answer about the backfill says so.
-    The operator knows that the backfill is resumed only from Airflow's answer to the request to
-    resume. Any other answer that shows an active backfill may be older than the pause.
+    A pause is known from the last state of the backfill that Airflow returned. A resumption is
+    known only from Airflow's answer to the operator's request to resume. Any other answer in which
+    the backfill is not paused may be older than the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
     if pauses:

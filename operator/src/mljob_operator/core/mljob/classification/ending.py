@@ -28,9 +28,9 @@ class Ending:
         over: Whether the attempt is over, and the stored status does not show this yet.
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
-        verdict_at: The latest time until which the operator tries to read the tasks and outputs of
-            the run from Airflow. After this time, the status shows the end of the attempt even if
-            tasks or outputs are missing. None if the status does not wait for tasks and outputs.
+        verdict_at: Until this time, the operator tries to read the tasks and outputs of the run
+            from Airflow. After this time, the status shows the end of the attempt even if tasks or
+            outputs are missing. None if the status does not wait for tasks and outputs.
         cancelled_for: Why the attempt was cancelled, or None if the attempt ended without a
             cancellation. If a submitted run ends before the stored status shows the cancellation,
             the attempt counts as not cancelled.
