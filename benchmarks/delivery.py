@@ -1,12 +1,12 @@
 """The cost of sending events for a task: with this project's callbacks, with Airflow's own
 producer, with both, and with neither.
 
-The tasks do nothing, in real processes of Airflow's worker. Each process measures itself
+The tasks do nothing, in real processes of Airflow's worker. Each process measures its own cost
 (dags/bench_delivery.py). There are four variants of a task, one for each of these choices of
-producers. The variant that sends no events is the floor, with which the other variants are
-compared. A run of the DAG executes its tasks one after the other, in four rounds. Each round has
-one task of each variant, in another order, so that other load of the machine affects all variants
-alike. The benchmark fails unless Kafka has exactly the events of each variant.
+producers. The variant that sends no events is called the floor. The other variants are compared
+with the floor. A run of the DAG executes its tasks one after the other, in four rounds. Each round
+has one task of each variant, in another order, so that other load of the machine affects all
+variants alike. The benchmark fails unless Kafka has exactly the events of each variant.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return the rounded figures, by variant and measure. ``p50`` is the median, and ``p90`` is
-        the 90th percentile. Variants with events are compared with the variant without events:
-        ``more`` is the difference of the two medians, and ``ratio`` is their quotient.
+        the 90th percentile. Variants with events are compared with the variant without events (the
+        floor): ``more`` is the variant's median minus the floor's median, and ``ratio`` is the
+        variant's median divided by the floor's median.
         """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
             variant: {measure: self._figures(variant, measure) for measure in MEASURES} for variant in self.costs

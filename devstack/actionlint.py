@@ -24,9 +24,9 @@ ACTIONLINT = Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check workflows, and return the exit status. The status is 0 if actionlint finds no problem
-    in the workflows, and shellcheck finds no problem in their scripts. If actionlint can't be
-    built, print the error, and return 1.
+    """Check workflows, and return the exit status. The status is 0 if actionlint and shellcheck
+    find no problem. shellcheck checks the scripts in the workflows. If actionlint can't be built,
+    print the error, and return 1.
 
     Args:
         arguments: The arguments of actionlint: the files of the workflows. Without arguments, all

@@ -40,7 +40,8 @@ class Findings:
     Attributes:
         problems: Messages about invalid rules and queries, and about metrics that break Prometheus'
             conventions.
-        uses: One entry for each place where a query, or the expression of a rule, has a metric.
+        uses: One entry for each place where a query, or the expression of a rule, contains a
+            metric.
         firing: One pair for each alert that fires at the end of the given series: the name of the
             alert, and the labels in the result of its expression. The labels that the rule adds are
             not included.

@@ -1,13 +1,13 @@
 """Fixtures for all tests: one development stack (a Kubernetes API server, Kafka and Airflow as real
 processes) for the whole session, and operators that use the stack.
 
-The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in
-``.dev-test-logs`` when a test has failed. With ``KEEP_TEST_STACK=1`` the stack keeps running, and
-the next session uses it. So a test that you are writing starts faster.
+The stack is in ``.dev-test`` and is removed when the session ends. If a test has failed, the logs
+of the stack stay in ``.dev-test-logs``. With ``KEEP_TEST_STACK=1`` the stack keeps running, and the
+next session uses it. So a test that you are writing starts faster.
 
 ``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
-oldest Airflow that is supported, in ``.dev-test-oldest``. Without ``--airflow``, pytest runs all
-tests except the tests marked ``oldest_airflow``, with the newest Airflow.
+oldest supported Airflow. The stack is then in ``.dev-test-oldest``. Without ``--airflow``, pytest
+uses the newest Airflow, and runs all tests except the tests marked ``oldest_airflow``.
 
 A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not
 disruptive"`` runs live tests side by side: each worker has operators of its own on the one stack,
@@ -133,9 +133,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests for the Airflow of the option ``--airflow``, mark the tests that use the stack
-    as live, and order the tests. The timeout of a live test doesn't include its fixtures, because
-    the first start of a stack takes minutes.
+    """Select the tests that run with the Airflow of the option ``--airflow``, mark the tests that
+    use the stack as live, and order the tests. The timeout of a live test doesn't include its
+    fixtures, because the first start of a stack takes minutes.
     """
     airflow = config.getoption("airflow")
     wanted: list[pytest.Item] = []
@@ -154,7 +154,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:
-    """Return the values of the option ``--airflow`` with which a test runs."""
+    """Return the values of the option ``--airflow`` for which pytest runs a test."""
     if item.get_closest_marker("oldest_airflow"):
         return (OLDEST,)
     return (NEWEST, OLDEST) if item.get_closest_marker("every_airflow") else (NEWEST,)
@@ -162,7 +162,7 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of logs to the report of a failed test:
+    """Add the ends of these logs to the report of a failed test:
 
     - If the test uses the stack, the logs of the stack's components that are not ready.
     - The log of each operator that the test uses, unless the report contains the operator's name.
@@ -254,8 +254,9 @@ def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
 
 
 def _session_of(directory: Path) -> list[str]:
-    """Return two words about the stack in a directory: the id of the session that has started it,
-    and its state (``begun`` or ``up``). Return an empty list if there is no stack.
+    """Return a list of two words about the stack in a directory. The first word is the id of the
+    session that has started the stack. The second word is the state of the stack, ``begun`` or
+    ``up``. The list is empty if there is no stack.
     """
     of_session = directory / "session"
     return of_session.read_text().split() if of_session.exists() else []

@@ -1,4 +1,4 @@
-"""The chart contains the generated CRDs, and its values decide how Helm manages them."""
+"""The chart contains the generated CRDs. The chart's values decide how Helm manages the CRDs."""
 
 from __future__ import annotations
 

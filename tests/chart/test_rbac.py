@@ -1,5 +1,5 @@
-"""The rendered rights are exactly the rights in this module. test_cluster.py tests their effect on
-a real API server.
+"""The RBAC rules that the chart renders are exactly the rules in this module. test_cluster.py tests
+the effect of the rules on a real API server.
 """
 
 from __future__ import annotations

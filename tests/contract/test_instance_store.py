@@ -70,9 +70,9 @@ async def test_missing_secret_is_named(platform: Platform, name: str) -> None:
 
 
 async def test_secret_without_the_label_is_not_returned(platform: Platform, name: str) -> None:
-    """The store returns a Secret only if it has the label for credentials. Otherwise a person who
-    may create AirflowInstances could have any Secret of the operator's namespace sent to a URL of
-    their choice.
+    """The store returns a Secret only if the Secret has the label for credentials. Without this
+    rule, a person who may create AirflowInstances could make the operator send any Secret of the
+    operator's namespace to a URL that the person chooses.
     """
     await platform.secret(name, {"user": "mljob"}, labelled=False)
     with pytest.raises(SecretUnlabelled, match=name):

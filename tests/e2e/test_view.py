@@ -46,8 +46,8 @@ def client(viewed: Installation, stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture
 def view(viewed: Installation, stack: Stack) -> Iterator[RunningView]:
-    """A running view, a new one for each test: once a browser has logged in, a view admits no other
-    browser.
+    """A running view. After one browser has logged in, the view admits no other browser, so each
+    test has a view of its own.
     """
     with local_view(load(stack.kubeconfig, namespace=viewed.jobs.namespace)) as view:
         yield view

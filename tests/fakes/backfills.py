@@ -24,8 +24,10 @@ class FakeBackfills:
 
     Attributes:
         made: All backfills by id.
-        lose_answers: How many of the next creations take effect without an answer.
-        lose_requests: How many of the next creations get no answer and take no effect.
+        lose_answers: How many of the next requests to create a backfill take effect, but get no
+            answer.
+        lose_requests: How many of the next requests to create a backfill take no effect and get no
+            answer.
     """
 
     def __init__(self, airflow: FakeAirflow, clock: Clock) -> None:
@@ -125,7 +127,9 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of the MLJobs' backfills that have changed at or after ``since``."""
+        """Return the runs of MLJobs' backfills, but only the runs that have changed at or after
+        ``since``.
+        """
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]
@@ -174,7 +178,9 @@ class FakeBackfills:
         return sorted(found, key=lambda run: (run.date, run.run_id))
 
     def close(self, backfill_id: int) -> None:
-        """Mark a backfill as completed, as the scheduler does when all its runs have ended."""
+        """Mark a backfill as completed, as the scheduler does when all runs of the backfill have
+        ended.
+        """
         self.set(backfill_id, completed_at=self._clock())
 
     def set(self, backfill_id: int, **change: Any) -> None:

@@ -65,8 +65,8 @@ def _die() -> NoReturn:
 
 
 def die(when: str, call: str) -> None:
-    """Make this process kill itself when it makes the call ``call``, a key of ``CALLS``. The
-    process dies ``before`` or ``after`` the call, as ``when`` says.
+    """Prepare this process to kill itself at the call ``call``, which is a key of ``CALLS``.
+    ``when`` says whether the process dies ``before`` or ``after`` the call.
     """
     owner, name, is_this = CALLS[call]
     method = getattr(owner, name)
@@ -89,9 +89,9 @@ def die(when: str, call: str) -> None:
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
     """Return a replacement for ``method``, which is the method that commits offsets in the
-    consumer's thread. The replacement lets all commits pass until the operator has stored a status
-    of a running run. Then the replacement kills the process before or after the next commit, as
-    ``when`` says.
+    consumer's thread. Until the operator has stored a status of a running run, the replacement only
+    calls ``method``. At the next commit, the replacement kills the process. ``when`` says whether
+    the process dies ``before`` or ``after`` this commit.
     """
     stored = False
     write_status = Jobs.write_status

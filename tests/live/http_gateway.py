@@ -23,7 +23,7 @@ KEPT = ("authorization", "content-type", "accept")
 
 @dataclass(frozen=True)
 class Answer:
-    """A response that the gateway sends: its own, or the service's response that it passes on.
+    """A response that the gateway sends: a response of its own, or the response of the service.
 
     Attributes:
         headers: Further headers. A response that is passed on has none of the service's headers
@@ -48,7 +48,7 @@ EMPTY_OBJECT = Answer(200, b"{}", "application/json")
 
 
 class HttpGateway(LoopbackServer):
-    """A gateway in front of one service, while the ``with`` block runs.
+    """A gateway in front of one service. The gateway runs during the ``with`` block.
 
     Args:
         target: The service's URL.

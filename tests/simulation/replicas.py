@@ -45,9 +45,9 @@ class Replica:
             self._world.replicas.remove(self)
 
     def pause(self, *, paused: bool) -> None:
-        """Pause the process, as SIGSTOP does, or let it continue, as SIGCONT does. While the
-        process is paused, :meth:`.Wire.carry` sends no requests and returns no responses. The
-        rest of the process continues.
+        """Pause or continue the process, similar to SIGSTOP and SIGCONT. While the process is
+        paused, :meth:`.Wire.carry` sends no requests of the process and returns no responses. Code
+        of the process that needs no response still runs.
         """
         for wire in [self.contender.wire, *([self.process.wire] if self.process is not None else [])]:
             (wire.running.clear if paused else wire.running.set)()
@@ -97,7 +97,9 @@ class ReplicatedWorld(World):
         return next(replica for replica in self.replicas if not replica.contender.leads)
 
     def start(self, *, beside: bool = False) -> None:
-        """Start a replica if none runs. With ``beside``, also start one if exactly one runs."""
+        """Start a replica if no replica runs. With ``beside``, also start a replica if exactly one
+        replica runs.
+        """
         if len(self.replicas) < 1 + beside:
 
             async def start() -> None:
@@ -134,8 +136,8 @@ class ReplicatedWorld(World):
 
     def changed_by(self, process: str) -> None:
         """Record that the leader of a term has changed something in Airflow or Kubernetes. If the
-        leader of a later term has already changed something, record a broken promise of the
-        operator, because a leader must not change anything after its term.
+        leader of a later term has already changed something, record a violation, because a leader
+        must not change anything after the end of its term.
 
         Args:
             process: The name of the term, as in ``writers``.

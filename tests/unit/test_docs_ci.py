@@ -1,4 +1,4 @@
-"""The pages say truthfully what continuous integration runs."""
+"""The pages of the documentation describe correctly what continuous integration runs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The command ``mljob-airflow``, for authors of MLJobs.
 
 ``list`` lists the DAGs, ``explain`` explains a DAG or one of its params, and ``manifests`` writes
-MLJob manifests to fill in. The command reads DAG files as Airflow does, from paths or from the DAG
-bundles of Airflow's configuration. The command needs neither Airflow's database nor a running
-Airflow, so the command also works in a CI job.
+MLJob manifests for the author to complete. The command reads DAG files as Airflow does, from paths
+or from the DAG bundles of Airflow's configuration. The command needs neither Airflow's database nor
+a running Airflow, so the command also works in a CI job.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ SECOND = given(job(), status=under_way(2, run=2, history=(ended(1),)))
 
 
 def with_first_run_started(at: str | None) -> Given:
-    """Return a situation in which each of the two attempts has its own run. In the status, the run
-    of the first attempt has the start time ``at``, or no start time if ``at`` is None.
+    """Return the situation of an MLJob with two attempts. Each attempt has its own run. ``at`` is
+    the start time that the status has for the run of the first attempt. If ``at`` is None, the
+    status has no such start time.
     """
     status = status_of(SECOND)
     first: dict[str, Any] = status["history"][0] | ({"startTime": at} if at is not None else {})

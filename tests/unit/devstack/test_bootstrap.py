@@ -1,6 +1,6 @@
 """The installation of packages from an index whose certificate is signed by a company's own
-authority. The real pip and uv trust the authority if its certificate is in the system's store, or
-in a file that an environment variable such as SSL_CERT_FILE names.
+certificate authority (CA). The real pip and uv trust the CA if the certificate of the CA is in the
+system's store, or in a file that an environment variable such as SSL_CERT_FILE names.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 
 def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
-    """Let the system's store of certificates contain the certificates in ``files`` only."""
+    """Replace the certificates in the system's store with the certificates in ``files``."""
     nothing = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr(bootstrap, "SYSTEM_CERTIFICATES", tuple(map(str, files)))
@@ -64,8 +64,9 @@ def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
 
 @cache
 def pip_of_the_machine() -> tuple[str, ...]:
-    """Return the command of a pip in a virtual environment of this machine's Python. The
-    environment is kept in the cache of builds and downloads, because installing pip takes seconds.
+    """Return the command that runs pip in a virtual environment. This machine's Python creates the
+    environment. The environment is kept in the cache of builds and downloads, because installing
+    pip takes seconds.
     """
     base = bootstrap.base_python()
     version = subprocess.check_output((base, "-VV"), text=True)

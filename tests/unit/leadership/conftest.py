@@ -19,7 +19,7 @@ class Election:
     to the Kubernetes API.
 
     Attributes:
-        split: A text for each moment at which more than one process led. Two processes that led by
+        split: A text for each moment at which more than one process led. Two leaders that hold
             different Leases count, too.
     """
 
@@ -52,8 +52,8 @@ class Election:
         return [contender for contender in self.contenders if contender.leads]
 
     def run(self, seconds: float) -> None:
-        """Let time pass. Ten times a second, look whether more than one process leads, and record
-        this in ``split``.
+        """Let time pass. Ten times a second, check whether more than one process leads. If so, add
+        a text to ``split``.
         """
         for _ in range(round(seconds * 10)):
             self.loop.run_until_complete(asyncio.sleep(0.1))

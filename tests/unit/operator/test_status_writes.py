@@ -85,9 +85,9 @@ class TestWriting:
     async def test_end_that_another_process_has_written_stays_when_a_patch_gets_no_answer(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The watch delivers the end, which another process has written, while a patch of this
-        process is under way. The tasks in the delivered status are newer than the tasks that this
-        process knows.
+        """While a patch of this process is under way, another process writes the end of the MLJob,
+        and the watch delivers the status with this end. The tasks in the delivered status are newer
+        than the tasks that this process knows.
         """
         monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.01)
         await world.apply()

@@ -1,9 +1,8 @@
 """Decides in which order the task instances of a run are set to failed.
 
 When a task instance is set to failed, Airflow clears all tasks downstream of it that are failed or
-upstream_failed (``set_task_instance_state`` of Airflow 3.3). Cleared tasks would run again. So
-upstream tasks are set to failed first, while their downstream tasks have not yet been set to
-failed.
+upstream_failed (``set_task_instance_state`` of Airflow 3.3). Cleared tasks would run again. So each
+task is set to failed before its downstream tasks.
 
 The functions do no I/O.
 """
@@ -64,10 +63,11 @@ def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list
     request.
 
     The rank of a task is higher than the ranks of all its upstream tasks. A batch has at most
-    ``BATCH_SIZE`` task instances of one rank, because Airflow follows no order within a request.
-    Batches of lower ranks come first, and batches of tasks that the DAG no longer has come last.
-    Within a rank, task instances that are not running come first. If running task instances came
-    first, the task instances that wait would start in the slots that become free.
+    ``BATCH_SIZE`` task instances of one rank, because Airflow does not keep to an order within a
+    request. Batches of lower ranks come first, and batches of tasks that the DAG no longer has come
+    last. Within a rank, task instances that are not running come first. If running task instances
+    came first, each of them would free a slot, and a task instance that is not running yet could
+    start in this slot.
 
     Args:
         instances: The task instances to set to failed.

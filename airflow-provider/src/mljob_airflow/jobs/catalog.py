@@ -1,4 +1,4 @@
-"""Reads the DAGs in DAG files, with their params and outputs.
+"""Reads DAGs, and the params and outputs of the DAGs, from DAG files.
 
 Airflow's own code reads the files, without a database and without a running Airflow.
 
@@ -56,8 +56,8 @@ def load(paths: Iterable[Path]) -> Catalog:
     can't import.
 
     Args:
-        paths: The DAG files, and folders of DAG files. If there are none, the DAG bundles of
-            Airflow's configuration are read.
+        paths: The DAG files, and folders of DAG files. Without paths, the DAG bundles of Airflow's
+            configuration are read.
     """
     dags: dict[str, DagEntry] = {}
     broken: dict[str, str] = {}
@@ -79,8 +79,8 @@ def load(paths: Iterable[Path]) -> Catalog:
 def _without_garbage_collection() -> Iterator[None]:
     """Disable the garbage collector within the ``with`` block.
 
-    The import of Airflow takes two seconds. With the garbage collector it takes a fifth longer,
-    although the collector frees nothing.
+    The import of Airflow takes two seconds. With the garbage collector, the import takes a fifth
+    longer, although the collector frees nothing.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -81,7 +81,8 @@ PROFILES: Mapping[JobType, Profile] = {
 
 
 class Job(Generic[Params]):
-    """A DAG that is declared with :func:`mljob_dag`, with the models of its params and outputs.
+    """A DAG that is declared with :func:`mljob_dag`, and the models of the DAG's params and
+    outputs.
 
     Tasks that are created in the ``with`` block of the job belong to the job's DAG. A running task
     reads its params with :meth:`params`.
@@ -274,12 +275,11 @@ def job_of(dag: Any) -> Job[Any] | None:
 
 
 def _keywords(params: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON Schema keyword, with its value, that :func:`mljob_dag` adds to the schema of
-    every param. With this keyword, the operator refuses a conf with keys that the DAG does not
-    declare.
+    """Return the keyword that :func:`mljob_dag` adds to the JSON Schema of every param. Because of
+    this keyword, the operator refuses a conf with keys that the DAG does not declare.
 
-    The keyword is :data:`ADDITIONAL_PARAMS`, with the value False. The result is empty if the
-    params model allows other keys (pydantic's ``extra="allow"``).
+    The result is a dict from the keyword :data:`ADDITIONAL_PARAMS` to its value False. The dict is
+    empty if the params model allows other keys (pydantic's ``extra="allow"``).
     """
     return {} if params.model_config.get("extra") == "allow" else {ADDITIONAL_PARAMS: False}
 

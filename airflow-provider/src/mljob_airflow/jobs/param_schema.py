@@ -146,8 +146,8 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
 
 
 def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """Return why ``model`` refuses values: a reason for each field with an invalid value, by the
-    field's name. The result is empty if all values are valid.
+    """Return, by field name, the reason why ``model`` refuses the value of a field. The result is
+    empty if all values are valid.
 
     Errors about several fields together are ignored.
 

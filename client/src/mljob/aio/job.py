@@ -48,8 +48,9 @@ class AsyncJob:
     MLJob of the same name.
 
     Attributes:
-        state: The last state of the MLJob that the handle has read. :meth:`refresh`, :meth:`wait`,
-            :meth:`stream` and the methods that request a change update this attribute.
+        state: The state of the MLJob when the handle last read the MLJob. :meth:`refresh`,
+            :meth:`wait`, :meth:`stream` and the methods that request a change update this
+            attribute.
     """
 
     def __init__(self, transport: AsyncTransport, state: MLJob) -> None:
@@ -78,7 +79,7 @@ class AsyncJob:
     @property
     def outputs(self) -> dict[str, Any]:
         """The outputs of the newest attempt in ``state``. The dict is empty until the run has ended
-        and the operator has stored its outputs. A failed run can have outputs too.
+        and the operator has stored the run's outputs. A failed run can have outputs too.
         """
         return self.state.outputs
 
@@ -95,15 +96,15 @@ class AsyncJob:
         return found
 
     async def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
-        """Wait until the MLJob has succeeded, and return this handle. While the MLJob is suspended,
-        go on waiting, because somebody may resume the MLJob.
+        """Wait until the MLJob has succeeded, and return this handle. A suspended MLJob does not
+        end the wait, because somebody may resume the MLJob.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
 
         Raises:
             JobFailed: The MLJob failed. If a task failed, the error names the task, and has the
-                task's exception and the end of its log, as far as they can be read.
+                task's exception and the end of the task's log, if these can be read.
             JobStalled: The MLJob can't continue without a change, for example of its conf.
             JobCancelled: The MLJob was cancelled.
             JobDeleted: The MLJob was deleted before it ended, or was cancelled because it is being
@@ -121,8 +122,8 @@ class AsyncJob:
         return self
 
     async def stream(self, timeout: float | None = None) -> AsyncGenerator[MLJob, None]:  # noqa: ASYNC109 - as in wait
-        """Yield the states of the MLJob as they arrive, beginning with the current state, until the
-        MLJob has ended or can't continue without a change.
+        """Yield the current state of the MLJob, and then each new state, until the MLJob has ended
+        or can't continue without a change.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
@@ -150,7 +151,7 @@ class AsyncJob:
     async def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
         """Show the MLJob in a notebook until it has ended or can't continue without a change. Then
         return this handle. The display is updated in place. Outside of a notebook, print the state
-        as a line, and print a new line each time this text changes.
+        as a line of text, and print another line each time the text changes.
 
         Args:
             timeout: The maximum time to show the MLJob, in seconds. Default: no maximum.
@@ -225,14 +226,14 @@ class AsyncJob:
 
     async def resume(self) -> Self:
         """Resume a suspended MLJob: a new attempt starts. If the MLJob runs a backfill, the
-        backfill goes on.
+        backfill continues instead.
         """
         return await self._patch({"spec": {"suspend": False}})
 
     async def delete(self) -> None:
         """Delete the MLJob. If a run is in progress, the operator cancels the run first, unless
         ``deletionPolicy`` says otherwise. Do nothing if the MLJob no longer exists. Another MLJob
-        of the same name stays.
+        of the same name is not deleted.
         """
         try:
             body = {"preconditions": {"uid": self.state.uid}}

@@ -42,7 +42,7 @@ class Guard:
 
     Args:
         app: The application.
-        hosts: The known hosts: the values of the header Host that are answered.
+        hosts: The known hosts: the values of the header Host that the middleware accepts.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:

@@ -38,7 +38,7 @@ rights.
 
 
 class Site:
-    """Turns functions that answer a person's request into endpoints of the view: finds out who
+    """Makes endpoints of the view from functions that answer a person's request: finds out who
     sends a request, renders pages, shows errors as pages, and streams changes.
 
     Attributes:
@@ -76,8 +76,8 @@ class Site:
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Return an endpoint for Starlette that calls the function ``answer`` with the request, the
-        person who sent it, and a :class:`~mljob.view.person.Reads`, by which ``answer`` reads its
-        data.
+        person who sent it, and a :class:`~mljob.view.person.Reads`, through which ``answer`` reads
+        its data.
 
         If the request does not prove who the person is, or if ``answer`` raises an
         :class:`~mljob.errors.MLJobError`, the endpoint returns a page about the problem.

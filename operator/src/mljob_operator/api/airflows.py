@@ -1,10 +1,10 @@
-"""The Airflows from which mljob-api reads. Their access rules and logins are the same as the
-operator's.
+"""The Airflows from which mljob-api reads. mljob-api and the operator use the same access rules and
+credentials.
 
-The operator watches AirflowInstances and namespaces. mljob-api has no watches: it reads
-AirflowInstances and namespaces when a client's request needs them, at most every few seconds. So
-an idle replica does not read them. If the Secrets of one Airflow can't be read, only the requests
-for this Airflow fail.
+The operator watches AirflowInstances and namespaces. mljob-api has no watches. When a client's
+request needs the AirflowInstances and namespaces, mljob-api reads them, but at most every few
+seconds. So a replica without requests reads neither AirflowInstances nor namespaces. If the Secrets
+of one Airflow can't be read, only the requests for this Airflow fail.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class ApiAirflows:
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def dag_runs(self, namespace: str, airflow: str, dag_id: str) -> DagRuns:
-        """Return the operations on the dag runs of an Airflow, with the credentials of the access
-        rule that lets the namespace run the DAG. Callers call this method again before each use of
-        the operations, because access rules and credentials may change.
+        """Return the operations on the dag runs of an Airflow. The operations use the credentials
+        of the access rule that lets the namespace run the DAG. Callers call this method again
+        before each use of the operations, because access rules and credentials may change.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, or the Airflow does not exist.
@@ -98,15 +98,15 @@ class ApiAirflows:
 
         Args:
             airflow: The name of the Airflow.
-            source: The text in the event that tells Airflows on the same topic apart
-                (``spec.kafka.source`` of an AirflowInstance), or None if the event has none.
+            source: The text with which the event names its Airflow (``spec.kafka.source`` of an
+                AirflowInstance). This text distinguishes Airflows on the same topic. None if the
+                event has no such text.
         """
         return airflow in self._registry.origins(self.topic(airflow), source)
 
     def turn(self, airflow: str, namespace: str) -> asyncio.Semaphore:
         """Return the semaphore that limits how many requests of one namespace read logs from one
-        Airflow at the same time. A namespace with slow logs thus leaves threads for other
-        namespaces.
+        Airflow at the same time. So slow requests of one namespace do not occupy all threads.
         """
         found = self._turns.get((airflow, namespace))
         if found is None:

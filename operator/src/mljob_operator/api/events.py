@@ -59,7 +59,8 @@ class EventsRequest:
     """A client's request for events.
 
     Attributes:
-        after: The offset of the first message, by partition, or None for all messages.
+        after: For each partition, the offset of the first message to read. None to read all
+            messages.
         follow: Whether to wait for later events until the run has ended.
         seconds: The maximum duration of the response.
     """
@@ -70,8 +71,8 @@ class EventsRequest:
 
 
 def parse_cursor(text: str) -> Mapping[int, int]:
-    """Return the offset of the first message for each partition, from the cursor of an earlier
-    response.
+    """Parse the cursor of an earlier response. Return, by partition, the offset of the first
+    message to read for the next response.
 
     Raises:
         Refusal: The text is no cursor.
@@ -109,9 +110,10 @@ class EventsWriter:
         """The position after the last entry."""
 
     async def from_kafka(self, history: RunHistory, is_origin: Callable[[str | None], bool]) -> None:
-        """Write the events of the run that are in Kafka to the client. If the request has
-        ``follow``, also write later events until the run has ended. The response ends earlier if it
-        reaches its limit of entries, bytes or time. The last entry says why the response ends.
+        """Read the events of the run from Kafka, and write the events to the client. If the request
+        has ``follow``, also write later events until the run has ended. The response ends earlier
+        if it reaches its limit of entries, bytes or time. The last entry says why the response
+        ends.
 
         Args:
             history: Reads the messages of the run.
@@ -140,10 +142,10 @@ class EventsWriter:
                 return None
 
     async def from_rest(self) -> None:
-        """Write the states of the tasks and of the run, as Airflow's REST API returns them, to the
-        client. If the request has ``follow``, also write later changes until the run has ended. The
-        response ends earlier if it reaches its limit of entries, bytes or time. The last entry says
-        why the response ends.
+        """Read the states of the tasks and of the run from Airflow's REST API, and write the states
+        to the client. If the request has ``follow``, also write later changes until the run has
+        ended. The response ends earlier if it reaches its limit of entries, bytes or time. The last
+        entry says why the response ends.
 
         Raises:
             OperatorError: Airflow fails.
@@ -177,7 +179,10 @@ class EventsWriter:
         await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
 
     def _is_over(self) -> bool:
-        """Return whether the run has ended, and its last events have had time to arrive."""
+        """Return whether the end of the run is at least ``LATE`` seconds ago, so that the last
+        events of the run have arrived. The time counts from the first call that finds the run
+        ended.
+        """
         if not self._followed.reading.has_ended:
             self._ended_at = None
             return False
@@ -201,7 +206,7 @@ class EventsWriter:
 
     async def _end_at_limit(self, limit: str) -> None:
         """Write the entry that ends a response at its limit. ``limit`` is the word for the limit in
-        the message: "size" or "time". Only if the events come from Kafka, the entry has a cursor.
+        the message: "size" or "time". The entry has a cursor only if the events come from Kafka.
         """
         again = "Ask again with after=<cursor>." if self.cursor is not None else "Ask again."
         await self.end(EndReason.LIMIT, f"The answer has reached the limit of its {limit}. {again}")
@@ -215,9 +220,10 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return a list with one pair for a Kafka message: the name of the Airflow in the message
-        (or None), and the lines of the response. Return an empty list for a message that can't be
-        read, is about another run, reports no fact that the operator uses, or repeats a failure.
+        """Convert a Kafka message. Return a list with one pair: the name of the Airflow in the
+        message (or None), and the lines of the response. Return an empty list for a message that
+        can't be read, is about another run, reports no fact that the operator uses, or repeats a
+        failure.
         """
         if message.value is None:
             return []
@@ -232,11 +238,11 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether an event repeats, less precisely, the failure of a try that an earlier
-        event has reported. Also remember the tries whose failures were reported precisely.
+        """Return whether an event is imprecise, and an earlier precise event has reported the
+        failure of the same try. If the event is precise and reports a failure, remember the try.
 
         Both the MLJob provider and Airflow's own producer may send an event for the same failure.
-        Only the provider's event shows whether a retry follows.
+        Only the provider's event is precise: it shows whether a retry follows.
         """
         if isinstance(fact, RunFact):
             return False
@@ -249,8 +255,8 @@ class EventsWriter:
 
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
-    """Yield the entries (lines of the response) for one change of a task or run that a Kafka
-    message reports. The texts of errors and the names of metrics are redacted.
+    """Yield the entries (lines of the response) for one Kafka message, which reports a change of a
+    task or of the run. The texts of errors and the names of metrics are redacted.
     """
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)
@@ -278,8 +284,9 @@ def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[
 
 
 def entries_of(reading: Reading) -> list[HistoryEntry]:
-    """Return the entries (lines of the response) for the state of a run in Airflow: the task
-    instances that have a state, in the order of their start times, then the run if Airflow has it.
+    """Return the entries (lines of the response) for the state of a run in Airflow. Each task
+    instance that has a state has one entry, in the order of the start times. If Airflow has the
+    run, the last entry is about the run.
     """
     found: list[HistoryEntry] = []
     for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):

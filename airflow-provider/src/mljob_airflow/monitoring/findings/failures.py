@@ -61,7 +61,7 @@ def last_runs(
         task_id: The task.
         history: The task's last instances, newest first. Of a mapped task, the history has only the
             first instance of each run.
-        failed: Failed instances of the task, which may be missing in the history.
+        failed: Failed instances of the task. The history may lack some of these instances.
         runs: The number of last runs whose failures are returned.
     """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]

@@ -1,8 +1,8 @@
-"""Finds the children of a run, which are the runs that the run's tasks have started with
+"""Finds the children of a run. The children are the runs that the run's tasks have started with
 TriggerDagRunOperator.
 
-TriggerDagRunOperator pushes the id of the started run as XCom ``trigger_run_id``. The id of the
-started run's DAG is the rendered field ``trigger_dag_id`` of the task instance.
+TriggerDagRunOperator pushes the id of the started run as XCom ``trigger_run_id``. The rendered
+field ``trigger_dag_id`` of the task instance contains the id of the started run's DAG.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _tasks_with_run_id(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        """Yield the task instances of a run that claim to have started another run, as task id and
-        map index.
+        """From the XComs ``trigger_run_id`` of a run, yield the task id and the map index of each
+        task instance that claims to have started another run.
         """
         rows = self._session.pages(
             "xcom_entries",

@@ -1,8 +1,8 @@
 """Runs the steps of an MLJob's worker.
 
-A step adds the input that has arrived (the inbox) to what is known of the run (the observed run).
-Then the step carries out actions (:meth:`.Reconciler.advance`), writes the status, and acknowledges
-the Kafka messages whose facts are stored.
+A step adds the input that has arrived (the inbox) to the known facts about the run (the observed
+run). Then the step carries out actions (:meth:`.Reconciler.advance`), writes the status, and
+acknowledges the Kafka messages whose facts are stored.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Steps:
         return until
 
     async def _read_again(self, key: Key, worker: WorkerState, refused: Conflict) -> float | None:
-        """Read the MLJob's latest version after a Conflict, and have the step repeated.
+        """Read the MLJob's latest version after a Conflict. Then the worker repeats the step.
 
         A Conflict means that the Kubernetes API server has a later version than the worker. If the
         read fails or returns no later version, the first repetition follows at once, and the next
@@ -176,7 +176,8 @@ class Steps:
         return self._until(worker, state, action)
 
     async def _advance(self, worker: WorkerState) -> tuple[State, Action] | None:
-        """Let the reconciler act, and write the status, until no further action is possible now.
+        """Let the reconciler carry out actions, and write the status, until no further action is
+        possible now.
 
         Returns:
             The state and the last action, or None if the step is over, because the MLJob was
@@ -225,10 +226,10 @@ class Steps:
         """Store the status if it has changed, and return whether the status was stored. In two
         cases a changed status is not stored yet:
 
-        - The change only makes values more exact, the action is not to store, and less than
+        - The action is not ``Store``, the change only makes values more exact, and less than
           ``REFINEMENT_WAITS`` (5 seconds) have passed since such a change was first seen.
-        - The action is to wait, and the write does not have its turn in the queue of writes. The
-          MLJob is woken when the write has its turn.
+        - The action is ``Wait``, and the write has to wait in the queue of writes. When the write's
+          turn comes, the MLJob gets another step.
         """
         worker.awaits_turn = False
         job = state.job
@@ -302,8 +303,8 @@ class Steps:
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
 
     def _until(self, worker: WorkerState, state: State, action: Action) -> float | None:
-        """Return the seconds until the next step is due even if no input arrives. Return None if no
-        such step is due.
+        """Return the number of seconds after which the next step follows even without new input.
+        Return None if the next step only follows new input.
         """
         times = [
             action.until if isinstance(action, Wait) else None,
@@ -315,8 +316,8 @@ class Steps:
 
 
 def _needs_no_step(worker: WorkerState, state: State) -> bool:
-    """Return whether no step is needed, because the MLJob is finished and its status need not
-    change any more.
+    """Return whether the MLJob needs no further step, because the MLJob is finished and its status
+    is final.
 
     A finished MLJob still needs steps if it has a time to live, if the inbox has an answer of
     Airflow's REST API about a run, or if its run has appeared late in Airflow.
@@ -326,9 +327,9 @@ def _needs_no_step(worker: WorkerState, state: State) -> bool:
 
 
 def _require_stored(patch: Patch, written: Job) -> None:
-    """Check that the Kubernetes API server has stored the fields of the patch that an old CRD does
-    not have (``_RECEIPTS``). For example, without ``lastHandledRetry`` the operator would handle
-    the same request for a retry twice, and begin a further attempt.
+    """Check that the Kubernetes API server has stored those fields of the patch that an old CRD
+    does not have (``_RECEIPTS``). For example, without ``lastHandledRetry`` the operator would
+    begin two attempts for the same request for a retry.
 
     Raises:
         FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.
@@ -351,9 +352,10 @@ def _with_stored_job(state: State, tracked: TrackedJob) -> State:
 
 
 def _start_times(job: Job) -> tuple[datetime | None, bool]:
-    """Return two facts that time limits depend on: the time from which ``activeDeadlineSeconds``
-    counts (None if the time has not begun), and whether the MLJob has finished.
+    """Return two facts on which time limits depend: the time from which ``activeDeadlineSeconds``
+    counts, and whether the MLJob has finished. The time is None if ``activeDeadlineSeconds`` does
+    not count yet.
 
-    The end of the MLJob begins its time to live, and the backoff of a requested retry.
+    When the MLJob finishes, its time to live and the backoff of a requested retry begin.
     """
     return job.status.active_since, job.status.phase in TERMINAL_PHASES

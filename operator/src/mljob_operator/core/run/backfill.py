@@ -3,8 +3,8 @@ runs at once and limits how many are active.
 
 Airflow stores whether a backfill is paused, when it was closed, and the state of each of its runs.
 Airflow does not store whether the backfill as a whole has started, has ended or has failed.
-:func:`as_one_run` derives this from the runs, and returns the backfill as one run. So deadlines,
-retries and cancellation work for a backfill as for a single run.
+:func:`as_one_run` derives these facts from the runs, and returns the backfill as one run. So
+deadlines, retries and cancellation work for a backfill as for a single run.
 
 The operator adds a marker to the conf of a backfill's runs (:mod:`mljob_contract.backfill_marker`).
 The marker names the MLJob and the attempt.
@@ -74,8 +74,8 @@ class BackfillRequest:
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def for_failed_runs(self) -> BackfillRequest:
-        """Return a request for the same range. For this request, Airflow repeats the failed runs
-        and creates the runs that don't exist.
+        """Return a copy of this request for the failed runs. With the returned request, Airflow
+        repeats the failed runs and creates the runs that don't exist.
         """
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
@@ -86,8 +86,8 @@ class Backfill:
 
     Attributes:
         id: The id of the backfill in Airflow.
-        marker: The marker with the MLJob and the attempt that created the backfill, or None if no
-            MLJob created the backfill.
+        marker: The marker in the conf, which names the MLJob and the attempt that created the
+            backfill. None if no MLJob created the backfill.
         start: The first logical date.
         end: The last logical date, inclusive.
         conf: The conf of each run, without the marker.
@@ -147,8 +147,9 @@ class ObservedBackfill:
     change creates a new one.
 
     Attributes:
-        members: The runs of the backfill by their ids.
-        not_created: How many runs of the range existed before and are left as they are.
+        members: The runs of the backfill, by run id.
+        not_created: The number of runs in the range that existed before the backfill and that the
+            backfill does not repeat.
         last_event_at: When the operator last read an event of one of the runs, on the operator's
             clock. None if there was no event. For a few seconds after an event, the operator
             expects changes that no event reports (:mod:`~mljob_operator.core.mljob.activity`).
@@ -210,7 +211,8 @@ class BackfillSnapshot:
 
     Attributes:
         members: The runs of the backfill.
-        not_created: How many runs of the range existed before and are left as they are.
+        not_created: The number of runs in the range that existed before the backfill and that the
+            backfill does not repeat.
         final: Whether the backfill and all its runs had ended at that time. The snapshot then
             replaces all earlier facts about the runs.
     """
@@ -222,9 +224,9 @@ class BackfillSnapshot:
 
 
 def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> ObservedBackfill:
-    """Return what is known of a backfill after a snapshot of the whole backfill. The result lacks a
-    known run that is not in the snapshot, because the run was deleted or belongs to another
-    backfill now.
+    """Return a new ObservedBackfill from a snapshot of the whole backfill and from the earlier
+    facts in ``old``. A run that only ``old`` contains is dropped, because the run was deleted or
+    belongs to another backfill now.
     """
     old_members = old.members if old is not None else {}
     members = {
@@ -237,8 +239,8 @@ def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> O
 
 
 def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
-    """Return what is known of a backfill after a change of one run. An event or the change feed
-    (the list of recent changes in Airflow) has reported the change.
+    """Return a new ObservedBackfill that includes the change of one run. The change comes from an
+    event or from the change feed (the list of recent changes in Airflow).
 
     These changes are ignored:
 
@@ -262,10 +264,11 @@ def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> Obs
 
 
 def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
-    """Return what is known of one run of a backfill after an answer of the REST API.
+    """Combine the earlier facts about one run of a backfill with an answer of the REST API, and
+    return the result.
 
     Args:
-        old: What was known of the run before, or None if the run was not known.
+        old: The earlier facts about the run, or None if there are none.
         new: The run in the answer.
         final: Whether ``new`` replaces ``old`` in any case, because all runs of the backfill had
             ended at the time of the answer.
@@ -319,7 +322,7 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
-    """Return whether the run ended at or after ``since``. If ``since`` is the creation of the
-    backfill, an earlier end is from the time before the backfill repeated the run.
+    """Return whether the run ended at or after ``since``. If ``since`` is the creation time of a
+    backfill, an end before ``since`` means that the backfill has not repeated the run yet.
     """
     return run.ended and (run.end or run.occurred_at) >= since

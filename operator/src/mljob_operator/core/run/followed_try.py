@@ -40,7 +40,7 @@ def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None
     1. The instance that failed first.
     2. The active instance that started last. Instances that are deferred or wait to be rescheduled
        have no worker, and are chosen only if there is no other active instance.
-    3. The instance that waits for a retry and started last.
+    3. Among the instances that wait for a retry, the instance that started last.
     4. The instance that started last.
 
     Args:

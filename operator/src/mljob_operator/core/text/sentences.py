@@ -6,9 +6,9 @@ from __future__ import annotations
 
 
 def sentence(text: str) -> str:
-    """Return a text of another program, such as a message of Airflow, as a sentence, so that
-    another sentence can follow. A full stop is added unless the text is empty or ends in a full
-    stop, an exclamation mark or a question mark.
+    """Turn a text of another program (such as a message of Airflow) into a sentence, so that
+    another sentence can follow, and return the sentence. A full stop is added unless the text is
+    empty or ends in a full stop, an exclamation mark or a question mark.
     """
     text = text.rstrip()
     return text if text.endswith((".", "!", "?")) or not text else f"{text}."

@@ -31,12 +31,16 @@ class BackfillPause:
 
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> BackfillPause | None:
-        """Return the pause or resumption that ``spec.suspend`` asks for, even if it is already
-        done. Return None if the MLJob has no backfill in progress, if the backfill has to be
-        cancelled, or if ``spec.suspend`` is false and the operator has announced no pause.
+        """Return the pause if ``spec.suspend`` is true, or the resumption if ``spec.suspend`` is
+        false. The operator may have carried out the pause or the resumption already (``done``).
 
-        So the operator does not resume a backfill that a person paused in Airflow, unless the MLJob
-        is suspended and then resumed.
+        Return None in any of these cases:
+
+        - The MLJob has no backfill in progress.
+        - The backfill has to be cancelled.
+        - ``spec.suspend`` is false, and the stored status shows neither a pause nor a resumption by
+          the operator. So the operator does not resume a backfill that a person paused in Airflow,
+          unless the MLJob is suspended and then resumed.
         """
         if not cancellation.pausable or cancellation.reason is not None:
             return None
@@ -56,9 +60,9 @@ def _announced(inputs: Inputs) -> bool:
 def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
     """Return whether the operator knows that Airflow has paused or resumed the backfill.
 
-    The last state of the backfill in Airflow proves a pause. Only Airflow's answer to the
-    operator's request to resume proves a resumption, because any other answer in which the backfill
-    is not paused may be older than the pause.
+    A pause is known from the last state of the backfill that Airflow returned. A resumption is
+    known only from Airflow's answer to the operator's request to resume. Any other answer in which
+    the backfill is not paused may be older than the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
     if pauses:

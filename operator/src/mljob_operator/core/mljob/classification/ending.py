@@ -28,12 +28,12 @@ class Ending:
         over: Whether the attempt is over, and the stored status does not show this yet.
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
-        verdict_at: The time from which the status shows the end of the attempt even if the tasks
-            and outputs of the run could not be read from Airflow. None if the status does not wait
-            for tasks and outputs.
+        verdict_at: Until this time, the operator tries to read the tasks and outputs of the run
+            from Airflow. After this time, the status shows the end of the attempt even if tasks or
+            outputs are missing. None if the status does not wait for tasks and outputs.
         cancelled_for: Why the attempt was cancelled, or None if the attempt ended without a
-            cancellation. If a submitted run ends before the status announces the cancellation, the
-            attempt counts as not cancelled.
+            cancellation. If a submitted run ends before the stored status shows the cancellation,
+            the attempt counts as not cancelled.
         succeeded: Whether the run succeeded. If so, a cancellation that was requested before the
             end of the run has no effect.
     """
