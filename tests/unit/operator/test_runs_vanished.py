@@ -47,7 +47,7 @@ class Cluster(World):
         await self.read()
 
     async def read(self) -> None:
-        """Read the change feed once, and wait until MLJobs have acted on the changes."""
+        """Read the change feed once, and wait until the operator has acted on the changes."""
         await self.feed.pass_once()
         await self.settle()
 
@@ -68,9 +68,9 @@ class Cluster(World):
         await self.read()
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
-        """Remove all runs from Airflow except the first ``keep`` runs, as if its database was
-        emptied or restored from a backup. Return all runs that Airflow had before, as a dict with
-        the keys (DAG id, run id).
+        """Remove all runs from Airflow except the first ``keep`` runs, as if Airflow's database was
+        emptied or restored from a backup. Return a dict with all runs that Airflow had before. The
+        keys are pairs of DAG id and run id.
         """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])

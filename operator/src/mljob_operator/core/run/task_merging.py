@@ -63,7 +63,7 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
         rest: The task instance in the answer.
         final: Whether the state in the answer replaces the state in ``old`` even if ``old`` is
             newer. True if the answer is the last list of the tasks of an ended run, or if ``old``
-            is from an event from before somebody cleared the run.
+            comes from an event and somebody has cleared the run since that event.
     """
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
