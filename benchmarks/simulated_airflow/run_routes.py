@@ -64,8 +64,8 @@ def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one page of the runs of one DAG, or of all DAGs (``~``), that pass the filters in the
-    query.
+    """Return one page of the runs that pass the filters in the query. The path names the DAG of the
+    runs. The DAG id ``~`` stands for all DAGs.
     """
     dag_id, store = request.path["dag_id"], airflow.store
     if dag_id != "~":

@@ -24,8 +24,8 @@ NAMES = [f"job-{number}" for number in range(5)]
 
 
 class Cluster(World):
-    """The operator on fakes, with five MLJobs whose active runs are in the same Airflow: the
-    Airflow of the operator's settings.
+    """The operator with fakes of Kubernetes and Airflow. There are five MLJobs whose active runs
+    are in the same Airflow: the Airflow of the operator's settings.
     """
 
     name = SETTINGS_AIRFLOW
@@ -98,8 +98,8 @@ class Cluster(World):
 
 
 class ClusterWithInstance(Cluster):
-    """The operator on fakes, with five MLJobs whose runs are in the Airflow of the AirflowInstance
-    ``prod``. The operator's settings configure no Airflow.
+    """The operator with fakes of Kubernetes and Airflow. There are five MLJobs whose runs are in
+    the Airflow of the AirflowInstance ``prod``. The operator's settings configure no Airflow.
     """
 
     name = "prod"

@@ -41,7 +41,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A function that sets the URL of the Kubernetes API that the operator uses."""
+    """A function that sets the URL under which the operator reaches the Kubernetes API."""
     return lambda url: monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
 
 

@@ -44,8 +44,9 @@ _PASSED_TO_ERROR_CB = frozenset({"FAIL", "ERROR"})
 class Connection:
     """The connection between the brokers and the consumer of one topic.
 
-    One object is used for all consumers of the topic, one after another. So the object notices if a
-    new consumer does not connect although the previous consumer was connected.
+    The consumers of a topic replace one another, and all of them share one object of this class. So
+    the object notices if a new consumer does not connect although the previous consumer was
+    connected.
 
     Args:
         brokers: The configured brokers, as log lines and statuses name them.

@@ -168,7 +168,8 @@ class AccessLogins:
 
     @property
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
-        """The problem of each login, by credentials. The problem is None if no problem is known.
+        """A dict with the problem of each login. The keys are the credentials of the logins. A
+        value is None if no problem is known.
 
         Logins whose Secrets were not read yet are left out.
         """
