@@ -52,8 +52,8 @@ class Cluster(World):
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let ``number`` minutes pass. Every five seconds, the operator acts for each MLJob, reads
-        the change feed and reconciles the AirflowInstances.
+        """Let ``number`` minutes pass. Every five seconds, the test wakes all MLJobs, and lets the
+        operator read the change feed and reconcile the AirflowInstances.
         """
         for _ in range(number * 12):
             await self.later(5)

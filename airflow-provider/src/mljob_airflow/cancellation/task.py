@@ -127,8 +127,8 @@ def event_of(
 
 def not_over(unfinished: Iterable[Summary], asked: int) -> str:
     """Return an error message about the runs that have not ended (``unfinished``). For each of
-    these runs, the message has the last error of the cancellation. If the cancellation had no
-    error, the message has the run's state. ``asked`` is the number of all runs that were to be
+    these runs, the message has the last error of the run's cancellation. If this cancellation had
+    no error, the message has the run's state. ``asked`` is the number of all runs that were to be
     cancelled.
     """
     named = [f"{summary.target}: {summary.errors[-1] if summary.errors else summary.state}" for summary in unfinished]

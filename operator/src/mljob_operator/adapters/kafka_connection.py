@@ -51,9 +51,10 @@ class Connection:
     Args:
         brokers: The configured brokers, as log lines and statuses name them.
         topic: The topic of the consumer.
-        changed: Receives the state of the connection, in the consumer's thread, when a consumer is
-            created and when the connection is made or lost. Called again, with the cause, when the
-            connection has been missing for ``GRACE`` (30 seconds), and later for each new cause.
+        changed: A function that receives the state of the connection. Called in the consumer's
+            thread when a consumer is created, and when the connection is made or lost. Also called
+            with the cause when the connection has been missing for ``GRACE`` (30 seconds), and
+            later with each new cause.
         clock: A monotonic clock, in seconds.
     """
 

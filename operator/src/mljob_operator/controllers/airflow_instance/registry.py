@@ -111,10 +111,10 @@ class AirflowRegistry:
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
         topic: The Kafka topic in the operator's settings. AirflowInstances that name no topic use
             this topic.
-        reserved: Globs for the ids of DAGs. The DAGs whose ids match are reserved for the platform.
-            The DAGs that this project's Airflow provider installs (``OUR_DAGS``) are always
-            reserved. An MLJob may run a reserved DAG only if the DAG is a monitoring DAG that an
-            access rule names (:meth:`.AirflowCatalog.is_reserved`).
+        reserved: Globs for the ids of DAGs. A DAG whose id matches a glob is reserved for the
+            platform. The DAGs that this project's Airflow provider installs (``OUR_DAGS``) are
+            always reserved. An MLJob may run a reserved DAG only if the DAG is a monitoring DAG
+            that an access rule names (:meth:`.AirflowCatalog.is_reserved`).
         watches_namespaces: Whether the labels of namespaces are read. If they are not, access rules
             can select namespaces by name only.
     """

@@ -114,7 +114,7 @@ def _without_contradicted(details: Details, rest: TaskFact) -> Details:
 
 def is_recent(fact: TaskFact, requested_at: datetime) -> bool:
     """Return whether a fact comes from an event, and is so recent that an answer of the REST API
-    may not include it. The answer was requested at ``requested_at``.
+    possibly does not include the fact yet. The answer was requested at ``requested_at``.
     """
     return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 
