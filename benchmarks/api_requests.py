@@ -1,5 +1,5 @@
-"""Counts the requests that the Kubernetes API server has answered, from the server's own metrics.
-So the operator's writes are counted where they arrive.
+"""Counts the requests that the Kubernetes API server has answered. The numbers come from the API
+server's own metrics, so they include each write of the operator that the API server has answered.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def counted(cluster: Cluster) -> Counter[str]:
     - ``gets``: reads of a single MLJob.
     - ``events``: requests to create an Event.
     - ``conflicts``, ``throttled`` and ``timeouts``: requests of the above kinds that were answered
-      with 409, 429 and 504.
+      with 409, 429 and 504, respectively.
     """
     return kinds(cluster.metrics())
 

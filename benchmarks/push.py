@@ -35,7 +35,8 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        jobs: How many MLJobs each side has.
+        jobs: How many MLJobs each side of the comparison has. The sides are the operator and the
+            floor.
         blocks: Pairs of a rate, in events per second, and the number of blocks that each side has
             at this rate.
         seconds: The length of a block.
@@ -51,10 +52,10 @@ class Result:
     """The comparisons of the operator and the floor.
 
     Attributes:
-        rates: A comparison at each rate. The operator reads Airflow's change feed only once an
-            hour, so only events change statuses.
-        default_resync: A comparison at the first rate. The operator also reads the change feed, at
-            the default interval.
+        rates: One comparison for each rate. During these comparisons the operator reads Airflow's
+            change feed only once an hour, so only events change statuses.
+        default_resync: One comparison, at the first rate. During this comparison the operator also
+            reads the change feed at the default interval.
     """
 
     rates: tuple[Comparison, ...]

@@ -1,8 +1,9 @@
 """Airflow 3 for the stack: four processes with LocalExecutor and PostgreSQL, in a Python
 environment of their own.
 
-Airflow is configured by environment variables. A variable that the caller sets overrides the
-stack's variable.
+Airflow is configured by environment variables. The stack sets these variables. A variable that a
+person has set (:func:`devstack.choices.chosen_environment`) overrides the stack's variable of the
+same name.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ class Airflow:
 
     @staticmethod
     def has_database(directory: Path) -> bool:
-        """Return whether an earlier `up` of the stack in this directory has migrated a database.
-        Only a real Airflow has a database, and the simulated Airflow has none.
+        """Return whether an earlier `up` of the stack in the folder `directory` has migrated a
+        database. Only a real Airflow has a database, and the simulated Airflow has none.
         """
         return (directory / "airflow" / _MIGRATED).exists()
 
@@ -95,7 +96,7 @@ class Airflow:
 
     def parts(self) -> list[Component | Step]:
         """Return the parts of Airflow: the step that migrates the database, and the components of
-        the four processes, which start at the same time after the migration.
+        the four processes. The four processes start at the same time after the migration.
         """
         return [
             Step("airflow-migration", self._migrate, needs=("database",)),
@@ -236,8 +237,8 @@ class Airflow:
     def _healthy(self, name: str, part: str) -> bool:
         """Return whether a process of Airflow is healthy.
 
-        Airflow must report that the process is healthy. Airflow also reports so for a while after
-        the process was killed. So if Airflow reports the time of the process's last heartbeat, this
+        Airflow must report that the process is healthy. But Airflow reports a killed process as
+        healthy for a while. So if Airflow reports the time of the process's last heartbeat, this
         time must be later than the last start of the process.
         """
         health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]

@@ -6,8 +6,8 @@ conf names the version of the model. The predictions of a day are an artifact wi
 ``latest`` is the version that was published last, and predictions of earlier models are kept.
 
 The images of a day are made from scikit-learn's images of digits, without the images that models
-are trained on. The day is the seed, so each run for the day with the same param ``rows`` makes the
-same images. The schedule ended in January 2026, so Airflow starts no more runs by itself.
+are trained on. The day is the seed, so all runs that have the same day and the same param ``rows``
+make the same images. The schedule ended in January 2026, so Airflow starts no more runs by itself.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ Row = TypeVar("Row", Run, TaskInstance)
 
 
 def moment(name: str, text: str) -> datetime:
-    """Convert a text in a request to a time. ``name`` is the name of the parameter or field with
-    the text, for the message of the error.
+    """Convert a text in a request to a time. ``name`` is the name of the parameter or field that
+    has the text. The error message has this name.
 
     Raises:
         Refused: The text is not a time with a time zone.
@@ -106,7 +106,7 @@ def moment(name: str, text: str) -> datetime:
 
 
 def page(request: Request, name: str, rows: list[Json]) -> Json:
-    """Return one page of ``rows`` as the body of an answer. The query parameters ``offset`` and
+    """Return the body of an answer with one page of ``rows``. The query parameters ``offset`` and
     ``limit`` select the page, which has at most ``MAXIMUM_PAGE`` rows. ``name`` is the field of the
     body that has the rows.
     """
@@ -116,9 +116,9 @@ def page(request: Request, name: str, rows: list[Json]) -> Json:
 
 
 def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
-    """Return one page of the runs or task instances in ``found`` that ``fits`` accepts, in the
-    order of creation, as the body of an answer. ``name`` is the field of the body that has the
-    rows, one for each run or task instance.
+    """Return the body of an answer with one page of runs or task instances. The list has the
+    elements of ``found`` that ``fits`` accepts, in the order of their creation. ``name`` is the
+    field of the body that has the rows. Each row is one run or task instance.
 
     The query parameter ``cursor`` is the number of the last row that the client has received. The
     page begins after this row. So a row that changes between two requests does not shift the rows

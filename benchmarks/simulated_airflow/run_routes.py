@@ -64,8 +64,8 @@ def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one page of the runs of one DAG, or of all DAGs (``~``), that pass the filters in the
-    query.
+    """Return one page of the runs that pass the filters in the query. The path names the DAG of the
+    runs. The DAG id ``~`` stands for all DAGs.
     """
     dag_id, store = request.path["dag_id"], airflow.store
     if dag_id != "~":
@@ -98,9 +98,10 @@ def get_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set a run's note, state, or both. A new state ends the run: tasks that have begun and not
-    ended fail, and tasks without a state are skipped. Refuse any state except success and failed
-    with 422, and the state that the run already has with 409.
+    """Set a run's note, state, or both. A new state ends the run: tasks in progress are set to
+    failed, and tasks without a state are set to skipped. The new state must be success or failed,
+    otherwise refuse the request with 422. If the run already has the new state, refuse the request
+    with 409.
     """
     run, body = known_run(airflow, request), request.content()
     if "note" in body:
@@ -118,9 +119,9 @@ def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Clear all tasks of a run. If the body has ``only_failed: true``, clear only the tasks in the
-    states failed and upstream_failed. Unless the body has ``dry_run: false``, clear nothing. If the
-    run has ended, clearing tasks queues the run again.
+    """Clear tasks of a run if the body has ``dry_run: false``. If the body has ``only_failed:
+    true``, only the tasks in the states failed and upstream_failed are cleared, otherwise all
+    tasks. If the run has ended, clearing tasks queues the run again.
     """
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)

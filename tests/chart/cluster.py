@@ -1,4 +1,6 @@
-"""kubectl and helm for a real API server, as the administrator or as another user."""
+"""Runs kubectl and helm against a real API server, with the rights of the administrator or of
+another user.
+"""
 
 from __future__ import annotations
 
@@ -85,8 +87,8 @@ class Cluster:
         return answer == ["yes"]
 
     def rules(self, user: str, namespace: str) -> set[tuple[str, str, str]]:
-        """Return all rights of `user` on resources in a namespace, including cluster-wide rights,
-        as (group, resource, verb).
+        """Return all rights of `user` on resources in a namespace. Each right is a tuple (group,
+        resource, verb). The result includes the rights that `user` has in the whole cluster.
         """
         review = {
             "apiVersion": "authorization.k8s.io/v1",

@@ -81,8 +81,8 @@ class Runs:
         return run["state"] if run else None
 
     def returned(self, run_id: str) -> dict[str, Any]:
-        """Wait until a run of the cancellation DAG has succeeded. Return its report, which has the
-        outcome for each run to cancel.
+        """Wait until a run of the cancellation DAG has succeeded. Return the report of this run,
+        which has the outcome for each run to cancel.
         """
         eventually(lambda: self.state(CANCELLER, run_id) in OVER, "the cancellation is over", within=180)
         assert self.state(CANCELLER, run_id) == "success", self.log(run_id)

@@ -44,15 +44,16 @@ FINDS_THE_RUN = 180.0
 
 
 def path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool = False, **query: Any) -> str:
-    """Return the path of an MLJob's ``subresource`` in mljob-api, with the query parameters, as
-    ``kubectl get --raw`` takes it.
+    """Return the path and the query of a request to mljob-api for an MLJob's ``subresource``.
+    ``kubectl get --raw`` takes the result as an argument.
     """
     parameters = urlencode({name: str(value).lower() for name, value in query.items()})
     return run_path(namespace, name, subresource, watch=watch) + (f"?{parameters}" if parameters else "")
 
 
 class Follower:
-    """A process of ``kubectl get --raw`` that follows a log or the events in the background.
+    """A background process of ``kubectl get --raw``, which writes a log or a run's events to a file
+    as they arrive.
 
     Args:
         output: The file for the output of kubectl.
@@ -127,7 +128,7 @@ def curve(found: list[HistoryEntry]) -> list[tuple[float, float]]:
 @pytest.fixture(scope="module")
 def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """The :class:`Runs` of a namespace with two MLJobs: ``failing`` has failed, and ``training``
-    runs and waits until a test creates a file.
+    runs until a test creates the file ``go``.
     """
     jobs = new_installation("mljob-api", MLJOB_RUN_ID_PREFIX="mljob").jobs
     directory = tmp_path_factory.mktemp("mljob-api")

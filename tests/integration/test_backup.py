@@ -1,6 +1,6 @@
 """MLJobs are saved and restored on a real Kubernetes API, with the real operator and a simulated
-Airflow. A finished MLJob does not run again, whether its status is restored or not. The run of an
-unfinished MLJob is followed again if the status is restored.
+Airflow. A finished MLJob does not run again, whether its status is restored or not. The operator
+follows the run of an unfinished MLJob again if the status of the MLJob is restored.
 
 docs/operations/backup.md describes how to save and restore MLJobs.
 """
@@ -150,7 +150,8 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:
     """The API server ignores the status in a manifest when it creates an MLJob, so a restore loses
-    the status. For this case, the operator also writes how an MLJob ended into an annotation.
+    the status. For this case, the operator also writes an annotation that says how an MLJob has
+    ended.
     """
     body = items(saved)[0]
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{operator.jobs.namespace}/{PLURAL}"

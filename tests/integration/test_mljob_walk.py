@@ -63,7 +63,7 @@ def test_rolled_back_mljob_equals_one_that_was_never_edited(
 
     def meanwhile() -> None:
         """Create a valid MLJob that nobody edits, and wait for its end. This shows that the MLJobs
-        of the walk don't block others.
+        of the walk don't block other MLJobs.
         """
         name = f"canary-{next(numbers)}"
         assert canaries.apply({name: {"dagId": SUCCEEDS}}) == {}

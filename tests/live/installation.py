@@ -1,5 +1,5 @@
-"""An operator that a test has started, with a namespace of its own. The operators of several tests
-use the same stack: the same Kubernetes API, Kafka and Airflow.
+"""An operator that a test has started. The operator has a namespace of its own. The operators of
+several tests use the same stack: the same Kubernetes API, Kafka and Airflow.
 """
 
 from __future__ import annotations

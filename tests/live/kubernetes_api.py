@@ -1,9 +1,9 @@
 """A client of the Kubernetes API over HTTP, with the rights of a kubeconfig's user. In most tests,
 this user is the cluster's administrator.
 
-Tests perform the actions of users with kubectl. For requests that are sent several times a second
-or for hundreds of objects, tests use this client, because each kubectl process takes 0.1 seconds of
-CPU time.
+Tests use kubectl for the actions of users. For requests that are sent several times a second or for
+hundreds of objects, tests use this client, because each kubectl process takes 0.1 seconds of CPU
+time.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ class GuardedJobs(FakeJobs):
 
     Attributes:
         broken: Descriptions of the promises that statuses have broken so far.
-        handled: The retries that the statuses of an MLJob have reported as handled, by the MLJob's
-            uid. A retry is the value of the annotation with which a user requests the retry.
+        handled: The key is the uid of an MLJob, and the value has the requested retries that the
+            statuses of the MLJob have reported in ``lastHandledRetry``. Each retry is recorded as
+            the value of the annotation that requested the retry.
     """
 
     def __init__(self) -> None:
@@ -40,8 +41,9 @@ class GuardedJobs(FakeJobs):
         return stored
 
     def _broken_by_retry(self, job: Job, stored: Job) -> Iterator[str]:
-        """Yield a description of each promise about requested retries that is broken when the
-        status of ``stored`` replaces the status of ``job``.
+        """Compare the status of ``job`` with the status of ``stored``, which replaces the status of
+        ``job``. Yield a description of each promise about requested retries that the new status
+        breaks.
         """
         old, new = job.status, stored.status
         if new.attempts != old.attempts and wants_retry(stored):
@@ -61,8 +63,8 @@ class GuardedJobs(FakeJobs):
 
 
 def broken_by_status(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:
-    """Yield a description of each promise that the operator breaks by replacing the status ``old``
-    by the status ``new``.
+    """Compare the status ``old`` with the status ``new``, which replaces ``old``. Yield a
+    description of each promise that the new status breaks.
     """
     before, after = old.attempts or 0, new.attempts or 0
     if new.phase is None:

@@ -4,8 +4,8 @@ DAG files and the code of tasks import these names from here:
 
 - :func:`mljob_dag`: declares a job: a DAG with an owner, typed params and outputs, and the
   callbacks of :func:`mljob_callbacks` on every task. By default the DAG has no schedule.
-- :func:`mljob_callbacks`: makes callbacks for a DAG's ``default_args``, which send an event when a
-  task starts, ends, is retried or skips itself.
+- :func:`mljob_callbacks`: makes callbacks for a DAG's ``default_args``. The callbacks send an event
+  when a task starts, ends, is retried or skips itself.
 - :func:`report`: reports progress and metrics of the running task.
 - :func:`publish_outputs`: publishes small results of the run, which the MLJob's status shows.
 - :func:`fail_for_good`: makes the exception that fails a task without a retry.

@@ -8,8 +8,8 @@ them on Airflow.
 :class:`Client` is for scripts and notebooks. :class:`AsyncClient` has the same methods for asyncio.
 Both read the kubeconfig as ``kubectl`` does, and have only the rights of the kubeconfig's user.
 
-The classes of this package are imported when they are first used, so that commands of ``kubectl
-mljob`` that don't need them start fast.
+The classes of this package are imported when they are first used, so that a command of ``kubectl
+mljob`` starts fast if the command needs none of these classes.
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ _MAX_RETRY_REQUEST = 253
 
 
 class Verdict(StrEnum):
-    """How an MLJob ended, or ``STALLED``: the MLJob can't go on until something is changed."""
+    """How an MLJob ended, or ``STALLED``: the MLJob can't continue until somebody changes its spec,
+    its DAG or its rights.
+    """
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -49,14 +51,16 @@ def verdict_of(job: MLJob) -> Verdict | None:
 
 
 def retry_is_pending(job: MLJob) -> bool:
-    """Return whether a retry was requested that the operator has not handled yet."""
+    """Return whether somebody has requested a retry, and ``status.lastHandledRetry`` does not name
+    this request yet.
+    """
     requested = job.annotations.get(RETRY_REQUESTED_AT, "")[:_MAX_RETRY_REQUEST]
     return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Return whether the MLJob has succeeded or failed, and a requested retry has not begun. The
-    status then still describes the last attempt.
+    """Return whether the MLJob has succeeded or failed, and a requested retry has not begun. As
+    long as the result is True, the status describes the attempt before the retry.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 

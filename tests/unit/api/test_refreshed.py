@@ -1,5 +1,5 @@
-"""Values that mljob-api keeps in memory and reads again when they are too old. Only one asyncio
-task reads a value at a time.
+"""Values that mljob-api keeps in memory and reads again when they are too old. At any time, at most
+one asyncio task reads a value.
 """
 
 from __future__ import annotations

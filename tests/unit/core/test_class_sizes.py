@@ -1,8 +1,8 @@
 """The classes of the package ``mljob_operator.core`` stay small.
 
-A member is a name that the body of a class defines: a field, a property, a method or a constant.
-Private members and magic methods count, inherited members don't. A class with more than
-``MAX_MEMBERS`` members has more than one purpose.
+A member is a name that the body of a class defines: a field, a property, a method or a constant. A
+class may have at most ``MAX_MEMBERS`` members, because a class with more members has more than one
+purpose. The number includes private members and magic methods, but not inherited members.
 """
 
 from __future__ import annotations

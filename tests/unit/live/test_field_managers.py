@@ -1,4 +1,6 @@
-"""Tests see all fields that a field manager owns, whichever entries of the manager name them."""
+"""Tests see all fields that a field manager owns, also if the manager has several entries in
+``managedFields``.
+"""
 
 from __future__ import annotations
 

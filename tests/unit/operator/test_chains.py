@@ -1,5 +1,5 @@
-"""MLJobs that take the outputs of other MLJobs: they run in order, whatever order they are applied
-in.
+"""MLJobs that take the outputs of other MLJobs. An MLJob runs after its upstream MLJobs (the MLJobs
+whose outputs it takes), even if the upstream MLJobs are created later.
 """
 
 from __future__ import annotations
@@ -443,9 +443,9 @@ class TestLife:
         assert runs_of(world, "train")[0].conf == OUTPUTS
 
     async def test_announced_attempt_takes_the_outputs_of_a_newer_run(self, world: World) -> None:
-        """The status of the MLJob ``train`` announces an attempt, whose run can't start yet.
-        Meanwhile the MLJob ``data`` gets new outputs. The attempt then runs with the new outputs,
-        and the status names the run that published them.
+        """The status of the MLJob ``train`` names a new attempt, but the run of this attempt can't
+        be submitted yet. Meanwhile the MLJob ``data`` gets new outputs. The attempt then runs with
+        the new outputs, and the status names the run that published them.
         """
         await apply(world, "train", "data", dagId="missing")
         await apply(world, "data", runPolicy="OnChange")

@@ -1,6 +1,6 @@
 """A submission reaches Airflow after the operator has stopped waiting for the answer. Meanwhile the
-MLJob was suspended, cancelled or deleted, or has exceeded a deadline. The operator finds the late
-run and cancels it.
+MLJob was suspended, cancelled or deleted, or has exceeded a deadline. The operator then finds the
+run of this submission, and cancels the run.
 """
 
 from __future__ import annotations

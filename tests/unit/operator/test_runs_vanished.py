@@ -24,8 +24,8 @@ NAMES = [f"job-{number}" for number in range(5)]
 
 
 class Cluster(World):
-    """The operator on fakes, with five MLJobs whose active runs are in the same Airflow: the
-    Airflow of the operator's settings.
+    """The operator with fakes of Kubernetes and Airflow. There are five MLJobs whose active runs
+    are in the same Airflow: the Airflow of the operator's settings.
     """
 
     name = SETTINGS_AIRFLOW
@@ -47,13 +47,13 @@ class Cluster(World):
         await self.read()
 
     async def read(self) -> None:
-        """Read the change feed once, and wait until MLJobs have acted on the changes."""
+        """Read the change feed once, and wait until the operator has acted on the changes."""
         await self.feed.pass_once()
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let ``number`` minutes pass. Every five seconds, the operator acts for each MLJob, reads
-        the change feed and reconciles the AirflowInstances.
+        """Let ``number`` minutes pass. Every five seconds, the test wakes all MLJobs, and lets the
+        operator read the change feed and reconcile the AirflowInstances.
         """
         for _ in range(number * 12):
             await self.later(5)
@@ -68,9 +68,9 @@ class Cluster(World):
         await self.read()
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
-        """Remove all runs from Airflow except the first ``keep`` runs, as if its database was
-        emptied or restored from a backup. Return all runs that Airflow had before, as a dict with
-        the keys (DAG id, run id).
+        """Remove all runs from Airflow except the first ``keep`` runs, as if Airflow's database was
+        emptied or restored from a backup. Return a dict with all runs that Airflow had before. The
+        keys are pairs of DAG id and run id.
         """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])
@@ -98,8 +98,8 @@ class Cluster(World):
 
 
 class ClusterWithInstance(Cluster):
-    """The operator on fakes, with five MLJobs whose runs are in the Airflow of the AirflowInstance
-    ``prod``. The operator's settings configure no Airflow.
+    """The operator with fakes of Kubernetes and Airflow. There are five MLJobs whose runs are in
+    the Airflow of the AirflowInstance ``prod``. The operator's settings configure no Airflow.
     """
 
     name = "prod"

@@ -41,7 +41,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A function that sets the URL of the Kubernetes API that the operator uses."""
+    """A function that sets the URL under which the operator reaches the Kubernetes API."""
     return lambda url: monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
 
 
@@ -92,8 +92,8 @@ async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
 async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """The refused request need not come from kopf's watches. In this test the operator lists
-    MLJobs.
+    """In this test the API server refuses the operator's request for a list of MLJobs. A refused
+    request of any other part of the operator, such as kopf's watches, has the same effect.
     """
     with KubernetesApi() as api:
         api.refuse = lambda _path, _query: status(401, "Unauthorized")
@@ -188,8 +188,9 @@ async def test_port_that_another_process_uses_ends_the_operator(
 async def test_nothing_is_written_after_the_end_of_the_term(
     settings: Settings, reach: Callable[[str], None], write: str
 ) -> None:
-    """A gate in the Kubernetes client stops all requests that change something after the end of the
-    operator's term as the leader. Reading is still allowed.
+    """After the end of the operator's term as the leader, a gate in the Kubernetes client stops all
+    requests that would change an object. The gate still lets requests through that only read
+    objects.
     """
     with KubernetesApi() as api:
         reach(api.url)

@@ -60,7 +60,8 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed, and return what Airflow did with them.
+        """Set task instances to failed. The result has the number of task instances that have
+        failed, and errors about task instances that Airflow does not find.
 
         For several task instances, one request for all of them is tried first. If Airflow reports
         an error, each task instance gets a request of its own. A task instance that Airflow does
@@ -81,9 +82,9 @@ class AirflowRuns:
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
         """Set the run to failed, and add ``note`` as a line to the run's note.
 
-        The whole note has at most 1,000 characters, the most that Airflow stores. If the note is
-        longer, the text from before is cut. A run that does not exist or has failed already is not
-        an error.
+        The whole note has at most 1,000 characters, the most that Airflow stores. If the note would
+        be longer, the earlier text of the note is cut. A run that does not exist or has failed
+        already is not an error.
 
         Raises:
             AirflowApiError: A request failed for another reason.

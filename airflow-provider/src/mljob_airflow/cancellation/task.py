@@ -37,7 +37,8 @@ def cancel(context: Context) -> dict[str, Any]:
         summaries of the runs, in the order of the params.
 
     Raises:
-        AirflowFailException: The params name no run, or only one of ``dag_id`` and ``dag_run_id``.
+        AirflowFailException: The params name no run, or have only one of ``dag_id`` and
+            ``dag_run_id``.
         CancellationError: At least one run has not ended, or its state is unknown. The message
             names all such runs. A retry of the task leaves the other runs as they are, because they
             have ended.
@@ -70,7 +71,7 @@ def targets_of(params: Mapping[str, Any]) -> list[Target]:
     The run of the params ``dag_id`` and ``dag_run_id`` comes first, then the runs of ``targets``.
 
     Raises:
-        ValueError: The params name no run, or only one of ``dag_id`` and ``dag_run_id``.
+        ValueError: The params name no run, or have only one of ``dag_id`` and ``dag_run_id``.
     """
     dag_id, dag_run_id = params.get("dag_id"), params.get("dag_run_id")
     if bool(dag_id) != bool(dag_run_id):
@@ -93,15 +94,15 @@ def event_of(
     source: str,
     now: datetime,
 ) -> RunCancellation:
-    """Make the Kafka event about the cancellation of one run.
+    """Return the Kafka event about the cancellation of one run.
 
     Args:
         summary: The result of the cancellation.
         mode: The mode of the cancellation: graceful or immediate.
-        reason: The reason of the cancellation. The event has its first ``MAX_REASON_LENGTH``
-            characters.
+        reason: The reason of the cancellation. The event has the first ``MAX_REASON_LENGTH``
+            characters of the reason.
         cancelled_by: The id of the run of ``mljob_cancel``.
-        try_number: The number of the try of the task in ``mljob_cancel``.
+        try_number: The try number of the task of ``mljob_cancel``.
         source: The name of this Airflow, from the option ``[mljob] source``.
         now: The time of the event, with a time zone.
     """
@@ -125,8 +126,10 @@ def event_of(
 
 
 def not_over(unfinished: Iterable[Summary], asked: int) -> str:
-    """Return an error message that names each unfinished run with its last error, or with its state
-    if there was no error. ``asked`` is the number of runs that were to be cancelled.
+    """Return an error message about the runs that have not ended (``unfinished``). For each of
+    these runs, the message has the last error of the run's cancellation. If this cancellation had
+    no error, the message has the run's state. ``asked`` is the number of all runs that were to be
+    cancelled.
     """
     named = [f"{summary.target}: {summary.errors[-1] if summary.errors else summary.state}" for summary in unfinished]
     return f"{len(named)} of {asked} run(s) are not over: " + "; ".join(named)
@@ -140,7 +143,8 @@ def _connect() -> Runs:
 
 
 def _report(summary: Summary, **about: Any) -> None:
-    """Send the Kafka event about the cancellation of a run, without waiting for its delivery.
+    """Send the Kafka event about the cancellation of a run. Don't wait until the event is
+    delivered.
 
     If the event can't be sent, only log the error: runs must also be cancelled while Kafka is out
     of reach. ``about`` has the other arguments of :func:`event_of`.

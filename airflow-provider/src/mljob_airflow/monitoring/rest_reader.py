@@ -112,7 +112,7 @@ class AirflowReader:
         )
 
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
-        """Return the queued runs whose ``run_after`` is not after ``now``, oldest first."""
+        """Return the queued runs whose ``run_after`` is ``now`` or earlier, oldest first."""
         rows = self._by_cursor(
             "list queued runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -143,8 +143,8 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """Return the ids of the DAG's runs that belong to MLJobs and whose ``run_after`` is not
-        before ``since``: at most :data:`MAX_MLJOB_RUNS` ids, newest run first.
+        """Return run ids of the DAG, newest run first, at most :data:`MAX_MLJOB_RUNS`. The runs
+        belong to MLJobs, and their ``run_after`` is ``since`` or later.
 
         ``prefix`` is the first part of the run ids of MLJobs.
         """

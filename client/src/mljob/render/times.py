@@ -32,7 +32,7 @@ def between(begin: datetime | None, end: datetime | None) -> float | None:
 
 
 def exact(at: datetime | None) -> str:
-    """Return a time in UTC to the second, such as ``2026-03-02 09:00:00Z``, or an empty text for
-    None.
+    """Return a time as a text, in UTC and in whole seconds, such as ``2026-03-02 09:00:00Z``.
+    Return an empty text for None.
     """
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

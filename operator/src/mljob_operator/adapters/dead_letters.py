@@ -86,8 +86,9 @@ class DeadLetters:
             self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait until all dead letters are delivered, at most ``LAST_SECONDS``, and log how many
-        were not delivered in this time. Later calls of :meth:`send` lose their dead letters.
+        """Wait for at most ``LAST_SECONDS`` until all dead letters are delivered. Log the number of
+        dead letters that were not delivered in this time. Later calls of :meth:`send` lose their
+        dead letters.
         """
         if self._producer is not None:
             if left := self._producer.flush(LAST_SECONDS):

@@ -44,15 +44,17 @@ _PASSED_TO_ERROR_CB = frozenset({"FAIL", "ERROR"})
 class Connection:
     """The connection between the brokers and the consumer of one topic.
 
-    One object is used for all consumers of the topic, one after another. So the object notices if a
-    new consumer does not connect although the previous consumer was connected.
+    The consumers of a topic replace one another, and all of them share one object of this class. So
+    the object notices if a new consumer does not connect although the previous consumer was
+    connected.
 
     Args:
         brokers: The configured brokers, as log lines and statuses name them.
         topic: The topic of the consumer.
-        changed: Receives the state of the connection, in the consumer's thread, when a consumer is
-            created and when the connection is made or lost. Called again, with the cause, when the
-            connection has been missing for ``GRACE`` (30 seconds), and later for each new cause.
+        changed: A function that receives the state of the connection. Called in the consumer's
+            thread when a consumer is created, and when the connection is made or lost. Also called
+            with the cause when the connection has been missing for ``GRACE`` (30 seconds), and
+            later with each new cause.
         clock: A monotonic clock, in seconds.
     """
 

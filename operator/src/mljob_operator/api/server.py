@@ -125,11 +125,12 @@ class ApiServer:
             await self._close()
 
     async def _until_known(self) -> None:
-        """Read which front proxy to trust. Try again while the Kubernetes API fails.
+        """Read from a ConfigMap which front proxy to trust. If the Kubernetes API fails, repeat the
+        request until it succeeds.
 
         Raises:
-            NoFrontProxy: The ConfigMap does not describe a front proxy to trust. A kind of
-                CannotStart.
+            NoFrontProxy: The ConfigMap does not describe a front proxy to trust. NoFrontProxy is a
+                subclass of CannotStart.
         """
         failures = 0
         while True:

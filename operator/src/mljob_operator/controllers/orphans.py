@@ -1,8 +1,8 @@
 """Finds orphaned runs, reports them, and cancels them if ``MLJOB_ORPHANED_RUNS`` is ``Cancel``.
 
 An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). The
-operator lists each Airflow's active runs regularly, which is called a relist. This controller
-checks each of these lists.
+operator regularly requests a list of each Airflow's active runs. Such a request is called a relist.
+This controller checks each list.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Orphans:
         A run that is not in ``followed`` is only suspected at first. For at most ``MAX_LOOK_UPS``
         runs that have been suspected for ``SUSPECTED_FOR``, this method then asks the Kubernetes
         API whether an MLJob follows the run. If the Kubernetes API fails, or after
-        ``TIMEOUT_SECONDS``, the other runs are left to the next relist.
+        ``TIMEOUT_SECONDS``, this method ends, and the next relist checks the remaining runs.
 
         Args:
             airflow: The Airflow's name.
@@ -123,8 +123,8 @@ class Orphans:
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
         """Ask the Kubernetes API for the MLJob of a run. Return True if the MLJob does not exist or
-        does not follow the run. Otherwise return False, and let the time under suspicion start
-        again at ``at``.
+        does not follow the run. Otherwise return False, and record ``at`` as the time at which the
+        suspicion about the run began.
 
         Args:
             run: The run.

@@ -1,9 +1,10 @@
-"""Finds operators that claim the same MLJobs, run ids or events, so that only one of them acts. The
-claims of an operator are in an annotation of its Lease.
+"""Finds operators that claim the same MLJobs, run ids or events. The purpose is that only one of
+these operators acts on the MLJobs, runs and events. The claims of an operator are in an annotation
+of its Lease.
 
 An operator takes its own Lease before it lists the Leases of other operators. So of two operators
 that start at the same time, at least one sees the Lease of the other. If each of them sees the
-Lease of the other, the operator whose Lease has the smaller name goes on, and the other operator
+Lease of the other, the operator whose Lease has the smaller name continues, and the other operator
 ends with an error.
 """
 
@@ -43,10 +44,11 @@ class Rivals:
         self._interval = interval
 
     async def refuse_acting(self) -> None:
-        """Wait until no rival is running. If a running rival acts already, raise an error instead.
+        """Wait until no rival is running. If a running rival already acts on MLJobs, runs or
+        events, raise an error instead.
 
-        An operator acts once its own check has found no running rival. Until then, the operator
-        only holds its Lease.
+        An operator begins to act once the operator's own check has found no running rival. Until
+        then, the operator only holds its Lease.
 
         Raises:
             CannotStart: A running rival acts.
@@ -94,7 +96,7 @@ class Rivals:
         """Return whether a rival may still be running.
 
         Args:
-            rivals: The Leases of the rivals, each with the conflict in words.
+            rivals: The Leases of the rivals, each with a text that describes the conflict.
             observations: For each Lease, by its name, the newest version that this process knows.
             has_precedence: Returns whether this operator must end if the rival with this Lease is
                 running.
@@ -114,8 +116,9 @@ class Rivals:
         return left
 
     async def _rivals(self) -> list[tuple[Lease, str]]:
-        """Return the Leases of other operators that have a holder and conflicting claims, each with
-        the conflict in words. Claims that can't be read count as a conflict.
+        """Return the Leases of other operators that have a holder and conflicting claims. Each
+        Lease comes with a text that describes the conflict. Claims that can't be read count as a
+        conflict.
         """
         found = []
         for lease in await self._leases.others():

@@ -1,4 +1,4 @@
-"""`kubectl mljob` on a fake cluster, in this process."""
+"""Runs `kubectl mljob` in the process of the tests, with a fake cluster."""
 
 from __future__ import annotations
 

@@ -87,12 +87,12 @@ class Baseline:
 
     @property
     def limit(self) -> float:
-        """Seconds above which a run counts for a shift."""
+        """The limit in seconds above which a duration or a wait counts towards a shift."""
         return max(self.median * math.exp(SHIFT * self.spread), ABOVE_HIGH * self.high)
 
     @property
     def hang_limit(self) -> float:
-        """Seconds above which a run is a hang."""
+        """The limit in seconds above which a duration or a wait is a hang."""
         return max(self.median * math.exp(HANG * self.spread), ABOVE_LONGEST * self.longest)
 
 

@@ -35,15 +35,15 @@ class LivePlatform:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources that the page reads, such as the feed of MLJobs. A change of a source may
-        change the page.
+        """The sources of the page's data, such as the list of MLJobs that a watch keeps up to date.
+        When the data of a source change, the page may change.
         """
         return self._reads.sources
 
     async def page(self) -> PlatformPage:
         """Return the current content of the page. If the AirflowInstances can't be read, the
-        content says why. Reports of monitoring DAGs that can't be read, or were not read yet, are
-        left out.
+        content says why. A report of a monitoring DAG is left out if the report was not read yet or
+        can't be read.
 
         Raises:
             MLJobError: The MLJobs can't be listed: the person may not list them, or the API server

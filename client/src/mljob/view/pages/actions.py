@@ -51,8 +51,8 @@ class Action:
     is_advised: bool = False
 
     def question(self, name: str) -> str:
-        """Return the question to confirm the action, with the name of the MLJob: ``Cancel
-        churn-train?``
+        """Return the question that asks a person to confirm the action. The question contains the
+        name of the MLJob: ``Cancel churn-train?``
         """
         return f"{'Retry' if self.verb is Verb.RETRY else self.label} {name}?"
 

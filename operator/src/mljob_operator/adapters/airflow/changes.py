@@ -44,8 +44,8 @@ class Changes:
         self._dags = DAGApi(session.client)
 
     def runs(self, since: datetime) -> list[RunChange]:
-        """Return the runs with the operator's prefix that changed at or after ``since`` (Airflow's
-        clock).
+        """Return the runs with the operator's prefix that changed at or after ``since``. ``since``
+        is a time of Airflow's clock.
 
         The request is ``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, for all
         pages.
@@ -61,8 +61,8 @@ class Changes:
         return self._list_runs(state=[RunState.QUEUED.value, RunState.RUNNING.value])
 
     def tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances that changed at or after ``since`` (Airflow's clock), of runs
-        with the operator's prefix.
+        """Return those task instances of runs with the operator's prefix that changed at or after
+        ``since``. ``since`` is a time of Airflow's clock.
 
         The request is
         ``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, for all

@@ -3,7 +3,7 @@ An adapter is the client of an Airflow's REST API.
 
 An access rule may have its own credentials, for the MLJobs that the rule admits. Each Airflow has
 an :class:`AccessLogins` for its access rules. If the credentials of one rule can't be used, only
-the MLJobs of this rule wait, and the Airflow stays ready.
+the MLJobs that this rule admits wait, and the Airflow stays ready.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ decides. For all other errors, the error's own reason is used.
 
 
 def reason(error: OperatorError) -> str:
-    """Return the reason that a condition shows for an error, one CamelCase word."""
+    """Return the text that a condition shows as its reason for an error: one CamelCase word."""
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 
@@ -168,7 +168,8 @@ class AccessLogins:
 
     @property
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
-        """The problem of each login, by credentials. The problem is None if no problem is known.
+        """A dict with the problem of each login. The keys are the credentials of the logins. A
+        value is None if no problem is known.
 
         Logins whose Secrets were not read yet are left out.
         """
@@ -258,8 +259,8 @@ class AccessLogins:
             account.problem = LoginProblem("AirflowError", why)
 
     async def close(self) -> None:
-        """Close the adapters of the current access rules. Requests that are being sent end first,
-        and queued requests are dropped.
+        """Close the adapters of the current access rules. Before that, wait for the requests that
+        are being sent. Queued requests are dropped.
         """
         airflows = [account.airflow for account in self._accounts.values() if account.airflow is not None]
         await asyncio.gather(*(airflow.close() for airflow in airflows))

@@ -37,7 +37,7 @@ class Changed(Protocol):
     """A function that is called when Airflows, access rules, logins or namespaces have changed."""
 
     def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Wake the waiting MLJobs that may be able to continue.
+        """Wake the MLJobs that wait for Airflows, access rules, logins or limits.
 
         Args:
             namespace: Only the MLJobs of this namespace are woken. If None, the MLJobs of all
@@ -111,10 +111,10 @@ class AirflowRegistry:
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
         topic: The Kafka topic in the operator's settings. AirflowInstances that name no topic use
             this topic.
-        reserved: Globs of the ids of further DAGs that are reserved for the platform. The DAGs that
-            this project's Airflow provider installs (``OUR_DAGS``) are always reserved. An MLJob
-            may run a reserved DAG only if it is a monitoring DAG that an access rule names
-            (:meth:`.AirflowCatalog.is_reserved`).
+        reserved: Globs for the ids of DAGs. A DAG whose id matches a glob is reserved for the
+            platform. The DAGs that this project's Airflow provider installs (``OUR_DAGS``) are
+            always reserved. An MLJob may run a reserved DAG only if the DAG is a monitoring DAG
+            that an access rule names (:meth:`.AirflowCatalog.is_reserved`).
         watches_namespaces: Whether the labels of namespaces are read. If they are not, access rules
             can select namespaces by name only.
     """
@@ -169,8 +169,8 @@ class AirflowRegistry:
         """Replace an AirflowInstance with a later version of it.
 
         Returns:
-            Whether the spec has changed, the annotation that makes the instance the default was
-            added or removed, or the deletion has begun.
+            Whether one of these facts has changed: the spec, the presence of the annotation that
+            makes the instance the default, and whether the instance is being deleted.
         """
         before = registered.instance
         registered.instance = self._instances[instance.name] = instance
@@ -184,8 +184,8 @@ class AirflowRegistry:
         return True
 
     def remove(self, registered: RegisteredInstance) -> None:
-        """Remove an AirflowInstance that was deleted. Its adapter stays open for callers that still
-        wait for answers.
+        """Remove an AirflowInstance that was deleted. The adapter of the AirflowInstance stays open
+        for callers that still wait for answers.
         """
         name = registered.instance.name
         del self._registered[name], self._instances[name]
@@ -442,8 +442,8 @@ class AirflowRegistry:
         return await self._refresh_logins(SETTINGS_AIRFLOW, self._own.connect, None, ask=True)
 
     async def close(self) -> None:
-        """Close the adapters. Requests that are being sent end first, and queued requests are
-        dropped.
+        """Close the adapters. Before that, wait for the requests that are being sent. Queued
+        requests are dropped.
         """
         airflows = [registered.airflow for registered in self._registered.values() if registered.airflow is not None]
         if self._own is not None:

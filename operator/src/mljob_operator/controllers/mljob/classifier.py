@@ -70,7 +70,7 @@ class Classifier:
     def admit(self, tracked: TrackedJob) -> State:
         """Add the MLJob to the admission queue if it can start a run. If the MLJob has to wait in
         the queue, admit waiting MLJobs of the same Airflow, in the order of the queue, as far as
-        the limits allow this. Return the state of the MLJob afterwards.
+        the limits allow this. Then return the current state of the MLJob.
         """
         state = self.state(tracked)
         if self._follow(state):
@@ -105,7 +105,7 @@ class Classifier:
         return admitted
 
     def forget(self, key: Key) -> None:
-        """Forget an MLJob that is deleted or has nothing more to do."""
+        """Forget an MLJob that was deleted, or for which the operator has nothing more to do."""
         self._upstreams.follow(key, ())
         self._admission.release(key)
         self._missing_runs.forget(key)
@@ -148,8 +148,8 @@ class Classifier:
 
     def _follow(self, state: State) -> bool:
         """Tell ``missing_runs`` whether this MLJob's run is missing in Airflow. Return whether the
-        data of ``missing_runs`` may have changed. If so, ``state`` may be out of date, because the
-        state of an MLJob depends on these data.
+        data of ``missing_runs`` may have changed. If the result is True, ``state`` may be out of
+        date, because the state of an MLJob depends on these data.
         """
         key = state.job.key
         if not state.current.active or state.observed_run.over:

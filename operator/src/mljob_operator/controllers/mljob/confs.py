@@ -84,7 +84,7 @@ class _KnownSecrets:
 
 
 class Confs:
-    """Builds the confs of runs, and remembers their secret values.
+    """Builds the confs of runs, and remembers which values in the confs came from Secrets.
 
     Args:
         jobs: The store that reads the ConfigMaps and Secrets of ``spec.confFrom``.
@@ -99,8 +99,8 @@ class Confs:
         """Build the conf from the spec, and check it against the DAG's params.
 
         A DAG can say in the schemas of its params that a conf must have no other keys than the
-        params. Then this method refuses other keys. In all other cases Airflow accepts other keys,
-        and the result has a message about them.
+        params. If the DAG says so, this method refuses other keys. If not, Airflow accepts other
+        keys, and the result has a message about these keys.
 
         Raises:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data, or
@@ -146,8 +146,8 @@ class Confs:
         return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Remember the secret values in ``conf``, the conf of an earlier run that a new run uses
-        again. Return ``conf`` unchanged.
+        """Remember the values in ``conf`` that came from Secrets, and return ``conf`` unchanged.
+        ``conf`` is the conf of an earlier run. A new run gets the same conf.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -156,11 +156,11 @@ class Confs:
         return conf
 
     async def read(self, s: State, dag_runs: DagRuns) -> None:
-        """Read the run's conf from Airflow, to find out which of its values came from Secrets.
+        """Read the run's conf from Airflow, and remember the values in the conf that came from
+        Secrets.
 
-        The conf is not read if it can't have values from Secrets, or if these values are known
-        already. If Airflow does not have the run any more, or masks the values of the conf, the
-        values stay unknown.
+        The conf is read only if it may have values from Secrets that are still unknown. If Airflow
+        does not have the run any more, or masks the values of the conf, the values stay unknown.
 
         Raises:
             AirflowError: The conf can't be read.
@@ -234,9 +234,9 @@ class Confs:
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
         """Return the values from Secrets that are known for the newest run.
 
-        If the known values come from the conf of an earlier run, which was read from Airflow, these
-        values are dropped first. Texts of the newest run can't quote these values. The stored
-        status already has the texts of the earlier run in redacted form.
+        If the known values belong to an earlier run whose conf was read from Airflow, these values
+        are dropped first. Texts of the newest run can't quote these values. The stored status
+        already has the texts of the earlier run in redacted form.
         """
         found = self._secrets_of(s.job)
         if found.run not in (None, s.run):

@@ -14,16 +14,17 @@ from .transient_state import TransientState
 @frozen
 class TrackedJob:
     """One MLJob with everything that this process knows of it. The object is immutable: each change
-    creates a new one.
+    creates a new object.
 
     Attributes:
         job: The MLJob as last read or written.
         observed_run: What the operator knows of the newest attempt's run.
         transient: What this process has tried for the newest attempt.
         outputs: What the run's tasks published, or None if Airflow was not asked yet.
-        confirmed_at: When the operator sent the last status patch whose answer showed that no other
-            client had changed the MLJob since the operator last read or wrote it. In seconds of the
-            event loop's clock. Minus infinity before the first such patch.
+        confirmed_at: The time at which the operator sent the last confirming status patch. A status
+            patch is confirming if its answer shows that no other client had changed the MLJob since
+            the operator last read or wrote the MLJob. In seconds of the event loop's clock. Minus
+            infinity before the first confirming patch.
     """
 
     job: Job

@@ -63,7 +63,7 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
         rest: The task instance in the answer.
         final: Whether the state in the answer replaces the state in ``old`` even if ``old`` is
             newer. True if the answer is the last list of the tasks of an ended run, or if ``old``
-            is from an event from before somebody cleared the run.
+            comes from an event and somebody has cleared the run since that event.
     """
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
@@ -114,7 +114,7 @@ def _without_contradicted(details: Details, rest: TaskFact) -> Details:
 
 def is_recent(fact: TaskFact, requested_at: datetime) -> bool:
     """Return whether a fact comes from an event, and is so recent that an answer of the REST API
-    may not include it. The answer was requested at ``requested_at``.
+    possibly does not include the fact yet. The answer was requested at ``requested_at``.
     """
     return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 

@@ -1,5 +1,5 @@
-"""Compresses the spec and the status of MLJobs that wait for their next step. Compressed JSON takes
-about a tenth of the memory of the same JSON as Python objects.
+"""Compresses the spec and the status of an MLJob in memory while the operator does nothing for the
+MLJob. Compressed JSON takes about a tenth of the memory of the same JSON as Python objects.
 """
 
 from __future__ import annotations
