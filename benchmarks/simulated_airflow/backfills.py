@@ -17,7 +17,9 @@ MAX_DAYS = 10_000
 
 @dataclass(slots=True)
 class Backfill:
-    """A backfill of a DAG, with the data that Airflow's REST API returns about it."""
+    """A backfill of a DAG. The attributes are the data that Airflow's REST API returns about a
+    backfill.
+    """
 
     id: int
     dag_id: str

@@ -1,5 +1,5 @@
-"""Chaos: kills parts of the system at random times and brings them back after a while. Meanwhile a
-watch records how the status of each MLJob changes.
+"""Chaos: kills parts of the system at random times, and starts each part again after a while.
+Meanwhile a watch records how the status of each MLJob changes.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Outages:
             thread.start()
 
     def wait(self) -> None:
-        """Wait until all planned outages are over and all parts run again.
+        """Wait until all planned outages are over and all parts are running again.
 
         Raises:
             BaseException: The first error when a part was killed or started again.
@@ -82,7 +82,8 @@ class Outages:
             raise self._problems[0]
 
     def end(self) -> None:
-        """Begin no further outage. Start the killed parts again at once, and wait until they run.
+        """Begin no further outage. Start the killed parts again at once, and wait until these parts
+        are running.
 
         Raises:
             BaseException: The first error when a part was killed or started again.
@@ -180,7 +181,7 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Call ``request`` until it succeeds, because the server may be down.
+    """Call ``request`` again and again until a call succeeds, because the server may be down.
 
     Args:
         request: Sends one request. An HTTPError of urllib3 or an AssertionError leads to another

@@ -1,9 +1,10 @@
-"""Finds the Kafka offset of each partition that is safe to commit. This is the offset of the first
-message that was read and is not done, or the offset after the last read message if all are done.
+"""Finds, for each partition of a Kafka topic, the offset that is safe to commit. This offset is the
+offset of the first message that was read and is not done. If all messages that were read are done,
+the safe offset is the offset after the last of these messages.
 
 A committed offset states that all messages before this offset are done. A message is done when the
-status that it changes is stored, or when no MLJob needs the message. The operator writes the
-statuses of several MLJobs concurrently, so messages are not done in the order of their offsets.
+status that the message changes is stored, or when no MLJob needs the message. The operator writes
+the statuses of several MLJobs concurrently, so messages are not done in the order of their offsets.
 After a crash, some messages are read again, and the statuses do not change.
 """
 
