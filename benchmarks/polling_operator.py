@@ -2,7 +2,7 @@
 few seconds.
 
 The operator's connections stay open, its requests run concurrently, and it writes a status only
-after a change. It does not poll runs that have ended.
+after a change. The operator does not poll runs that have ended.
 """
 
 from __future__ import annotations

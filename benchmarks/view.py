@@ -60,7 +60,7 @@ class Plan:
         jobs: How many MLJobs there are.
         moves: How many of the MLJobs change each second.
         viewers: How many viewers look at the list at the same time.
-        seconds: How long changes are measured in each part of the benchmark.
+        seconds: The seconds for which each part of the benchmark measures changes.
     """
 
     jobs: int = 2_000

@@ -51,7 +51,7 @@ def planned(
 
 
 class Outages:
-    """Threads that kill parts of the system at the planned times and start them again.
+    """Threads that kill parts of the system at the planned times and start these parts again.
 
     Args:
         plan: The planned outages, at most one of each part.
@@ -74,7 +74,7 @@ class Outages:
         """Wait until all planned outages are over and all parts are running again.
 
         Raises:
-            BaseException: The first error when a part was killed or started again.
+            BaseException: The first error that occurred while a part was killed or started again.
         """
         for thread in self._threads:
             thread.join()
@@ -86,7 +86,7 @@ class Outages:
         are running.
 
         Raises:
-            BaseException: The first error when a part was killed or started again.
+            BaseException: The first error that occurred while a part was killed or started again.
         """
         self._over.set()
         self.wait()
@@ -140,7 +140,7 @@ class Course:
 
 class Watcher:
     """A thread that watches the MLJobs of a namespace. If the API server stops answering, the
-    thread tries again until it can list and watch the MLJobs again.
+    thread repeats its requests until the API server answers again.
 
     Args:
         path: The path in the Kubernetes API of the namespace's MLJobs.

@@ -5,7 +5,7 @@ numbers: the number of patches with only Airflow's own producer, and one more th
 patches with only the provider's callbacks.
 
 Recorded runs are played again through a real topic and a real Kubernetes API. Between the two are
-the operator's own components, with the operator's permissions. Airflow is a fake that gives the
+the operator's own components, with the operator's permissions. Airflow is a fake that returns the
 recorded responses. ``tests/unit/operator/test_producers.py`` tests the same without a real Kafka
 and a real Kubernetes API.
 """

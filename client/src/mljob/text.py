@@ -79,9 +79,9 @@ def values_text(values: Mapping[str, Any]) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON text with sorted keys, so that the order of keys makes no difference.
-    A value that JSON can't express, such as a time, becomes the text of its ``str()``. If the value
-    is nested too deeply, return ``(nested too deeply)``.
+    """Return a value as JSON text. The keys are sorted, so that the order of keys in the value does
+    not change the text. A value that JSON can't express, such as a time, becomes the text of its
+    ``str()``. If the value is nested too deeply, return ``(nested too deeply)``.
     """
     try:
         return json.dumps(value, sort_keys=True, default=str)

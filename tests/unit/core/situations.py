@@ -725,8 +725,8 @@ def catalog(
         settings_airflow: Whether the operator's settings name an Airflow.
         settings_access: The access rules of the operator's settings; None if the setting
             MLJOB_AIRFLOW_ACCESS is absent.
-        default: The name of the Airflow of MLJobs without an airflowRef. The empty name stands for
-            the Airflow of the operator's settings.
+        default: The name of the Airflow that MLJobs without an airflowRef use. The empty name
+            stands for the Airflow of the operator's settings.
         full: The names of Airflows that have reached their limit of active runs.
         labels: Labels of the namespace, in addition to its name label.
         labels_pending: Whether the namespace's labels are still being read.

@@ -77,8 +77,8 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Look for the active runs that tasks of the cancelled run claim to have started. If
-        ``spec.cancellation.children`` is Cancel, cancel each run for which
+        """Find the active runs that tasks of the cancelled run have started, according to these
+        tasks. If ``spec.cancellation.children`` is Cancel, cancel each run for which
         :func:`.may_be_cancelled` returns True.
 
         Events name the runs that were cancelled, and the runs that are still active. An Event that

@@ -34,15 +34,15 @@ class Offsets:
         return sum(map(len, self._pending.values()))
 
     def read(self, partition: Partition, offset: int) -> None:
-        """Note that a message was read. The messages of a partition must be read in the order of
+        """Record that a message was read. The messages of a partition must be read in the order of
         their offsets.
         """
         self._pending.setdefault(partition, OrderedDict())[offset] = False
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
-        """Note that a message is done: the status that the message changes is stored, or no MLJob
-        needs the message. If the partition was revoked meanwhile, do nothing.
+        """Record that a message is done: the status that the message changes is stored, or no MLJob
+        needs the message. If the partition was revoked after the message was read, do nothing.
         """
         pending = self._pending.get(partition)
         if pending is None or offset not in pending:
@@ -65,8 +65,8 @@ class Offsets:
         return moved
 
     def revoked(self, partition: Partition) -> None:
-        """Forget a partition that belongs to another consumer now, or that is read from another
-        position.
+        """Forget the messages and the committed offset of a partition that now belongs to another
+        consumer, or that is now read from another position.
         """
         for table in (self._pending, self._next, self._committed):
             table.pop(partition, None)
