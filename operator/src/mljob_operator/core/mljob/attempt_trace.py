@@ -1,6 +1,7 @@
-"""One attempt of an MLJob as an OpenTelemetry trace. The trace begins when the attempt was due (the
-time when the operator should start the attempt, see :mod:`.timeline`), and ends when the operator
-has stored the status with the result of the attempt.
+"""One attempt of an MLJob as an OpenTelemetry trace. The trace begins when the attempt was due, and
+ends when the operator has stored the status with the result of the attempt. The first attempt is
+due when the MLJob is created, and a later attempt when the previous attempt has ended.
+:class:`.Timeline` describes the exceptions.
 
 The ids of the trace and of its spans are computed from the run's id and the number of the attempt.
 So the operator need not store these ids while the run is in progress, and a reader can compute the
