@@ -140,7 +140,7 @@ def _api_server() -> Iterator[str]:
             self.wfile.write(answer.encode())
 
         def log_message(self, *_: Any) -> None:
-            """Log nothing, to keep the terminal free of the requests."""
+            """Log nothing, so that the terminal does not show the requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

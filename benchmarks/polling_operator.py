@@ -2,7 +2,7 @@
 few seconds.
 
 The operator's connections stay open, its requests run concurrently, and it writes a status only
-after a change. It does not poll runs that have ended.
+after a change. The operator does not poll runs that have ended.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Airflow:
         """Trigger a run without conf. Do nothing if Airflow already has a run with this id.
 
         Raises:
-            kopf.TemporaryError: Airflow's answer has any other status than 200 and 409. kopf calls
+            kopf.TemporaryError: The status of Airflow's answer is neither 200 nor 409. kopf calls
                 the handler again after two seconds.
         """
         body = {"dag_run_id": run_id, "logical_date": None}
@@ -60,7 +60,7 @@ class Airflow:
                 raise kopf.TemporaryError(f"Airflow answered {answer.status}", delay=2)
 
     async def state(self, dag_id: str, run_id: str) -> str:
-        """Return the state of the run, as Airflow names it."""
+        """Return Airflow's name of the state of the run."""
         async with self._session.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", raise_for_status=True) as answer:
             return str((await answer.json())["state"])
 

@@ -24,7 +24,7 @@ _EVERYWHERE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
 
 class ServerError(RuntimeError):
-    """The error for an unexpected status code in a server's answer. It ends the benchmark."""
+    """A server answered with an unexpected status code. The error ends the benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Credentials:
 
     @classmethod
     def of(cls, kubeconfig: Path) -> Credentials:
-        """Read a kubeconfig of the development stack, which is JSON and has one user with a
-        token.
+        """Read the credentials from a kubeconfig of the development stack. The kubeconfig is a JSON
+        file and has one user, who has a token.
         """
         content = json.loads(kubeconfig.read_text())
         cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
@@ -54,8 +54,8 @@ class Credentials:
 
 
 def path_of(namespace: str, name: str = "", subresource: str = "") -> str:
-    """Return the path in the Kubernetes API of an MLJob or of one of its subresources. Without a
-    name, return the path of all MLJobs of a namespace.
+    """Return the URL path of an MLJob in the Kubernetes API, or of a subresource of the MLJob.
+    Without a name, return the path of all MLJobs of a namespace.
     """
     parts = ["", "apis", GROUP, VERSION, "namespaces", namespace, PLURAL, name, subresource]
     return "/".join(parts).rstrip("/")
@@ -69,11 +69,11 @@ class Cluster:
         self._pool = urllib3.PoolManager(ssl_context=credentials.tls(), maxsize=2, retries=False)
 
     def make_namespace(self, name: str) -> None:
-        """Create a namespace, unless it exists."""
+        """Create a namespace, unless the namespace exists already."""
         self._request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}, accept=(201, 409))
 
     def create(self, namespace: str, name: str, dag_id: str) -> None:
-        """Create an MLJob, unless it exists."""
+        """Create an MLJob, unless the MLJob exists already."""
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -146,8 +146,8 @@ class Airflow:
         self._headers = {"Authorization": f"Bearer {login['access_token']}"}
 
     def knows(self, dag_id: str) -> bool:
-        """Return whether Airflow answers 200 to a request for the DAG. A real Airflow has a DAG as
-        soon as it has parsed the DAG's file.
+        """Return whether Airflow answers 200 to a request for the DAG. A real Airflow answers 200
+        only after Airflow has parsed the DAG's file.
         """
         answer = self._pool.request("GET", f"{self._url}/api/v2/dags/{dag_id}", headers=self._headers, timeout=15)
         return answer.status == 200

@@ -2,8 +2,8 @@
 
 The benchmark measures three things: the first paint of the list in Chromium, the time from a watch
 event to the row that shows it, and the memory of one replica with 50 viewers. For comparison, the
-benchmark also measures a lower limit ("floor") of the time: how long a bare reader of the watch,
-without the view, needs until it has parsed an event. The API server is simulated
+benchmark also measures a lower limit ("floor") of the time: how long a plain client of the watch,
+without the view, needs until the client has parsed an event. The API server is simulated
 (:mod:`benchmarks.view_source`), because a real API server that shares two cores with the view can't
 send 100 events a second to each of 50 viewers.
 """
@@ -60,7 +60,7 @@ class Plan:
         jobs: How many MLJobs there are.
         moves: How many of the MLJobs change each second.
         viewers: How many viewers look at the list at the same time.
-        seconds: How long changes are measured in each part of the benchmark.
+        seconds: The seconds for which each part of the benchmark measures changes.
     """
 
     jobs: int = 2_000
@@ -77,11 +77,12 @@ class Result:
         first_paint_ms: The time until the first paint of the list in Chromium, for two pages that
             are opened one after the other. For the first page, the view has to list all MLJobs.
         page_bytes: The size of the list's HTML, compressed.
-        shown_ms: For each watch event that a row shows, the time from the event until Chromium
-            shows it, with one viewer.
-        crowded_ms: The same times while the other viewers, with the same identity, look at the list
-            too.
-        floor_ms: For each watch event, the time until a bare reader of the watch has parsed it.
+        shown_ms: The time from a watch event until Chromium shows the changed row, for each event
+            that a row shows. One viewer looks at the list.
+        crowded_ms: The same times as ``shown_ms``, while the other viewers look at the list too.
+            All viewers have the same identity.
+        floor_ms: The time from a watch event until a plain client of the watch has parsed the
+            event, for each event.
         one_mib: The view's memory with one viewer.
         same_mib: The view's memory with all viewers, if they have the same identity.
         all_mib: The view's memory with all viewers, if each viewer outside of Chromium has an
@@ -204,8 +205,9 @@ def _memory(process: psutil.Process) -> float:
 
 @contextmanager
 def _viewers(streams: list[tuple[str, str]]) -> Iterator[None]:
-    """Read streams of changes in another process during the ``with`` block, as the browsers of
-    viewers do. A stream is given as a pair: its URL, and the token of its viewer.
+    """Start another process that reads streams of changes, as the browsers of viewers do. The
+    process runs during the ``with`` block. Each item of ``streams`` is the URL of a stream and the
+    token of the stream's viewer.
 
     Raises:
         MeasurementError: A stream has sent nothing within :data:`READY_SECONDS`.

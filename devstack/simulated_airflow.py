@@ -1,5 +1,6 @@
-"""The simulated Airflow of the benchmarks, as a component of the stack. It takes the place of a
-real Airflow and its database, starts in a second, and needs a hundredth of their memory.
+"""The simulated Airflow of the benchmarks, as a component of the stack. The simulated Airflow
+replaces a real Airflow and its database. It starts in a second, and needs a hundredth of the memory
+of the real Airflow and its database.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ class SimulatedAirflow:
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """Return an empty mapping, because the simulated Airflow has no command `airflow`. For a
-        real Airflow, the same method of `Airflow` returns the environment variables of the command.
+        """Return an empty mapping, because the simulated Airflow has no command `airflow`. The
+        class `Airflow`, for a real Airflow, has the same method, which returns the environment
+        variables for this command.
         """
         return {}
 

@@ -17,7 +17,9 @@ MAX_DAYS = 10_000
 
 @dataclass(slots=True)
 class Backfill:
-    """A backfill of a DAG, with the data that Airflow's REST API returns about it."""
+    """A backfill of a DAG. The attributes are the data that Airflow's REST API returns about a
+    backfill.
+    """
 
     id: int
     dag_id: str
@@ -101,8 +103,8 @@ class Backfills:
         return backfill, runs
 
     def runs(self, backfill_id: int) -> list[Run]:
-        """Return the runs of a backfill, without the runs that a later backfill has cleared and
-        taken over.
+        """Return the runs of a backfill. Runs that a later backfill has cleared belong to the later
+        backfill and are not in the result.
         """
         return [run for run in self._runs[backfill_id] if run.backfill == backfill_id]
 
@@ -115,8 +117,8 @@ class Backfills:
         return not backfill.is_paused and running < backfill.max_active_runs
 
     def complete(self, backfill_id: int, *, paused: bool = False) -> None:
-        """Mark a backfill as completed now. With ``paused``, also mark it as paused, as Airflow
-        does when a backfill is cancelled.
+        """Mark a backfill as completed now. With ``paused``, also mark the backfill as paused.
+        Airflow does the same when a backfill is cancelled.
         """
         backfill = self.made[backfill_id]
         backfill.completed_at = now()
@@ -134,8 +136,8 @@ class Backfills:
     def _run(self, dag: Dag, backfill: Backfill, date: datetime) -> Run | None:
         """Add a run of the DAG for one day, or clear the day's existing run, and return this run.
         An existing run is cleared if it has ended and the backfill's reprocess behaviour includes
-        its state. Return None if an existing run is not cleared: it does not belong to the
-        backfill.
+        the state of the run. If an existing run is not cleared, return None, because this run does
+        not belong to the backfill.
         """
         there = self._store.of_date(dag.dag_id, date)
         if there is None:

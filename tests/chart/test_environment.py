@@ -1,5 +1,5 @@
 """The environment variables of the operator's container: each value of the chart becomes the right
-setting of the operator, and no variable shows a secret.
+setting of the operator, and no variable contains a secret.
 """
 
 from __future__ import annotations
@@ -254,8 +254,8 @@ def test_oauth2_values_become_variables(render: Render) -> None:
 
 
 def test_a_token_file_and_headers_are_mounted_as_whole_volumes(render: Render) -> None:
-    """The running Pod sees a change of the Secret only if the whole volume is mounted, not a single
-    file of it.
+    """A running Pod sees a change of a Secret only if the Pod mounts the whole volume. A mount of a
+    single file of the volume keeps the old content.
     """
     rendered = render(
         {"airflow": {"existingSecret": "creds", "auth": "TokenFile", "headers": {"existingSecret": "gateway"}}}
@@ -528,7 +528,9 @@ def test_the_schema_has_the_choices_of_the_operators_setting(path: tuple[str, ..
 
 
 def test_a_user_name_can_be_a_value_instead_of_a_secrets_key(render: Render) -> None:
-    """Strimzi's Secret of a KafkaUser has a key with the password, and none with the user name."""
+    """The Secret that Strimzi creates for a KafkaUser has a key with the password, but no key with
+    the user name.
+    """
     env = render({"kafka": merged(SASL, {"sasl": {"username": "mljob-operator"}})}).env
 
     assert env["MLJOB_KAFKA_SASL_USERNAME"] == "mljob-operator"
@@ -536,8 +538,8 @@ def test_a_user_name_can_be_a_value_instead_of_a_secrets_key(render: Render) -> 
 
 
 def test_extra_variables_override_the_charts_and_no_name_occurs_twice(render: Render) -> None:
-    """Server-side apply, which Helm 4 uses, refuses a list of variables in which two have the same
-    name.
+    """Server-side apply, which Helm 4 uses, refuses a list of variables if two variables have the
+    same name.
     """
     extra = [
         {"name": "MLJOB_KAFKA_SASL_USERNAME", "value": "first"},

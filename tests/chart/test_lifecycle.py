@@ -53,7 +53,8 @@ class Reader:
         Args:
             page: The page.
             heading: The text of the heading.
-            containing: A text. Only the blocks with this text are run; by default, all blocks.
+            containing: A text. Run only the code blocks that contain this text; by default, all
+                code blocks.
         """
         lines = [line for block in below(page, heading) if containing in block.text for line in typed(block)]
         lines = [line for line in lines if not line.startswith((*NEEDS_A_POD, *NEEDS_MORE))]

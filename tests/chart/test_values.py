@@ -24,8 +24,8 @@ TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meanin
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the key, such as ``airflow.url``, and the content of each value of the chart. The
-    content of a value in :data:`WHOLE` may be a mapping.
+    """Yield each value of the chart as a pair: the key, such as ``airflow.url``, and the content.
+    The content of a value in :data:`WHOLE` may be a mapping.
     """
     for key, value in values.items():
         below = f"{path}{key}"

@@ -24,8 +24,8 @@ TASK = ("echo", -1)
 
 async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | None, str | None]:
     """Return two values for the try ``number`` of ``TASK``: the text of the log, and the token with
-    which a later request returns only later entries. The token is None if the log is whole. Both
-    are None if Airflow has no such try.
+    which a later request returns only later entries. The token is None if the log is complete. Both
+    values are None if Airflow has no such try.
     """
     log = await airflow.open_log("parity_params", run_id, TASK, number)
     if log is None:
@@ -40,7 +40,7 @@ async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | Non
 
 
 async def ended(world: AirflowWorld, run_id: str) -> None:
-    """Submit a run of ``parity_params``, and wait until it has ended."""
+    """Submit a run of the DAG ``parity_params``, and wait until the run has ended."""
     await world.dag_runs.submit("parity_params", run_id, {"count": 1}, "note")
     await world.finish("parity_params", run_id, "echo")
     until = time.monotonic() + 120

@@ -1,5 +1,5 @@
-"""Chaos: kills parts of the system at random times and brings them back after a while. Meanwhile a
-watch records how the status of each MLJob changes.
+"""Chaos: kills parts of the system at random times, and starts each part again after a while.
+Meanwhile a watch records how the status of each MLJob changes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def planned(
 
 
 class Outages:
-    """Threads that kill parts of the system at the planned times and start them again.
+    """Threads that kill parts of the system at the planned times and start these parts again.
 
     Args:
         plan: The planned outages, at most one of each part.
@@ -71,10 +71,10 @@ class Outages:
             thread.start()
 
     def wait(self) -> None:
-        """Wait until all planned outages are over and all parts run again.
+        """Wait until all planned outages are over and all parts are running again.
 
         Raises:
-            BaseException: The first error when a part was killed or started again.
+            BaseException: The first error that occurred while a part was killed or started again.
         """
         for thread in self._threads:
             thread.join()
@@ -82,10 +82,11 @@ class Outages:
             raise self._problems[0]
 
     def end(self) -> None:
-        """Begin no further outage. Start the killed parts again at once, and wait until they run.
+        """Begin no further outage. Start the killed parts again at once, and wait until these parts
+        are running.
 
         Raises:
-            BaseException: The first error when a part was killed or started again.
+            BaseException: The first error that occurred while a part was killed or started again.
         """
         self._over.set()
         self.wait()
@@ -139,7 +140,7 @@ class Course:
 
 class Watcher:
     """A thread that watches the MLJobs of a namespace. If the API server stops answering, the
-    thread tries again until it can list and watch the MLJobs again.
+    thread repeats its requests until the API server answers again.
 
     Args:
         path: The path in the Kubernetes API of the namespace's MLJobs.
@@ -180,7 +181,7 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Call ``request`` until it succeeds, because the server may be down.
+    """Call ``request`` again and again until a call succeeds, because the server may be down.
 
     Args:
         request: Sends one request. An HTTPError of urllib3 or an AssertionError leads to another

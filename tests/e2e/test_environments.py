@@ -1,5 +1,5 @@
-"""MLJobs run on an Airflow as companies run it, behind a gateway. Their DAGs need a logical date,
-are paused or removed during a run, or trigger other DAGs.
+"""MLJobs run on an Airflow that is behind a gateway, as in many companies. Some DAGs of the MLJobs
+need a logical date, some are paused or removed during a run, and some trigger other DAGs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
     """Three values: a slow gateway in front of Airflow, the certificate of the gateway's CA, and
     the token that the gateway requires with each request.
 
-    The gateway uses TLS with its own CA, and serves Airflow under a path. It limits the pages of
+    The gateway uses TLS with its own CA, serves Airflow under a path, and limits the pages of
     Airflow's lists to five entries.
     """
     authority = Authority()

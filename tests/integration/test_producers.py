@@ -1,10 +1,11 @@
 """An MLJob ends with the same status if the provider's callbacks, Airflow's own producer or both
-send the events of its run. Only details that a single producer reports may differ. The second
-producer adds few patches of the status: both producers together cause at most one patch more than
-the provider's callbacks alone, or as many patches as Airflow's own producer alone, if that is more.
+send the events of its run. Only details that a single producer reports may differ. With both
+producers, the operator patches the status hardly more often. The maximum is the greater of two
+numbers: the number of patches with only Airflow's own producer, and one more than the number of
+patches with only the provider's callbacks.
 
 Recorded runs are played again through a real topic and a real Kubernetes API. Between the two are
-the operator's own components, with the operator's permissions. Airflow is a fake that gives the
+the operator's own components, with the operator's permissions. Airflow is a fake that returns the
 recorded responses. ``tests/unit/operator/test_producers.py`` tests the same without a real Kafka
 and a real Kubernetes API.
 """

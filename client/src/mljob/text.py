@@ -1,6 +1,7 @@
-"""Cleans texts of users, tasks and servers for terminals and notebooks. A cleaned text has no
-control characters, no ANSI escape sequences, and no invisible format characters, such as those that
-change the direction of writing. The joiners that some scripts and emoji need are kept.
+"""Removes unsafe characters from texts of users, tasks and servers, before a terminal or a notebook
+shows the texts. The unsafe characters are control characters, ANSI escape sequences, and invisible
+format characters, such as the characters that change the direction of writing. The joiners that
+some scripts and emoji need are kept.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ def plain(text: str, limit: int | None = None) -> str:
 
 
 def clean_line(line: str) -> str:
-    """Return a line without escape sequences, control characters and format characters other than
-    joiners. A tab becomes four spaces. Of the combining marks in a row, only the first four are
-    kept.
+    """Remove escape sequences, control characters and format characters from a line, and return the
+    line. Joiners are kept. A tab becomes four spaces. Of the combining marks in a row, only the
+    first four are kept.
     """
     if line.isascii() and line.isprintable():
         return line
@@ -78,9 +79,9 @@ def values_text(values: Mapping[str, Any]) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON text with sorted keys, so that the order of keys makes no difference.
-    A value that JSON can't express, such as a time, becomes the text of its ``str()``. If the value
-    is nested too deeply, return ``(nested too deeply)``.
+    """Return a value as JSON text. The keys are sorted, so that the order of keys in the value does
+    not change the text. A value that JSON can't express, such as a time, becomes the text of its
+    ``str()``. If the value is nested too deeply, return ``(nested too deeply)``.
     """
     try:
         return json.dumps(value, sort_keys=True, default=str)

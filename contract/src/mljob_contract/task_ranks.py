@@ -10,11 +10,12 @@ from graphlib import CycleError, TopologicalSorter
 
 
 def task_ranks(downstream: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Return the rank of each task: 0 without upstream tasks, otherwise one more than the highest
-    rank of its upstream tasks. The result is empty if the tasks form a cycle.
+    """Return the rank of each task: 0 for a task without upstream tasks, otherwise one more than
+    the highest rank of the task's upstream tasks. The result is empty if the tasks form a cycle.
 
     Args:
-        downstream: For each task of the DAG, the ids of the tasks directly downstream of it.
+        downstream: For each task of the DAG, by task id, the ids of the tasks directly downstream
+            of this task.
     """
     upstream: dict[str, set[str]] = {task_id: set() for task_id in downstream}
     for task_id, following in downstream.items():

@@ -1,5 +1,5 @@
 """Two DAGs for tests/e2e/test_trust.py. A run of the parent DAG triggers a run of the child DAG
-with the same run id. The operator must not take the run of the child DAG for the run of an MLJob.
+with the same run id. The operator must not treat the run of the child DAG as the run of an MLJob.
 """
 
 from __future__ import annotations

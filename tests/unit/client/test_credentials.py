@@ -53,8 +53,8 @@ def bearer(found: Credentials) -> str:
 
 def counting(folder: Path, expires: str | None = None) -> ExecPlugin:
     """Return an exec plugin that prints a new token in each run: token-1, token-2, and so on. The
-    file ``runs`` in ``folder`` has the number of runs. ``expires`` is when each token expires, or
-    None for tokens without an end.
+    file ``runs`` in ``folder`` has the number of runs. ``expires`` is the time at which each token
+    expires, or None for tokens that never expire.
     """
     script = f"""
 import json, pathlib

@@ -1,5 +1,5 @@
 """Functions with which a test describes the situation of an MLJob: the MLJob itself, its stored
-status, its run in Airflow, and the requests of the operator.
+status, its run in Airflow, and the requests that the operator has sent.
 
 Tests of decisions, statuses and Events call one of three functions, which return what the operator
 derives::
@@ -8,8 +8,8 @@ derives::
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # (type, reason, message)
 
-Tests also import the actions, such as ``Wait``, from this module. They use few other classes of the
-operator. Most changes of the operator's classes therefore change only this module.
+Tests also import the actions, such as ``Wait``, from this module. The tests use few other classes
+of the operator. After most changes of the operator's classes, only this module has to change.
 """
 
 from __future__ import annotations
@@ -197,9 +197,10 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the MLJob's object with ``status``, as the API server sends it. If the MLJob is
-        restored, ``status`` must be the status of a finished MLJob. The returned object then has an
-        annotation that records how the MLJob ended, and the status of a new MLJob.
+        """Return the MLJob as the JSON object that the API server sends. The object has the status
+        ``status``. The exception is a restored MLJob, for which ``status`` must be the status of a
+        finished MLJob. The object of a restored MLJob has the status of a new MLJob, and an
+        annotation that records how the MLJob ended.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -253,8 +254,8 @@ FAILURE = "Task fit failed at try 1: ValueError: no such column"
 
 @dataclass(frozen=True)
 class Numbered:
-    """An attempt as tests describe it. The fields of the attempt that are missing here, such as the
-    run id, follow from the MLJob's spec.
+    """An attempt as tests describe it. The other fields of an attempt, such as the run id, follow
+    from the MLJob's spec.
 
     Attributes:
         number: The number of the attempt, from 1.
@@ -339,20 +340,20 @@ def new(**more: Any) -> Stored:
 
 
 def submitting(number: int = 1, *, phase: str = "Pending", reason: str = "Submitting", **more: Any) -> Stored:
-    """Return a status that announces attempt ``number``. According to the status, the run is not
-    submitted yet.
+    """Return a status that names attempt ``number``, whose run is not submitted yet according to
+    the status.
     """
     return _stored(number, phase, reason, {"submitted": None, **more})
 
 
 def under_way(number: int = 1, *, phase: str = "Running", reason: str = "Running", **more: Any) -> Stored:
-    """Return a status that reports that the run of attempt ``number`` was submitted."""
+    """Return a status according to which the run of attempt ``number`` was submitted."""
     return _stored(number, phase, reason, more)
 
 
 def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
-    """Return a status with the phase Cancelling, which announces that the run is cancelled for the
-    reason ``reason``.
+    """Return a status with the phase Cancelling and the reason ``reason`` for the cancellation of
+    the run.
     """
     return _stored(number, "Cancelling", reason, more)
 
@@ -368,8 +369,8 @@ def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 
 
 
 def retrying(number: int = 1, *, failures: int = 1, at: datetime = LATELY, **more: Any) -> Stored:
-    """Return the status of an MLJob that waits until its failed run is retried. Attempt ``number``
-    failed at the time ``at``.
+    """Return the status of an MLJob whose failed run will be retried after a backoff. Attempt
+    ``number`` failed at the time ``at``.
     """
     entry = ended(number, at=at, run=more.get("run", 1), ran=more.get("ran"))
     earlier = tuple(more.pop("history", ()))
@@ -377,7 +378,7 @@ def retrying(number: int = 1, *, failures: int = 1, at: datetime = LATELY, **mor
 
 
 def suspended(number: int = 1, *, at: datetime = A_WHILE_AGO, **more: Any) -> Stored:
-    """Return the status of a suspended MLJob whose run was cancelled at the time ``at``."""
+    """Return the status of a suspended MLJob. The MLJob's run was cancelled at the time ``at``."""
     entry = ended(number, "Cancelled", "Suspending", at=at, message="The MLJob was suspended.")
     return _stored(number, "Suspended", "Suspended", {"history": (entry,), "active": None, **more})
 
@@ -397,8 +398,8 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return the stored status in a situation, as JSON. For a restored MLJob, return the status of
-    a new MLJob, because the API server has dropped the status of the situation.
+    """Return, as JSON, the status that is stored in a situation. For a restored MLJob, return the
+    status of a new MLJob, because the API server has dropped the earlier status.
     """
     return dict(UNOBSERVED) if given.job.restored else _told_status(given)
 
@@ -494,8 +495,8 @@ def task(  # noqa: PLR0913  # a task has many properties
         asked: Whether the operator has read the question from Airflow. If not, the fact has no
             question.
         event: Whether the source is an event; otherwise the source is Airflow's REST API.
-        certain: False for a failure after which a retry may follow, because the event does not say
-            whether the task has another try.
+        certain: False for a failure from an event that does not say whether the task has another
+            try. A retry may follow such a failure.
     """
     waits = state == "awaiting_input"
     return TaskFact(
@@ -547,8 +548,8 @@ def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
 
 def unread(*tasks: TaskFact, reported: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
     """Return a run that the operator has not read from Airflow's REST API. The operator may know
-    facts about the run (``reported``) and its ``tasks`` from events. Facts from before ``since``
-    are about an earlier attempt.
+    the fact ``reported`` about the run, and facts about the run's ``tasks``, from events. Facts
+    from before the time ``since`` are about an earlier attempt.
     """
     return ObservedRun(reported=reported, tasks=_by_key(tasks), since=since)
 
@@ -558,7 +559,8 @@ def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None
 
     Args:
         since: When Airflow first gave this answer.
-        again: Whether Airflow has repeated the answer, long enough after the first one.
+        again: Whether Airflow has repeated the answer, long enough after the first answer for the
+            operator to believe the answer.
         after: What the operator had observed of the run before; by default nothing.
     """
     return replace(after or ObservedRun(), missed_at=since, not_found=again)
@@ -605,10 +607,10 @@ def backfill(
         runs: For each run of the backfill, Airflow's name of the run's state, by date (such as
             2025-12-01).
         reported: The states that events report, by the date of the run; None if the operator has
-            read no events. For a date that is missing here, the events report the state in
-            ``runs``.
-        not_created: How many runs in the range of dates existed before the backfill, so that the
-            backfill did not create them.
+            read no events. For a date that is missing in ``reported``, the events report the state
+            in ``runs``.
+        not_created: How many runs in the range of dates existed before the backfill, and were left
+            unchanged by the backfill.
         completed: When Airflow completed the backfill; None if the backfill has not completed.
         number: The number of the MLJob's attempt that created the backfill.
         ended_as: The first observed end state of the backfill; None to derive it from the runs.
@@ -642,9 +644,9 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an upstream MLJob: another MLJob, whose outputs the MLJob under test takes. The
-    upstream MLJob has succeeded with ``outputs``. By default, its only output is ``rows`` with the
-    value 2000.
+    """Return an upstream MLJob: another MLJob, whose outputs the spec of the MLJob under test
+    refers to. The upstream MLJob has succeeded with ``outputs``. By default, its only output is
+    ``rows`` with the value 2000.
     """
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
@@ -653,8 +655,8 @@ def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstrea
     """Return an upstream MLJob (:func:`upstream`) that has not succeeded.
 
     Args:
-        failure: Why the upstream MLJob can't succeed unless somebody changes something; None if it
-            may still succeed.
+        failure: Why the upstream MLJob can succeed only after somebody changes something; None if
+            the upstream MLJob may still succeed by itself.
         waits_for: The name of the MLJob for whose outputs the upstream MLJob waits; empty for none.
     """
     return Upstream(failure=failure, waits_for=(waits_for,) if waits_for else ())
@@ -678,14 +680,14 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """Return the last request of the operator that failed, with its error.
+    """Return the :class:`LastError` of the operator's last failed request.
 
     Args:
         again: When the operator repeats the request.
         generation: The generation of the spec when the request failed.
-        failures: How many times in a row requests have failed with this reason.
+        failures: How many requests in a row have failed with the reason of this error.
         starting: Whether the request was to start the run.
-        stalls: Whether somebody has to change the spec or the DAG first.
+        stalls: Whether the request can succeed only after somebody has changed the spec or the DAG.
     """
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
@@ -723,8 +725,8 @@ def catalog(
         settings_airflow: Whether the operator's settings name an Airflow.
         settings_access: The access rules of the operator's settings; None if the setting
             MLJOB_AIRFLOW_ACCESS is absent.
-        default: The name of the Airflow of MLJobs without an airflowRef. The empty name stands for
-            the Airflow of the operator's settings.
+        default: The name of the Airflow that MLJobs without an airflowRef use. The empty name
+            stands for the Airflow of the operator's settings.
         full: The names of Airflows that have reached their limit of active runs.
         labels: Labels of the namespace, in addition to its name label.
         labels_pending: Whether the namespace's labels are still being read.
@@ -769,17 +771,20 @@ class Given:
         status: The stored status: a :class:`Stored`, or JSON.
         run: The observed run.
         begun: An attempt that this process has begun and not stored yet.
-        restarted: Whether an earlier process has announced the attempt, and this process has not
-            taken the attempt over.
+        restarted: Whether an earlier process has stored the attempt in the status, and this process
+            has not taken over the attempt.
         error: The last request that failed, with its error.
-        kept_by: The error of the last failed request to start the run, as text.
+        kept_by: If requests to start the run have failed, the error of the last of these requests,
+            as text; otherwise None.
         newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
             the same name has left in Airflow for the spec; 0 for no such run; None before the
             operator has counted these runs.
         counted_at: When Airflow first answered that it has no run of the spec after the runs
             counted so far.
-        unknown_until: Until when a submission that got no answer may still create the run.
-        left_until: Until when this process leaves the attempt to the process that announced it.
+        unknown_until: The latest time at which a submission that got no answer may still create the
+            run.
+        left_until: The time until which this process does nothing for the attempt, because the
+            process that stored the attempt in the status may still submit the run.
         nothing_to_clear: Whether Airflow answered that the run has no failed task to clear.
         conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
         cancel_dag_at: When the operator triggered the cancellation DAG.
@@ -803,10 +808,13 @@ class Given:
         halt: Why Airflow schedules no tasks of the DAG: DagPaused or DagStale. None if Airflow
             schedules tasks.
         refused: Whether the API server refused the last status.
-        vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
-        upstreams: The known MLJobs whose outputs the MLJob takes, by name. None stands for an MLJob
-            that does not exist.
-        upstreams_known_at: When the operator last learned about the MLJobs in ``upstreams``.
+        vanished: Whether the operator ignores Airflow's answer that the run does not exist, because
+            many other runs in the same Airflow are missing too, or may be missing.
+        upstreams: The MLJobs that the operator knows, by name: the MLJobs whose outputs the MLJob's
+            spec refers to, and the MLJobs for which these MLJobs wait in turn. None stands for an
+            MLJob that does not exist.
+        upstreams_known_at: The earliest of the times at which the MLJobs in ``spec.confFrom`` were
+            last read or observed.
         outputs: The outputs that the run's tasks published.
         ui_url: The URL of Airflow's UI; None if the operator no longer knows the URL.
     """
@@ -865,9 +873,10 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
     Args:
         job: The MLJob.
-        announced: The reason of a cancellation that the stored status announces.
-        known: Other fields of :class:`Given`. If ``run`` is a run that Airflow's REST API has
-            returned, the default of ``status`` reports the submission of the run.
+        announced: The reason for the cancellation of the run, for a stored status with the phase
+            Cancelling; None for a status without a cancellation.
+        known: Other fields of :class:`Given`. If Airflow's REST API has returned ``run``, the run
+            counts as submitted in the default of ``status``.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None
@@ -879,9 +888,9 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
-    """Return the situation ``before`` after the operator has stored ``status``. The MLJob of the
-    returned situation is not restored (see :class:`MLJob`), because a restored MLJob has no stored
-    status.
+    """Return the situation that follows the situation ``before`` when the operator has stored
+    ``status``. The MLJob of the returned situation is not restored (see :class:`MLJob`), because a
+    restored MLJob has no stored status.
     """
     return replace(before, job=replace(before.job, restored=False), status=status)
 

@@ -1,5 +1,5 @@
-"""The operator keeps the parsed spec of an MLJob in memory, and compresses it while the MLJob
-doesn't change. A compressed spec takes little memory, and contains the same as before.
+"""The operator keeps the parsed spec of an MLJob in memory, and compresses the parsed spec while
+the MLJob doesn't change. A compressed spec needs little memory, and loses no data.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ class TestCancelling:
 
 
 class TestDeletion:
-    """The deletion of an MLJob ends its run first, unless the deletionPolicy is Retain or the
-    timeout of the cancellation has passed.
+    """Before a deleted MLJob disappears, the operator ends the MLJob's run, unless the
+    deletionPolicy is Retain or the timeout of the cancellation has passed.
     """
 
     async def test_deletion_triggers_the_cancellation_dag_and_waits_for_it(self, world: World) -> None:

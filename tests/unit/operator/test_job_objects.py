@@ -1,5 +1,5 @@
-"""The adapter for objects in the Kubernetes API, and the handlers that kopf calls: unreadable
-objects, failed requests and errors. These tests need no Kubernetes API.
+"""The adapter for objects in the Kubernetes API, and the operator's handlers that kopf calls. The
+tests cover unreadable objects, failed requests and errors, and need no Kubernetes API.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The knowledge of a run that an MLJob's worker (the task that acts for this MLJob) keeps or drops
-when a later version of the MLJob arrives.
+"""An MLJob's worker (the asyncio task that acts for this MLJob) remembers what it has observed of
+the run. When a later version of the MLJob arrives, the worker keeps or drops these observations.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def jobs() -> FakeJobs:
 
 
 def worker(jobs: FakeJobs) -> WorkerState:
-    """Return the state of a worker of this process that follows a queued run."""
+    """Return the state of a worker that has observed a queued run. The worker belongs to this
+    process.
+    """
     worker = WorkerState(lambda _: None)
     worker.begin(version(jobs, "Queued"), TransientState())
     assert worker.tracked is not None
@@ -58,7 +60,9 @@ def observed(worker: WorkerState) -> ObservedRun:
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
 def test_run_whose_end_another_process_has_written_is_observed_anew(jobs: FakeJobs, phase: str) -> None:
-    """Otherwise the worker's older view of the run would overwrite the end in the status."""
+    """If the worker kept its older observations, it would overwrite the end of the run in the
+    status.
+    """
     follower = worker(jobs)
     ended = version(jobs, phase)
     follower.update(ended)
@@ -73,7 +77,9 @@ def test_run_in_progress_stays_known(jobs: FakeJobs) -> None:
 
 
 def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None:
-    """The watch may deliver the end before the answer to the patch arrives."""
+    """The watch may deliver the status with the end of the run before the answer to the worker's
+    patch arrives.
+    """
     follower = worker(jobs)
     follower.writing = True
     follower.update(version(jobs, "Succeeded"))
@@ -82,7 +88,8 @@ def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None
 
 def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way(jobs: FakeJobs) -> None:
     """While this process sends a patch for the first attempt, another process writes the end of the
-    second attempt. The worker then takes over this end from the status.
+    second attempt. The worker then replaces its observations by the end of the second attempt from
+    the status.
     """
     follower = WorkerState(lambda _: TransientState())
     follower.begin(version(jobs, "Queued"), TransientState())
@@ -97,9 +104,9 @@ def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way
 
 
 def test_answer_from_before_an_end_that_another_process_has_written_is_dropped(jobs: FakeJobs) -> None:
-    """An answer of Airflow waits in the worker's inbox until the worker's step has ended. Meanwhile
-    another process writes the end of the run. The answer is dropped, because it shows the tasks as
-    they were before the end.
+    """The worker's inbox contains an answer of Airflow that the worker has not read yet. Then
+    another process writes the end of the run. The answer is dropped, because the answer shows the
+    tasks as they were before the end of the run.
     """
     follower = worker(jobs)
     task = TaskFact("fit", -1, 0, TaskState.NONE, StatusSource.REST, NOW, NOW)

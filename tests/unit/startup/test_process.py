@@ -101,8 +101,8 @@ def closed(tmp_path: Path) -> int:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """A function that starts the operator. Its arguments are the URL of the Kubernetes API, and
-    additional environment variables.
+    """A function that starts the operator. The arguments of the function are the URL of the
+    Kubernetes API, and additional environment variables for the operator.
     """
     started: list[Process] = []
 
@@ -139,8 +139,8 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """The errors are those of lists and of watches. The log line of an error has neither JSON nor a
-    traceback.
+    """The Kubernetes API answers list and watch requests with errors. The log line of an error has
+    neither JSON nor a traceback.
     """
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),

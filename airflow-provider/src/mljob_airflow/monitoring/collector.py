@@ -2,11 +2,10 @@
 :mod:`mljob_airflow.monitoring.findings`, which makes a finding for each problem.
 
 :func:`collect_problems` reads lists from Airflow, such as DAGs, queued runs, and failed, waiting,
-running and recently succeeded tasks. Only for a DAG or a task that stands out in a list, the
-function requests details, such as the DAG's runs, or the task's history and logs.
-``MAX_SUSPECTS`` and other constants of this module limit the number of such DAGs and tasks. On a
-platform with 5,500 DAGs and 12,000 tasks a day, the lists have about sixty pages of DAGs and twenty
-pages of tasks.
+running and recently succeeded tasks. The function requests details, such as the DAG's runs, or the
+task's history and logs, only if a DAG or a task in a list may have a problem. ``MAX_SUSPECTS`` and
+other constants of this module limit the number of such DAGs and tasks. On a platform with 5,500
+DAGs and 12,000 tasks a day, the lists have about sixty pages of DAGs and twenty pages of tasks.
 
 :func:`collect_bottlenecks` reads the task instances of the last hours, the pools, and the DAGs of
 tasks that are retried often.
@@ -127,8 +126,8 @@ class _Collection:
 
     @contextmanager
     def readable(self, *kinds: FindingKind) -> Iterator[None]:
-        """Handle the answer 403 to a request in the ``with`` block: end the block without an error,
-        and mark the report as incomplete for these kinds of findings.
+        """End the ``with`` block without an error if Airflow answers a request in the block with
+        403. In this case, mark the report as incomplete for these kinds of findings.
 
         Any other error is raised, and no report is made.
         """
@@ -140,8 +139,8 @@ class _Collection:
             self.mark_incomplete(str(error), *kinds)
 
     def mark_incomplete(self, why: str, *kinds: FindingKind) -> None:
-        """Record why findings of these kinds may be missing. If a kind has a reason already, keep
-        the earlier reason.
+        """Record the reason ``why`` findings of these kinds may be missing. If a reason was
+        recorded for a kind earlier, keep the earlier reason.
         """
         for kind in kinds:
             self.incomplete.setdefault(kind, why)
@@ -161,8 +160,8 @@ class _Collection:
     def dag(self, dag_id: str) -> Dag:
         """Return the DAG with this id.
 
-        A DAG that was not read before is requested. If the DAG does not exist, or after
-        :data:`MAX_UNLISTED` such requests, the result has only the DAG's id.
+        If the DAG was not read before, request the DAG from Airflow. If the DAG does not exist, or
+        after :data:`MAX_UNLISTED` such requests, return a DAG that has only its id.
         """
         if dag_id not in self.dags:
             known = None

@@ -87,8 +87,8 @@ class Endpoint:
           same as ``false`` and ``true``, in upper and lower case.
 
         Raises:
-            ValueError: The Connection has no host, its host is not a valid URL, or its port is
-                another one than the port in its host.
+            ValueError: The Connection has no ``host``, ``host`` is not a valid URL, or ``port``
+                differs from the port in ``host``.
         """
         host = connection.host or ""
         if not host:
@@ -106,8 +106,8 @@ class Endpoint:
 
 
 def _with_port(url: str, port: int | None) -> str:
-    """Return the URL with the port of an Airflow Connection. Without a port in the Connection, the
-    URL stays as it is.
+    """Return the URL with the port of an Airflow Connection. If the Connection has no port, return
+    the URL unchanged.
 
     Raises:
         ValueError: The URL is invalid, or already has a port that differs from ``port``.
@@ -133,7 +133,7 @@ def _with_port(url: str, port: int | None) -> str:
 
 
 def _verify(given: Any) -> Any:
-    """Return the field ``verify`` of an Airflow Connection's extra. The texts ``true`` and
+    """Return the field ``verify`` from the extra of an Airflow Connection. The texts ``true`` and
     ``false`` become a bool. Any other text is the path of a file.
     """
     texts = {"true": True, "false": False}
@@ -275,8 +275,8 @@ def detail(body: Any) -> str:
 
 
 def _json_object(body: Any) -> Mapping[str, Any] | None:
-    """Return the JSON object in the body of an answer, or ``None`` if the body has another
-    format.
+    """Return the JSON object in the body of an answer, or ``None`` if the body is not a JSON
+    object.
     """
     try:
         answer = json.loads(body)

@@ -64,10 +64,10 @@ def retry(
 
 
 def cancel(session: Session, names: Names = None, selector: Selector = None, yes: Yes = False) -> int:
-    """Cancel MLJobs for good. Their runs end, and the MLJobs stay as a record.
+    """Cancel MLJobs for good. The runs of the MLJobs end, and the MLJobs stay as a record.
 
     To stop a run now and run the MLJob again later, use suspend. On a terminal, the command asks
-    first.
+    for a confirmation first.
     """
     jobs = session.jobs(names, selector)
     open_jobs = [job for job in jobs if _is_open(job)]
@@ -84,7 +84,7 @@ def cancel(session: Session, names: Names = None, selector: Selector = None, yes
 def suspend(session: Session, names: Names = None, selector: Selector = None) -> int:
     """Suspend MLJobs until they are resumed.
 
-    Their runs in progress are cancelled. A backfill is paused instead.
+    Runs in progress are cancelled. A backfill is paused and not cancelled.
     """
     jobs = session.jobs(names, selector)
     for job in jobs:
@@ -106,7 +106,7 @@ def resume(
 ) -> int:
     """Resume suspended MLJobs.
 
-    A new attempt starts, or a backfill goes on.
+    A new attempt starts, or a paused backfill continues.
     """
     limit = seconds(timeout)
     jobs = session.jobs(names, selector)
@@ -149,8 +149,9 @@ def _is_open(job: Job) -> bool:
 
 
 def _what_ends(job: Job) -> str:
-    """Return a text that names the run which a cancellation of the MLJob ends, if the MLJob has a
-    run. The command ``cancel`` prints the text before it asks the user to confirm.
+    """Return a text that says what a cancellation of the MLJob ends: the MLJob's run, or only the
+    MLJob if the MLJob has no run yet. The command ``cancel`` prints the text before the command
+    asks the user to confirm.
     """
     from ..render import fields
     from ..text import plain

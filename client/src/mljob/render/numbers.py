@@ -16,7 +16,9 @@ _MAX_VALUE = 200
 
 
 def number(value: float) -> str:
-    """Return a number with four significant digits, or in full if it is an integer below 10⁹."""
+    """Return a number as text with four significant digits. An integer whose absolute value is
+    below 10⁹ has all its digits.
+    """
     if float(value).is_integer() and abs(value) < 1e9:
         return str(int(value))
     return f"{value:.4g}"
@@ -24,7 +26,7 @@ def number(value: float) -> str:
 
 def metrics(values: Mapping[str, float], most: int = MAX_SHOWN_METRICS) -> str:
     """Return the names and values of the first ``most`` metrics, such as ``loss 0.1532  epoch 9``.
-    If metrics are left out, the text ends with their number, such as ``+2``.
+    If there are more metrics, the text ends with the number of the other metrics, such as ``+2``.
     """
     shown = [f"{plain(name, _MAX_NAME)} {number(value)}" for name, value in list(values.items())[:most]]
     more = len(values) - most

@@ -27,7 +27,7 @@ class Task:
         task_id: The id of the task in the DAG.
         state: Airflow's name of the task's state, or ``none``.
         try_number: The number of the newest try, from 1, or 0 before the first try. For a mapped
-            task, the highest number of its instances.
+            task, the highest try number among the instances.
         started_at: When the newest try started. For a mapped task, when the first instance started.
         ended_at: When the newest try ended. For a mapped task, when the last instance ended.
         progress: How much of the task is done, in percent, or None if this is not known.
@@ -39,8 +39,8 @@ class Task:
         total: How many instances a mapped task has, or None for a task that is not mapped.
         done: How many instances of a mapped task succeeded or were skipped.
         failed: The map indexes of failed instances of a mapped task. The status and the graph list
-            only the first ones.
-        failures: How many instances of a mapped task failed. ``failed`` may have fewer.
+            only the first of these indexes.
+        failures: How many instances of a mapped task failed. ``failed`` may have fewer instances.
     """
 
     task_id: str
@@ -60,7 +60,7 @@ class Task:
 
     @classmethod
     def of(cls, raw: Object) -> Task:
-        """Return a task from its JSON in a status or in a graph."""
+        """Return the task that a JSON object in a status or in a graph describes."""
         error, asked, mapped = (fields.child(raw, name) for name in ("error", "input", "mapped"))
         counts = {name: int(value) for name, value in fields.numbers(mapped, "states").items()}
         kind = fields.text(error, "type")
@@ -95,7 +95,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskLine:
-    """The sign and the texts of the line that shows a task.
+    """The content of the line that shows a task: the sign of the task's state (an icon, a word and
+    a tone), and texts.
 
     Attributes:
         sign: The sign of the task's state.

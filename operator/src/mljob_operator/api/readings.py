@@ -1,5 +1,6 @@
-"""Reads the state of runs from Airflow for clients that follow these runs. All clients that follow
-the same run share one reading.
+"""Reads the state of runs from Airflow repeatedly, for clients that follow these runs. A client
+follows a run while the client's request about the run is open. All clients that follow the same run
+share the results.
 
 The number of requests to Airflow does not depend on the number of followers of a run. While a run
 does not change, the time between two readings grows.
@@ -53,8 +54,8 @@ class Reading:
 
     @property
     def content(self) -> object:
-        """The values by which two readings are compared: the states, the tries and the times in
-        Airflow, without the times at which Airflow was asked.
+        """The values by which two readings are compared: the states, the tries and the times that
+        Airflow has recorded. The times at which the operator read the run are left out.
         """
         run = (self.run.state, self.run.queued_at, self.run.end) if self.run is not None else None
         return run, sorted((*fact.key, fact.try_number, fact.state, fact.start, fact.end) for fact in self.tasks)
@@ -103,8 +104,8 @@ class FollowedRun:
             await self._changed.wait()
 
     async def change(self, seconds: float) -> bool:
-        """Wait for at most ``seconds`` until a reading differs from the reading before, or a
-        reading fails. Return whether one of the two has happened in this time.
+        """Wait until a reading differs from the reading before or a reading fails, but at most
+        ``seconds``. Return False if neither has happened in this time.
         """
         changed = self._changed
         try:
@@ -166,7 +167,7 @@ class Readings:
                 of the first client is used.
 
         Raises:
-            OperatorError: Airflow can't be asked.
+            OperatorError: The run can't be read from Airflow.
             Refusal: No access rule lets the MLJob's namespace run the DAG, the MLJob or the Airflow
                 was deleted, or mljob-api has an unexpected error.
         """

@@ -1,14 +1,15 @@
 """Takes, renews and releases the operator's Lease. The process that holds the Lease is the leader,
 and only the leader does the operator's work.
 
-The leader measures the duration of the Lease from the moment before it sends a renewal, and stops
-when 70 percent of the duration is over (``STOPS_AFTER``). A standby (a process that waits for the
-Lease) measures from the moment when it sees the renewal, and waits for the whole duration. So a
-leader that can't renew the Lease has stopped before a standby starts, whatever the clocks of their
-machines show. Each period of leadership is a :class:`Term`. A term that is over never comes back.
+The leader measures the duration of the Lease from the moment before the leader sends a renewal. The
+leader stops its work when 70 percent of the duration is over (``STOPS_AFTER``). A standby (a
+process that waits for the Lease) measures the duration from the moment when the standby sees the
+renewal, and waits until the whole duration is over. So a leader that can't renew the Lease has
+stopped before a standby starts, even if the clocks of the two machines differ. Each period of
+leadership is a :class:`Term`. A term that is over never comes back.
 
 The election of the Kubernetes client (``kubernetes.aio.leaderelection``) gives none of these
-guarantees: docs/adr/0035-standby.md.
+guarantees (see docs/adr/0035-standby.md).
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ def uptime() -> float:
     suspended. On systems without ``CLOCK_BOOTTIME`` (Linux has this clock), return
     ``time.monotonic()`` instead.
 
-    On Linux, ``time.monotonic`` stands still while the machine is suspended. So with that clock, a
-    leader whose Lease ran out meanwhile would act for some seconds after the machine wakes up.
+    On Linux, ``time.monotonic`` stands still while the machine is suspended. If the Lease of a
+    leader ran out during the suspension, a leader that uses ``time.monotonic`` would act for some
+    seconds after the machine wakes up.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.clock_gettime(clock) if clock is not None else time.monotonic()
@@ -60,7 +62,7 @@ class Term:
     Args:
         lease: The version of the Lease that this process has written.
         until: When the term ends unless the Lease is renewed, in seconds of ``clock``.
-        clock: A monotonic clock. Any thread may call it.
+        clock: A monotonic clock, in seconds. Any thread may call the clock.
     """
 
     def __init__(self, lease: Lease, until: float, clock: Callable[[], float]) -> None:
@@ -154,9 +156,9 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Wait until no conflicting operator is running. The caller does this before the process
-        competes for the Lease. Two operators conflict if they claim some of the same MLJobs, dag
-        run ids or events.
+        """Wait until no conflicting operator is running, or raise an error if a conflicting
+        operator has already begun its work. The caller awaits this method before the process tries
+        to take the Lease. Two operators conflict if both claim the same MLJob, dag run id or event.
 
         Raises:
             CannotStart: A conflicting operator has already begun its work as the leader.
@@ -165,7 +167,7 @@ class Election:
 
     async def lead(self) -> Term:
         """Wait until this process holds the Lease, and return its term. The process may not change
-        anything before :meth:`begin`.
+        anything until :meth:`begin` has returned.
         """
         identity = self._name()
         while True:
@@ -198,8 +200,8 @@ class Election:
         changes nothing.
 
         Raises:
-            CannotStart: A conflicting operator is running. Either it has already begun its work as
-                the leader, or its Lease has a name that sorts before the name of this Lease.
+            CannotStart: A conflicting operator is running, and either has already begun its work as
+                the leader, or has a Lease whose name sorts before the name of this Lease.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
@@ -247,8 +249,9 @@ class Election:
     async def _take(self, lease: Lease | None, identity: str) -> Lease:
         """Take the Lease, and return the new version.
 
-        If the caller is cancelled meanwhile, the method waits for the answer and releases the
-        Lease. Otherwise the next leader would have to wait until the Lease runs out.
+        If the caller is cancelled before the Kubernetes API has answered, the method waits for the
+        answer and then releases the Lease. Without the release, the next leader would have to wait
+        until the Lease runs out.
         """
         taking = asyncio.ensure_future(self._answer(self._leases.take(lease, identity, self._claims)))
         try:
@@ -316,8 +319,8 @@ class Election:
             raise StoreUnavailable(f"the Kubernetes API did not answer within {timeout:g} s") from None
 
     def _tell(self, level: int, message: str) -> None:
-        """Log a message, unless the last call had the same message and no renewal has succeeded
-        since.
+        """Log a message. If the last call had the same message, log the message only if a renewal
+        has succeeded since that call.
         """
         if message != self._told:
             self._told = message

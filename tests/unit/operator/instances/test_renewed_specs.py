@@ -1,5 +1,5 @@
-"""A finished MLJob gets a new spec while its Airflow is unavailable, or while there is no Airflow
-for it. The operator runs the new spec as soon as an Airflow is available.
+"""A finished MLJob gets a new spec while the MLJob's Airflow is unavailable, or while the MLJob has
+no Airflow. The operator runs the new spec as soon as an Airflow is available.
 """
 
 from __future__ import annotations

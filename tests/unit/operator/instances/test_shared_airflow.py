@@ -1,6 +1,7 @@
 """Two AirflowInstances lead to the same Airflow. When the operator lists the runs for one
-AirflowInstance, the list contains the runs of both. A run of an MLJob that uses one AirflowInstance
-does not count as an orphan (a run without an MLJob) of the other.
+AirflowInstance, the list contains the runs of both AirflowInstances. An orphan is a run without an
+MLJob. A run of an MLJob that uses one AirflowInstance does not count as an orphan of the other
+AirflowInstance.
 """
 
 from __future__ import annotations

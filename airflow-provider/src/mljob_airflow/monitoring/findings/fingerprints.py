@@ -56,8 +56,8 @@ class ErrorText:
 
 
 def normalised(text: str) -> str:
-    """Return ``text`` with placeholders for the parts that change from run to run, cut to
-    ``MAX_TEXT`` characters.
+    """Replace the parts of ``text`` that change from run to run by placeholders. Return at most the
+    first ``MAX_TEXT`` characters of the result.
     """
     # A log line may have megabytes, but the beginning suffices to recognise the error.
     text = text[: 4 * MAX_TEXT]

@@ -1,4 +1,4 @@
-"""The list of MLJobs, kept up to date while a browser shows it."""
+"""The list of MLJobs, kept up to date while a browser shows the list."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def _mark(job: JobSummary) -> Mark:
 
 
 class SharedList(Source):
-    """The content and the HTML of one page of the list of MLJobs. Both are made again when an
-    MLJob changes. All browser windows in which a person has opened this page with the same filter
-    share one object of this class.
+    """The content and the HTML of one page of the list of MLJobs. When an MLJob changes, the
+    content and the HTML are computed again. If a person has opened the same page with the same
+    filter in several browser windows, these windows share one object of this class.
 
     Attributes:
         page: The current content, or None before the MLJobs were listed.
@@ -82,7 +82,7 @@ class SharedList(Source):
 
         Raises:
             MLJobError: The API server refused a request or did not answer the first list, or the
-                view has closed this source.
+                view has closed this list.
         """
         while self.refusal is None and (self.page is None or self.shown is None):
             await self.changed(self.version)
@@ -116,7 +116,8 @@ class SharedList(Source):
 
 class LiveJobs:
     """The list of MLJobs in one browser window. The content and the HTML come from a
-    :class:`SharedList`, which all windows of the person with the same filter and page share.
+    :class:`SharedList`. All windows in which the person has opened the same page with the same
+    filter share the :class:`SharedList`.
     """
 
     def __init__(self, shared: SharedList) -> None:

@@ -1,5 +1,5 @@
-"""Metrics of an MLJob's status, collected while a page is open. The page draws curves from these
-metrics if the run's history can't be read.
+"""The metrics from the successive statuses of an MLJob, collected while a page shows the MLJob. The
+page draws curves from these metrics if the run's history can't be read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ...resource import MLJob
 
 
 class StatusReports:
-    """Collects reports of the metrics in an MLJob's status, oldest first. An open page calls
-    :meth:`add` for each new status of the MLJob.
+    """Collects the metrics in an MLJob's status as a list of reports, the oldest report first. An
+    open page calls :meth:`add` for each new status of the MLJob.
     """
 
     def __init__(self) -> None:
@@ -25,9 +25,10 @@ class StatusReports:
         self._reports: list[MetricsReport] = []
 
     def add(self, job: MLJob, now: datetime) -> list[MetricsReport]:
-        """Add a report for each task in the MLJob's status whose metrics have changed since the
-        last call. Return the last 1,000 reports. If a task has metrics that no task can report, for
-        example with an invalid name, the task gets no report.
+        """Compare the metrics of each task in the MLJob's status with the metrics at the last call.
+        If the metrics of a task have changed, add a report for the task. Return the last 1,000
+        reports. Add no report if the task's metrics are invalid, for example if a metric has an
+        invalid name.
 
         Args:
             job: The MLJob, with its newest status.

@@ -1,5 +1,6 @@
-"""The platform page: the state of each Airflow and the number of its active runs, the MLJobs that
-wait and their reasons, and the problems that the monitoring DAGs have found.
+"""The platform page shows the state of each Airflow and the number of the Airflow's active runs,
+the MLJobs in the phase Pending, grouped by the reason why the MLJobs wait, and the problems that
+the monitoring DAGs have found.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Airflow:
 
 @dataclass(frozen=True, slots=True)
 class WaitingGroup:
-    """The MLJobs that wait for the same reason. ``count`` is the number of all these MLJobs.
-    ``jobs`` has only the 8 oldest MLJobs, the oldest first.
+    """The MLJobs in the phase Pending that wait for the same reason. ``count`` is the number of all
+    these MLJobs. ``jobs`` has only the 8 oldest MLJobs, the oldest first.
     """
 
     reason: str
@@ -173,8 +174,8 @@ def _waiting(jobs: Iterable[JobSummary]) -> tuple[WaitingGroup, ...]:
 
 
 def _report(job: MLJob) -> MonitoringReport | None:
-    """Return the first output of an MLJob that is valid as the report of a monitoring DAG. Return
-    None if no output is valid as such a report. A task can return anything as its output.
+    """Return the first valid report of a monitoring DAG among the outputs of an MLJob. Return None
+    if no output is a valid report. An output can be any JSON value.
     """
     for value in job.outputs.values():
         if isinstance(value, dict) and value.get("monitor") in MONITORS:

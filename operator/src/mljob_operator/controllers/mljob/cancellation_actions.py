@@ -1,5 +1,6 @@
-"""The actions that cancel a run through the cancellation DAG, and the action that handles the runs
-that a cancelled run has started. The cancellation DAG is a DAG in Airflow that ends other runs.
+"""The actions that cancel a run through the cancellation DAG, and the action that finds, cancels
+and reports the runs that a cancelled run has started. The cancellation DAG is a DAG in Airflow that
+ends other runs.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ class CancellationActions:
     """Implements the actions of a cancellation that are the same for a single run and for a
     backfill.
 
-    Each action returns the MLJob after the action, with all that this process knows of it. The
-    methods raise ``AirflowError`` if Airflow fails or refuses, and ``StoreError`` if the Kubernetes
-    API fails. :meth:`trigger_cancellation` raises ``Conflict`` if the MLJob has changed.
+    Each action returns the MLJob after the action, with all that this process knows of the MLJob.
+    The methods raise ``AirflowError`` if a request to Airflow fails, and ``StoreError`` if a
+    request to the Kubernetes API fails. :meth:`trigger_cancellation` raises ``Conflict`` if the
+    MLJob has changed.
 
     Args:
         jobs: The store that records Kubernetes Events about MLJobs.
@@ -49,7 +51,7 @@ class CancellationActions:
 
     async def trigger_cancellation(self, context: ActionContext, _: actions.TriggerCancellation) -> TrackedJob:
         """Trigger the cancellation DAG for the run. If the cancellation DAG can't be triggered,
-        record the reason, so that a later action cancels through Airflow's REST API.
+        record the reason, so that a later action cancels the run through Airflow's REST API.
         """
         state, job = context.state, context.job
         reason = f"MLJob {job.namespace}/{job.name}: {state.cancellation.reason}"
@@ -67,24 +69,24 @@ class CancellationActions:
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
         """Ask Airflow whether the cancellation DAG is executing its task for the run, and record
-        the answer. If the task does not start in time, a later action cancels through Airflow's
-        REST API instead.
+        the answer. If the task does not start in time, a later action cancels the run through
+        Airflow's REST API.
         """
         running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Look for the active runs that tasks of the cancelled run claim to have started. If
-        ``spec.cancellation.children`` is Cancel, cancel each run for which
+        """Find the active runs that tasks of the cancelled run have started, according to these
+        tasks. If ``spec.cancellation.children`` is Cancel, cancel each run for which
         :func:`.may_be_cancelled` returns True.
 
         Events name the runs that were cancelled, and the runs that are still active. An Event that
         can't be recorded is only logged.
 
         Raises:
-            AirflowError: ``spec.cancellation.children`` is Cancel, and Airflow fails or refuses.
-                Otherwise an error of Airflow is only logged.
+            AirflowError: ``spec.cancellation.children`` is Cancel, and a request to Airflow fails.
+                If ``spec.cancellation.children`` has another value, the error is only logged.
         """
         ended, left = await self._cancel_children(context)
         if ended or left:
@@ -106,7 +108,7 @@ class CancellationActions:
 
         Returns:
             The runs that were cancelled, and the runs that are still active. Both lists are empty
-            if Airflow fails and ``spec.cancellation.children`` is not Cancel.
+            if a request to Airflow fails and ``spec.cancellation.children`` is not Cancel.
         """
         state = context.state
         cancel = context.job.spec.cancellation.children is ChildRuns.CANCEL

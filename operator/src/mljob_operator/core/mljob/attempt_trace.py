@@ -1,9 +1,11 @@
 """One attempt of an MLJob as an OpenTelemetry trace. The trace begins when the attempt was due, and
-ends when the status with the result of the attempt was stored.
+ends when the operator has stored the status with the result of the attempt. The first attempt is
+due when the MLJob is created, and a later attempt when the previous attempt has ended.
+:class:`.Timeline` describes the exceptions.
 
 The ids of the trace and of its spans are computed from the run's id and the number of the attempt.
-So the operator stores nothing while the run is in progress, and a reader can compute the trace id
-from the status.
+So the operator need not store these ids while the run is in progress, and a reader can compute the
+trace id from the status.
 """
 
 from __future__ import annotations
@@ -63,8 +65,8 @@ class AttemptTrace:
     @classmethod
     def of(cls, job: Job, status: MLJobStatus, stored_at: datetime) -> AttemptTrace | None:
         """Return the trace of the attempt that a status describes. Return None if the attempt has
-        not ended, if the status does not name the attempt's run, or if it is not known when the
-        attempt was due.
+        not ended, if the status does not name the attempt's run, or if the time when the attempt
+        was due is not known.
 
         Args:
             job: The MLJob.

@@ -1,9 +1,10 @@
-"""Finds the Kafka offset of each partition that is safe to commit. This is the offset of the first
-message that was read and is not done, or the offset after the last read message if all are done.
+"""Finds, for each partition of a Kafka topic, the offset that is safe to commit. This offset is the
+offset of the first message that was read and is not done. If all messages that were read are done,
+the safe offset is the offset after the last of these messages.
 
 A committed offset states that all messages before this offset are done. A message is done when the
-status that it changes is stored, or when no MLJob needs the message. The operator writes the
-statuses of several MLJobs concurrently, so messages are not done in the order of their offsets.
+status that the message changes is stored, or when no MLJob needs the message. The operator writes
+the statuses of several MLJobs concurrently, so messages are not done in the order of their offsets.
 After a crash, some messages are read again, and the statuses do not change.
 """
 
@@ -33,15 +34,15 @@ class Offsets:
         return sum(map(len, self._pending.values()))
 
     def read(self, partition: Partition, offset: int) -> None:
-        """Note that a message was read. The messages of a partition must be read in the order of
+        """Record that a message was read. The messages of a partition must be read in the order of
         their offsets.
         """
         self._pending.setdefault(partition, OrderedDict())[offset] = False
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
-        """Note that a message is done: the status that the message changes is stored, or no MLJob
-        needs the message. If the partition was revoked meanwhile, do nothing.
+        """Record that a message is done: the status that the message changes is stored, or no MLJob
+        needs the message. If the partition was revoked after the message was read, do nothing.
         """
         pending = self._pending.get(partition)
         if pending is None or offset not in pending:
@@ -64,8 +65,8 @@ class Offsets:
         return moved
 
     def revoked(self, partition: Partition) -> None:
-        """Forget a partition that belongs to another consumer now, or that is read from another
-        position.
+        """Forget the messages and the committed offset of a partition that now belongs to another
+        consumer, or that is now read from another position.
         """
         for table in (self._pending, self._next, self._committed):
             table.pop(partition, None)

@@ -1,4 +1,4 @@
-"""Compares the spec with the spec that the newest attempt runs."""
+"""Compares the current spec of an MLJob with the spec that the newest attempt runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class SpecChange(StrEnum):
 
 
 def spec_change(inputs: Inputs, current: CurrentAttempt) -> SpecChange:
-    """Return how the spec differs from the spec that the newest attempt runs."""
+    """Return whether the current spec differs from the spec that the newest attempt runs, and
+    whether a new attempt is to run the current spec.
+    """
     job, attempt = inputs.job, current.attempt
     if attempt is None or job.parsed.problem is not None or attempt.spec_hash in ("", job.parsed.hash):
         return SpecChange.NONE
