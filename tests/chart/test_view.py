@@ -25,7 +25,7 @@ ENABLED: dict[str, Any] = {
 
 
 def of_view(rendered: Rendered) -> Rendered:
-    """Return the live view's objects among the rendered objects of the chart."""
+    """From all objects that the chart renders, return the objects of the live view."""
     return Rendered([each for each in rendered.objects if each["metadata"]["name"] == NAME])
 
 

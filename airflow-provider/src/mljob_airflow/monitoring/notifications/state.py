@@ -152,7 +152,9 @@ def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[
 def due_notifications(
     state: NotificationState, report: MonitoringReport, policy: NotificationPolicy
 ) -> list[Notification]:
-    """Return the notifications that are due after a report, at most one for each owner."""
+    """Return the notifications that must be sent because of a new report, at most one for each
+    owner.
+    """
     current = findings_by_owner(report, policy.min_severity)
     due = (
         _due_notification(owner, state.get(owner), current.get(owner, []), report, policy)
