@@ -165,8 +165,9 @@ class ShownJob:
             time.sleep(0.5)
 
     def explain(self, job: dict[str, Any], why: str) -> str:
-        """Return the message of an error about this job: `why`, then the reason and the message in
-        the job's status, its Events, the URL of its run, and the end of the operator's log.
+        """Return an error message about this job. The message consists of `why`, the reason and the
+        message in the job's status, the job's Events, the URL of the job's run, and the end of the
+        operator's log.
         """
         status = job.get("status") or {}
         log = self._stack.log("operator")

@@ -79,8 +79,8 @@ class Operator:
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables for a process that runs an operator. If the environment
-        in which the stack was started has an `MLJOB_` variable, its value overrides the stack's
-        value.
+        in which the stack was started has an `MLJOB_` variable, the value of this variable
+        overrides the stack's value.
         """
         return {
             "KUBECONFIG": str(self.kubeconfig),

@@ -26,8 +26,8 @@ class ConfigError(MLJobError):
 
 
 class InvalidResource(MLJobError):
-    """An object of the cluster does not fit the client's model of the object's kind. The cluster's
-    operator may be of another version than the client.
+    """An object of the cluster does not fit the client's model of the object's kind. For example,
+    the CRDs in the cluster are of another version than the client.
     """
 
 

@@ -47,7 +47,7 @@ MLJob share the summary of each state, after each person's own watch has deliver
 
 
 class JobsFeed(Feed[JobSummary]):
-    """The MLJobs of a namespace, or of all namespaces, as summaries."""
+    """A source with summaries of the MLJobs in one namespace or in all namespaces."""
 
     def __init__(self, transport: AsyncTransport, namespace: str | None, lists: asyncio.Semaphore) -> None:
         self._order: tuple[int, list[str]] = (-1, [])
@@ -82,7 +82,8 @@ class RunHistory(Source):
     Attributes:
         changes: The first :data:`MAX_CHANGES` state changes of the run's tasks.
         reports: The metrics that the run's tasks have reported, at most :data:`MAX_POINTS` reports.
-            If there are more, only every second report is kept, then only every fourth, and so on.
+            If there are more reports, only every second report is kept, then only every fourth
+            report, and so on.
     """
 
     def __init__(self, transport: AsyncTransport, job: MLJob) -> None:
@@ -171,9 +172,9 @@ class Person:
     Args:
         config: The cluster, and the person's credentials.
         secret: The key that :attr:`form_token` is derived from.
-        lists: The semaphore that limits how many feeds of MLJobs read their first list at the same
-            time, for all persons together. A feed is a source that a Kubernetes watch keeps up to
-            date.
+        lists: A semaphore that all persons share. The semaphore limits how many feeds of MLJobs
+            read their first list at the same time. A feed is a source that a Kubernetes watch keeps
+            up to date.
         transport: The connections to the API server. Default: new connections, as ``config`` says.
             Tests set another transport.
     """

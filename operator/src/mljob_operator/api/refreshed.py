@@ -56,7 +56,7 @@ class Refreshed:
 
     def expire(self, *, at_most_every: float) -> None:
         """Let the last result or failure expire when ``at_most_every`` seconds have passed since
-        the last reading began, if this is earlier than its normal end. The next call of
+        the last reading began, if this time is earlier than the normal expiry. The next call of
         :meth:`ensure` after this time reads the data again.
         """
         self._until = min(self._until, self._read_at + at_most_every)

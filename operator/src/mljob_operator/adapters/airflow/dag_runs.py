@@ -148,20 +148,20 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Request the runs that changed at or after ``since`` and have the operator's prefix in
-        their id (:meth:`.Changes.runs`).
+        """Request those runs that changed at or after ``since``, and whose ids begin with the
+        operator's prefix (:meth:`.Changes.runs`).
         """
         return await self._run(Work.FEED, "changed_runs", self._changes.runs, since)
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Among the runs that have the operator's prefix in their id, request the task instances
-        that changed at or after ``since`` (:meth:`.Changes.tasks`).
+        """From the runs whose ids begin with the operator's prefix, request the task instances that
+        changed at or after ``since`` (:meth:`.Changes.tasks`).
         """
         return await self._run(Work.FEED, "changed_tasks", self._changes.tasks, since)
 
     async def active_runs(self) -> list[RunChange]:
-        """Request the runs that are queued or running and have the operator's prefix in their id
-        (:meth:`.Changes.active_runs`).
+        """Request those runs that are queued or running, and whose ids begin with the operator's
+        prefix (:meth:`.Changes.active_runs`).
         """
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
 

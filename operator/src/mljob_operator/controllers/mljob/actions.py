@@ -97,7 +97,8 @@ class ActionContext:
     ) -> TrackedJob:
         """Return the MLJob after the action. Each argument replaces a part of what this process
         knows of the MLJob: the observed run, the transient state (what this process has tried, and
-        what failed) or the outputs. If an argument is None, its part does not change.
+        what failed) or the outputs. If an argument is None, the part of this argument does not
+        change.
         """
         tracked = self._tracked
         return replace(
@@ -163,8 +164,8 @@ class ActionContext:
 class Actions(Protocol):
     """The actions that differ between a single run and a backfill.
 
-    Each method returns the MLJob after the action, with all that this process knows of it. All
-    methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
+    Each method returns the MLJob after the action, with all that this process knows of the MLJob.
+    All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
     changed, and ``StoreError`` if the Kubernetes API fails. A method that builds the conf of a run
     also raises ``ReferenceMissing``, if an object that the conf needs is missing.
     """

@@ -179,10 +179,11 @@ def store_first(s: State) -> Action | None:
 
 
 def _is_beyond_status(s: State) -> bool:
-    """Return whether the MLJob is being deleted and the Kubernetes API server refuses its status.
+    """Return whether the MLJob is being deleted and the Kubernetes API server has refused a write
+    of the status.
 
-    The operator cancels the run of such an MLJob without storing the reason, because the object's
-    deletionTimestamp already gives the reason.
+    The operator cancels the run of such an MLJob without storing the reason for the cancellation,
+    because the object's deletionTimestamp already gives the reason.
     """
     return s.job.deleting and s.transient.refused
 
