@@ -44,8 +44,8 @@ class Result:
 
     Attributes:
         jobs: How many MLJobs ran, each with one run.
-        longest_gap: The longest time without a new status, from the begin of the update until one
-            second after its end.
+        longest_gap: The longest time without a new status, from the start of the update until one
+            second after the end of the update.
         usual_gap: The longest time without a new status before the update, under the same load.
         latencies: For each run, the time from its end in Airflow until the watch sees the MLJob's
             end.

@@ -1,5 +1,5 @@
-"""Settings of unit tests. Examples of Hypothesis have no deadline, because no test may depend on
-the speed of the machine; benchmarks measure time.
+"""Settings of unit tests. An example of Hypothesis has no time limit, because no test may depend on
+the speed of the machine. Only benchmarks measure time.
 """
 
 import gc

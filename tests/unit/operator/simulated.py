@@ -68,7 +68,7 @@ def version(world: World) -> int:
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """Let all reads from the Kubernetes API return the objects as they were in the earlier version
-    ``then`` (see :func:`version`), for the next ``seconds`` seconds.
+    """For the next ``seconds`` seconds, let all reads from the Kubernetes API return the earlier
+    version ``then`` of the objects (see :func:`version`).
     """
     world.fall_behind(version(world) - then, seconds)

@@ -42,8 +42,8 @@ class Row:
         name: The name.
         point: The values of the sweep's params that the MLJob runs with, such as ``epochs=5
             lr=0.1``. An empty text for an MLJob outside a sweep.
-        sign: The icon, the word and the tone for the phase. While a requested retry waits to begin,
-            these are for the retry.
+        sign: The icon, the word and the tone that stand for the phase, or for a requested retry
+            that has not begun yet.
         progress: How many task instances succeeded, out of how many: ``6/10``. An empty text if the
             status has no progress.
         percent: The share of the run that has succeeded, in percent, or None.
@@ -110,8 +110,12 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
     kubectl command that requests a retry. If the status has no message, the text has the reason. If
     the MLJob has no phase, the text is :data:`NEW`.
 
-    The text also says whether the MLJob is being deleted, whether a requested retry waits to begin,
-    whether the conf has unknown params, and what the operator still does after the MLJob has ended.
+    The text has more sentences in these cases:
+
+    - The MLJob is being deleted.
+    - A requested retry waits to begin.
+    - The conf has unknown params.
+    - The MLJob has ended, and the operator still has work to do for the MLJob.
 
     Args:
         job: The MLJob.

@@ -6,7 +6,7 @@ An owner has one conversation, which is a message about all findings and the mes
 - New or more severe findings cause a reply in the thread. The channel shows this reply too.
 - Resolved findings cause a reply in the thread only.
 - While nothing changes, there is no message. After the repeat period (the threshold
-  ``quiet_hours``), a new message has all findings of the current report, and starts a new thread.
+  ``quiet_hours``), a new message with all findings of the current report starts a new thread.
 
 Four rules avoid needless messages:
 

@@ -125,13 +125,13 @@ class Reconciler:
         }
 
     def transient(self, job: Job) -> TransientState:
-        """Return the first transient state of an MLJob that is new to this process. A transient
-        state says what this process has tried in Airflow.
+        """Return the first transient state for an MLJob that this process has not acted on yet. A
+        transient state says what this process has tried in Airflow.
 
-        If the status has an attempt whose run is perhaps not submitted yet, an earlier process may
-        have crashed while it waited for the answer to the submission. The transient state then says
-        that the run may still appear in Airflow during the next 30 seconds (``UNKNOWN_FOR``).
-        Otherwise the transient state is empty.
+        If the status has an attempt without a recorded submission, an earlier process may have
+        crashed while it waited for the answer to the submission. The transient state then says that
+        the run may still appear in Airflow during the next 30 seconds (``UNKNOWN_FOR``). Otherwise
+        the transient state is empty.
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
@@ -242,8 +242,8 @@ def _message(error: OperatorError, state: State) -> str:
 
 
 def _announced(job: Job) -> bool:
-    """Return whether the status has an attempt whose run is perhaps not submitted yet: the attempt
-    has not ended and has no submit time.
+    """Return whether the status has an attempt that has not ended and has no submit time. The run
+    of such an attempt is perhaps not submitted yet.
     """
     status = job.status
     open_attempt = attempts.current(status) is not None and not attempts.closed(status)

@@ -179,8 +179,8 @@ def store_first(s: State) -> Action | None:
 
 
 def _is_beyond_status(s: State) -> bool:
-    """Return whether the MLJob is being deleted and the Kubernetes API server has refused a write
-    of the status.
+    """Return whether the MLJob is being deleted and the Kubernetes API server has refused the last
+    status as invalid.
 
     The operator cancels the run of such an MLJob without storing the reason for the cancellation,
     because the object's deletionTimestamp already gives the reason.
@@ -313,11 +313,11 @@ def collect_results(s: State) -> Action | None:
 
 
 def hold_restored(s: State) -> Action | None:
-    """Decide to add the finalizer to a finished MLJob whose status was lost, and was restored from
-    the annotation mljob.dev/finished. The operator reads the tasks and outputs from Airflow again
-    only if the MLJob has the finalizer, and deletes an expired MLJob only afterwards. If Airflow
-    can't be reached, the restored status still shows how the MLJob ended. This policy does not
-    apply to backfills.
+    """Decide to add the finalizer to a finished MLJob after its status was lost. The operator has
+    restored this status from the annotation mljob.dev/finished. Only if the MLJob has the
+    finalizer, the operator reads the tasks and outputs from Airflow again. The operator deletes an
+    expired MLJob only after these reads. If Airflow can't be reached, the restored status still
+    shows how the MLJob ended. This policy does not apply to backfills.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
@@ -343,8 +343,8 @@ def expire(s: State) -> Action | None:
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
-    """Decide to wait until the backoff after a failed attempt or a failed request has ended. Then
-    the next run may start.
+    """Decide to wait until the next run may start: until the end of the backoff that follows a
+    failed attempt or a failed request.
     """
     return Wait(s.start.at if s.start is not None else None)
 

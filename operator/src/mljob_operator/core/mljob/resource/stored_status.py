@@ -26,9 +26,9 @@ class StoredStatus:
 
     Args:
         value: The status as JSON. A value that is not a mapping counts as an empty status.
-        earlier: An earlier version of the status, or None. If possible, a field or a list item that
-            is the same in both versions is not parsed again: the parsed value is taken from the
-            earlier version (:meth:`read_later`).
+        earlier: An earlier version of the status, or None. If possible, only the fields and list
+            items that differ between the two versions are parsed. The other parsed values are taken
+            from the earlier version (:meth:`read_later`).
     """
 
     __slots__ = ("_content", "_fields", "_packed", "is_invalid")
