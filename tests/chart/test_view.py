@@ -1,6 +1,7 @@
 """The chart's objects for the live view. The view's Pods have no rights in Kubernetes. By default
 the view's NetworkPolicy admits connections from all Pods in the release's namespace. A value of the
-chart can limit the connections to the OIDC proxy at which users log in.
+chart can restrict the NetworkPolicy, so that the policy admits only connections from the OIDC proxy
+at which users log in.
 """
 
 from __future__ import annotations

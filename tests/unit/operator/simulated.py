@@ -68,7 +68,7 @@ def version(world: World) -> int:
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """For the next ``seconds`` seconds, let all reads from the Kubernetes API return the earlier
-    version ``then`` of the objects (see :func:`version`).
+    """For the next ``seconds`` seconds, let all reads from the Kubernetes API return the objects of
+    the earlier version ``then`` (see :func:`version`).
     """
     world.fall_behind(version(world) - then, seconds)

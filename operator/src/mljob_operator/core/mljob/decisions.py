@@ -216,9 +216,9 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """Decide to ask Airflow for the run at once if an event reports that the run has ended, because
-    the event may be wrong. If Airflow has not stored the end yet, decide to repeat the request
-    later.
+    """If an event reports that the run has ended, decide to request the state of the run from
+    Airflow immediately, because the event may be wrong. If Airflow has not stored the end yet,
+    decide to repeat the request later.
     """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
@@ -276,7 +276,7 @@ def _cancel_directly_at(s: State) -> datetime:
 
 
 def pause_or_resume(s: State) -> Action | None:
-    """Decide to pause or resume a backfill as ``spec.suspend`` asks for it.
+    """Decide to pause or resume a backfill, as ``spec.suspend`` says.
 
     The operator writes the pause into the status before the operator asks Airflow to pause the
     backfill. The status shows the pause until Airflow has resumed the backfill. After a restart,
@@ -314,10 +314,10 @@ def collect_results(s: State) -> Action | None:
 
 def hold_restored(s: State) -> Action | None:
     """Decide to add the finalizer to a finished MLJob after its status was lost. The operator has
-    restored this status from the annotation mljob.dev/finished. Only if the MLJob has the
-    finalizer, the operator reads the tasks and outputs from Airflow again. The operator deletes an
-    expired MLJob only after these reads. If Airflow can't be reached, the restored status still
-    shows how the MLJob ended. This policy does not apply to backfills.
+    restored this status from the annotation mljob.dev/finished. The operator reads the tasks and
+    outputs from Airflow again only if the MLJob has the finalizer. The operator deletes an expired
+    MLJob only after these reads. If Airflow can't be reached, the restored status still shows how
+    the MLJob ended. This policy does not apply to backfills.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
