@@ -1,13 +1,13 @@
 """Measures a rolling update of the operator's two replicas while MLJobs run. As in the Helm chart's
-Deployment, a new replica starts, and when it is ready, an old replica is told to end. The same
-follows for the other old replica.
+Deployment, a new replica starts. When the new replica is ready, an old replica is told to end. Then
+a second new replica replaces the other old replica in the same way.
 
-The first old replica is the leader when it ends. Then the second old replica or the new replica
-becomes the leader, so leadership changes once or twice.
+The old replica that ends first is the leader. After its end, the other old replica or the new
+replica becomes the leader, so leadership changes once or twice.
 
-While no replica is the leader, no status changes. So the benchmark measures gaps: a gap is the time
-between two successive statuses, of any MLJobs, that a watch sees. Without an update, gaps are
-short, because the load is high.
+While no replica is the leader, no status changes. So the benchmark measures gaps. A watch receives
+the new statuses of all MLJobs. A gap is the time between two successive statuses. Without an
+update, gaps are short, because the load is high.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ before the update begins.
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The measurements of one rolling update, as a watch saw the statuses. Times are in seconds.
+    """The measurements of one rolling update, from the statuses that a watch received. Times are in
+    seconds.
 
     Attributes:
         jobs: How many MLJobs ran, each with one run.
-        longest_gap: The longest time without a new status during the update and the second after
-            it.
+        longest_gap: The longest time without a new status, from the start of the update until one
+            second after the end of the update.
         usual_gap: The longest time without a new status before the update, under the same load.
         latencies: For each run, the time from its end in Airflow until the watch sees the MLJob's
             end.

@@ -1,7 +1,7 @@
 """The demo: an MLJob that trains a model, from `kubectl apply` to the outputs.
 
 The demo calls only `kubectl`, and prints the commands that a person would type. The kubectl plugin
-`kubectl mljob` follows the MLJob. In this module, a job is an MLJob.
+`kubectl mljob` prints the progress of the MLJob. In this module, a job is an MLJob.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def phase_of(job: dict[str, Any]) -> str:
 
 
 class ShownJob:
-    """An MLJob that a demo creates from a manifest and follows to its end. The demo prints the
-    `kubectl` commands that a person would type.
+    """An MLJob that a demo creates from a manifest, and watches until the MLJob ends. The demo
+    prints the `kubectl` commands that a person would type.
     """
 
     def __init__(self, stack: Stack, manifest: Path) -> None:
@@ -87,9 +87,10 @@ class ShownJob:
         self.kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
 
     def clear(self) -> None:
-        """Delete the MLJob of an earlier demo if the MLJob has ended, because `kubectl apply` of an
-        unchanged manifest would not run it again. If the MLJob is already being deleted, wait until
-        it is deleted. If it is still in progress, keep it: this demo then follows that MLJob.
+        """Delete the MLJob of an earlier demo if this MLJob has ended, because `kubectl apply` of
+        an unchanged manifest would not run an ended MLJob again. If the MLJob is already being
+        deleted, wait until the deletion is complete. If the MLJob is still in progress, do nothing:
+        this demo then watches the MLJob of the earlier demo.
 
         Raises:
             StackError: The MLJob still exists after 120 seconds.
@@ -109,8 +110,8 @@ class ShownJob:
         show(self.kubectl("apply", f"--filename={self._manifest}", *self._scope).strip())
 
     def watch(self, deadline: float) -> dict[str, Any]:
-        """Follow the job on the terminal with `kubectl mljob watch`, until the job ends or the
-        deadline passes. Return the latest version of the job.
+        """Show the progress of the job on the terminal with `kubectl mljob watch`, until the job
+        ends or the deadline passes. Return the latest version of the job.
 
         Args:
             deadline: The time at which to stop watching, on the clock of `time.monotonic`.
@@ -164,8 +165,9 @@ class ShownJob:
             time.sleep(0.5)
 
     def explain(self, job: dict[str, Any], why: str) -> str:
-        """Return the message of an error about this job: `why`, then the reason and the message in
-        the job's status, its Events, the URL of its run, and the end of the operator's log.
+        """Return an error message about this job. The message consists of `why`, the reason and the
+        message in the job's status, the job's Events, the URL of the job's run, and the end of the
+        operator's log.
         """
         status = job.get("status") or {}
         log = self._stack.log("operator")
@@ -199,8 +201,8 @@ class ShownJob:
 
 
 def events_in(description: str, most: int = 8) -> list[str]:
-    """Return the lines about Events from the output of `kubectl describe`: two heading lines and
-    the last `most` Events. Return an empty list if the output has no Events.
+    """Return the table of Events in the output of `kubectl describe`, as lines: the two lines of
+    the table's head, and the last `most` Events. Return an empty list if the output has no Events.
     """
     lines = description.splitlines()
     starts = [number for number, text in enumerate(lines) if text.startswith("Events:")]
@@ -211,7 +213,7 @@ def events_in(description: str, most: int = 8) -> list[str]:
 
 
 def show_command(text: str) -> None:
-    """Print a command as a person would type it, after an empty line and a `$`."""
+    """Print an empty line, and then a line with `$` and the command, as in a terminal."""
     show(f"\n$ {text}")
 
 

@@ -29,7 +29,8 @@ class Kafka:
     Args:
         listeners: The ports of further listeners, by the name of the listener. The broker always
             has the listener `PLAINTEXT`, which has neither TLS nor a login.
-        properties: Properties of the broker and of its listeners. They override the stack's own.
+        properties: Properties of the broker and of its listeners. These properties override the
+            properties that the stack sets itself.
     """
 
     def __init__(

@@ -156,9 +156,10 @@ class Postgres:
         made.touch()
 
     def _make_home(self) -> None:
-        """Make the directory for the server's data, if the caller is root, and copy the server's
-        programs to the directory. The directory belongs to root, but the user `nobody`, who runs
-        the server, can reach the data and the programs.
+        """Make a directory under /var/tmp if the directory does not exist. Copy the server's
+        programs to the directory, unless a complete copy is already there. Only root may call this
+        method. The directory belongs to root. The user `nobody`, who runs the server, can reach the
+        contents of the directory.
 
         Raises:
             StackError: The directory exists, and belongs to another user or is a symbolic link.

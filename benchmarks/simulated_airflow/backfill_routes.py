@@ -48,7 +48,7 @@ def pause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def unpause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Unpause a backfill, so that its runs may start again."""
+    """Unpause a backfill, so that further runs of the backfill may start."""
     backfill = _active(airflow, request)
     backfill.is_paused = False
     return 200, backfill.row()
@@ -56,7 +56,7 @@ def unpause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def cancel_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Cancel a backfill: mark its queued runs as failed, and the backfill as completed and paused.
-    The running runs of the backfill go on.
+    The runs of the backfill that are running continue.
     """
     backfill = _active(airflow, request)
     airflow.backfills.complete(backfill.id, paused=True)

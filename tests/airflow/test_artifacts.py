@@ -17,8 +17,8 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 
 @pytest.fixture
 def artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """The module ``artifacts`` of the example DAGs, in the context of a task of an MLJob's run. The
-    module writes its data into a temporary folder.
+    """The module ``artifacts`` of the example DAGs. Instead of Airflow's context, the module gets a
+    context with an MLJob's run. The module writes its data into a temporary folder.
     """
     monkeypatch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
     from mljob_examples import artifacts

@@ -31,8 +31,8 @@ GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "rest"
 
 
 def row(number: int, **fields: Any) -> dict[str, Any]:
-    """Return a task instance as a later Airflow may list it, with a state and a field that the
-    client does not know.
+    """Return a task instance as a later version of Airflow may return it. The client knows neither
+    the state of the task instance nor its field ``from_the_future``.
     """
     given = {
         "id": "x",
@@ -55,8 +55,8 @@ def row(number: int, **fields: Any) -> dict[str, Any]:
 
 
 class Server:
-    """An HTTP server that gives a prepared answer for each path, and divides long lists into pages
-    as Airflow does. As Airflow 3.1, the server filters runs by ``run_id_pattern``, and ignores
+    """An HTTP server that sends a prepared answer for each path. As in Airflow, long lists are
+    divided into pages. Like Airflow 3.1, the server filters runs by ``run_id_pattern``, and ignores
     ``run_id_prefix_pattern``.
     """
 

@@ -1,6 +1,6 @@
 """The operator does not trust its surroundings. A forged event, or a child run with its parent's
-run id, does not change the state of an MLJob. An impossible event does not keep later events from
-being read. A conf that is nested too deeply affects only its own MLJob. With
+run id, does not change the state of an MLJob. After an event that is impossible, the operator still
+reads later events. A conf that is nested too deeply affects only its own MLJob. With
 ``MLJOB_ORPHANED_RUNS=Cancel``, an active run whose MLJob no longer exists is cancelled.
 
 Gateways are tested in ``test_gateways.py``, attacks of one tenant on another in
@@ -181,7 +181,7 @@ class Parent:
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
     """A dict of MLJobs whose runs have triggered child runs. The child runs have ended. The run of
-    each MLJob goes on for a while after the end of its child run. The keys of the dict are pairs:
+    each MLJob continues for a while after the child run has ended. The keys of the dict are pairs:
     the fixture of the operator (``with_kafka`` or ``rest_only``), and how the child run ends
     (``succeeds`` or ``fails``).
     """

@@ -2,6 +2,7 @@
 
 ``tests/contract`` runs the same tests on the fakes and on the real systems.
 
-The fakes can also show faults that the real systems don't show on demand: a lost answer to a
-request that took effect, or a write that another writer overtakes.
+The fakes can also show faults that the real systems don't show on demand: an answer that is lost
+although the request took effect, or a write that fails because another client has just changed the
+object.
 """

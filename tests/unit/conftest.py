@@ -1,5 +1,5 @@
-"""Settings of unit tests. Examples of Hypothesis have no deadline, because no test may depend on
-the speed of the machine; benchmarks measure time.
+"""Settings of unit tests. An example of Hypothesis has no time limit, because no test may depend on
+the speed of the machine. Only benchmarks measure time.
 """
 
 import gc
@@ -33,9 +33,9 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """Let each test begin without credentials that :mod:`mljob_operator.logs` redacts. Otherwise
-    the token ``t`` of an earlier test would cause each ``t`` in the log messages of a later test to
-    be redacted.
+    """Begin each test with an empty set of the credentials that :mod:`mljob_operator.logs` redacts.
+    Otherwise the token ``t`` of an earlier test would cause each ``t`` in the log messages of a
+    later test to be redacted.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logs, "_credentials", {})

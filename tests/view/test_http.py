@@ -22,9 +22,9 @@ FAILED = "/jobs/team-a/churn-eval"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the view work up to 20 seconds on a page, because the machine may be busy. By default,
-    the view gives up after 0.9 seconds and answers with a page that the browser has to load again.
-    These tests load no page again.
+    """Let the view take up to 20 seconds for a page, because the machine may be busy. By default,
+    the view gives up after 0.9 seconds, and sends a page that the browser loads again. These tests
+    do not repeat a request.
     """
     monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 20.0)
 

@@ -1,8 +1,8 @@
-"""A cluster policy that adds the callbacks of :mod:`.events.callbacks` to every task of every DAG,
-without a change to any DAG.
+"""A cluster policy that adds the callbacks of :mod:`.events.callbacks` to every task of every DAG.
+The authors of the DAGs have to change nothing.
 
-Airflow finds the policy through the entry point group ``airflow.policy``. In the DAG processor and
-in the workers, Airflow calls the policy for each task that is parsed (Airflow's documentation,
+Airflow finds the policy through the entry point group ``airflow.policy``. When the DAG processor or
+a worker parses a DAG, Airflow calls the policy for each task of the DAG (Airflow's documentation,
 "Cluster Policies"). The policy does nothing unless ``[mljob] instrument_all_dags`` is true, because
 the installation of a package must not change other people's DAGs.
 """

@@ -3,8 +3,7 @@
 - :class:`ConfigError`: the kubeconfig can't be used.
 - :class:`InvalidResource`: an object of the cluster does not fit the model of its kind.
 - :class:`ApiError` and its subclasses: a request to the Kubernetes API server failed.
-- :class:`JobError` and its subclasses: an MLJob ended in another way than success, or did not end
-  in time.
+- :class:`JobError` and its subclasses: an MLJob did not succeed, or did not end in time.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class MLJobError(Exception):
-    """The base class of all errors of this package. The text of an error names the cause, and says
-    what to do if the client knows.
+    """The base class of all errors of this package. The text of an error names the cause. If the
+    client knows what the user can do, the text also says this.
     """
 
 
@@ -27,8 +26,8 @@ class ConfigError(MLJobError):
 
 
 class InvalidResource(MLJobError):
-    """An object of the cluster does not fit the model that this version of the client has of its
-    kind.
+    """An object of the cluster does not fit the client's model of the object's kind. For example,
+    the CRDs in the cluster are of another version than the client.
     """
 
 
@@ -100,7 +99,9 @@ class Expired(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429: the API server asks for fewer requests, also after the client's own retries."""
+    """429: the client sends too many requests. The API server has refused the client's own retries
+    too.
+    """
 
 
 class Unavailable(ApiError):
@@ -133,9 +134,10 @@ class JobFailed(JobError):
         task: The id of the task that failed, or None if the status names no failed task.
         map_index: The index of the failed instance of a mapped task, or -1.
         error: The type and the text of the task's exception, or None.
-        log: At most 20 lines of the task's log, without control characters: the last lines, or, if
-            the error's traceback is further up, the lines up to its end. The tuple is empty if the
-            log can't be read, for example without mljob-api.
+        log: At most 20 lines of the task's log, without control characters. These are the last
+            lines of the log. If the traceback of the error is further up in the log, these are the
+            lines up to the end of the traceback. The tuple is empty if the log can't be read, for
+            example without mljob-api.
     """
 
     def __init__(
@@ -158,7 +160,9 @@ class JobFailed(JobError):
 
 
 class JobStalled(JobFailed):
-    """The MLJob waits for a change, for example of a conf that its DAG's params refuse."""
+    """The MLJob can't continue until somebody changes something. For example, the conf does not fit
+    the params of the DAG.
+    """
 
 
 class JobCancelled(JobError):

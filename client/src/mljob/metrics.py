@@ -29,7 +29,7 @@ def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
-    """Return a row with the last metrics of each task that has metrics in the status. The status
+    """For each task that has metrics in the status, return a row with the last metrics. The status
     does not say when a task reported its metrics. So each row has the time of the run's last event.
     """
     status = job.status

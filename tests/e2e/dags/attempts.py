@@ -1,5 +1,6 @@
-"""Three DAGs: the first fails once, the second waits, and the third predicts and returns the types
-of the values in its conf.
+"""Three DAGs. In the first DAG, a task fails in its first try in the first run of an MLJob. The
+task of the second DAG sleeps for the number of seconds in the DAG's params. The tasks of the third
+DAG compute a prediction, and return the types of the values in the run's conf.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ DAG = Dag(dag_id="train", tasks=("fit",))
 
 
 async def read(airflow: Airflow, run_id: str, token: str | None) -> tuple[list[str], str | None]:
-    """Read a log from the position ``token`` on, or from its beginning if ``token`` is None. Return
-    the texts of the entries, and the token for the next call.
+    """Read a log from the position that ``token`` stands for. If ``token`` is None, read from the
+    beginning of the log. Return the texts of the entries, and the token for the next call.
     """
     log = await airflow.open_log("train", run_id, ("fit", -1), 1, token)
     assert log is not None

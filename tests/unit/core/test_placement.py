@@ -1,5 +1,5 @@
-"""The first blocker that prevents an MLJob from running a DAG in an Airflow, with a message that
-says what to change.
+"""The first reason why an MLJob can't run a DAG in an Airflow (the blocker). Each blocker has a
+message that says what to change.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""What an operator process knows about an MLJob that it has only read from the Kubernetes API:
-nothing about the run, its outputs, or earlier requests.
+"""What an operator process knows about an MLJob when it has only read the MLJob from the Kubernetes
+API. The process then knows nothing about the MLJob's run, about the outputs of the run, or about
+earlier requests.
 """
 
 from __future__ import annotations

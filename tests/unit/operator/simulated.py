@@ -19,8 +19,8 @@ KEY: Key = ("team-a", "churn")
 @contextmanager
 def simulation() -> Iterator[World]:
     """Yield a world with one operator that has been running for a second. If the ``with`` block
-    ends without an error, assert that the operator has logged no error and has broken none of its
-    promises, which the world checks (:meth:`.World.look`).
+    ends without an error, assert that the operator has logged no error. Also assert that the
+    operator has kept all promises that the world checks (:meth:`.World.look`).
     """
     world = World()
     try:
@@ -68,7 +68,7 @@ def version(world: World) -> int:
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """Let all reads from the Kubernetes API return the objects as they were in the earlier version
-    ``then`` (see :func:`version`), for the next ``seconds`` seconds.
+    """For the next ``seconds`` seconds, let all reads from the Kubernetes API return the objects of
+    the earlier version ``then`` (see :func:`version`).
     """
     world.fall_behind(version(world) - then, seconds)

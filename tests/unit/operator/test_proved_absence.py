@@ -1,5 +1,6 @@
-"""The operator concludes that a run is missing only when Airflow has said so twice, seconds apart.
-One response may be wrong, and the consequences of a wrong conclusion can't be undone.
+"""The operator concludes that a run is missing only after Airflow has answered twice, seconds
+apart, that the run does not exist. A single answer may be wrong, and the consequences of a wrong
+conclusion can't be undone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Situation = Callable[[World], Awaitable[None]]
 
 
 async def followed(world: World) -> None:
-    """Start a run, and make the operator ask Airflow for the run."""
+    """Start a run, and make the operator request the state of the run from Airflow."""
     await world.apply(backoffLimit=1, retryStrategy="NewRun")
     await world.look()
     await begin(world)
@@ -49,8 +50,8 @@ async def deleted_after_a_restart(world: World) -> None:
 
 async def suspended_and_resumed(world: World) -> None:
     """Suspend the MLJob of an active run, and resume the MLJob. Meanwhile, Airflow answers once
-    that the run does not exist. If the operator believed this single answer, which may come from a
-    proxy, two runs would be active at once.
+    that the run does not exist. In production, such an answer may come from a proxy. If the
+    operator believed this single answer, two runs would be active at the same time.
     """
     await world.apply(cancellation={"strategy": "Dag"}, backoffLimit=1)
     await world.look()
@@ -144,8 +145,9 @@ async def test_retry_of_a_missing_run_submits_a_new_run(world: World) -> None:
 
 @pytest.mark.parametrize("denied_at", range(3))
 async def test_once_per_spec_does_not_run_again_because_of_one_response(world: World, denied_at: int) -> None:
-    """An earlier MLJob of the same name had two runs. The second run succeeded. Then a new MLJob
-    has the result of the second run, although Airflow once says that a run does not exist.
+    """An earlier MLJob of the same name had two runs. The second run succeeded. A new MLJob takes
+    over the result of the second run. The new MLJob starts no run, although Airflow answers once
+    that a run does not exist.
     """
     spec: dict[str, Any] = {"runPolicy": "OncePerSpec", "backoffLimit": 1, "retryStrategy": "NewRun"}
     await world.apply(**spec)

@@ -1,6 +1,6 @@
-"""Helps a task to wait for a file that the run of another MLJob makes. With such a task, two MLJobs
-can be applied together, for example an MLJob that trains a model and an MLJob that predicts with
-the model.
+"""Helps a task to wait for a file that the run of another MLJob writes. With such a task, two
+MLJobs can be applied together, for example an MLJob that trains a model and an MLJob that predicts
+with the model.
 
 :func:`is_there` is for sensors in mode ``reschedule``, which occupy no worker slot between two
 pokes. A task that has waited too long fails without a retry, and the error says what to do, for

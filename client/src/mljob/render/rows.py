@@ -42,13 +42,14 @@ class Row:
         name: The name.
         point: The values of the sweep's params that the MLJob runs with, such as ``epochs=5
             lr=0.1``. An empty text for an MLJob outside a sweep.
-        sign: The icon, the word and the tone of the phase, or of a requested retry that waits.
+        sign: The icon, the word and the tone that stand for the phase, or for a requested retry
+            that has not begun yet.
         progress: How many task instances succeeded, out of how many: ``6/10``. An empty text if the
             status has no progress.
         percent: The share of the run that has succeeded, in percent, or None.
         now: The current task, if the MLJob is running or failed and has a current task. Otherwise
             the reason of the phase. An empty text if the MLJob has succeeded, if the reason is the
-            same word as the phase, or while a requested retry waits.
+            same word as the phase, or while a requested retry waits to begin.
         metrics: The last metrics of one task, or an empty text.
         took: How long the run took or takes, or an empty text before its start.
         age: How old the MLJob is.
@@ -105,17 +106,21 @@ def is_all_right(job: MLJob) -> bool:
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
-    """Return the message of an MLJob's status for a person, without the kubectl command that
-    requests a retry. Without a message, return the reason. For an MLJob without a phase, return
-    :data:`NEW`.
+    """Return a text for people about an MLJob. The text has the message of the status, without the
+    kubectl command that requests a retry. If the status has no message, the text has the reason. If
+    the MLJob has no phase, the text is :data:`NEW`.
 
-    The result says more if the MLJob is being deleted, if a requested retry waits, if the conf has
-    unknown params, or if the operator still works after the MLJob's end.
+    The text has more sentences in these cases:
+
+    - The MLJob is being deleted.
+    - A requested retry waits to begin.
+    - The conf has unknown params.
+    - The MLJob has ended, and the operator still has work to do for the MLJob.
 
     Args:
         job: The MLJob.
-        limit: The maximum number of characters of each part of the result. While a requested retry
-            waits, the maximum number of characters of the whole result.
+        limit: The maximum number of characters of each part of the text. While a requested retry
+            waits to begin, the maximum number of characters of the whole text.
     """
     if not job.phase:
         return NEW
@@ -132,9 +137,9 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 
 def retry_notice(job: MLJob) -> str:
-    """Return the beginning of the message of an MLJob whose requested retry has not begun: what
-    the retry waits for, and the words "The attempt before:". The caller appends the message of the
-    last attempt.
+    """Return the beginning of the message for an MLJob if a requested retry has not begun yet. This
+    beginning says what the retry waits for, and ends with "The attempt before:". The caller appends
+    the message of the last attempt.
     """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"
@@ -142,7 +147,7 @@ def retry_notice(job: MLJob) -> str:
 
 def _is_fresh(job: MLJob, now: datetime) -> bool:
     """Return whether the MLJob has no phase, and was created less than :data:`FRESH_SECONDS` ago.
-    The operator may not have had the time to read such an MLJob.
+    The operator may not have read such a new MLJob yet.
     """
     age = times.between(job.created_at, now)
     return not job.phase and age is not None and age < FRESH_SECONDS

@@ -47,7 +47,7 @@ MLJob share the summary of each state, after each person's own watch has deliver
 
 
 class JobsFeed(Feed[JobSummary]):
-    """The MLJobs of a namespace, or of all namespaces, as summaries."""
+    """A source with summaries of the MLJobs in one namespace or in all namespaces."""
 
     def __init__(self, transport: AsyncTransport, namespace: str | None, lists: asyncio.Semaphore) -> None:
         self._order: tuple[int, list[str]] = (-1, [])
@@ -82,7 +82,8 @@ class RunHistory(Source):
     Attributes:
         changes: The first :data:`MAX_CHANGES` state changes of the run's tasks.
         reports: The metrics that the run's tasks have reported, at most :data:`MAX_POINTS` reports.
-            If there are more, only every second report is kept, then only every fourth, and so on.
+            If there are more reports, only every second report is kept, then only every fourth
+            report, and so on.
     """
 
     def __init__(self, transport: AsyncTransport, job: MLJob) -> None:
@@ -171,9 +172,9 @@ class Person:
     Args:
         config: The cluster, and the person's credentials.
         secret: The key that :attr:`form_token` is derived from.
-        lists: The semaphore that limits how many feeds of MLJobs read their first list at the same
-            time, for all persons together. A feed is a source that a Kubernetes watch keeps up to
-            date.
+        lists: A semaphore that all persons share. The semaphore limits how many feeds of MLJobs
+            read their first list at the same time. A feed is a source that a Kubernetes watch keeps
+            up to date.
         transport: The connections to the API server. Default: new connections, as ``config`` says.
             Tests set another transport.
     """
@@ -228,8 +229,8 @@ class Person:
 
 class Reads:
     """The sources that one open page reads. The page opens each source by a method of this class,
-    within an ``async with`` block. At the end of the block, the page gives up its sources. A source
-    that no page uses any more ends after about a minute.
+    within an ``async with`` block. At the end of the block, the page stops using its sources. A
+    source that no page uses ends after about a minute.
 
     A method that opens a source raises :class:`.TooManyFeeds` if the source does not exist yet, and
     the person's open pages already use the maximum number of sources.
@@ -256,8 +257,8 @@ class Reads:
         return list(self._held.values())
 
     async def jobs(self, namespace: str) -> JobsFeed:
-        """Return a feed of the MLJobs of a namespace, as summaries. An empty ``namespace`` means
-        all namespaces.
+        """Return a feed with summaries of the MLJobs in a namespace. A feed is a source that a
+        Kubernetes watch keeps up to date. An empty ``namespace`` means all namespaces.
         """
         person = self._person
         return await self._hold(
@@ -265,14 +266,16 @@ class Reads:
         )
 
     async def shared(self, name: tuple[str, ...], make: Callable[[], Held]) -> Held:
-        """Return the source called ``name``, which all pages of the person share. If there is no
-        such source yet, call ``make`` to make it. The new source may read other sources. For
+        """Return the source called ``name``, which all pages of the person share. If no source has
+        this name yet, ``make`` creates the source. The new source may read other sources. For
         example, the sorted list of MLJobs is a source that reads the feed of MLJobs.
         """
         return await self._hold(("shared", *name), make)
 
     async def job(self, namespace: str, name: str) -> Feed[MLJob]:
-        """Return a feed of one MLJob. The feed is empty if the MLJob does not exist."""
+        """Return a feed with one MLJob. A feed is a source that a Kubernetes watch keeps up to
+        date. The feed is empty if the MLJob does not exist.
+        """
         return await self._hold(
             ("job", namespace, name),
             lambda: Feed(
@@ -285,8 +288,9 @@ class Reads:
         )
 
     async def events(self, namespace: str, name: str) -> Feed[KubeEvent]:
-        """Return a feed of the Kubernetes Events about MLJobs of this name, including Events about
-        a deleted MLJob that had the same name.
+        """Return a feed with the Kubernetes Events about MLJobs of this name. A feed is a source
+        that a Kubernetes watch keeps up to date. Events about a deleted MLJob of the same name are
+        included.
         """
         return await self._hold(
             ("events", namespace, name),
@@ -300,7 +304,9 @@ class Reads:
         )
 
     async def instances(self) -> Feed[dict[str, Any]]:
-        """Return a feed of all AirflowInstances, as JSON."""
+        """Return a feed with all AirflowInstances as JSON. A feed is a source that a Kubernetes
+        watch keeps up to date.
+        """
         return await self._hold(
             ("instances",),
             lambda: Feed(

@@ -37,8 +37,8 @@ class Output:
         request: The request.
         content_type: The type of the body.
         heartbeat: The bytes that are sent on an idle connection, so that a proxy keeps the
-            connection open. These bytes must not change the meaning of the content. Without such
-            bytes (empty), nothing is sent on an idle connection.
+            connection open. These bytes must not change the meaning of the content. If
+            ``heartbeat`` is empty, nothing is sent on an idle connection.
     """
 
     def __init__(self, request: web.Request, content_type: str, *, heartbeat: bytes = b"") -> None:
@@ -81,8 +81,8 @@ class Output:
         """Send a piece of the body.
 
         Raises:
-            ClientGone: The client is gone, or has not taken the piece after ``WRITE_SECONDS``. The
-                connection is then closed.
+            ClientGone: The client has closed the connection, or has not received the piece within
+                ``WRITE_SECONDS``. In the second case, this method closes the connection.
         """
         response = await self.begin()
         try:

@@ -13,11 +13,12 @@ from ..errors import OperatorError, backoff
 
 
 class Refreshed:
-    """Data that is read when a caller needs it. A result is used for at most ``seconds``.
+    """Data that is read when a caller needs the data. A result is used for at most ``seconds``
+    seconds.
 
-    A failure is remembered for a time that grows with each failure (the backoff). During this time
-    all callers get the same error at once, without another request. :meth:`expire` can shorten both
-    times.
+    A failure is remembered for a time that grows with each failure (the backoff). During this time,
+    no reading begins, and each caller immediately gets the error of the failure. :meth:`expire` can
+    shorten the time for which a result is used and the time for which a failure is remembered.
 
     Args:
         read: Reads the data and stores the data for the callers.
@@ -54,9 +55,9 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Let the last result or failure expire early: when ``at_most_every`` seconds have passed
-        since the last reading began. The next call of :meth:`ensure` after this time reads the data
-        again.
+        """Let the last result or failure expire when ``at_most_every`` seconds have passed since
+        the last reading began, if this time is earlier than the normal expiry. The next call of
+        :meth:`ensure` after this time reads the data again.
         """
         self._until = min(self._until, self._read_at + at_most_every)
 

@@ -13,9 +13,9 @@ from mljob.view import __main__ as view
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Sets the environment variables that the view's container has in a cluster: some from
-    Kubernetes, some from the Helm chart. The fixture is the monkeypatch with which a test changes
-    these variables.
+    """Sets the environment variables that the view's container has in a cluster. Kubernetes sets
+    some of these variables, and the Helm chart sets the others. The fixture returns pytest's
+    ``monkeypatch``, with which a test can change the variables.
     """
     ca = tmp_path / "ca.crt"
     ca.write_text("certificate")

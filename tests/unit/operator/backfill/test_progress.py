@@ -1,5 +1,5 @@
-"""A backfill's runs in the status: how many have ended, which have failed, and how the backfill
-ends.
+"""What the status of a backfill says about the backfill's runs: how many runs have ended, which
+runs have failed, and how the backfill has ended.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .backfills import DAYS, FIRST, apply, begin, counts, end, made, of, runs, s
 
 
 class TestFollowing:
-    """The status of a backfill that the operator follows: it shows the progress, the failed runs
-    and the end.
+    """The status of a backfill, from the start of the backfill to its end. The status shows the
+    progress, the failed runs and the end of the backfill.
     """
 
     async def test_mljob_is_running_until_all_runs_have_ended(self, world: World) -> None:
@@ -172,7 +172,8 @@ class TestFollowing:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """While runs are missing, the operator lists Airflow's active runs every 3 seconds instead
-        of every minute. It must still ask Airflow each minute whether the backfill is paused.
+        of every minute. The operator must still ask Airflow every minute whether the backfill is
+        paused.
         """
         monkeypatch.setattr(world.job_controller.vanished_runs, "wants_relist", lambda airflow: True)
         await apply(world)

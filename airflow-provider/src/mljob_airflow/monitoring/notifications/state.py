@@ -6,7 +6,7 @@ An owner has one conversation, which is a message about all findings and the mes
 - New or more severe findings cause a reply in the thread. The channel shows this reply too.
 - Resolved findings cause a reply in the thread only.
 - While nothing changes, there is no message. After the repeat period (the threshold
-  ``quiet_hours``), a new message has all findings of the current report, and starts a new thread.
+  ``quiet_hours``), a new message with all findings of the current report starts a new thread.
 
 Four rules avoid needless messages:
 
@@ -152,7 +152,9 @@ def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[
 def due_notifications(
     state: NotificationState, report: MonitoringReport, policy: NotificationPolicy
 ) -> list[Notification]:
-    """Return the notifications that are due after a report, at most one for each owner."""
+    """Return the notifications that must be sent because of a new report, at most one for each
+    owner.
+    """
     current = findings_by_owner(report, policy.min_severity)
     due = (
         _due_notification(owner, state.get(owner), current.get(owner, []), report, policy)

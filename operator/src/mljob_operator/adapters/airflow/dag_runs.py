@@ -1,5 +1,5 @@
-"""Implements the interface :class:`.ports.DagRuns`: passes each operation to the module that sends
-its requests. :mod:`.run_requests` has the requests about single dag runs.
+"""Implements the interface :class:`.ports.DagRuns`. For each operation, another module sends the
+requests to Airflow. For example, :mod:`.run_requests` sends the requests about single dag runs.
 
 Each operation runs in a thread. Each kind of work, for example cancellations, has its own group of
 threads, which is called a lane (:mod:`.lanes`).
@@ -119,7 +119,7 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG's task for a run is executing
+        """Return whether a task of the cancellation DAG is executing the cancellation of a run
         (:meth:`.RunCanceller.is_cancelling`).
         """
         return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
@@ -141,27 +141,27 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Drop the cancellation of the run ``run_id``, which has ended. If the cancellation DAG's
-        run that should end ``run_id`` is still queued, set this queued run to failed
+        """Give up the cancellation of the run ``run_id``, because this run has ended. If the
+        cancellation DAG's run for this cancellation is still queued, set the queued run to failed
         (:meth:`.RunCanceller.drop`).
         """
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Request the runs with the operator's prefix that changed at or after ``since``
-        (:meth:`.Changes.runs`).
+        """Request those runs that changed at or after ``since``, and whose ids begin with the
+        operator's prefix (:meth:`.Changes.runs`).
         """
         return await self._run(Work.FEED, "changed_runs", self._changes.runs, since)
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Request the task instances that changed at or after ``since``, of runs with the
-        operator's prefix (:meth:`.Changes.tasks`).
+        """From the runs whose ids begin with the operator's prefix, request the task instances that
+        changed at or after ``since`` (:meth:`.Changes.tasks`).
         """
         return await self._run(Work.FEED, "changed_tasks", self._changes.tasks, since)
 
     async def active_runs(self) -> list[RunChange]:
-        """Request the runs with the operator's prefix that are queued or running
-        (:meth:`.Changes.active_runs`).
+        """Request those runs that are queued or running, and whose ids begin with the operator's
+        prefix (:meth:`.Changes.active_runs`).
         """
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
 

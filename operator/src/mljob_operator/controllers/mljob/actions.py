@@ -95,9 +95,10 @@ class ActionContext:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """Return the MLJob after the action. The arguments replace what was known before: the
-        observed run, the transient state (what this process has tried, and what failed) and the
-        outputs. A part whose argument is None stays as it was.
+        """Return the MLJob after the action. Each argument replaces a part of what this process
+        knows of the MLJob: the observed run, the transient state (what this process has tried, and
+        what failed) or the outputs. If an argument is None, the part of this argument does not
+        change.
         """
         tracked = self._tracked
         return replace(
@@ -124,8 +125,8 @@ class ActionContext:
         return replace(self._tracked, job=job)
 
     def with_new_run(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
-        """Return the MLJob after an action that has begun an attempt with a new run. The outputs of
-        the earlier run are dropped.
+        """Return the MLJob after an action that has begun an attempt with a new run. The result
+        does not have the outputs of the earlier run.
         """
         return replace(self._tracked, observed_run=observed_run, transient=transient, outputs=None)
 
@@ -163,8 +164,8 @@ class ActionContext:
 class Actions(Protocol):
     """The actions that differ between a single run and a backfill.
 
-    Each method returns the MLJob after the action, with all that this process knows of it. All
-    methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
+    Each method returns the MLJob after the action, with all that this process knows of the MLJob.
+    All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
     changed, and ``StoreError`` if the Kubernetes API fails. A method that builds the conf of a run
     also raises ``ReferenceMissing``, if an object that the conf needs is missing.
     """

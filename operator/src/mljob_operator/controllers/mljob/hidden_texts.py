@@ -1,4 +1,4 @@
-"""Finds which texts in the conf of a run may have come from Secrets. Airflow returns the conf."""
+"""Finds the texts that may be from a Secret, in the conf that Airflow returns for a run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ...ports import JobStore
 
 
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
-    """Return the texts that may have come from Secrets into a run's conf.
+    """Return the texts in a run's conf that may be from a Secret.
 
-    The ConfigMaps, the outputs of other MLJobs and ``spec.conf`` are merged, with their present
-    contents. A key of the run's conf counts as public if the merge has the same value for the key.
-    The texts in the values of all other keys are returned. If ``reads_secrets`` is true, all values
-    that the Secrets have now are returned too.
+    This function merges ``spec.conf``, the ConfigMaps and the outputs of other MLJobs, with their
+    present contents. A key of the run's conf is public if the merged conf has the same value for
+    the key. The result has the texts in the values of all other keys. If ``reads_secrets`` is true,
+    the result also has all values that the Secrets have now.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
@@ -39,8 +39,8 @@ async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIte
     """Yield the present contents of the ConfigMaps, Secrets and outputs in ``spec.confFrom``.
 
     Objects that don't exist, or that the operator may not read, are left out. Secrets are left out
-    if ``reads_secrets`` is false. If an omitted object has set a value of the conf, this value
-    counts as secret, because nothing shows that the value is public.
+    if ``reads_secrets`` is false. If an object that is left out has set a value of the conf, this
+    value counts as secret, because nothing shows that the value is public.
     """
     for reference in job.spec.conf_from:
         source: Source | None = None
@@ -56,9 +56,8 @@ async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIte
 
 
 async def _outputs(jobs: JobStore, job: Job, reference: OutputsReference) -> Source | None:
-    """Return the outputs that the newest run's conf has taken from another MLJob. Return None if
-    these outputs are not available any more, because the other MLJob does not exist or has the
-    outputs of a later run.
+    """Return the outputs that were taken from another MLJob into the conf of the newest run. Return
+    None if the other MLJob does not exist any more, or has the outputs of a later run.
     """
     found = await jobs.get((job.namespace, reference.name))
     upstream = Upstream.of(found) if found is not None else Upstream()

@@ -1,5 +1,6 @@
-"""The reconciler of MLJobs decides on an action and carries it out, again and again, until the next
-action is for the caller (:meth:`Reconciler.advance`).
+"""The reconciler of MLJobs repeats two steps: it decides on the next action for an MLJob, and
+carries out this action. The reconciler stops when the caller has to carry out the next action
+(:meth:`Reconciler.advance`).
 
 :mod:`...core.mljob.decisions` makes the decisions.
 """
@@ -66,8 +67,9 @@ class Outcome:
 
 
 class Reconciler:
-    """Decides on the next action for an MLJob and carries it out, again and again, until the next
-    action is one of the four that the caller carries out (:meth:`advance`).
+    """Repeats two steps: decide on the next action for an MLJob, and carry out this action. The
+    reconciler stops when the next action is one of the four actions that the caller carries out
+    (:meth:`advance`).
 
     Args:
         airflows: All Airflows.
@@ -123,23 +125,22 @@ class Reconciler:
         }
 
     def transient(self, job: Job) -> TransientState:
-        """Return the transient state (what this process has tried in Airflow) with which this
-        process begins to handle an MLJob.
+        """Return the first transient state for an MLJob that this process has not acted on yet. A
+        transient state says what this process has tried in Airflow.
 
-        If the status has an attempt whose run is perhaps not submitted yet, an earlier process may
-        have crashed while it waited for the answer to the submission. The state then says that the
-        run may still appear in Airflow during the next 30 seconds (``UNKNOWN_FOR``). Otherwise the
-        state is empty.
+        If the status has an attempt without a recorded submission, an earlier process may have
+        crashed while it waited for the answer to the submission. The transient state then says that
+        the run may still appear in Airflow during the next 30 seconds (``UNKNOWN_FOR``). Otherwise
+        the transient state is empty.
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
     def takeover_state(self, job: Job) -> TransientState | None:
-        """Return the transient state (what this process has tried in Airflow) with which this
-        process continues if the MLJob has no attempt, or if another process has begun the attempt.
-        Return None if this process has begun the attempt.
+        """If this process has begun the MLJob's attempt, return None. Otherwise, return a new
+        transient state. A transient state says what this process has tried in Airflow.
 
-        If the other process may still submit the run, the state says that this process leaves the
-        attempt alone for 30 seconds (``UNKNOWN_FOR``).
+        If another process has begun the attempt and may still submit the run, the new state says
+        that this process must not act on the attempt for 30 seconds (``UNKNOWN_FOR``).
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
@@ -153,13 +154,14 @@ class Reconciler:
 
     def request_probe(self, airflow: str) -> None:
         """Schedule an early probe of the Airflow with this name. If the Airflow has an
-        AirflowInstance, its status then shows sooner that runs have vanished or are back.
+        AirflowInstance, the status of the AirflowInstance then shows sooner that runs are missing
+        from Airflow, or are found again.
         """
         self._airflows.request_probe(airflow)
 
     async def advance(self, tracked: TrackedJob) -> Outcome:
-        """Decide and act until the next action is Wait, Store, Release or Expire. The caller
-        carries out these four actions.
+        """Decide on the next action and carry it out, repeatedly, until the next action is Wait,
+        Store, Release or Expire. The caller carries out these four actions.
 
         An action that fails with an ``AirflowError`` or ``ReferenceMissing`` is recorded in the
         transient state, and the next decision takes the failure into account.
@@ -240,8 +242,8 @@ def _message(error: OperatorError, state: State) -> str:
 
 
 def _announced(job: Job) -> bool:
-    """Return whether the status has an attempt whose run is perhaps not submitted yet: the attempt
-    has not ended and has no submit time.
+    """Return whether the status has an attempt that has not ended and has no submit time. The run
+    of such an attempt is perhaps not submitted yet.
     """
     status = job.status
     open_attempt = attempts.current(status) is not None and not attempts.closed(status)

@@ -114,9 +114,10 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Decide to look for the child runs of the cancelled run, which its tasks have started, to
-    report the child runs and, if the spec says so, to cancel them. The operator looks for child
-    runs only after the cancelled run has ended, because its tasks then start no further runs.
+    """Decide to look for child runs: runs that tasks of the cancelled run have started. The
+    operator reports the active child runs. If ``spec.cancellation.children`` is Cancel, the
+    operator also cancels the child runs that may be cancelled. The operator looks for child runs
+    only after the cancelled run has ended, because an ended run starts no further child runs.
     """
     if not s.ending.children_due:
         return None
@@ -126,10 +127,13 @@ def handle_children(s: State) -> Action | None:
 
 
 def let_deletion_through(s: State) -> Action | None:
-    """Decide to remove the finalizer of an MLJob that is being deleted, in one of three cases:
-    there is nothing to cancel, deletionPolicy is Retain, or the deadline of the deletion has passed
-    without a successful cancellation. With deletionPolicy Retain, the operator first adds a note to
-    the run in Airflow, if a run is in progress and Airflow can be reached. A backfill gets no note.
+    """Decide to remove the finalizer of an MLJob that is being deleted, in one of these cases:
+
+    - There is no run to cancel.
+    - ``spec.deletionPolicy`` is Retain. If a run is in progress and Airflow can be reached, the
+      operator first adds a note to the run in Airflow. A backfill gets no note.
+    - The deadline of the deletion has passed, and the operator has requested a cancellation without
+      success.
     """
     if not s.job.deleting:
         return None
@@ -145,12 +149,13 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """Decide to take over an announced attempt: another process has recorded the attempt in the
-    status, but has not recorded that the run is submitted. The policies of the MLJob's stage act on
-    the attempt only after this takeover.
+    """Decide to take over an attempt that another process has begun. The other process has stored
+    the attempt in the status, but has not stored that the run is submitted. The policies of the
+    MLJob's stage act on the attempt only after this takeover.
 
-    Usually the takeover happens at once after a start of the operator. If the other process may
-    still be running, the takeover waits.
+    Usually the takeover happens immediately after a start of the operator. If the other process may
+    still submit the run, decide to wait until the time ``left_until`` of the transient state, and
+    to take over the attempt afterwards.
     """
     if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
         return None
@@ -161,8 +166,8 @@ def take_over(s: State) -> Action | None:
 
 def store_first(s: State) -> Action | None:
     """Decide to store the status before the first request for an attempt, and before the first
-    request to cancel a run. The status then names the attempt, the requested retry that the attempt
-    handles, and the reason for the cancellation.
+    request to cancel a run. The status then names the attempt, the reason for the cancellation, and
+    the requested retry that caused the attempt.
     """
     if _is_beyond_status(s):
         return None
@@ -174,10 +179,11 @@ def store_first(s: State) -> Action | None:
 
 
 def _is_beyond_status(s: State) -> bool:
-    """Return whether the MLJob is being deleted and the Kubernetes API server refuses its status.
+    """Return whether the MLJob is being deleted and the Kubernetes API server has refused the last
+    status as invalid.
 
-    The operator cancels the run of such an MLJob without storing the reason, because the object's
-    deletionTimestamp already gives the reason.
+    The operator cancels the run of such an MLJob without storing the reason for the cancellation,
+    because the object's deletionTimestamp already gives the reason.
     """
     return s.job.deleting and s.transient.refused
 
@@ -186,8 +192,9 @@ def _is_beyond_status(s: State) -> bool:
 
 
 def cancel_late_run(s: State) -> Action | None:
-    """Decide to cancel a run that appeared in Airflow after its attempt was given up. No other
-    policy cancels this run, and the MLJob's next run starts only after this run has ended.
+    """Decide to cancel a run that appeared in Airflow after its attempt was given up (had ended
+    without a run). No other policy cancels this run, and the MLJob's next run starts only after
+    this run has ended.
     """
     if not arrived_late(s):
         return None
@@ -198,8 +205,9 @@ def cancel_late_run(s: State) -> Action | None:
 
 
 def follow_cleared_run(s: State) -> Action | None:
-    """Decide to begin a new attempt if somebody has cleared the ended run in Airflow. The attempt
-    follows the same run. If the MLJob has no finalizer, add the finalizer first.
+    """Decide to begin a new attempt if somebody has cleared the ended run in Airflow. The new
+    attempt has the same run as the earlier attempt. If the MLJob has no finalizer, decide to add
+    the finalizer first.
     """
     attempt = s.current.attempt
     if s.current.open or attempt is None or s.cancellation.reason is not None or not was_cleared(s):
@@ -208,19 +216,19 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """Decide to ask Airflow for the run at once if an event reports that the run has ended, because
-    the event may be wrong. If Airflow has not stored the end yet, decide to repeat the request
-    later.
+    """If an event reports that the run has ended, decide to request the state of the run from
+    Airflow immediately, because the event may be wrong. If Airflow has not stored the end yet,
+    decide to repeat the request later.
     """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
 
 
 def cancel_the_run(s: State) -> Action | None:
-    """Decide to cancel the run by the cancellation DAG. If it is unknown whether the run exists,
-    look up the run first.
+    """Decide to cancel the run by the cancellation DAG. If the operator does not know whether the
+    run exists, decide to look up the run first.
 
-    Decide for a cancellation through the REST API instead if ``spec.cancellation.strategy`` is Api,
+    Decide to cancel the run through the REST API instead if ``spec.cancellation.strategy`` is Api,
     if the MLJob is a backfill, if the cancellation DAG can't be triggered or takes too long, or if
     the deadline of a deletion has passed.
     """
@@ -245,8 +253,8 @@ def cancel_the_run(s: State) -> Action | None:
 
 
 def _cancel_directly_at(s: State) -> datetime:
-    """Return when to cancel the run through Airflow's REST API. The first of these cases that
-    applies decides:
+    """Return the time at which to cancel the run through Airflow's REST API. The first of these
+    cases that applies determines the time:
 
     - The operator has already cancelled the run in this way: ``CANCEL_AGAIN_AFTER`` after the last
       time.
@@ -268,11 +276,11 @@ def _cancel_directly_at(s: State) -> datetime:
 
 
 def pause_or_resume(s: State) -> Action | None:
-    """Decide to pause or resume a backfill as ``spec.suspend`` asks for it.
+    """Decide to pause or resume a backfill, as ``spec.suspend`` says.
 
-    The status announces the pause before the operator asks Airflow to pause the backfill, and shows
-    the pause until Airflow has resumed the backfill. After a restart, only the status shows whether
-    the MLJob or a person paused the backfill.
+    The operator writes the pause into the status before the operator asks Airflow to pause the
+    backfill. The status shows the pause until Airflow has resumed the backfill. After a restart,
+    only the status shows whether the MLJob or a person paused the backfill.
     """
     if s.backfill_pause is None or s.backfill_pause.done or s.presence.vanished:
         return None
@@ -285,9 +293,9 @@ def pause_or_resume(s: State) -> Action | None:
 
 
 def collect_results(s: State) -> Action | None:
-    """Decide to read all tasks and the outputs after the run has ended, and to repeat this while
-    Airflow still lists unfinished tasks. A finished MLJob that is about to run again skips this
-    policy.
+    """Decide to read all tasks and the outputs after the run has ended. While Airflow still lists
+    unfinished tasks, decide to repeat these reads. A finished MLJob that is about to run again
+    skips this policy.
     """
     observed_run, transient = s.observed_run, s.transient
     forgotten = s.current.finished and s.current.submitted and observed_run.run is None
@@ -305,11 +313,11 @@ def collect_results(s: State) -> Action | None:
 
 
 def hold_restored(s: State) -> Action | None:
-    """Decide to add the finalizer to a finished MLJob whose status was lost, and was restored from
-    the annotation mljob.dev/finished. The operator reads the tasks and outputs from Airflow again
-    only if the MLJob has the finalizer, and deletes an expired MLJob only afterwards. If Airflow
-    can't be reached, the restored status still shows how the MLJob ended. This policy does not
-    apply to backfills.
+    """Decide to add the finalizer to a finished MLJob after its status was lost. The operator has
+    restored this status from the annotation mljob.dev/finished. The operator reads the tasks and
+    outputs from Airflow again only if the MLJob has the finalizer. The operator deletes an expired
+    MLJob only after these reads. If Airflow can't be reached, the restored status still shows how
+    the MLJob ended. This policy does not apply to backfills.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
@@ -335,24 +343,24 @@ def expire(s: State) -> Action | None:
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
-    """Decide to wait until the backoff after a failed attempt or a failed request has ended. Then
-    the next run may start.
+    """Decide to wait until the next run may start: until the end of the backoff that follows a
+    failed attempt or a failed request.
     """
     return Wait(s.start.at if s.start is not None else None)
 
 
 def read_upstreams(s: State) -> Action | None:
-    """Decide to read the MLJobs whose outputs the conf takes, if they block the start of the run,
-    and if this process has not read them yet or has last read them at least ``READ_AGAIN_AFTER``
-    ago.
+    """Decide to read the upstream MLJobs: the MLJobs whose outputs are put into the conf. This
+    policy applies if upstream MLJobs block the start of the run. This process must not have read
+    the upstream MLJobs yet, or the last read was at least ``READ_AGAIN_AFTER`` ago.
     """
     at = _read_upstreams_at(s)
     return ReadUpstreams(s.start.needed.names) if s.start is not None and at is not None and s.now >= at else None
 
 
 def _read_upstreams_at(s: State) -> datetime | None:
-    """Return when to read the MLJobs whose outputs the conf takes. Return None if these MLJobs do
-    not block the start of the run.
+    """Return the time at which to read the upstream MLJobs, whose outputs are put into the conf.
+    Return None if upstream MLJobs do not block the start of the run.
     """
     if s.stage is not Stage.BLOCKED or s.start is None or s.start.blocker is not s.start.needed.blocker:
         return None
@@ -361,13 +369,14 @@ def _read_upstreams_at(s: State) -> datetime | None:
 
 
 def clear_up(s: State) -> Action | None:
-    """Clear up after an MLJob that can't start its next run at present. If the MLJob has finished,
-    decide to remove its finalizer. Otherwise, decide to find out whether it has a run. The deletion
-    of an AirflowInstance waits for such runs and finalizers.
+    """Decide what to do for an MLJob that can't start its next run at present. If the MLJob has
+    finished, decide to remove its finalizer. Otherwise, if the operator does not know whether the
+    MLJob has a run, decide to ask Airflow. The deletion of an AirflowInstance waits until such runs
+    have ended and such finalizers are removed.
 
-    If the MLJob has not finished, an operator that crashed may have submitted the run that the
-    status announces. So the operator asks Airflow for this run. If the MLJob has finished, it has
-    no run in progress. The operator adds the finalizer again before the MLJob's next run.
+    If the MLJob has not finished, an operator that crashed may have submitted a run without storing
+    this in the status. So the operator asks Airflow for this run. A finished MLJob has no run in
+    progress. The operator adds the finalizer again before the MLJob's next run.
     """
     if s.current.finished:
         return release(s)
@@ -399,9 +408,9 @@ def start_the_run(s: State) -> Action | None:
 
 
 def _replace(s: State, start: Start) -> Action:
-    """Decide to replace the announced attempt, which the stored status names and whose run is not
-    known to be submitted. An operator that crashed may have submitted this run, so the operator
-    first asks Airflow for the run.
+    """Decide to replace the announced attempt. This is the attempt that the stored status names,
+    but for which no submission is recorded. An operator that crashed may have submitted the run of
+    this attempt, so decide to ask Airflow for the run first.
     """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()
@@ -425,7 +434,7 @@ def _submit(s: State) -> Action:
 
 def _count_runs(s: State) -> Action:
     """Decide to count the runs that an earlier MLJob of the same name has left in Airflow for this
-    spec. The count ends when Airflow has answered twice that it has no further run. A single answer
+    spec. The count ends when Airflow has answered twice that no further run exists. A single answer
     may be wrong, and the MLJob would then take over an older run and its result.
     """
     counted_at = s.transient.counted_at
@@ -437,9 +446,15 @@ def follow(s: State) -> Action | None:
     """Decide whether to ask Airflow about a run in progress. Usually no request is needed, because
     events and the change feed report the changes of the run.
 
-    Decide to ask after a restart, after a refused write of the status, if the run may be missing,
-    if an event may be wrong, and if a task awaits input and its question is not known. After a
-    failed request, decide to wait until the request may be repeated.
+    Decide to ask Airflow in each of these cases:
+
+    - after a restart;
+    - after a refused write of the status;
+    - if the run may be missing;
+    - if an event may be wrong;
+    - if a task awaits input, and the operator has not read its question yet.
+
+    After a failed request, decide to wait until the request may be repeated.
     """
     if _in_the_future(s, s.retry_at):
         return Wait(s.retry_at)

@@ -60,8 +60,8 @@ def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collecti
 
 
 def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
-    """Return whether outputs may be lacking because the run was deleted while they were read. For a
-    deleted run, Airflow answers as for a run without XComs.
+    """Return whether outputs may be lacking because somebody deleted the run while the operator
+    read the outputs. For a deleted run, Airflow returns the same answer as for a run without XComs.
 
     Args:
         sources: The entries of ``spec.outputs``.
@@ -71,9 +71,10 @@ def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
-    """Return the outputs for a status: as many as fit, and the names of the others. An output whose
-    value is null is left out, and so is its name. Small outputs come first, so that a large output,
-    such as a model's weights, does not displace small outputs, such as a score.
+    """Return the outputs for a status: as many as fit, and the names of the others. The result has
+    neither the value nor the name of an output whose value is null. Small outputs come first, so
+    that a large output, such as a model's weights, does not displace small outputs, such as a
+    score.
 
     Args:
         outputs: The outputs by name.

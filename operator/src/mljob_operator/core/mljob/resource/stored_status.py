@@ -1,7 +1,8 @@
 """The status of an MLJob as the Kubernetes API server has it, read into typed fields.
 
-The next step of an MLJob may be hours away. Until then, the operator may keep the status in
-compressed form. The next step decompresses and parses the status again.
+The operator may have nothing to do for an MLJob for hours. During this time, the operator may keep
+the status in compressed form. When the operator needs the status, the operator decompresses and
+parses the status again.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ class StoredStatus:
 
     Args:
         value: The status as JSON. A value that is not a mapping counts as an empty status.
-        earlier: An earlier version of the status, or None. Its parsed fields and list items are
-            used again where both versions are the same, if possible (:meth:`read_later`).
+        earlier: An earlier version of the status, or None. If possible, only the fields and list
+            items that differ between the two versions are parsed. The other parsed values are taken
+            from the earlier version (:meth:`read_later`).
     """
 
     __slots__ = ("_content", "_fields", "_packed", "is_invalid")
@@ -71,10 +73,10 @@ class StoredStatus:
         self._content = self._fields = None
 
     def read_later(self, later: Mapping[str, Any]) -> MLJobStatus | None:
-        """Return ``later``, a later version of the status, as parsed fields. Only the fields that
-        differ from this version are parsed.
+        """Return the parsed fields of ``later``, which is a later version of the status. Parse only
+        the fields that differ between the two versions.
 
-        Return None in these cases, in which the caller must parse the whole later version:
+        Return None in these cases. The caller must then parse the whole later version:
 
         - This version is compressed or has an invalid field.
         - The later version has an invalid field, or lacks a field of this version.
@@ -92,8 +94,9 @@ class StoredStatus:
 
 
 def _with_models(later: object, earlier: Sequence[Any], models: Sequence[Any]) -> object:
-    """Return ``later`` with each unchanged item replaced by its model, so that the item is not
-    parsed again. An item is unchanged if ``earlier`` has an equal item at the same index.
+    """Return the list ``later``, in which a parsed item (a model) replaces each unchanged item. So
+    an unchanged item is not parsed again. An item is unchanged if ``earlier`` has an equal item at
+    the same index.
 
     Args:
         later: A list field of the later version of a status, as JSON. A value that is not a list is
