@@ -22,7 +22,7 @@ EXAMPLES = ROOT / "airflow-provider" / "example_dags"
 OWN = ROOT / "airflow-provider" / "src" / "mljob_airflow" / "dags"
 PARITY = ROOT / "tests" / "e2e" / "dags"
 BROKEN = ROOT / "tests" / "e2e" / "dags_broken"
-PAUSED = ("parity_paused", "backfill_contract_days", "events_paused")
+PAUSED = ("parity_paused", "submission_paused", "backfill_contract_days", "events_paused")
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from tests.live.airflow import AirflowRest
 from tests.live.installation import Installation
 from tests.live.mljobs import assert_waiting, holds
 
-PAUSED = "parity_paused"
+PAUSED = "submission_paused"
+"""A paused DAG that no other test uses, because a test unpauses it."""
 
 
 def test_unknown_dag_is_waited_for(with_kafka: Installation) -> None:

@@ -1,4 +1,7 @@
-"""Two DAGs for tests of submission: one is paused, and one has params that Airflow validates."""
+"""DAGs for tests of submission. ``parity_paused`` stays paused, because several tests use it at the
+same time. A test unpauses ``submission_paused``. ``parity_params`` has params that Airflow
+validates.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,14 @@ with DAG("parity_paused", schedule=None, is_paused_upon_creation=True, tags=["pa
     def waits_for_unpause() -> None: ...
 
     waits_for_unpause()
+
+
+with DAG("submission_paused", schedule=None, is_paused_upon_creation=True, tags=["parity"]):
+
+    @task
+    def waits_until_a_test_unpauses() -> None: ...
+
+    waits_until_a_test_unpauses()
 
 
 with DAG(
