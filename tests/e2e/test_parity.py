@@ -20,7 +20,7 @@ from tests.live.mljobs import Object, finished, holds, manifest
 
 WAITS_FOR_A_PERSON = {"parity_paused"}
 """DAGs whose runs wait until a person acts, for example unpauses the DAG.
-tests/e2e/test_submission.py tests these DAGs.
+tests/e2e/test_attempts.py tests these DAGs.
 """
 CONF: dict[str, dict[str, object]] = {
     "parity_params": {"count": 3},
