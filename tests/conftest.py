@@ -154,7 +154,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:
-    """Return the values of the option ``--airflow`` for which pytest runs a test."""
+    """Return the values of the option ``--airflow`` with which pytest runs the test ``item``."""
     if item.get_closest_marker("oldest_airflow"):
         return (OLDEST,)
     return (NEWEST, OLDEST) if item.get_closest_marker("every_airflow") else (NEWEST,)

@@ -104,7 +104,7 @@ assert CALLS.keys() == crashing_operator.CALLS.keys()
 
 
 @dataclass
-class Cell:
+class Case:
     """One case of the test: a call in ``CALLS``, and whether the operator dies right before or
     right after this call. Each case has an operator and an MLJob of its own.
     """
@@ -145,15 +145,15 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def matrix(stack: Stack) -> Iterator[list[Cell]]:
+def matrix(stack: Stack) -> Iterator[list[Case]]:
     """The tested cases. Each test adds its case to this list. After the tests, a table of the
     cases' results is written to a file and printed.
     """
-    cells: list[Cell] = []
-    yield cells
+    cases: list[Case] = []
+    yield cases
     file = stack.directory / "logs" / "crash-matrix.md"
-    file.write_text(table(cells))
-    say(f"\n{table(cells)}")
+    file.write_text(table(cases))
+    say(f"\n{table(cases)}")
 
 
 @pytest.mark.parametrize("number", range(-(-2 * len(CALLS) // SIDE_BY_SIDE)))
@@ -162,11 +162,11 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
     installation: NewInstallation,
     kubectl: Kubectl,
     airflow: AirflowRest,
-    matrix: list[Cell],
+    matrix: list[Case],
 ) -> None:
     both = [(when, call) for call in CALLS for when in ("before", "after")]
-    cells = [
-        Cell(
+    cases = [
+        Case(
             when,
             call,
             installation(
@@ -177,78 +177,78 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
         )
         for place, (when, call) in enumerate(both[number * SIDE_BY_SIDE :][:SIDE_BY_SIDE])
     ]
-    matrix += cells
+    matrix += cases
     cluster = Cluster(kubectl)
     try:
-        live(cells, cluster)
-        end(cells, cluster)
-        for cell in cells:
-            cell.problems += problems(cell, airflow)
-            cell.outcome = "; ".join(cell.problems) or outcome(cell, airflow)
+        live(cases, cluster)
+        end(cases, cluster)
+        for case in cases:
+            case.problems += problems(case, airflow)
+            case.outcome = "; ".join(case.problems) or outcome(case, airflow)
     finally:
-        for cell in cells:
-            cell.installation.jobs.remove_all()
+        for case in cases:
+            case.installation.jobs.remove_all()
         eventually(lambda: not cluster.jobs(), "nothing is left for the next")
 
-    wrong = {cell.title: cell.problems for cell in cells if cell.problems}
+    wrong = {case.title: case.problems for case in cases if case.problems}
     assert not wrong
 
 
-def live(cells: list[Cell], cluster: Cluster) -> None:
+def live(cases: list[Case], cluster: Cluster) -> None:
     """For each case, start an operator that will kill itself, and a replica that waits to become
     the leader. Submit the cases' MLJobs, perform the users' actions on these MLJobs, and wait until
     all operators that kill themselves are dead.
     """
-    start(cells)
-    for cell in cells:
-        cell.installation.jobs.submit(NAME, **cell.story.spec)
+    start(cases)
+    for case in cases:
+        case.installation.jobs.submit(NAME, **case.story.spec)
 
     def all_dead() -> bool:
         found = cluster.jobs()
-        for cell in cells:
-            job = found.get(cell.installation.jobs.namespace)
-            if not cell.installation.operator.runs:
-                cell.at_death = cell.at_death or described(job)
+        for case in cases:
+            job = found.get(case.installation.jobs.namespace)
+            if not case.installation.operator.runs:
+                case.at_death = case.at_death or described(job)
             elif job is not None:
-                ask(cell, job)
-        late = [cell.title for cell in cells if cell.installation.operator.runs]
+                ask(case, job)
+        late = [case.title for case in cases if case.installation.operator.runs]
         assert not late, f"they live on: {late}"
         return True
 
-    eventually(all_dead, "all operators are dead", within=300, evidence=lambda: evidence(cells))
+    eventually(all_dead, "all operators are dead", within=300, evidence=lambda: evidence(cases))
 
 
-def start(cells: list[Cell]) -> None:
+def start(cases: list[Case]) -> None:
     """Start the operators that will die, and wait until each is the leader. Then start a replica of
     each operator, and wait until the replicas are ready to become the leader.
     """
-    for cell in cells:
-        cell.installation.operator.begin(PROGRAM, cell.when, cell.call)
-    for cell in cells:
-        operator = cell.installation.operator
-        eventually(operator.leads, f"the operator of {cell.title} leads", within=180, evidence=operator.log_end)
-    replicas = [cell.installation.operator.replica() for cell in cells]
+    for case in cases:
+        case.installation.operator.begin(PROGRAM, case.when, case.call)
+    for case in cases:
+        operator = case.installation.operator
+        eventually(operator.leads, f"the operator of {case.title} leads", within=180, evidence=operator.log_end)
+    replicas = [case.installation.operator.replica() for case in cases]
     for replica in replicas:
         replica.begin("-m", "mljob_operator")
     for replica in replicas:
         eventually(replica.is_ready, f"{replica.name} stands by", within=180, evidence=replica.log_end)
 
 
-def ask(cell: Cell, job: Object) -> None:
-    """Perform the scenario's user action on the MLJob of ``cell``. Do nothing if the scenario has
+def ask(case: Case, job: Object) -> None:
+    """Perform the scenario's user action on the MLJob of ``case``. Do nothing if the scenario has
     no action, if no task of the run is running yet, or if the action was performed before.
     """
-    if cell.asked or cell.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
+    if case.asked or case.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
         return
-    cell.asked = True
-    if cell.story.then == "delete":
-        cell.installation.jobs.kubectl("delete", "mljob", NAME, "--wait=false")
+    case.asked = True
+    if case.story.then == "delete":
+        case.installation.jobs.kubectl("delete", "mljob", NAME, "--wait=false")
     else:
-        change = json.dumps({"spec": cell.story.then})
-        cell.installation.jobs.kubectl("patch", "mljob", NAME, "--type=merge", "--patch", change)
+        change = json.dumps({"spec": case.story.then})
+        case.installation.jobs.kubectl("patch", "mljob", NAME, "--type=merge", "--patch", change)
 
 
-def end(cells: list[Cell], cluster: Cluster) -> None:
+def end(cases: list[Case], cluster: Cluster) -> None:
     """Wait until each MLJob has finished. If the scenario expects that the MLJob is deleted, wait
     until the MLJob is deleted.
     """
@@ -256,30 +256,30 @@ def end(cells: list[Cell], cluster: Cluster) -> None:
     def all_ended() -> bool:
         found = cluster.jobs()
         late = []
-        for cell in cells:
-            job = found.get(cell.installation.jobs.namespace)
-            if (job is None) is not (cell.story.ends is None) or (job is not None and not finished(job)):
-                late.append(f"{cell.title}: {described(job)}")
+        for case in cases:
+            job = found.get(case.installation.jobs.namespace)
+            if (job is None) is not (case.story.ends is None) or (job is not None and not finished(job)):
+                late.append(f"{case.title}: {described(job)}")
         assert not late, f"not ended: {late}"
         return True
 
-    eventually(all_ended, "all MLJobs have ended", within=300, evidence=lambda: evidence(cells))
+    eventually(all_ended, "all MLJobs have ended", within=300, evidence=lambda: evidence(cases))
 
 
-def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
-    """Return the problems of the case ``cell``: where the number of runs, their states or the
+def problems(case: Case, airflow: AirflowRest) -> list[str]:
+    """Return the problems of the case ``case``: where the number of runs, their states or the
     MLJob's status differ from the scenario, and where the status differs from Airflow.
     """
     found = []
-    story = cell.story
-    runs = airflow.runs(cell.runs_prefix)
+    story = case.story
+    runs = airflow.runs(case.runs_prefix)
     if story.ends is not None:
         runs = [airflow.ended(run["dag_id"], run["dag_run_id"]) for run in runs]
     states = [run["state"] for run in runs]
     if states != [story.run_ends]:
         found.append(f"runs: {states}, expected one that is {story.run_ends}")
     if story.ends is not None:
-        status = cell.installation.jobs.status(NAME)
+        status = case.installation.jobs.status(NAME)
         if (status["phase"], status["attempts"]) != (story.ends, story.attempts):
             found.append(f"{status['phase']} after {status['attempts']} attempts")
         wrong = differences(status, airflow)
@@ -295,13 +295,13 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
     return found
 
 
-def outcome(cell: Cell, airflow: AirflowRest) -> str:
+def outcome(case: Case, airflow: AirflowRest) -> str:
     """Return a text that says how the MLJob and the run of a case have ended. The case has no
     problems.
     """
-    run = airflow.runs(cell.runs_prefix)[0]
-    ends = cell.story.ends or "gone"
-    attempts = "" if cell.story.attempts == 1 else f", {cell.story.attempts} attempts"
+    run = airflow.runs(case.runs_prefix)[0]
+    ends = case.story.ends or "gone"
+    attempts = "" if case.story.attempts == 1 else f", {case.story.attempts} attempts"
     return f"{ends}{attempts}; one run, {run['state']}"
 
 
@@ -316,17 +316,17 @@ def described(job: Object | None) -> str:
     return f"{status.get('phase', 'no status')}, attempt {status.get('attempts', 0)}, {held}"
 
 
-def evidence(cells: list[Cell]) -> str:
+def evidence(cases: list[Case]) -> str:
     """Return the last log lines of the operators in the first two cases. If a test's wait fails,
     the error shows these lines.
     """
-    return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
+    return "\n".join(case.installation.operator.log_end() for case in cases[:2])
 
 
-def table(cells: list[Cell]) -> str:
+def table(cases: list[Case]) -> str:
     """Return the results as a Markdown table. Each row shows one case: the call, whether the
     operator died before or after the call, the MLJob when the operator died, and the outcome (how
     the MLJob ended, or the case's problems).
     """
-    rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
+    rows = [f"| {case.call} | {case.when} | {case.at_death} | {case.outcome} |" for case in cases]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

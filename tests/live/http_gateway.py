@@ -101,8 +101,9 @@ class HttpGateway(LoopbackServer):
         return f"{super().url}{self._prefix}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Return the gateway's answer to a request: ``instead``, the 404 for a path without the
-        prefix, the answer of ``guard``, or the service's answer.
+        """Return the gateway's answer to a request, the first of these that applies: the attribute
+        ``instead``, if it is set; 404, if the path lacks the prefix; the refusal by ``guard``; the
+        service's answer.
         """
         time.sleep(self._latency)
         if self.instead is not None:

@@ -108,7 +108,7 @@ UNREADABLE = {
     "200 huge",
 }
 """Answers that the adapter reports as unreadable, because Airflow itself doesn't give them.
-THE_THING is unreadable only for requests without a ``Cell.detail``.
+THE_THING is unreadable only for requests without a ``Case.detail``.
 """
 CERTAIN = {"401", "403", "429 with Retry-After", THE_THING}
 """Answers that prove that the request had no effect."""
@@ -120,7 +120,7 @@ Outcome = type[AirflowError] | Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Case:
     """An entry of the table in this module: an operation of the adapter, one of the requests that
     the operation makes, and the outcomes that the operation must have if this request gets an
     unusual answer.
@@ -154,7 +154,7 @@ def equals(wanted: Any) -> Outcome:
 
 
 def fine(_: Any) -> bool:
-    """Accept any outcome of an operation, even an error. Cells use this function if the answer to
+    """Accept any outcome of an operation, even an error. Cases use this function if the answer to
     the request doesn't matter.
     """
     return True
@@ -192,12 +192,12 @@ async def read_log(airflow: Airflow) -> list[str] | None:
     return found
 
 
-CELLS = [
-    Cell("submit", "version", submit, otherwise=ANY_404),
-    Cell("submit", "login", submit, otherwise={**AS_A_LOGIN, **ANY_404}),
-    Cell("submit", "trigger", submit, detail=NO_DAG, absent=DagNotFound, changes=True),
-    Cell("submit", "get run", submit, given=THERE, detail=NO_RUN, absent=AirflowUnavailable, changes=True),
-    Cell(
+CASES = [
+    Case("submit", "version", submit, otherwise=ANY_404),
+    Case("submit", "login", submit, otherwise={**AS_A_LOGIN, **ANY_404}),
+    Case("submit", "trigger", submit, detail=NO_DAG, absent=DagNotFound, changes=True),
+    Case("submit", "get run", submit, given=THERE, detail=NO_RUN, absent=AirflowUnavailable, changes=True),
+    Case(
         "submit",
         "list import errors",
         submit,
@@ -205,17 +205,17 @@ CELLS = [
         otherwise=dict.fromkeys(EVERY, DagNotFound),
         changes=False,
     ),
-    Cell("submit", "get dag", submit, given=NOT_HERE, otherwise=dict.fromkeys(EVERY, DagNotFound), changes=False),
-    Cell("params", "get dag details", lambda a: a.params(DAG), detail=NO_DAG, absent=equals({})),
-    Cell("conf", "get run", lambda a: a.conf(DAG, RUN), detail=NO_RUN, absent=ValidationFailed),
-    Cell(
+    Case("submit", "get dag", submit, given=NOT_HERE, otherwise=dict.fromkeys(EVERY, DagNotFound), changes=False),
+    Case("params", "get dag details", lambda a: a.params(DAG), detail=NO_DAG, absent=equals({})),
+    Case("conf", "get run", lambda a: a.conf(DAG, RUN), detail=NO_RUN, absent=ValidationFailed),
+    Case(
         "clear_failed",
         "get run",
         lambda a: a.clear_failed(DAG, RUN, since=None),
         detail=NO_RUN,
         absent=equals(None),
     ),
-    Cell(
+    Case(
         "clear_failed",
         "clear run",
         lambda a: a.clear_failed(DAG, RUN, since=None),
@@ -223,10 +223,10 @@ CELLS = [
         absent=AirflowError,
         changes=True,
     ),
-    Cell("get", "get run", lambda a: a.get(DAG, RUN), detail=NO_RUN, absent=equals(None)),
-    Cell("tasks", "list tasks of a run", lambda a: a.tasks(DAG, RUN), detail=NO_RUN[4:], absent=equals([])),
-    Cell("structure", "list tasks of a dag", lambda a: a.structure(DAG), detail=NO_DAG, absent=equals([])),
-    Cell(
+    Case("get", "get run", lambda a: a.get(DAG, RUN), detail=NO_RUN, absent=equals(None)),
+    Case("tasks", "list tasks of a run", lambda a: a.tasks(DAG, RUN), detail=NO_RUN[4:], absent=equals([])),
+    Case("structure", "list tasks of a dag", lambda a: a.structure(DAG), detail=NO_DAG, absent=equals([])),
+    Case(
         "open_log",
         "get log",
         read_log,
@@ -236,9 +236,9 @@ CELLS = [
         # off.
         otherwise={"200 huge": AirflowUnavailable},
     ),
-    Cell("questions", "list questions", lambda a: a.questions(DAG, RUN), otherwise={"403": equals({})}),
-    Cell("outputs", "list xcoms", lambda a: a.outputs(DAG, RUN, [])),
-    Cell(
+    Case("questions", "list questions", lambda a: a.questions(DAG, RUN), otherwise={"403": equals({})}),
+    Case("outputs", "list xcoms", lambda a: a.outputs(DAG, RUN, [])),
+    Case(
         "outputs",
         "get xcom",
         lambda a: a.outputs(DAG, RUN, []),
@@ -246,41 +246,41 @@ CELLS = [
         absent=equals(Outputs({}, ("mljob_outputs of fit (deleted in Airflow before it was read)",))),
         otherwise={"200 huge": equals(Outputs({}, ("mljob_outputs of fit",)))},
     ),
-    Cell(
+    Case(
         "trigger_cancellation",
         "get dag",
         lambda a: a.trigger_cancellation(DAG, RUN, "because"),
         detail=NO_DAG.replace(DAG, CANCEL_DAG),
         absent=DagRefused,
     ),
-    Cell(
+    Case(
         "trigger_cancellation",
         "trigger",
         lambda a: a.trigger_cancellation(DAG, RUN, "because"),
         detail=NO_DAG.replace(DAG, CANCEL_DAG),
         absent=DagRefused,
     ),
-    Cell(
+    Case(
         "cancellation_runs",
         "list tasks of a run",
         lambda a: a.cancellation_runs(RUN),
         detail=NO_RUN[4:].replace(DAG, CANCEL_DAG).replace(RUN, CANCEL_RUN),
         absent=equals(False),
     ),
-    Cell(
+    Case(
         "cancel", "list tasks of a run", lambda a: a.cancel(DAG, RUN), detail=NO_RUN[4:], absent=fine, otherwise=GOES_ON
     ),
-    Cell("cancel", "list tasks of a dag", lambda a: a.cancel(DAG, RUN), detail=NO_DAG, absent=fine, otherwise=GOES_ON),
-    Cell("cancel", "patch run", lambda a: a.cancel(DAG, RUN), detail=NO_RUN, absent=fine),
-    Cell(
+    Case("cancel", "list tasks of a dag", lambda a: a.cancel(DAG, RUN), detail=NO_DAG, absent=fine, otherwise=GOES_ON),
+    Case("cancel", "patch run", lambda a: a.cancel(DAG, RUN), detail=NO_RUN, absent=fine),
+    Case(
         "drop_cancellation",
         "get run",
         lambda a: a.drop_cancellation(RUN),
         detail=NO_RUN.replace(DAG, CANCEL_DAG).replace(RUN, CANCEL_RUN),
         absent=fine,
     ),
-    Cell("children", "list xcoms", lambda a: a.children(DAG, RUN)),
-    Cell(
+    Case("children", "list xcoms", lambda a: a.children(DAG, RUN)),
+    Case(
         "children",
         "get child xcom",
         lambda a: a.children(DAG, RUN),
@@ -288,18 +288,18 @@ CELLS = [
         absent=equals([]),
         otherwise=SKIPPED,
     ),
-    Cell("children", "get task", lambda a: a.children(DAG, RUN), detail=NO_TASK, absent=equals([]), otherwise=SKIPPED),
-    Cell(
+    Case("children", "get task", lambda a: a.children(DAG, RUN), detail=NO_TASK, absent=equals([]), otherwise=SKIPPED),
+    Case(
         "children", "get run", lambda a: a.children(DAG, RUN), detail=NO_RUN.replace(RUN, CHILD_RUN), absent=equals([])
     ),
-    Cell("set_note", "patch run", lambda a: a.set_note(DAG, RUN, "a note"), detail=NO_RUN, absent=fine),
+    Case("set_note", "patch run", lambda a: a.set_note(DAG, RUN, "a note"), detail=NO_RUN, absent=fine),
     # A failure here doesn't matter: Airflow also ends the tasks when the run is set to failed.
-    Cell("cancel", "patch tasks", lambda a: a.cancel(DAG, RUN), otherwise=dict.fromkeys(EVERY - REFUSED.keys(), fine)),
-    Cell("changed_runs", "list changed runs", lambda a: a.changed_runs(DAY)),
-    Cell("changed_tasks", "list changed tasks", lambda a: a.changed_tasks(DAY)),
-    Cell("active_runs", "list active runs", lambda a: a.active_runs()),
-    Cell("paused_dags", "list dags", lambda a: a.paused_dags()),
-    Cell(
+    Case("cancel", "patch tasks", lambda a: a.cancel(DAG, RUN), otherwise=dict.fromkeys(EVERY - REFUSED.keys(), fine)),
+    Case("changed_runs", "list changed runs", lambda a: a.changed_runs(DAY)),
+    Case("changed_tasks", "list changed tasks", lambda a: a.changed_tasks(DAY)),
+    Case("active_runs", "list active runs", lambda a: a.active_runs()),
+    Case("paused_dags", "list dags", lambda a: a.paused_dags()),
+    Case(
         "halts",
         "get dag",
         lambda a: a.halts([DAG]),
@@ -307,12 +307,12 @@ CELLS = [
         absent=equals({DAG: Halt.STALE}),
         otherwise=dict.fromkeys([*UNREADABLE, "403"], equals({})),
     ),
-    Cell("probe", "version", lambda a: a.probe(), otherwise=ANY_404),
-    Cell("probe", "list dags", lambda a: a.probe()),
+    Case("probe", "version", lambda a: a.probe(), otherwise=ANY_404),
+    Case("probe", "list dags", lambda a: a.probe()),
     # An Airflow may report the health of none of its components.
-    Cell("probe", "health", lambda a: a.probe(), otherwise={"200 {}": fine}),
-    Cell("backfills.create", "list backfills", lambda a: a.backfills.create(BACKFILL_DAG, MARKER, ORDER)),
-    Cell(
+    Case("probe", "health", lambda a: a.probe(), otherwise={"200 {}": fine}),
+    Case("backfills.create", "list backfills", lambda a: a.backfills.create(BACKFILL_DAG, MARKER, ORDER)),
+    Case(
         "backfills.create",
         "create backfill",
         lambda a: a.backfills.create(BACKFILL_DAG, MARKER, ORDER),
@@ -321,30 +321,30 @@ CELLS = [
         absent=DagNotFound,
         changes=True,
     ),
-    Cell("backfills.find", "list backfills", lambda a: a.backfills.find(BACKFILL_DAG, RUN)),
-    Cell("backfills.list_runs", "list runs of a backfill", lambda a: a.backfills.list_runs(MADE)),
-    Cell("backfills.not_created", "count runs of a range", lambda a: a.backfills.not_created(MADE, 0)),
+    Case("backfills.find", "list backfills", lambda a: a.backfills.find(BACKFILL_DAG, RUN)),
+    Case("backfills.list_runs", "list runs of a backfill", lambda a: a.backfills.list_runs(MADE)),
+    Case("backfills.not_created", "count runs of a range", lambda a: a.backfills.not_created(MADE, 0)),
     *(
-        Cell(f"backfills.{name}", f"{verb} backfill", ask, detail="Backfill not found", absent=fine)
+        Case(f"backfills.{name}", f"{verb} backfill", ask, detail="Backfill not found", absent=fine)
         for name, verb, ask in (
             ("pause", "pause", lambda a: a.backfills.pause(BACKFILL, paused=True)),
             ("pause", "unpause", lambda a: a.backfills.pause(BACKFILL, paused=False)),
             ("cancel", "cancel", lambda a: a.backfills.cancel(BACKFILL)),
         )
     ),
-    Cell("backfills.changed", "list changed runs of backfills", lambda a: a.backfills.changed(DAY)),
+    Case("backfills.changed", "list changed runs of backfills", lambda a: a.backfills.changed(DAY)),
 ]
 
 
-def expected(cell: Cell, name: str) -> Outcome:
-    """Return the outcome that the operation of ``cell`` must have if the cell's request gets the
-    answer ``name``. The outcome is the class of an error, or a check of the operation's result. The
-    cell may name an outcome for this answer. Otherwise a general rule applies, which depends only
-    on the answer.
+def expected(case: Case, name: str) -> Outcome:
+    """Return the outcome that the operation of a case must have if the case's request gets an
+    unusual answer. ``name`` is the name of the answer. The outcome is the class of an error, or a
+    check of the operation's result. The case may have an outcome for this answer. Otherwise a
+    general rule applies, which depends only on the answer.
     """
-    if name == THE_THING and cell.detail:
-        return cell.absent
-    if (other := cell.otherwise.get(name)) is not None:
+    if name == THE_THING and case.detail:
+        return case.absent
+    if (other := case.otherwise.get(name)) is not None:
         return other
     return REFUSED.get(name) or (AirflowUnreadable if name in UNREADABLE else AirflowUnavailable)
 
@@ -398,26 +398,26 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", [*ANSWERS, THE_THING])
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.operation}-{cell.request}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.operation}-{case.request}")
 async def test_answer_has_the_expected_outcome(
-    cell: Cell,
+    case: Case,
     name: str,
     shared: ScriptedAirflow,
     connect: Connect,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answer = ANSWERS.get(name) or refused(404, cell.detail or NO_RUN)
-    shared.told = {**cell.given, cell.request: answer}
+    answer = ANSWERS.get(name) or refused(404, case.detail or NO_RUN)
+    shared.told = {**case.given, case.request: answer}
     shared.asked.clear()
     if answer is HANGS:
-        wait_shortly(cell.request, monkeypatch)
+        wait_shortly(case.request, monkeypatch)
     airflow = connect(shared)
     with no_garbage_collection():
-        found = await outcome(cell.ask, airflow)
-    assert cell.request in shared.asked, "the request is made"
+        found = await outcome(case.ask, airflow)
+    assert case.request in shared.asked, "the request is made"
     assert not [record for record in caplog.records if record.levelname == "ERROR"], "nothing is unexpected"
-    wanted = expected(cell, name)
+    wanted = expected(case, name)
     if not isinstance(wanted, type):
         assert wanted(found), found
         return
@@ -426,9 +426,9 @@ async def test_answer_has_the_expected_outcome(
     assert isinstance(found, AirflowUnreadable) is issubclass(wanted, AirflowUnreadable), found
     if isinstance(found, AirflowUnavailable):
         assert found.retry_after == (7 if "Retry-After" in name else 0)
-        assert cell.otherwise or name == THE_THING or shared.url in str(found), "it says whose answer it was"
-    if cell.changes:
-        assert found.outcome_unknown is (cell.given is THERE or name not in CERTAIN), found
+        assert case.otherwise or name == THE_THING or shared.url in str(found), "it says whose answer it was"
+    if case.changes:
+        assert found.outcome_unknown is (case.given is THERE or name not in CERTAIN), found
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
@@ -438,22 +438,22 @@ async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAir
     NothingToClear.
     """
     airflow = connect(server)
-    for cell in CELLS:
-        server.told = dict(cell.given)
-        found = await outcome(cell.ask, airflow)
-        allowed = DagNotFound if cell.given is NOT_HERE else NothingToClear if cell.operation == "clear_failed" else ()
-        assert not isinstance(found, Exception) or isinstance(found, allowed), (cell.operation, found)
+    for case in CASES:
+        server.told = dict(case.given)
+        found = await outcome(case.ask, airflow)
+        allowed = DagNotFound if case.given is NOT_HERE else NothingToClear if case.operation == "clear_failed" else ()
+        assert not isinstance(found, Exception) or isinstance(found, allowed), (case.operation, found)
     assert set(server.asked) == {request.name for request in REQUESTS}
 
 
-def test_cells_cover_every_operation_and_every_request() -> None:
+def test_cases_cover_every_operation_and_every_request() -> None:
     def operations(port: type, prefix: str = "") -> set[str]:
         found = inspect.getmembers(port, inspect.iscoroutinefunction)
         return {prefix + name for name, _ in found if not name.startswith("_") and name != "close"}
 
     every = operations(Airflow) | operations(AirflowRuns) | operations(AirflowBackfills, "backfills.")
-    assert {cell.operation for cell in CELLS} == every
-    assert {cell.request for cell in CELLS} == {request.name for request in REQUESTS}
+    assert {case.operation for case in CASES} == every
+    assert {case.request for case in CASES} == {request.name for request in REQUESTS}
     sources = Path(backfills.__file__).parent.glob("*.py")
     called = {name for path in sources for name in re.findall(r"\.(\w+)_without_preload_content", path.read_text())}
     assert {request.client for request in REQUESTS if request.client} == called

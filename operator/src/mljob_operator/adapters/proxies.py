@@ -155,9 +155,8 @@ def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, p
 
 
 def _split_port(entry: str) -> tuple[str, str | None]:
-    """Split ``host:port``, ``[address]:port``, ``address`` or ``host`` into the host and the port.
-
-    The port is None if the entry has no port.
+    """Split an entry of NO_PROXY into the host and the port: ``host:port``, ``[address]:port``,
+    ``address`` or ``host``. The port is None if the entry has no port.
     """
     if _address(entry) is not None:
         return entry, None

@@ -29,9 +29,9 @@ class ClientGone(Exception):
 
 
 class Output:
-    """The body of a response. The status code 200 and the headers are sent with the first piece of
-    the body. If an error occurs before the first piece, the client can still get another status
-    code.
+    """The body of a response. :meth:`begin`, or else the first piece of the body, sends the status
+    code 200 and the headers. If an error occurs before that, the client can still get another
+    status code.
 
     Args:
         request: The request.

@@ -226,14 +226,15 @@ class Workers:
             self.wake(key)
 
     def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
-        """Call ``function`` with the workers of MLJobs, and return each result with its MLJob.
+        """Call ``function`` once for each MLJob, with the worker of the MLJob. Return a list of
+        pairs: an MLJob, and what ``function`` returned for it.
 
-        The result has no entry for an MLJob that was not read yet or is deleted. The result has no
-        entry either for an MLJob for which ``function`` raises an error, because a defect with one
-        MLJob must not affect other MLJobs. The error is logged with the level DEBUG only.
+        The list lacks MLJobs that were not read yet or are deleted. The list also lacks an MLJob
+        for which ``function`` raises an error, because a defect with one MLJob must not affect
+        other MLJobs. The error is logged with the level DEBUG only.
 
         Args:
-            function: A function of a worker.
+            function: Takes a worker.
             keys: MLJobs, each of which has a worker. If None, all MLJobs that have a worker.
         """
         answers = []

@@ -283,12 +283,12 @@ CHECKS = (_reserved, _not_found, _invalid_instance, _refused, _not_ready, _no_lo
 
 @frozen
 class _Names:
-    """How messages name an Airflow and its access rules.
+    """The words for an Airflow and its access rules in messages.
 
     Attributes:
-        airflow: The name of the Airflow.
-        field: The path of the field with the access rules.
-        where: The field with the access rules, as part of a sentence.
+        airflow: Words for the Airflow, such as ``AirflowInstance prod``.
+        field: The path of the field with the access rules, such as ``spec.access``.
+        where: Words for the place of the access rules, such as ``its spec.access``.
     """
 
     airflow: str

@@ -1,4 +1,4 @@
-"""Builds the status of an MLJob from its state, and the status of an AirflowInstance.
+"""Builds the statuses of MLJobs and of AirflowInstances.
 
 - :mod:`.build`: builds the whole status.
 - :mod:`.conditions`: conditions and their transition times.
