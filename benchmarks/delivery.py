@@ -1,5 +1,5 @@
-"""The cost of sending events for a task: with this project's callbacks, with Airflow's own
-producer, with both, and with neither.
+"""The cost of sending events for a task: with this project's callbacks, with Airflow's own producer
+(the plugin ``kafka_event_producer`` of its Kafka provider), with both, and with neither.
 
 The tasks do nothing, in real processes of Airflow's worker. Each process measures its own cost
 (dags/bench_delivery.py). There are four variants of a task, one for each of these choices of

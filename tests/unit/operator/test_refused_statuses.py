@@ -81,8 +81,8 @@ async def test_restart_after_a_refusal_continues_normally(world: World) -> None:
 
 
 class TestEveryStatusRefused:
-    """The API server refuses every status, including statuses built from REST responses, because
-    the object was stored under another version of the CRD.
+    """The Kubernetes API server refuses every status, because the object was stored under another
+    version of the CRD.
     """
 
     async def test_deletion_cancels_the_run_and_removes_the_mljob(self, world: World) -> None:

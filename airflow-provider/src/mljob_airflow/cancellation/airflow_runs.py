@@ -60,12 +60,13 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed. The result has the number of task instances that have
-        failed, and errors about task instances that Airflow does not find.
+        """Set task instances to failed, and return how many of them are in the state failed now.
 
-        For several task instances, one request for all of them is tried first. If Airflow reports
-        an error, each task instance gets a request of its own. A task instance that Airflow does
-        not find, or that has failed already, raises no error.
+        For several task instances, one request for all of them is tried first. In this request,
+        Airflow skips task instances that it does not find. If Airflow reports an error, each task
+        instance gets a request of its own. Then the result also has a message about each task
+        instance that Airflow does not find. Neither a missing task instance nor one that has failed
+        already raises an exception.
 
         Raises:
             AirflowApiError: Airflow did not answer, answered 401 or 403, or answered the request

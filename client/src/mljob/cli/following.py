@@ -105,9 +105,10 @@ def waited_for(
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
     """Show an MLJob live until the MLJob has ended or is stalled, but at most ``timeout`` seconds.
-    A stalled MLJob can't go on until somebody makes a change, for example of its conf. Then print
-    the outputs, or the command that explains a failure (:func:`conclude`). If the MLJob does not
-    end in time, print an error instead. Return the exit code.
+    After that, print the outputs, or the command that explains a failure (:func:`conclude`). If the
+    MLJob does not end in time, print an error instead. Return the exit code.
+
+    A stalled MLJob needs a change by a person, for example of its conf.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.

@@ -125,8 +125,8 @@ class ApiServer:
             await self._close()
 
     async def _until_known(self) -> None:
-        """Read from a ConfigMap which front proxy to trust. If the Kubernetes API fails, repeat the
-        request until it succeeds.
+        """Find out which front proxy to trust. A ConfigMap describes the front proxy. If the
+        Kubernetes API fails, repeat the request until it succeeds.
 
         Raises:
             NoFrontProxy: The ConfigMap does not describe a front proxy to trust. NoFrontProxy is a

@@ -74,7 +74,8 @@ class Airflows(Protocol):
         because the URL and the credentials may change.
 
         Args:
-            name: The name of the Airflow.
+            name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW`` for the Airflow of the
+                operator's settings.
             user: The namespace and the DAG of the MLJob, or None for the operator's own requests.
                 An access rule lets the namespace run the DAG. If this access rule has credentials,
                 the requests use these credentials. In all other cases, the requests use the
@@ -83,8 +84,8 @@ class Airflows(Protocol):
 
         Raises:
             AirflowInstanceNotFound: No AirflowInstance has this name.
-            AirflowInstanceNotReady: The AirflowInstance can't be used, or the operator's settings
-                name no Airflow.
+            AirflowInstanceNotReady: The AirflowInstance can't be used. Or ``name`` is
+                ``SETTINGS_AIRFLOW``, and the operator's settings name no Airflow.
             AirflowUnauthorized: The access rule's credentials can't be used.
         """
         ...

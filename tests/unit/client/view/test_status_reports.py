@@ -1,5 +1,5 @@
-"""If mljob-api has no history of a run, the view takes the points of the run's metric curves from
-the changes of the MLJob's status.
+"""If the view can't read a run's history from mljob-api, it takes the points of the run's metric
+curves from the changes of the MLJob's status.
 """
 
 from __future__ import annotations

@@ -208,8 +208,8 @@ class Confs:
     def redaction_of(self, job: Job | None) -> Redaction:
         """Return the redaction for log lines about an MLJob and all of its runs.
 
-        If ``job`` is None, the MLJob was not read yet. The redaction is then not complete, so that
-        texts about the MLJob's runs are withheld.
+        If ``job`` is None, the MLJob was not read yet, so its values from Secrets are not known.
+        The redaction then withholds all texts of the MLJob's runs.
         """
         if job is None:
             return UNKNOWN
@@ -235,8 +235,8 @@ class Confs:
         """Return the values from Secrets that are known for the newest run.
 
         If the known values belong to an earlier run whose conf was read from Airflow, these values
-        are dropped first. Texts of the newest run can't quote these values. The stored status
-        already has the texts of the earlier run in redacted form.
+        are dropped first. The texts of the earlier run are stored in redacted form already. The
+        texts of the newest run are withheld until the values of this run are known.
         """
         found = self._secrets_of(s.job)
         if found.run not in (None, s.run):

@@ -190,8 +190,8 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
     """Return the content of a message about what the cancellation DAG did to a run. If the
-    cancellation DAG ended the run, the fact is the end of the run. Otherwise there is no fact: even
-    if the run had ended before, the message does not contain the time of the end.
+    cancellation DAG ended the run, the field ``fact`` is the end of the run. Otherwise ``fact`` is
+    None, also for a run that had ended before, because the message does not say when.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
