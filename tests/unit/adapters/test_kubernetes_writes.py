@@ -19,7 +19,7 @@ from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.resource.job import Job
 from mljob_operator.core.status.events import NORMAL, KubeEvent
-from mljob_operator.errors import Conflict, Gone, NotLeading, Refused, StoreError, StoreUnavailable
+from mljob_operator.errors import Conflict, Gone, NotLeading, Refused, StoreError, StoreForbidden, StoreUnavailable
 
 META = {"name": "churn", "namespace": "team-a", "uid": "5f2f", "resourceVersion": "7"}
 OBJECT = {"metadata": META, "spec": {"type": "Training", "dagId": "train"}}
@@ -123,7 +123,7 @@ def refused(status: int, reason: str = "", **headers: str) -> Callable[[], web.R
         pytest.param(refused(409), Conflict, "why it is so", id="conflict"),
         pytest.param(refused(404, "NotFound"), Gone, "why it is so", id="gone"),
         pytest.param(refused(422), Refused, "why it is so", id="invalid"),
-        pytest.param(refused(403), StoreError, "403", id="forbidden"),
+        pytest.param(refused(403), StoreForbidden, "403", id="forbidden"),
         pytest.param(refused(500), StoreUnavailable, "500", id="server error"),
         pytest.param(lambda: web.Response(text="<html>"), StoreUnavailable, "can't be read", id="no JSON"),
         pytest.param(lambda: web.json_response([]), StoreUnavailable, "no JSON object", id="no object"),

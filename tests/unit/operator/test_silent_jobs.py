@@ -283,36 +283,6 @@ async def test_change_wakes_the_mljobs_of_its_namespace_only(world: World, monke
     assert looks.calls == 3, "one look serves both changes"
 
 
-@pytest.mark.parametrize("is_held", [True, False], ids=["held", "stopped"])
-async def test_worker_that_pauses_before_its_step_does_not_take_the_step(
-    world: World, monkeypatch: pytest.MonkeyPatch, is_held: bool
-) -> None:
-    """A worker pauses before its step, because the worker has just written the status of its MLJob.
-    During the pause, the test either holds back the steps of all workers, or stops all workers. A
-    held-back step runs only when the test no longer holds back the steps. A stopped worker runs no
-    step.
-    """
-    await world.apply()
-    await world.settle()
-    controlled = world.job_controller.workers
-    worker = controlled.tracked[KEY]
-    steps = Count(monkeypatch, Steps, "take")
-    worker.written_at = asyncio.get_running_loop().time() + 0.05
-    controlled.wake(KEY)
-    await asyncio.sleep(0)
-    assert worker.task is not None
-    if is_held:
-        with controlled.hold_steps():
-            await asyncio.wait({worker.task})
-            assert steps.calls == 0
-        await world.settle()
-        assert steps.calls == 1
-    else:
-        controlled.stop()
-        await asyncio.wait({worker.task})
-        assert steps.calls == 0
-
-
 async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World) -> None:
     """The operator may read an event of a run before the operator knows the run's MLJob. In this
     test, the steps of the workers are held back just after such an event. The event changes the

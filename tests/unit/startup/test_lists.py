@@ -15,7 +15,7 @@ from mljob_operator.adapters.kubernetes.client import connect
 from mljob_operator.adapters.kubernetes.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.adapters.kubernetes.lists import PAGE
-from mljob_operator.errors import StoreError, StoreUnavailable
+from mljob_operator.errors import StoreError, StoreForbidden, StoreUnavailable
 from tests.fakes.kubernetes_api import (
     INSTANCES,
     MLJOBS,
@@ -97,7 +97,7 @@ async def test_list_with_an_expired_token_continues_with_the_new_token(api: Kube
         (status(401, "Unauthorized"), StoreError, "the Kubernetes API answered 401 Unauthorized: Unauthorized"),
         (
             status(403, 'mljobs.mljob.dev is forbidden: User "system:anonymous" cannot list'),
-            StoreError,
+            StoreForbidden,
             'the Kubernetes API answered 403 Forbidden: mljobs.mljob.dev is forbidden: User "system:anonymous" cannot list',
         ),
         (

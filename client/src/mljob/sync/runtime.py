@@ -1,5 +1,5 @@
-"""The functions of ``mljob.aio.runtime`` for code without asyncio. This module is written by hand,
-not generated.
+"""The functions of ``mljob.aio.runtime`` for code that runs in threads. This module is written by
+hand, not generated.
 """
 
 from __future__ import annotations

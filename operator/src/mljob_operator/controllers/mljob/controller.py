@@ -50,6 +50,12 @@ from .waiting_jobs import Change, WaitingJobs
 from .worker_state import Done, WorkerState
 from .workers import Workers
 
+CHECK_FOREIGN_STATUS = 60.0
+"""The time in seconds after which a status that another process has written is compared with what
+this process knows. Two processes that believe in different events would otherwise correct each
+other's statuses without a pause.
+"""
+
 
 class MLJobController:
     """Passes the input about each MLJob to the worker of the MLJob, and wakes the worker. All
@@ -163,6 +169,8 @@ class MLJobController:
         elif worker.task is None:
             # Another process may have written this version, for example that the run is submitted.
             self._follow_again(job.key)
+            # If its status is wrong and that process has ended, nobody else would correct the status.
+            self.workers.wake_after(job.key, CHECK_FOREIGN_STATUS)
 
     def latest(self, key: Key) -> Job | None:
         """Return the latest known version of an MLJob. Return None if this process has no worker

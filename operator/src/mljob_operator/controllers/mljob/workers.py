@@ -90,7 +90,8 @@ class Workers:
 
     @contextmanager
     def hold_steps(self) -> Iterator[None]:
-        """Return a context manager. While its block runs, no worker starts a step.
+        """Return a context manager. While its block runs, no worker starts a step, except a worker
+        that already waits for ``min_interval`` before its step.
 
         After the start of the operator, the operator lists all MLJobs in such a block. Until the
         list is complete, the number of active runs is not known, so no MLJob may be admitted. After
@@ -182,6 +183,14 @@ class Workers:
         if worker.task is None and not self._holds:
             self._start(key, worker)
 
+    def wake_after(self, key: Key, seconds: float) -> None:
+        """Make the worker of an MLJob run a step after ``seconds``. If the worker has a timer for
+        its next step, or is running a step, this method does nothing.
+        """
+        worker = self._states.get(key)
+        if worker is not None and worker.timer is None and worker.task is None and not self._closing:
+            worker.timer = asyncio.get_running_loop().call_later(seconds, self.wake, key)
+
     def _start(self, key: Key, worker: WorkerState) -> None:
         """Start the steps of a worker. If ``MAX_STARTS`` workers have already started in the
         current iteration of the event loop, the worker starts in a later iteration.
@@ -263,7 +272,9 @@ class Workers:
                 worker.rest()
 
     def stop(self) -> None:
-        """Start no more steps. Steps that are running continue."""
+        """Start no more steps. Steps that are running continue, and a worker that already waits for
+        ``min_interval`` still takes its step.
+        """
         self._closing = True
         self._due.clear()
         self._expiries.stop()
@@ -314,10 +325,10 @@ class Workers:
         try:
             while worker.needs_step and not self._closing and not self._holds:
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
+                worker.needs_step = False
                 if pause > 0:
                     await asyncio.sleep(pause)
-                    continue
-                worker.needs_step = False
+                    worker.needs_step = False
                 until = await self._measured(key, worker)
                 self._after_step(key, worker)
                 if worker.failures and until is not None:
