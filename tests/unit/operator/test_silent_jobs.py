@@ -13,7 +13,7 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers import long_loops
-from mljob_operator.controllers.mljob import workers
+from mljob_operator.controllers.mljob import controller, workers
 from mljob_operator.controllers.mljob.classifier import Classifier
 from mljob_operator.controllers.mljob.lister import MLJobLister
 from mljob_operator.controllers.mljob.steps import Steps
@@ -22,6 +22,7 @@ from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.significance import REFINEMENT_WAITS
 from mljob_operator.sources.change_feed import HALT_CHECK_INTERVAL, OVERLAP, RELIST_INTERVAL
+from tests.live.eventually import until
 from tests.strategies import event
 
 from .conftest import KEY, World
@@ -281,6 +282,22 @@ async def test_change_wakes_the_mljobs_of_its_namespace_only(world: World, monke
     world.job_controller.wake_waiting(namespace=KEY[0])
     await world.settle()
     assert looks.calls == 3, "one look serves both changes"
+
+
+async def test_wrong_status_of_another_process_is_corrected_after_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has believed a false event, and has written the status before it ended."""
+    monkeypatch.setattr(controller, "CHECK_FOREIGN_STATUS", 0.05)
+    await world.apply()
+    await world.settle()
+    assert world.status.phase is Phase.QUEUED
+    known = await world.jobs.get(KEY)
+    assert known is not None
+    written = await world.jobs.write_status(known, {"phase": "Running", "reason": "Running"})
+    world.job_controller.observe(written)
+    assert world.status.phase is Phase.RUNNING
+    await until(lambda: world.status.phase is Phase.QUEUED, "the status is corrected")
 
 
 async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World) -> None:
