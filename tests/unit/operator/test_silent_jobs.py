@@ -296,7 +296,7 @@ async def test_wrong_status_of_another_process_is_corrected_after_a_pause(
     assert known is not None
     written = await world.jobs.write_status(known, {"phase": "Running", "reason": "Running"})
     world.job_controller.observe(written)
-    assert world.status.phase is Phase.RUNNING
+    assert written.status.phase is Phase.RUNNING
     await until(lambda: world.status.phase is Phase.QUEUED, "the status is corrected")
 
 
