@@ -284,12 +284,13 @@ async def test_change_wakes_the_mljobs_of_its_namespace_only(world: World, monke
     assert looks.calls == 3, "one look serves both changes"
 
 
+@pytest.mark.parametrize("spec", [{}, {"activeDeadlineSeconds": 3600}], ids=["no timer", "a later timer"])
 async def test_wrong_status_of_another_process_is_corrected_after_a_pause(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any]
 ) -> None:
     """Another process has believed a false event, and has written the status before it ended."""
     monkeypatch.setattr(controller, "CHECK_FOREIGN_STATUS", 0.05)
-    await world.apply()
+    await world.apply(**spec)
     await world.settle()
     assert world.status.phase is Phase.QUEUED
     known = await world.jobs.get(KEY)

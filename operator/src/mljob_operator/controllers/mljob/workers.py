@@ -184,12 +184,19 @@ class Workers:
             self._start(key, worker)
 
     def wake_after(self, key: Key, seconds: float) -> None:
-        """Make the worker of an MLJob run a step after ``seconds``. If the worker has a timer for
-        its next step, or is running a step, this method does nothing.
+        """Make the worker of an MLJob run a step after ``seconds`` at the latest. If the worker is
+        running a step, this method does nothing.
         """
         worker = self._states.get(key)
-        if worker is not None and worker.timer is None and worker.task is None and not self._closing:
-            worker.timer = asyncio.get_running_loop().call_later(seconds, self.wake, key)
+        if worker is None or worker.task is not None or self._closing:
+            return
+        at = asyncio.get_running_loop().time() + seconds
+        if worker.timer is not None:
+            if worker.timer.when() <= at:
+                return
+            # The step sets the timer for the later time again.
+            worker.timer.cancel()
+        worker.timer = asyncio.get_running_loop().call_at(at, self.wake, key)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
         """Start the steps of a worker. If ``MAX_STARTS`` workers have already started in the
