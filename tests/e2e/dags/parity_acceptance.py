@@ -15,7 +15,7 @@ with DAG("parity_paused", schedule=None, is_paused_upon_creation=True, tags=["pa
     waits_for_unpause()
 
 
-with DAG("submission_paused", schedule=None, is_paused_upon_creation=True, tags=["parity"]):
+with DAG("submission_paused", schedule=None, is_paused_upon_creation=True):
 
     @task
     def waits_until_a_test_unpauses() -> None: ...
