@@ -1,7 +1,3 @@
-"""The configuration of Airflow for the tests in this folder: a temporary Airflow home. The home has
-no database, because the tests need none.
-"""
-
 from __future__ import annotations
 
 import os

@@ -1,6 +1,5 @@
-"""If a run, a task, a DAG or the like does not exist, the operator recognises this by the text of
-Airflow's error response. For each request, the source code of the installed Airflow contains at
-least one of the texts that the operator looks for.
+"""The operator recognises a missing run, task or DAG by the text of Airflow's error. Airflow's
+source code must contain these texts.
 """
 
 from __future__ import annotations
@@ -30,9 +29,7 @@ FILES = {
 
 
 def absence() -> ModuleType:
-    """Return the operator's module ``absence``, loaded from its file. The operator is not installed
-    in this environment, and the module imports no other part of the operator.
-    """
+    # The operator is not installed in this environment.
     spec = importlib.util.spec_from_file_location("absence", MODULE)
     assert spec is not None
     assert spec.loader is not None
@@ -42,9 +39,6 @@ def absence() -> ModuleType:
 
 
 def plain(text: str) -> str:
-    """Return a text in lower case, with ``{}`` in place of each placeholder. Airflow's source code
-    and the operator may use different names for the same placeholder.
-    """
     return re.sub(r"\{[^}]*\}", "{}", text).casefold()
 
 

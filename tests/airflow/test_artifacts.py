@@ -1,7 +1,3 @@
-"""The artifacts (datasets, models, predictions) that the example DAGs write: read-only versions,
-each with a card that describes the version, and a pointer to the latest version.
-"""
-
 from __future__ import annotations
 
 import sys
@@ -17,9 +13,6 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 
 @pytest.fixture
 def artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """The module ``artifacts`` of the example DAGs. Instead of Airflow's context, the module gets a
-    context with an MLJob's run. The module writes its data into a temporary folder.
-    """
     monkeypatch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
     from mljob_examples import artifacts
 
@@ -31,10 +24,6 @@ def artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[str], Path]:
-    """A function that writes a text into a temporary file and returns the file's path. Each call
-    overwrites the same file.
-    """
-
     def write(text: str) -> Path:
         path = tmp_path / "written"
         path.write_text(text)

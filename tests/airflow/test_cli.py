@@ -1,5 +1,3 @@
-"""The command ``mljob-airflow`` on real DAG files: its output and its exit status."""
-
 from __future__ import annotations
 
 import contextlib
@@ -48,9 +46,7 @@ class Done:
 
 
 def run(*arguments: str, dags: Path | None = EXAMPLES) -> Done:
-    """Run the command, and return its exit status and output. The command runs in this process,
-    because importing Airflow in a new process takes seconds.
-    """
+    # Importing Airflow in a new process takes seconds.
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         returncode = main([*arguments, *(["--dags", str(dags)] if dags else [])])

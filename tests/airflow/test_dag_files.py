@@ -1,5 +1,3 @@
-"""Airflow imports every DAG file of this repository, except those that are broken on purpose."""
-
 from __future__ import annotations
 
 import copy
@@ -27,7 +25,7 @@ PAUSED = ("parity_paused", "submission_paused", "backfill_contract_days", "event
 
 @pytest.fixture(autouse=True)
 def _path_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restore ``sys.path`` after each test, because :func:`.read_dag_files` adds a folder to it."""
+    # read_dag_files adds a folder to sys.path.
     monkeypatch.setattr("sys.path", [*sys.path])
 
 
@@ -105,12 +103,6 @@ DEFAULTS: dict[str, Any] = {
 
 
 def params_of(dag: DAG, conf: dict[str, Any]) -> Any:
-    """Return the params that Airflow gives a run with this conf: the values in the conf, and the
-    DAG's defaults for the params that the conf does not set.
-
-    Raises:
-        ParamValidationError: The conf does not fit the DAG's params.
-    """
     params = copy.deepcopy(dag.params)
     params.update(conf)
     return params.validate()

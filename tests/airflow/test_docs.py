@@ -26,9 +26,6 @@ def documented() -> list[Any]:
 
 @pytest.fixture
 def own_folder(page: Path, tmp_path: Path) -> str:
-    """The path of the folder that replaces ``dags/`` in the commands of a page: a folder with the
-    DAGs that the page shows, or the folder of the example DAGs if the page shows none.
-    """
     dags = [block.text for block in blocks(page, "python") if "with mljob_dag(" in block.text]
     for number, dag in enumerate(dags):
         (tmp_path / f"dag_{number}.py").write_text(dag)

@@ -1,7 +1,4 @@
-"""Importing ``mljob_airflow`` loads neither Airflow, Kafka nor pydantic. When Airflow parses a DAG
-file that uses the provider, no Kafka library is loaded. The process of a task loads the Kafka
-library when the task sends the first event.
-"""
+"""Importing ``mljob_airflow`` loads neither Airflow, Kafka nor pydantic."""
 
 from __future__ import annotations
 
@@ -27,9 +24,6 @@ assert all(task.on_success_callback for dag in bag.dags.values() for task in dag
 
 
 def loaded_by(program: str) -> set[str]:
-    """Return the names of the modules that a new Python interpreter loads while it runs
-    ``program``, a text of Python code.
-    """
     asked = "import json, sys; before = set(sys.modules)\n{}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     done = subprocess.run([sys.executable, "-c", asked.format(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -51,9 +45,7 @@ def test_sending_task_events_does_not_load_the_models_of_reports() -> None:
 
 
 def test_the_models_of_events_are_made_without_reading_their_source() -> None:
-    """Each task's process makes the pydantic models of events. If pydantic took the descriptions of
-    fields from the source code, each task would start slowly. Python would search all loaded
-    modules for the source of each model, and Airflow loads many modules.
-    """
+    # Each task's process imports these models. A search for their source would make its start
+    # slow.
     no_source = "import inspect; inspect.getmodule = inspect.findsource = None"
     assert "mljob_contract.events" in loaded_by(f"{no_source}; import mljob_airflow.events.producer")

@@ -1,6 +1,4 @@
-"""Airflow's secrets masker knows secrets in the process of a task. The events of the task contain
-``***`` in place of each of these secrets.
-"""
+"""The events of a task contain ``***`` in place of each secret that Airflow masks."""
 
 from __future__ import annotations
 

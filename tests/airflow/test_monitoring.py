@@ -1,7 +1,3 @@
-"""Airflow parses the monitoring DAGs, and the hooks of the Slack provider send messages to a fake
-Slack server on loopback.
-"""
-
 from __future__ import annotations
 
 import itertools
@@ -45,9 +41,6 @@ def dags() -> dict[str, DAG]:
 
 
 def scheduled(option: str, value: str) -> list[str]:
-    """Set the option ``option`` in the section ``[mljob]`` of Airflow's configuration to ``value``.
-    Return the schedules that the two monitoring DAGs then have in a new Python process.
-    """
     script = (
         "from mljob_airflow.dags.mljob_monitor import mljob_monitor as a\n"
         "from mljob_airflow.dags.mljob_monitor_bottlenecks import mljob_monitor_bottlenecks as b\n"
@@ -250,10 +243,6 @@ def test_thresholds_that_are_not_json_fail_the_report(monkeypatch: pytest.Monkey
 
 
 def notify_owners(monkeypatch: pytest.MonkeyPatch, slack: SlackServer, **variables: str) -> dict[str, Any]:
-    """Run the task that notifies owners, with these Airflow Variables, and with a report that has a
-    finding of ``team-a``. Return a dict that maps each notified owner to the reason of the
-    notification.
-    """
     connect(monkeypatch, slack)
     monkeypatch.setenv("AIRFLOW__MLJOB__SLACK_CONN_ID", "slack_tests")
     monkeypatch.setenv("AIRFLOW__MLJOB__SLACK_CHANNEL", "#airflow")

@@ -1,7 +1,3 @@
-"""Publishing outputs through Airflow's own serialisation of XComs: a value that can't be stored is
-left out, and never fails the task.
-"""
-
 from __future__ import annotations
 
 import json
@@ -21,9 +17,7 @@ from mljob_airflow.tasks.outputs import MAX_BYTES, MAX_OMITTED, OMITTED_KEY
 
 
 class Task:
-    """A replacement for the task instance. It serialises each XCom as a task's process does before
-    the process sends the XCom to its supervisor.
-    """
+    """A fake task instance that serialises each XCom with Airflow's own code."""
 
     id = "0199-a-try"
 

@@ -1,5 +1,5 @@
-"""The documented role of Airflow's simple auth manager is the role with the fewest rights that
-suffice to submit and cancel runs.
+"""The documented role of Airflow's simple auth manager is the weakest role that can submit and
+cancel runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The provider's cluster policy, which adds the event callbacks to the tasks of all DAGs if the
-setting ``[mljob] instrument_all_dags`` is true. Airflow's own plugin manager loads the policy, and
-the tests apply it to real Airflow operators.
-"""
+"""The provider's cluster policy adds event callbacks to the tasks of all DAGs."""
 
 from __future__ import annotations
 
@@ -17,13 +14,11 @@ from mljob_airflow.events.callbacks import CALLBACKS, mljob_callbacks, on_failur
 from tests.airflow.versions import policy_plugins
 
 
-def users_own(context: object) -> None:
-    """A callback that the DAG's author has set on a task. The provider must keep the callback."""
+def users_own(context: object) -> None: ...
 
 
 @pytest.fixture(autouse=True)
 def installed_policies() -> None:
-    """Load the cluster policies of the installed packages, as Airflow does at its start."""
     manager = policy_plugins()
     if not manager.has_plugin("mljob"):
         load_policy_plugins(manager)

@@ -1,7 +1,3 @@
-"""Airflow lists the package airflow-provider-mljob as a provider. The provider's settings have the
-same defaults in Airflow's configuration and in the code.
-"""
-
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,4 @@
-"""How the monitoring DAGs and the cancellation DAG read Airflow's REST API page by page. The
-monitoring DAGs read a limited number of rows of a list, and a limited part of a log. The tests use
-the real REST client and a server on loopback.
-"""
+"""The REST client of the monitoring DAGs and of the cancellation DAG."""
 
 from __future__ import annotations
 
@@ -31,9 +28,7 @@ GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "rest"
 
 
 def row(number: int, **fields: Any) -> dict[str, Any]:
-    """Return a task instance as a later version of Airflow may return it. The client knows neither
-    the state of the task instance nor its field ``from_the_future``.
-    """
+    # A later version of Airflow may send a state and fields that the client does not have.
     given = {
         "id": "x",
         "dag_id": "churn",
@@ -55,10 +50,7 @@ def row(number: int, **fields: Any) -> dict[str, Any]:
 
 
 class Server:
-    """An HTTP server that sends a prepared answer for each path. As in Airflow, long lists are
-    divided into pages. Like Airflow 3.1, the server filters runs by ``run_id_pattern``, and ignores
-    ``run_id_prefix_pattern``.
-    """
+    """An HTTP server that sends a prepared answer for each path."""
 
     endpoint: Endpoint
     reader: AirflowReader
@@ -142,7 +134,6 @@ def test_all_pages_of_a_list_are_read_once(server: Server, cursors: bool, number
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
 def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursors: bool) -> None:
-    """A task instance that the cancellation has not read can't be set to failed."""
     server.cursors = cursors
     recorded = json.loads((GOLDEN / "parity_mapped.task_instances.json").read_text())["task_instances"][0]
     rows = [recorded | {"task_id": f"task_{number}"} for number in range(250)]
@@ -152,9 +143,7 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursor
 
 
 def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Server) -> None:
-    """The models of Airflow's Python client describe Airflow 3.3. In Airflow 3.1 some fields of a
-    task have other types. These fields are not used and must not make the read fail.
-    """
+    # Airflow 3.1 sends this unused field with another type.
     given = {"task_id": "fit", "downstream_task_ids": ["stop"], "trigger_rule": "all_done", "is_mapped": False}
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})
     assert AirflowRuns(server.endpoint).tasks("churn") == [Task("fit", ("stop",), "all_done")]

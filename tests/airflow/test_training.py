@@ -1,4 +1,4 @@
-"""The example DAGs that make a dataset and train a model: their datasets, models and outputs."""
+"""The example DAGs that make a dataset and train a model."""
 
 from __future__ import annotations
 
@@ -32,10 +32,7 @@ def dags() -> Iterator[dict[str, DAG]]:
 
 
 class Tasks:
-    """A simulated run of a DAG. Calling this object with a task's id calls the Python function of
-    the task. The functions get their params from the given conf. ``outputs`` has the outputs that
-    the functions have published.
-    """
+    """A simulated run of a DAG. A call with a task's id calls the task's Python function."""
 
     def __init__(self, dag: DAG, conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self._dag = dag
@@ -55,9 +52,6 @@ Begin = Callable[..., Tasks]
 
 @pytest.fixture
 def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Begin:
-    """A function that takes a DAG's id and a conf, and returns a :class:`Tasks` for a new run of
-    this DAG.
-    """
     from mljob_examples import artifacts
 
     monkeypatch.setenv("MLJOB_DATA_DIR", str(tmp_path))
@@ -72,10 +66,6 @@ def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def dataset(begin: Begin) -> Callable[..., Any]:
-    """A function that runs the tasks of the DAG ``generate_dataset``, and returns the outputs that
-    the tasks publish. By default, the tasks make a dataset of 600 rows from scikit-learn's digits.
-    """
-
     def generate(source: str = "digits", rows: int = 600) -> dict[str, Any]:
         tasks = begin("generate_dataset", source=source, rows=rows, shards=2)
         merged = tasks("merge", [tasks("generate", **shard) for shard in tasks("plan")])

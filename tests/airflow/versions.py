@@ -1,6 +1,4 @@
-"""The parts of Airflow that have another module or name in the oldest supported version than in the
-newest version.
-"""
+"""Names that differ between the oldest and the newest supported version of Airflow."""
 
 from __future__ import annotations
 
@@ -22,9 +20,6 @@ __all__ = ["DagSerialization", "ParamValidationError", "policy_plugins", "valida
 
 
 def policy_plugins() -> PluginManager:
-    """Return Airflow's pluggy plugin manager for cluster policies, such as ``task_policy``. The
-    manager has loaded the policies of installed packages.
-    """
     if hasattr(settings, "get_policy_plugin_manager"):
         return settings.get_policy_plugin_manager()
     if settings.POLICY_PLUGIN_MANAGER is None:
@@ -33,11 +28,6 @@ def policy_plugins() -> PluginManager:
 
 
 def validate(dag: Any, conf: dict[str, Any] | None) -> None:
-    """Check that a DAG's params accept a conf, as Airflow checks the conf of a run.
-
-    Raises:
-        ParamValidationError: The params don't accept the conf.
-    """
     if hasattr(dag.params, "deep_merge"):
         dag.params.deep_merge(conf).validate()
     else:

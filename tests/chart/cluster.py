@@ -1,7 +1,3 @@
-"""Runs kubectl and helm against a real API server, with the rights of the administrator or of
-another user.
-"""
-
 from __future__ import annotations
 
 import json
@@ -14,8 +10,7 @@ from typing import Any
 from kubernetes import client, config
 
 
-class CommandError(Exception):
-    """A command failed. The message contains the command's arguments and its error output."""
+class CommandError(Exception): ...
 
 
 @dataclass(frozen=True)
@@ -27,11 +22,6 @@ class Cluster:
     helm_path: Path
 
     def run(self, program: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command with this kubeconfig, and return the ended process with its output.
-
-        Raises:
-            CommandError: The command failed.
-        """
         command = [str(program), f"--kubeconfig={self.kubeconfig}", *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
@@ -45,7 +35,6 @@ class Cluster:
         return self.run(self.helm_path, *arguments, stdin=stdin).stdout
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """Return the parsed output of `kubectl get`."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found
 
@@ -58,21 +47,13 @@ class Cluster:
         )
 
     def patch_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
-        """Patch the status of an MLJob in one request. `kubectl patch` would also read the MLJob,
-        so the user would need the right to read it too.
-        """
+        # `kubectl patch` would also need the right to read the MLJob.
         with config.new_client_from_config(str(self.kubeconfig)) as api:
             client.CustomObjectsApi(api).patch_namespaced_custom_object_status(
                 "mljob.dev", "v1alpha1", namespace, "mljobs", name, {"status": status}
             )
 
     def may(self, user: str, verb: str, resource: str, *options: str, group: str | None = None) -> bool:
-        """Return whether `user` has a right. `resource` may include a subresource:
-        `mljobs.mljob.dev/status`.
-
-        Raises:
-            CommandError: kubectl gave no answer.
-        """
         name, _, subresource = resource.partition("/")
         arguments = ["auth", "can-i", verb, name, f"--as={user}", *options]
         if subresource:
@@ -87,9 +68,7 @@ class Cluster:
         return answer == ["yes"]
 
     def rules(self, user: str, namespace: str) -> set[tuple[str, str, str]]:
-        """Return all rights of `user` on resources in a namespace. Each right is a tuple (group,
-        resource, verb). The result includes the rights that `user` has in the whole cluster.
-        """
+        """Return all rights of ``user`` in a namespace, as tuples of group, resource and verb."""
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",
@@ -107,9 +86,7 @@ class Cluster:
         }
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
-        """Write the file ``kubeconfig`` with the token of a ServiceAccount as the only credential.
-        Return a Cluster that uses this file.
-        """
+        """Return a copy whose only credential is a token of the ServiceAccount."""
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
@@ -119,5 +96,4 @@ class Cluster:
 
 
 def unique(prefix: str) -> str:
-    """Return ``prefix`` with a random ending, so that tests don't use each other's names."""
     return f"{prefix}-{secrets.token_hex(3)}"

@@ -1,5 +1,3 @@
-"""Fixtures of the chart's tests: helm, functions that render the chart, and a cluster."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -19,9 +17,7 @@ if TYPE_CHECKING:
 
 
 class Render(Protocol):
-    """A function that renders the chart: `rendering.render` with the development stack's helm as
-    its first argument.
-    """
+    """The type of `rendering.render` without its first argument."""
 
     def __call__(
         self,
@@ -35,7 +31,6 @@ class Render(Protocol):
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    """The helm of the development stack. If this machine has no helm, the fixture builds it."""
     return binaries.locate("helm")["helm"]
 
 
@@ -46,8 +41,6 @@ def render(helm: Path) -> Render:
 
 @pytest.fixture(scope="session")
 def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
-    """A function that returns the message with which helm refuses values."""
-
     def refused(values: Mapping[str, Any]) -> str:
         with pytest.raises(rendering.RefusedError) as caught:
             rendering.render(helm, values)
@@ -58,5 +51,4 @@ def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
 
 @pytest.fixture(scope="session")
 def cluster(stack: Stack, helm: Path) -> Cluster:
-    """The API server of the development stack, with the administrator's credentials."""
     return Cluster(stack.kubeconfig, binaries.locate("kubectl")["kubectl"], helm)

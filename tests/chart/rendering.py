@@ -1,4 +1,4 @@
-"""The chart, rendered by helm and parsed, so that tests assert on objects instead of text."""
+"""The chart, rendered by helm and parsed."""
 
 from __future__ import annotations
 
@@ -42,23 +42,17 @@ RESTRICTED_CONTAINER = {
 """The securityContext of a container that satisfies the Pod security standard "restricted"."""
 
 
-class RefusedError(Exception):
-    """The error for a run of helm that failed. The message is helm's output."""
+class RefusedError(Exception): ...
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """The Kubernetes objects that ``helm template`` has rendered for one release."""
-
     objects: list[dict[str, Any]] = field(repr=False)
 
     def all(self, kind: str) -> list[dict[str, Any]]:
         return [found for found in self.objects if found["kind"] == kind]
 
     def one(self, kind: str, name: str | None = None) -> dict[str, Any]:
-        """Return the only object of a kind. With ``name``, return the only object of this kind that
-        has the name. Fail if there is no such object, or more than one.
-        """
         found = [each for each in self.all(kind) if name in (None, each["metadata"]["name"])]
         assert len(found) == 1, f"{len(found)} of {kind} {name or ''} in {self.names()}"
         return found[0]
@@ -67,12 +61,10 @@ class Rendered:
         return {(each["kind"], each["metadata"]["name"]) for each in self.objects}
 
     def without(self, *component: str) -> Rendered:
-        """Return a copy without the objects that have one of the names in ``component``."""
         return Rendered([each for each in self.objects if each["metadata"]["name"] not in component])
 
     @property
     def pod(self) -> dict[str, Any]:
-        """The spec of the Pod of the only Deployment."""
         spec: dict[str, Any] = self.one("Deployment")["spec"]["template"]["spec"]
         return spec
 
@@ -83,9 +75,8 @@ class Rendered:
 
     @property
     def env(self) -> dict[str, str | tuple[str, str]]:
-        """The environment variables of the only container of :attr:`pod`, by name. A variable has a
-        text, or a pair: the name of a Secret or ConfigMap and a key in it, or ``"fieldRef"`` and
-        the path of a field.
+        """The container's environment variables. A value from a Secret or ConfigMap is a pair of
+        its name and key. The value of a ``fieldRef`` is the pair ``("fieldRef", path)``.
         """
         variables: dict[str, str | tuple[str, str]] = {}
         for each in self.container["env"]:
@@ -101,9 +92,7 @@ class Rendered:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` and ``over`` merged into a new mapping, as Helm merges values: mappings are
-    merged key by key, and any other value in ``over`` replaces the value in ``base``.
-    """
+    """Merge ``over`` into a copy of ``base``, as Helm merges values."""
     result = deepcopy(dict(base))
     for key, value in over.items():
         below = result.get(key)
@@ -113,15 +102,6 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
-    """Run helm and return its output. A second call with the same arguments returns the output of
-    the first call, without running helm.
-
-    Args:
-        values: JSON on standard input, for `--values -`.
-
-    Raises:
-        RefusedError: Helm failed.
-    """
     done = subprocess.run(
         [str(helm), *arguments], input=values, capture_output=True, text=True, timeout=60, check=False
     )
@@ -131,7 +111,6 @@ def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
 
 
 def complete(values: Mapping[str, Any] | None) -> str:
-    """Return ``values`` merged over the values that the chart requires (``MINIMAL``), as JSON."""
     return json.dumps(merged(MINIMAL, values or {}))
 
 
@@ -144,12 +123,7 @@ def render(
     chart: Path = CHART,
     options: tuple[str, ...] = (),
 ) -> Rendered:
-    """Return the objects that `helm template` renders with ``values`` merged over the values that
-    the chart requires (``MINIMAL``).
-
-    Raises:
-        RefusedError: The schema or a template refused the values.
-    """
+    """Render the chart with its required values (``MINIMAL``) and ``values``."""
     arguments = ("template", release, str(chart), "--namespace", namespace, "--values", "-", *options)
     text = run_helm(helm, *arguments, values=complete(values))
     return Rendered([each for each in libyaml.load_all(text) if each])

@@ -1,6 +1,4 @@
-"""Each alert fires in the situation that the alert has to report, and no alert fires while all is
-well. Prometheus' own engine evaluates the rules.
-"""
+"""Each alert fires in its situation, and no alert fires without a problem."""
 
 from __future__ import annotations
 
@@ -28,14 +26,12 @@ def growing(a_minute: float) -> str:
 
 
 def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
-    """Return the series of a histogram's buckets as a dict. The keys are the selectors of the
-    series, and the values are the samples of the series.
+    """Return the series of a histogram's buckets, by selector.
 
     Args:
         name: The name of the histogram.
         labels: The labels before ``le``, with a comma at the end, or an empty string.
-        a_minute: The growth of each bucket per minute. The keys are ``le_`` and the upper bound of
-            the bucket, such as ``le_5``, ``le_0_1`` for 0.1, or ``le_inf``.
+        a_minute: The growth per minute by bucket, such as ``le_5``, ``le_0_1`` for 0.1, or ``le_inf``.
     """
     found = {}
     for bucket, growth in a_minute.items():
@@ -97,9 +93,7 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
-    """Return ``series`` as lines in the notation of ``promtool test rules``. Each series gets the
-    label ``job``, which a scrape of the operator would add.
-    """
+    """Return the series in the notation of ``promtool test rules``, with the label ``job``."""
     found = []
     for selector, values in series.items():
         name, _, labels = selector.partition("{")

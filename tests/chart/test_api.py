@@ -1,6 +1,4 @@
-"""The objects of the aggregated API server mljob-api in the chart: its Pods, its certificate, its
-APIService, its RBAC rules, its NetworkPolicy and its settings.
-"""
+"""The chart's objects for mljob-api."""
 
 from __future__ import annotations
 
@@ -38,7 +36,6 @@ SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 
 
 def of_api(rendered: Rendered) -> Rendered:
-    """Return the rendered objects that belong to mljob-api."""
     return Rendered([each for each in rendered.objects if each["metadata"]["name"].startswith((NAME, "v1alpha1."))])
 
 
@@ -48,9 +45,8 @@ def api(render: Render) -> Rendered:
 
 
 def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
-    """Return what each binding of mljob-api grants: the rules of its role, or the name of the role
-    if the role is not in the chart. A key has the role's kind, and the name and the namespace of
-    the binding.
+    """Return the rules of each role that mljob-api is bound to. For a role outside the chart,
+    return its name. A key has the role's kind, and the binding's name and namespace.
     """
     found = {}
     for kind in ("Role", "ClusterRole"):
@@ -88,9 +84,7 @@ def test_the_pods_satisfy_restricted_pod_security(api: Rendered) -> None:
 
 
 def test_the_operator_and_mljob_api_select_their_own_pods_only(render: Render) -> None:
-    """If the operator's Service also selected the Pods of mljob-api, Prometheus would scrape these
-    Pods too.
-    """
+    # Otherwise Prometheus would scrape mljob-api through the operator's Service.
     rendered = render(ENABLED)
     pods = {
         each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"] for each in rendered.all("Deployment")
@@ -318,10 +312,6 @@ def test_the_network_policy_can_be_left_out(render: Render) -> None:
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], ApiSettings]:
-    """A function that returns the settings of mljob-api, parsed from the environment of a rendered
-    Pod.
-    """
-
     def read(rendered: Rendered) -> ApiSettings:
         for name in [name for name in os.environ if name.startswith("MLJOB_")]:
             monkeypatch.delenv(name)

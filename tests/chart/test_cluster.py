@@ -1,7 +1,4 @@
-"""The chart on a real API server: its objects are admitted, its rights are exactly those that the
-operator, mljob-api and people need, and Helm upgrades, keeps and deletes the CRDs as the chart's
-values say.
-"""
+"""The chart on a real API server: admission, RBAC, upgrades, and removal."""
 
 from __future__ import annotations
 
