@@ -1,17 +1,14 @@
-"""Fixtures for all tests: one development stack (a Kubernetes API server, Kafka and Airflow as real
-processes) for the whole session, and operators that use the stack.
+"""Fixtures for all tests: one development stack for the whole session, and operators that use it.
 
-The stack is in ``.dev-test`` and is removed when the session ends. If a test has failed, the logs
-of the stack stay in ``.dev-test-logs``. With ``KEEP_TEST_STACK=1`` the stack keeps running, and the
-next session uses it. So a test that you are writing starts faster.
+The stack is in ``.dev-test``. At the end of the session the stack is removed, unless
+``KEEP_TEST_STACK=1`` is set. After a failed test, its logs stay in ``.dev-test-logs``.
 
-``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
-oldest supported Airflow. The stack is then in ``.dev-test-oldest``. Without ``--airflow``, pytest
-uses the newest Airflow, and runs all tests except the tests marked ``oldest_airflow``.
+With ``--airflow oldest``, pytest runs the tests marked ``every_airflow`` or ``oldest_airflow`` on
+the oldest supported Airflow, with the stack in ``.dev-test-oldest``. By default, pytest uses the
+newest Airflow and skips the tests marked ``oldest_airflow``.
 
-A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not
-disruptive"`` runs live tests side by side: each worker has operators of its own on the one stack,
-and one worker runs the tests of a file (:mod:`tests.live.sharing`).
+Tests that use the stack are marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not
+disruptive"`` runs live tests in parallel (:mod:`tests.live.sharing`).
 """
 
 from __future__ import annotations
@@ -118,25 +115,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the session an id in an environment variable, which the workers inherit. If the variable
-    is set already, several runs of pytest share one session and its stack.
-    """
+    # Workers inherit this id. If the variable is set already, several runs of pytest share one
+    # stack.
     os.environ.setdefault(SESSION, uuid.uuid4().hex)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``--dist loadfile``, return the scheduler that gives all tests of a file to one worker
-    of pytest-xdist. Otherwise return None, and pytest-xdist chooses the scheduler.
-    """
     return sharing.scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select the tests that run with the Airflow of the option ``--airflow``, mark the tests that
-    use the stack as live, and order the tests. The timeout of a live test doesn't include its
-    fixtures, because the first start of a stack takes minutes.
-    """
     airflow = config.getoption("airflow")
     wanted: list[pytest.Item] = []
     others: list[pytest.Item] = []
@@ -149,12 +138,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("live"):
             given = item.get_closest_marker("timeout")
             seconds = given.args[0] if given else DEFAULT_TIMEOUT
+            # The first start of a stack takes minutes, so the timeout leaves out the fixtures.
             item.add_marker(pytest.mark.timeout(seconds, func_only=True), append=False)
     items[:] = sharing.arranged(wanted)
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:
-    """Return the values of the option ``--airflow`` with which pytest runs the test ``item``."""
+    """Return the values of ``--airflow`` for which pytest runs this test."""
     if item.get_closest_marker("oldest_airflow"):
         return (OLDEST,)
     return (NEWEST, OLDEST) if item.get_closest_marker("every_airflow") else (NEWEST,)
@@ -162,13 +152,8 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of these logs to the report of a failed test:
-
-    - If the test uses the stack, the logs of the stack's components that are not ready.
-    - The log of each operator that the test uses, unless the report contains the operator's name.
-      An error with this name already shows the end of the operator's log.
-
-    The end of a log that an earlier report shows is not repeated.
+    """If a test has failed, add the logs of its operators and of components that are not ready to
+    the report.
     """
     report = yield
     if report.failed:
@@ -186,9 +171,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def _not_ready(stack: Stack) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, the state and the end of the log of each component that is not ready. The
-    stack's own operator is left out.
-    """
+    """Yield the name, the state and the end of the log of each component that is not ready."""
     for name, state in stack.states().items():
         if state != "ready" and name != "operator":
             log = stack.log(name)
@@ -198,7 +181,7 @@ def _not_ready(stack: Stack) -> Iterator[tuple[str, str, str]]:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The development stack without an operator. The first worker that needs the stack starts it."""
+    """The development stack without an operator."""
     directory = _directory(request.config)
     with pytest.MonkeyPatch.context() as environment:
         # The folder for the example DAGs' datasets and models, which Airflow's processes inherit.
@@ -209,14 +192,11 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 
 def _directory(config: pytest.Config) -> Path:
-    """Return the directory of the session's stack."""
     return DIRECTORIES[config.getoption("airflow")]
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
-    """Start the stack, unless another process of this session has started it. Without
-    ``KEEP_TEST_STACK``, first remove the stack of an earlier session.
-    """
+    """Start the session's stack, unless another worker has started it."""
     of_session = directory / "session"
     settings = AIRFLOW_SETTINGS
     with _shown(config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):
@@ -243,9 +223,7 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
 
 
 def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
-    """Create the stack's git repository for DAGs, unless it exists, and return its directory.
-    Return no directory for the oldest Airflow: its environment lacks the provider for git.
-    """
+    # The oldest Airflow's environment lacks the provider for git.
     if airflow == OLDEST:
         return ()
     repository = DagRepository(directory / DAG_REPOSITORY)
@@ -254,9 +232,8 @@ def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
 
 
 def _session_of(directory: Path) -> list[str]:
-    """Return a list of two words about the stack in a directory. The first word is the id of the
-    session that has started the stack. The second word is the state of the stack, ``begun`` or
-    ``up``. The list is empty if there is no stack.
+    """Return the id of the session that started the stack, and the state ``begun`` or ``up``.
+    Return an empty list if there is no stack.
     """
     of_session = directory / "session"
     return of_session.read_text().split() if of_session.exists() else []
@@ -264,10 +241,8 @@ def _session_of(directory: Path) -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remove the stack when all workers have ended, and keep its logs if a test has failed.
-
-    With ``KEEP_TEST_STACK``, the stack stays. With ``--leave-stack``, the stack stays unless the
-    session was interrupted.
+    """Remove the stack after the last worker, unless ``KEEP_TEST_STACK`` or ``--leave-stack`` is
+    set. ``--leave-stack`` does not apply to an interrupted session.
     """
     directory = _directory(session.config)
     if sharing.is_worker(session.config) or os.environ[SESSION] not in _session_of(directory):
@@ -283,12 +258,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _logs(directory: Path) -> Path:
-    """Return the folder that keeps the logs of the stack in ``directory`` after a failed test."""
     return directory.with_name(f"{directory.name}-logs")
 
 
 def _shown(config: pytest.Config) -> AbstractContextManager[None]:
-    """Return a context in which pytest shows output at once instead of capturing it."""
+    """Return a context in which pytest shows output at once."""
     manager = config.pluginmanager.getplugin("capturemanager")
     shown: AbstractContextManager[None] = manager.global_and_fixture_disabled() if manager else nullcontext()
     return shown
@@ -296,7 +270,6 @@ def _shown(config: pytest.Config) -> AbstractContextManager[None]:
 
 @pytest.fixture(scope="session")
 def airflow(stack: Stack) -> Iterator[AirflowRest]:
-    """A client with which tests use Airflow's REST API directly, without the operator."""
     env = stack.env
     airflow = AirflowRest(env["AIRFLOW_URL"], env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
     yield airflow
@@ -305,20 +278,18 @@ def airflow(stack: Stack) -> Iterator[AirflowRest]:
 
 @pytest.fixture(scope="session")
 def dag_repository(stack: Stack) -> DagRepository:
-    """The git repository from which the newest Airflow reads DAGs. The oldest Airflow has none."""
+    """The git repository from which Airflow reads DAGs. The oldest Airflow has no such repository."""
     return DagRepository(stack.directory / DAG_REPOSITORY)
 
 
 @pytest.fixture(scope="session")
 def kubectl(stack: Stack) -> Kubectl:
-    """kubectl as the cluster's administrator."""
     return Kubectl(binaries.locate("kubectl")["kubectl"], stack.kubeconfig, "default", stack.directory / "watches")
 
 
 class NewInstallation(Protocol):
-    """A function that creates a namespace and an operator that watches only this namespace. The
-    operator starts at once unless ``start`` is False. ``overrides`` are environment variables of
-    the operator.
+    """A function that creates a namespace, and an operator for this namespace only. ``overrides``
+    are environment variables of the operator.
     """
 
     def __call__(self, name: str, *, start: bool = ..., **overrides: str) -> Installation: ...
@@ -326,25 +297,20 @@ class NewInstallation(Protocol):
 
 @pytest.fixture(scope="session")
 def launch(stack: Stack) -> Iterator[Launch]:
-    """The function that starts processes of operators."""
     with PreloadedOperators({"KUBECONFIG": stack.operator_env()["KUBECONFIG"]}) as operators:
         yield operators.launch
 
 
 @pytest.fixture(scope="session")
 def new_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """A function that starts operators, each with its own namespace. The operators run until the
-    session ends.
-    """
+    """A function that starts operators, which run until the session ends."""
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 
 
 @pytest.fixture
 def installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """A function that starts operators, each with its own namespace. The operators run until the
-    test ends.
-    """
+    """A function that starts operators, which run until the test ends."""
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 
@@ -366,11 +332,9 @@ def _installer(
 
 @pytest.fixture(scope="session")
 def with_kafka(new_installation: NewInstallation) -> Installation:
-    """An operator that reads Kafka's events and Airflow's change feed."""
     return new_installation(sharing.own_name("with-kafka"), MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
 
 
 @pytest.fixture(scope="session")
 def rest_only(new_installation: NewInstallation) -> Installation:
-    """An operator that reads Airflow's change feed only."""
     return new_installation(sharing.own_name("rest-only"), MLJOB_KAFKA_BOOTSTRAP_SERVERS="")

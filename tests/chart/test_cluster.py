@@ -41,8 +41,6 @@ WITH_API = merged(NO_API_SERVICE, {"api": {"enabled": True}})
 
 @dataclass(frozen=True)
 class Release:
-    """An installed release of the chart."""
-
     name: str
     namespace: str
 
@@ -52,12 +50,10 @@ class Release:
 
     @property
     def user(self) -> str:
-        """The RBAC user name of the operator's ServiceAccount."""
         return f"system:serviceaccount:{self.namespace}:{self.full_name}"
 
     @property
     def api_user(self) -> str:
-        """The RBAC user name of the ServiceAccount of mljob-api."""
         return f"{self.user}-api"
 
 
@@ -68,8 +64,8 @@ def make_namespace(cluster: Cluster, prefix: str, labels: dict[str, str] | None 
 
 
 def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Path = CHART) -> Release:
-    """Install the chart under a new release name, and return the release. By default the release
-    has no CRDs, because they are installed already.
+    """Install the chart under a new release name. By default the release has no CRDs, because the
+    cluster has them already.
     """
     release = Release(unique("test"), namespace)
     given = json.dumps(merged(MINIMAL, merged({"crds": {"install": False}}, values)))
@@ -79,9 +75,7 @@ def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Pat
 
 @pytest.fixture(scope="module")
 def crds(cluster: Cluster) -> None:
-    """Makes sure that the API server serves the CRDs. The fixture installs the CRDs if the cluster
-    doesn't have the CRD of MLJobs. Usually the development stack has installed both CRDs.
-    """
+    """Install the CRDs if the cluster lacks the CRD of MLJobs."""
     if not cluster.exists("crd", MLJOBS):
         cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
     cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", f"crd/{INSTANCES}", "--timeout=30s")
@@ -89,7 +83,6 @@ def crds(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="module")
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace that only admits Pods that meet the Pod Security Standard "restricted"."""
     name = make_namespace(cluster, "chart", RESTRICTED)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
@@ -97,7 +90,6 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def team(cluster: Cluster) -> Iterator[str]:
-    """A namespace of a team."""
     name = make_namespace(cluster, "team")
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
@@ -105,7 +97,6 @@ def team(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Release]:
-    """A release whose operator watches all namespaces."""
     installed = install(cluster, namespace, {})
     yield installed
     cluster.helm("uninstall", installed.name, f"--namespace={namespace}")
@@ -113,7 +104,6 @@ def release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Release]:
 
 @pytest.fixture(scope="module")
 def api_release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Release]:
-    """A release with mljob-api."""
     installed = install(cluster, namespace, WITH_API)
     yield installed
     cluster.helm("uninstall", installed.name, f"--namespace={namespace}")
@@ -121,7 +111,6 @@ def api_release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Releas
 
 @pytest.fixture(scope="module")
 def bound_release(cluster: Cluster, crds: None, namespace: str, team: str) -> Iterator[Release]:
-    """A release whose operator watches only the team's namespace."""
     installed = install(
         cluster, namespace, {"operator": {"namespaces": [team]}, "rbac": {"userRoles": {"create": False}}}
     )
@@ -131,14 +120,12 @@ def bound_release(cluster: Cluster, crds: None, namespace: str, team: str) -> It
 
 @pytest.fixture(scope="module")
 def nobody(cluster: Cluster, namespace: str) -> str:
-    """A ServiceAccount without grants. It has only the rights that every ServiceAccount has."""
     cluster.kubectl("create", "serviceaccount", "nobody", f"--namespace={namespace}")
     return f"system:serviceaccount:{namespace}:nobody"
 
 
 @pytest.fixture
 def operator(cluster: Cluster, release: Release, tmp_path: Path) -> Cluster:
-    """Access to the cluster with the token of the operator's ServiceAccount."""
     return cluster.as_service_account(release.namespace, release.full_name, tmp_path / "operator.kubeconfig")
 
 
@@ -165,9 +152,8 @@ def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, rele
 
 
 def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace: str) -> None:
-    """The namespace refuses a Pod that violates the Pod Security Standard "restricted". Otherwise
-    the test in which this namespace admits the operator's Pod would prove nothing.
-    """
+    # Without this check, the admission of the operator's Pod in this namespace would prove
+    # nothing.
     with pytest.raises(CommandError, match='violates PodSecurity "restricted'):
         cluster.kubectl("run", "lax", "--image=lax", f"--namespace={namespace}")
 
@@ -180,9 +166,8 @@ def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace
 def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     cluster: Cluster, render: Render, crds: None, namespace: str, values: dict[str, Any]
 ) -> None:
-    """With strict validation, an unknown field is an error. A Pod template that violates the Pod
-    Security Standard "restricted" causes a warning, because the namespace asks for warnings.
-    """
+    # A Pod template that violates "restricted" causes a warning, because the namespace asks for
+    # it.
     rendered = render(
         merged(values, {"crds": {"install": False}}),
         namespace=namespace,
@@ -288,9 +273,6 @@ def test_a_right_in_all_namespaces_is_granted_or_denied(
 
 
 def test_the_operators_token_allows_all_requests_for_an_mljob(cluster: Cluster, operator: Cluster, team: str) -> None:
-    """With the token of the operator's ServiceAccount, the test lists MLJobs, adds the finalizer,
-    patches the status, reads an MLJob that is being deleted, and removes the finalizer.
-    """
     name, where = unique("job"), f"--namespace={team}"
     cluster.apply(
         {
@@ -378,10 +360,8 @@ def test_mljob_api_has_exactly_the_needed_rights(
 
 
 def test_an_upgrade_keeps_the_certificate_of_mljob_api(cluster: Cluster, api_release: Release) -> None:
-    """A new certificate would interrupt mljob-api: the API server would trust the new CA at once,
-    but the Pods would present the old one until the kubelet has updated the mounted Secret. An
-    upgrade makes a new certificate only if the Secret was deleted or lacks a key.
-    """
+    # With a new certificate, the API server would trust only the new CA at once, but the Pods
+    # would present the old certificate until the kubelet updates the mounted Secret.
     name, where = f"{api_release.full_name}-api-tls", f"--namespace={api_release.namespace}"
     before = cluster.get("secret", name, where)["data"]
 
@@ -412,9 +392,7 @@ def test_the_api_server_accepts_the_api_service(cluster: Cluster, render: Render
 
 @pytest.fixture(scope="module")
 def members(cluster: Cluster, release: Release, team: str) -> dict[str, str]:
-    """The names of three users, by role: each user has one of Kubernetes' own ClusterRoles view,
-    edit and admin in the team's namespace.
-    """
+    """The names of users, by the ClusterRole that each user has in the team's namespace."""
     users = {role: f"{role}-{team}" for role in ("view", "edit", "admin")}
     for role, user in users.items():
         cluster.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", f"--namespace={team}")
@@ -457,23 +435,20 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
 
 @dataclass(frozen=True)
 class ChartCopy:
-    """A copy of the chart with another name for the CRD of MLJobs, and without the CRD of
-    AirflowInstances. Upgrades and removals of the copy's CRD don't affect the MLJobs of other
-    tests.
+    """A copy of the chart with its own CRD for MLJobs, and without the CRD of AirflowInstances.
+    Other tests keep their MLJobs when this CRD changes or is deleted.
     """
 
     path: Path
     crd: str
 
     def change(self, old: str, new: str) -> None:
-        """Replace ``old`` by ``new`` in the CRD of this copy of the chart."""
         file = self.path / "files" / "crds" / CRD.name
         text = file.read_text()
         assert old in text
         file.write_text(text.replace(old, new))
 
     def change_version(self, version: str) -> None:
-        """Set both ``version`` and ``appVersion`` of this copy of the chart."""
         file = self.path / "Chart.yaml"
         file.write_text(
             re.sub(r"^(version|appVersion): .*$", rf'\1: "{version}"', file.read_text(), flags=re.MULTILINE)
@@ -488,9 +463,6 @@ def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
 
 @contextmanager
 def chart_copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
-    """Make a copy of the chart for a ``with`` block. At the end of the block, delete the copy's
-    CRD.
-    """
     group = f"{unique('test')}.mljob.dev"
     path = tmp_path / "chart"
     shutil.copytree(CHART, path)

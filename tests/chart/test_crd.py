@@ -1,4 +1,4 @@
-"""The chart contains the generated CRDs. The chart's values decide how Helm manages the CRDs."""
+"""The CRDs in the chart."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def test_the_charts_crds_are_the_generated_files() -> None:
 
 @each_crd
 def test_the_rendered_crd_is_the_generated_one(render: Render, crd: Path) -> None:
-    """Helm's YAML functions turn numbers into floats. This test fails if the conversion rounds a
-    minimum or a maximum of the schema.
-    """
+    # Helm's YAML functions turn numbers into floats, which might round a minimum or a maximum.
     installed = render().one("CustomResourceDefinition", crd.stem)
     generated = libyaml.load(crd.read_text())
 

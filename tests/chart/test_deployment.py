@@ -1,6 +1,4 @@
-"""The Deployment and its restricted Pod, the values that change them, and the names and labels of
-all objects.
-"""
+"""The Deployment and its Pod, and the names and labels of all objects."""
 
 from __future__ import annotations
 
@@ -66,9 +64,7 @@ def test_the_deployment_and_the_service_select_the_operators_pod(render: Render)
 
 
 def test_the_selector_does_not_change_with_the_version(render: Render) -> None:
-    """A Deployment's selector is immutable, so the API server would refuse an upgrade that changes
-    it.
-    """
+    # A Deployment's selector is immutable. The API server would refuse the upgrade.
     selector = render().one("Deployment")["spec"]["selector"]["matchLabels"]
 
     assert not {"app.kubernetes.io/version", "helm.sh/chart"} & selector.keys()
@@ -203,9 +199,7 @@ def test_pod_annotations_and_labels_reach_the_pod(render: Render) -> None:
 
 
 def test_security_contexts_and_resources_can_be_replaced(render: Render) -> None:
-    """The value null removes a default. On OpenShift, the default user has to be removed, because
-    OpenShift chooses the user.
-    """
+    # On OpenShift the default user must be removed with null, because OpenShift chooses the user.
     rendered = render(
         {
             "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},

@@ -1,6 +1,4 @@
-"""helm can render the chart with the options of every `helm install` and `helm upgrade` in the
-documentation, and with every YAML block of values in the documentation.
-"""
+"""The chart accepts the Helm options and the YAML values in the documentation."""
 
 from __future__ import annotations
 
@@ -20,9 +18,6 @@ KEYS = libyaml.load((CHART / "values.yaml").read_text()).keys()
 
 
 def installations() -> list[Any]:
-    """Return each `helm install` and `helm upgrade` in the documentation as a parameter of a test.
-    The parameter is the list of the command's words.
-    """
     return [
         pytest.param(words, id=f"{block.where}: helm {words[1]}")
         for _, block, line in lines_of(Runner.CHART)

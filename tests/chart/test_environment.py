@@ -1,6 +1,4 @@
-"""The environment variables of the operator's container: each value of the chart becomes the right
-setting of the operator, and no variable contains a secret.
-"""
+"""The chart's values become settings of the operator's container. No variable contains a secret."""
 
 from __future__ import annotations
 
@@ -254,9 +252,7 @@ def test_oauth2_values_become_variables(render: Render) -> None:
 
 
 def test_a_token_file_and_headers_are_mounted_as_whole_volumes(render: Render) -> None:
-    """A running Pod sees a change of a Secret only if the Pod mounts the whole volume. A mount of a
-    single file of the volume keeps the old content.
-    """
+    # A mount of a single file would keep the old content when the Secret changes.
     rendered = render(
         {"airflow": {"existingSecret": "creds", "auth": "TokenFile", "headers": {"existingSecret": "gateway"}}}
     )
@@ -372,7 +368,6 @@ def test_a_certificate_is_mounted_and_its_file_becomes_a_setting(
 
 
 def test_without_brokers_the_other_kafka_values_have_no_effect(render: Render) -> None:
-    """An empty ``kafka.bootstrapServers`` disables Kafka, even if other values of Kafka are set."""
     rendered = render(merged(EVERYTHING, {"kafka": {"bootstrapServers": ""}}))
 
     assert [name for name in rendered.env if "KAFKA" in name] == ["MLJOB_KAFKA_BOOTSTRAP_SERVERS"]
@@ -432,10 +427,6 @@ def test_access_rules_reach_the_operator_unchanged(render: Render, settings: Cal
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], Settings]:
-    """A function that returns the operator's settings, parsed from the environment of a rendered
-    Pod.
-    """
-
     def read(rendered: Rendered) -> Settings:
         for name in [name for name in os.environ if name.startswith("MLJOB_")]:
             monkeypatch.delenv(name)
@@ -528,9 +519,7 @@ def test_the_schema_has_the_choices_of_the_operators_setting(path: tuple[str, ..
 
 
 def test_a_user_name_can_be_a_value_instead_of_a_secrets_key(render: Render) -> None:
-    """The Secret that Strimzi creates for a KafkaUser has a key with the password, but no key with
-    the user name.
-    """
+    # The Secret that Strimzi creates for a KafkaUser has no key with the user name.
     env = render({"kafka": merged(SASL, {"sasl": {"username": "mljob-operator"}})}).env
 
     assert env["MLJOB_KAFKA_SASL_USERNAME"] == "mljob-operator"
@@ -538,9 +527,7 @@ def test_a_user_name_can_be_a_value_instead_of_a_secrets_key(render: Render) -> 
 
 
 def test_extra_variables_override_the_charts_and_no_name_occurs_twice(render: Render) -> None:
-    """Server-side apply, which Helm 4 uses, refuses a list of variables if two variables have the
-    same name.
-    """
+    # Server-side apply, which Helm 4 uses, refuses two variables with the same name.
     extra = [
         {"name": "MLJOB_KAFKA_SASL_USERNAME", "value": "first"},
         {"name": "MLJOB_LOG_LEVEL", "value": "debug"},

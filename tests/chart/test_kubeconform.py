@@ -1,6 +1,5 @@
-"""kubeconform, which checks manifests against the schemas of Kubernetes, finds no problem in the
-objects of the chart. The schemas are of the oldest supported and of the newest version of
-Kubernetes. tests/chart/test_cluster.py checks the objects on a real API server.
+"""kubeconform accepts the chart's objects with the schemas of the oldest supported and the newest
+Kubernetes.
 """
 
 from __future__ import annotations

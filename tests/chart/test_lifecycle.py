@@ -1,7 +1,5 @@
-"""The commands of the pages about install, upgrade, rollback and uninstall run one after the other
-on a real API server, as a reader types them. No kubelet runs Pods there, so the tests leave out
-commands that wait for a Pod or read its log. The tests also leave out the commands in
-``NEEDS_MORE``.
+"""The commands in the documentation install, upgrade, roll back and uninstall the chart on a real
+API server. No kubelet runs there, so no command waits for a Pod.
 """
 
 from __future__ import annotations
@@ -33,10 +31,7 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Runs the commands of pages as a reader types them, with two changes. Unique names replace the
-    names of the release, the namespace and the CRDs. The path of a copy of the chart replaces the
-    path of the chart.
-    """
+    """Runs commands from pages, with unique names for the release, the namespace and the CRD."""
 
     cluster: Cluster
     copy: ChartCopy
@@ -47,14 +42,12 @@ class Reader:
     """The commands that have been typed, as they are on the pages."""
 
     def types(self, page: Path, heading: str, *, containing: str = "") -> None:
-        """Run the commands below a heading, except the commands that begin with a text in
-        ``NEEDS_A_POD`` or ``NEEDS_MORE``.
+        """Run the commands below a heading, except those in ``NEEDS_A_POD`` and ``NEEDS_MORE``.
 
         Args:
             page: The page.
             heading: The text of the heading.
-            containing: A text. Run only the code blocks that contain this text; by default, all
-                code blocks.
+            containing: Run only the code blocks that contain this text.
         """
         lines = [line for block in below(page, heading) if containing in block.text for line in typed(block)]
         lines = [line for line in lines if not line.startswith((*NEEDS_A_POD, *NEEDS_MORE))]
@@ -64,9 +57,6 @@ class Reader:
         self.typed.extend(lines)
 
     def _own(self, line: str) -> str:
-        """Return the command with the names of this reader's release, namespace and CRD, and with
-        the path of this reader's copy of the chart.
-        """
         line = line.replace("charts/mljob-operator", str(self.copy.path))
         line = re.sub(
             rf"(?<=helm )(install|upgrade|history|rollback|uninstall) {RELEASE}\b", rf"\1 {self.release}", line
@@ -91,18 +81,14 @@ class Reader:
         return str(self.deployment()["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def objects(self) -> list[Any]:
-        """Return the objects of the release that exist: Deployments, PodDisruptionBudgets,
-        Services, and the objects for RBAC. Other kinds, such as Secrets, are not included.
-        """
+        """Return the release's Deployments, PodDisruptionBudgets, Services and RBAC objects."""
         kinds = "deployments,poddisruptionbudgets,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
         mine = f"--selector=app.kubernetes.io/instance={self.release}"
         return list(self.cluster.get(kinds, mine, f"--namespace={self.namespace}")["items"])
 
 
 def below(page: Path, heading: str) -> list[Block]:
-    """Return the code blocks of the language ``console`` between a heading and the next heading of
-    the same or a higher level.
-    """
+    """Return the ``console`` blocks between a heading and the next heading of its level or above."""
     text = page.read_text()
     found = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.MULTILINE)
     assert found, f"{page.name} has no heading {heading!r}"

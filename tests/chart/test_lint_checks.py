@@ -1,8 +1,5 @@
-"""The objects of the chart pass the checks that kube-linter makes by default (docs.kubelinter.io,
-"Built-in checks"). The name of a test contains the names of the checks that the test makes.
-
-The tests do not run kube-linter. The tests implement the rules of kube-linter for the kinds of
-objects that the chart has.
+"""The chart's objects meet the default checks of kube-linter (docs.kubelinter.io, "Built-in
+checks"). The tests implement these checks themselves.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ def rendered(request: pytest.FixtureRequest, render: Render) -> Rendered:
 
 
 def pods(rendered: Rendered) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield a pair for each Deployment: the Deployment, and the template of its Pods."""
+    """Yield each Deployment and its Pod template."""
     for deployment in rendered.all("Deployment"):
         yield deployment, deployment["spec"]["template"]
 

@@ -1,5 +1,3 @@
-"""The Service and the ServiceMonitor for Prometheus."""
-
 from __future__ import annotations
 
 from tests.chart.conftest import Render
@@ -14,9 +12,8 @@ def test_the_service_forwards_to_the_operators_port(render: Render) -> None:
 
 
 def test_there_is_no_service_monitor_by_default(render: Render) -> None:
-    """The CRD of ServiceMonitor is not part of Kubernetes. In a cluster without this CRD, the
-    installation of a ServiceMonitor fails.
-    """
+    # Without the CRD of ServiceMonitor, which is not part of Kubernetes, the installation would
+    # fail.
     assert not render().all("ServiceMonitor")
 
 

@@ -1,7 +1,4 @@
-"""The alerts, the dashboard and the configuration of kube-state-metrics. Prometheus' own parsers
-accept the queries of the alerts and of the dashboard, and the metrics in the queries exist. The
-CRDs have the fields that kube-state-metrics reads.
-"""
+"""The alerts, the dashboard and the configuration of kube-state-metrics."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$namespace": ".*", "$type"
 
 
 def everything() -> Metrics:
-    """Return the operator's metrics, after at least one value was recorded for each metric."""
+    """Return the operator's metrics, with at least one value of each metric."""
     metrics, labels = Metrics(), JobLabels("team-a", "Training", "Failed", "TaskFailed", "prod")
     metrics.jobs.airflow_exists("prod")
     metrics.jobs.follow(("team-a", "churn"), labels)
@@ -72,9 +69,7 @@ def families() -> list[Metric]:
 
 
 def exposed() -> dict[str, list[dict[str, str]]]:
-    """Return the labels of each series of the operator's metrics. The key is the name of the
-    series, and the value lists the labels of all series with this name.
-    """
+    """Return the labels of the operator's series, by the name of the series."""
     found: dict[str, list[dict[str, str]]] = {}
     for family in families():
         for sample in family.samples:
@@ -83,9 +78,7 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """Return the unknown metrics and labels in queries, each with its query. A metric or label is
-    unknown if it comes neither from the operator nor from Prometheus itself.
-    """
+    """Return the queried metrics and labels that neither the operator nor Prometheus exposes."""
     series, missing = exposed(), []
     for use in uses.uses:
         if use.metric in PROMETHEUS_OWN:
@@ -100,7 +93,7 @@ def unknown(uses: promcheck.Findings) -> list[str]:
 
 
 def queries() -> Iterator[str]:
-    """Yield the queries of the dashboard's panels, with values in place of Grafana's variables."""
+    """Yield the dashboard's queries, with values in place of Grafana's variables."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             yield filled(target["expr"])
@@ -135,7 +128,7 @@ def test_rules_are_valid_and_name_metrics_and_labels_that_exist() -> None:
 
 
 def test_values_of_labels_in_rules_exist() -> None:
-    """A query with a mistyped phase or outcome selects nothing, so its alert would never fire."""
+    # A mistyped value selects nothing, so the alert would never fire.
     series = exposed()
     for rule in RULES:
         for metric, matchers in re.findall(r"(mljob_\w+)\{([^}]*)\}", rule["expr"]):
@@ -254,9 +247,7 @@ TYPES = {"Gauge": "gauge", "StateSet": "stateSet", "Info": "info"}
 
 
 def field(schema: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """Return the schema of the field at ``path`` in the schema of a CRD. The path must not begin
-    with ``metadata``, which a CRD does not describe.
-    """
+    """Return the schema of a field of a CRD. A path in ``metadata`` has no schema."""
     for name in path:
         schema = schema.get("items", schema)["properties"][name]
     return schema

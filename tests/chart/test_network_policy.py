@@ -1,7 +1,3 @@
-"""The chart's NetworkPolicies: they allow the incoming connections that are needed and, with
-egress.restrict, also limit the outgoing connections.
-"""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

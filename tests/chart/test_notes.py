@@ -1,7 +1,3 @@
-"""The notes that `helm install` prints: commands for this release, and notes on missing
-credentials, Airflow, Kafka or CRDs.
-"""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

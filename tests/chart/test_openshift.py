@@ -1,6 +1,4 @@
-"""The values for OpenShift: the Pod sets no field that the SCC restricted-v2 assigns, and has every
-field that this SCC requires.
-"""
+"""The values for OpenShift fit the SCC restricted-v2."""
 
 from __future__ import annotations
 

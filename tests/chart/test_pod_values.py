@@ -1,8 +1,4 @@
-"""The chart's values for containers and Pods reach the Pods of the operator, mljob-api and the
-view. A value in api.pod replaces the same value for mljob-api only. A value in view.pod replaces
-the same value for the view only. Values that may hold the operator's credentials, such as extraEnv,
-reach the view only from view.pod.
-"""
+"""Helm values that configure the Pods of the operator, mljob-api and the live view."""
 
 from __future__ import annotations
 
@@ -49,9 +45,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_the_schema_lets_each_component_replace_every_value_of_the_section() -> None:
-    """``POD`` has the values that the other tests of this module set. If a new value is added to
-    the schema of api.pod and view.pod, this test fails until ``POD`` has the value too.
-    """
+    # A new value in this part of the schema needs an entry in POD.
     replaceable = json.loads((CHART / "values.schema.json").read_text())["definitions"]["pod"]["properties"]
 
     assert replaceable.keys() == {*POD, "podSecurityContext", "securityContext"}

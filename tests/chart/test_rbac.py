@@ -1,6 +1,4 @@
-"""The RBAC rules that the chart renders are exactly the rules in this module. test_cluster.py tests
-the effect of the rules on a real API server.
-"""
+"""The chart renders exactly the RBAC rules in this module."""
 
 from __future__ import annotations
 
@@ -93,9 +91,7 @@ def test_the_right_to_read_secrets_can_be_limited_to_some_secrets(render: Render
 
 
 def test_airflow_instances_can_be_enabled_with_chosen_namespaces(render: Render) -> None:
-    """Kubernetes keeps Events about cluster-scoped objects in the namespace default. There, the
-    operator may create Events and do nothing else.
-    """
+    # Kubernetes stores Events about cluster-scoped objects in the namespace default.
     rendered = render({"operator": {"namespaces": ["team-a"]}, "airflowInstances": {"enabled": True}})
 
     assert rendered.one("ClusterRole", FOR_INSTANCES)["rules"] == INSTANCES

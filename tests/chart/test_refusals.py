@@ -1,6 +1,4 @@
-"""Helm refuses invalid values before it installs anything. The message names the value, or says
-what to do.
-"""
+"""Helm refuses invalid values, with a message that names the value or says what to do."""
 
 from __future__ import annotations
 

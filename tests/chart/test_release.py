@@ -1,6 +1,4 @@
-"""The released chart works without a clone of this repository. The tests push the chart to a
-registry as the release workflow does, and render the chart from the registry.
-"""
+"""The released chart works without a clone of this repository."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ REQUIRED = {"airflow": {"url": "http://airflow:8080"}}
 
 @pytest.fixture(scope="module")
 def registry(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """An OCI registry with the chart of this source tree. The chart is pushed to the registry as
-    the release workflow pushes charts.
-    """
+    """An OCI registry with the chart of this source tree."""
     folder = tmp_path_factory.mktemp("release")
     chart.write(f"{IMAGES}/mljob-operator", f"{IMAGES}/mljob-view", folder / "chart-source")
     run_helm(helm, "package", str(folder / "chart-source"), "--destination", str(folder))
@@ -66,9 +62,6 @@ def test_the_released_chart_has_the_crds(helm: Path, registry: OciRegistry) -> N
 
 
 def test_the_documented_command_installs_what_the_workflow_publishes(helm: Path, registry: OciRegistry) -> None:
-    """The chart has the same address on the install page, in the release workflow and in
-    RELEASING.md.
-    """
     (words,) = [
         words
         for block in blocks(INSTALL, "console")

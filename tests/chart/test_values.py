@@ -1,5 +1,5 @@
-"""values.yaml, values.schema.json and the table in the chart's README have the same keys. The table
-shows the defaults of values.yaml. The chart and the operator have the same version.
+"""values.yaml, values.schema.json and the README have the same values. The chart and the operator
+have the same version.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meanin
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value of the chart as a pair: the key, such as ``airflow.url``, and the content.
-    The content of a value in :data:`WHOLE` may be a mapping.
-    """
+    """Yield each value of the chart with its key, such as ``airflow.url``."""
     for key, value in values.items():
         below = f"{path}{key}"
         if isinstance(value, Mapping) and value and below not in WHOLE:
@@ -48,7 +46,6 @@ def schema_leaves(schema: Mapping[str, Any], node: Mapping[str, Any], path: str 
 
 @pytest.fixture(scope="module")
 def rows() -> list[tuple[str, str, str]]:
-    """The rows of the README's table of values: key, default and meaning."""
     _, _, values = (CHART / "README.md").read_text().partition("\n## Values\n")
     return TABLE_ROW.findall(values)
 

@@ -1,8 +1,4 @@
-"""The chart's objects for the live view. The view's Pods have no rights in Kubernetes. By default
-the view's NetworkPolicy admits connections from all Pods in the release's namespace. A value of the
-chart can restrict the NetworkPolicy, so that the policy admits only connections from the OIDC proxy
-at which users log in.
-"""
+"""The chart's objects for the live view."""
 
 from __future__ import annotations
 
@@ -26,7 +22,6 @@ ENABLED: dict[str, Any] = {
 
 
 def of_view(rendered: Rendered) -> Rendered:
-    """From all objects that the chart renders, return the objects of the live view."""
     return Rendered([each for each in rendered.objects if each["metadata"]["name"] == NAME])
 
 

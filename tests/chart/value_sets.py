@@ -1,4 +1,4 @@
-"""Sets of Helm values. Some tests render the chart with each set, and check all rendered objects."""
+"""Helm values for tests that check all rendered objects."""
 
 from __future__ import annotations
 
