@@ -1,12 +1,9 @@
-"""Nested JSON values, created without recursion."""
-
 from __future__ import annotations
 
 from typing import Any
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """Return a JSON object that is nested this many levels deep."""
     value: Any = 1
     for _ in range(levels):
         value = {"a": value}

@@ -1,7 +1,5 @@
-"""Fixtures that give a test each implementation of a port in turn. A port is an interface through
-which the operator uses Airflow or Kubernetes. Each port has a fake in memory, and an adapter for
-the real system. The port for Airflow has a third implementation: the adapter, connected to the
-simulated Airflow of the benchmarks, which serves a REST API.
+"""Fixtures that give each test every implementation of a port: a fake, an adapter for the real
+system, and for Airflow also the simulated Airflow of the benchmarks.
 """
 
 from __future__ import annotations
@@ -61,14 +59,10 @@ def now() -> datetime:
 
 
 def new_run_id() -> str:
-    """Return a run id that was never used before."""
     return str(dag_run_id("mljob", "contract", "job", uuid.uuid4().hex))
 
 
 def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
-    """In a run of the DAG ``people_approve``, let the task ``approve`` ask a person whether to
-    deploy ``model``.
-    """
     run = airflow.runs["people_approve", run_id]
     airflow.begin(run)
     airflow.set_task(run, "approve", TaskState.AWAITING_INPUT)
@@ -76,9 +70,7 @@ def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
 
 
 def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None:
-    """Let the task ``task_id``, the only task of a run, write a log and succeed. The run then
-    succeeds.
-    """
+    """Let the run's only task write a log and succeed."""
     run = airflow.runs[dag_id, run_id]
     airflow.begin(run)
     airflow.set_task(run, task_id, TaskState.SUCCESS)
@@ -87,7 +79,6 @@ def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None
 
 
 def adapter(url: str, user: str, password: str) -> Airflow:
-    """Return the operator's adapter for the Airflow at ``url``. The adapter logs in as ``user``."""
     return Airflow(
         SETTINGS_AIRFLOW,
         url,
@@ -100,31 +91,22 @@ def adapter(url: str, user: str, password: str) -> Airflow:
 
 
 class AirflowWorld(Protocol):
-    """An Airflow for the tests of this folder, with methods for what users and tasks do.
-
-    The DAG ``parity_params`` needs a conf with a ``count``. The DAG ``parity_paused`` is paused.
-    The task ``approve`` of the DAG ``people_approve`` asks a person whether to deploy the model
-    that the conf names.
-    """
+    """An Airflow for these tests. Some methods do what users and tasks do."""
 
     @property
     def dag_runs(self) -> AirflowPort: ...
     @property
     def stranger(self) -> AirflowPort:
-        """An adapter with a wrong password. Airflow refuses the adapter's login."""
+        """An adapter with a wrong password."""
 
     async def pause(self, dag_id: str, *, paused: bool) -> None: ...
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
     async def until_asked(self, run_id: str, model: str) -> None: ...
     async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Let the only task of a run write a log and succeed. If the Airflow runs tasks by itself,
-        do nothing.
-        """
+        """Let the run's only task write a log and succeed, unless the Airflow runs tasks by itself."""
 
 
 class MemoryAirflow:
-    """The unit tests' fake of Airflow, in memory, as an :class:`AirflowWorld`."""
-
     def __init__(self) -> None:
         self.dag_runs = FakeAirflow(now, DAGS)
         self.dag_runs.daily.add("backfill_contract_days")
@@ -148,10 +130,6 @@ class MemoryAirflow:
 
 
 class ServedAirflow:
-    """The simulated Airflow of the benchmarks as an :class:`AirflowWorld`. The simulated Airflow
-    runs tasks by itself. Tests call the simulated Airflow through the operator's adapter.
-    """
-
     def __init__(self, served: Served) -> None:
         self._served = served
         self.dag_runs = adapter(served.url, "operator", "right")
@@ -173,12 +151,11 @@ class ServedAirflow:
         await asyncio.to_thread(eventually, lambda: self._served.do(waits), f"somebody is asked about {model}")
 
     async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Do nothing: the simulated Airflow runs the task by itself."""
+        # The simulated Airflow runs the task by itself.
+        ...
 
 
 class RealAirflow:
-    """The Airflow of the development stack as an :class:`AirflowWorld`."""
-
     def __init__(self, dag_runs: Airflow, stranger: Airflow, rest: AirflowRest) -> None:
         self.dag_runs = dag_runs
         self.stranger = stranger
@@ -201,23 +178,18 @@ class RealAirflow:
         await asyncio.to_thread(eventually, waits, f"somebody is asked whether to deploy {model}", within=120)
 
     async def finish(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Do nothing: Airflow runs the task by itself."""
+        # Airflow runs the task by itself.
+        ...
 
 
 @pytest.fixture(scope="session")
 def airflow_with_dags(airflow: AirflowRest) -> AirflowRest:
-    """The Airflow of the stack. The fixture waits until this Airflow has parsed the DAGs in
-    ``DAGS``.
-    """
     eventually(lambda: DAGS.keys() <= airflow.dags().keys(), "the DAGs are parsed", within=120)
     return airflow
 
 
 @pytest.fixture(params=AIRFLOWS)
 async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[AirflowWorld]:
-    """An Airflow for a test. The test runs three times: with the fake in memory, with the simulated
-    Airflow of the benchmarks, and with the real Airflow of the stack.
-    """
     if request.param == "memory":
         yield MemoryAirflow()
         return
@@ -240,9 +212,7 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
 
 
 class Cluster(Protocol):
-    """A Kubernetes API with MLJobs, for the tests of this folder. The methods do what users do with
-    kubectl.
-    """
+    """A Kubernetes API with MLJobs. Some methods do what users do with kubectl."""
 
     @property
     def store(self) -> JobStore: ...
@@ -257,8 +227,6 @@ class Cluster(Protocol):
 
 
 class MemoryCluster:
-    """The unit tests' fake of the Kubernetes API with MLJobs, in memory, as a :class:`Cluster`."""
-
     def __init__(self) -> None:
         self.store = FakeJobs()
         self.changes = FakeSourceChanges(self.store)
@@ -284,9 +252,7 @@ class MemoryCluster:
 
 
 class RealCluster:
-    """The Kubernetes API of the development stack as a :class:`Cluster`. Users act with kubectl,
-    and the store under test has the permissions of the operator.
-    """
+    """The development stack's Kubernetes API. The store has the operator's permissions."""
 
     def __init__(self, store: Jobs, changes: WatchedSources, kubectl: Kubectl) -> None:
         self.store = store
@@ -329,10 +295,7 @@ class RealCluster:
 async def _remove(
     found: Job | Instance, set_finalizer: Callable[..., Awaitable[object]], kubectl: Kubectl, resource: str
 ) -> None:
-    """Remove the operator's finalizer from the object ``found``, and delete the object. Do nothing
-    if the name does not begin with ``contract-``, because only the tests of this folder use such
-    names.
-    """
+    # Only the tests of this folder create objects with this prefix.
     if found.name.startswith("contract-"):
         if found.has_finalizer:
             await set_finalizer(found, present=False)
@@ -341,9 +304,6 @@ async def _remove(
 
 @pytest.fixture(params=WORLDS)
 async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    """A Kubernetes API with MLJobs for a test. The test runs twice: with the fake in memory, and
-    with the API of the stack.
-    """
     if request.param == "memory":
         yield MemoryCluster()
         return
@@ -360,7 +320,6 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def name() -> str:
-    """A name that no other object has."""
     return f"contract-{uuid.uuid4().hex[:8]}"
 
 
@@ -369,8 +328,8 @@ CREDENTIALS = "mljob-system"
 
 
 class Platform(Protocol):
-    """A Kubernetes API with AirflowInstances, for the tests of this folder. The methods do what
-    platform engineers do with kubectl.
+    """A Kubernetes API with AirflowInstances. Some methods do what platform engineers do with
+    kubectl.
     """
 
     @property
@@ -385,10 +344,6 @@ class Platform(Protocol):
 
 
 class MemoryPlatform:
-    """The unit tests' fake of the Kubernetes API with AirflowInstances, in memory, as a
-    :class:`Platform`.
-    """
-
     def __init__(self) -> None:
         self.store = self.store_of_api = FakeInstances()
         self.store.labels["default"] = {"kubernetes.io/metadata.name": "default"}
@@ -413,9 +368,8 @@ class MemoryPlatform:
 
 
 class RealPlatform:
-    """The Kubernetes API of the development stack as a :class:`Platform`. Platform engineers act
-    with kubectl. ``store`` has the permissions of the operator, and ``store_of_api`` has those of
-    mljob-api.
+    """The development stack's Kubernetes API. ``store`` has the operator's permissions, and
+    ``store_of_api`` has the permissions of mljob-api.
     """
 
     def __init__(self, store: InstanceObjects, store_of_api: InstanceObjects, kubectl: Kubectl) -> None:
@@ -446,9 +400,6 @@ class RealPlatform:
 
 @pytest.fixture(params=WORLDS)
 async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
-    """A Kubernetes API with AirflowInstances for a test. The test runs twice: with the fake in
-    memory, and with the real API of the stack.
-    """
     if request.param == "memory":
         yield MemoryPlatform()
         return

@@ -1,6 +1,4 @@
-"""The operator's assumptions about Airflow's backfills, tested on a real Airflow, on the simulated
-Airflow of the benchmarks, and on the fake Airflow of the unit tests.
-"""
+"""The operator's assumptions about Airflow's backfills."""
 
 from __future__ import annotations
 
@@ -30,13 +28,11 @@ ORDER = BackfillRequest(
 
 @pytest.fixture
 def backfills(airflow_world: AirflowWorld) -> Backfills:
-    """The operator's access to Airflow's backfills, for each Airflow in turn."""
     return airflow_world.dag_runs.backfills
 
 
 @pytest.fixture
 async def made(backfills: Backfills) -> AsyncIterator[Backfill]:
-    """A backfill of three days, which is cancelled after the test."""
     backfill = await backfills.create(DAG, Marker(new_run_id(), 1), ORDER)
     yield backfill
     await backfills.cancel(backfill.id)

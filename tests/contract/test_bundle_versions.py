@@ -1,6 +1,5 @@
-"""Airflow reads a DAG from a git repository, and the operator clears the failed tasks of a run of
-this DAG. The tasks run again with the version of the DAG that the operator requests: the latest
-version, or the version with which the run began.
+"""The operator clears failed tasks of a DAG from a git repository. The tasks run again with the
+latest version of the DAG, or with the version with which the run began.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MENDED = DAG_FILE.replace("{body}", 'return "trained"')
 
 
 class VersionedDag:
-    """A DAG with one file in the stack's git repository. Tests commit new versions of the file."""
+    """A DAG with one file in the stack's git repository."""
 
     def __init__(self, repository: DagRepository, airflow: AirflowRest) -> None:
         self.dag_id = f"bundle_versions_{secrets.token_hex(4)}"
@@ -42,8 +41,8 @@ class VersionedDag:
         self._airflow = airflow
 
     def commit(self, source: str) -> str:
-        """Replace ``{dag_id}`` in ``source`` with the DAG's id, and commit the result as the new
-        content of the file. Wait until Airflow has parsed the file. Return the id of the commit.
+        """Commit the DAG's file, with the DAG's id in place of ``{dag_id}``, and wait until Airflow
+        has parsed it. Return the id of the commit.
         """
         commit = self._repository.commit(self.file, source.replace("{dag_id}", self.dag_id))
 
@@ -64,7 +63,6 @@ def dag(dag_repository: DagRepository, airflow: AirflowRest) -> Iterator[Version
 
 @pytest.fixture
 async def dag_runs(stack: Stack) -> AsyncIterator[Airflow]:
-    """The operator's Airflow adapter, connected to the stack's Airflow."""
     env = stack.env
     dag_runs = adapter(env["AIRFLOW_URL"], env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
     yield dag_runs

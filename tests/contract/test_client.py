@@ -1,6 +1,4 @@
-"""The Python client lists, watches and writes MLJobs, with the same results on the fake API server
-of the unit tests and on a real API server.
-"""
+"""The Python client on the fake and on the real API server."""
 
 from __future__ import annotations
 
@@ -28,13 +26,12 @@ from tests.unit.client.statuses import Status, failed, running, succeeded
 
 @dataclass
 class World:
-    """The Python client, with a namespace of its own on a fake or a real API server. Between the
-    client and the API server is a proxy, whose connections a test can cut.
+    """The Python client with a namespace of its own, on the fake or the real API server.
 
     Attributes:
-        set_status: Writes the status of an MLJob, as the operator does.
-        age: Makes the fake API server forget old changes. With the real API server, ``age`` does
-            nothing, because the real API server forgets old changes by itself.
+        proxy: The proxy between the client and the API server.
+        set_status: Writes an MLJob's status, as the operator does.
+        age: Makes the fake API server forget old changes. Has no effect on the real API server.
     """
 
     client: Client
@@ -79,7 +76,7 @@ def _real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class Reader:
-    """A thread that reads all changes from a client's watch, and keeps them in ``changes``."""
+    """A thread that records all changes from a client's watch."""
 
     def __init__(self, client: Client) -> None:
         self.changes: list[Change[MLJob]] = []
@@ -115,9 +112,7 @@ class Reader:
         )
 
     def stop(self) -> None:
-        """End the thread. After each change that the thread reads, the thread checks whether it has
-        to end. So this method creates an MLJob, because the new MLJob is a change.
-        """
+        # The thread ends after its next change. A new MLJob is such a change.
         self._stop.set()
         self._client.submit("train", name="last")
         self._thread.join(30)
@@ -156,9 +151,6 @@ def test_watch_tells_each_state_once_also_across_a_cut(world: World) -> None:
 
 
 def test_version_that_is_too_old_leads_to_another_list(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first watch begins at a resourceVersion that the API server has forgotten. The server
-    answers 410, either as the status of the response or as an event in the stream.
-    """
     world.client.submit("train", name="old")
     world.age()
     list_objects = sync_watch.list_objects

@@ -1,6 +1,4 @@
-"""The operator's assumptions about Airflow's DAG runs, tested on a real Airflow, on the simulated
-Airflow of the benchmarks, and on the fake Airflow of the unit tests.
-"""
+"""The operator's assumptions about Airflow's DAG runs."""
 
 from __future__ import annotations
 
@@ -40,10 +38,6 @@ async def test_eight_submissions_with_one_run_id_create_one_run(airflow_world: A
 
 
 async def test_dag_has_at_most_one_run_of_a_logical_date(airflow_world: AirflowWorld) -> None:
-    """If a run is submitted again, the submission returns the existing run. If another run is
-    submitted with the same logical date, the submission is refused. The error contains the id of
-    the existing run.
-    """
     first, second = new_run_id(), new_run_id()
     date = now().replace(microsecond=0) - timedelta(days=secrets.randbelow(300_000))
     run = await airflow_world.dag_runs.submit(DAG, first, {}, "", date)

@@ -1,6 +1,5 @@
-"""The events that the provider sent during recorded runs of a real Airflow (golden/) have the
-documented format (``mljob_contract.events``), and agree with the answers of that Airflow's REST
-API.
+"""Recorded events of the provider (golden/) have the format of ``mljob_contract.events``, and agree
+with the recorded answers of Airflow's REST API.
 """
 
 from __future__ import annotations

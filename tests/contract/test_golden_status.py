@@ -1,7 +1,5 @@
-"""The states that the operator reads from recorded events of a real Airflow (golden/) agree with
-the answers of that Airflow's REST API. The states agree for the events of the MLJob provider alone,
-for the events of Airflow's own producer alone, and for the events of both producers together. The
-order of the events does not matter.
+"""The states that the operator reads from recorded events (golden/) agree with the recorded answers
+of Airflow's REST API.
 """
 
 from __future__ import annotations
@@ -28,10 +26,7 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """Return the facts (what an event says about the run or a task) in the recorded messages of a
-    run: first all facts of the first producer in ``producers``, then all facts of the next
-    producer. The facts of a producer are in the order of the producer's messages.
-    """
+    """Return the facts in the recorded messages of a run, producer by producer."""
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]
     envelopes = [read(json.dumps(json.loads(line)["value"]).encode(), NOW) for line in lines]
@@ -41,9 +36,7 @@ def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
 @pytest.mark.parametrize("producers", PRODUCERS.values(), ids=PRODUCERS)
 @pytest.mark.parametrize("run", RUNS)
 def test_tasks_derived_from_events_agree_with_rest(run: str, producers: list[str]) -> None:
-    """Some changes of a task's state have no event. So the test compares only the tasks whose last
-    try has certainly ended according to the events.
-    """
+    # Some changes of a task's state have no event.
     answer = json.loads((GOLDEN / "rest" / f"{run}.task_instances.json").read_text(encoding="utf-8"))
     rest = {(row["task_id"], row["map_index"]): row for row in answer["task_instances"]}
     observed_run = fold(ObservedRun(), facts(run, producers))
@@ -69,10 +62,6 @@ def test_events_of_both_producers_in_any_order_give_one_observed_run(run: str, r
 @given(rng=st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
 def test_both_producers_together_report_what_either_alone_reports(run: str, rng: random.Random) -> None:
-    """The events of one producer don't hide what the events of the other producer report. The
-    events of both producers together report at least as much about a task's last try as the events
-    of either producer alone.
-    """
     alone = [fold(ObservedRun(), facts(run, PRODUCERS[name])).tasks for name in ("ours", "official")]
     told = facts(run, PRODUCERS["both"])
     rng.shuffle(told)

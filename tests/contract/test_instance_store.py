@@ -1,6 +1,4 @@
-"""The operator's assumptions about the Kubernetes API for AirflowInstances, tested on a real API
-server and on the fake store of the unit tests.
-"""
+"""The operator's assumptions about the Kubernetes API for AirflowInstances."""
 
 from __future__ import annotations
 
@@ -70,10 +68,8 @@ async def test_missing_secret_is_named(platform: Platform, name: str) -> None:
 
 
 async def test_secret_without_the_label_is_not_returned(platform: Platform, name: str) -> None:
-    """The store returns a Secret only if the Secret has the label for credentials. Without this
-    rule, a person who may create AirflowInstances could make the operator send any Secret of the
-    operator's namespace to a URL that the person chooses.
-    """
+    # Otherwise the author of an AirflowInstance could send any Secret in the operator's namespace
+    # to any URL.
     await platform.secret(name, {"user": "mljob"}, labelled=False)
     with pytest.raises(SecretUnlabelled, match=name):
         await platform.store.secret(name)

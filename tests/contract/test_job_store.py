@@ -1,6 +1,4 @@
-"""The operator's assumptions about the Kubernetes API for MLJobs, tested on a real API server and
-on the fake store of the unit tests.
-"""
+"""The operator's assumptions about the Kubernetes API for MLJobs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,3 @@
-"""While the cancellation DAG is paused, a request to trigger the DAG raises DagRefused, and the
-list of paused DAGs contains the DAG. The test runs on a real Airflow, on the simulated Airflow of
-the benchmarks, and on the fake Airflow of the unit tests.
-"""
-
 from __future__ import annotations
 
 import pytest

@@ -1,6 +1,4 @@
-"""mljob-api's assumptions about task logs and the structure of DAGs, tested on a real Airflow, on
-the simulated Airflow of the benchmarks, and on the fake Airflow of the unit tests.
-"""
+"""The assumptions of mljob-api about task logs and the structure of DAGs."""
 
 from __future__ import annotations
 
@@ -23,9 +21,8 @@ TASK = ("echo", -1)
 
 
 async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | None, str | None]:
-    """Return two values for the try ``number`` of ``TASK``: the text of the log, and the token with
-    which a later request returns only later entries. The token is None if the log is complete. Both
-    values are None if Airflow has no such try.
+    """Return the log of a try, and the token for later entries. The token is None if the log is
+    complete. Both values are None if the try does not exist.
     """
     log = await airflow.open_log("parity_params", run_id, TASK, number)
     if log is None:
@@ -40,7 +37,6 @@ async def text_of(airflow: Airflow, run_id: str, number: int) -> tuple[str | Non
 
 
 async def ended(world: AirflowWorld, run_id: str) -> None:
-    """Submit a run of the DAG ``parity_params``, and wait until the run has ended."""
     await world.dag_runs.submit("parity_params", run_id, {"count": 1}, "note")
     await world.finish("parity_params", run_id, "echo")
     until = time.monotonic() + 120

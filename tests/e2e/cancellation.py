@@ -1,5 +1,3 @@
-"""Starts MLJobs whose runs a test cancels, and checks that the runs have ended."""
-
 from __future__ import annotations
 
 import contextlib
@@ -22,7 +20,7 @@ OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class Worker:
-    """The process of an MLJob's task. The task writes the process id into a file."""
+    """The process of an MLJob's task, which writes its process id into ``file``."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -47,16 +45,12 @@ class Worker:
         eventually(lambda: self.works, f"{name} works", within=240, evidence=partial(jobs.evidence, name))
 
     def until_it_is_gone(self) -> None:
-        """Wait until the task's process has ended. At its next heartbeat, the process learns that
-        the task was set to failed. Then the process has five seconds to end.
-        """
+        # The process learns of its end at its next heartbeat, and then has five seconds to end.
         eventually(lambda: not self.works, "the worker's process is gone", within=45)
 
 
 class Work:
-    """Starts MLJobs whose runs stay active, and ends all these runs in Airflow after the test. Each
-    run has one :class:`Worker`, the process of one of its tasks.
-    """
+    """Starts MLJobs whose runs stay active, and ends these runs after the test."""
 
     def __init__(self, folder: Path, airflow: AirflowRest) -> None:
         self._folder = folder
@@ -64,9 +58,7 @@ class Work:
         self._begun: list[Installation] = []
 
     def begin(self, installation: Installation, *names: str, **spec: Any) -> list[Worker]:
-        """Submit MLJobs, and wait until the process of a task of each MLJob is running. Return
-        these processes.
-        """
+        """Submit MLJobs, and wait until a task of each MLJob has a process. Return the processes."""
         self._begun.append(installation)
         workers = [Worker(self._folder / f"{installation.operator.name}-{name}") for name in names]
         jobs = installation.jobs
@@ -76,9 +68,7 @@ class Work:
         return workers
 
     def leave_none_of(self, installation: Installation) -> None:
-        """End the unfinished runs of an operator's MLJobs in Airflow. Each unfinished run would
-        otherwise occupy three of Airflow's task slots.
-        """
+        # Each unfinished run would occupy three of Airflow's task slots.
         for run in self._airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
             if run["state"] not in OVER:
                 self._airflow.end(run["dag_id"], run["dag_run_id"])
@@ -89,9 +79,7 @@ class Work:
 
 
 def delete(jobs: MLJobs, name: str) -> str:
-    """Delete an MLJob with `kubectl delete`, and wait until the MLJob is removed. Return the id of
-    the MLJob's run.
-    """
+    """Delete an MLJob, and wait until it is removed. Return the id of its run."""
     run_id: str = jobs.status(name)["dagRunId"]
     jobs.kubectl("delete", "mljob", name, "--timeout=150s", timeout=180)
     return run_id
@@ -104,8 +92,6 @@ def assert_run_is_over(airflow: AirflowRest, run_id: str, dag_id: str = LONG) ->
 
 
 def cancellation(airflow: AirflowRest, run_id: str) -> str | None:
-    """Return the state of the run of the cancellation DAG that cancels the run ``run_id``. Return
-    None if the cancellation DAG has no such run.
-    """
+    """Return the state of the cancellation DAG's run that cancels ``run_id``."""
     run = airflow.run(CANCELLER, f"cancel.{run_id}")
     return run["state"] if run else None

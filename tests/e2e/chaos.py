@@ -1,6 +1,4 @@
-"""Chaos: kills parts of the system at random times, and starts each part again after a while.
-Meanwhile a watch records how the status of each MLJob changes.
-"""
+"""Kills parts of the system at random times, and starts them again. Watches the MLJobs meanwhile."""
 
 from __future__ import annotations
 
@@ -29,11 +27,11 @@ PAUSE = 0.2
 
 @dataclass(frozen=True)
 class Outage:
-    """A plan to kill one part of the system (such as Kafka) and to bring it back later.
+    """A planned outage of one part of the system, such as Kafka.
 
     Attributes:
         begin: Seconds after the first MLJob is submitted.
-        take_away: Kills the part. Returns the function that brings the part back.
+        take_away: Kills the part. Returns the function that starts the part again.
     """
 
     part: str
@@ -44,14 +42,12 @@ class Outage:
 def planned(
     parts: Mapping[str, Callable[[], Callable[[], None]]], within: float, chance: random.Random
 ) -> list[Outage]:
-    """Plan one outage of each part. Each outage begins at a random time, at most ``within`` seconds
-    after the first MLJob is submitted. Outages may overlap.
-    """
+    """Plan an outage of each part, at a random time in the first ``within`` seconds."""
     return [Outage(part, chance.uniform(0, within), take_away) for part, take_away in parts.items()]
 
 
 class Outages:
-    """Threads that kill parts of the system at the planned times and start these parts again.
+    """Threads that kill parts of the system and start them again.
 
     Args:
         plan: The planned outages, at most one of each part.
@@ -66,27 +62,19 @@ class Outages:
         """When each part was taken away and was back, in seconds since the epoch."""
 
     def begin(self) -> None:
-        """Start the threads, which wait for the planned times of the outages."""
         for thread in self._threads:
             thread.start()
 
     def wait(self) -> None:
-        """Wait until all planned outages are over and all parts are running again.
-
-        Raises:
-            BaseException: The first error that occurred while a part was killed or started again.
-        """
+        """Wait until all outages are over. Raise the first error that occurred in an outage."""
         for thread in self._threads:
             thread.join()
         if self._problems:
             raise self._problems[0]
 
     def end(self) -> None:
-        """Begin no further outage. Start the killed parts again at once, and wait until these parts
-        are running.
-
-        Raises:
-            BaseException: The first error that occurred while a part was killed or started again.
+        """Start the killed parts again at once, and cancel later outages. Raise the first error
+        that occurred in an outage.
         """
         self._over.set()
         self.wait()
@@ -106,13 +94,12 @@ class Outages:
 
 @dataclass
 class Course:
-    """How the status of one MLJob has changed so far, according to a watch.
+    """The changes of one MLJob's status.
 
     Attributes:
-        ended: When the watch saw a terminal phase, in seconds since the epoch, or 0 before that.
+        ended: When the watch saw a terminal phase, in seconds since the epoch; 0 before that.
         backward: Each change in which the phase or the percentage went backward, such as "phase
-            Running -> Queued". A change of a terminal phase also counts. A lower percentage of a
-            failed run does not count.
+            Running -> Queued". A lower percentage of a failed run does not count.
     """
 
     phase: str = Phase.PENDING.value
@@ -122,9 +109,6 @@ class Course:
     backward: list[str] = field(default_factory=list)
 
     def saw(self, status: Object) -> None:
-        """Record a status that the watch has delivered. If the phase or the percentage went
-        backward, add the change to ``backward``.
-        """
         phase, percent = status.get("phase", Phase.PENDING.value), status.get("percent", 0)
         if RANKS[phase] < RANKS[self.phase] or (self.ended and phase != self.phase):
             self.backward.append(f"phase {self.phase} -> {phase}")
@@ -139,11 +123,10 @@ class Course:
 
 
 class Watcher:
-    """A thread that watches the MLJobs of a namespace. If the API server stops answering, the
-    thread repeats its requests until the API server answers again.
+    """A thread that watches the MLJobs of a namespace, also across outages of the API server.
 
     Args:
-        path: The path in the Kubernetes API of the namespace's MLJobs.
+        path: The path of the namespace's MLJobs in the Kubernetes API.
     """
 
     def __init__(self, api: KubernetesApi, path: str) -> None:
@@ -181,12 +164,11 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Call ``request`` again and again until a call succeeds, because the server may be down.
+    """Repeat a request until it succeeds, because the server may be down.
 
     Args:
-        request: Sends one request. An HTTPError of urllib3 or an AssertionError leads to another
-            call.
-        what: The expected success in words, for the error if no call succeeds in time.
+        request: Sends one request. An HTTPError of urllib3 or an AssertionError leads to another call.
+        what: The expected success in words, for the error message.
     """
 
     def done() -> bool:

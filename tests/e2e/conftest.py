@@ -1,5 +1,3 @@
-"""Fixtures that several modules of live tests use."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -17,9 +15,6 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
-    """An object that starts MLJobs whose runs stay active (:class:`.Work`). After the test, the
-    runs are ended.
-    """
     work = Work(tmp_path, airflow)
     yield work
     work.end()
@@ -27,9 +22,8 @@ def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
 
 @pytest.fixture(scope="module")
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """An object that creates AirflowInstances (:class:`.Platform`). Each test module defines the
-    fixture ``instances``: an operator that manages the AirflowInstances. After the module's tests,
-    the AirflowInstances are deleted and this operator is stopped.
+    """Creates AirflowInstances. Each module's fixture ``instances`` is the operator that manages
+    them.
     """
     with platform_of(instances, kubectl, stack) as platform:
         yield platform

@@ -1,7 +1,4 @@
-"""Imports two exceptions from the modules in which the installed version of Airflow has them. A
-task raises AirflowSkipException to become skipped, and AirflowFailException to fail without a
-retry.
-"""
+"""Exceptions whose module depends on the version of Airflow."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Three DAGs. In the first DAG, a task fails in its first try in the first run of an MLJob. The
-task of the second DAG sleeps for the number of seconds in the DAG's params. The tasks of the third
-DAG compute a prediction, and return the types of the values in the run's conf.
-"""
+"""DAGs whose tasks fail once, sleep, or make a prediction."""
 
 from __future__ import annotations
 

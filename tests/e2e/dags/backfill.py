@@ -1,5 +1,5 @@
-"""DAGs with a daily schedule, for backfills of past days. Their schedules have ended, so Airflow
-creates no runs of these DAGs by itself.
+"""DAGs for backfills of past days. Their schedules have ended, so Airflow creates no runs by
+itself.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ PARAMS = {
 
 
 def work() -> str:
-    """Do the work of one day, the run's logical date: wait for ``seconds``, and return the day. In
-    the MLJob's first attempt, fail if ``fail`` lists the day. ``seconds`` and ``fail`` are params
-    of the DAG.
-    """
+    """Wait for ``seconds``, and return the day. In the first attempt, fail if ``fail`` has the day."""
     context = get_current_context()
     params, day = context["params"], context["logical_date"].date().isoformat()
     time.sleep(params["seconds"])

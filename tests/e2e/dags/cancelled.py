@@ -1,6 +1,4 @@
-"""DAGs whose runs the tests cancel: one with tasks in most unfinished states, one with a teardown
-task, and one that the test pauses, so that its run stays queued.
-"""
+"""DAGs whose runs the tests cancel."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""DAGs for chained MLJobs. ``chained_data`` publishes outputs. ``chained_step`` publishes its conf
-as outputs, with ``steps`` increased by 1. The conf may contain the outputs of other MLJobs.
-"""
+"""DAGs for chained MLJobs. The second DAG publishes its conf as outputs."""
 
 from __future__ import annotations
 

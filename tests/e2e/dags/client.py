@@ -1,7 +1,5 @@
-"""A DAG that simulates the training of a model. The tests in tests/e2e/test_client.py and
-test_kubectl_mljob.py run this DAG. The training reports a progress and a loss for each epoch, and
-publishes an accuracy that depends on the param ``rate``. If the param ``data`` names a file that
-does not exist, the run fails.
+"""A DAG that simulates the training of a model. The run fails if the file in the param ``data``
+does not exist.
 """
 
 from __future__ import annotations

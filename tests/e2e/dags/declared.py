@@ -1,6 +1,4 @@
-"""A DAG declared with ``mljob_dag``. The pydantic model of its params has choices, a nested model,
-a recursive model, and fields that may contradict each other.
-"""
+"""A DAG declared with ``mljob_dag``. Its params have nested and recursive models."""
 
 from __future__ import annotations
 

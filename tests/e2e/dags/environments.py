@@ -1,7 +1,4 @@
-"""DAGs for tests/e2e/test_environments.py, in the style of users' DAGs. One DAG needs a logical
-date, one DAG publishes many outputs, one DAG is paused by a test during a run, and one DAG triggers
-a child run.
-"""
+"""DAGs for tests/e2e/test_environments.py."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""DAGs whose tasks and runs go through the changes that docs/spec/events.md lists.
-tests/e2e/test_events.py checks which of these changes Airflow publishes as events.
-
-Some tasks wait until the test kills their process, or answers their question. A task whose process
-the test kills writes the process id to a file in the folder that the param ``directory`` names.
+"""DAGs for tests/e2e/test_events.py. Their tasks and runs go through the changes in
+docs/spec/events.md.
 """
 
 from __future__ import annotations
@@ -27,25 +24,20 @@ NO_SUCH_POOL = "events_no_such_pool"
 
 
 def wait_to_be_killed() -> None:
-    """Write this process's id to a file with the name of the task, and sleep for 10 minutes, so
-    that the test can kill the process.
-    """
+    """Write this process's id to a file for the test, and sleep for 10 minutes."""
     context = get_current_context()
     Path(context["params"]["directory"], context["ti"].task_id).write_text(str(os.getpid()), encoding="utf-8")
     time.sleep(600)
 
 
 class WaitsForFile(BaseOperator):
-    """An Airflow operator that is deferred until the file ``go`` exists in the folder that the
-    param ``directory`` names.
-    """
+    """Waits, deferred, until the file ``go`` exists in the folder of the param ``directory``."""
 
     def execute(self, context: Any) -> None:
         path = str(Path(context["params"]["directory"], "go"))
         self.defer(trigger=FileTrigger(filepath=path, poke_interval=0.5), method_name="finish")
 
-    def finish(self, context: Any, event: Any) -> None:
-        """End the task. Airflow calls this method when the file exists."""
+    def finish(self, context: Any, event: Any) -> None: ...
 
 
 with DAG(

@@ -1,4 +1,4 @@
-"""A DAG that quotes a value of its conf in an output and in the message of its failure."""
+"""A DAG that repeats a value of its conf in an output and in an error."""
 
 from __future__ import annotations
 

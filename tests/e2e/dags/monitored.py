@@ -1,4 +1,4 @@
-"""DAGs with problems for the monitoring DAGs to find. Their owners are three teams."""
+"""DAGs with problems for the monitoring DAGs to find."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ with DAG(
 
     @task
     def hold() -> None:
-        """Keep the DAG's only active run busy until the test ends the run, so that other runs stay
-        queued.
-        """
+        """Keep the DAG's only active run busy, so that other runs stay queued."""
         time.sleep(900)
 
     hold()
@@ -55,9 +53,7 @@ with DAG(
 
     @task(pool="monitored")
     def serve() -> None:
-        """End at once, or as soon as the file ``wake_file`` exists if the conf names one. A waiting
-        run also occupies a slot of the pool.
-        """
+        """Wait until the file ``wake_file`` exists. Without ``wake_file``, end at once."""
         wake_file, end = get_current_context()["params"]["wake_file"], time.monotonic() + 600
         while wake_file and time.monotonic() < end and not Path(wake_file).exists():
             time.sleep(0.1)
