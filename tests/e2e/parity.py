@@ -1,8 +1,4 @@
-"""Compares the status of a finished MLJob with Airflow's REST API.
-
-The status and Airflow's responses are converted to mappings with the same keys, so that a
-difference is easy to read.
-"""
+"""Compares the status of a finished MLJob with Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -23,17 +19,12 @@ PHASES = {"success": "Succeeded", "failed": "Failed"}
 
 
 def dag_ids() -> list[str]:
-    """Read the files in the folder ``DAGS``, and return all DAG ids that begin with ``parity_``,
-    sorted. So a new DAG is tested too.
-    """
     found = (re.findall(r'\bDAG\(\s*"(parity_\w+)"', file.read_text()) for file in sorted(DAGS.glob("*.py")))
     return sorted(dag_id for dag_ids in found for dag_id in dag_ids)
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Wait until a run has ended. Return as a mapping what Airflow says about the run. The keys are
-    the same as in :func:`status_says`.
-    """
+    """Wait until a run has ended. Return its state in Airflow with the keys of :func:`status_says`."""
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
     for row in airflow.task_instances(dag_id, run_id):
@@ -52,7 +43,6 @@ def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, An
 
 
 def status_says(status: Object) -> dict[str, Any]:
-    """Return as a mapping what an MLJob's status says about the run."""
     return {
         "phase": status["phase"],
         "dagRunState": status["dagRunState"],
@@ -65,9 +55,8 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """Wait until the run of an MLJob has ended in Airflow. Compare the fields in the MLJob's status
-    with Airflow. Return a mapping whose keys are the names of the fields that differ. The value for
-    each key is a text with both values of the field. The mapping is empty if no field differs.
+    """Return both values of each field in which the MLJob's status differs from Airflow, by field.
+    Wait until the run has ended in Airflow.
     """
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {

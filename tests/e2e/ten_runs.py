@@ -1,6 +1,4 @@
-"""Helpers for tests in which a component dies while ten MLJobs run. The helpers submit the MLJobs,
-and check how the MLJobs have ended.
-"""
+"""For tests in which a component dies while ten MLJobs run."""
 
 from __future__ import annotations
 
@@ -30,8 +28,8 @@ def runs_over(airflow: AirflowRest, installation: Installation) -> int:
 
 
 def assert_all_ended_right(installation: Installation, names: list[str], airflow: AirflowRest) -> None:
-    """Wait until the MLJobs ``names`` have finished. Assert that each MLJob has exactly one run in
-    Airflow, and a status that agrees with Airflow.
+    """Assert that each MLJob finishes with exactly one run, and that its status agrees with
+    Airflow.
     """
     ended = installation.jobs.until_finished(*names, within=BOUND)
     for name in names:
@@ -41,8 +39,8 @@ def assert_all_ended_right(installation: Installation, names: list[str], airflow
 
 
 def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:
-    """Wait until at least ``count`` of the MLJobs ``names`` have a status that meets ``condition``.
-    If the wait times out, the error message contains ``what``, a description of the condition.
+    """Wait until the statuses of ``count`` MLJobs meet ``condition``. ``what`` describes the
+    condition in the error message.
     """
 
     def look() -> bool:

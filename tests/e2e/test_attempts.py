@@ -1,6 +1,4 @@
-"""Suspension, cancellation, deadlines, retries, run policies and sources of conf on the whole
-stack. Each test acts as a user, and checks the MLJob's status and the runs in Airflow.
-"""
+"""Suspension, cancellation, deadlines, retries, run policies and sources of conf."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ ACTIVE = {"queued", "running"}
 
 @pytest.fixture(scope="module")
 def retried(with_kafka: Installation) -> Iterator[MLJobs]:
-    """MLJobs whose first attempt fails. They are deleted after the tests."""
+    """MLJobs whose first attempt fails."""
     with_kafka.jobs.apply(
         manifest("cleared", FLAKY, backoffLimit=2, outputs=[{"name": "score", "taskId": "score"}]),
         manifest("anew", FLAKY, backoffLimit=1, retryStrategy="NewRun"),
@@ -41,9 +39,7 @@ def retried(with_kafka: Installation) -> Iterator[MLJobs]:
 
 @pytest.fixture(scope="module")
 def jobs(retried: MLJobs) -> MLJobs:
-    """The MLJobs of the fixture ``retried``, and MLJobs whose runs take long or never start. All of
-    these MLJobs exist at the same time, so the tests wait for several runs at once.
-    """
+    """The MLJobs of ``retried``, and MLJobs whose runs take long or never start."""
     retried.apply(
         manifest("to-suspend", WAIT),
         manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),

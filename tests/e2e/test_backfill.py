@@ -1,7 +1,3 @@
-"""MLJobs of type Backfill on the whole stack. Each test acts as a user, and checks the MLJob's
-status and the runs in Airflow.
-"""
-
 from __future__ import annotations
 
 import json
@@ -23,9 +19,8 @@ FIRST_DAY = "2026-01-01T00:00:00Z"
 
 
 def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
-    """Return the manifest of an MLJob of type Backfill. The MLJob runs a DAG for each day from 1
-    January 2026, for ``days`` days. If a day already has a finished run, for example from an
-    earlier test session, Airflow repeats the run.
+    """Return the manifest of a backfill of ``days`` days from 1 January 2026. Airflow repeats
+    finished runs of these days.
     """
     wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
     wanted |= spec.pop("backfill", {})
@@ -33,18 +28,15 @@ def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **sp
 
 
 def runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
-    """Return the runs of a DAG, by day."""
     rows = airflow.get(f"/dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
     return {row["logical_date"][:10]: row for row in rows}
 
 
 def ended_runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
-    """Wait until all runs of a DAG have ended, and return them by day."""
     return {day: airflow.ended(dag_id, run["dag_run_id"]) for day, run in runs_of(airflow, dag_id).items()}
 
 
 def backfills_of(airflow: AirflowRest, status: Object) -> list[Object]:
-    """Return the backfills in Airflow that belong to the MLJob whose status is ``status``."""
     found = airflow.get("/backfills", dag_id=status["dagId"], order_by="id")["backfills"]
     return [row for row in found if row["dag_run_conf"].get("mljob", {}).get("id") == status["dagRunId"]]
 

@@ -1,7 +1,4 @@
-"""The deletion of MLJobs on the whole stack. If the MLJob has an active run, the run is cancelled,
-and `kubectl delete` returns when Airflow confirms the run's end. With the deletion policy Retain,
-the run continues. An MLJob without an active run is deleted at once.
-"""
+"""The deletion of MLJobs cancels their active runs, unless the deletion policy is Retain."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The cancellation DAG itself: it ends several runs at once, whatever their tasks wait for,
-and reports on each run.
-"""
+"""The cancellation DAG ends several runs at once, and reports on each run."""
 
 from __future__ import annotations
 
@@ -43,9 +41,7 @@ tasks, except for queued and restarting.
 
 
 class Runs:
-    """Triggers the runs that a test needs: runs of DAGs whose tasks wait, and runs of the
-    cancellation DAG that cancel them. Reads from Airflow and Kafka how all these runs end.
-    """
+    """Triggers runs and their cancellations, and reads from Airflow and Kafka how the runs end."""
 
     def __init__(self, airflow: AirflowRest, stack: Stack) -> None:
         self.airflow = airflow
@@ -70,7 +66,6 @@ class Runs:
         return self.begin(CANCELLER, targets=targets, reason="a test", **conf)
 
     def states(self, dag_id: str, run_id: str) -> dict[str, list[str | None]]:
-        """Return the states of a run's task instances, by task id."""
         found = defaultdict(list)
         for row in self.airflow.task_instances(dag_id, run_id):
             found[row["task_id"]].append(row["state"])
@@ -81,9 +76,7 @@ class Runs:
         return run["state"] if run else None
 
     def returned(self, run_id: str) -> dict[str, Any]:
-        """Wait until a run of the cancellation DAG has succeeded. Return the report of this run,
-        which has the outcome for each run to cancel.
-        """
+        """Wait until a run of the cancellation DAG has succeeded. Return its report."""
         eventually(lambda: self.state(CANCELLER, run_id) in OVER, "the cancellation is over", within=180)
         assert self.state(CANCELLER, run_id) == "success", self.log(run_id)
         path = f"/dags/{CANCELLER}/dagRuns/{quote(run_id, safe='')}/taskInstances/cancel/xcomEntries"
@@ -96,8 +89,8 @@ class Runs:
         return json.dumps(self.airflow.request("GET", path)[1])[-3000:]
 
     def reported(self, dag_id: str, run_id: str) -> Any:
-        """Return a pair: the newest event that reports the cancellation of a run, and the Kafka
-        message that contains the event. Return None if there is no such event.
+        """Return the newest event about the cancellation of a run, and its Kafka message. Return
+        None if there is no such event.
         """
         while (message := self._consumer.poll(0.1)) is not None:
             value = message.value() or b""

@@ -1,6 +1,4 @@
-"""An MLJob that takes outputs of another MLJob runs after the other MLJob, even if both are applied
-at once and in the wrong order. The tests check what users, GitOps tools and Airflow see.
-"""
+"""An MLJob that takes the outputs of another MLJob runs after the other MLJob has succeeded."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ def taking(name: str, *keys: str) -> Object:
 
 @pytest.fixture
 def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
-    """The MLJobs in the namespace that the operator of the fixture ``with_kafka`` manages. MLJobs
-    that a test creates are deleted when the test ends.
-    """
+    """The MLJobs of ``with_kafka``. MLJobs that a test creates are deleted after the test."""
     before = set(with_kafka.jobs.all())
     yield with_kafka.jobs
     if names := set(with_kafka.jobs.all()) - before:

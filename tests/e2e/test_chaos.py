@@ -1,15 +1,12 @@
-"""MLJobs run, and some are cancelled or deleted, while parts of the system are down. Kafka,
-Airflow's API server, the Kubernetes API server and the leader of the operator's two replicas are
-each killed at a random time, and started again after a while. In the end each MLJob must be
-finished or deleted, its status must agree with Airflow, and no MLJob may have two runs. No phase or
-percentage may go backward.
+"""Kafka, Airflow's API server, the Kubernetes API server and the operator's leader are killed at
+random times, while MLJobs run or are cancelled or deleted.
 
-By default the test is short. `make chaos` runs the long form: 200 MLJobs, and each part is down for
-60 s.
+By default the test is short. `make chaos` runs 200 MLJobs with outages of 60 s, and writes
+benchmarks/results/chaos.json. Settings of the test:
 
-``MLJOB_CHAOS_JOBS`` sets the number of MLJobs, ``MLJOB_CHAOS_AWAY`` sets how many seconds each part
-is down, and ``MLJOB_CHAOS_SEED`` sets the seed of the random choices. Only a test with 200 MLJobs
-writes benchmarks/results/chaos.json.
+- ``MLJOB_CHAOS_JOBS``: the number of MLJobs.
+- ``MLJOB_CHAOS_AWAY``: the seconds of each outage.
+- ``MLJOB_CHAOS_SEED``: the seed of the random numbers.
 """
 
 from __future__ import annotations
@@ -62,9 +59,7 @@ pytestmark = [pytest.mark.timeout(BOUND + 300), pytest.mark.disruptive]
 
 @pytest.fixture
 def pair(installation: NewInstallation, stack: Stack) -> Iterator[tuple[Installation, list[OperatorProcess]]]:
-    """A tuple: an installation of the operator with its namespace, and the processes of the
-    operator's two replicas. After the test, this fixture starts the components that are still down.
-    """
+    """An installation of the operator, and the processes of its two replicas."""
     made = installation("chaos")
     yield made, [made.operator, made.operator.replica().start()]
     for component in ("kube-apiserver", "kafka", "airflow-api-server"):
@@ -147,8 +142,8 @@ def end(made: Installation, name: str, *, delete: bool) -> None:
 
 
 def until_all_are_over(made: Installation, operators: list[OperatorProcess], left: set[str]) -> dict[str, Object]:
-    """Wait until only the MLJobs named in ``left`` exist, and all of them are finished and have no
-    finalizer. Return these MLJobs by name.
+    """Wait until all MLJobs are finished and only those in ``left`` exist. Return the MLJobs by
+    name.
     """
 
     def look() -> dict[str, Object] | None:
@@ -166,8 +161,6 @@ def until_all_are_over(made: Installation, operators: list[OperatorProcess], lef
 
 
 def until_no_run_is_left(made: Installation, airflow: AirflowRest) -> list[Object]:
-    """Wait until all runs of the namespace's MLJobs have ended in Airflow, and return the runs."""
-
     def look() -> list[Object]:
         runs = airflow.runs(f"{made.operator.prefix}.{made.jobs.namespace}.")
         assert not (unfinished := left_behind(runs)), f"unfinished: {unfinished}"
@@ -177,26 +170,22 @@ def until_no_run_is_left(made: Installation, airflow: AirflowRest) -> list[Objec
 
 
 def left_behind(runs: list[Object]) -> list[str]:
-    """Return the ids of the runs that have not ended."""
     return [run["dag_run_id"] for run in runs if run["state"] not in OVER]
 
 
 def owner(run: Object) -> str:
-    """Return the name of the MLJob to which a run belongs."""
     return str(run["dag_run_id"].split(".")[2])
 
 
 def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) -> Any:
-    """Return how a finished MLJob's status differs from the run in Airflow.
+    """Return the differences between a finished MLJob's status and Airflow, by field.
 
     Args:
-        run_ids: The ids of all runs that Airflow has for the test's MLJobs.
+        run_ids: The ids of all runs of the test's MLJobs in Airflow.
 
     Returns:
-        The differences by field. The phase of a cancelled MLJob is not compared. If nothing
-        differs, the result is an empty dictionary. If Airflow does not have the run that the status
-        names, the result is the whole status. But the result is None if Airflow has no run because
-        the MLJob was cancelled before the submission.
+        The whole status if Airflow lacks its run. None if the MLJob was cancelled before its run was
+        submitted.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:
@@ -217,9 +206,7 @@ def told(
     wrong: dict[str, Any],
     backward: dict[str, list[str]],
 ) -> None:
-    """Print figures about the MLJobs, the outages and the errors found. In the long form of the
-    test (200 MLJobs), also write the figures to ``RESULT``.
-    """
+    """Print the figures of the test. With 200 MLJobs, also write the figures to ``RESULT``."""
     all_back = max(back for _, back in outages.times.values())
     ends = {owner(run): _epoch(run["end_date"]) for run in runs}
     behind = [

@@ -1,6 +1,4 @@
-"""The Python client on the whole stack: submit a run, follow the run, find out why a run failed,
-retry the run after the repair, start a sweep (one run for each set of params), and compare runs.
-"""
+"""The Python client on the development stack."""
 
 from __future__ import annotations
 
@@ -20,10 +18,6 @@ from tests.live.installation import Installation
 
 
 class Params(BaseModel):
-    """The params of the DAG ``client_training``, with the types and defaults that the DAG's file
-    declares.
-    """
-
     rate: float = 0.1
     epochs: int = 3
     data: str | None = None

@@ -1,12 +1,7 @@
-"""The operator dies right before or right after a call to Kubernetes, Airflow or Kafka, and its
-replica takes over. The replica starts no second run. The MLJob then ends as without a crash, and
-the last status agrees with Airflow.
+"""The operator dies right before or right after a call to Kubernetes, Airflow or Kafka, and a
+replica becomes the leader. The replica starts no second run, and the MLJob ends as without a crash.
 
-``CALLS`` lists the calls. Each call is tested in two cases: the operator dies before the call, or
-after the call. In each case, the real operator runs, and kills itself by SIGKILL
-(``tests/live/crashing_operator.py``). All operators are forked from a process that has imported the
-operator's modules (``tests/live/preloaded.py``). The results of all cases are written to
-``crash-matrix.md`` in the stack's logs.
+The stack's logs have the results in ``crash-matrix.md``.
 """
 
 from __future__ import annotations
@@ -49,14 +44,12 @@ pytestmark = pytest.mark.timeout(1500)
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a user does with an MLJob, and how the MLJob ends if no operator dies. After a crash,
-    the test expects the same end.
+    """What a user does with an MLJob, and how the MLJob ends with or without a crash.
 
     Attributes:
-        spec: The spec of the MLJob that the user creates.
-        then: What the user does as soon as a task runs: ``delete``, or a change of the spec. None
-            for nothing.
-        ends: The last phase of the MLJob, or None if the MLJob is deleted in the end.
+        spec: The spec of the MLJob.
+        then: The user's action when a task runs: ``delete``, or a change of the spec.
+        ends: The MLJob's last phase. None for a deleted MLJob.
         attempts: The number of the MLJob's attempts.
         run_ends: The last state of the run in Airflow.
     """
@@ -105,9 +98,7 @@ assert CALLS.keys() == crashing_operator.CALLS.keys()
 
 @dataclass
 class Case:
-    """One case of the test: a call in ``CALLS``, and whether the operator dies right before or
-    right after this call. Each case has an operator and an MLJob of its own.
-    """
+    """A call in ``CALLS``, and whether the operator dies right before or right after this call."""
 
     when: str
     call: str
@@ -131,24 +122,17 @@ class Case:
 
 
 class Cluster:
-    """Reads the MLJobs of all cases by one request."""
-
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
 
     def jobs(self) -> dict[str, Object]:
-        """Return the MLJobs named ``NAME`` in all namespaces, by namespace. Each case has a
-        namespace of its own.
-        """
         found = self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}", fieldSelector=f"metadata.name={NAME}")
         return {job["metadata"]["namespace"]: job for job in found["items"]}
 
 
 @pytest.fixture(scope="module")
 def matrix(stack: Stack) -> Iterator[list[Case]]:
-    """The tested cases. Each test adds its case to this list. After the tests, a table of the
-    cases' results is written to a file and printed.
-    """
+    """The tested cases. After the tests, their results are printed and written to a file."""
     cases: list[Case] = []
     yield cases
     file = stack.directory / "logs" / "crash-matrix.md"
@@ -195,9 +179,8 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 
 
 def live(cases: list[Case], cluster: Cluster) -> None:
-    """For each case, start an operator that will kill itself, and a replica that waits to become
-    the leader. Submit the cases' MLJobs, perform the users' actions on these MLJobs, and wait until
-    all operators that kill themselves are dead.
+    """Start the operators, submit the MLJobs, and act as the users do. Wait until all operators
+    that kill themselves are dead.
     """
     start(cases)
     for case in cases:
@@ -219,9 +202,7 @@ def live(cases: list[Case], cluster: Cluster) -> None:
 
 
 def start(cases: list[Case]) -> None:
-    """Start the operators that will die, and wait until each is the leader. Then start a replica of
-    each operator, and wait until the replicas are ready to become the leader.
-    """
+    """Start the operators as leaders, then a replica of each operator."""
     for case in cases:
         case.installation.operator.begin(PROGRAM, case.when, case.call)
     for case in cases:
@@ -235,9 +216,7 @@ def start(cases: list[Case]) -> None:
 
 
 def ask(case: Case, job: Object) -> None:
-    """Perform the scenario's user action on the MLJob of ``case``. Do nothing if the scenario has
-    no action, if no task of the run is running yet, or if the action was performed before.
-    """
+    """Perform the scenario's user action as soon as a task of the MLJob runs."""
     if case.asked or case.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
         return
     case.asked = True
@@ -249,10 +228,6 @@ def ask(case: Case, job: Object) -> None:
 
 
 def end(cases: list[Case], cluster: Cluster) -> None:
-    """Wait until each MLJob has finished. If the scenario expects that the MLJob is deleted, wait
-    until the MLJob is deleted.
-    """
-
     def all_ended() -> bool:
         found = cluster.jobs()
         late = []
@@ -267,9 +242,7 @@ def end(cases: list[Case], cluster: Cluster) -> None:
 
 
 def problems(case: Case, airflow: AirflowRest) -> list[str]:
-    """Return the problems of the case ``case``: where the number of runs, their states or the
-    MLJob's status differ from the scenario, and where the status differs from Airflow.
-    """
+    """Return how the runs and the MLJob's status differ from the scenario and from Airflow."""
     found = []
     story = case.story
     runs = airflow.runs(case.runs_prefix)
@@ -296,9 +269,6 @@ def problems(case: Case, airflow: AirflowRest) -> list[str]:
 
 
 def outcome(case: Case, airflow: AirflowRest) -> str:
-    """Return a text that says how the MLJob and the run of a case have ended. The case has no
-    problems.
-    """
     run = airflow.runs(case.runs_prefix)[0]
     ends = case.story.ends or "gone"
     attempts = "" if case.story.attempts == 1 else f", {case.story.attempts} attempts"
@@ -306,9 +276,7 @@ def outcome(case: Case, airflow: AirflowRest) -> str:
 
 
 def described(job: Object | None) -> str:
-    """Describe an MLJob in a few words: its phase, the number of its attempts, and whether it has a
-    finalizer (``held``). If the MLJob doesn't exist, return ``gone``.
-    """
+    """Return the MLJob's phase, its number of attempts, and whether it has a finalizer."""
     if job is None:
         return "gone"
     status = job.get("status", {})
@@ -317,16 +285,10 @@ def described(job: Object | None) -> str:
 
 
 def evidence(cases: list[Case]) -> str:
-    """Return the last log lines of the operators in the first two cases. If a test's wait fails,
-    the error shows these lines.
-    """
     return "\n".join(case.installation.operator.log_end() for case in cases[:2])
 
 
 def table(cases: list[Case]) -> str:
-    """Return the results as a Markdown table. Each row shows one case: the call, whether the
-    operator died before or after the call, the MLJob when the operator died, and the outcome (how
-    the MLJob ended, or the case's problems).
-    """
+    """Return the results as a Markdown table, with a row for each case."""
     rows = [f"| {case.call} | {case.when} | {case.at_death} | {case.outcome} |" for case in cases]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

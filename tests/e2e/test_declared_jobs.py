@@ -1,8 +1,4 @@
-"""A DAG that is declared with ``mljob_dag``, on the whole stack. If a conf doesn't fit the DAG's
-params, the operator refuses the MLJob and starts no run. If two values contradict each other, the
-task fails without a retry. Valid values reach the task with their types, and the values that the
-task publishes become the MLJob's outputs.
-"""
+"""MLJobs that run a DAG declared with ``mljob_dag``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The commands on the pages of the documentation succeed when a reader types them one after the
-other.
-
-``tests/page_runners.py`` lists the pages, and the commands that this module runs.
-"""
+"""The commands in the documentation succeed. ``tests/page_runners.py`` lists the pages."""
 
 from __future__ import annotations
 
@@ -36,10 +32,7 @@ def shell(
 
 @pytest.fixture(scope="module")
 def first_page(shell: PageShell) -> str:
-    """The output of the commands in README.md. A reader types these commands before the commands of
-    the other pages, because the other pages use the example MLJob of README.md. After the commands,
-    this MLJob has succeeded.
-    """
+    """The output of README.md's commands. The commands on the other pages need its MLJob."""
     return shell.types(Runner.LIVE, FIRST_PAGE)
 
 

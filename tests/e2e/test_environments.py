@@ -1,5 +1,5 @@
-"""MLJobs run on an Airflow that is behind a gateway, as in many companies. Some DAGs of the MLJobs
-need a logical date, some are paused or removed during a run, and some trigger other DAGs.
+"""MLJobs on an Airflow behind a gateway, and with DAGs that need a logical date, are paused or
+removed during a run, or trigger other DAGs.
 """
 
 from __future__ import annotations
@@ -39,19 +39,14 @@ UNAUTHORIZED = Answer(401, b"<html>Unauthorized</html>", "text/html")
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that reaches Airflow only through AirflowInstances. Its own settings name no
-    Airflow.
-    """
+    """An operator that uses Airflow only through AirflowInstances."""
     return new_installation("environments", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
 
 
 @pytest.fixture(scope="module")
 def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, str, str]]:
-    """Three values: a slow gateway in front of Airflow, the certificate of the gateway's CA, and
-    the token that the gateway requires with each request.
-
-    The gateway uses TLS with its own CA, serves Airflow under a path, and limits the pages of
-    Airflow's lists to five entries.
+    """A slow gateway in front of Airflow, the certificate of its CA, and the token that it
+    requires. The gateway uses TLS, serves Airflow under a path, and limits pages to five entries.
     """
     authority = Authority()
     token = airflow.token()
@@ -69,10 +64,7 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
 def jobs(
     instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
 ) -> Iterator[MLJobs]:
-    """An object that applies and reads MLJobs in the operator's namespace. An AirflowInstance with
-    the URL of the gateway is ready. ``BEHIND`` has the fields of a spec that select this
-    AirflowInstance.
-    """
+    """The MLJobs of the operator. ``BEHIND`` selects the AirflowInstance that leads to the gateway."""
     way, ca, token = gateway
     with platform_of(instances, kubectl, stack) as platform:
         platform.make("gateway", url=way.url, tls={"caBundle": ca}, token=token)
@@ -125,8 +117,8 @@ def test_mljob_runs_from_submission_to_end_behind_a_gateway(jobs: MLJobs, airflo
 
 
 def child_of(airflow: AirflowRest, run_id: str) -> str | None:
-    """Return the id of the child run that a run of environments_parent has triggered, or None as
-    long as no child run is running.
+    """Return the id of the run that the parent run has triggered, or None until this child run is
+    running.
     """
     found = airflow.get(f"/dags/environments_parent/dagRuns/{run_id}/taskInstances/trigger/xcomEntries")["xcom_entries"]
     if not any(entry["key"] == "trigger_run_id" for entry in found):

@@ -1,7 +1,5 @@
-"""The table in docs/spec/events.md says which messages the provider and Airflow's own producer send
-for each change of a task or a run. These tests make each change happen on a real Airflow. They
-check that the messages are those of the table, and that the MLJob's status shows the change in
-time, whether or not a message reports the change.
+"""The provider and Airflow's own producer send the messages in the table of docs/spec/events.md,
+and the MLJob's status shows each change in time.
 """
 
 from __future__ import annotations
@@ -65,10 +63,9 @@ class Case:
 
     Attributes:
         job: The name of the MLJob.
-        task: The id of the task; None for the run.
-        silent: States that the task enters without an event. The MLJob's status must show each of
-            these states at most ``FEED`` seconds after Airflow's REST API shows the state.
-        instances: The map indexes of the task's instances; only -1 if the task is not mapped.
+        task: The id of the task. None for the run.
+        silent: States without an event. The status must show them within ``FEED`` seconds.
+        instances: The map indexes of the task's instances. Only -1 for a task that is not mapped.
     """
 
     job: str
@@ -109,19 +106,15 @@ CASES = {
 
 
 def rows() -> dict[str, dict[str, re.Pattern[str]]]:
-    """Return the documented table as a dict. A key is the first cell of a row. The value has, for
-    each producer, a pattern of the states that the producer's messages must report
-    (:meth:`Timeline.words`).
-    """
+    """Return the documented table: for each change and producer, a pattern of the reported states."""
     cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.read_text().splitlines()]
     table = [row for row in cells if len(row) == 4 and not set(row[0]) <= {"-", " "} and row[0] != "What happens"]
     return {happens: {OURS: _words(ours), AIRFLOWS: _words(airflows)} for happens, ours, airflows, _ in table}
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """Return a pattern for the states in a cell of the documented table. The pattern matches a text
-    in which a space follows each state. A state that the cell has in parentheses is optional. In
-    the text, this state may also come later than in the cell.
+    """Return a pattern for the states in a cell, each followed by a space. States in parentheses
+    are optional, and may come later.
     """
     found = re.findall(r"(\(?)`(\w+)`", cell)
     orders = {tuple(word for optional, word in found if not optional)}
@@ -136,9 +129,7 @@ def _words(cell: str) -> re.Pattern[str]:
 
 @dataclass
 class Seen:
-    """A state of a task instance, and the time at which a response of Airflow's REST API first
-    contained this state.
-    """
+    """A state of a task instance, and when Airflow's REST API first returned this state."""
 
     state: str
     try_number: int
@@ -147,9 +138,7 @@ class Seen:
 
 @dataclass
 class Timeline:
-    """The test's record of what happened and when: the messages on Kafka, the responses of
-    Airflow's REST API, and the statuses of the MLJobs.
-    """
+    """Messages on Kafka, answers of Airflow's REST API, and statuses of MLJobs."""
 
     topic: Topic
     deleted_at: float | None = None
@@ -158,32 +147,26 @@ class Timeline:
     rest: dict[tuple[str, str, int], list[Seen]] = field(default_factory=lambda: defaultdict(list))
 
     def told(self, job: str, task: str | None, index: int = -1, producer: str | None = None) -> list[Told]:
-        """Return the messages about a task instance of an MLJob's run, or about the run itself if
-        ``task`` is None. If ``producer`` is given, return only the messages of this producer.
+        """Return the messages about a task instance, or about the run if ``task`` is None. Without
+        ``producer``, return the messages of both producers.
         """
         about = (task, index) if task else None
         found = self.topic.about(self.run_ids.get(job))
         return [told for told in found if told.task == about and producer in (None, told.producer)]
 
     def words(self, case: Case, index: int, producer: str) -> str:
-        """Return the states that ``producer`` has reported about the task or run of ``case``, as
-        one string. A space follows each state. The patterns of :func:`rows` match such a string.
-        """
+        """Return the states that ``producer`` has reported, each followed by a space."""
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
     def status(self, job: str) -> Object:
-        """Return the newest status of an MLJob, or an empty dict if the MLJob has none yet."""
         return self.statuses[job][-1][1] if self.statuses[job] else {}
 
     def shown(self, job: str, task: str) -> str | None:
-        """Return the state of a task in the MLJob's newest status, or None if this status doesn't
-        contain the task.
-        """
         return next((e["state"] for e in self.status(job).get("tasks") or () if e["taskId"] == task), None)
 
     def shown_at(self, job: str, task: str, holds: Callable[[Object], bool]) -> float | None:
         """Return the time of the first status in which the task's entry meets the condition
-        ``holds``. Return None if there is no such status.
+        ``holds``.
         """
         for at, status in self.statuses[job]:
             if any(entry["taskId"] == task and holds(entry) for entry in status.get("tasks") or ()):
@@ -192,10 +175,7 @@ class Timeline:
 
 
 class Act:
-    """An action of the test on a task or a run, for example to kill a task. The test calls
-    ``try_it`` again and again. The first call that finds the action possible performs the action.
-    Later calls do nothing.
-    """
+    """An action of the test that runs once, as soon as it is possible."""
 
     def __init__(self, due: Callable[[], object], do: Callable[[], None]) -> None:
         self._due, self._do = due, do
@@ -208,8 +188,7 @@ class Act:
 
 
 class Stage:
-    """Runs all MLJobs of the test at the same time. Performs the test's actions on the tasks and
-    runs of these MLJobs (:meth:`_acts`). Records messages, REST responses and statuses in a
+    """Runs all MLJobs of the test at the same time, acts on their tasks and runs, and records a
     :class:`Timeline`.
     """
 
@@ -293,8 +272,8 @@ class Stage:
     # Conditions
 
     def _told_running(self, job: str, task: str) -> bool:
-        """Return whether both producers have reported the task as running, and whether the task has
-        also written its process id.
+        """Return whether both producers have reported the task as running, and its process id is
+        available.
         """
         there = {told.producer for told in self.story.told(job, task) if told.state == "running"}
         return there == set(PRODUCERS) and bool(self._pid(job, task))
@@ -303,9 +282,8 @@ class Stage:
         return self._told_running(job, "held") and self._settled(job, "deferred", "deferred")
 
     def _settled(self, job: str, task: str, state: str) -> bool:
-        """Return whether the status shows the task in the state ``state``, and the scheduler knows
-        that the task's process has ended. Airflow 3.3.2 fails a task that continues before the
-        scheduler knows this.
+        """Return whether the status shows ``state``, and the scheduler knows that the task's
+        process has ended. Airflow 3.3.2 fails a task that continues earlier.
         """
         if self.story.shown(job, task) != state:
             return False
@@ -316,10 +294,7 @@ class Stage:
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
-        """Return whether the MLJob's status says that the run has succeeded. Before True is
-        returned, wait until Airflow's REST API shows the end of the run. Airflow sends the event
-        about the end before Airflow stores the end.
-        """
+        """Return whether the MLJob has succeeded."""
         if self.story.status(job).get("phase") != "Succeeded":
             return False
         self._airflow.ended(DAGS[job], self.story.run_ids[job])
@@ -346,9 +321,8 @@ class Stage:
         os.kill(pid, signal.SIGKILL)
 
     def _lose_worker(self) -> None:
-        """Kill the task's process and its supervising process, as when a host dies. Then move the
-        time of the task's last heartbeat back by one hour. After a recent heartbeat, Airflow would
-        need 300 s to notice that the process is lost.
+        """Kill the task's process and its parent, as when a host dies. Set the last heartbeat one
+        hour back, because Airflow would need 300 s to notice the loss.
         """
         process = psutil.Process(self._pid("events-lost", "held"))
         worker = process.parent()
@@ -388,7 +362,6 @@ class Stage:
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"
 
     def _end_processes(self) -> None:
-        """Kill the processes of the test's tasks that still run."""
         for file in self._directory.glob("*/*"):
             pid = int(file.read_text() or 0)
             with suppress(psutil.NoSuchProcess):
@@ -399,10 +372,7 @@ class Stage:
     # Observation
 
     def _look_on(self, stop: threading.Event) -> None:
-        """Until ``stop`` is set, record two lists in the timeline: the statuses that ``kubectl get
-        --watch`` prints, and the states of tasks that Airflow's REST API shows. Each entry has the
-        time at which the test first read the status or the state.
-        """
+        """Record statuses and task states in the timeline until ``stop`` is set."""
         rest = AirflowRest(self._airflow.url, self._stack.env["AIRFLOW_USER"], self._stack.env["AIRFLOW_PASSWORD"])
         asked_at = 0.0
         while not stop.wait(0.05):
@@ -437,7 +407,7 @@ class Stage:
 def story(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Timeline]:
-    """A timeline in which every change of the documented table has happened on a real Airflow."""
+    """A timeline with all changes in the documented table."""
     eventually(lambda: set(DAGS.values()) <= set(airflow.dags(tags="events")), "the DAGs are parsed", within=120)
     with with_kafka.jobs.watch() as watch:
         stage = Stage(with_kafka, airflow, stack, watch, tmp_path_factory.mktemp("events"))
@@ -463,10 +433,6 @@ def test_messages_are_those_of_the_table(row: str, story: Timeline) -> None:
 
 
 def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timeline) -> None:
-    """Each state that an event reports is in a status within 40 s after the event. Half of the
-    states are in a status within 2 s. The operator reads the list of all active runs only every 60
-    s, so a state that only this list shows may exceed the 40 s.
-    """
     late = {
         f"{row}: {said.state}": lateness
         for row, case in CASES.items()
@@ -479,12 +445,8 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return how long the MLJob's status takes to show the states that messages report for a task
-    instance. The list has a pair for each state: the first message about the state, and the seconds
-    from this message until a status shows the state or a later state.
-
-    For a mapped task, the seconds count from the message about the instance that was last to reach
-    the state, because the status has one entry for all instances.
+    """Return each reported state, and the seconds until a status shows this state or a later state.
+    For a mapped task, the seconds count from its last instance.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
@@ -503,12 +465,8 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
 
 
 def is_as_far(said: Told, instances: int, entry: Object) -> bool:
-    """Return whether a task's entry in a status has come at least as far as the message ``said``
-    reports. ``instances`` is the number of instances of a mapped task. The entry of a mapped task
-    must show that all instances have reached the reported state or a later state. Any other entry
-    must show the reported state or a later state of the same try, or any state of a later try. If
-    the message reports a failure, the state up_for_retry is enough, because Airflow's own producer
-    reports a retry as a failure, too.
+    """Return whether a task's entry in a status shows the reported state or a later state. The
+    entry of a mapped task must do so for all instances.
     """
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:
@@ -521,7 +479,6 @@ def is_as_far(said: Told, instances: int, entry: Object) -> bool:
 
 
 def is_in(state: str, entry: Object) -> bool:
-    """Return whether a task's entry in a status shows this state."""
     return bool(entry["state"] == state)
 
 

@@ -1,6 +1,5 @@
-"""DAGs for tests of submission. ``parity_paused`` stays paused, because several tests use it at the
-same time. A test unpauses ``submission_paused``. ``parity_params`` has params that Airflow
-validates.
+"""DAGs for tests of submission. ``parity_paused`` stays paused, because several tests use it at
+once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""DAGs with tasks that don't simply succeed: tasks that fail, are retried, deferred or rescheduled,
-exceed a timeout, are killed, or run for a long time.
-"""
+"""DAGs whose tasks fail, are retried, deferred, rescheduled or killed, time out, or run for long."""
 
 from __future__ import annotations
 
@@ -73,8 +71,6 @@ with DAG("parity_retries_exhausted", schedule=None, is_paused_upon_creation=Fals
 
 
 class Deferring(BaseOperator):
-    """An Airflow operator that is deferred twice, for two seconds each time, and then succeeds."""
-
     def execute(self, context: Any) -> None:
         self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=2)), method_name="halfway")
 
@@ -86,8 +82,6 @@ class Deferring(BaseOperator):
 
 
 class DeferringThenFailing(Deferring):
-    """An Airflow operator that is deferred twice, and then fails."""
-
     def finish(self, context: Any, event: Any) -> str:
         raise ValueError("came back, and failed")
 

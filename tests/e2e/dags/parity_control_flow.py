@@ -1,8 +1,5 @@
-"""DAGs with tasks that choose which other tasks run: branches, short circuits, trigger rules, setup
-and teardown.
-
-These DAGs don't import the provider. In the tests' Airflow, the provider's cluster policy adds the
-event callbacks to the tasks of these DAGs.
+"""DAGs with branches, short circuits, trigger rules, setup and teardown. These DAGs don't import
+the provider. The provider's cluster policy adds the event callbacks.
 """
 
 from __future__ import annotations

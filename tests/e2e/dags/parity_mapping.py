@@ -1,6 +1,4 @@
-"""DAGs with mapped tasks and mapped task groups. Some instances fail or are skipped, and some
-mapped tasks have no instances.
-"""
+"""DAGs with mapped tasks and mapped task groups."""
 
 from __future__ import annotations
 

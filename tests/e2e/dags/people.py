@@ -1,4 +1,4 @@
-"""DAGs that ask people for input, and a DAG whose task waits in the triggerer."""
+"""DAGs whose tasks wait for the input of a person or in the triggerer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DAGs whose logs, events and graphs tests/e2e/test_mljob_api.py reads."""
+"""DAGs for tests/e2e/test_mljob_api.py."""
 
 from __future__ import annotations
 

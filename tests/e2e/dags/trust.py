@@ -1,6 +1,4 @@
-"""Two DAGs for tests/e2e/test_trust.py. A run of the parent DAG triggers a run of the child DAG
-with the same run id. The operator must not treat the run of the child DAG as the run of an MLJob.
-"""
+"""The parent DAG triggers a run of the child DAG with the same run id."""
 
 from __future__ import annotations
 

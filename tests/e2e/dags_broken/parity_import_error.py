@@ -1,5 +1,5 @@
-"""A DAG file that can't be imported. The file has a folder of its own, so that an Airflow that
-reads only the folder ``dags`` has no import error.
+"""A DAG file with an import error. Only an Airflow that reads the folder ``dags_broken`` has the
+error.
 """
 
 from __future__ import annotations
