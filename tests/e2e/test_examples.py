@@ -1,7 +1,4 @@
-"""The MLJobs in examples/ and examples/platform/ on the whole stack. Each MLJob succeeds, and its
-progress can be watched. Each dataset, model and prediction names the artifacts that it was made
-from. The commands on the pages about the examples succeed.
-"""
+"""The MLJobs in examples/ and examples/platform/ succeed, and so do the commands on their pages."""
 
 from __future__ import annotations
 
@@ -41,9 +38,7 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """An operator with a namespace of its own, and a watch of the MLJobs in this namespace. The
-    watch began before the MLJob of examples/train.yaml was applied in the namespace.
-    """
+    """An operator, and a watch that began before the MLJob of examples/train.yaml was applied."""
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:
         installation.jobs.kubectl("apply", f"--filename={EXAMPLES / 'train.yaml'}")
@@ -52,15 +47,12 @@ def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, 
 
 @pytest.fixture(scope="module")
 def data(stack: Stack) -> Path:
-    """The folder in which the example DAGs store datasets, models and predictions."""
     return stack.directory / "data"
 
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """The operator and the watch of the fixture ``training``, after one ``kubectl apply`` of all
-    YAML files directly in examples/ and all YAML files in examples/platform/.
-    """
+    """The operator and the watch of ``training``, after one ``kubectl apply`` of all example files."""
     # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
     # would find.
     for made in data.glob("*/handwriting*"):
@@ -164,9 +156,7 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """Return the path of an artifact, followed by the paths of the artifacts that it was made from,
-    directly or indirectly.
-    """
+    """Return the path of an artifact, then the paths of all artifacts that it was made from."""
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
         steps += lineage(data, parent["kind"], parent["name"], parent["version"])
@@ -174,9 +164,7 @@ def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
 
 
 def made_by(data: Path, day: str, mljob: str) -> str:
-    """Return the version of the predictions that an MLJob has made for a day. ``mljob`` is the
-    MLJob's namespace and name, separated by ``/``.
-    """
+    """Return the version of an MLJob's predictions for a day. ``mljob`` is ``namespace/name``."""
     cards = (data / "predictions" / f"handwriting-{day}").glob("*/card.json")
     [card] = [card for card in cards if json.loads(card.read_text())["created_by"]["mljob"] == mljob]
     return card.parent.name
@@ -186,10 +174,6 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_each_mljob_takes_the_outputs_of_the_mljobs_that_it_names(examples: tuple[Installation, Watch]) -> None:
-    """All MLJobs were applied together. An MLJob that takes outputs of other MLJobs waits without a
-    run until the other MLJobs have succeeded. Then the status of the waiting MLJob names the runs
-    of the other MLJobs.
-    """
     installation, watch = examples
     found = installation.jobs.until_finished(*MLJOBS, within=BOUND)
     taking = {
@@ -239,9 +223,6 @@ def test_second_model_version_repeats_the_predictions_and_everything_is_traceabl
 def test_commands_of_the_pages_about_examples_succeed(
     examples: tuple[Installation, Watch], stack: Stack, kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    """The pages apply the example files again. The MLJobs of these files have already succeeded, so
-    ``kubectl apply`` does not run them again. Other commands of the pages start at most two runs.
-    """
     jobs = examples[0].jobs
     jobs.until_finished(*MLJOBS, within=BOUND)
     shell = PageShell(stack, kubectl, jobs.namespace, tmp_path, BOUND)
@@ -259,9 +240,7 @@ def test_commands_of_the_pages_about_examples_succeed(
 
 
 def in_order(phases: list[str | None]) -> bool:
-    """Return whether the phases of an MLJob, oldest first, never go back in the order Pending,
-    Queued, Running, Succeeded. None, which means no phase yet, comes before Pending.
-    """
+    """Return whether an MLJob's phases never go back. None means no phase yet."""
     ranks = {None: 0, "Pending": 1, "Queued": 2, "Running": 3, "Succeeded": 4}
     walked = [ranks[phase] for phase in phases]
     return walked == sorted(walked)

@@ -1,5 +1,5 @@
-"""Kafka or Airflow's API server goes down while MLJobs run, or the cancellation DAG can't run:
-every status is right in the end, and no run is submitted twice.
+"""Kafka, Airflow's API server or the cancellation DAG fails while MLJobs run. Every status is right
+in the end, and no run is submitted twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.timeout(BOUND + 240), pytest.mark.disruptive]
 
 @pytest.fixture(autouse=True)
 def whole_again(stack: Stack) -> Iterator[None]:
-    """After each test, start Kafka and Airflow's API server if the test has stopped them."""
     yield
     stack.start("kafka")
     stack.start("airflow-api-server")
@@ -32,7 +31,7 @@ def whole_again(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def standby(with_kafka: Installation) -> Iterator[OperatorProcess]:
-    """A second replica of the operator, which runs during all tests of this module."""
+    """A second replica of the operator."""
     replica = with_kafka.operator.replica().start()
     yield replica
     eventually(lambda: replica.leads() is not with_kafka.operator.leads(), "one replica leads", within=30)
@@ -166,6 +165,5 @@ def test_run_is_cancelled_by_rest_if_the_cancellation_dag_gets_no_slot(
 
 
 def running(jobs: MLJobs, names: list[str]) -> int:
-    """Return the number of running tasks that the statuses of the MLJobs ``names`` show."""
     found = jobs.all()
     return sum(found[name].get("status", {}).get("taskCounts", {}).get("running", 0) for name in names)

@@ -1,11 +1,5 @@
-"""The URL of an AirflowInstance leads to a wrong server. The server is one of these:
-
-- a gateway that has no backend, and therefore answers 404;
-- a server that is not Airflow;
-- another Airflow, which has none of the runs.
-
-While the URL is wrong, the operator regards no run of this AirflowInstance as ended, and submits no
-run a second time. Other AirflowInstances are not affected.
+"""While the URL of an AirflowInstance leads to a wrong server, the operator regards no run as
+ended, and submits no run again.
 """
 
 from __future__ import annotations
@@ -30,9 +24,7 @@ from tests.live.mljobs import MLJobs
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that reaches Airflow only through AirflowInstances. The operator's own settings
-    name no Airflow.
-    """
+    """An operator that uses Airflow only through AirflowInstances."""
     return new_installation("trust-instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
 
 
@@ -43,11 +35,8 @@ def gateways() -> Iterator[ExitStack]:
 
 
 def asked(installation: Installation, operation: str) -> float:
-    """Return how many requests the operator has sent to Airflow for one operation.
-
-    Args:
-        installation: The installation of the operator.
-        operation: The name of the operation, such as ``active_runs``.
+    """Return how many requests of one operation, such as ``active_runs``, the operator has sent to
+    Airflow.
     """
     return installation.operator.requests().get(operation, 0)
 
@@ -110,9 +99,6 @@ def test_instance_that_answers_nonsense_is_not_ready_and_affects_no_other(
 def test_mljobs_are_not_judged_while_many_runs_have_vanished(
     platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
 ) -> None:
-    """For a while, the URL of the AirflowInstance leads to another Airflow with the same DAGs and
-    no runs. The MLJobs then stay Running, and no run is submitted to the other Airflow.
-    """
     env, jobs = stack.env, instances.jobs
     another = SimulatedAirflow(
         [Dag(dag_id=WAIT, tasks=("wait",)), cancellation_dag()], Settings(env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])

@@ -1,9 +1,5 @@
-"""Several AirflowInstances at once, as a user sees them: an AirflowInstance that hangs does not
-slow down the others, a Secret is rotated, and access rules and limits hold.
-
-All AirflowInstances lead to the same real Airflow, each through a proxy of its own. A test can stop
-one proxy, so that only one AirflowInstance becomes unreachable. Through each AirflowInstance, the
-operator also sees the runs of the other AirflowInstances. The operator must ignore these runs.
+"""Several AirflowInstances at once. All lead to the same real Airflow, each through its own proxy,
+so the operator sees each run through every AirflowInstance.
 """
 
 from __future__ import annotations
@@ -33,9 +29,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that reaches Airflow only through AirflowInstances, because the operator's own
-    settings name no Airflow. Nobody writes to the Kafka topic in the settings.
-    """
+    """An operator that uses Airflow only through AirflowInstances."""
     return new_installation(
         "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"
     )
@@ -169,10 +163,7 @@ def test_refusal_names_the_missing_access_rule(platform: Platform, jobs: MLJobs,
 def test_events_count_only_for_the_instance_of_their_topic_and_source(
     platform: Platform, jobs: MLJobs, instances: Installation
 ) -> None:
-    """The AirflowInstances ``hears`` and ``deaf`` both name the topic of the real Airflow. ``deaf``
-    also names a source that this Airflow's events don't have, so no event changes the MLJobs of
-    ``deaf``.
-    """
+    # No event of this Airflow has the source of the AirflowInstance `deaf`.
     platform.make("deaf", kafka={"topic": DEFAULT_TOPIC, "source": "nobody"})
     platform.make("hears", kafka={"topic": DEFAULT_TOPIC})
     platform.until("deaf", "Ready")

@@ -1,7 +1,3 @@
-"""`kubectl mljob` on the whole stack, as a data scientist uses it: submit a run, follow it, find
-out why a run failed, retry it after the repair, cancel and compare.
-"""
-
 from __future__ import annotations
 
 import json

@@ -1,6 +1,4 @@
-"""An MLJob behaves as Kubernetes users and tools expect of a resource: with ``kubectl wait``,
-``get``, ``describe`` and ``explain``, in its Events and conditions, and for kstatus.
-"""
+"""An MLJob works with kubectl and kstatus as users of Kubernetes expect."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ KUBECTL_APPLY = "kubectl.kubernetes.io/last-applied-configuration"
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, airflow: AirflowRest) -> Iterator[MLJobs]:
-    """An object that applies and reads MLJobs. Three MLJobs have been applied: ``good`` succeeds,
-    ``bad`` fails, and ``long`` stays active.
-    """
+    """Three MLJobs: ``good`` succeeds, ``bad`` fails, and ``long`` stays active."""
     jobs = with_kafka.jobs
     jobs.apply(
         manifest("good", "parity_nested_groups", type="Enrichment"),
@@ -163,10 +159,7 @@ def test_conditions_follow_the_api_conventions(jobs: MLJobs) -> None:
 
 
 def test_kstatus_recognises_progress_success_and_failure(jobs: MLJobs) -> None:
-    """The conditions of an MLJob say what kstatus (sigs.k8s.io/cli-utils) expects: Reconciling
-    means in progress, and Stalled means failed. If neither condition is True, kstatus calls the
-    object Current. For example, an MLJob that has succeeded is Current.
-    """
+    # kstatus (sigs.k8s.io/cli-utils) calls an object Current if neither condition is True.
     running = jobs.until_phase("long", "Running")
     found = jobs.until_finished("good", "bad")
 

@@ -1,6 +1,4 @@
-"""People read the logs, events and graphs of runs from mljob-api with kubectl, on the whole stack.
-The chart's roles decide who may read them.
-"""
+"""Users read logs, events and graphs of runs from mljob-api with kubectl."""
 
 from __future__ import annotations
 
@@ -44,16 +42,12 @@ FINDS_THE_RUN = 180.0
 
 
 def path(namespace: str, name: str, subresource: RunSubresource, *, watch: bool = False, **query: Any) -> str:
-    """Return the path and the query of a request to mljob-api for an MLJob's ``subresource``.
-    ``kubectl get --raw`` takes the result as an argument.
-    """
     parameters = urlencode({name: str(value).lower() for name, value in query.items()})
     return run_path(namespace, name, subresource, watch=watch) + (f"?{parameters}" if parameters else "")
 
 
 class Follower:
-    """A background process of ``kubectl get --raw``, which writes a log or a run's events to a file
-    as they arrive.
+    """A background process of ``kubectl get --raw`` that writes a log or a run's events to a file.
 
     Args:
         output: The file for the output of kubectl.
@@ -70,11 +64,9 @@ class Follower:
         return self._output.read_text(errors="replace")
 
     def until(self, text: str) -> None:
-        """Wait until kubectl has printed a text."""
         eventually(lambda: text in self.text, f"the follower shows {text!r}", evidence=lambda: self.text)
 
     def end(self) -> str:
-        """Wait until kubectl ends by itself, and return its output."""
         assert self._process.wait(timeout=60) == 0, self.text
         return self.text
 
@@ -85,12 +77,12 @@ class Follower:
 
 @dataclass(frozen=True)
 class Runs:
-    """Reads the logs, events and graphs of MLJobs through mljob-api.
+    """Reads logs, events and graphs through mljob-api.
 
     Attributes:
-        jobs: The MLJobs of the namespace that is read.
-        directory: The folder for the output of followers. The task of the MLJob ``training`` waits
-            until a test creates the file ``go`` in this folder.
+        jobs: The MLJobs of one namespace.
+        directory: The folder for the output of followers. The MLJob ``training`` ends when a test
+            creates the file ``go`` here.
     """
 
     jobs: MLJobs
@@ -114,21 +106,17 @@ class Runs:
 
 
 def entries(text: str) -> list[HistoryEntry]:
-    """Return the entries of a run's history from the answer ``text`` of mljob-api. Leave out the
-    heartbeats, which keep the connection open.
-    """
     return [entry for entry in map(parse_entry, text.splitlines()) if entry is not None]
 
 
 def curve(found: list[HistoryEntry]) -> list[tuple[float, float]]:
-    """Return the points of the loss curve in the history of a run: pairs of epoch and loss."""
     return [(entry.metrics["epoch"], entry.metrics["loss"]) for entry in found if isinstance(entry, MetricsReport)]
 
 
 @pytest.fixture(scope="module")
 def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """The :class:`Runs` of a namespace with two MLJobs: ``failing`` has failed, and ``training``
-    runs until a test creates the file ``go``.
+    """A namespace with two MLJobs: ``failing`` has failed, and ``training`` runs until a test
+    creates the file ``go``.
     """
     jobs = new_installation("mljob-api", MLJOB_RUN_ID_PREFIX="mljob").jobs
     directory = tmp_path_factory.mktemp("mljob-api")
@@ -145,8 +133,8 @@ def runs(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pyte
 
 @dataclass(frozen=True)
 class Followed:
-    """What mljob-api returned for the MLJob ``training``. The logs and the events were followed
-    from the middle of the run to its end. The graph was read in the middle of the run.
+    """What mljob-api returned for the MLJob ``training``. The graph was read in the middle of the
+    run.
     """
 
     log: str
@@ -308,8 +296,6 @@ def test_graph_counts_the_instances_of_a_mapped_task(runs: Runs) -> None:
 
 
 class Caller:
-    """A client that sends requests directly to mljob-api, with or without a token."""
-
     def __init__(self, url: str, authority: str, token: str | None) -> None:
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -322,7 +308,7 @@ class Caller:
 
 @pytest.fixture(scope="module")
 def viewer(runs: Runs, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """kubectl with the token of a ServiceAccount that has the chart's role for viewers."""
+    """kubectl with the rights of the chart's role for viewers."""
     jobs = runs.jobs
     jobs.kubectl("create", "serviceaccount", "viewer")
     jobs.kubectl(
@@ -401,9 +387,7 @@ def test_a_task_that_does_not_exist_is_named(runs: Runs) -> None:
 
 @pytest.fixture(scope="module")
 def forged(runs: Runs, kubectl: Kubectl) -> Iterator[Runs]:
-    """The :class:`Runs` of a namespace without an operator. The statuses of the MLJobs there are
-    forged: they name the run of the MLJob ``failing`` of the fixture ``runs``.
-    """
+    """MLJobs without an operator. Their forged statuses name the run of the MLJob ``failing``."""
     namespace = f"forged-{runs.jobs.namespace.rpartition('-')[2]}"
     kubectl("create", "namespace", namespace)
     claimed = runs.jobs.status("failing")

@@ -1,6 +1,4 @@
-"""The monitoring DAGs on the real Airflow find problems of other DAGs. They report each problem
-once to the owner of the DAG, and publish all problems on a page and on Kafka.
-"""
+"""The monitoring DAGs on a real Airflow report the problems of other DAGs."""
 
 from __future__ import annotations
 
@@ -43,8 +41,8 @@ OVER = ("success", "failed")
 
 
 class Monitoring:
-    """Triggers runs of the monitoring DAGs, and of DAGs with problems that the monitoring DAGs have
-    to find. Reads the monitoring reports and the messages to Slack.
+    """Triggers the monitoring DAGs and DAGs with problems. Reads the reports and the messages to
+    Slack.
     """
 
     def __init__(self, airflow: AirflowRest, slack: SlackServer) -> None:
@@ -72,13 +70,7 @@ class Monitoring:
         return state
 
     def look(self, monitor: str = MONITOR, **thresholds: Any) -> MonitoringReport:
-        """Trigger a run of a monitoring DAG with ``thresholds`` as its conf, wait until the run has
-        succeeded, and return its report.
-
-        Raises:
-            AssertionError: The run or one of its tasks did not succeed, or a task needed a second
-                try.
-        """
+        """Run a monitoring DAG with ``thresholds`` as its conf, and return its report."""
         run_id = self.trigger(monitor, **thresholds)
         state = self.until_over(monitor, run_id)
         assert state == "success", self.logs(monitor, run_id)
@@ -91,14 +83,13 @@ class Monitoring:
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
 
     def serving(self, run_id: str) -> dict[str, Any]:
-        """Return the only task instance of a run of the DAG monitored_slow, as Airflow's REST API
-        shows it. If the task instance doesn't exist yet, return a dict whose ``state`` is None.
+        """Return the only task instance of a run of monitored_slow. Its ``state`` is None until the
+        task instance exists.
         """
         found = self.airflow.task_instances("monitored_slow", run_id)
         return found[0] if found else {"state": None}
 
     def logs(self, dag_id: str, run_id: str) -> str:
-        """Return the last log lines of each task of a run."""
         said = []
         for row in self.airflow.task_instances(dag_id, run_id):
             path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{row['task_id']}/logs/{row['try_number']}"
@@ -113,9 +104,6 @@ class Monitoring:
         assert status == 201, answer
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Set the number of slots of Airflow's pool ``name``. Create the pool if the pool doesn't
-        exist.
-        """
         status, answer = self.airflow.request("POST", "/pools", {"name": name, "slots": slots})
         if status == 409:
             whole = {"pool": name, "slots": slots, "include_deferred": False}
@@ -126,9 +114,7 @@ class Monitoring:
         return [message for message in self.slack.messages if message.channel == channel]
 
     def told_of_the_broken_file(self) -> list[Message]:
-        """Return the messages about the broken DAG file in the platform's channel. This channel
-        also gets messages about problems that other tests left behind.
-        """
+        # The platform's channel also gets messages about problems that other tests left behind.
         platform = self.told(self.slack.id_of(PLATFORM))
         return [message for message in platform if "parity_import_error.py" in message.words]
 
@@ -146,11 +132,7 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
-    """Triggers the monitoring DAGs, which are unpaused, and reads their reports. The DAGs write to
-    a Slack server on loopback and to a Kafka topic. The DAG mljob_monitor reports a run or task
-    that has waited for 6 s as a problem. A problem counts as resolved as soon as a report lacks the
-    problem.
-    """
+    """The monitoring DAGs, unpaused. mljob_monitor reports a run or task that has waited for 6 s."""
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
@@ -183,8 +165,8 @@ def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterat
 
 @pytest.fixture(scope="module")
 def trouble(monitoring: Monitoring) -> str:
-    """The run id of a run that waits because its DAG is paused. The fixture causes two more
-    problems: a DAG that fails again and again, and a queued run that doesn't start.
+    """The id of a run that waits because its DAG is paused. The fixture also makes a DAG fail
+    repeatedly, and queues a run that doesn't start.
     """
     monitoring.airflow.pause("monitored_paused", paused=True)
     waiting = monitoring.trigger("monitored_paused", f"mljob.team.churn.{'a' * 10}-{secrets.randbelow(9999) + 1}")
@@ -249,7 +231,6 @@ def test_each_owner_is_notified_once_and_then_only_of_changes(
 
 
 def monitoring_links(message: Message) -> list[str]:
-    """Return the URLs of the buttons in a Slack message, followed by the URLs in the text."""
     blocks = message.body["blocks"]
     buttons = [element["url"] for block in blocks for element in block.get("elements", ()) if "url" in element]
     return buttons + [part.split("|")[0] for part in message.words.split("<") if part.startswith("http")]
@@ -312,10 +293,6 @@ def test_invalid_threshold_fails_the_run_and_is_named(monitoring: Monitoring) ->
 def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     monitoring: Monitoring, stack: Stack, tmp_path: Path
 ) -> None:
-    """At first the owner's address is the e-mail address of a member of Slack, who gets the message
-    about the slow task. Later the address is a channel that no longer exists, so the message about
-    the long wait goes to the fallback channel.
-    """
     sensitive: dict[str, Any] = {"slow_seconds": 1, "wait_seconds": 1, "outlier_history": PAST - 3}
     monitoring.slack.members[TEAM_SERVING] = "U0SERVING01"
     wake = tmp_path / "wake"
@@ -367,13 +344,12 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
 
 
 def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:
-    """Return the findings about the DAG monitored_slow in a report, by kind."""
     return {finding.kind: finding for finding in report.findings if finding.dag_id == "monitored_slow"}
 
 
 def seconds(since: str, until: str | None = None) -> float:
-    """Return the seconds from the time ``since`` to the time ``until``, by default to the present.
-    Both times are texts from Airflow's REST API.
+    """Return the seconds between two times from Airflow's REST API. By default the second time is
+    now.
     """
     end = datetime.fromisoformat(until) if until else datetime.now(UTC)
     return (end - datetime.fromisoformat(since)).total_seconds()

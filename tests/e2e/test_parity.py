@@ -1,6 +1,5 @@
-"""The status of an MLJob agrees with Airflow. Two operators are tested: the first uses Kafka, the
-second does not. Each operator runs every DAG whose id begins with ``parity_`` and whose runs end by
-themselves.
+"""The status of an MLJob agrees with Airflow, for an operator with Kafka and for an operator
+without Kafka.
 """
 
 from __future__ import annotations
@@ -45,10 +44,7 @@ def job_name(dag_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_only: Installation) -> list[str]:
-    """The ids of the DAGs that the selected tests need. The operator with Kafka and the operator
-    without Kafka each have an MLJob for each of these DAGs. All MLJobs are submitted before a test
-    waits for one of them.
-    """
+    """The ids of the DAGs that the selected tests need. Each operator has an MLJob for each DAG."""
     about: Iterator[dict[str, Any]] = (
         item.callspec.params
         for item in request.session.items
@@ -124,9 +120,7 @@ def test_progress_is_shown_during_the_run(with_kafka: Installation, rest_only: I
 
 
 def told_by(watch: Watch, name: str) -> set[str]:
-    """Return the sources that the statuses of an MLJob name in ``statusSource``: REST, Kafka, or
-    both REST and Kafka.
-    """
+    """Return the values of ``statusSource`` in the MLJob's statuses."""
     return {status["statusSource"] for status in watch.statuses(name) if "statusSource" in status}
 
 

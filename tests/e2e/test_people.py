@@ -1,7 +1,4 @@
-"""Some tasks wait for the input of a person, and other tasks are deferred and wait in Airflow's
-triggerer. The tests run on the whole stack. The tests check what the MLJob's status, the MLJob's
-Events and Airflow show. The tests also answer the questions of tasks, as a person does.
-"""
+"""Tasks that wait for the input of a person, or in Airflow's triggerer."""
 
 from __future__ import annotations
 
@@ -25,18 +22,14 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """A watch of the MLJobs, which has run since before the MLJobs were created. The watch keeps
-    every status that ``kubectl get --watch`` prints.
-    """
+    """A watch that began before the MLJobs were created."""
     with with_kafka.jobs.watch() as watch:
         yield watch
 
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
-    """MLJobs whose runs have tasks that wait for a person or in the triggerer. This fixture applies
-    the MLJobs together, and deletes the MLJobs after the tests.
-    """
+    """MLJobs whose runs wait for the input of a person or in the triggerer."""
     with_kafka.jobs.apply(
         manifest("to-approve", APPROVE, {"model": "digits"}, outputs=[{"name": "deploy", "taskId": "deploy"}]),
         manifest("to-reject", APPROVE),
@@ -60,15 +53,12 @@ def until_asked(jobs: MLJobs, name: str) -> Object:
 
 
 def until_read_again(installation: Installation, *, times: int) -> None:
-    """Wait until the operator has read Airflow's change feed ``times`` times. Earlier reads don't
-    count.
-    """
+    """Wait until the operator has read Airflow's change feed ``times`` more times."""
     goal = installation.operator.requests()["changed_tasks"] + times
     eventually(lambda: installation.operator.requests()["changed_tasks"] >= goal, f"the feed was read {times} times")
 
 
 def answer(airflow: AirflowRest, status: Object, task_id: str, option: str, map_index: int = -1) -> None:
-    """Answer the question of a task, as Airflow's UI does."""
     path = f"/dags/{status['dagId']}/dagRuns/{status['dagRunId']}/taskInstances/{task_id}/{map_index}/hitlDetails"
     code, body = airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
     assert code == 200, body
@@ -80,9 +70,7 @@ def task(status: Object, task_id: str) -> Object:
 
 
 def asked(jobs: MLJobs, name: str) -> list[str]:
-    """Return the messages of an MLJob's Events that ask a person for input. A task of the MLJob's
-    run waits for this input.
-    """
+    """Return the messages of the MLJob's Events that ask a person for input."""
     return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
 
 

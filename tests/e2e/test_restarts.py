@@ -1,6 +1,5 @@
-"""The operator's process is killed twice while the runs of ten MLJobs are submitted and executed.
-In the end, every status agrees with Airflow, and no run was submitted twice. A retry that is
-requested while no operator is running leads to exactly one new run.
+"""The operator is killed twice while ten MLJobs run. Every status agrees with Airflow in the end,
+and no run is submitted twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The conf of a run contains a Secret's value, and the DAG repeats the value in its errors and
-outputs. During the run, the operator is restarted and the Secret is deleted. The value nevertheless
-appears in no status, no Event and no line of the operator's log.
-"""
+"""A Secret's value in the conf of a run appears in no status, no Event and no log of the operator."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""Two replicas of the operator use the real Kubernetes API. The second replica becomes the leader
-when the previous leader is killed, ended by SIGTERM, or paused by SIGSTOP. Operators with different
-label selectors can share a namespace.
+"""Two replicas of the operator: the second replica becomes the leader when the leader is killed,
+ended or paused. Operators with different label selectors can share a namespace.
 """
 
 from __future__ import annotations
@@ -33,26 +32,21 @@ def selecting(team: str) -> str:
 
 
 def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
-    """Assert that an operator writes the statuses of MLJobs: apply a suspended MLJob, and wait
-    until the MLJob's status has the phase Suspended. ``evidence`` returns details for the error if
-    the wait fails.
-    """
+    """Wait until an operator has written the status of a new, suspended MLJob."""
     jobs.submit(name, "parity_empty", suspend=True)
     eventually(lambda: jobs.status(name).get("phase") == "Suspended", f"{name} has a status", evidence=evidence)
 
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Measure how long the ``with`` block takes, and print ``what`` and the seconds."""
+    """Print the duration of the ``with`` block."""
     began = time.monotonic()
     yield
     say(f"  {what}: {time.monotonic() - began:.1f} s")
 
 
 def pair(installation: NewInstallation, name: str) -> tuple[Installation, OperatorProcess]:
-    """Return an installation whose operator is the leader, and a second replica of this operator
-    that is not the leader.
-    """
+    """Return an installation whose operator is the leader, and its second replica."""
     made = installation(name)
     standby = made.operator.replica().start()
     assert (made.operator.leads(), standby.leads()) == (True, False)

@@ -1,7 +1,4 @@
-"""If an obstacle prevents the run of an MLJob from being submitted or started, the status of the
-MLJob names the obstacle, and says what to do. When the obstacle is removed, the status no longer
-names the obstacle, and the run starts.
-"""
+"""If an obstacle prevents an MLJob's run, the status names the obstacle and says what to do."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A tenant can neither end another tenant's run nor use an Airflow that is closed to the tenant.
-Tests act on the real components as an attacker would.
-"""
+"""A tenant can neither end another tenant's run nor use an Airflow that is closed to the tenant."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ RULE = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": [WAIT]}
 
 @pytest.fixture
 def other_team(kubectl: Kubectl) -> Kubectl:
-    """kubectl in a second namespace, which belongs to another team."""
+    """kubectl in the namespace of another team."""
     name = f"other-team-{secrets.token_hex(3)}"
     kubectl("create", "namespace", name)
     return kubectl.within(name)
@@ -33,10 +31,7 @@ def other_team(kubectl: Kubectl) -> Kubectl:
 def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
     installation: NewInstallation, other_team: Kubectl, airflow: AirflowRest, dag_id: str
 ) -> None:
-    """No MLJob may run the cancellation DAG, which ends every run that its conf names. An MLJob may
-    run a monitoring DAG only if an access rule names the DAG, and no access rule does so here.
-    These rules keep a tenant from ending or reading the runs of other teams.
-    """
+    # The cancellation DAG is always refused. A monitoring DAG needs an access rule that names it.
     ours = installation("tenancy", start=False)
     ours.operator.start(MLJOB_NAMESPACES=f"{ours.jobs.namespace},{other_team.namespace}")
     theirs = MLJobs(other_team, ours.operator.log_end)
@@ -63,9 +58,7 @@ def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
 
 @pytest.fixture
 def with_settings_airflow(installation: NewInstallation) -> Installation:
-    """An operator that reconciles AirflowInstances. The operator's settings also name an Airflow,
-    for which no access rule is set.
-    """
+    """An operator for AirflowInstances. Its settings also name an Airflow, without access rules."""
     return installation("closed", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_ACCESS="")
 
 
@@ -78,9 +71,6 @@ def platform(with_settings_airflow: Installation, kubectl: Kubectl, stack: Stack
 def test_without_a_default_instance_the_airflow_of_the_settings_is_closed_until_a_rule_opens_it(
     with_settings_airflow: Installation, platform: Platform, kubectl: Kubectl, airflow: AirflowRest
 ) -> None:
-    """Somebody removes the annotation that marks the only AirflowInstance as the default. MLJobs
-    that this AirflowInstance has refused must not run in the Airflow of the settings instead.
-    """
     jobs, operator = with_settings_airflow.jobs, with_settings_airflow.operator
     platform.make("only", default=True, access=[RULE])
     platform.until("only", "Ready")

@@ -1,10 +1,5 @@
-"""The operator does not trust its surroundings. A forged event, or a child run with its parent's
-run id, does not change the state of an MLJob. After an event that is impossible, the operator still
-reads later events. A conf that is nested too deeply affects only its own MLJob. With
-``MLJOB_ORPHANED_RUNS=Cancel``, an active run whose MLJob no longer exists is cancelled.
-
-Gateways are tested in ``test_gateways.py``, attacks of one tenant on another in
-``test_tenancy.py``, and values of Secrets in ``test_secrets.py``.
+"""The operator does not trust events, the run ids of child runs, or deeply nested confs. With
+``MLJOB_ORPHANED_RUNS=Cancel``, a run whose MLJob no longer exists is cancelled.
 """
 
 from __future__ import annotations
@@ -40,9 +35,8 @@ class Forger:
         self._topic = stack.env["MLJOB_EVENTS_TOPIC"]
 
     def tell(self, status: Object, event: str, **fields: Any) -> None:
-        """Send a false event of the type ``event``, in the format of Airflow's own producer. The
-        event is about the run that an MLJob's ``status`` names. ``fields`` are added to the event,
-        or replace its fields.
+        """Send a false event about an MLJob's run, in the format of Airflow's own producer.
+        ``fields`` replace fields of the event, or are added.
         """
         message = {
             "schema_version": 1,
@@ -58,9 +52,7 @@ class Forger:
         assert self._producer.flush(30) == 0
 
     def tell_until(self, count: Callable[[], float], status: Object, event: str, **fields: Any) -> None:
-        """Send the same event repeatedly, until the result of ``count`` has increased. One event is
-        not enough: an operator that has just joined its consumer group reads only later messages.
-        """
+        # An operator that has just joined its consumer group reads only later messages.
         before = count()
 
         def counted() -> bool:
@@ -76,7 +68,7 @@ def forger(stack: Stack) -> Forger:
 
 
 def read_by(installation: Installation) -> float:
-    """Return the number of Kafka messages that the operator of ``installation`` has read."""
+    """Return the number of Kafka messages that the operator has read."""
     return sum(value for key, value in installation.operator.metrics().items() if key[0] == "mljob_events_total")
 
 
@@ -90,9 +82,7 @@ def victim(event: str, dag_id: str | None) -> str:
 
 @pytest.fixture(scope="module")
 def victims(with_kafka: Installation) -> dict[str, Object]:
-    """The statuses of MLJobs with active runs, by MLJob name: one MLJob for each of the
-    ``FORGERIES``.
-    """
+    """The statuses of active MLJobs, by name: one MLJob for each of the ``FORGERIES``."""
     jobs, names = with_kafka.jobs, [victim(*forgery) for forgery in FORGERIES]
     for name in names:
         jobs.submit(name, WAIT, {"seconds": 600}, backoffLimit=1, cancellation={"strategy": "Api"})
@@ -108,9 +98,6 @@ def test_forged_end_does_not_end_the_mljob(
     forger: Forger,
     airflow: AirflowRest,
 ) -> None:
-    """After a forged event about the end of its run, the MLJob stays active and keeps its
-    finalizer. A deletion of the MLJob still waits until the run has really ended.
-    """
     jobs, name = with_kafka.jobs, victim(event, dag_id)
     status = victims[name]
     forged = {} if dag_id is None else {"dag_id": dag_id}
@@ -162,12 +149,11 @@ def test_impossible_event_is_counted_as_unreadable_and_later_events_are_read(
 
 @dataclass
 class Parent:
-    """An MLJob whose run has triggered a child run with the same run id, and what the test has
-    observed of both runs.
+    """An MLJob whose run has triggered a child run with the same run id.
 
     Attributes:
-        run_id: The id of the MLJob's run, which is also the id of the child run.
-        child_state: The state with which the child run has ended.
+        run_id: The id of both runs.
+        child_state: The last state of the child run.
         phase: The MLJob's phase right after the end of the child run.
     """
 
@@ -180,10 +166,8 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """A dict of MLJobs whose runs have triggered child runs. The child runs have ended. The run of
-    each MLJob continues for a while after the child run has ended. The keys of the dict are pairs:
-    the fixture of the operator (``with_kafka`` or ``rest_only``), and how the child run ends
-    (``succeeds`` or ``fails``).
+    """MLJobs whose child runs have ended while their own runs continue, by the operator's fixture
+    and the outcome of the child run.
     """
     found = {
         (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")
@@ -239,10 +223,6 @@ def test_conf_that_is_nested_too_deeply_is_refused_and_affects_no_other_mljob(in
 def test_run_without_its_mljob_is_found_and_cancelled(
     installation: NewInstallation, airflow: AirflowRest, kubectl: Kubectl
 ) -> None:
-    """While the operator is down, the finalizer of an MLJob is removed by hand and the MLJob is
-    deleted. When the operator starts again, it cancels the run that is left, and reports the run in
-    an Event.
-    """
     orphans = installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
     orphans.jobs.submit("gone", LONG)
     run_id = orphans.jobs.until_phase("gone", "Running")["dagRunId"]

@@ -1,7 +1,4 @@
-"""The live view in Chromium on the whole stack. The Python client submits runs; a person watches
-their progress in the browser, reads the log of a failed task, retries, compares and cancels. Two
-viewers see their own namespaces only, and a viewer without rights sees none.
-"""
+"""The live view in Chromium: users see, retry, compare and cancel runs of their own namespaces."""
 
 from __future__ import annotations
 
@@ -46,9 +43,7 @@ def client(viewed: Installation, stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture
 def view(viewed: Installation, stack: Stack) -> Iterator[RunningView]:
-    """A running view. After one browser has logged in, the view admits no other browser, so each
-    test has a view of its own.
-    """
+    """A running view. A view admits only one browser, so each test needs its own view."""
     with local_view(load(stack.kubeconfig, namespace=viewed.jobs.namespace)) as view:
         yield view
 
@@ -138,7 +133,7 @@ class Viewer:
 
     Attributes:
         namespace: The namespace of the user.
-        headers: The HTTP headers with the token of the user's ServiceAccount.
+        headers: The HTTP headers with the user's token.
     """
 
     namespace: str
@@ -146,9 +141,8 @@ class Viewer:
 
 
 def viewer(kubectl: Kubectl, namespace: str, name: str, role: str | None) -> Viewer:
-    """Create a ServiceAccount in ``namespace``, and return a user of the view who logs in with the
-    token of this ServiceAccount. Unless ``role`` is None, bind the chart's ClusterRole for ``role``
-    to the ServiceAccount in this namespace.
+    """Create a ServiceAccount, and return a user of the view with its token. Without ``role``, the
+    ServiceAccount has no rights.
     """
     within = kubectl.within(namespace)
     within("create", "serviceaccount", name)

@@ -1,8 +1,6 @@
-"""Fakes of Airflow and the Kubernetes API for unit tests.
+"""Fakes of Airflow and the Kubernetes API. ``tests/contract`` runs the same tests on the fakes and
+on the real systems.
 
-``tests/contract`` runs the same tests on the fakes and on the real systems.
-
-The fakes can also show faults that the real systems don't show on demand: an answer that is lost
-although the request took effect, or a write that fails because another client has just changed the
-object.
+The fakes can also show rare faults, such as an answer that is lost although the request took
+effect.
 """
