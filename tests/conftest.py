@@ -1,7 +1,8 @@
 """Fixtures for all tests: one development stack for the whole session, and operators that use it.
 
-The stack is in ``.dev-test``. At the end of the session the stack is removed, unless
-``KEEP_TEST_STACK=1`` is set. After a failed test, its logs stay in ``.dev-test-logs``.
+The stack is in ``.dev-test``, and is removed when the session ends. With ``KEEP_TEST_STACK=1`` the
+stack stays, and the next session uses it. After a failed test, the stack's logs stay in
+``.dev-test-logs``.
 
 With ``--airflow oldest``, pytest runs the tests marked ``every_airflow`` or ``oldest_airflow`` on
 the oldest supported Airflow, with the stack in ``.dev-test-oldest``. By default, pytest uses the
@@ -144,7 +145,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:
-    """Return the values of ``--airflow`` for which pytest runs this test."""
     if item.get_closest_marker("oldest_airflow"):
         return (OLDEST,)
     return (NEWEST, OLDEST) if item.get_closest_marker("every_airflow") else (NEWEST,)
@@ -152,8 +152,8 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """If a test has failed, add the logs of its operators and of components that are not ready to
-    the report.
+    """For a failed test, report the logs of its operators and of the stack's components that are
+    not ready.
     """
     report = yield
     if report.failed:
@@ -171,7 +171,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def _not_ready(stack: Stack) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, the state and the end of the log of each component that is not ready."""
     for name, state in stack.states().items():
         if state != "ready" and name != "operator":
             log = stack.log(name)
@@ -181,7 +180,6 @@ def _not_ready(stack: Stack) -> Iterator[tuple[str, str, str]]:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The development stack without an operator."""
     directory = _directory(request.config)
     with pytest.MonkeyPatch.context() as environment:
         # The folder for the example DAGs' datasets and models, which Airflow's processes inherit.

@@ -1,4 +1,6 @@
-"""The provider's cluster policy adds event callbacks to the tasks of all DAGs."""
+"""With ``[mljob] instrument_all_dags``, the provider's cluster policy adds event callbacks to all
+tasks.
+"""
 
 from __future__ import annotations
 

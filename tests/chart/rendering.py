@@ -1,5 +1,3 @@
-"""The chart, rendered by helm and parsed."""
-
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""Each alert fires in its situation, and no alert fires without a problem."""
+"""Prometheus' own engine evaluates the alert rules."""
 
 from __future__ import annotations
 

@@ -75,7 +75,6 @@ def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Pat
 
 @pytest.fixture(scope="module")
 def crds(cluster: Cluster) -> None:
-    """Install the CRDs if the cluster lacks the CRD of MLJobs."""
     if not cluster.exists("crd", MLJOBS):
         cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
     cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", f"crd/{INSTANCES}", "--timeout=30s")

@@ -1,5 +1,3 @@
-"""The CRDs in the chart."""
-
 from __future__ import annotations
 
 from pathlib import Path

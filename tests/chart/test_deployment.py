@@ -1,5 +1,3 @@
-"""The Deployment and its Pod, and the names and labels of all objects."""
-
 from __future__ import annotations
 
 from typing import Any

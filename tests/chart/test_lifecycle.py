@@ -81,7 +81,6 @@ class Reader:
         return str(self.deployment()["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def objects(self) -> list[Any]:
-        """Return the release's Deployments, PodDisruptionBudgets, Services and RBAC objects."""
         kinds = "deployments,poddisruptionbudgets,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
         mine = f"--selector=app.kubernetes.io/instance={self.release}"
         return list(self.cluster.get(kinds, mine, f"--namespace={self.namespace}")["items"])

@@ -24,7 +24,6 @@ def rendered(request: pytest.FixtureRequest, render: Render) -> Rendered:
 
 
 def pods(rendered: Rendered) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield each Deployment and its Pod template."""
     for deployment in rendered.all("Deployment"):
         yield deployment, deployment["spec"]["template"]
 

@@ -1,5 +1,3 @@
-"""The alerts, the dashboard and the configuration of kube-state-metrics."""
-
 from __future__ import annotations
 
 import json
@@ -93,7 +91,6 @@ def unknown(uses: promcheck.Findings) -> list[str]:
 
 
 def queries() -> Iterator[str]:
-    """Yield the dashboard's queries, with values in place of Grafana's variables."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             yield filled(target["expr"])
@@ -247,7 +244,6 @@ TYPES = {"Gauge": "gauge", "StateSet": "stateSet", "Info": "info"}
 
 
 def field(schema: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """Return the schema of a field of a CRD. A path in ``metadata`` has no schema."""
     for name in path:
         schema = schema.get("items", schema)["properties"][name]
     return schema

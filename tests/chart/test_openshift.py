@@ -1,5 +1,3 @@
-"""The values for OpenShift fit the SCC restricted-v2."""
-
 from __future__ import annotations
 
 import stat

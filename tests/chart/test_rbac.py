@@ -1,5 +1,3 @@
-"""The chart renders exactly the RBAC rules in this module."""
-
 from __future__ import annotations
 
 from typing import Any

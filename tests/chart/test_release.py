@@ -1,5 +1,3 @@
-"""The released chart works without a clone of this repository."""
-
 from __future__ import annotations
 
 import json
@@ -24,7 +22,6 @@ REQUIRED = {"airflow": {"url": "http://airflow:8080"}}
 
 @pytest.fixture(scope="module")
 def registry(helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """An OCI registry with the chart of this source tree."""
     folder = tmp_path_factory.mktemp("release")
     chart.write(f"{IMAGES}/mljob-operator", f"{IMAGES}/mljob-view", folder / "chart-source")
     run_helm(helm, "package", str(folder / "chart-source"), "--destination", str(folder))

@@ -34,7 +34,6 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
 
 
 def schema_leaves(schema: Mapping[str, Any], node: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Yield the key of each value in the schema, such as ``airflow.url``."""
     for key, value in node["properties"].items():
         below = f"{path}{key}"
         target = schema["definitions"][value["$ref"].rsplit("/", 1)[-1]] if "$ref" in value else value

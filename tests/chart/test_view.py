@@ -1,5 +1,3 @@
-"""The chart's objects for the live view."""
-
 from __future__ import annotations
 
 from typing import Any

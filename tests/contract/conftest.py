@@ -70,7 +70,6 @@ def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
 
 
 def finish(airflow: FakeAirflow, dag_id: str, run_id: str, task_id: str) -> None:
-    """Let the run's only task write a log and succeed."""
     run = airflow.runs[dag_id, run_id]
     airflow.begin(run)
     airflow.set_task(run, task_id, TaskState.SUCCESS)
@@ -91,7 +90,7 @@ def adapter(url: str, user: str, password: str) -> Airflow:
 
 
 class AirflowWorld(Protocol):
-    """An Airflow for these tests. Some methods do what users and tasks do."""
+    """An Airflow for these tests, with methods for the actions of users and tasks."""
 
     @property
     def dag_runs(self) -> AirflowPort: ...
@@ -212,7 +211,7 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
 
 
 class Cluster(Protocol):
-    """A Kubernetes API with MLJobs. Some methods do what users do with kubectl."""
+    """A Kubernetes API with MLJobs, and with methods for the actions of users."""
 
     @property
     def store(self) -> JobStore: ...
@@ -328,8 +327,8 @@ CREDENTIALS = "mljob-system"
 
 
 class Platform(Protocol):
-    """A Kubernetes API with AirflowInstances. Some methods do what platform engineers do with
-    kubectl.
+    """A Kubernetes API with AirflowInstances, and with methods for the actions of platform
+    engineers.
     """
 
     @property

@@ -1,5 +1,3 @@
-"""The operator's assumptions about Airflow's backfills."""
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

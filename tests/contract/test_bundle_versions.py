@@ -41,8 +41,8 @@ class VersionedDag:
         self._airflow = airflow
 
     def commit(self, source: str) -> str:
-        """Commit the DAG's file, with the DAG's id in place of ``{dag_id}``, and wait until Airflow
-        has parsed it. Return the id of the commit.
+        """Write ``source`` with the DAG's id in place of ``{dag_id}``, and commit the file. Wait
+        until Airflow has parsed the file. Return the id of the commit.
         """
         commit = self._repository.commit(self.file, source.replace("{dag_id}", self.dag_id))
 

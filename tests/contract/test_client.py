@@ -1,5 +1,3 @@
-"""The Python client on the fake and on the real API server."""
-
 from __future__ import annotations
 
 import threading
@@ -76,8 +74,6 @@ def _real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class Reader:
-    """A thread that records all changes from a client's watch."""
-
     def __init__(self, client: Client) -> None:
         self.changes: list[Change[MLJob]] = []
         self._client = client

@@ -1,5 +1,3 @@
-"""The operator's assumptions about Airflow's DAG runs."""
-
 from __future__ import annotations
 
 import asyncio

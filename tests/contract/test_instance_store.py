@@ -1,5 +1,3 @@
-"""The operator's assumptions about the Kubernetes API for AirflowInstances."""
-
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,3 @@
-"""The assumptions of mljob-api about task logs and the structure of DAGs."""
-
 from __future__ import annotations
 
 import asyncio

@@ -79,7 +79,6 @@ class Work:
 
 
 def delete(jobs: MLJobs, name: str) -> str:
-    """Delete an MLJob, and wait until it is removed. Return the id of its run."""
     run_id: str = jobs.status(name)["dagRunId"]
     jobs.kubectl("delete", "mljob", name, "--timeout=150s", timeout=180)
     return run_id
@@ -92,6 +91,5 @@ def assert_run_is_over(airflow: AirflowRest, run_id: str, dag_id: str = LONG) ->
 
 
 def cancellation(airflow: AirflowRest, run_id: str) -> str | None:
-    """Return the state of the cancellation DAG's run that cancels ``run_id``."""
     run = airflow.run(CANCELLER, f"cancel.{run_id}")
     return run["state"] if run else None

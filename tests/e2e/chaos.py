@@ -1,4 +1,4 @@
-"""Kills parts of the system at random times, and starts them again. Watches the MLJobs meanwhile."""
+"""Kills and restarts parts of the system at random times, and watches the MLJobs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ class Outage:
 def planned(
     parts: Mapping[str, Callable[[], Callable[[], None]]], within: float, chance: random.Random
 ) -> list[Outage]:
-    """Plan an outage of each part, at a random time in the first ``within`` seconds."""
     return [Outage(part, chance.uniform(0, within), take_away) for part, take_away in parts.items()]
 
 
@@ -66,7 +65,6 @@ class Outages:
             thread.start()
 
     def wait(self) -> None:
-        """Wait until all outages are over. Raise the first error that occurred in an outage."""
         for thread in self._threads:
             thread.join()
         if self._problems:

@@ -24,7 +24,9 @@ def dag_ids() -> list[str]:
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Wait until a run has ended. Return its state in Airflow with the keys of :func:`status_says`."""
+    """Wait until a run has ended. Return Airflow's data about the run, with the keys of
+    :func:`status_says`.
+    """
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
     for row in airflow.task_instances(dag_id, run_id):
@@ -55,8 +57,8 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """Return both values of each field in which the MLJob's status differs from Airflow, by field.
-    Wait until the run has ended in Airflow.
+    """Wait until the MLJob's run has ended in Airflow. Return the fields that differ between the
+    status and Airflow, with both values as a text.
     """
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {

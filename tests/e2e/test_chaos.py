@@ -184,8 +184,8 @@ def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) ->
         run_ids: The ids of all runs of the test's MLJobs in Airflow.
 
     Returns:
-        The whole status if Airflow lacks its run. None if the MLJob was cancelled before its run was
-        submitted.
+        The whole status if Airflow lacks the run. None if the MLJob was cancelled before the
+        submission.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:

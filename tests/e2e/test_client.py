@@ -1,5 +1,3 @@
-"""The Python client on the development stack."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

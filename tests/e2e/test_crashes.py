@@ -179,8 +179,8 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 
 
 def live(cases: list[Case], cluster: Cluster) -> None:
-    """Start the operators, submit the MLJobs, and act as the users do. Wait until all operators
-    that kill themselves are dead.
+    """Start the operators, submit the MLJobs, and perform the users' actions. Wait until all
+    operators that kill themselves are dead.
     """
     start(cases)
     for case in cases:
@@ -202,7 +202,7 @@ def live(cases: list[Case], cluster: Cluster) -> None:
 
 
 def start(cases: list[Case]) -> None:
-    """Start the operators as leaders, then a replica of each operator."""
+    """Start the operators, and replicas that wait to become the leader."""
     for case in cases:
         case.installation.operator.begin(PROGRAM, case.when, case.call)
     for case in cases:
@@ -289,6 +289,5 @@ def evidence(cases: list[Case]) -> str:
 
 
 def table(cases: list[Case]) -> str:
-    """Return the results as a Markdown table, with a row for each case."""
     rows = [f"| {case.call} | {case.when} | {case.at_death} | {case.outcome} |" for case in cases]
     return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

@@ -1,5 +1,3 @@
-"""MLJobs that run a DAG declared with ``mljob_dag``."""
-
 from __future__ import annotations
 
 import json

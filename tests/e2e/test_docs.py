@@ -32,7 +32,7 @@ def shell(
 
 @pytest.fixture(scope="module")
 def first_page(shell: PageShell) -> str:
-    """The output of README.md's commands. The commands on the other pages need its MLJob."""
+    """The output of README.md's commands. The other pages need the MLJob of README.md."""
     return shell.types(Runner.LIVE, FIRST_PAGE)
 
 

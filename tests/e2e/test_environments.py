@@ -39,7 +39,6 @@ UNAUTHORIZED = Answer(401, b"<html>Unauthorized</html>", "text/html")
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that uses Airflow only through AirflowInstances."""
     return new_installation("environments", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
 
 

@@ -113,8 +113,8 @@ def rows() -> dict[str, dict[str, re.Pattern[str]]]:
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """Return a pattern for the states in a cell, each followed by a space. States in parentheses
-    are optional, and may come later.
+    """Return a pattern for the states in a cell. A space follows each state. A state in parentheses
+    is optional, and may come later.
     """
     found = re.findall(r"(\(?)`(\w+)`", cell)
     orders = {tuple(word for optional, word in found if not optional)}
@@ -138,7 +138,7 @@ class Seen:
 
 @dataclass
 class Timeline:
-    """Messages on Kafka, answers of Airflow's REST API, and statuses of MLJobs."""
+    """The test's record: messages on Kafka, answers of Airflow's REST API, and statuses of MLJobs."""
 
     topic: Topic
     deleted_at: float | None = None
@@ -165,9 +165,6 @@ class Timeline:
         return next((e["state"] for e in self.status(job).get("tasks") or () if e["taskId"] == task), None)
 
     def shown_at(self, job: str, task: str, holds: Callable[[Object], bool]) -> float | None:
-        """Return the time of the first status in which the task's entry meets the condition
-        ``holds``.
-        """
         for at, status in self.statuses[job]:
             if any(entry["taskId"] == task and holds(entry) for entry in status.get("tasks") or ()):
                 return at
@@ -272,8 +269,8 @@ class Stage:
     # Conditions
 
     def _told_running(self, job: str, task: str) -> bool:
-        """Return whether both producers have reported the task as running, and its process id is
-        available.
+        """Return whether both producers have reported the task as running, and the task has written
+        its process id.
         """
         there = {told.producer for told in self.story.told(job, task) if told.state == "running"}
         return there == set(PRODUCERS) and bool(self._pid(job, task))
@@ -294,9 +291,9 @@ class Stage:
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
-        """Return whether the MLJob has succeeded."""
         if self.story.status(job).get("phase") != "Succeeded":
             return False
+        # Airflow sends the event about the end before Airflow stores the end.
         self._airflow.ended(DAGS[job], self.story.run_ids[job])
         return True
 
@@ -407,7 +404,6 @@ class Stage:
 def story(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Timeline]:
-    """A timeline with all changes in the documented table."""
     eventually(lambda: set(DAGS.values()) <= set(airflow.dags(tags="events")), "the DAGs are parsed", within=120)
     with with_kafka.jobs.watch() as watch:
         stage = Stage(with_kafka, airflow, stack, watch, tmp_path_factory.mktemp("events"))
@@ -465,8 +461,8 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
 
 
 def is_as_far(said: Told, instances: int, entry: Object) -> bool:
-    """Return whether a task's entry in a status shows the reported state or a later state. The
-    entry of a mapped task must do so for all instances.
+    """Return whether a task's entry in a status shows the reported state or a later state. For a
+    mapped task, all instances must have reached the state.
     """
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:

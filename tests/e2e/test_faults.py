@@ -1,7 +1,3 @@
-"""Kafka, Airflow's API server or the cancellation DAG fails while MLJobs run. Every status is right
-in the end, and no run is submitted twice.
-"""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -31,7 +27,6 @@ def whole_again(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def standby(with_kafka: Installation) -> Iterator[OperatorProcess]:
-    """A second replica of the operator."""
     replica = with_kafka.operator.replica().start()
     yield replica
     eventually(lambda: replica.leads() is not with_kafka.operator.leads(), "one replica leads", within=30)

@@ -24,7 +24,6 @@ from tests.live.mljobs import MLJobs
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that uses Airflow only through AirflowInstances."""
     return new_installation("trust-instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
 
 
@@ -35,9 +34,6 @@ def gateways() -> Iterator[ExitStack]:
 
 
 def asked(installation: Installation, operation: str) -> float:
-    """Return how many requests of one operation, such as ``active_runs``, the operator has sent to
-    Airflow.
-    """
     return installation.operator.requests().get(operation, 0)
 
 

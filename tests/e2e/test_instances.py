@@ -29,7 +29,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator that uses Airflow only through AirflowInstances."""
+    # Airflow does not write to the topic instances.events.
     return new_installation(
         "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"
     )

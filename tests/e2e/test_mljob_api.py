@@ -1,5 +1,3 @@
-"""Users read logs, events and graphs of runs from mljob-api with kubectl."""
-
 from __future__ import annotations
 
 import json
@@ -308,7 +306,6 @@ class Caller:
 
 @pytest.fixture(scope="module")
 def viewer(runs: Runs, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """kubectl with the rights of the chart's role for viewers."""
     jobs = runs.jobs
     jobs.kubectl("create", "serviceaccount", "viewer")
     jobs.kubectl(
@@ -387,7 +384,9 @@ def test_a_task_that_does_not_exist_is_named(runs: Runs) -> None:
 
 @pytest.fixture(scope="module")
 def forged(runs: Runs, kubectl: Kubectl) -> Iterator[Runs]:
-    """MLJobs without an operator. Their forged statuses name the run of the MLJob ``failing``."""
+    """MLJobs in a namespace without an operator. Their forged statuses name the run of the MLJob
+    ``failing``.
+    """
     namespace = f"forged-{runs.jobs.namespace.rpartition('-')[2]}"
     kubectl("create", "namespace", namespace)
     claimed = runs.jobs.status("failing")

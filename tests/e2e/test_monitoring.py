@@ -1,5 +1,3 @@
-"""The monitoring DAGs on a real Airflow report the problems of other DAGs."""
-
 from __future__ import annotations
 
 import json
@@ -83,9 +81,6 @@ class Monitoring:
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
 
     def serving(self, run_id: str) -> dict[str, Any]:
-        """Return the only task instance of a run of monitored_slow. Its ``state`` is None until the
-        task instance exists.
-        """
         found = self.airflow.task_instances("monitored_slow", run_id)
         return found[0] if found else {"state": None}
 

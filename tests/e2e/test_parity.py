@@ -120,7 +120,6 @@ def test_progress_is_shown_during_the_run(with_kafka: Installation, rest_only: I
 
 
 def told_by(watch: Watch, name: str) -> set[str]:
-    """Return the values of ``statusSource`` in the MLJob's statuses."""
     return {status["statusSource"] for status in watch.statuses(name) if "statusSource" in status}
 
 

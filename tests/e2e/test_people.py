@@ -70,7 +70,6 @@ def task(status: Object, task_id: str) -> Object:
 
 
 def asked(jobs: MLJobs, name: str) -> list[str]:
-    """Return the messages of the MLJob's Events that ask a person for input."""
     return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
 
 

@@ -39,7 +39,6 @@ def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
 
 @contextmanager
 def measured(what: str) -> Iterator[None]:
-    """Print the duration of the ``with`` block."""
     began = time.monotonic()
     yield
     say(f"  {what}: {time.monotonic() - began:.1f} s")

@@ -21,7 +21,6 @@ RULE = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": [WAIT]}
 
 @pytest.fixture
 def other_team(kubectl: Kubectl) -> Kubectl:
-    """kubectl in the namespace of another team."""
     name = f"other-team-{secrets.token_hex(3)}"
     kubectl("create", "namespace", name)
     return kubectl.within(name)
@@ -58,7 +57,7 @@ def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
 
 @pytest.fixture
 def with_settings_airflow(installation: NewInstallation) -> Installation:
-    """An operator for AirflowInstances. Its settings also name an Airflow, without access rules."""
+    """An operator for AirflowInstances. Its settings name an Airflow that has no access rules."""
     return installation("closed", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_ACCESS="")
 
 

@@ -36,7 +36,7 @@ class Forger:
 
     def tell(self, status: Object, event: str, **fields: Any) -> None:
         """Send a false event about an MLJob's run, in the format of Airflow's own producer.
-        ``fields`` replace fields of the event, or are added.
+        ``fields`` are added to the event, or replace its fields.
         """
         message = {
             "schema_version": 1,
@@ -68,7 +68,6 @@ def forger(stack: Stack) -> Forger:
 
 
 def read_by(installation: Installation) -> float:
-    """Return the number of Kafka messages that the operator has read."""
     return sum(value for key, value in installation.operator.metrics().items() if key[0] == "mljob_events_total")
 
 

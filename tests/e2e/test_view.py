@@ -129,13 +129,6 @@ def test_waiting_job_says_what_it_waits_for_and_is_cancelled(page: Page, client:
 
 @dataclass(frozen=True)
 class Viewer:
-    """A user of the view.
-
-    Attributes:
-        namespace: The namespace of the user.
-        headers: The HTTP headers with the user's token.
-    """
-
     namespace: str
     headers: dict[str, str]
 

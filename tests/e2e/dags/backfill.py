@@ -26,7 +26,9 @@ PARAMS = {
 
 
 def work() -> str:
-    """Wait for ``seconds``, and return the day. In the first attempt, fail if ``fail`` has the day."""
+    """Return the day of the run after ``seconds``. In the MLJob's first attempt, fail if ``fail``
+    lists the day.
+    """
     context = get_current_context()
     params, day = context["params"], context["logical_date"].date().isoformat()
     time.sleep(params["seconds"])

@@ -1,5 +1,5 @@
-"""DAGs for tests of submission. ``parity_paused`` stays paused, because several tests use it at
-once.
+"""DAGs for tests of submission. ``parity_paused`` stays paused, because several tests use it at the
+same time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DAGs whose tasks fail, are retried, deferred, rescheduled or killed, time out, or run for long."""
+"""DAGs with tasks that fail, are retried, deferred or killed, or exceed a timeout."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A DAG file with an import error. Only an Airflow that reads the folder ``dags_broken`` has the
-error.
-"""
+"""A DAG file with an import error. Its own folder keeps the error out of other Airflows."""
 
 from __future__ import annotations
 
