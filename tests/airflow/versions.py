@@ -1,4 +1,4 @@
-"""Names that differ between the oldest and the newest supported version of Airflow."""
+"""Parts of Airflow whose module or name depends on the version of Airflow."""
 
 from __future__ import annotations
 

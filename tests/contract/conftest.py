@@ -1,5 +1,6 @@
-"""Fixtures that give each test every implementation of a port: a fake, an adapter for the real
-system, and for Airflow also the simulated Airflow of the benchmarks.
+"""Fixtures that run each test with every implementation of an interface to Airflow or Kubernetes: a
+fake in memory, and the real system. For Airflow, the benchmarks' simulated Airflow is a third
+implementation.
 """
 
 from __future__ import annotations

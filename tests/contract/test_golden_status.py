@@ -26,7 +26,9 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """Return the facts in the recorded messages of a run, producer by producer."""
+    """Return the states of the run and its tasks in a run's recorded messages, producer by
+    producer.
+    """
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]
     envelopes = [read(json.dumps(json.loads(line)["value"]).encode(), NOW) for line in lines]

@@ -45,7 +45,8 @@ class Worker:
         eventually(lambda: self.works, f"{name} works", within=240, evidence=partial(jobs.evidence, name))
 
     def until_it_is_gone(self) -> None:
-        # The process learns of its end at its next heartbeat, and then has five seconds to end.
+        # The process learns at its next heartbeat that the task was set to failed, and then has five
+        # seconds to end.
         eventually(lambda: not self.works, "the worker's process is gone", within=45)
 
 

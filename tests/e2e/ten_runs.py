@@ -1,4 +1,4 @@
-"""For tests in which a component dies while ten MLJobs run."""
+"""Submits ten MLJobs, and checks how the MLJobs end although a component dies."""
 
 from __future__ import annotations
 
