@@ -1,6 +1,5 @@
-"""Messages that an attacker with write access to the event topic may send to disturb an MLJob. A
-message is broken or huge, has impossible values, or has the id of another run. So no message is a
-valid message about the MLJob's own run.
+"""Kafka messages with which an attacker may try to disturb an MLJob. No message is a valid message
+about the MLJob's own run.
 """
 
 from __future__ import annotations
@@ -83,9 +82,8 @@ unrelated to any run.
 
 
 def hostile(random: Random, good: Message) -> bytes | None:
-    """Return the value of a random hostile Kafka message: either the valid message ``good`` in a
-    changed form, or content that has nothing to do with ``good``. None stands for a Kafka message
-    without a value (a tombstone).
+    """Return the value of a random hostile message, which may be the message ``good`` in a changed
+    form. None stands for a message without a value.
     """
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good
@@ -116,9 +114,6 @@ def _nonsense(random: Random, good: Message) -> bytes | None:
 
 
 def _broken(random: Random, good: Message) -> bytes:
-    """Return the valid message ``good`` in a broken form: cut off, made invalid JSON by two
-    inserted bytes, or longer than 1 MiB.
-    """
     text = json.dumps(good).encode()
     if random.random() < 0.02:
         return text[:-1] + b' , "x": "' + b"y" * (1024 * 1024) + b'"}'
@@ -127,9 +122,6 @@ def _broken(random: Random, good: Message) -> bytes:
 
 
 def _out_of_bounds(random: Random, good: Message) -> bytes:
-    """Return the valid message ``good`` with an impossible value in one field, or sometimes in
-    three fields.
-    """
     fields = BOTH | (OURS if "mljob_version" in good else OFFICIALS)
     message = dict(good)
     for field in random.sample(sorted(fields), random.choice((1, 1, 1, 3))):
@@ -138,10 +130,6 @@ def _out_of_bounds(random: Random, good: Message) -> bytes:
 
 
 def _about_others(random: Random, good: Message) -> bytes:
-    """Return the message ``good`` with another run id. The id belongs to another MLJob with the
-    same name, to another attempt of the same MLJob, to an unknown MLJob, to another operator, or to
-    no MLJob.
-    """
     prefix, namespace, name, _ = str(good["run_id"]).split(".")
     run_id = random.choice(
         (

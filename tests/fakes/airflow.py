@@ -1,5 +1,3 @@
-"""A fake Airflow in memory: its DAG runs, task instances and logs."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,8 +39,6 @@ _FAILED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass
 class FakeRun:
-    """A DAG run in the fake Airflow, with its task instances, outputs, XComs and logs."""
-
     dag_id: str
     run_id: str
     conf: dict[str, Any]
@@ -63,10 +59,7 @@ class FakeRun:
 
 
 class FakeLog:
-    """The log of one try of a task in the fake Airflow, opened at a position. The first read
-    returns all entries after this position, or None if there are none. Each later read returns
-    None.
-    """
+    """The log of one try of a task. The first read returns all entries."""
 
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
         self._entries = list(entries)
@@ -75,10 +68,6 @@ class FakeLog:
         self.closed = False
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return all entries that were not read yet, each converted by ``convert``. If all entries
-        were already read, set ``token`` to the token from which a later reader can continue, and
-        return None.
-        """
         entries, self._entries = self._entries, []
         if not entries:
             self.token = self._token
@@ -86,13 +75,11 @@ class FakeLog:
         return [convert(LogEntry(entry, len(str(entry)))) for entry in entries]
 
     def close(self) -> None:
-        """Set ``closed``, so that a test sees whether the log was closed."""
         self.closed = True
 
 
 class FakeUser:
-    """A connection to the fake Airflow with another login than the operator's. The requests with
-    this login are recorded, and can be refused.
+    """A connection to the fake Airflow with another login than the operator's.
 
     Attributes:
         locked: Whether Airflow refuses the login.
@@ -106,7 +93,6 @@ class FakeUser:
 
     @property
     def cancelling(self) -> FakeUser:
-        """The adapter that sends the requests of a cancellation: this object itself."""
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -124,30 +110,22 @@ class FakeUser:
 
 
 class FakeAirflow:
-    """An Airflow in memory that implements the operator's interface for DAG runs. Tests can also
-    change runs directly, as Airflow's scheduler and users do.
+    """An Airflow in memory. Tests can also change its runs directly, as Airflow's scheduler and
+    users do.
 
     Attributes:
-        dags: The task ids of each DAG that exists, by DAG id.
-        required: The names of params that a conf must contain, by DAG id.
-        dag_params: The params that :meth:`params` returns, by DAG id.
-        paused: The ids of paused DAGs.
+        dags: The task ids of each DAG, by DAG id.
+        required: The names of the params that a conf must contain, by DAG id.
         stale: The ids of DAGs that are in no file any more.
-        daily: The ids of DAGs with a daily schedule, which can be backfilled.
+        daily: The ids of DAGs with a daily schedule.
         runs: The runs, by DAG id and run id.
-        down: If true, no request gets an answer or takes effect.
         locked: Whether Airflow refuses the operator's credentials.
-        version: Airflow's version.
-        unhealthy: The names of Airflow's components that are not healthy.
-        down_for: How many of the next requests get no answer and take no effect, by the name of the
-            request.
-        before: Functions by the name of a request. Each function is called once, when the next
-            request of this name arrives, before its effect.
+        down_for: How many of the next requests fail without an effect, by the name of the method.
+        before: A function for each named method, called once at the start of the method's next call.
         lose_answers: How many of the next calls of :meth:`submit` and :meth:`clear_failed` take
-            effect, but get no answer.
+            effect, but raise AirflowUnavailable.
         denies: How many of the next calls of :meth:`get`, :meth:`clear_failed` and
-            :meth:`.FakeBackfills.find` get the answer that the run or backfill does not exist,
-            although it exists.
+            :meth:`.FakeBackfills.find` return None, although the run or backfill exists.
         calls: The names of all requests, in order.
     """
 
@@ -176,10 +154,6 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """The adapter that sends the requests of a cancellation: this object itself. The real
-        adapter returns a second adapter instead, so that a cancellation doesn't wait for other
-        requests.
-        """
         return self
 
     # DagRuns
@@ -187,14 +161,6 @@ class FakeAirflow:
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """Create a run, or return the existing run with this id.
-
-        Raises:
-            DagNotFound: The DAG does not exist.
-            ValidationFailed: The conf lacks a required param.
-            LogicalDateTaken: Another run of the DAG has this logical date.
-            AirflowUnavailable: The request took effect, but its answer was lost (``lose_answers``).
-        """
         self.asked("submit")
         if dag_id not in self.dags:
             raise DagNotFound(f"no DAG {dag_id}", get_close_matches(dag_id, self.dags))
@@ -210,16 +176,10 @@ class FakeAirflow:
         return self.fact(run)
 
     async def params(self, dag_id: str) -> dict[str, Any]:
-        """Return the params of a DAG."""
         self.asked("params")
         return dict(self.dag_params.get(dag_id, {}))
 
     async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """Return the conf of a run.
-
-        Raises:
-            ValidationFailed: The run does not exist.
-        """
         self.asked("conf")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -229,15 +189,6 @@ class FakeAirflow:
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of a terminal run, so that these tasks run again. Do nothing if
-        the run is not terminal, or was queued at or after ``since``: such a run counts as cleared
-        already. Return the run, or None if the run does not exist or ``denies`` hides the run.
-
-        Raises:
-            NothingToClear: The tasks would be cleared, but none of them is in the state failed or
-                upstream_failed.
-            AirflowUnavailable: The request took effect, but its answer was lost (``lose_answers``).
-        """
         self.asked("clear_failed")
         run = self._seen(dag_id, run_id)
         if run is None:
@@ -254,19 +205,16 @@ class FakeAirflow:
         return self.fact(run)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """Return a run, or None if the run does not exist or ``denies`` hides the run."""
         self.asked("get")
         run = self._seen(dag_id, run_id)
         return self.fact(run) if run else None
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """Return the task instances of a run."""
         self.asked("tasks")
         run = self.runs.get((dag_id, run_id))
         return [replace(task, observed_at=self._clock()) for task in run.tasks.values()] if run else []
 
     async def structure(self, dag_id: str) -> list[DagTask]:
-        """Return the tasks of a DAG as a chain: each task is downstream of the task before."""
         self.asked("structure")
         ids = self.dags.get(dag_id, ())
         return [DagTask(task_id, task_id, "PythonOperator", ids[at + 1 : at + 2]) for at, task_id in enumerate(ids)]
@@ -274,17 +222,11 @@ class FakeAirflow:
     async def open_log(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> FakeLog | None:
-        """Open the log of a try at the position that ``token`` names. Without a token, the log is
-        opened at the log's beginning. Return None if there is no such try.
-        """
         self.asked("open_log")
         found = self.log(dag_id, run_id, task, try_number, int(token) if token is not None else None)
         return FakeLog(*found) if found is not None else None
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the open questions that a run's tasks ask a person. The key of each question is
-        the key of its task.
-        """
         self.asked("questions")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -296,9 +238,6 @@ class FakeAirflow:
         }
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """Return the outputs of a run: the values that its tasks published as outputs, and the
-        XComs that the MLJob's ``sources`` select.
-        """
         self.asked("outputs")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -307,24 +246,17 @@ class FakeAirflow:
         return Outputs(run.outputs | {name: value for name, value in named.items() if value is not None})
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG. The conf names the run to cancel, ``run_id``. Raise
-        DagRefused if the cancellation DAG is paused or missing.
-        """
         self.asked("trigger_cancellation")
         if CANCEL_DAG not in self.dags or CANCEL_DAG in self.paused:
             raise DagRefused("the cancellation DAG can't run")
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG is cancelling the run ``run_id`` now. This is true if
-        the cancellation DAG has a run for ``run_id`` with an active task.
-        """
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set an unfinished run and its unfinished task instances to failed."""
         self.asked("cancel")
         if (run := self.runs.get((dag_id, run_id))) is not None and run.state not in TERMINAL_RUN:
             now = self._clock()
@@ -334,7 +266,6 @@ class FakeAirflow:
             self.end(run, RunState.FAILED)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the child runs in ``FakeRun.children`` that exist and have not ended."""
         self.asked("children")
         run = self.runs.get((dag_id, run_id))
         claimed = run.children if run is not None else []
@@ -345,30 +276,22 @@ class FakeAirflow:
         ]
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """Set the note of a run."""
         self.asked("set_note")
         if (run := self.runs.get((dag_id, run_id))) is not None:
             run.note, run.changed = note, self._clock()
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Set the state of the cancelling run to failed, if the cancelling run is still queued. The
-        cancelling run is the cancellation DAG's run that cancels the run ``run_id``.
-        """
         self.asked("drop_cancellation")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         if run is not None and run.state is RunState.QUEUED:
             self.end(run, RunState.FAILED)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Return the runs that the operator has submitted and that have changed since a time."""
         self.asked("changed_runs")
         changed = {(run.dag_id, run.run_id) for run in self.runs.values() if run.changed >= since}
         return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances that have changed since a time. Only task instances of runs
-        that the operator has submitted are returned.
-        """
         self.asked("changed_tasks")
         return [
             TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))
@@ -378,9 +301,6 @@ class FakeAirflow:
         ]
 
     async def active_runs(self) -> list[RunChange]:
-        """Return the queued and running runs that the operator has submitted: their ids begin with
-        ``mljob.``.
-        """
         self.asked("active_runs")
         return [change for change in self._ours() if change.fact.state not in TERMINAL_RUN]
 
@@ -392,9 +312,6 @@ class FakeAirflow:
         ]
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return for each DAG what keeps its tasks from being scheduled: STALE if the DAG is in no
-        file any more, PAUSED if it is paused, otherwise None.
-        """
         self.asked("halts")
         return {
             dag_id: Halt.STALE if dag_id in self.stale else Halt.PAUSED if dag_id in self.paused else None
@@ -402,29 +319,25 @@ class FakeAirflow:
         }
 
     async def paused_dags(self) -> set[str]:
-        """Return the ids of paused DAGs."""
         self.asked("paused_dags")
         return set(self.paused)
 
     async def probe(self) -> ProbeResult:
-        """Return Airflow's version and the health of its components."""
         self.asked("probe")
         parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
         health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
         return ProbeResult(self.version, InstanceHealth(**health))
 
     async def close(self) -> None:
-        """Do nothing: the fake Airflow has no connections."""
+        ...
 
     # Changes in Airflow
 
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return the log of a try as two values, or None if there is no such try. The first value
-        is the list of entries from the position ``begin`` on. If ``begin`` is None, the list begins
-        with Airflow's header of the log. The second value is the position of the end of the log if
-        the try is running or deferred, else None.
+        """Return the log's entries from the position ``begin`` on, and the position of the end
+        while the try is running. Return None if there is no such try.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None
@@ -437,9 +350,6 @@ class FakeAirflow:
         return [*header, *entries[begin or 0 :]], str(len(entries)) if runs else None
 
     def write(self, run: FakeRun, task_id: str, *entries: Any, map_index: int = -1, try_number: int = 1) -> None:
-        """Append entries to the log of a task's try. A string becomes an entry whose text is the
-        string and whose time is now.
-        """
         log = run.logs.setdefault((task_id, map_index, try_number), [])
         now = self._clock().isoformat()
         log += [
@@ -448,23 +358,16 @@ class FakeAirflow:
         ]
 
     def _seen(self, dag_id: str, run_id: str) -> FakeRun | None:
-        """Return a run, or None if the run does not exist or ``denies`` hides the run."""
         run = self.runs.get((dag_id, run_id))
         return run if run is not None and not self.denied() else None
 
     def denied(self) -> bool:
-        """Return whether ``denies`` hides an existing run or backfill from the present request. If
-        so, count ``denies`` down.
-        """
         if self.denies > 0:
             self.denies -= 1
             return True
         return False
 
     def of_date(self, dag_id: str, date: datetime | None) -> FakeRun | None:
-        """Return the DAG's run with the logical date ``date``, or None if there is no such run or
-        ``date`` is None.
-        """
         runs = (run for run in self.runs.values() if run.dag_id == dag_id)
         return next((run for run in runs if date is not None and run.date == date), None)
 
@@ -476,7 +379,6 @@ class FakeAirflow:
         note: str | None = None,
         date: datetime | None = None,
     ) -> FakeRun:
-        """Create a queued run."""
         now = self._clock()
         run = FakeRun(
             dag_id, run_id, dict(conf), RunState.QUEUED, queued_at=now, changed=now, note=note or None, date=date
@@ -489,20 +391,16 @@ class FakeAirflow:
         return run
 
     def only_run(self, dag_id: str = "train") -> FakeRun:
-        """Return the only run of a DAG. Raise ValueError if the DAG has none or several."""
         (run,) = [run for run in self.runs.values() if run.dag_id == dag_id]
         return run
 
     def begin(self, run: FakeRun) -> None:
-        """Start a run, as the scheduler does."""
         run.state, run.start, run.changed = RunState.RUNNING, self._clock(), self._clock()
 
     def end(self, run: FakeRun, state: RunState) -> None:
-        """End a run, as the scheduler does."""
         run.state, run.end, run.changed = state, self._clock(), self._clock()
 
     def clear(self, run: FakeRun, *keys: tuple[str, int]) -> None:
-        """Clear tasks of a run, by default all its tasks. A terminal run becomes queued again."""
         now = self._clock()
         for key in keys or tuple(run.tasks):
             task = run.tasks[key]
@@ -514,27 +412,17 @@ class FakeAirflow:
     def set_task(
         self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
     ) -> None:
-        """Set the state and the try number of a task instance, and set its start time to now. The
-        task instance loses its other values. Create the task instance if it doesn't exist.
-        """
         now = self._clock()
         run.tasks[task_id, map_index] = TaskFact(
             task_id, map_index, try_number, state, StatusSource.REST, now, now, start=now
         )
 
     def fact(self, run: FakeRun) -> RunFact:
-        """Return the facts about the run in the form in which the REST adapter returns them."""
         now = self._clock()
         return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, queued_at=run.queued_at)
 
     def asked(self, call: str) -> None:
-        """Record the request named ``call``. If ``before`` has a function for this request, remove
-        and call the function. The method of every request calls this method first.
-
-        Raises:
-            AirflowUnavailable: The request gets no answer.
-            AirflowUnauthorized: The credentials are refused.
-        """
+        """Record a request, and raise the error that the test has set for the request."""
         self.calls.append(call)
         self.before.pop(call, lambda: None)()
         if self.down_for.get(call, 0) > 0:

@@ -1,5 +1,3 @@
-"""A fake of Airflow's backfills, in memory."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -18,16 +16,14 @@ if TYPE_CHECKING:
 
 
 class FakeBackfills:
-    """A fake of Airflow's backfills, for DAGs with a daily schedule. The operator puts a marker
-    into the conf of each backfill that it creates. The marker names the run id and the attempt of
-    the MLJob (:class:`.Marker`).
+    """The backfills of a :class:`.FakeAirflow`.
 
     Attributes:
         made: All backfills by id.
-        lose_answers: How many of the next requests to create a backfill take effect, but get no
-            answer.
-        lose_requests: How many of the next requests to create a backfill take no effect and get no
-            answer.
+        lose_answers: How many of the next calls of :meth:`post` take effect, but raise
+            AirflowUnavailable.
+        lose_requests: How many of the next calls of :meth:`post` raise AirflowUnavailable without
+            an effect.
     """
 
     def __init__(self, airflow: FakeAirflow, clock: Clock) -> None:
@@ -40,24 +36,13 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Return the DAG's newest backfill with the marker ``marker``. If the DAG has no such
-        backfill, create one (:meth:`post`).
-        """
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)
 
     async def post(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Create a backfill, and a run for each past day of its range (:meth:`make`). If the active
-        backfill of the DAG has the same marker, return the active backfill instead, as the
-        operator's adapter for Airflow does.
-
-        Raises:
-            DagNotFound: The DAG does not exist.
-            ValidationFailed: The DAG has no schedule, or the range has no past date.
-            BackfillActive: The DAG has another active backfill.
-            AirflowUnavailable: The request or its answer was lost (:attr:`lose_requests`,
-                :attr:`lose_answers`).
+        """Create a backfill. If the DAG's active backfill has the same marker, return the active
+        backfill instead, as the operator's adapter does.
         """
         if self.lose_requests:
             self.lose_requests -= 1
@@ -79,28 +64,17 @@ class FakeBackfills:
         return backfill
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the DAG's newest backfill whose marker has the run id ``run_id`` and the attempt
-        ``attempt``. If ``attempt`` is None, the marker may have any attempt. Return None if there
-        is no such backfill, or if :attr:`FakeAirflow.denies` hides the backfill.
-        """
         self._airflow.asked("find_backfill")
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return the runs of all backfills whose marker has the same run id as the marker of
-        ``backfill``. These backfills may belong to several attempts of one MLJob.
-        """
         self._airflow.asked("backfill_runs")
         assert backfill.marker is not None
         members = (self._member(run) for run in self._airflow.runs.values() if run.backfill is not None)
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the backfill's range existed before and don't belong to the
-        backfill: the number of the DAG's runs with a logical date in the range, minus ``members``.
-        ``members`` is the number of runs that belong to the backfill.
-        """
         self._airflow.asked("backfill_range")
         in_range = [
             run
@@ -110,15 +84,11 @@ class FakeBackfills:
         return max(0, len(in_range) - members)
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """Pause or unpause a backfill. Do nothing if the backfill is completed."""
         self._airflow.asked("pause_backfill")
         if self.made[backfill_id].completed_at is None:
             self.set(backfill_id, paused=paused)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel a backfill as Airflow does: set its queued runs to failed, pause the backfill and
-        mark it as completed. Do nothing if the backfill is already completed.
-        """
         self._airflow.asked("cancel_backfill")
         if self.made[backfill_id].completed_at is None:
             for run in self.runs(backfill_id):
@@ -127,9 +97,6 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed_at=self._clock())
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the runs of MLJobs' backfills, but only the runs that have changed at or after
-        ``since``.
-        """
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]
@@ -137,11 +104,8 @@ class FakeBackfills:
     # Changes in Airflow
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill without any check. For each past day of its range, create a run that
-        belongs to the backfill.
-
-        If the DAG already has a run for the day, no run is created. If ``order.reprocess`` includes
-        the state of the existing run, this run is cleared, and then belongs to the backfill.
+        """Create a backfill without the checks of :meth:`post`, and a run for each past day of its
+        range. Clear an existing run if ``order.reprocess`` includes the run's state.
         """
         conf = {**order.conf, **(marker.as_conf() if marker else {})}
         number = len(self.made) + 1
@@ -173,18 +137,13 @@ class FakeBackfills:
         return backfill
 
     def runs(self, backfill_id: int) -> list[FakeRun]:
-        """Return the runs of a backfill, sorted by logical date."""
         found = [run for run in self._airflow.runs.values() if run.backfill == backfill_id]
         return sorted(found, key=lambda run: (run.date, run.run_id))
 
     def close(self, backfill_id: int) -> None:
-        """Mark a backfill as completed, as the scheduler does when all runs of the backfill have
-        ended.
-        """
         self.set(backfill_id, completed_at=self._clock())
 
     def set(self, backfill_id: int, **change: Any) -> None:
-        """Change fields of a backfill."""
         self.made[backfill_id] = replace(self.made[backfill_id], **change)
 
     def _dates(self, order: BackfillRequest) -> list[datetime]:

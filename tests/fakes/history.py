@@ -1,7 +1,3 @@
-"""Fakes of Kafka topics with events, and of the readers with which mljob-api reads the history of a
-run.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -22,9 +18,7 @@ class FakeTopics:
     """Kafka topics in memory, each with one partition.
 
     Attributes:
-        down: Whether Kafka is unreachable: then no reader can be opened, and reading fails.
-        open_readers: The number of readers that are open.
-        begun_at: The offset at which each reader began, in the order in which they were opened.
+        begun_at: The offset at which each reader began, in the order of their opening.
         deleted: How many of the oldest messages of each topic Kafka has deleted.
     """
 
@@ -36,9 +30,6 @@ class FakeTopics:
         self.deleted = 0
 
     def send(self, topic: str, key: bytes, value: bytes | None, at: datetime | None = None) -> None:
-        """Append a message to a topic. ``at`` is the time of the message, by default the present
-        time.
-        """
         messages = self._topics.setdefault(topic, [])
         stamp = int((at or datetime.now(UTC)).timestamp() * 1000)
         messages.append(Message((topic, 0), len(messages), key, value, stamp))
@@ -46,14 +37,6 @@ class FakeTopics:
     async def open(
         self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
     ) -> FakeRunHistory:
-        """Open a reader of the messages with one key. If ``after`` has an offset of partition 0,
-        the reader begins at this offset. Otherwise the reader begins at the first message that was
-        sent at ``since`` or later, or at the end of the topic if there is no such message. If the
-        message at the beginning was deleted, the reader begins at the oldest message that is left.
-
-        Raises:
-            KafkaUnavailable: ``down`` is set.
-        """
         if self.down:
             raise KafkaUnavailable("Kafka can't be read")
         messages = self._topics.setdefault(topic, [])
@@ -67,13 +50,6 @@ class FakeTopics:
 
 
 class FakeRunHistory:
-    """A reader of one fake topic, for the messages with one key: the key of a run.
-
-    Attributes:
-        incomplete: Whether the reader may miss older messages: Kafka has deleted messages, and the
-            reader began at the oldest message that was left.
-    """
-
     def __init__(
         self, topics: FakeTopics, messages: Sequence[Message], key: bytes, begin: int, *, incomplete: bool
     ) -> None:
@@ -85,12 +61,6 @@ class FakeRunHistory:
         self._closed = False
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Read the next messages of the topic, at most ``BATCH`` messages. Return a batch with the
-        messages that have the reader's key, each converted by ``convert``.
-
-        Raises:
-            KafkaUnavailable: :attr:`FakeTopics.down` is set.
-        """
         if self._topics.down:
             raise KafkaUnavailable("Kafka can't be read")
         found = self._messages[self._position : self._position + BATCH]
@@ -101,7 +71,6 @@ class FakeRunHistory:
         return HistoryBatch(items, {0: self._position}, self._position >= len(self._messages))
 
     def close(self) -> None:
-        """Close the reader."""
         if not self._closed:
             self._closed = True
             self._topics.open_readers -= 1

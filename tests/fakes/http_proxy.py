@@ -1,10 +1,3 @@
-"""A forward HTTP proxy on loopback, such as companies use for requests to the Internet.
-
-For HTTPS the client asks the proxy for a tunnel (CONNECT); plain HTTP requests are forwarded. The
-proxy does not look up host names: a table in the proxy has the port on loopback for each
-``host:port``. So a test can make up host names.
-"""
-
 from __future__ import annotations
 
 import base64
@@ -19,11 +12,12 @@ from devstack.ports import HOST
 
 
 class HttpProxy:
-    """A forward HTTP proxy on loopback that requires a user and a password.
+    """A forward HTTP proxy on loopback that requires a user and a password. The proxy uses no DNS,
+    so a test can make up host names.
 
     Args:
-        routes: The port on loopback to which the proxy connects, by the ``host:port`` that a client
-            requests. Requests for another ``host:port`` get a 502.
+        routes: The port on loopback by the ``host:port`` that a client requests. Requests for
+            another ``host:port`` get a 502.
 
     Attributes:
         asked: The ``host:port`` of every request with the right login.
@@ -84,12 +78,10 @@ class HttpProxy:
 
     @property
     def address(self) -> str:
-        """The proxy's ``host:port``."""
         return f"{HOST}:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
-        """The proxy's URL with user and password, for HTTPS_PROXY."""
         return f"http://{self.USER}:{self.PASSWORD.replace(' ', '%20')}@{self.address}"
 
 

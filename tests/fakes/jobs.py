@@ -1,5 +1,3 @@
-"""A fake store of MLJobs, in memory."""
-
 from __future__ import annotations
 
 import asyncio
@@ -21,22 +19,19 @@ PREFIX = "mljob"
 
 
 class FakeJobs(StoredObjects[Key]):
-    """A fake store of MLJobs, and of the ConfigMaps and Secrets that MLJobs name.
+    """A store of MLJobs in memory, with the ConfigMaps and Secrets that MLJobs name.
 
     Attributes:
-        kube_events: The Events that the operator recorded, as pairs: the name of the MLJob, and the
-            Event.
         reads: How many times an MLJob was read by its key.
-        overtake: The number of the next writes that fail with a conflict. Just before each of these
-            writes, another writer changes the MLJob.
+        overtake: The number of the next writes that fail with a conflict.
         fail: The error that every write raises, or None.
-        refuse: A function that returns whether a status is refused as invalid. None if no function
-            checks the status. A status with an integer outside int64 is always refused.
+        refuse: Returns whether the API server refuses a status as invalid.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.
         refuse_events: Whether the creation of Events fails.
-        data: The data of ConfigMaps and Secrets, by kind and name.
-        watchers: The queues that notify the watches of a ConfigMap or a Secret, by kind and name.
-            A None in a queue means that the object has changed.
+        data: The data of ConfigMaps and Secrets, by kind and name. The objects exist in every
+            namespace.
+        watchers: The queues that get an entry when the ConfigMap or Secret changes, by kind and
+            name.
     """
 
     def __init__(self) -> None:
@@ -54,14 +49,13 @@ class FakeJobs(StoredObjects[Key]):
     def create(
         self, name: str, spec: Mapping[str, Any], namespace: str = "team-a", at: str = "2026-01-01T00:00:00Z"
     ) -> Job:
-        """Create an MLJob, as ``kubectl apply`` does."""
         body = self._create((namespace, name), KIND, spec, at, namespace=namespace, name=name)
         body["status"] = dict(UNOBSERVED)
         return self._read((namespace, name))
 
     def restore(self, manifest: Mapping[str, Any], at: str = "2026-01-02T00:00:00Z") -> Job:
-        """Create an MLJob from a manifest that ``kubectl get -o yaml`` printed. Like the API
-        server, leave out the manifest's status, and give the MLJob another uid.
+        """Create an MLJob from a manifest. Ignore the manifest's status and uid, as the API server
+        does.
         """
         metadata = manifest["metadata"]
         job = self.create(metadata["name"], manifest["spec"], metadata["namespace"], at)
@@ -70,28 +64,21 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(job.key)
 
     def edit(self, key: Key, spec: Mapping[str, Any]) -> Job:
-        """Change fields of an MLJob's spec, as a user does."""
         self._edit(key, spec)
         return self._read(key)
 
     def request_retry(self, key: Key, value: str) -> None:
-        """Set the annotation that requests a retry, as ``kubectl annotate --overwrite`` does."""
         body = self.objects[key]
         body["metadata"].setdefault("annotations", {})[RETRY_REQUESTED_AT] = value
         self._touch(body)
 
     def patch_status(self, key: Key, patch: Mapping[str, Any]) -> None:
-        """Patch the status, as another process does."""
         self._patch_status(self.objects[key], patch)
 
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
-        """Delete an MLJob, as a user does. Return the MLJob if a finalizer keeps it, else None."""
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:
-        """Create or change a ConfigMap or a Secret, and notify its watches. In this fake store, the
-        object exists in every namespace.
-        """
         self.data[kind, name] = data
         for news in self.watchers.get((kind, name), []):
             news.put_nowait(None)
@@ -99,30 +86,17 @@ class FakeJobs(StoredObjects[Key]):
     # JobStore
 
     async def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs."""
         for key in tuple(self.objects):
             yield self._read(key)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist. This method returns
-        the same as :meth:`get`. In the real store, only ``get`` applies the operator's label
-        selector. This fake store has no label selector.
-        """
         return await self.get(key)
 
     async def get(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, or None if it does not exist."""
         self.reads += 1
         return self._read(key) if key in self.objects else None
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Apply a merge patch to the status of an MLJob, and return the new version.
-
-        Raises:
-            Gone: The MLJob no longer exists.
-            Conflict: ``job`` is not the latest version.
-            Refused: The status is invalid (see ``refuse``).
-        """
         body = self._to_change(job)
         status = merged(body.get("status", {}), patch)
         if beyond_go(status) or (self.refuse is not None and self.refuse(status)):
@@ -133,13 +107,6 @@ class FakeJobs(StoredObjects[Key]):
     async def set_finalizer(
         self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> Job | None:
-        """Add or remove the operator's finalizer, and set ``annotations`` in the same write. Keep
-        other finalizers and annotations. Return the new version, or None if the MLJob no longer
-        exists.
-
-        Raises:
-            Conflict: ``job`` is not the latest version.
-        """
         try:
             body = self._to_change(job)
         except Gone:
@@ -149,12 +116,6 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(job.key, job) if self._finalize(job.key, FINALIZER, present=present) else None
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """Return the data of a ConfigMap or a Secret, or None if the reference is optional and the
-        object does not exist.
-
-        Raises:
-            ReferenceMissing: The object does not exist, and the reference is not optional.
-        """
         named = reference.secret_ref or reference.config_map_ref
         assert named is not None
         kind = "Secret" if reference.secret_ref else "ConfigMap"
@@ -164,22 +125,10 @@ class FakeJobs(StoredObjects[Key]):
         return Source(f"{kind} {named.name}", data, kind == "Secret") if data is not None else None
 
     async def delete(self, job: Job) -> None:
-        """Delete an MLJob, as the operator does at the end of ``ttlSecondsAfterFinished``. An MLJob
-        with a finalizer stays, with a deletion timestamp.
-
-        Raises:
-            Gone: The MLJob no longer exists.
-            Conflict: ``job`` is not the latest version.
-        """
         self._to_change(job)
         self._delete(job.key, "2026-01-01T00:00:00Z")
 
     async def record(self, job: Job, notice: KubeEvent) -> None:
-        """Append the Event to ``kube_events``, where the test can read it.
-
-        Raises:
-            StoreError: ``refuse_events`` is set.
-        """
         if self.refuse_events:
             raise StoreError("the namespace is being terminated")
         self.kube_events.append((job.name, notice))
@@ -188,15 +137,6 @@ class FakeJobs(StoredObjects[Key]):
         return Job.from_object(self.body(key), earlier, prefix=PREFIX)
 
     def _to_change(self, job: Job) -> dict[str, Any]:
-        """Check that the operator may write ``job``, and return the stored object, which the caller
-        then changes. Every write of the operator to an MLJob calls this method first.
-
-        Raises:
-            Exception: ``fail``, if the test has set this attribute.
-            Gone: The object no longer exists.
-            Conflict: ``job`` is not the latest version, or ``overtake`` lets another writer come
-                first.
-        """
         if self.fail is not None:
             raise self.fail
         if self.overtake and (body := self.objects.get(job.key)) is not None:
@@ -207,8 +147,8 @@ class FakeJobs(StoredObjects[Key]):
 
 
 def beyond_go(value: Any) -> bool:
-    """Return whether the value contains, at any depth, an integer outside int64. Kubernetes, which
-    is written in Go, reads integers as int64.
+    """Return whether the value contains an integer outside int64, at any depth. Kubernetes can't
+    read such integers.
     """
     match value:
         case dict():

@@ -1,10 +1,3 @@
-"""A fake Kubernetes API on loopback. The fake has only the parts of the API that an operator needs
-while it starts.
-
-It serves discovery, lists in pages, reads of one MLJob, watches that deliver no events, and reads
-and writes of Leases.
-"""
-
 from __future__ import annotations
 
 import itertools
@@ -35,13 +28,12 @@ Query = dict[str, str]
 
 
 def status(code: int, message: str, *, reason: str = "", **metadata: str) -> Answer:
-    """Return the answer to a refused request: the code, and an object of kind Status in JSON."""
+    """Return an error response, with a Kubernetes object of kind Status as its body."""
     body = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure", "message": message}
     return code, json.dumps(body | {"code": code} | ({"reason": reason} if reason else {}))
 
 
 def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any]:
-    """Return an MLJob that has succeeded, as the API server stores it."""
     return {
         "apiVersion": "mljob.dev/v1alpha1",
         "kind": "MLJob",
@@ -59,15 +51,12 @@ def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any
 
 
 class KubernetesApi(LoopbackServer):
-    """A Kubernetes API on loopback, with only the parts that an operator needs while it starts. A
-    test sets the objects and the error responses.
+    """A Kubernetes API on loopback, with only the parts that a starting operator needs.
 
     Attributes:
         objects: The objects of each list, by the path of the list. Leases are not included.
-        refuse: A function that is called with the path and the query of each GET request, and of
-            each request about Leases. If the function returns an answer, this answer replaces the
-            usual answer.
-        leases: The stored Leases, by name.
+        refuse: Gets the path and the query of a request. Returns the answer, or None for the usual
+            answer.
         lists: The path and the query of every list request, except for lists of Leases.
         watches: The path of every watch request, except for watches of Leases.
     """
@@ -98,12 +87,10 @@ class KubernetesApi(LoopbackServer):
         super().__init__(Handler, port=port, tls=tls)
 
     def close(self) -> None:
-        """End the open watches, accept no more requests and free the port."""
         self._ended.set()
         super().close()
 
     def cut(self) -> None:
-        """End the open watches. The API still accepts requests, so clients can watch again."""
         ended, self._ended = self._ended, threading.Event()
         ended.set()
 
@@ -130,10 +117,6 @@ class KubernetesApi(LoopbackServer):
             _send(handler, *status(404, f"there is no {path}"))
 
     def _of_lease(self, method: str, path: str, content: bytes) -> Answer:
-        """Carry out a request about Leases, and return the answer. The answer is 409 if the
-        resourceVersion in a patch is not the stored resourceVersion, or if the request creates a
-        Lease that already exists.
-        """
         name, body = path.removeprefix(LEASES).strip("/"), json.loads(content or "{}")
         with self._lock:
             if method == "GET" and not name:
@@ -155,7 +138,6 @@ class KubernetesApi(LoopbackServer):
             return 200, json.dumps(self.leases[name])
 
     def _one(self, path: str) -> dict[str, Any] | None:
-        """Return the MLJob at a path, or None if there is no such MLJob."""
         for each in self.objects[MLJOBS]:
             if path == f"{ROOT}/namespaces/{each['metadata']['namespace']}/mljobs/{each['metadata']['name']}":
                 return each
@@ -197,14 +179,8 @@ DISCOVERY: dict[str, dict[str, Any]] = {
 
 
 def kubeconfig(path: Path, url: str, *, authority: Path | None = None, **user: str) -> Path:
-    """Write a kubeconfig, and return its path.
-
-    Args:
-        path: The file to write.
-        url: The URL of the Kubernetes API.
-        authority: The file with the certificate of the authority that signed the API's certificate.
-            Default: none.
-        user: The fields of the kubeconfig's user. Default: a token.
+    """Write a kubeconfig, and return its path. Without ``user``, the user of the kubeconfig has a
+    token.
     """
     cluster = {"server": url, **({"certificate-authority": str(authority)} if authority else {})}
     config = {

@@ -1,5 +1,3 @@
-"""Helpers that make an operator's login to Airflow from plain strings instead of SecretStr."""
-
 from __future__ import annotations
 
 from typing import Any
@@ -12,9 +10,7 @@ from mljob_operator.core.airflow_instance.credentials import Login
 def login(
     user: str | None = None, password: str | None = None, token: str | None = None, headers: Any = (), **rest: Any
 ) -> Login:
-    """Return the operator's login to Airflow, made from plain strings. ``headers`` is a mapping of
-    header names to values, or an iterable of pairs, each a header's name and value.
-    """
+    """Return a login to Airflow, made from plain strings instead of SecretStr."""
     return Login(
         user,
         SecretStr(password) if password is not None else None,
@@ -25,9 +21,8 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Split the keyword arguments ``how`` for an adapter. Return the operator's login to Airflow,
-    and the arguments whose names begin with ``ca_``. The other arguments describe the login. If
-    ``how`` has no other arguments, ``default`` describes the login.
+    """Return a login, and the arguments in ``how`` whose names begin with ``ca_``. The other
+    arguments in ``how`` describe the login. If there are none, ``default`` describes the login.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

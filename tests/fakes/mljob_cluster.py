@@ -1,8 +1,3 @@
-"""A fake Kubernetes API on loopback, with the parts that the client uses: lists of MLJobs in pages,
-watches with bookmarks, and writes. The fake also answers requests to mljob-api. A test can replace
-any answer.
-"""
-
 from __future__ import annotations
 
 import json
@@ -29,8 +24,6 @@ _RUNS = re.compile(
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that the server got."""
-
     method: str
     path: str
     query: Mapping[str, str]
@@ -40,8 +33,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of the fake server. If ``then_cut`` is true, the server closes the connection
-    early: it sends fewer bytes than the header Content-Length says.
+    """An answer of the fake server. If ``then_cut`` is true, the server sends fewer bytes than the
+    header Content-Length says, and closes the connection.
     """
 
     code: int = 200
@@ -51,8 +44,8 @@ class Answer:
 
 
 def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> Answer:
-    """Return an error response like those of the API server: the body is a ``Status`` object. In
-    the names of ``headers``, underscores stand for hyphens.
+    """Return an error response with a ``Status`` object, as the API server does. Underscores in the
+    names of ``headers`` become hyphens.
     """
     status = {
         "kind": "Status",
@@ -66,14 +59,12 @@ def refusal(code: int, reason: str = "", message: str = "", **headers: str) -> A
 
 
 class MLJobCluster(LoopbackServer):
-    """A fake Kubernetes API on loopback that stores MLJobs.
+    """A fake Kubernetes API on loopback that stores MLJobs and answers requests to mljob-api.
 
     Attributes:
-        interfere: A function that is called with each request. If the function returns an answer,
-            the server sends this answer instead of its own answer.
-        runs: The functions that answer requests to mljob-api, as a dict. A key is
-            ``namespace/name/part``, such as ``team-a/train/log``. The answer to other requests to
-            mljob-api is 404, as if mljob-api were not installed.
+        interfere: Gets each request. Returns the answer, or None for the usual answer.
+        runs: The functions that answer requests to mljob-api, by ``namespace/name/part``, such as
+            ``team-a/train/log``. Other requests to mljob-api get a 404.
         asked: All requests, in order.
         page_size: The maximum number of MLJobs in a page of a list.
     """
@@ -109,7 +100,6 @@ class MLJobCluster(LoopbackServer):
     # --- what tests do ---
 
     def put(self, name: str, namespace: str = "team-a", *, status: Object | None = None, **metadata: Any) -> Object:
-        """Create an MLJob, or change the status and the metadata of an existing MLJob."""
         with self._changed:
             found = self._objects.get((namespace, name)) or self._new(
                 {"metadata": {"name": name}, "spec": {"dagId": "train"}}, namespace
@@ -120,14 +110,12 @@ class MLJobCluster(LoopbackServer):
             return self._store(wanted)
 
     def patch(self, name: str, change: Object, namespace: str = "team-a") -> Object:
-        """Change an MLJob by a merge patch. The generation changes only if the patch contains a
-        generation.
+        """Change an MLJob by a merge patch. Unlike the API server, do not increase the generation.
         """
         with self._changed:
             return self._store(_merge(self._objects[namespace, name], change))
 
     def remove(self, name: str, namespace: str = "team-a") -> None:
-        """Delete an MLJob."""
         with self._changed:
             found = self._objects.pop((namespace, name))
             self._tell("DELETED", found)
@@ -137,27 +125,25 @@ class MLJobCluster(LoopbackServer):
             return self._objects[namespace, name]
 
     def all(self) -> list[Object]:
-        """Return all MLJobs."""
         with self._changed:
             return list(self._objects.values())
 
     def cut(self) -> None:
-        """Break the connections of all open watches, without the last chunk that HTTP requires."""
         with self._changed:
             self._cuts += 1
             self._changed.notify_all()
 
     def compact(self) -> None:
-        """Forget the history of changes, as a compaction of etcd does. Then the server answers 410
-        to a watch from an earlier version, and to a request for the next page of an earlier list.
+        """Forget all changes so far, as a compaction of etcd does. Older watches and lists then get
+        a 410.
         """
         with self._changed:
             self._oldest = self._version
             self._log.clear()
 
     def count(self, what: str) -> int:
-        """Return the number of requests of one kind so far. ``what`` is ``list`` for lists of
-        MLJobs, ``watch`` for watches of MLJobs, or an HTTP method such as ``PATCH``.
+        """Return the number of requests. ``what`` is ``list``, ``watch`` or an HTTP method such as
+        ``PATCH``.
         """
         return sum(what in (asked.method, _kind(asked)) for asked in list(self.asked))
 

@@ -1,10 +1,3 @@
-"""Objects of one kind in memory, as the API server stores them. The fake stores of MLJobs and
-AirflowInstances are built on this module.
-
-The objects have generations, resourceVersions, finalizers and uids. Writes are merge patches and
-can conflict.
-"""
-
 from __future__ import annotations
 
 import itertools
@@ -20,11 +13,10 @@ K = TypeVar("K")
 
 
 class StoredObjects(Generic[K]):
-    """A store of objects in memory: the base class of the fake stores of MLJobs and
-    AirflowInstances.
+    """Objects of one kind in memory, in the form in which the API server sends them.
 
     Attributes:
-        objects: The objects as the API server sends them, by key.
+        objects: The objects by key.
         patches: All merge patches that have changed a status, oldest first.
     """
 
@@ -35,9 +27,6 @@ class StoredObjects(Generic[K]):
         self._uids = itertools.count(1)
 
     def body(self, key: K) -> dict[str, Any]:
-        """Return a copy of an object. The copy is made through JSON, so it shares no part with the
-        stored object.
-        """
         copy: dict[str, Any] = json.loads(json.dumps(self.objects[key]))
         return copy
 
@@ -63,8 +52,8 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _delete(self, key: K, at: str) -> bool:
-        """Delete an object. An object with finalizers stays, and its deletionTimestamp is set to
-        ``at``. Return whether the object still exists.
+        """Delete an object that has no finalizer. Otherwise set its deletionTimestamp to ``at``.
+        Return whether the object still exists.
         """
         body = self.objects[key]
         if not body["metadata"].get("finalizers"):
@@ -76,12 +65,6 @@ class StoredObjects(Generic[K]):
         return True
 
     def _exactly(self, key: K, uid: str, resource_version: str) -> dict[str, Any]:
-        """Return the stored object with this key, after checking its uid and resource version.
-
-        Raises:
-            Gone: No object with this key has this uid.
-            Conflict: The object has another resource version.
-        """
         body = self.objects.get(key)
         if body is None or body["metadata"]["uid"] != uid:
             raise Gone(str(key))
@@ -114,7 +97,7 @@ class StoredObjects(Generic[K]):
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """Return the target after the merge patch ``patch`` (RFC 7396), without changing the target."""
+    """Return the target after the merge patch ``patch`` (RFC 7396)."""
     if not isinstance(patch, Mapping):
         return deepcopy(patch)
     result = dict(target) if isinstance(target, Mapping) else {}

@@ -1,5 +1,3 @@
-"""The operator's settings for tests: only arguments count, and the environment is ignored."""
-
 from __future__ import annotations
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -8,9 +6,7 @@ from mljob_operator.settings import Settings
 
 
 class FixedSettings(Settings):
-    """The operator's settings, made from keyword arguments and defaults. Environment variables are
-    ignored.
-    """
+    """The operator's settings, without the environment variables."""
 
     @classmethod
     def settings_customise_sources(
@@ -21,5 +17,4 @@ class FixedSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let pydantic read the settings from the keyword arguments only."""
         return (init_settings,)

@@ -1,5 +1,3 @@
-"""Fake watches of ConfigMaps and Secrets, in memory."""
-
 from __future__ import annotations
 
 import asyncio
@@ -11,10 +9,10 @@ from .jobs import FakeJobs
 
 
 class FakeSourceChanges:
-    """Watches of ConfigMaps and Secrets that report the changes that :meth:`FakeJobs.put` makes.
+    """Watches of the ConfigMaps and Secrets in :class:`.FakeJobs`.
 
     Attributes:
-        watched: The ConfigMaps and Secrets that are being watched, one entry for each open watch.
+        watched: The objects that are being watched, one entry for each open watch.
     """
 
     def __init__(self, jobs: FakeJobs) -> None:
@@ -22,9 +20,6 @@ class FakeSourceChanges:
         self.watched: list[ConfObject] = []
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Watch the ConfigMap or Secret ``reference``: yield None at each change of the object, and
-        also at once if the object exists.
-        """
         known = (reference.kind, reference.name)
         news: asyncio.Queue[None] = asyncio.Queue()
         self._jobs.watchers.setdefault(known, []).append(news)

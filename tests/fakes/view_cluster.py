@@ -1,7 +1,3 @@
-"""The fake Kubernetes API of :mod:`tests.fakes.mljob_cluster`, extended by everything else that the
-view reads: Events, AirflowInstances, namespaces, growing logs, and each person's rights.
-"""
-
 from __future__ import annotations
 
 import json
@@ -34,13 +30,6 @@ class GrowingLog:
             self._changed.notify_all()
 
     def send(self, handler: BaseHTTPRequestHandler, query: Mapping[str, str]) -> None:
-        """Answer a request for the log.
-
-        With the parameter ``follow``, send the lines after the position ``after``, by default all
-        lines. Then send each new line until the log ends. If the request has both ``follow`` and
-        ``positions``, first send a line with the position at which the answer begins. Without
-        ``follow``, send the last ``tail`` lines that the log has now, by default all lines.
-        """
         if "follow" not in query:
             first = max(len(self._lines) - int(query["tail"]), 0) if "tail" in query else 0
             lines = self._lines[first:]
@@ -65,12 +54,11 @@ class ViewCluster(MLJobCluster):
     """A fake Kubernetes API on loopback that serves everything the view reads.
 
     Attributes:
-        objects: The objects of collections other than MLJobs. Each key is the path of a collection.
-            Watches of these collections deliver no events.
-        logs: The logs of tasks, by ``namespace/name/task``. A request for a task that has no log
-            here gets the first log of the same MLJob.
-        may: A function of a token and a request. The function returns whether the token's owner may
-            send the request. By default, the function always returns True.
+        objects: The objects of each list other than MLJobs, by the path of the list. Watches of
+            these lists deliver no events.
+        logs: The logs of tasks, by ``namespace/name/task``. A task without a log gets the first log
+            of its MLJob.
+        may: Gets a token and a request. Returns whether the token's owner may send the request.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -94,7 +82,6 @@ class ViewCluster(MLJobCluster):
         created_at: str = "2026-01-01T00:00:00Z",
         **labels: str,
     ) -> Object:
-        """Create an MLJob, or replace its spec, status, labels and creation time."""
         with self._changed:
             known = self._objects.get((namespace, name)) or self._new({"metadata": {"name": name}}, namespace)
             metadata = {**known["metadata"], "creationTimestamp": created_at, "labels": labels}
@@ -133,9 +120,6 @@ class ViewCluster(MLJobCluster):
         return named or next((log for name, log in self.logs.items() if name.startswith(f"{key}/")), None)
 
     def _hold(self, handler: BaseHTTPRequestHandler) -> None:
-        """Answer a watch request, and keep the connection open until the server closes. Deliver no
-        event.
-        """
         _begin(handler)
         with self._changed:
             while not self._closed:
