@@ -1,6 +1,4 @@
-"""The largest statuses that the operator may write: each part has its maximum size. The API server
-must accept these statuses, and etcd must store them.
-"""
+"""The largest statuses that the operator may write."""
 
 from __future__ import annotations
 
@@ -59,9 +57,6 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
 
 
 def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
-    """Return an entry for the history in an MLJob's status: a failed attempt whose message is
-    ``text``. The text is cut to the maximum length of the field.
-    """
     return AttemptStatus(
         attempt=number,
         dag_run_id=RUN_ID,
@@ -75,10 +70,8 @@ def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
 
 
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
-    """Return two values: an MLJob's state from which the operator builds a status with the maximum
-    size in each part, and the outputs of the MLJob's run. Messages, names of metrics and values of
-    outputs consist of repetitions of ``letter``. ``attempts`` is the number of attempts in the
-    status's history.
+    """Return the state of an MLJob with the largest status, and the outputs of its run. All texts
+    consist of the letter ``letter``.
     """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]

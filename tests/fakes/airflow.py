@@ -328,8 +328,7 @@ class FakeAirflow:
         health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
         return ProbeResult(self.version, InstanceHealth(**health))
 
-    async def close(self) -> None:
-        ...
+    async def close(self) -> None: ...
 
     # Changes in Airflow
 

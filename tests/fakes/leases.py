@@ -11,8 +11,7 @@ from mljob_operator.errors import Conflict, Gone
 class OpenGate:
     """A gate that lets every request pass, as if the process were always the leader."""
 
-    def check(self) -> None:
-        ...
+    def check(self) -> None: ...
 
 
 class FakeLeases:

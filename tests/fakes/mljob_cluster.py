@@ -110,8 +110,7 @@ class MLJobCluster(LoopbackServer):
             return self._store(wanted)
 
     def patch(self, name: str, change: Object, namespace: str = "team-a") -> Object:
-        """Change an MLJob by a merge patch. Unlike the API server, do not increase the generation.
-        """
+        """Change an MLJob by a merge patch. Unlike the API server, do not increase the generation."""
         with self._changed:
             return self._store(_merge(self._objects[namespace, name], change))
 

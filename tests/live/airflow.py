@@ -1,7 +1,3 @@
-"""A client of Airflow's REST API for tests. Tests compare Airflow's answers with the statuses that
-the operator writes.
-"""
-
 from __future__ import annotations
 
 import json
@@ -24,13 +20,7 @@ OVER = ("success", "failed")
 
 
 class AirflowRest:
-    """A client of the REST API of one Airflow. Logs in before the first request.
-
-    Args:
-        url: Airflow's base URL.
-        user: The name of a user of Airflow.
-        password: The user's password.
-    """
+    """A client of the REST API of one Airflow."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
@@ -42,15 +32,11 @@ class AirflowRest:
         self._http.clear()
 
     def token(self) -> str:
-        """Return a bearer token of the user."""
         self.get("/dags", limit=1)
         assert self._token is not None
         return self._token
 
     def request(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, Any]:
-        """Send a request to ``/api/v2<path>`` with a JSON body. Return the HTTP status and the
-        parsed JSON of the answer, which is None if the answer has no body.
-        """
         if self._token is None:
             answer = self._http.request("POST", f"{self.url}/auth/token", json=self._credentials)
             self._token = answer.json()["access_token"]
@@ -67,13 +53,10 @@ class AirflowRest:
         return body
 
     def dags(self, **query: object) -> dict[str, dict[str, Any]]:
-        """Return the DAGs that Airflow lists for these query parameters, as a dict by DAG id."""
         return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
-        """Pause or unpause a DAG. If Airflow has not parsed the DAG's file yet, wait for up to two
-        minutes.
-        """
+        """Pause or unpause a DAG. Wait up to two minutes for Airflow to parse the DAG's file."""
 
         def patched() -> bool:
             status, body = self.request("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
@@ -90,10 +73,8 @@ class AirflowRest:
     def ended(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Wait until Airflow has stored the end of a run, and return the run.
 
-        Airflow publishes the end of a run before Airflow stores the end. So the status of an MLJob
-        may show the end before Airflow's REST API does. Call this method before you clear a run. If
-        a run is cleared before Airflow has stored the end, the run keeps its terminal state, and
-        the tasks of the run never run again.
+        Airflow publishes the end of a run before Airflow stores the end. If a run is cleared
+        between these two times, the run keeps its terminal state and never runs again.
         """
 
         def over() -> dict[str, Any] | None:
@@ -106,7 +87,6 @@ class AirflowRest:
         return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
-        """Return all runs whose run id has this prefix. The runs may belong to different DAGs."""
         # Airflow ignores punctuation at the end of a prefix, and so finds more.
         rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
         return [row for row in rows if row["dag_run_id"].startswith(prefix)]
@@ -115,10 +95,8 @@ class AirflowRest:
         return self._all(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances", "task_instances")
 
     def end(self, dag_id: str, run_id: str) -> None:
-        """Set a run to failed, as a person does in the UI.
-
-        The request fails if the scheduler changes the run at the same time. Repeat the request
-        until Airflow answers 200, 404 or 409.
+        """Set a run to failed. Repeat the request, because Airflow refuses the request while the
+        scheduler changes the run.
         """
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
         eventually(

@@ -1,5 +1,3 @@
-"""Changes Airflow's database, to set test data that Airflow's REST API can't set."""
-
 from __future__ import annotations
 
 import json
@@ -19,16 +17,10 @@ with create_engine(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]).begin() as
 
 
 def execute(stack: Stack, statement: str, **values: object) -> int:
-    """Execute an SQL statement on Airflow's database. The statement runs in a process of Airflow's
-    virtual environment, because only this environment has the database's driver.
+    """Execute an SQL statement on Airflow's database, and return the number of changed rows. The
+    statement has a placeholder ``:name`` for each value.
 
-    Args:
-        stack: The stack whose database is changed.
-        statement: The statement, with a placeholder ``:name`` for each value.
-        values: The values of the placeholders: strings, numbers, booleans or None.
-
-    Returns:
-        The number of rows that the statement changed.
+    Only Airflow's virtual environment has the database's driver, so the statement runs there.
     """
     done = subprocess.run(
         ["python", "-c", _PROGRAM],

@@ -1,5 +1,3 @@
-"""AirflowInstances for tests, created with kubectl, as a platform engineer does."""
-
 from __future__ import annotations
 
 import secrets
@@ -23,10 +21,8 @@ WAIT = "attempts_wait"
 
 
 class Platform:
-    """A platform engineer who creates AirflowInstances and their Secrets with kubectl. By
-    default, the URL of each AirflowInstance leads to the stack's Airflow through a TCP proxy of its
-    own. :meth:`close` deletes the AirflowInstances and Secrets that :meth:`make` created. Tests use
-    short names, to which :meth:`name` adds a suffix.
+    """A platform engineer who creates AirflowInstances and their Secrets with kubectl. The argument
+    ``short`` of the methods is the name of an AirflowInstance without the random suffix.
     """
 
     def __init__(self, kubectl: Kubectl, stack: Stack) -> None:
@@ -37,16 +33,9 @@ class Platform:
         self._ways = ExitStack()
 
     def name(self, short: str) -> str:
-        """Return the name that the AirflowInstance ``short`` has in Kubernetes. This name ends in a
-        random suffix, so that no other test uses the same name.
-        """
         return f"{short}-{self._suffix}"
 
     def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
-        """Create or change the Secret of an AirflowInstance. If ``token`` is given, the Secret
-        contains the token. Otherwise the Secret contains the name of the stack's Airflow user and
-        ``password``, by default this user's real password.
-        """
         data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
         if token is not None:
             data = {"token": token}
@@ -68,11 +57,8 @@ class Platform:
         token: str | None = None,
         **spec: Any,
     ) -> TcpProxy:
-        """Create an AirflowInstance with a Secret. Every namespace may use the AirflowInstance,
-        unless ``access`` is given. A test that gives another ``url`` does not use the TCP proxy.
-
-        Returns:
-            The TCP proxy between the operator and Airflow, which only this AirflowInstance uses.
+        """Create an AirflowInstance with a Secret, and return the TCP proxy in front of its
+        Airflow. By default, every namespace may use the AirflowInstance.
         """
         way = self._ways.enter_context(TcpProxy(self._env["AIRFLOW_URL"]))
         self.secret(short, password, token)
@@ -94,7 +80,6 @@ class Platform:
         return way
 
     def annotate(self, short: str, *, default: bool) -> None:
-        """Set the annotation that says whether the AirflowInstance is the default one."""
         value = "true" if default else "false"
         self._kubectl("annotate", "--overwrite", "airflowinstance", self.name(short), f"{IS_DEFAULT}={value}")
 
@@ -108,10 +93,6 @@ class Platform:
         self._kubectl("delete", "airflowinstance", self.name(short), "--wait=false")
 
     def until(self, short: str, reason: str, *, within: float = 60) -> Object:
-        """Wait until the AirflowInstance's condition Ready has the reason ``reason``, and return
-        the condition.
-        """
-
         def look() -> Object | None:
             found = condition(self.get(short).get("status") or {}, "Ready")
             return found if found and found["reason"] == reason else None
@@ -130,8 +111,8 @@ class Platform:
         return [line.split() for line in self._kubectl("get", "afi").splitlines()]
 
     def close(self) -> None:
-        """Delete the AirflowInstances and their Secrets. An operator has to be running, to remove
-        the finalizers.
+        """Delete the AirflowInstances and their Secrets. An operator must be running, because it
+        has to remove the finalizers.
         """
         for short in self._made:
             self._kubectl("delete", "airflowinstance", self.name(short), "--ignore-not-found", "--timeout=60s")
@@ -141,9 +122,6 @@ class Platform:
 
 @contextmanager
 def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """Yield a :class:`Platform` for the AirflowInstances that the operator of ``installation``
-    manages. At the end of the block, delete the operator's MLJobs, and then the AirflowInstances.
-    """
     platform = Platform(kubectl, stack)
     yield platform
     installation.jobs.remove_all()
@@ -152,11 +130,8 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """Return the manifest of an MLJob that runs on the AirflowInstance ``short``. Its run has a
-    single task, which takes ``seconds`` seconds.
-
-    A cancellation of the MLJob uses Airflow's REST API instead of the cancellation DAG, unless
-    ``spec`` says otherwise.
+    """Return the manifest of an MLJob that runs in the AirflowInstance ``short`` for ``seconds``
+    seconds.
     """
     spec.setdefault("cancellation", {"strategy": "Api"})
     return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)

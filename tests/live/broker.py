@@ -1,5 +1,3 @@
-"""A Kafka broker that only one module of tests uses, with the listeners that these tests need."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +17,9 @@ class Broker:
     """A Kafka broker that runs while the ``with`` block runs.
 
     Args:
-        directory: The folder for the broker's data, its log and the file with its port numbers.
+        directory: The folder for the broker's data and log.
         topic: The name of a topic that is created when the broker starts.
-        listeners: The names of further listeners. The listener PLAINTEXT, which has neither TLS nor
-            a login, always exists.
+        listeners: The names of further listeners. The listener PLAINTEXT always exists.
         properties: Further settings of the broker.
 
     Attributes:
@@ -42,7 +39,6 @@ class Broker:
         self.plain = self._kafka.bootstrap_servers
 
     def address(self, listener: str) -> str:
-        """Return the ``host:port`` of one of the further listeners, by its name."""
         return f"{HOST}:{self._ports[listener]}"
 
     def __enter__(self) -> Broker:
@@ -57,9 +53,6 @@ class Broker:
         self._process.kill()
 
     def start(self) -> None:
-        """Start the broker, and wait until it is ready. A broker that :meth:`end` has killed still
-        has its data.
-        """
         for part in self._kafka.parts():
             if isinstance(part, Component):
                 part.prepare()
@@ -74,5 +67,4 @@ class Broker:
                 part.run()
 
     def end(self) -> None:
-        """Kill the broker."""
         self._process.kill()

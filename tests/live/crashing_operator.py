@@ -1,7 +1,6 @@
 """An operator that kills itself right before or right after a call to Kubernetes, Airflow or Kafka.
 
-For example, ``python crashing_operator.py before "trigger the run"`` runs such an operator. The
-module wraps one method of the operator's real adapters. ``CALLS`` lists the calls.
+For example, ``python crashing_operator.py before "trigger the run"`` starts such an operator.
 """
 
 from __future__ import annotations
@@ -65,8 +64,8 @@ def _die() -> NoReturn:
 
 
 def die(when: str, call: str) -> None:
-    """Prepare this process to kill itself at the call ``call``, which is a key of ``CALLS``.
-    ``when`` says whether the process dies ``before`` or ``after`` the call.
+    """Prepare this process to kill itself at a call. ``when`` is ``before`` or ``after``, and
+    ``call`` is a key of ``CALLS``.
     """
     owner, name, is_this = CALLS[call]
     method = getattr(owner, name)
@@ -88,10 +87,8 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """Return a replacement for ``method``, which is the method that commits offsets in the
-    consumer's thread. Until the operator has stored a status of a running run, the replacement only
-    calls ``method``. At the next commit, the replacement kills the process. ``when`` says whether
-    the process dies ``before`` or ``after`` this commit.
+    """Wrap ``method``, which commits offsets. The process dies at the first commit after the
+    operator has stored the status of a running run.
     """
     stored = False
     write_status = Jobs.write_status

@@ -1,9 +1,3 @@
-"""A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``.
-
-Airflow runs all tasks of a run from the commit that was the newest when the run began, even if a
-later commit changes the DAG during the run.
-"""
-
 from __future__ import annotations
 
 import os
@@ -25,18 +19,14 @@ for example the signing of commits.
 
 
 class DagRepository:
-    """A git repository of DAG files.
-
-    Args:
-        directory: The folder of the work tree. :meth:`create` makes the repository in this folder.
-    """
+    """A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def create(self) -> None:
-        """Create the repository, unless it exists. A new repository has one empty commit, so that
-        Airflow can clone its branch.
+        """Create the repository with an empty commit, because Airflow can't clone a branch without
+        a commit.
         """
         if (self.directory / ".git").exists():
             return
@@ -45,16 +35,12 @@ class DagRepository:
         self._git("commit", "--quiet", "--allow-empty", "--message=Begin")
 
     def commit(self, file: str, content: str) -> str:
-        """Write a file with this content, commit the file, and return the commit's id. Airflow
-        stores this id as the ``bundle_version`` of each run whose tasks run from the commit.
-        """
         (self.directory / file).write_text(content)
         self._git("add", "--", file)
         self._git("commit", "--quiet", f"--message=Change {file}")
         return self._git("rev-parse", "HEAD").strip()
 
     def remove(self, file: str) -> None:
-        """Commit the removal of a file."""
         self._git("rm", "--quiet", "--", file)
         self._git("commit", "--quiet", f"--message=Remove {file}")
 

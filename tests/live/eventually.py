@@ -1,7 +1,3 @@
-"""Functions that wait for a condition, for a limited time. The condition is given as a question: a
-function that is called again and again until it returns a true value.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -35,12 +31,11 @@ def eventually(
     """Call ``question`` until its answer is true, and return the answer.
 
     Args:
-        question: Returns the answer. An AssertionError that it raises counts as a false answer.
+        question: Returns the answer. An AssertionError counts as a false answer.
         what: The awaited condition in words, for the error.
         within: Seconds until the wait fails.
-        every: The shortest pause between two calls, in seconds. The pause grows to a twentieth of
-            the time waited so far, at most to ``MAX_INTERVAL``.
-        evidence: Called when the wait fails. The result becomes a part of the error.
+        every: The shortest pause between two calls, in seconds.
+        evidence: Returns a further part of the error.
 
     Raises:
         AssertionError: No answer was true in time.
@@ -58,11 +53,7 @@ async def until(
     within: float = 60.0,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """Do the same as :func:`eventually`, with pauses that don't block the event loop. The first
-    pauses take 5 milliseconds (``INTERVAL_IN_PROCESS``), and the wait fails after 60 seconds by
-    default. Use this function if the condition depends on tasks or threads of the test's own
-    process.
-    """
+    """Do the same as :func:`eventually` without blocking the event loop."""
     wait = _Wait(question, what, within, INTERVAL_IN_PROCESS, evidence)
     while not (answer := wait.ask()):  # noqa: ASYNC110 - the question may be about anything, and nothing sets an Event for it
         await asyncio.sleep(wait.pause)
@@ -70,10 +61,6 @@ async def until(
 
 
 class _Wait(Generic[T]):
-    """A wait for a condition: how long to wait, how often to call the question, and what the error
-    contains if the condition is not met in time.
-    """
-
     def __init__(
         self,
         question: Callable[[], T | None],
@@ -91,16 +78,9 @@ class _Wait(Generic[T]):
 
     @property
     def pause(self) -> float:
-        """The seconds to wait before the next call of the question."""
         return max(self._every, min(MAX_INTERVAL, (time.monotonic() - self._since) / 20))
 
     def ask(self) -> T | None:
-        """Call the question once. Return the answer if it is true. Return None if the answer is
-        false and there is time left for another call.
-
-        Raises:
-            AssertionError: The answer is false, and there is no time left.
-        """
         complaint = ""
         answer: T | None = None
         try:

@@ -1,10 +1,3 @@
-"""An HTTP gateway in front of a real service.
-
-The gateway passes requests on to the service, or gives an answer of its own, such as the 404 of a
-gateway without a backend. It can use TLS, have a path prefix, require a header, be slow, and limit
-the number of entries in a page of a list.
-"""
-
 from __future__ import annotations
 
 import ssl
@@ -23,13 +16,6 @@ KEPT = ("authorization", "content-type", "accept")
 
 @dataclass(frozen=True)
 class Answer:
-    """A response that the gateway sends: a response of its own, or the response of the service.
-
-    Attributes:
-        headers: Further headers. A response that is passed on has none of the service's headers
-            except Content-Type.
-    """
-
     status: int
     body: bytes
     content_type: str
@@ -48,26 +34,20 @@ EMPTY_OBJECT = Answer(200, b"{}", "application/json")
 
 
 class HttpGateway(LoopbackServer):
-    """A gateway in front of one service. The gateway runs during the ``with`` block.
+    """A gateway on loopback in front of one service.
 
     Args:
         target: The service's URL.
-        answer: The answer to every request, until a test sets ``instead``. With None, requests are
-            passed on.
+        answer: The answer to every request, or None to pass requests on.
         tls: The gateway's TLS context, or None for plain HTTP.
-        prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with
-            404.
-        guard: A function that checks the headers of each request. It returns the gateway's answer
-            if the request may not pass, and None otherwise.
-        most_rows: A greater ``limit`` in a request is replaced by this number before the request is
-            passed on. This has the effect of a low ``[api] maximum_page_limit`` of Airflow. With
-            None, ``limit`` is not changed.
+        prefix: The gateway's path, such as ``/airflow``. Requests to other paths get a 404.
+        guard: Checks the headers of each request.
+        most_rows: The maximum ``limit`` of a request, as Airflow's ``[api] maximum_page_limit``.
+            Greater values are replaced.
         latency: Seconds of delay for each request.
 
     Attributes:
-        target: The service's URL. A change takes effect with the next request.
-        guard: The argument ``guard``. A change takes effect with the next request.
-        instead: The answer to every request, or None if requests are passed on.
+        instead: The argument ``answer``, which a test may change.
     """
 
     def __init__(
@@ -91,20 +71,14 @@ class HttpGateway(LoopbackServer):
         super().__init__(_handler(self), tls=tls)
 
     def close(self) -> None:
-        """Stop the gateway, and close its connections to the service."""
         super().close()
         self._http.clear()
 
     @property
     def url(self) -> str:
-        """The gateway's URL, with its path."""
         return f"{super().url}{self._prefix}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Return the gateway's answer to a request, the first of these that applies: the attribute
-        ``instead``, if it is set; 404, if the path lacks the prefix; the refusal by ``guard``; the
-        service's answer.
-        """
         time.sleep(self._latency)
         if self.instead is not None:
             return self.instead
@@ -116,9 +90,6 @@ class HttpGateway(LoopbackServer):
         return self._pass_on(method, self._shortened(path.removeprefix(self._prefix)), kept, body)
 
     def _shortened(self, path: str) -> str:
-        """Return the path with its query. A ``limit`` in the query that is greater than
-        ``most_rows`` is replaced by ``most_rows``.
-        """
         parts = urlsplit(path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         if self._most_rows is None or "limit" not in query:
@@ -130,9 +101,6 @@ class HttpGateway(LoopbackServer):
         return parts._replace(query=urlencode(pairs)).geturl()
 
     def _pass_on(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a request to the service, and return the service's answer. Redirects are returned,
-        not followed.
-        """
         answer = self._http.request(
             method, self.target.rstrip("/") + path, headers=dict(headers), body=body, redirect=False
         )

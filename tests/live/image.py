@@ -1,10 +1,5 @@
-"""Starts processes under the same conditions as in a container, but without a container runtime.
-The wheels and the locked packages are installed into a folder in the same way as the Dockerfile
-installs them into the image. The processes have the restrictions of the chart's Pod: the user is
-65532 and has no capabilities, the root file system is read-only, and ``/tmp`` is a separate file
-system that is writable.
-
-Each process runs in a mount namespace of its own. Only root can create such a namespace.
+"""Starts processes under the restrictions of the chart's Pods, without a container runtime. Each
+process has a mount namespace of its own, which only root can create.
 """
 
 from __future__ import annotations
@@ -37,9 +32,7 @@ exec setpriv --reuid=65532 --regid=65532 --clear-groups --no-new-privs --boundin
 
 
 def missing() -> str:
-    """Return why this machine can't start processes with :func:`start`, for example "not root".
-    Return an empty string if the machine can start such processes.
-    """
+    """Return why this machine can't run :func:`start`, or an empty string."""
     if os.geteuid() != 0:
         return "not root"
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -50,12 +43,10 @@ def missing() -> str:
 
 
 def install(target: Path, lock: str, *packages: str) -> None:
-    """Install packages of this repository, and the third-party packages of a lock file, in the same
-    way as the Dockerfile.
+    """Install packages of this repository and the packages of a lock file, as the Dockerfile does.
 
     Args:
-        target: The folder that becomes ``/opt``. The packages are installed into its subfolder
-            ``packages``.
+        target: The folder that becomes ``/opt``.
         lock: The name of a file in ``requirements/``.
         packages: Folders of this repository, each with a ``pyproject.toml``.
     """
@@ -77,9 +68,7 @@ def install(target: Path, lock: str, *packages: str) -> None:
 
 
 def _share(target: Path) -> None:
-    """Let every user read the folder ``target`` and its content. In an image, every user can read
-    this content too.
-    """
+    """Let every user read the folder, as in an image."""
     for folder, _, files in os.walk(target):
         Path(folder).chmod(0o755)
         for name in files:
@@ -90,14 +79,12 @@ def _share(target: Path) -> None:
 def start(
     content: Path, arguments: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start Python with ``arguments`` under the restrictions of the chart's Pod, and return the
-    process without waiting for its end.
+    """Start Python under the restrictions of the chart's Pod.
 
     Args:
         content: The folder that becomes ``/opt``.
-        environment: The environment variables of the container. The process also gets ``PATH``,
-            ``HOME``, and variables with which Python finds the packages, writes no bytecode and
-            prints without a buffer. The process gets no other variables.
+        arguments: The arguments of Python.
+        environment: The environment variables of the container.
         log: The file for the output of the process.
     """
     of_image = {

@@ -1,7 +1,3 @@
-"""An operator that a test has started. The operator has a namespace of its own. The operators of
-several tests use the same stack: the same Kubernetes API, Kafka and Airflow.
-"""
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -18,5 +14,4 @@ class Installation:
     jobs: MLJobs
 
     def run_prefix(self, name: str) -> str:
-        """Return the beginning of the run ids of the MLJob with this name."""
         return f"{self.operator.prefix}.{self.jobs.namespace}.{name}."

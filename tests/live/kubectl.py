@@ -1,5 +1,3 @@
-"""Runs the real kubectl."""
-
 from __future__ import annotations
 
 import json
@@ -27,8 +25,7 @@ class Kubectl:
         directory: The folder in which watches write their output.
 
     Attributes:
-        api: A client of the same cluster's Kubernetes API. Use it for requests that are repeated
-            often, because each kubectl command starts a process.
+        api: A client of the same Kubernetes API, for frequent requests.
     """
 
     def __init__(self, program: Path, kubeconfig: Path, namespace: str, directory: Path) -> None:
@@ -39,12 +36,10 @@ class Kubectl:
         self.api = KubernetesApi.of(kubeconfig)
 
     def within(self, namespace: str) -> Kubectl:
-        """Return a :class:`Kubectl` for another namespace of the same cluster and user."""
         return Kubectl(self._program, self._kubeconfig, namespace, self._directory)
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
-        """Run kubectl with these arguments, and return its standard output. ``stdin`` is the text
-        of its standard input.
+        """Run kubectl, and return its standard output.
 
         Raises:
             KubectlError: The command failed.
@@ -58,23 +53,17 @@ class Kubectl:
         return done.stdout
 
     def apply(self, *objects: Mapping[str, Any]) -> str:
-        """Run ``kubectl apply -f -`` with these objects."""
         many = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         return self("apply", "--filename=-", stdin=json.dumps(many))
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """Run ``kubectl get -o json`` and return the object or the list."""
         found: dict[str, Any] = json.loads(self("get", *arguments, "--output=json"))
         return found
 
     def command(self, *arguments: str) -> list[str]:
-        """Return the command line of kubectl with these arguments, for a caller that starts the
-        process itself.
-        """
         return [*self._command, *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a kubectl command, and return its process without waiting for its end."""
         return subprocess.Popen(
             [*self._command, *arguments],
             stdout=subprocess.PIPE,
@@ -85,9 +74,6 @@ class Kubectl:
 
     @contextmanager
     def watch(self, *arguments: str) -> Iterator[Watch]:
-        """Run ``kubectl get --watch`` while the ``with`` block runs, and yield a :class:`Watch`,
-        which reads kubectl's output.
-        """
         self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / f"watch-{os.getpid()}-{self.namespace}-{id(object())}.json"
         command = [*self._command, "get", *arguments, "--watch", "--output-watch-events", "--output=json"]
@@ -101,9 +87,7 @@ class Kubectl:
 
 
 class Watch:
-    """Reads the output of ``kubectl get --watch``: the events, each with a version of a watched
-    object.
-    """
+    """Reads the output of ``kubectl get --watch``."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -113,8 +97,8 @@ class Watch:
         self._found: list[tuple[str, dict[str, Any]]] = []
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return all events so far, oldest first. Each event is a pair of its type (ADDED, MODIFIED
-        or DELETED) and the object.
+        """Return the type, such as ADDED, and the object of each event so far. The oldest event
+        comes first.
         """
         with self._file.open("rb") as file:
             file.seek(self._read)
@@ -133,7 +117,4 @@ class Watch:
         return self._found
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
-        """Return the status of the MLJob ``name`` in each event so far, oldest first. A missing
-        status is an empty dict.
-        """
         return [found.get("status", {}) for _, found in self.events() if found["metadata"]["name"] == name]

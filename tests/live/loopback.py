@@ -1,5 +1,3 @@
-"""HTTP servers for tests, on loopback."""
-
 from __future__ import annotations
 
 import ssl
@@ -13,17 +11,14 @@ from devstack.ports import HOST
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """A handler of HTTP requests for :class:`LoopbackServer`. It writes no log lines.
-
-    A subclass implements ``answer``, which is called for each GET, POST, PUT, PATCH and DELETE
-    request. The attribute ``command`` contains the method of the request, such as ``GET``.
+    """A handler of HTTP requests that writes no log lines. A subclass implements ``answer``, which
+    is called for each GET, POST, PUT, PATCH and DELETE request.
     """
 
     # An answer is two writes, and the second must not wait for the client to acknowledge the first.
     disable_nagle_algorithm = True
 
     def answer(self) -> None:
-        """Answer the current request, for example by :meth:`reply`."""
         raise NotImplementedError
 
     def _answer(self) -> None:
@@ -32,15 +27,13 @@ class QuietHandler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
 
     def content(self) -> bytes:
-        """Return the request's body."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def reply(
         self, status: int, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send an answer with the headers Date, Content-Type and Content-Length. Each entry of
-        ``headers`` adds a header, or replaces one of these headers. A header with an empty value is
-        not sent.
+        """Send an answer. An entry of ``headers`` adds or replaces a header. A header with an empty
+        value is not sent.
         """
         self.send_response_only(status)
         usual = {"Date": self.date_time_string(), "Content-Type": content_type, "Content-Length": str(len(body))}
@@ -55,8 +48,7 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 
 class LoopbackServer:
-    """An HTTP server on a port of loopback. The server answers requests after the call of ``start``
-    until the call of ``close``, or while the ``with`` block runs. Each connection has a thread.
+    """An HTTP server on loopback, with a thread for each connection.
 
     Args:
         handler: The class whose instances answer the requests.
@@ -77,23 +69,18 @@ class LoopbackServer:
 
     @property
     def port(self) -> int:
-        """The port that the server listens on."""
         return self._server.server_port
 
     @property
     def url(self) -> str:
-        """The server's URL, without a path."""
         return f"{self._scheme}://{HOST}:{self.port}"
 
     def start(self) -> Self:
-        """Start to answer requests."""
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Accept no more connections, and free the port. This method does not close connections
-        that are already open.
-        """
+        """Accept no more connections, and free the port. Open connections stay open."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -110,8 +97,6 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 200
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore any OSError, such as the error of a connection that a client closes because it
-        doesn't trust the server's certificate. Print any other error.
-        """
+        """Ignore OSErrors, because clients may end their connections at any time."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

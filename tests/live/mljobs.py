@@ -1,7 +1,3 @@
-"""Lets tests create, read and await the MLJobs of one namespace, through kubectl and the Kubernetes
-API.
-"""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -18,7 +14,6 @@ Object = dict[str, Any]
 
 
 def manifest(name: str, dag_id: str, conf: Mapping[str, Any] | None = None, **spec: Any) -> Object:
-    """Return the manifest of an MLJob."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -32,8 +27,7 @@ class MLJobs:
 
     Args:
         kubectl: Runs kubectl in the namespace.
-        operator_log: A function that returns the last lines of the operator's log. If a test waits
-            in vain, the error shows these lines.
+        operator_log: Returns the last lines of the operator's log, for errors.
     """
 
     def __init__(self, kubectl: Kubectl, operator_log: Callable[[], str]) -> None:
@@ -46,7 +40,6 @@ class MLJobs:
 
     @property
     def path(self) -> str:
-        """The path of the namespace's MLJobs in the Kubernetes API."""
         return f"/apis/{API_VERSION}/namespaces/{self.namespace}/{PLURAL}"
 
     def apply(self, *objects: Object) -> None:
@@ -72,7 +65,6 @@ class MLJobs:
         return self.kubectl.watch("mljobs", *names)
 
     def events(self, name: str) -> list[Object]:
-        """Return the Events about an MLJob, oldest first."""
         found = self.kubectl.api.get(
             f"/api/v1/namespaces/{self.namespace}/events",
             fieldSelector=f"involvedObject.name={name},involvedObject.kind={KIND}",
@@ -80,10 +72,10 @@ class MLJobs:
         return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
 
     def until_told(self, name: str, *reasons: str) -> list[str]:
-        """Wait until an MLJob has Events with these reasons. If a reason is given twice, wait for
-        two Events. Return the reasons of all Events about the MLJob.
+        """Wait until an MLJob has Events with these reasons, and return the reasons of all its
+        Events.
 
-        The operator creates an Event after it has written the status, so a test can see the status
+        The operator writes a status before it creates the Event, so a test may see the status
         first.
         """
 
@@ -96,7 +88,7 @@ class MLJobs:
 
     def until(self, name: str, condition: Callable[[Object], object], what: str, *, within: float = 180) -> Object:
         """Wait until ``condition`` returns a true value for the status of the MLJob, and return the
-        status. ``what`` describes the condition in the error that a timeout raises.
+        status. ``what`` describes the condition in the error.
         """
 
         def look() -> Object | None:
@@ -111,7 +103,7 @@ class MLJobs:
         return self.until(name, lambda status: status.get("phase") in phases, " or ".join(phases), within=within)
 
     def until_finished(self, *names: str, within: float = 300) -> dict[str, Object]:
-        """Wait until the MLJobs ``names`` have a terminal phase and no finalizers. Return them by
+        """Wait until the MLJobs have a terminal phase and no finalizers, and return the MLJobs by
         name.
         """
 
@@ -138,13 +130,9 @@ class MLJobs:
         eventually(look, f"gone: {', '.join(names)}", within=within, evidence=lambda: self.unfinished_evidence(names))
 
     def remove_all(self) -> None:
-        """Delete all MLJobs without waiting until they are gone."""
         self.kubectl("delete", "mljobs", "--all", "--wait=false")
 
     def evidence(self, *names: str) -> str:
-        """Return a text for the error of a test that waits in vain: the MLJobs ``names`` as YAML,
-        and the last lines of the operator's log.
-        """
         yaml = self.kubectl("get", "mljobs", *names, "--ignore-not-found", "--output=yaml")
         return f"{yaml}\n{self._operator_log()}"
 
@@ -158,21 +146,15 @@ def finished(job: Object) -> bool:
 
 
 def condition(status: Object, type_: str) -> Object | None:
-    """Return the condition of this type, or None if the status has none."""
     return next((found for found in status.get("conditions") or () if found["type"] == type_), None)
 
 
 def holds(status: Object, type_: str) -> bool | None:
-    """Return whether a condition is True. Return None if the status has no such condition."""
     found = condition(status, type_)
     return None if found is None else found["status"] == "True"
 
 
 def assert_waiting(status: Object, reason: str) -> None:
-    """Assert that ``status`` says that an MLJob waits: the phase is Pending, the condition
-    Reconciling is True with the reason ``reason`` and the status's message, and the condition
-    Stalled is False.
-    """
     assert status["phase"] == "Pending"
     assert holds(status, "Reconciling") is True
     assert holds(status, "Stalled") is False

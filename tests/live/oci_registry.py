@@ -1,7 +1,3 @@
-"""A registry of OCI artifacts on loopback. The registry implements only the requests that helm
-needs to push and pull a chart (github.com/opencontainers/distribution-spec, "Pull" and "Push").
-"""
-
 from __future__ import annotations
 
 import hashlib
@@ -21,7 +17,8 @@ def digest_of(content: bytes) -> str:
 
 
 class OciRegistry(LoopbackServer):
-    """A registry to which helm can push a chart. The registry keeps the OCI artifacts in memory.
+    """A registry in memory, with only the requests that helm needs to push and pull a chart
+    (github.com/opencontainers/distribution-spec, "Pull" and "Push").
 
     Attributes:
         manifests: Media type and content, by repository name and reference.

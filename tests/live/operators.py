@@ -1,5 +1,3 @@
-"""Operators that tests start, as real processes."""
-
 from __future__ import annotations
 
 import json
@@ -30,14 +28,11 @@ class OperatorProcess:
 
     Args:
         stack: The stack that the operator uses.
-        name: A name that is unique in the stack. The name of the log file contains this name, and
-            the stack reserves a port under this name. The consumer group, the Lease and the run ids
-            also contain this name, unless ``overrides`` sets another consumer group, Lease or
-            prefix of run ids.
+        name: A name that is unique in the stack. The consumer group, the Lease and the run ids
+            contain this name.
         namespaces: The value of ``MLJOB_NAMESPACES``.
-        overrides: Environment variables that replace the variables of the stack's own operator and
-            the variables that this class sets.
-        launch: A function that starts the process. By default, a new Python interpreter is started.
+        overrides: Environment variables that replace the usual variables.
+        launch: Starts the process. By default, a new Python interpreter is started.
     """
 
     def __init__(
@@ -87,8 +82,8 @@ class OperatorProcess:
         )
 
     def start(self, **overrides: str) -> OperatorProcess:
-        """Start the operator, wait until it is ready, and return this object. The environment
-        variables ``overrides`` apply to this start and to all later starts.
+        """Start the operator, and wait until the operator is ready. The environment variables
+        ``overrides`` also apply to later starts.
         """
         self._overrides |= overrides
         self.begin("-m", "mljob_operator")
@@ -96,22 +91,20 @@ class OperatorProcess:
         return self
 
     def start_refused(self, **overrides: str) -> None:
-        """Start an operator that is expected to refuse to run, and wait until its process has
-        ended. ``overrides`` are environment variables for this start and all later starts.
-        """
+        """Start an operator that refuses to run, and wait until its process has ended."""
         self._overrides |= overrides
         self.begin("-m", "mljob_operator")
         eventually(lambda: not self.runs, f"operator {self.name} has ended", within=180, evidence=self.log_end)
 
     def begin(self, *program: str) -> None:
-        """Start the operator's process without waiting until the operator is ready. ``program`` are
-        the arguments of Python, such as ``-m`` and ``mljob_operator``.
+        """Start the process without waiting until the operator is ready. ``program`` are the
+        arguments of Python.
         """
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
     def replica(self) -> OperatorProcess:
-        """Return one more replica of this operator, which the caller has to start. :meth:`stop` of
-        this object also stops the replica.
+        """Return one more replica, which the caller has to start. :meth:`stop` also stops the
+        replica.
         """
         shared = {name: self.environment()[name] for name in SHARED_BY_REPLICAS}
         name = f"{self.name}-{len(self._replicas) + 2}"
@@ -120,20 +113,13 @@ class OperatorProcess:
         return another
 
     def stop(self) -> None:
-        """Stop the replicas that :meth:`replica` returned, and then the operator, with SIGTERM as
-        the kubelet does.
-        """
         for each in (*self._replicas, self):
             each._process.stop()
             each._http.clear()
 
     def kill(self, *, frees_the_lease: bool = True) -> None:
-        """Kill the operator with SIGKILL. Its replicas continue.
-
-        Args:
-            frees_the_lease: Whether to remove the holder of the operator's Lease, so that another
-                process can lead at once. Otherwise the next leader waits until the Lease has
-                expired.
+        """Kill the operator with SIGKILL. Its replicas continue. If ``frees_the_lease`` is false,
+        the next leader waits until the Lease has expired.
         """
         self._process.kill()
         if frees_the_lease:
@@ -143,14 +129,10 @@ class OperatorProcess:
             KubernetesApi.of(self._stack.kubeconfig).patch(lease, {"spec": {"holderIdentity": ""}})
 
     def signal(self, number: int) -> None:
-        """Send the operator a signal, without waiting for the effect."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
     def leads(self) -> bool:
-        """Return whether the process runs and the metric ``mljob_leader`` says that the process is
-        the leader.
-        """
         return self.runs and self.get("/metrics")[0] == 200 and self.metrics()[("mljob_leader",)] == 1
 
     @property
@@ -158,13 +140,12 @@ class OperatorProcess:
         return self._process.pid is not None
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time that the process has used since its start, in seconds."""
         times = psutil.Process(self._process.pid).cpu_times()
         return times.user + times.system
 
     def get(self, path: str) -> tuple[int, str]:
-        """Send a GET request to the operator, and return the HTTP status and the body of the
-        answer. Return status 0 and the error if there is no answer.
+        """Return the HTTP status and the body of the answer, or 0 and the error if there is no
+        answer.
         """
         try:
             answer = self._http.request("GET", self.url + path)
@@ -189,9 +170,8 @@ class OperatorProcess:
         }
 
     def requests(self) -> dict[str, float]:
-        """Return a dict that maps the name of each operation on Airflow's REST API to the number of
-        such operations that have ended so far. An operation may send several requests. Failed
-        operations count too.
+        """Return how many operations on Airflow's REST API have ended so far, by the operation's
+        name. Failed operations count too.
         """
         found: dict[str, float] = {}
         for key, value in self.metrics().items():
@@ -206,7 +186,6 @@ class OperatorProcess:
             return file.read().decode(errors="replace").splitlines()
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the lines of the log that are JSON objects, parsed."""
         return [json.loads(line) for line in self.log() if line.startswith("{")]
 
     def log_end(self) -> str:

@@ -1,7 +1,3 @@
-"""Runs the console blocks of documentation pages in a shell, against the stack, as if a reader
-typed them.
-"""
-
 from __future__ import annotations
 
 import re
@@ -27,18 +23,15 @@ is typed only once.
 
 
 class PageShell:
-    """Runs the console blocks of documentation pages in a shell, one page after another, as if a
-    reader with the administrator's rights typed them.
-
-    The working directory looks like a clone of the repository in which a reader has started the
-    stack. The commands write their files into this directory.
+    """Runs the commands of documentation pages in a shell, as if a reader typed them. The working
+    directory looks like a clone of the repository.
 
     Args:
         stack: The running development stack.
         kubectl: Creates the namespaces that the pages need.
         namespace: The namespace that takes the place of ``default``.
         directory: An empty folder for the working directory and the kubeconfig.
-        bound: The maximum number of seconds that a block may take.
+        bound: The maximum number of seconds that a block of commands may take.
     """
 
     def __init__(self, stack: Stack, kubectl: Kubectl, namespace: str, directory: Path, bound: float) -> None:
@@ -56,13 +49,8 @@ class PageShell:
             (self._clone / name).symlink_to(ROOT / name)
 
     def types(self, runner: Runner, page: Path) -> str:
-        """Run the commands of ``page`` that belong to the test module ``runner``, block by block. A
-        command that requests another attempt is skipped if an earlier block, on this page or on
-        another page, had the same command. Return the standard output of the commands.
-
-        Raises:
-            AssertionError: A command failed, or the page has no command for this test module.
-            subprocess.TimeoutExpired: A block took longer than ``bound`` seconds.
+        """Run the commands of ``page`` that belong to the test module ``runner``, and return their
+        output. Skip a command that requests another attempt if the same command ran earlier.
         """
         found = list(lines_of(runner, page))
         assert found, f"{page.name} has no command that {runner} runs"
@@ -75,10 +63,6 @@ class PageShell:
         return "".join(printed)
 
     def _namespaces_of(self, text: str) -> dict[str, str]:
-        """Create a namespace for each name in ``NAMESPACES`` that occurs in ``text``, the commands
-        of a page. The new namespace has a unique name. Return a mapping from the names in the
-        commands to the unique names.
-        """
         own = {}
         for name in NAMESPACES:
             if re.search(rf"\b{name}\b", text):
@@ -87,13 +71,8 @@ class PageShell:
         return own
 
     def _adapted(self, line: str, own: dict[str, str]) -> str:
-        """Return a command of a page, changed for the test.
-
-        ``own`` maps names of namespaces on the page to the test's own namespaces. The test's own
-        names replace the names on the page. Paths of the Kubernetes API get the namespace of this
-        shell in place of ``default``. A watch (``kubectl get -w``) ends after two lines of output.
-        After a command that requests a retry by an annotation, another command waits until the
-        MLJob has ended again.
+        """Return a command of a page, changed for the test. ``own`` maps the page's namespaces to
+        the test's namespaces.
         """
         if requested := re.match(r"kubectl annotate \S+ mljob/(\S+) mljob\.dev/retry-requested-at=", line):
             # The pages go on with the log of the new attempt.

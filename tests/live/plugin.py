@@ -1,5 +1,3 @@
-"""Runs ``kubectl mljob``. The real kubectl finds the plugin on ``PATH`` and calls the plugin."""
-
 from __future__ import annotations
 
 import json
@@ -16,30 +14,18 @@ LIMIT = 300
 
 
 class Ended(NamedTuple):
-    """The outcome of a command that has ended."""
-
     code: int
     out: str
     err: str
 
 
 class Plugin:
-    """Runs ``kubectl mljob`` with one kubeconfig.
-
-    Args:
-        kubeconfig: The kubeconfig file, whose current context names the cluster, the user and the
-            namespace.
-    """
+    """Runs ``kubectl mljob`` with one kubeconfig."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._environment = plugin_environment(kubeconfig)
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Ended:
-        """Run a command to its end. Return its exit code, its output and its errors.
-
-        Raises:
-            subprocess.TimeoutExpired: The command took longer than ``LIMIT`` (300 seconds).
-        """
         done = subprocess.run(
             ["kubectl", "mljob", *arguments],
             input=stdin,
@@ -52,7 +38,6 @@ class Plugin:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command, and return its process without waiting for its end."""
         return subprocess.Popen(
             ["kubectl", "mljob", *arguments],
             stdout=subprocess.PIPE,
@@ -64,9 +49,8 @@ class Plugin:
 
 
 def plugin_environment(kubeconfig: Path) -> dict[str, str]:
-    """Return the environment variables for a process that calls kubectl: ``PATH`` begins with the
-    folders of kubectl and of the plugin, ``KUBECONFIG`` is the path ``kubeconfig``, and
-    ``NO_COLOR`` is set. The other variables are those of the current process.
+    """Return this process's environment variables, changed so that kubectl finds the plugin and the
+    kubeconfig.
     """
     folders = [str(binaries.locate("kubectl")["kubectl"].parent), str(Path(sys.executable).parent)]
     path = os.pathsep.join([*folders, os.environ["PATH"]])
@@ -74,9 +58,8 @@ def plugin_environment(kubeconfig: Path) -> dict[str, str]:
 
 
 def write_kubeconfig(of_admin: Path, target: Path, namespace: str, token: str | None = None) -> Path:
-    """Copy the administrator's kubeconfig ``of_admin`` to the file ``target``, and make
-    ``namespace`` the default namespace of the copy. If ``token`` is given, the token replaces the
-    administrator's credentials in the copy. Return ``target``.
+    """Copy the administrator's kubeconfig to ``target``, with another default namespace. If
+    ``token`` is given, the token replaces the administrator's credentials.
     """
     config = json.loads(of_admin.read_text())
     config["contexts"][0]["context"]["namespace"] = namespace

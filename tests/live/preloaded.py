@@ -1,11 +1,7 @@
-"""Starts operators quickly: forks them from a process that has already imported the operator's
-modules.
+"""Forks operators from a process that has already imported the operator's modules.
 
 The imports take more than two seconds of CPU time, and the live tests start more than a hundred
-operators. A forked operator has a process session, an environment and a log of its own.
-
-Run as a program, this module is the process to fork from. It reads requests from standard input,
-one JSON object a line, and answers each with the id of the new process.
+operators. Run as a program, this module is the process to fork from.
 """
 
 from __future__ import annotations
@@ -29,14 +25,12 @@ PR_SET_PDEATHSIG = 1
 
 
 class PreloadedOperators:
-    """A process that has imported the operator's modules, and forks operators while the ``with``
-    block runs. Pass :meth:`launch` to :meth:`devstack.processes.ManagedProcess.start`, which then
-    forks an operator instead of starting a new Python interpreter. At the end of the block, the
-    process ends. On Linux, the operators that still run then get SIGTERM.
+    """A process that forks operators while the ``with`` block runs. Pass :meth:`launch` to
+    :meth:`devstack.processes.ManagedProcess.start`.
 
     Args:
-        environment: Variables to add to the environment of the process, such as KUBECONFIG.
-            Libraries read these variables when they are imported.
+        environment: Further environment variables of the process. Libraries read some variables at
+            their import, such as KUBECONFIG.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -69,9 +63,7 @@ class PreloadedOperators:
 
 
 def serve() -> None:
-    """Import the operator's modules. Then fork an operator for each line of standard input, and
-    write the id of the new process to standard output.
-    """
+    """Fork an operator for each line of standard input, and print the id of the new process."""
     from kubernetes.aio import client
 
     import mljob_operator.main  # noqa: F401
@@ -91,10 +83,7 @@ def serve() -> None:
 
 
 def become(request: Mapping[str, Any]) -> None:
-    """Run ``python <arguments>`` in the forked process, with the arguments, the environment and the
-    log file in ``request``. End the process with the program's exit code, or with 1 after an
-    uncaught exception. Never return.
-    """
+    """Run ``python <arguments>`` in the forked process, and then end the process. Never return."""
     os.setsid()
     _end_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -121,9 +110,8 @@ def become(request: Mapping[str, Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Let the kernel send SIGTERM to this process when its parent process ends. Without this
-    signal, the operator would continue after Ctrl-C, because no test is left to stop it. Only Linux
-    has this option; do nothing on other systems.
+    """Let the kernel send SIGTERM to this process when its parent ends. Otherwise the operator
+    would continue after Ctrl-C.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,11 +1,8 @@
-"""Assigns the live tests to the workers of pytest-xdist, which share one stack.
+"""Assigns the live tests to the workers of pytest-xdist, which share one stack: ``pytest -m "live
+and not disruptive" -n 4 --dist loadfile``.
 
-The command is ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
-
-One worker runs all tests of a file, because the tests of a file share fixtures. One worker also
-runs all files that use the same part of Airflow. Tests marked ``disruptive`` stop something that
-all tests use (Kafka, Airflow's API server, the cancellation DAG). Disruptive tests run in a session
-without workers: ``pytest -m "live and disruptive"``.
+One worker runs all tests of a file, and all files that use the same part of Airflow. Tests marked
+``disruptive`` run in another session, without workers.
 """
 
 from __future__ import annotations
@@ -59,18 +56,14 @@ wait. The list has one file of unit tests, because these tests wait for processe
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """A scheduler for pytest-xdist in which one worker runs all tests with the same :func:`group`.
-    Workers get the groups in the order of the tests that :func:`arranged` returns.
-    """
+    """A scheduler for pytest-xdist in which one worker runs all tests with the same :func:`group`."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
 
 def scheduling(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """Return the scheduler for the hook ``pytest_xdist_make_scheduler``, or None for pytest-xdist's
-    own scheduler if the option ``--dist loadfile`` is not given.
-    """
+    """Return the scheduler for the hook ``pytest_xdist_make_scheduler``."""
     if config.getoption("dist") != "loadfile":
         return None
     config.option.loadscopereorder = False
@@ -78,21 +71,18 @@ def scheduling(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Return whether this process is a worker of pytest-xdist."""
     return hasattr(config, "workerinput")
 
 
 def own_name(name: str) -> str:
-    """Return ``name`` followed by the id of this pytest-xdist worker. Tests use the result to name
-    an object that the workers must not share. Without workers, return ``name`` unchanged.
+    """Return ``name`` followed by the id of this worker. Workers must not share the object with
+    this name.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name
 
 
 def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests sorted by ``ORDER``: the files that take longest start first."""
-
     def place(item: pytest.Item) -> int:
         first = group(item.nodeid)
         return ORDER.index(first) if first in ORDER else len(ORDER)
@@ -101,8 +91,6 @@ def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def group(nodeid: str) -> str:
-    """Return the file that names the group of a test. One worker runs all tests of a group. Most
-    files are a group of their own; ``TOGETHER`` adds some files to the group of another file.
-    """
+    """Return the file that names the group of a test. One worker runs all tests of a group."""
     file = nodeid.partition("::")[0]
     return TOGETHER.get(file, file)

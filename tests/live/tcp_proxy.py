@@ -1,9 +1,3 @@
-"""A TCP proxy in front of a real service. Tests cut the connections through the proxy while the
-service keeps running.
-
-Several proxies in front of one Airflow look like several Airflows.
-"""
-
 from __future__ import annotations
 
 import contextlib
@@ -22,8 +16,8 @@ TICK = 0.2
 
 
 class TcpProxy:
-    """A TCP proxy on loopback, which passes connections on to the host and port of a service. The
-    proxy listens while the ``with`` block runs.
+    """A TCP proxy on loopback in front of a real service. Several proxies in front of one Airflow
+    look like several Airflows.
 
     Args:
         target: The service's URL, which must have a port.
@@ -46,7 +40,6 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        """The service's URL with the proxy's host and port."""
         return urlunsplit(self._target._replace(netloc=f"{HOST}:{self._server.server_address[1]}"))
 
     def cut(self) -> None:
@@ -54,13 +47,10 @@ class TcpProxy:
         self._cut.set()
 
     def hold(self) -> None:
-        """Keep old connections open and accept new connections, but pass no data on. So the service
-        seems to hang.
-        """
+        """Keep connections open, but pass no data on. So the service seems to hang."""
         self._held.set()
 
     def mend(self) -> None:
-        """End the effect of :meth:`cut` or :meth:`hold`: pass everything on again."""
         self._cut.clear()
         self._held.clear()
 

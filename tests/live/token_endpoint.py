@@ -1,7 +1,3 @@
-"""The token endpoint of an OpenID Connect provider, on loopback. The endpoint supports the grant
-client_credentials, and issues unsigned tokens.
-"""
-
 from __future__ import annotations
 
 import base64
@@ -13,23 +9,22 @@ from tests.live.loopback import LoopbackServer, QuietHandler
 
 
 def token(subject: str, seconds: int) -> str:
-    """Return an unsigned JSON Web Token that Kafka's validator for unsecured tokens accepts. The
-    token expires after ``seconds``.
-    """
+    """Return an unsigned JSON Web Token that expires after ``seconds``."""
     now = int(time.time())
     parts = ({"alg": "none"}, {"sub": subject, "iat": now, "exp": now + seconds})
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
 
 
 class TokenEndpoint(LoopbackServer):
-    """A token endpoint that runs while the ``with`` block runs.
+    """The token endpoint of an OpenID Connect provider. It issues unsigned tokens for the grant
+    client_credentials.
 
     Args:
         client: The client's id and secret.
         lifetime: Seconds until a token expires.
 
     Attributes:
-        asked: The scope of each request that got a token, in order of the requests.
+        asked: The scope of each request that got a token.
     """
 
     def __init__(self, client: tuple[str, str], *, lifetime: int) -> None:
@@ -56,5 +51,4 @@ class TokenEndpoint(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """The URL of the endpoint."""
         return f"{super().url}/token"

@@ -1,7 +1,3 @@
-"""Reads events from the stack's Kafka topic. The topic has events of two producers: the provider's
-callbacks, and Airflow's own producer.
-"""
-
 from __future__ import annotations
 
 import json
@@ -16,16 +12,13 @@ OURS, AIRFLOWS = "ours", "Airflow's"
 
 @dataclass(frozen=True)
 class Told:
-    """A message on the event topic, with the parts that tests check.
+    """A message on the event topic.
 
     Attributes:
         producer: ``OURS`` for the provider's callbacks, or ``AIRFLOWS`` for Airflow's own producer.
-            The message's format shows the producer.
         event: The kind of event, such as ``task_instance.running``.
-        task: Task id and map index; None for an event about the run.
+        task: Task id and map index. None for an event about the run.
         at: The message's timestamp in Kafka, in seconds since the epoch.
-        key: The message's key.
-        value: The message's value, unparsed.
     """
 
     producer: str
@@ -39,7 +32,6 @@ class Told:
 
     @property
     def state(self) -> str:
-        """The state that the event reports: the last part of ``event``."""
         return self.event.rpartition(".")[2]
 
 
@@ -55,9 +47,6 @@ class Topic:
         self._told: dict[str, list[Told]] = defaultdict(list)
 
     def about(self, run_id: str | None) -> list[Told]:
-        """Return the messages about a run that this object has read so far. If ``run_id`` is None,
-        because the run has no id yet, return an empty list.
-        """
         while batch := self._consumer.consume(500, timeout=0.05):
             for message in batch:
                 assert message.error() is None, message.error()

@@ -1,7 +1,3 @@
-"""An executor for the tests' Airflow. Tasks start faster than in the LocalExecutor: the modules
-that tasks need are imported once for all tasks, and not again for each task.
-"""
-
 from __future__ import annotations
 
 import os
@@ -66,14 +62,11 @@ classes of all DAG bundles, so also the module for git.
 
 
 class PreloadingExecutor(LocalExecutor):
-    """A LocalExecutor that first imports the modules that tasks need, and then forks the workers.
-    The tasks inherit the imported modules.
+    """A LocalExecutor that imports the modules of the tasks before it forks the workers. So a task
+    doesn't import these modules again.
     """
 
     def start(self) -> None:
-        """Import all ``MODULES`` and the modules in ``OF_NEWER_AIRFLOWS`` that exist. Then start
-        the executor.
-        """
         # Otherwise numpy would start threads, which forked processes don't have.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         for name in MODULES:
