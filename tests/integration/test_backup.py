@@ -1,9 +1,4 @@
-"""MLJobs are saved and restored on a real Kubernetes API, with the real operator and a simulated
-Airflow. A finished MLJob does not run again, whether its status is restored or not. The operator
-follows the run of an unfinished MLJob again if the status of the MLJob is restored.
-
-docs/operations/backup.md describes how to save and restore MLJobs.
-"""
+"""MLJobs are saved and restored, as docs/operations/backup.md describes."""
 
 from __future__ import annotations
 
@@ -44,9 +39,7 @@ def operator(airflow: WalkAirflow, new_installation: NewInstallation) -> Install
 
 @pytest.fixture(scope="module")
 def saved(operator: Installation) -> str:
-    """The backup: the MLJobs in ``ENDED`` as ``kubectl get --output=yaml`` prints them after all of
-    them have ended.
-    """
+    """The MLJobs in ``ENDED`` as YAML, after all of them have ended."""
     jobs = operator.jobs
     for name, (dag, policy) in ENDED.items():
         jobs.submit(name, dag, runPolicy=policy, conf={"model_id": name})
@@ -55,9 +48,6 @@ def saved(operator: Installation) -> str:
 
 
 def released(jobs: MLJobs) -> bool:
-    """Return whether all MLJobs in ``ENDED`` exist, have ended and are released by the operator:
-    each has a completion time and no finalizer.
-    """
     items = [body for body in jobs.kubectl.get("mljobs")["items"] if body["metadata"]["name"] in ENDED]
     return len(items) == len(ENDED) and all(
         body.get("status", {}).get("completionTime") and not body["metadata"].get("finalizers") for body in items
@@ -78,15 +68,13 @@ def by_create(jobs: MLJobs, text: str) -> None:
 
 
 def by_velero(jobs: MLJobs, text: str) -> None:
-    """Restore the MLJobs in the YAML ``text`` without their statuses, as Velero does by default."""
+    """Restore MLJobs without their statuses, as Velero does by default."""
     for body in items(text):
         jobs.kubectl("create", "--filename=-", stdin=json.dumps(_without_status(body)))
 
 
 def by_velero_with_status(jobs: MLJobs, text: str) -> None:
-    """Restore the MLJobs in the YAML ``text``: create each MLJob, then write its status, as Velero
-    does with --status-include-resources.
-    """
+    """Restore MLJobs as Velero does with the option --status-include-resources."""
     for body in items(text):
         jobs.kubectl("create", "--filename=-", stdin=json.dumps(_without_status(body)))
         name, patch = body["metadata"]["name"], json.dumps({"status": body["status"]})
@@ -149,13 +137,10 @@ def test_an_mljob_in_progress_is_followed_after_its_status_was_restored(
 
 
 def test_the_api_server_drops_the_status_of_a_created_mljob(operator: Installation, saved: str) -> None:
-    """The API server ignores the status in a manifest when it creates an MLJob, so a restore loses
-    the status. For this case, the operator also writes an annotation that says how an MLJob has
-    ended.
-    """
     body = items(saved)[0]
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{operator.jobs.namespace}/{PLURAL}"
     body["metadata"] = {"name": "copied"}
     answer = operator.jobs.kubectl("create", f"--raw={path}?dryRun=All", "--filename=-", stdin=json.dumps(body))
 
+    # For this reason, the operator also writes the annotation FINISHED.
     assert "phase" not in json.loads(answer)["status"]

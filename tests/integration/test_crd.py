@@ -1,7 +1,4 @@
-"""How a real Kubernetes API server applies the CRDs. The API server accepts long names, DAG ids in
-any language, several formats of times, and all examples. The API server sets defaults, selects
-MLJobs by fields, and refuses invalid AirflowInstances.
-"""
+"""How a real Kubernetes API server applies the CRDs."""
 
 from __future__ import annotations
 

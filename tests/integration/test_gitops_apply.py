@@ -1,6 +1,4 @@
-"""A GitOps tool applies an MLJob with Server-Side Apply, and the operator writes to the same MLJob.
-These two field managers never conflict.
-"""
+"""A GitOps tool and the operator write to the same MLJob without conflicts."""
 
 from __future__ import annotations
 
@@ -23,28 +21,20 @@ THEIRS = "example.com/theirs"
 
 
 class Tool:
-    """A GitOps tool that applies objects with Server-Side Apply, as Argo CD and Flux do. The tool
-    doesn't use ``--force-conflicts``. So :meth:`sync` raises KubectlError if the sync would change
-    the value of a field that the operator owns.
-    """
+    """A GitOps tool that applies objects with Server-Side Apply, as Argo CD and Flux do."""
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
         self.jobs, self.name = jobs, name
+        # Without --force-conflicts: a conflict with the operator has to fail the test.
         self._options = ("--server-side", f"--field-manager={name}", "--filename=-")
 
     def sync(self, job: Object) -> Object:
-        """Apply the MLJob ``job``, and return the MLJob that the API server has stored."""
         text = self.jobs.kubectl("apply", *self._options, "--output=json", stdin=json.dumps(job))
         found: Object = json.loads(text)
         return found
 
     def assert_no_drift(self, job: Object) -> None:
-        """Assert that ``kubectl diff`` finds no difference, and that another sync doesn't change
-        the object.
-
-        If the operator writes to the MLJob during a check, the check may find a difference. So a
-        check that fails is repeated for a while. The test fails only if the difference remains.
-        """
+        """Assert that ``kubectl diff`` finds no difference, and that another sync changes nothing."""
 
         def the_same() -> bool:
             try:
@@ -63,9 +53,6 @@ class Tool:
 
 @pytest.fixture(params=["argocd-controller", "kustomize-controller"])
 def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[Tool]:
-    """A GitOps tool with the field manager of Argo CD or of Flux. The MLJobs that the tool has
-    applied are deleted after the test.
-    """
     tool = Tool(with_kafka.jobs, request.param)
     yield tool
     tool.jobs.remove_all()
@@ -76,12 +63,6 @@ def with_owners(jobs: MLJobs, name: str) -> Object:
 
 
 def assert_shared(job: Object, tool: str) -> None:
-    """Assert three facts:
-
-    - Only the field manager ``tool`` owns fields of the spec.
-    - ``tool`` doesn't own the status or the operator's finalizer.
-    - Another field manager owns the status.
-    """
     fields = owned(job)
     theirs = fields.pop(tool)
     assert "f:spec" in theirs

@@ -1,9 +1,5 @@
 """The health that the GitOps tools kstatus, Flux and Argo CD derive from an MLJob in every phase.
-
-The MLJobs come from the operator's components, which run on fakes of Airflow and Kubernetes. The Go
-program in ``tests/gitops`` computes the health. For kstatus and Flux, the program calls the code of
-these tools. For Argo CD, the program runs a Lua script in ``examples`` with the Lua runtime that
-Argo CD uses.
+The Go program in ``tests/gitops`` computes the health.
 """
 
 from __future__ import annotations
@@ -214,9 +210,6 @@ stories = pytest.mark.parametrize("story", TABLE, ids=lambda story: story.__name
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    """The path of the Go program that computes the health of objects. The fixture builds the
-    program, unless an earlier session has built it from the same sources.
-    """
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum", "main.go"):
         digest.update((MODULE / name).read_bytes())
@@ -236,9 +229,8 @@ def program() -> Path:
 
 @pytest.fixture
 def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
-    """A function that takes objects as keyword arguments, and returns nested dicts with their
-    health. For example, ``judge(job=job)["job"]["flux"]["status"]`` is the status that Flux derives
-    from ``job``. If the tool gives a message, the innermost dict also has the key ``message``.
+    """A function that returns the health of objects. For example,
+    ``judge(job=job)["job"]["flux"]["status"]`` is the status that Flux derives from ``job``.
     """
 
     def ask(**objects: Any) -> Verdicts:
@@ -254,9 +246,7 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
 
 
 async def told(story: Scenario) -> dict[str, Any]:
-    """Play the scenario ``story`` with fakes of Airflow and Kubernetes, and return the MLJob as it
-    is at the end of the scenario.
-    """
+    """Play the scenario ``story``, and return the MLJob at its end."""
     world = World()
     try:
         await story(world)

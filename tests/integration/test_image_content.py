@@ -1,10 +1,5 @@
-"""The programs of the container images start under the restrictions of the chart's Pods: as user
-65532 without capabilities, on a read-only root file system with an empty /tmp. The programs get the
-environment variables of the chart, except for a few values that a test sets, such as ports and the
-kubeconfig.
-
-No image is built here. Instead, the files of an image are installed into a folder as the Dockerfile
-installs them: from the lock files in requirements/ and from wheels.
+"""The programs of the container images start under the restrictions of the chart's Pods. No image
+is built: the files of an image are installed into a folder.
 """
 
 from __future__ import annotations
@@ -52,18 +47,14 @@ Start = Callable[..., "Container"]
 
 
 class Container:
-    """A process that a test starts from the files of an image, under the restrictions of the
-    chart's Pod.
-    """
+    """A process under the restrictions of the chart's Pod."""
 
     def __init__(self, content: Path, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
         self._log = log
         self._process = image.start(content, arguments, environment, log)
 
     def answers(self, url: str) -> int:
-        """Return the HTTP status of the answer at ``url``, or 0 if there is no answer. Fail if the
-        process has ended.
-        """
+        """Return the HTTP status of the answer, or 0 if there is no answer."""
         assert self._process.poll() is None, self.log
         try:
             return urllib3.PoolManager(retries=False, timeout=10).request("GET", url).status
@@ -74,9 +65,6 @@ class Container:
         eventually(lambda: self.answers(url) == status, f"{url} answers {status}", evidence=lambda: self.log)
 
     def output(self) -> str:
-        """Wait for up to 60 seconds until the process ends, and return its output. Fail if the exit
-        code is not 0.
-        """
         assert self._process.wait(60) == 0, self.log
         return self.log
 
@@ -85,9 +73,6 @@ class Container:
         return self._log.read_text()
 
     def told_to_end(self) -> int:
-        """Send SIGTERM, as the kubelet does, wait for up to 60 seconds until the process ends, and
-        return the exit code.
-        """
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
@@ -124,9 +109,7 @@ def view_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment_of(name: str) -> dict[str, str]:
-    """Return the environment variables of the container in the Deployment ``name`` of the chart.
-    Variables with ``valueFrom`` are left out, because only a cluster knows their values.
-    """
+    """Return the environment variables that the chart sets in the container of a Deployment."""
     rendered = rendering.render(binaries.locate("helm")["helm"], merged(COMPONENTS, {"airflow": {"url": ""}}))
     container = rendered.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
     return {each["name"]: each["value"] for each in container["env"] if "value" in each}
@@ -166,10 +149,6 @@ def test_the_operator_becomes_ready_and_ends_when_it_is_told(
 
 
 def test_mljob_api_listens(operator_image: Path, start: Start, tmp_path: Path) -> None:
-    """Without an API server, mljob-api is alive but not ready. To become ready, mljob-api must read
-    a ConfigMap from the API server: the ConfigMap contains the CA of the API server's front proxy,
-    the only client that mljob-api accepts.
-    """
     ports = Ports(tmp_path)
     certificate, key = Authority().client("mljob-operator-api.mljob-system.svc")
     for name, content in (("tls.crt", certificate), ("tls.key", key)):
@@ -188,6 +167,7 @@ def test_mljob_api_listens(operator_image: Path, start: Start, tmp_path: Path) -
     api = start(operator_image, "-m", "mljob_operator.api", **given)
 
     api.until_answers(f"http://{HOST}:{ports['probes']}/livez")
+    # mljob-api reads the CA of its only client from the API server, so without an API server it isn't ready.
     api.until_answers(f"http://{HOST}:{ports['probes']}/readyz", 503)
 
 

@@ -1,9 +1,4 @@
-"""A walk over AirflowInstances (:mod:`tests.walk`): a test generates AirflowInstances from the
-CRD's schema, applies them, edits them, and then restores their first specs. Each AirflowInstance
-must reach the same state as an AirflowInstance that has the same spec and was never edited. Some
-URLs lead to a supported Airflow, others to an older Airflow, an unhealthy Airflow or another
-server. The credentials are right, wrong or missing.
-"""
+"""Generates AirflowInstances, edits them, and restores their first specs (:mod:`tests.walk`)."""
 
 from __future__ import annotations
 
@@ -31,10 +26,6 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT)
 
 @pytest.fixture
 def urls(simulated_airflow: WalkAirflow) -> Iterator[list[str]]:
-    """The URLs that a test writes into ``spec.url`` of AirflowInstances. The URLs lead to a
-    supported Airflow, an Airflow of an unsupported version, an unhealthy Airflow, and a server that
-    answers {} to every request.
-    """
     with (
         walk_airflow("2.11.0") as old,
         walk_airflow(unhealthy="scheduler") as ill,
@@ -45,7 +36,6 @@ def urls(simulated_airflow: WalkAirflow) -> Iterator[list[str]]:
 
 @pytest.fixture
 def operator(installation: NewInstallation) -> Installation:
-    """An operator whose settings name no Airflow."""
     return installation(
         "walk-instances",
         MLJOB_AIRFLOW_INSTANCES="true",

@@ -1,9 +1,4 @@
-"""The operator's Kafka consumer logs in to a real broker with tokens, with a password or with a
-client certificate. The consumer renews tokens and certificates, connects again after the broker was
-down, and reports why the consumer is not connected.
-
-This module starts its own broker, which accepts unsigned tokens of any issuer.
-"""
+"""The operator's Kafka consumer logs in to a real broker, and connects again after a failure."""
 
 from __future__ import annotations
 
@@ -40,8 +35,8 @@ LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 
 
 class Certificates:
-    """Writes the certificate files of a broker and of the operator. Two CAs can sign the operator's
-    client certificate, so that a test can change from the first CA to the second CA.
+    """Writes the certificate files of a broker and of the operator. Each of two CAs can sign the
+    operator's certificate.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -53,15 +48,11 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """Let the broker admit only clients with a certificate of this CA. The change takes effect
-        at the next start of the broker.
-        """
+        """Let the broker admit only clients of this CA, from the next start of the broker."""
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
-        """Write a new key and a new certificate into the operator's files. ``authority`` has signed
-        the new certificate. cert-manager renews a certificate in the same way.
-        """
+        """Write a new key and a new certificate of the operator, as cert-manager does."""
         certificate, key = authority.client("mljob-operator")
         (self.directory / "tls.key").write_bytes(key)
         (self.directory / "tls.crt").write_bytes(certificate)
@@ -95,9 +86,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
 
 
 class Reader:
-    """A new topic with one partition, and the operator's consumer of this topic. Records the
-    messages that the consumer reads, and the consumer's reports about the connection to the broker.
-    """
+    """A new topic, and the operator's consumer of this topic."""
 
     def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
         self._broker = broker
@@ -114,10 +103,8 @@ class Reader:
         self.events.start(self._take, lambda _: None)
 
     async def close(self) -> None:
-        """Close the consumer, and delete the admin client, which has no method ``close``. Otherwise
-        the admin client would log a line each second after the broker has ended.
-        """
         await self.events.close()
+        # The admin client has no method ``close``, and logs a line each second without a broker.
         del self._admin
 
     def _linked(self, link: Link | None) -> None:
@@ -135,21 +122,18 @@ class Reader:
         producer.close()
 
     async def reads(self) -> None:
-        """Send messages until the consumer reads one more message. A single sent message is not
-        enough, because the consumer misses messages that are sent before Kafka assigns the
-        partition to the consumer.
-        """
         number = len(self.values)
 
         def arrives() -> bool:
+            # The consumer misses messages that are sent before it has a partition.
             self.send(b"?")
             return len(self.values) > number
 
         await until(arrives, "messages arrive", lambda: self.links)
 
     async def commits(self) -> None:
-        """Wait until the consumer has committed an offset. Without a committed offset, a consumer
-        that connects again would begin at the end of the topic and miss messages.
+        """Wait until the consumer has committed an offset. Otherwise the next consumer would begin
+        at the end of the topic.
         """
         asked = ConsumerGroupTopicPartitions(self.topic)
 
@@ -161,9 +145,7 @@ class Reader:
 
     @property
     def problem(self) -> str:
-        """Why the consumer is not connected, according to the last report of the consumer. An empty
-        string if the consumer has reported nothing, or if the last report names no problem.
-        """
+        """Why the consumer is not connected, or an empty string."""
         return (self.links[-1].problem or "") if self.links else ""
 
     async def connected(self) -> None:
@@ -171,10 +153,7 @@ class Reader:
 
 
 async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
-    """Call the function ``question`` repeatedly until it returns a true value, for at most 180
-    seconds. Call the function in another thread, because the function may block until the broker
-    answers. ``what`` and the result of ``evidence`` appear in the error if the wait fails.
-    """
+    # The question may block until the broker answers.
     await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
 
 
@@ -193,12 +172,6 @@ async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reade
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sets three delays of the operator's consumer to half a second:
-
-    - the delay until a missing connection is reported, otherwise 30 seconds;
-    - the delay between two reports of different causes, otherwise 60 seconds;
-    - the delay until a failed consumer is replaced, otherwise 10 seconds.
-    """
     monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
     monkeypatch.setattr(kafka_connection, "REPORT_INTERVAL", 0.5)
     monkeypatch.setattr(kafka, "RETRY_SECONDS", 0.5)
@@ -271,7 +244,6 @@ async def test_token_source_is_asked_again_and_its_failure_is_reported(broker: B
 async def test_login_with_a_password_over_tls_with_a_private_ca(
     broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Strimzi's Kafka clusters offer this kind of login: SCRAM-SHA-512 over TLS."""
     user = UserScramCredentialUpsertion(
         "mljob", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), SECRET.encode(), b"salt-and-more-of-it"
     )
@@ -351,9 +323,6 @@ async def test_cause_of_a_failed_connection_is_logged_once(
 
 
 def mutual_tls(broker: Broker, folder: Path) -> dict[str, Any]:
-    """Return librdkafka's properties for a consumer that logs in with the client certificate in
-    ``folder``.
-    """
     return {
         "bootstrap.servers": broker.address("TLS"),
         "security.protocol": "SSL",

@@ -1,6 +1,4 @@
-"""``kubectl mljob`` on a real Kubernetes API, without an operator: its commands, missing rights,
-and the API server's verdicts on the mistakes that ``lint`` finds.
-"""
+"""``kubectl mljob`` on a real Kubernetes API, without an operator."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Tests with a real API server and an MLJob that no operator can run. The status of the MLJob says
-why the MLJob can't run. Other MLJobs are not affected, even if the operator restarts while the
-MLJob exists.
-"""
+"""An MLJob that no operator can run does not affect other MLJobs."""
 
 from __future__ import annotations
 
@@ -16,12 +13,10 @@ from tests.live.installation import Installation
 
 @pytest.fixture(scope="module")
 def tenants(new_installation: NewInstallation) -> Installation:
-    """An operator with a namespace of its own, for MLJobs that can't run and for ordinary MLJobs."""
     return new_installation("misfits")
 
 
 def create(tenants: Installation, name: str, levels: int) -> None:
-    """Create an MLJob whose conf is nested ``levels`` levels deep."""
     conf = '{"a":' * levels + "1" + "}" * levels
     body = (
         f'{{"apiVersion": "{API_VERSION}", "kind": "{KIND}", "metadata": {{"name": "{name}"}},'
@@ -32,9 +27,7 @@ def create(tenants: Installation, name: str, levels: int) -> None:
 
 
 def told(tenants: Installation, name: str, field: str) -> str:
-    """Return a field of the MLJob's status as text. kubectl extracts the field, because Python
-    can't parse an object that is nested so deeply.
-    """
+    # Python can't parse an object that is nested so deeply.
     return tenants.jobs.kubectl("get", "mljob", name, f"--output=jsonpath={{.status.{field}}}")
 
 

@@ -1,11 +1,7 @@
-"""A walk over MLJobs (:mod:`tests.walk`): a test that generates MLJobs, edits them and rolls the
-edits back. The Kubernetes API and the operator are real, and Airflow is simulated. Each MLJob must
-end like an MLJob with the same spec that was never edited. Exceptions are MLJobs whose last run has
-the edited spec, and MLJobs that were deleted because ``ttlSecondsAfterFinished`` is 0. No MLJob
-causes an unexpected error in the operator, and no MLJob blocks another.
+"""Generates MLJobs, edits them, and restores their first specs (:mod:`tests.walk`).
 
-``WALK_OBJECTS`` sets the number of edited objects of this walk and of the walk over
-AirflowInstances together. ``WALK_SEED`` sets the seed that generates the objects.
+The environment variable ``WALK_OBJECTS`` sets the number of edited objects, including
+AirflowInstances. ``WALK_SEED`` sets the seed that generates the objects.
 """
 
 from __future__ import annotations
@@ -62,9 +58,6 @@ def test_rolled_back_mljob_equals_one_that_was_never_edited(
     numbers = itertools.count()
 
     def meanwhile() -> None:
-        """Create a valid MLJob that nobody edits, and wait for its end. This shows that the MLJobs
-        of the walk don't block other MLJobs.
-        """
         name = f"canary-{next(numbers)}"
         assert canaries.apply({name: {"dagId": SUCCEEDS}}) == {}
         canaries.until(mljobs.finished, [name], "an MLJob ends beside the others")

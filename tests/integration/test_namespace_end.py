@@ -1,6 +1,4 @@
-"""A namespace that is being deleted refuses new Events. The operator does not report a refused
-Event as a problem.
-"""
+"""Events in a namespace that is being deleted."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def ending(kubectl: Kubectl) -> Iterator[str]:
-    """The name of a namespace that is being deleted. The MLJob in the namespace has a finalizer, so
-    Kubernetes keeps the MLJob and the namespace until the end of the test.
+    """The name of a namespace that is being deleted. A finalizer of its MLJob keeps the namespace
+    until the end of the test.
     """
     name = f"ending-{uuid.uuid4().hex[:8]}"
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

@@ -1,13 +1,7 @@
-"""An MLJob ends with the same status if the provider's callbacks, Airflow's own producer or both
-send the events of its run. Only details that a single producer reports may differ. With both
-producers, the operator patches the status hardly more often. The maximum is the greater of two
-numbers: the number of patches with only Airflow's own producer, and one more than the number of
-patches with only the provider's callbacks.
+"""An MLJob ends with the same status, whether its events come from the provider's callbacks, from
+Airflow's own producer or from both.
 
-Recorded runs are played again through a real topic and a real Kubernetes API. Between the two are
-the operator's own components, with the operator's permissions. Airflow is a fake that returns the
-recorded responses. ``tests/unit/operator/test_producers.py`` tests the same without a real Kafka
-and a real Kubernetes API.
+Recorded runs are played again through a real topic and a real Kubernetes API.
 """
 
 from __future__ import annotations
@@ -53,7 +47,7 @@ ARRIVES_WITHIN = 30
 
 
 class Topic:
-    """A topic for this test alone, and the operator's consumer of the topic."""
+    """A new topic, and the operator's consumer of this topic."""
 
     def __init__(self, servers: str) -> None:
         name = self.name = f"producers-{secrets.token_hex(4)}"
@@ -71,9 +65,6 @@ class Topic:
         self.events.start(self._take, lambda _: None)
 
     async def bring(self, value: bytes, pipeline: TopicReader) -> None:
-        """Send a message to the topic, wait until the operator's consumer has read the message, and
-        pass the message on to ``pipeline``, the operator's reader of events.
-        """
         self._producer.produce(self.name, value)
         assert await asyncio.to_thread(self._producer.flush, ARRIVES_WITHIN) == 0
         message = await asyncio.wait_for(self._arrived.get(), ARRIVES_WITHIN)
@@ -98,7 +89,6 @@ async def topic(stack: Stack) -> AsyncIterator[Topic]:
 
 @pytest.fixture
 async def store(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Jobs]:
-    """The operator's store of MLJobs on the real Kubernetes API, with the operator's permissions."""
     monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
     api = await connect()
     yield Jobs(api)
@@ -110,9 +100,8 @@ def name_of(run: str, who: str) -> str:
 
 
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
-    """Play a recorded run again. ``who`` is a key of ``PRODUCERS`` and decides which producers'
-    messages are sent. The MLJob of the run exists already, under the name that :func:`name_of`
-    returns.
+    """Play a recorded run again, with the messages of the producers that ``PRODUCERS[who]``
+    selects.
     """
     world = World(store)
     pipeline = TopicReader(
@@ -138,8 +127,8 @@ async def play(recording: Recording, who: str, namespace: str, store: Jobs, topi
 
 
 def versions(watch: Watch) -> dict[str, dict[str, Object]]:
-    """Return all versions of MLJobs that the watch has printed. The keys are the names of the
-    MLJobs. A value is a dict of the MLJob's versions by resource version.
+    """Return the versions of each MLJob that the watch has printed: by the MLJob's name, a dict by
+    resource version.
     """
     found: dict[str, dict[str, Object]] = {}
     for _, job in watch.events():

@@ -1,9 +1,4 @@
-"""``kubectl apply`` refuses invalid MLJobs and edits, because of the schema or a CEL rule. The
-error says what is wrong.
-
-The tables of invalid MLJobs and invalid edits are checked on the real API server, by a dry run with
-the strict field validation that kubectl requests. kubectl prints the API server's message.
-"""
+"""``kubectl apply`` refuses invalid MLJobs and invalid edits, and says what is wrong."""
 
 from __future__ import annotations
 
@@ -324,18 +319,14 @@ EDITS: list[tuple[str, Object, Object, str]] = [
 
 
 class Api:
-    """Sends manifests and edits to the API server in dry runs, with the strict field validation
-    that kubectl requests. Returns the API server's errors.
-    """
+    """Sends manifests and edits to the API server in dry runs."""
 
     def __init__(self, kubeconfig: str) -> None:
         self._client = config.new_client_from_config(kubeconfig)
         self._objects = client.CustomObjectsApi(self._client)
 
     def refusal(self, body: Object) -> str:
-        """Return the API server's error for a manifest, or an empty string if the API server
-        accepts it.
-        """
+        """Return the API server's error for a manifest, or an empty string."""
         return self._refusal(
             lambda: self._objects.create_namespaced_custom_object(
                 GROUP, VERSION, "default", PLURAL, body, dry_run="All", field_validation="Strict"
@@ -343,10 +334,7 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """Store an MLJob whose spec contains ``before``. Then send a merge patch in a dry run: the
-        patch changes the spec by ``change``. Finally delete the MLJob. Return the API server's
-        error for the patch, or an empty string if the API server accepts the patch.
-        """
+        """Return the API server's error for a change of the spec ``before``, or an empty string."""
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}
         self._objects.create_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, body)
@@ -420,9 +408,6 @@ def test_kubectl_prints_the_error_of_the_api_server(kubectl: Kubectl) -> None:
 
 
 def test_kubectl_explain_describes_every_field(kubectl: Kubectl) -> None:
-    """Every field of the spec has a description in the CRD's schema, which ``kubectl explain``
-    shows.
-    """
     crd = kubectl.get("crd", f"{PLURAL}.{GROUP}")
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     recursive = kubectl("explain", "mljob.spec", "--recursive")

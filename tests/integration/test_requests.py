@@ -24,19 +24,12 @@ BOUND = 600
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one MLJob's run: the number of requests to Airflow by operation, and the seconds
-    from the MLJob's creation to its end. ``job`` is the finished MLJob.
-    """
-
     requests: dict[str, float]
     seconds: float
     job: Object
 
     @property
     def own_requests(self) -> dict[str, float]:
-        """The number of requests about this run alone, by operation. Requests about all runs at
-        once, such as those of the change feed, don't count.
-        """
         return {operation: count for operation, count in self.requests.items() if count and operation not in OF_ALL}
 
     @property

@@ -1,6 +1,4 @@
-"""The real API server stores the largest status that the operator writes, and changes nothing in
-it.
-"""
+"""The real API server stores the largest status that the operator writes."""
 
 from __future__ import annotations
 

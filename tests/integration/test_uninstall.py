@@ -1,9 +1,4 @@
-"""The commands of docs/operations/uninstall.md end the runs of all MLJobs, except for MLJobs with
-the deletion policy Retain. Without an operator, an MLJob's deletion waits until its finalizer is
-removed.
-
-The tests run on a real Kubernetes API, with the real operator and a simulated Airflow.
-"""
+"""Runs the commands of docs/operations/uninstall.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Unreadable messages are counted and copied to the dead-letter topic. The operator logs the first
-message for each cause, such as ``not_json``. Unreadable messages don't block later messages.
-"""
+"""Unreadable messages are counted, and copied to the dead-letter topic."""
 
 from __future__ import annotations
 
@@ -42,7 +40,6 @@ Send = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def send(stack: Stack) -> Send:
-    """A function that sends messages to the event topic, all to one partition."""
     producer = Producer({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
 
     def send(*values: bytes | None) -> None:
@@ -55,9 +52,6 @@ def send(stack: Stack) -> Send:
 
 @pytest.fixture(scope="module")
 def reader(stack: Stack, new_installation: NewInstallation, send: Send) -> Installation:
-    """An operator with its own namespace and a dead-letter topic. The operator has read at least
-    one message from the event topic.
-    """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(DEAD_LETTERS, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
@@ -109,11 +103,6 @@ def test_tombstone_is_no_error(reader: Installation, send: Send) -> None:
 
 
 def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Installation, send: Send) -> None:
-    """The events contain a try number beyond int64, or a time in the first hours of the year 1 or
-    in the last hours of the year 9999. The operator counts these events as unreadable. If the
-    operator put one of these values into a status, the API server would refuse every later status
-    of the MLJob.
-    """
     reader.jobs.submit("told", "parity_nested_groups")
     status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")
     event = {
@@ -125,6 +114,7 @@ def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Instal
         "task_id": "no_such_task",
         "try_number": 1,
     }
+    # The API server would refuse a status with one of these values.
     impossible: list[dict[str, Any]] = [
         {"try_number": 2**70},
         {"timestamp": "9999-12-31T23:59:59Z"},
@@ -145,10 +135,6 @@ def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Instal
 
 
 def test_hostile_messages_among_valid_ones_stop_nothing(reader: Installation, send: Send) -> None:
-    """The test sends about 200 messages with hostile content through a real broker. The MLJob
-    nevertheless succeeds, and later messages are read. tests/unit/operator/test_hostile_messages.py
-    sends 10,000 such messages to fakes.
-    """
     reader.jobs.submit("amid", "parity_branch")
     status = reader.jobs.until("amid", lambda status: status.get("submitTime"), "is submitted")
     random, strangers = Random(7), events(reader, "foreign")
@@ -216,7 +202,6 @@ def test_each_kind_of_unreadable_message_is_logged_once(reader: Installation, se
 
 
 def test_offsets_are_committed_past_unreadable_messages(reader: Installation, send: Send) -> None:
-    """A restarted operator does not read the unreadable messages again."""
     send(b"once", foreign())
     eventually(lambda: reader.operator.metrics()["mljob_events_in_flight",] == 0, "nothing is under way")
     reader.operator.stop()
