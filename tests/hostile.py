@@ -1,6 +1,4 @@
-"""Kafka messages with which an attacker may try to disturb an MLJob. No message is a valid message
-about the MLJob's own run.
-"""
+"""Kafka messages that an attacker may send to disturb an MLJob."""
 
 from __future__ import annotations
 

@@ -59,8 +59,6 @@ class FakeRun:
 
 
 class FakeLog:
-    """The log of one try of a task. The first read returns all entries."""
-
     def __init__(self, entries: Sequence[Any], token: str | None) -> None:
         self._entries = list(entries)
         self._token = token
@@ -120,8 +118,9 @@ class FakeAirflow:
         daily: The ids of DAGs with a daily schedule.
         runs: The runs, by DAG id and run id.
         locked: Whether Airflow refuses the operator's credentials.
-        down_for: How many of the next requests fail without an effect, by the name of the method.
-        before: A function for each named method, called once at the start of the method's next call.
+        down_for: How many of the next calls of a method fail without an effect, by the method's
+            name.
+        before: A function that the next call of a method calls first, by the method's name.
         lose_answers: How many of the next calls of :meth:`submit` and :meth:`clear_failed` take
             effect, but raise AirflowUnavailable.
         denies: How many of the next calls of :meth:`get`, :meth:`clear_failed` and
@@ -335,8 +334,8 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return the log's entries from the position ``begin`` on, and the position of the end
-        while the try is running. Return None if there is no such try.
+        """Return the log's entries from the position ``begin`` on, and the position of the log's
+        end. This position is None if the try has ended. Return None if there is no such try.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None

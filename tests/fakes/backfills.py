@@ -104,9 +104,7 @@ class FakeBackfills:
     # Changes in Airflow
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill without the checks of :meth:`post`, and a run for each past day of its
-        range. Clear an existing run if ``order.reprocess`` includes the run's state.
-        """
+        """Create a backfill without the checks of :meth:`post`."""
         conf = {**order.conf, **(marker.as_conf() if marker else {})}
         number = len(self.made) + 1
         backfill = Backfill(

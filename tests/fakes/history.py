@@ -18,7 +18,7 @@ class FakeTopics:
     """Kafka topics in memory, each with one partition.
 
     Attributes:
-        begun_at: The offset at which each reader began, in the order of their opening.
+        begun_at: The offset at which each reader began, oldest reader first.
         deleted: How many of the oldest messages of each topic Kafka has deleted.
     """
 

@@ -16,7 +16,7 @@ class HttpProxy:
     so a test can make up host names.
 
     Args:
-        routes: The port on loopback by the ``host:port`` that a client requests. Requests for
+        routes: The port to connect to, by the ``host:port`` that a client requests. Requests for
             another ``host:port`` get a 502.
 
     Attributes:

@@ -22,7 +22,8 @@ def login(
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
     """Return a login, and the arguments in ``how`` whose names begin with ``ca_``. The other
-    arguments in ``how`` describe the login. If there are none, ``default`` describes the login.
+    arguments in ``how`` describe the login. Without other arguments, ``default`` describes the
+    login.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

@@ -52,8 +52,8 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _delete(self, key: K, at: str) -> bool:
-        """Delete an object that has no finalizer. Otherwise set its deletionTimestamp to ``at``.
-        Return whether the object still exists.
+        """Delete an object, unless the object has a finalizer. Return whether the object still
+        exists.
         """
         body = self.objects[key]
         if not body["metadata"].get("finalizers"):

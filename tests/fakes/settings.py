@@ -6,7 +6,7 @@ from mljob_operator.settings import Settings
 
 
 class FixedSettings(Settings):
-    """The operator's settings, without the environment variables."""
+    """The operator's settings, which ignore environment variables."""
 
     @classmethod
     def settings_customise_sources(

@@ -54,7 +54,7 @@ class Container:
         self._process = image.start(content, arguments, environment, log)
 
     def answers(self, url: str) -> int:
-        """Return the HTTP status of the answer, or 0 if there is no answer."""
+        """Return the HTTP status of the answer at ``url``, or 0 if there is no answer."""
         assert self._process.poll() is None, self.log
         try:
             return urllib3.PoolManager(retries=False, timeout=10).request("GET", url).status
@@ -167,7 +167,7 @@ def test_mljob_api_listens(operator_image: Path, start: Start, tmp_path: Path) -
     api = start(operator_image, "-m", "mljob_operator.api", **given)
 
     api.until_answers(f"http://{HOST}:{ports['probes']}/livez")
-    # mljob-api reads the CA of its only client from the API server, so without an API server it isn't ready.
+    # Without an API server, mljob-api can't read the CA of its only client.
     api.until_answers(f"http://{HOST}:{ports['probes']}/readyz", 503)
 
 

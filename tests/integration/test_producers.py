@@ -127,9 +127,7 @@ async def play(recording: Recording, who: str, namespace: str, store: Jobs, topi
 
 
 def versions(watch: Watch) -> dict[str, dict[str, Object]]:
-    """Return the versions of each MLJob that the watch has printed: by the MLJob's name, a dict by
-    resource version.
-    """
+    """Return all versions of MLJobs that the watch has printed, by name and resource version."""
     found: dict[str, dict[str, Object]] = {}
     for _, job in watch.events():
         found.setdefault(job["metadata"]["name"], {})[job["metadata"]["resourceVersion"]] = job

@@ -20,8 +20,6 @@ OVER = ("success", "failed")
 
 
 class AirflowRest:
-    """A client of the REST API of one Airflow."""
-
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
         self._credentials = {"username": user, "password": password}

@@ -111,8 +111,8 @@ class Platform:
         return [line.split() for line in self._kubectl("get", "afi").splitlines()]
 
     def close(self) -> None:
-        """Delete the AirflowInstances and their Secrets. An operator must be running, because it
-        has to remove the finalizers.
+        """Delete the AirflowInstances and their Secrets. An operator must be running to remove the
+        finalizers.
         """
         for short in self._made:
             self._kubectl("delete", "airflowinstance", self.name(short), "--ignore-not-found", "--timeout=60s")

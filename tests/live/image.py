@@ -83,7 +83,6 @@ def start(
 
     Args:
         content: The folder that becomes ``/opt``.
-        arguments: The arguments of Python.
         environment: The environment variables of the container.
         log: The file for the output of the process.
     """

@@ -19,9 +19,6 @@ class Kubectl:
     """Runs kubectl with one kubeconfig, in one namespace.
 
     Args:
-        program: The path of kubectl.
-        kubeconfig: The file that names the cluster and the user.
-        namespace: The namespace of every command.
         directory: The folder in which watches write their output.
 
     Attributes:

@@ -72,11 +72,10 @@ class MLJobs:
         return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
 
     def until_told(self, name: str, *reasons: str) -> list[str]:
-        """Wait until an MLJob has Events with these reasons, and return the reasons of all its
-        Events.
+        """Wait until an MLJob has Events with these reasons. Return the reasons of all Events about
+        the MLJob.
 
-        The operator writes a status before it creates the Event, so a test may see the status
-        first.
+        The operator creates an Event after it has written the status.
         """
 
         def told() -> list[str]:

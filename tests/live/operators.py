@@ -97,7 +97,7 @@ class OperatorProcess:
         eventually(lambda: not self.runs, f"operator {self.name} has ended", within=180, evidence=self.log_end)
 
     def begin(self, *program: str) -> None:
-        """Start the process without waiting until the operator is ready. ``program`` are the
+        """Start the process without waiting until the operator is ready. ``program`` contains the
         arguments of Python.
         """
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
@@ -144,9 +144,7 @@ class OperatorProcess:
         return times.user + times.system
 
     def get(self, path: str) -> tuple[int, str]:
-        """Return the HTTP status and the body of the answer, or 0 and the error if there is no
-        answer.
-        """
+        """Return the HTTP status and the body of the operator's answer, or 0 and the error."""
         try:
             answer = self._http.request("GET", self.url + path)
         except urllib3.exceptions.HTTPError as error:

@@ -29,8 +29,7 @@ class PreloadedOperators:
     :meth:`devstack.processes.ManagedProcess.start`.
 
     Args:
-        environment: Further environment variables of the process. Libraries read some variables at
-            their import, such as KUBECONFIG.
+        environment: Further environment variables of the process, such as KUBECONFIG.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -83,7 +82,7 @@ def serve() -> None:
 
 
 def become(request: Mapping[str, Any]) -> None:
-    """Run ``python <arguments>`` in the forked process, and then end the process. Never return."""
+    """Run ``python <arguments>`` in the forked process, and then end the process."""
     os.setsid()
     _end_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -75,9 +75,7 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def own_name(name: str) -> str:
-    """Return ``name`` followed by the id of this worker. Workers must not share the object with
-    this name.
-    """
+    """Return a name that no other worker uses: ``name`` followed by the id of this worker."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name
 
