@@ -118,9 +118,9 @@ class FakeAirflow:
         daily: The ids of DAGs with a daily schedule.
         runs: The runs, by DAG id and run id.
         locked: Whether Airflow refuses the operator's credentials.
-        down_for: How many of the next calls of a method fail without an effect, by the method's
-            name.
-        before: A function that the next call of a method calls first, by the method's name.
+        down_for: How many of the next requests fail without an effect, by the name of the request.
+        before: Functions by the name of a request. The next request with this name first removes
+            and calls the function.
         lose_answers: How many of the next calls of :meth:`submit` and :meth:`clear_failed` take
             effect, but raise AirflowUnavailable.
         denies: How many of the next calls of :meth:`get`, :meth:`clear_failed` and
@@ -335,7 +335,8 @@ class FakeAirflow:
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
         """Return the log's entries from the position ``begin`` on, and the position of the log's
-        end. This position is None if the try has ended. Return None if there is no such try.
+        end. This position is None unless the try is running or deferred. Return None if there is no
+        such try.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None
