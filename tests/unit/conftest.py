@@ -1,7 +1,3 @@
-"""Settings of unit tests. An example of Hypothesis has no time limit, because no test may depend on
-the speed of the machine. Only benchmarks measure time.
-"""
-
 import gc
 from collections.abc import Generator
 
@@ -11,18 +7,14 @@ from hypothesis import HealthCheck, settings
 from mljob_operator import logs
 from mljob_operator.core.conf.redaction import NOTHING_HIDDEN
 
+# No test depends on the speed of the machine, so an example of Hypothesis has no time limit.
 settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("noisy")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """Remove the callbacks of Python's garbage collector while a test runs.
-
-    Hypothesis registers such a callback. While a test reads very deeply nested JSON, the callback
-    may exceed the recursion limit. pytest would report the callback's RecursionError as an error of
-    the test.
-    """
+    # While a test reads very deep JSON, Hypothesis's callback could exceed the recursion limit.
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()
     try:
@@ -33,10 +25,7 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """Begin each test with an empty set of the credentials that :mod:`mljob_operator.logs` redacts.
-    Otherwise the token ``t`` of an earlier test would cause each ``t`` in the log messages of a
-    later test to be redacted.
-    """
+    # Otherwise the token of an earlier test is redacted in the log messages of a later test.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logs, "_credentials", {})
         patch.setattr(logs, "_of_the_operator", NOTHING_HIDDEN)

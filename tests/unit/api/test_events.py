@@ -1,5 +1,3 @@
-"""The history of a run, as clients of mljob-api get it."""
-
 from __future__ import annotations
 
 import asyncio
@@ -31,9 +29,6 @@ EVENTS = RunSubresource.EVENTS
 
 
 def run_event(state: str, run: FakeRun) -> str:
-    """Return the JSON with which Airflow's own ``kafka_event_producer`` reports to Kafka that a run
-    is in ``state``.
-    """
     return json.dumps(
         {
             "schema_version": 1,

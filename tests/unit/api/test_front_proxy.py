@@ -1,7 +1,3 @@
-"""Which clients mljob-api trusts as the front proxy (aggregation layer) of the Kubernetes API
-server. The API server describes its front proxy in a ConfigMap.
-"""
-
 from __future__ import annotations
 
 from typing import Any

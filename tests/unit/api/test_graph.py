@@ -1,5 +1,3 @@
-"""The graph of a run, as clients of mljob-api get it."""
-
 from __future__ import annotations
 
 from mljob_contract.graph import MAX_GRAPH_TASKS, RunGraph

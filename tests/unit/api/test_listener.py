@@ -1,6 +1,4 @@
-"""TLS connections to mljob-api: which clients are recognised as the front proxy of the Kubernetes
-API server, how many clients may connect, and for how long.
-"""
+"""The TLS connections that mljob-api accepts."""
 
 from __future__ import annotations
 
@@ -22,9 +20,8 @@ from tests.live.eventually import until
 
 
 class Tls:
-    """A TLS listener of mljob-api, certificates for clients, and an application behind the
-    listener. The application answers "True" to the front proxy of the Kubernetes API server, and
-    "False" to all other clients.
+    """A TLS listener of mljob-api with an application that answers "True" to the front proxy of the
+    Kubernetes API server, and "False" to other clients.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,21 +36,15 @@ class Tls:
         self.client_cert = self.client("front-proxy-client")
 
     def issue(self) -> None:
-        """Write a new serving certificate and its key into the files that the listener reads."""
         issued = self.authority.issue_cert("localhost")
         self.cert.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         self.key.write_bytes(issued.private_key_pem.bytes())
 
     def client(self, name: str, authority: trustme.CA | None = None) -> trustme.LeafCert:
-        """Return a client certificate for ``name``. ``authority`` signs the certificate, or by
-        default the front proxy's CA does.
-        """
+        """Return a client certificate, by default one of the front proxy's CA."""
         return (authority or self.proxy_ca).issue_cert(common_name=name)
 
     def context(self, certificate: trustme.LeafCert | None) -> ssl.SSLContext:
-        """Return the TLS context of a client. The client has ``certificate``, or no certificate if
-        ``certificate`` is None.
-        """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if certificate is not None:
@@ -61,7 +52,6 @@ class Tls:
         return context
 
     async def start(self, *, connections: int = 4) -> None:
-        """Start the listener."""
         app = web.Application()
         app.router.add_get("/", self._answer)
         self._runner = web.AppRunner(app, access_log=None)
@@ -72,7 +62,6 @@ class Tls:
         self.listener.start("127.0.0.1", self.port)
 
     async def stop(self) -> None:
-        """Stop the listener."""
         await self._runner.cleanup()
         await self.listener.stop()
 
@@ -87,18 +76,12 @@ class Tls:
     async def connect(
         self, certificate: trustme.LeafCert | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the listener with TLS, and return the streams of the connection. The client
-        has ``certificate``, or no certificate if ``certificate`` is None.
-        """
         return await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=self.context(certificate), server_hostname="localhost"
         )
 
     async def ask(self, certificate: trustme.LeafCert | None) -> str:
-        """Send a request, and return the application's answer: "True" or "False", or an empty text
-        if there is no answer. The client has ``certificate``, or no certificate if ``certificate``
-        is None.
-        """
+        """Return the application's answer, or an empty text if no answer arrives."""
         reader, writer = await self.connect(certificate)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         try:

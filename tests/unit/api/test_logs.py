@@ -1,5 +1,3 @@
-"""The log of a task, as clients of mljob-api get it."""
-
 from __future__ import annotations
 
 import asyncio
@@ -19,19 +17,16 @@ LOG = RunSubresource.LOG
 
 
 def text_lines(text: str) -> list[str]:
-    """Return the lines of a log. A line with the level INFO is returned without time and level."""
+    """Return the lines of a log, without the time and level of INFO lines."""
     return [line.partition("INFO    ")[2] or line for line in text.splitlines()]
 
 
 async def next_line(answer: ClientResponse) -> list[str]:
-    """Return the next line of a followed log, in a list. The list is empty if the log has ended."""
+    """Return a list with the next line, or an empty list at the end of the log."""
     return text_lines((await answer.content.readline()).decode())
 
 
 async def follow_running_task(world: ApiWorld, line: str) -> tuple[FakeRun, ClientResponse]:
-    """Start a run whose task ``fit`` has written ``line`` into its log, and follow the log. Return
-    the run and the open response of mljob-api. ``line`` has already been read from the response.
-    """
     await world.start()
     run = world.submitted()
     world.airflow.set_task(run, "fit", TaskState.RUNNING)
@@ -257,9 +252,7 @@ async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
 
 
 def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
-    """Return a position line, as mljob-api inserts it into a log. The position line contains the
-    position of the line that follows.
-    """
+    """Return the position line for ``line``, as mljob-api inserts it into a log."""
     return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
 
 

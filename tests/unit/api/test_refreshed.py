@@ -1,6 +1,4 @@
-"""Values that mljob-api keeps in memory and reads again when they are too old. At any time, at most
-one asyncio task reads a value.
-"""
+"""Values that mljob-api caches for a limited time."""
 
 from __future__ import annotations
 
@@ -13,8 +11,6 @@ from mljob_operator.errors import AirflowUnavailable
 
 
 class Source:
-    """The source of a value. It counts its reads, and tests can make a read fail or wait."""
-
     def __init__(self) -> None:
         self.readings = 0
         self.fails = False

@@ -1,7 +1,3 @@
-"""The server mljob-api as a whole, with TLS and a fake Kubernetes API on loopback: how mljob-api
-starts, which clients it trusts, and how it ends.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -31,12 +27,11 @@ BASE = "/apis/run.mljob.dev/v1alpha1"
 
 
 class Installed:
-    """mljob-api with the files and the ConfigMap that it needs. A fake Kubernetes API serves the
-    ConfigMap.
+    """mljob-api, with a fake Kubernetes API that serves the ConfigMap about the front proxy.
 
     Attributes:
-        data: The data of the ConfigMap, or None if the ConfigMap does not exist.
-        fails: How many of the next requests for the ConfigMap fail. Later requests succeed.
+        data: The data of the ConfigMap; None if the ConfigMap does not exist.
+        fails: How many of the next requests for the ConfigMap fail.
     """
 
     def __init__(self, folder: Path, set_variable: Callable[[str, str], None]) -> None:
@@ -80,7 +75,6 @@ class Installed:
         return code, json.dumps(json.loads(text) | {"reason": "NotFound"})
 
     async def start(self) -> None:
-        """Start mljob-api, and wait until it is ready."""
         self._task = asyncio.create_task(ApiServer(ApiSettings(), await connect()).run(self._stop))
         async with aiohttp.ClientSession() as http:
             for _ in range(600):
@@ -96,7 +90,6 @@ class Installed:
         raise AssertionError("mljob-api is not ready")
 
     async def stop(self) -> None:
-        """Stop mljob-api."""
         self._stop.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
@@ -104,10 +97,8 @@ class Installed:
     async def get(
         self, path: str, *, name: str | None = "front-proxy-client", port: int | None = None
     ) -> tuple[int, str]:
-        """Send a GET request as a client whose certificate is for ``name``, or as a client without
-        a certificate if ``name`` is None. Return the HTTP status and the body of the answer. If the
-        HTTP status is an error, the body is a Kubernetes Status. Then return the message of the
-        Kubernetes Status instead of the body.
+        """Send a GET request. ``name`` is the name in the client certificate; None for no
+        certificate. Return the HTTP status, and the body or the error's message.
         """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
@@ -121,7 +112,6 @@ class Installed:
                 return answer.status, await answer.text()
 
     async def metrics(self) -> str:
-        """Return the metrics of mljob-api in the format of Prometheus."""
         async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.probe_port}/metrics") as answer:
             return await answer.text()
 

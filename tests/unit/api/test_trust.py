@@ -1,6 +1,4 @@
-"""Which clients get answers from mljob-api, and which runs they may read. A client names an MLJob,
-and can only read runs whose ids have the namespace and the name of this MLJob.
-"""
+"""Requests that mljob-api refuses."""
 
 from __future__ import annotations
 

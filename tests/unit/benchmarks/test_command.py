@@ -1,4 +1,4 @@
-"""``make bench`` runs the chosen benchmarks, and benchmarks/README.md names all benchmarks."""
+"""The command ``make bench``, and the list of benchmarks in benchmarks/README.md."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from tests.pages import ROOT
 
 
 def make(*arguments: str) -> str:
-    """Run ``make`` with ``arguments``, and return the standard output.
-
-    If these tests were started by another ``make`` process, the environment has that process's
-    flags and its variable ONLY. These variables are removed from the environment, because they
-    would change the output.
-    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment.pop("ONLY", None)
     return subprocess.run(

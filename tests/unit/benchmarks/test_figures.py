@@ -1,7 +1,3 @@
-"""The figures that the benchmarks compute from their observations, and the table that the
-benchmarks print.
-"""
-
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,3 @@
-"""The simulated Airflow: its events, its faults, and the requests that it refuses.
-``tests/contract`` compares the simulated REST API with the REST API of a real Airflow.
-"""
-
 from __future__ import annotations
 
 import json
@@ -34,8 +30,6 @@ RUN = "mljob.team-a.churn.aaaaaaaaaa-1"
 
 
 class Recorder:
-    """A publisher that keeps the messages instead of sending them to Kafka."""
-
     def __init__(self) -> None:
         self.messages: list[Message] = []
 
@@ -48,10 +42,6 @@ class Recorder:
 
 @contextmanager
 def recording(form: Format, *dags: Dag, seed: int = 0) -> Iterator[tuple[Served, Recorder]]:
-    """Serve a simulated Airflow with ``dags`` and a cancellation DAG while the ``with`` block runs.
-    Yield the server, and the recorder of the messages that this Airflow publishes in the format
-    ``form``. ``seed`` is the seed of the random numbers that vary how long the tasks take.
-    """
     airflow, recorder = SimulatedAirflow([*dags, cancellation_dag()]), Recorder()
     airflow.scheduler = Scheduler(airflow.store, airflow.backfills, Events(form), recorder, seed=seed)
     with served(airflow) as server:
@@ -75,8 +65,6 @@ def _state(airflow: SimulatedAirflow, dag: Dag, run_id: str) -> RunState | None:
 
 
 class Client:
-    """An HTTP client of a simulated Airflow. Each request of the client contains a token."""
-
     def __init__(self, server: Served) -> None:
         self._url = server.url
         self._pool = urllib3.PoolManager(retries=False)

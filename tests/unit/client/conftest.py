@@ -1,5 +1,3 @@
-"""A fake cluster, and a synchronous client of the cluster."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -36,5 +34,4 @@ def client(transport: Transport) -> Client:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the client wait only milliseconds before the client sends a failed request again."""
     monkeypatch.setattr("mljob.retries._FIRST_SECONDS", 0.001)

@@ -1,7 +1,3 @@
-"""Makes statuses of MLJobs for the tests of the client. Each status is like a status that the
-operator writes.
-"""
-
 from __future__ import annotations
 
 from typing import Any

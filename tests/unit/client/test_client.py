@@ -1,5 +1,3 @@
-"""The Python client: submissions, sweeps and comparisons of MLJobs."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -19,8 +17,6 @@ from tests.unit.client.statuses import running, succeeded
 
 
 class TrainParams(BaseModel):
-    """The params of a DAG as a pydantic model, as the authors of DAGs write them for ``mljob_dag``."""
-
     epochs: int = 10
     model_id: str
     rate: float = Field(0.1, alias="learningRate")

@@ -1,7 +1,3 @@
-"""Comparisons of MLJobs: which params differ, which result determines the order of the MLJobs, and
-which MLJob is the best.
-"""
-
 from __future__ import annotations
 
 import json

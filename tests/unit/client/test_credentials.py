@@ -1,7 +1,3 @@
-"""The credentials that a kubeconfig names: token files, passwords, client certificates and exec
-plugins. The client kills a plugin that hangs or prints without end.
-"""
-
 from __future__ import annotations
 
 import json
@@ -25,7 +21,6 @@ PATH = "/apis/mljob.dev/v1alpha1/namespaces/team-a/mljobs"
 
 
 def plugin(script: str, **fields: object) -> ExecPlugin:
-    """Return an exec plugin that runs the Python program ``script``."""
     whole: dict[str, object] = {
         "command": sys.executable,
         "args": ("-c", script),
@@ -52,9 +47,8 @@ def bearer(found: Credentials) -> str:
 
 
 def counting(folder: Path, expires: str | None = None) -> ExecPlugin:
-    """Return an exec plugin that prints a new token in each run: token-1, token-2, and so on. The
-    file ``runs`` in ``folder`` has the number of runs. ``expires`` is the time at which each token
-    expires, or None for tokens that never expire.
+    """Return an exec plugin that prints token-1 in its first run, token-2 in its second run, and so
+    on. The file ``runs`` in ``folder`` contains the number of runs.
     """
     script = f"""
 import json, pathlib

@@ -1,6 +1,4 @@
-"""The Python blocks of the client's guide can be executed one after another, as a reader types
-them. The Python blocks of other pages can be executed too.
-"""
+"""The Python examples in the documentation can be executed."""
 
 from __future__ import annotations
 
@@ -30,9 +28,8 @@ def _answer(body: bytes, _: Asked) -> Answer:
 
 
 class Operator:
-    """A fake operator. While the ``with`` block runs, the fake operator ends each new MLJob of the
-    fake cluster. The phase of the ended MLJob is Failed if ``spec.conf.model_id`` is "missing",
-    else Succeeded.
+    """A fake operator that ends each new MLJob of the fake cluster. An MLJob fails if its
+    ``spec.conf.model_id`` is "missing". All other MLJobs succeed.
     """
 
     def __init__(self, cluster: MLJobCluster) -> None:

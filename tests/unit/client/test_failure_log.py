@@ -1,7 +1,3 @@
-"""The client shows a part of a failed task's log: the last lines of the log. If the traceback of
-the error is further up in the log, the client shows the lines that end with the traceback.
-"""
-
 from __future__ import annotations
 
 import pytest

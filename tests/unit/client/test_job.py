@@ -1,5 +1,3 @@
-"""The client's handles on MLJobs: waiting for an MLJob, reading it, and requesting changes of it."""
-
 from __future__ import annotations
 
 import threading
@@ -25,9 +23,7 @@ def job(cluster: MLJobCluster, client: Client) -> Job:
 
 
 def after_watched(cluster: MLJobCluster, act: Callable[[], object]) -> threading.Thread:
-    """Start a thread that calls ``act`` as soon as the client has sent a watch request to the
-    cluster. Return the thread.
-    """
+    """Start a thread that calls ``act`` after the client's first watch request."""
 
     def wait_and_act() -> None:
         eventually(lambda: cluster.count("watch"), "watched", every=0.005)

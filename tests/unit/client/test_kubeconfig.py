@@ -1,7 +1,3 @@
-"""The client reads kubeconfigs as kubectl does. The error about an unusable kubeconfig names the
-file and what to do.
-"""
-
 from __future__ import annotations
 
 import base64

@@ -1,8 +1,3 @@
-"""The client shows an MLJob in a notebook as one piece of HTML. At each change of the MLJob, the
-client replaces this HTML. The MLJob's texts are escaped, so they can't add elements or scripts to
-the HTML.
-"""
-
 from __future__ import annotations
 
 import sys
@@ -98,8 +93,10 @@ def test_line_says_the_same_without_html() -> None:
 
 
 class Notebook:
-    """A fake of IPython in a notebook. ``shown`` has a pair for each time that an output was
-    displayed or updated: ``display`` or ``update``, and the HTML.
+    """A fake of IPython in a notebook.
+
+    Attributes:
+        shown: Pairs of ``display`` or ``update`` and the HTML that was shown.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,3 @@
-"""The package ``mljob``: its import loads no heavy library, and its generated part
-``mljob.sync`` is up to date.
-"""
-
 from __future__ import annotations
 
 import json

@@ -1,6 +1,4 @@
-"""The client's methods for data that mljob-api serves: logs, history, metrics and the graph.
-Without mljob-api, these methods raise errors.
-"""
+"""Logs, history, metrics and graphs, which the client reads from mljob-api."""
 
 from __future__ import annotations
 
@@ -43,9 +41,7 @@ def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Return a function that answers each request with the next item of ``answers``. After the last
-    item, the function answers every further request with the last item.
-    """
+    """Return a function that gives each of ``answers`` once, and then always the last answer."""
     left = list(answers)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 
@@ -78,9 +74,7 @@ def test_log_asks_for_what_was_given(cluster: MLJobCluster, job: Job) -> None:
 
 
 def at(line: int, try_number: int = 1) -> str:
-    """Return a position line. mljob-api inserts position lines into a log. A position line contains
-    the position of the log line after it.
-    """
+    """Return the position line for ``line``, as mljob-api inserts it into a log."""
     return f"{LOG_POSITION}1/fit/-1/{try_number}/{line}\n"
 
 

@@ -1,6 +1,4 @@
-"""Texts of MLJobs and logs, as the client shows them on a terminal: no text can move the cursor,
-hide other text, or fill the screen.
-"""
+"""No text of an MLJob or a log can move the cursor, hide other text, or fill a terminal."""
 
 from __future__ import annotations
 

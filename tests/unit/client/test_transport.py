@@ -1,7 +1,3 @@
-"""The client's requests to the Kubernetes API server: errors, retries, proxies, and the maximum
-size and duration of an answer.
-"""
-
 from __future__ import annotations
 
 import itertools

@@ -1,4 +1,4 @@
-"""Whether and how an MLJob has ended: a table with one row for each rule."""
+"""Whether and how an MLJob has ended."""
 
 from __future__ import annotations
 

@@ -1,7 +1,3 @@
-"""The client's watches of MLJobs: whatever happens to the connection, a watch delivers the newest
-state of each MLJob, and no state twice.
-"""
-
 from __future__ import annotations
 
 import threading
@@ -27,7 +23,7 @@ Told = tuple[str, str]
 
 
 class Reader:
-    """A thread that reads a watch of MLJobs, and keeps the changes that the watch yields."""
+    """A thread that collects the changes from a watch of MLJobs."""
 
     def __init__(self, transport: Transport, **params: str) -> None:
         self.changes: list[Change[MLJob]] = []
@@ -49,10 +45,6 @@ class Reader:
             self.error = error
 
     def stop(self, cluster: MLJobCluster) -> None:
-        """End the thread. The thread checks only after a change from the watch whether the thread
-        must end. The watch yields a change when the watch's connection is lost. So this method cuts
-        the connections of the cluster until the thread has ended.
-        """
         self._stop.set()
 
         def ended() -> bool:

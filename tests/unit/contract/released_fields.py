@@ -1,7 +1,6 @@
-"""The fields of the CRDs in this source tree, and the fields of the released CRDs. The released
-fields are recorded in ``released_fields.json``. The command
-``python -m tests.unit.contract.released_fields`` adds the new fields of the source tree to this
-file.
+"""The fields of the CRDs. ``released_fields.json`` records the fields of the released CRDs.
+
+``python -m tests.unit.contract.released_fields`` adds new fields to ``released_fields.json``.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ exclamation mark.
 
 @cache
 def fields_of_crds() -> dict[str, Fields]:
-    """Return the fields of each CRD in this source tree, by the CRD's plural and version."""
+    """Return the fields of each CRD of the source tree. A key is plural and version of a CRD."""
     found = {}
     for file in sorted((ROOT / "crds").glob("*.yaml")):
         crd = libyaml.load(file.read_text(encoding="utf-8"))["spec"]
@@ -39,7 +38,6 @@ def fields_of_crds() -> dict[str, Fields]:
 
 @cache
 def released() -> dict[str, Fields]:
-    """Return the fields in ``released_fields.json`` for each CRD, by the CRD's plural and version."""
     found: dict[str, Fields] = json.loads(RELEASED.read_text(encoding="utf-8"))
     return found
 
@@ -58,21 +56,14 @@ def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 
 
 def breaking(earlier: Fields, now: Fields) -> list[str]:
-    """Return the paths of the new required fields that would make existing objects invalid. A new
-    required field is harmless only if its parent is a new field, too. ``earlier`` and ``now`` are
-    the fields of one CRD before and after a change.
+    """Return the new required fields that would make existing objects invalid. A required field is
+    harmless if its parent is a new field too.
     """
     new = [path for path, kind in now.items() if path not in earlier and kind.endswith("!")]
     return [path for path in new if (parent := path.rpartition(".")[0]) in earlier or "." not in parent]
 
 
 def main() -> None:
-    """Add the new fields of the CRDs to ``released_fields.json``. Fields in the file stay as they
-    are.
-
-    Raises:
-        SystemExit: A released CRD gets a required field that existing objects lack.
-    """
     earlier: dict[str, Fields] = released() if RELEASED.exists() else {}
     for crd, fields in fields_of_crds().items():
         if crd in earlier and (broken := breaking(earlier[crd], fields)):

@@ -1,5 +1,3 @@
-"""How a version number of Airflow is parsed, and which versions of Airflow are supported."""
-
 from __future__ import annotations
 
 import pytest

@@ -1,10 +1,7 @@
-"""The promises of the API version v1alpha1, which docs/compatibility.md makes in the section
-"Versions of the API".
+"""The promises of docs/compatibility.md, section "Versions of the API".
 
-``released_fields.json`` contains the type of each field of the CRDs, and whether the field is
-required. The command ``python -m tests.unit.contract.released_fields`` adds the fields that are new
-in the CRDs. A line of ``released_fields.json`` may be changed or removed only in a release whose
-changelog announces the change.
+A line of ``released_fields.json`` may be changed or removed only in a release whose changelog
+announces the change.
 """
 
 from __future__ import annotations

@@ -1,8 +1,3 @@
-"""The marker of a backfill: an entry in the conf of the backfill's runs. The operator adds the
-marker when the operator creates the backfill. An invalid marker is ignored, because every user who
-may trigger a run may write any conf.
-"""
-
 from __future__ import annotations
 
 from typing import Any

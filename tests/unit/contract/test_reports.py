@@ -1,4 +1,4 @@
-"""Reports of a monitoring DAG: identities of findings, the order of severities, and the format."""
+"""Reports of monitoring DAGs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,6 @@ def test_a_report_is_read_as_it_was_sent() -> None:
 
 
 def sent(**changes: Any) -> str:
-    """Return the report ``REPORT`` as JSON, with changed fields."""
     return json.dumps(json.loads(REPORT.model_dump_json()) | changes)
 
 

@@ -1,6 +1,4 @@
-"""The answers of the API run.mljob.dev: the client can read each answer that the server writes, and
-refuses unreadable answers.
-"""
+"""Answers of the API run.mljob.dev."""
 
 from __future__ import annotations
 

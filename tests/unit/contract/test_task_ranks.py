@@ -1,6 +1,4 @@
-"""The ranks of a DAG's tasks: a task has a higher rank than its upstream tasks. A cancellation sets
-the tasks of a run to failed in the order of their ranks, from the lowest rank on.
-"""
+"""A task has a higher rank than its upstream tasks."""
 
 from __future__ import annotations
 

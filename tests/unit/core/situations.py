@@ -1,15 +1,13 @@
-"""Functions with which a test describes the situation of an MLJob: the MLJob itself, its stored
-status, its run in Airflow, and the requests that the operator has sent.
+"""Functions with which a test describes the situation of an MLJob.
 
-Tests of decisions, statuses and Events call one of three functions, which return what the operator
-derives::
+Three functions return what the operator derives from a situation::
 
     decided(job(suspend=True), run=running(), announced="Suspending")   # the next action
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # (type, reason, message)
 
-Tests also import the actions, such as ``Wait``, from this module. The tests use few other classes
-of the operator. After most changes of the operator's classes, only this module has to change.
+Tests import the actions, such as ``Wait``, from this module. After most changes of the operator's
+classes, only this module has to change.
 """
 
 from __future__ import annotations
@@ -156,12 +154,10 @@ NOT_ASKED_YET = NOT_ASKED.message
 
 
 def ago(seconds: float) -> datetime:
-    """Return the time this many seconds before ``NOW``."""
     return NOW - timedelta(seconds=seconds)
 
 
 def later(seconds: float) -> datetime:
-    """Return the time this many seconds after ``NOW``."""
     return NOW + timedelta(seconds=seconds)
 
 
@@ -180,12 +176,10 @@ class MLJob:
     """An MLJob without its status.
 
     Attributes:
-        spec: The spec as in a manifest.
-        has_finalizer: Whether the object has the operator's finalizer.
-        deleted: The time of the deletion request; None if the MLJob is not being deleted.
+        deleted: The time of the deletion request; None if there is no request.
         retry: The value of the annotation that requests a retry; None for no annotation.
-        restored: Whether the object was created again from a manifest. If so, the API server has
-            dropped the status, and the annotation mljob.dev/finished records how the MLJob ended.
+        restored: Whether the MLJob lost its status when it was restored from a backup. The
+            annotation mljob.dev/finished records how this MLJob had ended.
     """
 
     spec: Mapping[str, Any]
@@ -197,10 +191,8 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the MLJob as the JSON object that the API server sends. The object has the status
-        ``status``. The exception is a restored MLJob, for which ``status`` must be the status of a
-        finished MLJob. The object of a restored MLJob has the status of a new MLJob, and an
-        annotation that records how the MLJob ended.
+        """Return the MLJob as a JSON object. For a restored MLJob, ``status`` is the status before
+        the backup, which must be the status of a finished MLJob.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -234,15 +226,16 @@ def job(
     restored: bool = False,
     **spec: Any,
 ) -> MLJob:
-    """Return an MLJob with the DAG ``train``. ``held`` says whether the MLJob has the operator's
-    finalizer. ``spec`` contains further fields of the spec, in snake case. The other arguments are
-    the attributes of :class:`MLJob`.
+    """Return an MLJob of the DAG ``train``.
+
+    Args:
+        held: Whether the MLJob has the operator's finalizer.
+        spec: Further fields of the spec, in snake case.
     """
     return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created, retry, restored)
 
 
 def backfill_job(**more: Any) -> MLJob:
-    """Return an MLJob of type Backfill, for three days."""
     dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-03T00:00:00Z"}
     return job(**{"type": "Backfill", "backfill": dates} | more)
 
@@ -254,14 +247,13 @@ FAILURE = "Task fit failed at try 1: ValueError: no such column"
 
 @dataclass(frozen=True)
 class Numbered:
-    """An attempt as tests describe it. The other fields of an attempt, such as the run id, follow
-    from the MLJob's spec.
+    """An attempt of an MLJob. The run id is computed from the MLJob's spec.
 
     Attributes:
         number: The number of the attempt, from 1.
-        run: The number at the end of the id of the attempt's run.
-        ran: The fields of the spec that have changed since the attempt began, in snake case, each
-            with its value from the beginning of the attempt.
+        run: The number at the end of the run id.
+        ran: Fields of the spec that have changed since the attempt began, with their values at the
+            beginning of the attempt. The names are in snake case.
         airflow: The name of the AirflowInstance; empty for the Airflow of the operator's settings.
         by: The name of the operator process that submits the run; None if no process was chosen.
     """
@@ -276,13 +268,12 @@ class Numbered:
 def attempt(
     number: int = 1, *, run: int = 1, ran: Mapping[str, Any] | None = None, airflow: str = "", by: str = "this-process"
 ) -> Numbered:
-    """Return an attempt. The arguments have the names of the attributes of :class:`Numbered`."""
     return Numbered(number, run, ran or {}, airflow, by)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """An entry of a status's history: an attempt that ended at the time ``at``."""
+    """An entry of ``status.history``, which describes an ended attempt."""
 
     attempt: Numbered
     phase: str
@@ -301,22 +292,19 @@ def ended(
     at: datetime = LATELY,
     message: str = FAILURE,
 ) -> Ended:
-    """Return an entry of the history in a status: an attempt that has ended."""
     return Ended(attempt(number, run=run, ran=ran), phase, reason, message, at)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The stored status of an MLJob. ``attempt`` is the newest attempt, or None before the first
-    attempt.
+    """The stored status of an MLJob.
 
     Attributes:
-        submitted: When Airflow queued the run (``status.submitTime``); None if the status reports
-            no submission.
-        completed: When the MLJob ended (``status.completionTime``); None if the MLJob has not
-            ended.
-        active: Since when the MLJob is active (``status.activeSince``).
-        failures: How many attempts have failed (``status.failedAttempts``).
+        attempt: The newest attempt; None before the first attempt.
+        submitted: ``status.submitTime``.
+        completed: ``status.completionTime``.
+        active: ``status.activeSince``.
+        failures: ``status.failedAttempts``.
         fields: Other fields of the status, as in its JSON object.
     """
 
@@ -333,33 +321,25 @@ class Stored:
 
 
 def new(**more: Any) -> Stored:
-    """Return the status of an MLJob without an attempt. ``more`` contains fields of the status in
-    snake case.
-    """
+    """Return the status of an MLJob without an attempt. ``more`` contains fields in snake case."""
     return Stored(None, active=more.pop("active", None), fields=_camel(more))
 
 
 def submitting(number: int = 1, *, phase: str = "Pending", reason: str = "Submitting", **more: Any) -> Stored:
-    """Return a status that names attempt ``number``, whose run is not submitted yet according to
-    the status.
-    """
+    """Return the status before the run of attempt ``number`` is submitted."""
     return _stored(number, phase, reason, {"submitted": None, **more})
 
 
 def under_way(number: int = 1, *, phase: str = "Running", reason: str = "Running", **more: Any) -> Stored:
-    """Return a status according to which the run of attempt ``number`` was submitted."""
+    """Return the status after the run of attempt ``number`` was submitted."""
     return _stored(number, phase, reason, more)
 
 
 def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
-    """Return a status with the phase Cancelling and the reason ``reason`` for the cancellation of
-    the run.
-    """
     return _stored(number, "Cancelling", reason, more)
 
 
 def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 1, **more: Any) -> Stored:
-    """Return the status of a finished MLJob, with the phase Succeeded, Failed or Cancelled."""
     usual, message = {
         "Succeeded": ("Succeeded", "The run succeeded (1/1 tasks succeeded)."),
         "Failed": ("TaskFailed", FAILURE),
@@ -369,16 +349,14 @@ def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 
 
 
 def retrying(number: int = 1, *, failures: int = 1, at: datetime = LATELY, **more: Any) -> Stored:
-    """Return the status of an MLJob whose failed run will be retried after a backoff. Attempt
-    ``number`` failed at the time ``at``.
-    """
+    """Return the status during the wait before a retry. Attempt ``number`` failed at ``at``."""
     entry = ended(number, at=at, run=more.get("run", 1), ran=more.get("ran"))
     earlier = tuple(more.pop("history", ()))
     return _stored(number, "Pending", "RetryBackoff", {"failures": failures, "history": (*earlier, entry), **more})
 
 
 def suspended(number: int = 1, *, at: datetime = A_WHILE_AGO, **more: Any) -> Stored:
-    """Return the status of a suspended MLJob. The MLJob's run was cancelled at the time ``at``."""
+    """Return the status of a suspended MLJob, whose run was cancelled at ``at``."""
     entry = ended(number, "Cancelled", "Suspending", at=at, message="The MLJob was suspended.")
     return _stored(number, "Suspended", "Suspended", {"history": (entry,), "active": None, **more})
 
@@ -387,9 +365,6 @@ _IN_WORDS = ("submitted", "completed", "active", "history", "failures", "message
 
 
 def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> Stored:
-    """Return a status. ``more`` contains attributes of :class:`Stored` and :class:`Numbered`, and
-    other fields of the status in snake case.
-    """
     rest = dict(more)
     numbered = attempt(number, **{name: rest.pop(name) for name in ("run", "ran", "airflow", "by") if name in rest})
     own: dict[str, Any] = {"submitted": QUEUED, "message": f"{reason}."}
@@ -398,9 +373,7 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return, as JSON, the status that is stored in a situation. For a restored MLJob, return the
-    status of a new MLJob, because the API server has dropped the earlier status.
-    """
+    """Return the stored status as JSON. A restored MLJob has the status of a new MLJob."""
     return dict(UNOBSERVED) if given.job.restored else _told_status(given)
 
 
@@ -444,9 +417,7 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
-    """Return the attempt that ``numbered`` describes. The run id and the hash follow from the spec
-    of the MLJob ``of``, as the spec was when the attempt began.
-    """
+    """Return an attempt with the run id and the hash of the spec with which the attempt began."""
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}, restored=False).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
     return attempts.Attempt(
@@ -455,7 +426,6 @@ def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
 
 
 def run_number(run_id: str) -> int:
-    """Return the number at the end of a run id."""
     run = RunId.parse(run_id)
     assert run is not None, run_id
     return run.attempt
@@ -486,17 +456,14 @@ def task(  # noqa: PLR0913  # a task has many properties
 
     Args:
         index: The map index.
-        tries: The maximum number of tries; None if the number isn't known.
+        tries: The maximum number of tries; None if the number is unknown.
         at: When the task instance entered the state.
-        read: When the operator read the event, or sent the request to Airflow's REST API; by
-            default ``at``.
+        read: When the operator read the fact; by default ``at``.
         error: The exception's class and text.
-        asks: The question to a person; only used in the state awaiting_input.
-        asked: Whether the operator has read the question from Airflow. If not, the fact has no
-            question.
-        event: Whether the source is an event; otherwise the source is Airflow's REST API.
-        certain: False for a failure from an event that does not say whether the task has another
-            try. A retry may follow such a failure.
+        asks: The question to a person, for the state awaiting_input.
+        asked: Whether the operator has read the question.
+        event: Whether the source is an event. The default source is Airflow's REST API.
+        certain: False for a failure from an event that does not say whether a retry follows.
     """
     waits = state == "awaiting_input"
     return TaskFact(
@@ -520,47 +487,38 @@ def task(  # noqa: PLR0913  # a task has many properties
 
 
 def run_event(state: str, read: datetime = JUST_NOW) -> RunFact:
-    """Return a fact from an event: the run is in ``state``. The operator read the event at the time
-    ``read``.
-    """
     return RunFact(RunState(state), StatusSource.KAFKA, read, read)
 
 
 def queued(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Return a run in the state queued. ``more`` is as for :func:`_run`."""
     return _run("queued", tasks, more)
 
 
 def running(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Return a run in the state running. ``more`` is as for :func:`_run`."""
     return _run("running", tasks, more)
 
 
 def succeeded(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Return a run that succeeded, by default a second ago. ``more`` is as for :func:`_run`."""
     return _run("success", tasks, {"end": ago(1), **more})
 
 
 def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
-    """Return a run that failed, by default a second ago. ``more`` is as for :func:`_run`."""
     return _run("failed", tasks, {"end": ago(1), **more})
 
 
 def unread(*tasks: TaskFact, reported: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
-    """Return a run that the operator has not read from Airflow's REST API. The operator may know
-    the fact ``reported`` about the run, and facts about the run's ``tasks``, from events. Facts
-    from before the time ``since`` are about an earlier attempt.
+    """Return a run that the operator has not read from Airflow's REST API. ``reported`` and
+    ``tasks`` are facts from events. Facts from before ``since`` are about an earlier attempt.
     """
     return ObservedRun(reported=reported, tasks=_by_key(tasks), since=since)
 
 
 def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None = None) -> ObservedRun:
-    """Return a run for which Airflow answers that the run does not exist.
+    """Return a run that is missing in Airflow.
 
     Args:
-        since: When Airflow first gave this answer.
-        again: Whether Airflow has repeated the answer, long enough after the first answer for the
-            operator to believe the answer.
+        since: When Airflow first answered that the run does not exist.
+        again: Whether Airflow has repeated this answer, so that the operator believes it.
         after: What the operator had observed of the run before; by default nothing.
     """
     return replace(after or ObservedRun(), missed_at=since, not_found=again)
@@ -572,10 +530,8 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
     Args:
         state: Airflow's name of the state.
         tasks: The run's task instances.
-        more: ``queued_at``, ``start`` and ``end``: times of the run; ``read``: the time of the
-            operator's request; ``reported``: a fact from an event; ``complete``: whether all task
-            instances are known, by default whether there are ``tasks``; ``listed``: whether all
-            task instances were read after the end of the run.
+        more: The times ``queued_at``, ``start`` and ``end`` of the run, the time ``read`` of the
+            operator's request, and other fields of :class:`ObservedRun`.
     """
     more = dict(more)
     queued_at, start = more.pop("queued_at", QUEUED), more.pop("start", STARTED if state != "queued" else None)
@@ -604,17 +560,14 @@ def backfill(
     """Return a backfill as Airflow's REST API reports it.
 
     Args:
-        runs: For each run of the backfill, Airflow's name of the run's state, by date (such as
-            2025-12-01).
-        reported: The states that events report, by the date of the run; None if the operator has
-            read no events. For a date that is missing in ``reported``, the events report the state
-            in ``runs``.
-        not_created: How many runs in the range of dates existed before the backfill, and were left
-            unchanged by the backfill.
-        completed: When Airflow completed the backfill; None if the backfill has not completed.
-        number: The number of the MLJob's attempt that created the backfill.
-        ended_as: The first observed end state of the backfill; None to derive it from the runs.
-        last_event: When the operator last read an event of one of the runs.
+        runs: The state of each run, by the run's date, such as 2025-12-01.
+        reported: The states that events report, by date. The states of the other dates are those in
+            ``runs``. None if there were no events.
+        not_created: How many runs of the range existed before the backfill.
+        completed: When Airflow completed the backfill; None if the backfill is not complete.
+        number: The number of the MLJob's attempt.
+        ended_as: The first observed end state; None to derive the state from the runs.
+        last_event: When the operator last read an event of a run of the backfill.
     """
     first, last = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 3, tzinfo=UTC)
     marker = Marker("backfill", number)
@@ -644,26 +597,22 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an upstream MLJob: another MLJob, whose outputs the spec of the MLJob under test
-    refers to. The upstream MLJob has succeeded with ``outputs``. By default, its only output is
-    ``rows`` with the value 2000.
-    """
+    """Return an upstream MLJob that has succeeded. By default, ``outputs`` are ``{"rows": 2000}``."""
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 
 def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstream:
-    """Return an upstream MLJob (:func:`upstream`) that has not succeeded.
+    """Return an upstream MLJob that has not succeeded.
 
     Args:
-        failure: Why the upstream MLJob can succeed only after somebody changes something; None if
-            the upstream MLJob may still succeed by itself.
+        failure: Why the upstream MLJob can't succeed without a change; None if it may still
+            succeed.
         waits_for: The name of the MLJob for whose outputs the upstream MLJob waits; empty for none.
     """
     return Upstream(failure=failure, waits_for=(waits_for,) if waits_for else ())
 
 
 def upstream_run(name: str = "data", attempt: int = 1) -> dict[str, Any]:
-    """Return the entry of ``status.upstreams`` for the run of :func:`upstream`."""
     return {"name": name, "dagRunId": f"run-of-{name}", "attempt": attempt}
 
 
@@ -680,14 +629,14 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """Return the :class:`LastError` of the operator's last failed request.
+    """Return the error of the operator's last failed request.
 
     Args:
         again: When the operator repeats the request.
-        generation: The generation of the spec when the request failed.
-        failures: How many requests in a row have failed with the reason of this error.
+        generation: The generation of the spec at the time of the request.
+        failures: How many requests in a row have failed for this reason.
         starting: Whether the request was to start the run.
-        stalls: Whether the request can succeed only after somebody has changed the spec or the DAG.
+        stalls: Whether the request fails again until somebody changes the spec or the DAG.
     """
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
@@ -696,9 +645,8 @@ def error(
 
 
 def instance(**spec: Any) -> dict[str, Any]:
-    """Return the spec of an AirflowInstance. By default, every namespace may run every DAG.
-    ``spec`` contains fields of the spec, in snake case. With ``deleting=True``, the AirflowInstance
-    is being deleted.
+    """Return the spec of an AirflowInstance in which every namespace may run every DAG by default.
+    ``spec`` contains fields in snake case. ``deleting=True`` means a deleted AirflowInstance.
     """
     usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
     return usable | _camel(spec)
@@ -716,23 +664,21 @@ def catalog(
     labels_pending: bool = False,
     logins: Mapping[tuple[str, str], str | None] | None = None,
 ) -> AirflowCatalog:
-    """Return a catalog: the Airflows that exist, and the MLJob's namespace with its labels.
+    """Return the Airflows that exist, and the MLJob's namespace. The empty name stands for the
+    Airflow of the operator's settings.
 
     Args:
         instances: Specs of AirflowInstances by name.
-        not_ready: Why an Airflow can't be used, by the Airflow's name. The empty name stands for
-            the Airflow of the operator's settings.
+        not_ready: Why an Airflow can't be used, by the Airflow's name.
         settings_airflow: Whether the operator's settings name an Airflow.
-        settings_access: The access rules of the operator's settings; None if the setting
-            MLJOB_AIRFLOW_ACCESS is absent.
-        default: The name of the Airflow that MLJobs without an airflowRef use. The empty name
-            stands for the Airflow of the operator's settings.
+        settings_access: The access rules of the operator's settings; None if MLJOB_AIRFLOW_ACCESS
+            is not set.
+        default: The name of the Airflow for MLJobs without an airflowRef.
         full: The names of Airflows that have reached their limit of active runs.
-        labels: Labels of the namespace, in addition to its name label.
-        labels_pending: Whether the namespace's labels are still being read.
-        logins: Results of reading the credentials of access rules. A key is a pair: the name of the
-            Airflow and the name of the token Secret. The value says why the credentials can't be
-            used, or is None for usable credentials.
+        labels: Further labels of the namespace, in addition to the label with the namespace's name.
+        labels_pending: Whether the operator has not read the labels yet.
+        logins: Why an access rule's credentials can't be used; None for usable credentials. A key
+            is a pair: the names of the Airflow and of the token Secret.
     """
     rules = [AccessRule.model_validate(rule) for rule in settings_access] if settings_access is not None else None
     read = {
@@ -765,58 +711,36 @@ def _instance(name: str, spec: Mapping[str, Any]) -> Instance:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """A situation in which the operator decides: all inputs of the decision and of the next status.
+    """The situation of an MLJob, from which the operator derives the next action and the next
+    status.
 
     Attributes:
-        status: The stored status: a :class:`Stored`, or JSON.
-        run: The observed run.
         begun: An attempt that this process has begun and not stored yet.
-        restarted: Whether an earlier process has stored the attempt in the status, and this process
-            has not taken over the attempt.
-        error: The last request that failed, with its error.
-        kept_by: If requests to start the run have failed, the error of the last of these requests,
-            as text; otherwise None.
-        newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
-            the same name has left in Airflow for the spec; 0 for no such run; None before the
-            operator has counted these runs.
-        counted_at: When Airflow first answered that it has no run of the spec after the runs
-            counted so far.
-        unknown_until: The latest time at which a submission that got no answer may still create the
-            run.
-        left_until: The time until which this process does nothing for the attempt, because the
-            process that stored the attempt in the status may still submit the run.
-        nothing_to_clear: Whether Airflow answered that the run has no failed task to clear.
-        conf_lost: Whether Airflow no longer has the earlier backfill whose conf a retry would use.
-        cancel_dag_at: When the operator triggered the cancellation DAG.
-        cancel_dag_checked: When the operator last asked whether the cancellation DAG was executing
-            the cancellation.
-        cancel_dag_running: Whether the cancellation DAG was executing the cancellation at the time
-            ``cancel_dag_checked``.
+        restarted: Whether this process has not taken over the attempt of an earlier process.
+        error: The error of the last failed request.
+        kept_by: The error of the last failed request to start the run.
+        newest: The number of the newest run that an earlier MLJob of the same name has left in
+            Airflow; 0 for none; None if the operator has not counted these runs.
+        counted_at: When Airflow first answered that no newer run exists.
+        unknown_until: Until when a submission without an answer may still create the run.
+        left_until: Until when another process may still submit the run.
+        nothing_to_clear: Whether Airflow answered that the run has no failed task.
+        conf_lost: Whether Airflow has lost the backfill whose conf a retry would use.
         cancel_dag_refused: Why the cancellation DAG can't be used.
         cancelled_at: When the operator last cancelled the run through Airflow's REST API.
-        noted: Whether the operator has tried to write into the run's note that the run continues
-            without its MLJob.
-        children_seen: Whether the operator has looked for child runs of the cancelled run, and has
-            cancelled or reported these runs.
-        looked_up: When the operator last requested the run from Airflow.
-        read_at: When the operator first read the tasks and outputs of the run after its end.
-        needs_look_up: Whether the operator has to request the run and its tasks from Airflow.
-        resumed: The generation of the spec for which this process has resumed the backfill; None if
-            this process has not resumed the backfill.
-        unknown_params: The message about keys of the conf that are no params of the DAG; empty if
-            all keys are params; None if this process has not built the conf.
-        halt: Why Airflow schedules no tasks of the DAG: DagPaused or DagStale. None if Airflow
-            schedules tasks.
+        noted: Whether the operator has tried to write a note that the run continues without its
+            MLJob.
+        read_at: When the operator first read the tasks and outputs of the ended run.
+        needs_look_up: Whether the operator has to request the run from Airflow.
+        resumed: The generation of the spec for which this process has resumed the backfill.
+        unknown_params: The message about unknown params in the conf; empty if there are none; None
+            if the conf was not checked.
+        halt: Why Airflow schedules no tasks: DagPaused or DagStale.
         refused: Whether the API server refused the last status.
-        vanished: Whether the operator ignores Airflow's answer that the run does not exist, because
-            many other runs in the same Airflow are missing too, or may be missing.
-        upstreams: The MLJobs that the operator knows, by name: the MLJobs whose outputs the MLJob's
-            spec refers to, and the MLJobs for which these MLJobs wait in turn. None stands for an
-            MLJob that does not exist.
-        upstreams_known_at: The earliest of the times at which the MLJobs in ``spec.confFrom`` were
-            last read or observed.
-        outputs: The outputs that the run's tasks published.
-        ui_url: The URL of Airflow's UI; None if the operator no longer knows the URL.
+        vanished: Whether the operator ignores the absence of the run, because many other runs are
+            missing too.
+        upstreams: Upstream MLJobs by name; None for an MLJob that does not exist.
+        upstreams_known_at: When the operator last read the upstream MLJobs.
     """
 
     job: MLJob
@@ -855,9 +779,6 @@ class Given:
     now: datetime = NOW
 
     def __repr__(self) -> str:
-        """Return the text of a call of :func:`given` that describes this situation. The text has
-        only the fields that differ from their defaults.
-        """
         unusual = {
             each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != _usual(each)
         }
@@ -869,14 +790,12 @@ def _usual(of: Field[Any]) -> Any:
 
 
 def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
-    """Return a situation in which the operator decides.
+    """Return a situation.
 
     Args:
         job: The MLJob.
-        announced: The reason for the cancellation of the run, for a stored status with the phase
-            Cancelling; None for a status without a cancellation.
-        known: Other fields of :class:`Given`. If Airflow's REST API has returned ``run``, the run
-            counts as submitted in the default of ``status``.
+        announced: The reason for a cancellation in the stored status; None for no cancellation.
+        known: Other fields of :class:`Given`.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None
@@ -888,38 +807,34 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
 
 
 def stored(before: Given, status: Mapping[str, Any]) -> Given:
-    """Return the situation that follows the situation ``before`` when the operator has stored
-    ``status``. The MLJob of the returned situation is not restored (see :class:`MLJob`), because a
-    restored MLJob has no stored status.
-    """
+    """Return the situation after the operator has stored ``status``."""
     return replace(before, job=replace(before.job, restored=False), status=status)
 
 
 def decided(job: MLJob | Given, **known: Any) -> Action:
-    """Return the operator's next action in a situation. If ``job`` is a situation, ``known``
-    contains the fields to replace. If ``job`` is an MLJob, ``known`` contains the arguments of
-    :func:`given`.
+    """Return the operator's next action. The keyword arguments are fields of :class:`Given`, or
+    arguments of :func:`given` if ``job`` is an MLJob.
     """
     return decide(_state(_given(job, known)))
 
 
 def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
-    """Return the next status in a situation, as JSON. The arguments are those of :func:`decided`."""
+    """Return the next status as JSON. The arguments are as for :func:`decided`."""
     told = _given(job, known)
     outputs = Outputs(told.outputs) if told.outputs is not None else None
     return report(_state(told), ui_url=told.ui_url, outputs=outputs)
 
 
 def classified(job: MLJob | Given, **known: Any) -> State:
-    """Return the :class:`State` that the operator derives from a situation before it decides. Tests
-    pass this object to functions that take a ``State``. The arguments are those of :func:`decided`.
+    """Return the operator's classification of a situation. The arguments are as for
+    :func:`decided`.
     """
     return _state(_given(job, known))
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the Kubernetes Events for a change of the status from ``old`` to ``new``: the type,
-    the reason and the message of each Event.
+    """Return type, reason and message of each Event for a change of the status from ``old`` to
+    ``new``.
     """
     told = events_of(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
     return [(notice.type, notice.reason, notice.message) for notice in told]

@@ -1,7 +1,3 @@
-"""The access rules of an Airflow, which allow namespaces to run DAGs. No rule takes a permission
-away. A refusal names the missing rule.
-"""
-
 from __future__ import annotations
 
 import pytest
@@ -135,10 +131,6 @@ def test_the_order_of_rules_does_not_matter_for_permissions(
 def test_the_rule_in_a_refusal_allows_the_mljob(
     before: list[AccessRule], namespace: str, found: dict[str, str], dag: str
 ) -> None:
-    """The message of a refusal contains the missing rule, in a form that a user can paste into the
-    AirflowInstance. The pasted rule allows the MLJob's namespace to run the MLJob's DAG, and allows
-    no other namespace and no other DAG.
-    """
     found = {**found, NAMESPACE_LABEL: namespace}
     said = refusal("AirflowInstance prod", "its spec.access", before, Namespace(namespace, found), dag)
     pasted = AccessRule.model_validate(yaml.safe_load(said.partition("spec.access: ")[2]))

@@ -1,8 +1,3 @@
-"""Three properties of a run: in progress, "still" and "hot". A run is still if none of its tasks is
-active. A run is hot if it may change without an event, so that the operator asks Airflow more often
-about the run.
-"""
-
 from __future__ import annotations
 
 import pytest
@@ -99,7 +94,4 @@ def test_a_hot_run_may_change_without_an_event(situation: Given, expected: bool)
     ],
 )
 def test_a_backfill_is_hot_after_an_event_of_one_of_its_runs(run: ObservedRun, expected: bool) -> None:
-    """The event may report the end of a run. Then Airflow starts the next run of the backfill,
-    maybe without an event about the start.
-    """
     assert is_hot(classified(backfill_job(), run=run), NOW) is expected

@@ -1,8 +1,3 @@
-"""The admission queue, which decides which MLJobs may submit a run. It never exceeds the limits on
-active runs. It admits MLJobs by priority, then namespace by namespace in turn, then by age, and
-forgets no MLJob.
-"""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -28,9 +23,7 @@ def at(number: int) -> datetime:
 
 
 class Queue(AdmissionQueue):
-    """An admission queue with shorter methods for the tests. These methods identify an MLJob by its
-    number. By default, all MLJobs have the same namespace, Airflow, access rule and priority.
-    """
+    """An admission queue that identifies an MLJob by a number."""
 
     def waits(
         self,
@@ -128,9 +121,6 @@ def test_namespaces_take_turns(queue: Queue) -> None:
 
 
 def test_a_thousand_mljobs_do_not_delay_another_namespace(queue: Queue) -> None:
-    """The MLJob of the other namespace is admitted next, although each of the thousand MLJobs is
-    older.
-    """
     queue.waits(*range(1000), namespace="team-a")
     assert queue.next(1) == [key(0)]
     queue.waits(5000, namespace="team-b")
@@ -215,10 +205,6 @@ def test_active_and_waiting_mljobs_are_counted(queue: Queue) -> None:
 
 @given(st.permutations(range(12)), st.integers(1, 12))
 def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: int) -> None:
-    """An operator process that takes over may read the MLJobs in another order than the earlier
-    process. Both processes admit MLJobs in the same order.
-    """
-
     def begin(numbers: list[int]) -> list[Key]:
         queue = Queue()
         for number in numbers:
@@ -229,9 +215,7 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """Makes the times by which an admission queue orders MLJobs, and counts how often the queue
-    compares two of these times. The count is a measure of the cost of a long queue.
-    """
+    """Makes times that count how often they are compared."""
 
     def __init__(self) -> None:
         self.comparisons = 0
@@ -268,10 +252,7 @@ NAMESPACES = ("team-a", "team-b", "team-c")
 
 
 class Life(RuleBasedStateMachine):
-    """A state machine for Hypothesis. The steps of the machine let MLJobs arrive at an admission
-    queue, be admitted, and end. There are two priorities. MLJobs with an even number have the
-    higher priority.
-    """
+    """A state machine for Hypothesis: MLJobs arrive at an admission queue, are admitted, and end."""
 
     @initialize(limit=st.integers(1, LIMIT))
     def begin(self, limit: int) -> None:
@@ -282,7 +263,6 @@ class Life(RuleBasedStateMachine):
 
     @staticmethod
     def place_of(number: int) -> tuple[str, int, int]:
-        """Return the namespace, the access rule's number and the priority of the MLJob ``number``."""
         return NAMESPACES[number % 3], number % 2 + number // 10, int(number % 2 == 0)
 
     def _reserve(self, number: int, *, active: bool) -> None:
@@ -329,9 +309,8 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_namespace_is_passed_over_again_and_again(self) -> None:
-        """Assert that no namespace waits long: while an MLJob of a namespace waits, at most four
-        MLJobs of the other two namespaces are admitted before an MLJob of the waiting namespace.
-        Only MLJobs with the same access rule and the same priority count.
+        """While an MLJob waits, at most four MLJobs of other namespaces are admitted with the same
+        access rule and priority.
         """
         if hasattr(self, "queue"):
             there = {self.place_of(number) for number in self.waiting}

@@ -1,4 +1,4 @@
-"""Whether an MLJob needs its Airflow, and whether it counts against the limits on active runs."""
+"""Whether an MLJob needs its Airflow, and counts against the limits on active runs."""
 
 from __future__ import annotations
 

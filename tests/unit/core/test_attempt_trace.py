@@ -1,8 +1,3 @@
-"""The OpenTelemetry trace of an ended attempt. The operator computes the trace from the MLJob's
-status, and from the time at which the operator stored this status. The status contains the verdict:
-how the attempt ended.
-"""
-
 from __future__ import annotations
 
 import hashlib
@@ -90,9 +85,7 @@ def test_an_attempt_without_a_run_has_the_stages_that_it_had() -> None:
 
 
 def test_a_verdict_is_not_stored_before_the_end() -> None:
-    """Airflow's clock may be ahead of the operator's clock, so that the run seems to end after the
-    verdict is stored. The trace then shows 0 seconds between the end of the run and the verdict.
-    """
+    # Airflow's clock is ahead of the operator's clock.
     found = trace(stored=60, **ENDED)
     assert found is not None
     assert found.parts["verdict"].seconds == 0

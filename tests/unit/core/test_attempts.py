@@ -1,7 +1,3 @@
-"""The attempts of an MLJob: whether another attempt begins, how long the operator waits before the
-attempt begins, the id of the attempt's run, and the ended attempts in ``status.history``.
-"""
-
 from __future__ import annotations
 
 from datetime import datetime, timedelta
@@ -46,7 +42,6 @@ CLEAR: dict[str, Any] = {"backoff_limit": 3}
 
 
 def begun(situation: Given) -> Any:
-    """Assert that the operator begins a new attempt in ``situation``, and return this attempt."""
     action = decided(situation)
     assert isinstance(action, BeginAttempt)
     return action.attempt
@@ -363,9 +358,7 @@ def test_a_new_spec_resets_the_count_of_failures() -> None:
 
 
 def test_a_run_that_is_queued_again_while_it_runs_begins_no_attempt() -> None:
-    """Somebody cleared a task of the run while the run was in progress, so Airflow has queued the
-    run again. The attempt continues.
-    """
+    # Airflow queues a run again when somebody clears a task of the run.
     assert decided(job(), run=running(queued_at=ago(3))) == Wait()
 
 

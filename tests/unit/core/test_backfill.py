@@ -1,7 +1,3 @@
-"""How the operator requests a backfill, derives one state from the states of its runs, and reports
-the backfill in the status.
-"""
-
 from __future__ import annotations
 
 import json
@@ -60,12 +56,14 @@ def member(
     source: StatusSource = StatusSource.REST,
     created: float | None = 0,
 ) -> BackfillRun:
-    """Return the backfill's run for the day ``day`` of the range, as ``source`` reports the run.
+    """Return the run of a backfill for the day ``day`` of the range.
 
-    ``at`` is when the run entered its state, and ``created`` is when the run was queued, both in
-    seconds after the creation of the backfill. ``attempt`` is the number of the attempt that
-    created the run. Events contain neither ``created`` nor ``attempt``, so both arguments are
-    ignored if ``source`` is Kafka.
+    Args:
+        at: When the run entered its state, in seconds after the creation of the backfill.
+        attempt: The number of the attempt that created the run. Ignored for an event.
+        source: Kafka for an event.
+        created: When the run was queued, in seconds after the creation of the backfill. Ignored for
+            an event.
     """
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST
@@ -91,8 +89,6 @@ LATER = CREATED + timedelta(seconds=60)
 
 
 class TestRequest:
-    """The backfill that the operator asks Airflow to create."""
-
     SPEC = MLJobSpec.model_validate(
         {
             "dagId": "days",
@@ -134,8 +130,6 @@ class TestRequest:
 
 
 class TestAsOneRun:
-    """The operator derives one state of a backfill from the states of all runs of the backfill."""
-
     @pytest.mark.parametrize(
         ("states", "whole"),
         [
@@ -181,11 +175,6 @@ class TestAsOneRun:
 
 
 class TestJoining:
-    """How an observed backfill changes when the operator reads an event about one of its runs,
-    finds one of its runs in the change feed, or lists all of its runs. The change feed is the list
-    of recently changed runs that the operator reads from Airflow every few seconds.
-    """
-
     def test_an_event_moves_a_run_forward(self) -> None:
         after = with_change(observed_backfill(member(1, RUNNING)), member(1, SUCCESS, at=20, source=StatusSource.KAFKA))
         (only,) = after.members.values()
@@ -214,9 +203,6 @@ class TestJoining:
         assert not with_change(before, member(1, QUEUED, at=30, created=25)).failed
 
     def test_an_answer_of_a_later_attempt_replaces_the_end_of_the_earlier_one(self) -> None:
-        """The number of the attempt decides which state is newer. Times don't suffice: Airflow may
-        create the runs of a retry in the same second in which the earlier runs ended.
-        """
         before = observed_backfill(member(1, FAILED, at=10))
         retried = with_change(before, member(1, QUEUED, at=30, attempt=2, created=None))
         assert [found.run.state for found in retried.members.values()] == [QUEUED]
@@ -256,8 +242,6 @@ class TestJoining:
 
 
 class TestReport:
-    """A backfill's fields and messages in the status."""
-
     def test_runs_are_counted_by_their_states(self) -> None:
         found = backfill_status.fields_of(
             observed_backfill(

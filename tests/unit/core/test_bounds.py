@@ -1,6 +1,4 @@
-"""The bounds on the depth and the size of JSON values. The operator can check a very deep value
-without a RecursionError.
-"""
+"""Limits on the depth and the size of JSON values."""
 
 from __future__ import annotations
 
@@ -67,10 +65,6 @@ def an_object(spec: object, status: object = None) -> dict[str, Any]:
 
 
 class TestSources:
-    """Each JSON object in a ConfigMap or a Secret is bounded, and so is the conf that is merged
-    from spec.conf, ConfigMaps and Secrets.
-    """
-
     @pytest.mark.parametrize(
         ("text", "says"),
         [
@@ -99,10 +93,6 @@ def test_size_is_the_size_of_compact_json() -> None:
 
 
 def test_the_operator_reads_objects_as_deep_as_the_api_server_stores_them() -> None:
-    """After ``allow_deep_json``, a process reads JSON of 10,000 levels, and refuses JSON of a
-    million levels with a RecursionError. The test starts a process of its own, because
-    ``allow_deep_json`` changes the recursion limit of the whole process.
-    """
     script = (
         "import json, sys\n"
         "from mljob_operator.json_depth import allow_deep_json\n"
@@ -114,5 +104,6 @@ def test_the_operator_reads_objects_as_deep_as_the_api_server_stores_them() -> N
         "except RecursionError:\n"
         "    print('refused')\n"
     )
+    # allow_deep_json changes the recursion limit of the whole process.
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "refused\n"

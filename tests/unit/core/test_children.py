@@ -1,6 +1,4 @@
-"""Runs that tasks of a cancelled run have started: which of these runs may be cancelled, and how
-messages name them.
-"""
+"""Runs that the tasks of a cancelled run have started."""
 
 from __future__ import annotations
 

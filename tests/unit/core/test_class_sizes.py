@@ -1,8 +1,5 @@
-"""The classes of the package ``mljob_operator.core`` stay small.
-
-A member is a name that the body of a class defines: a field, a property, a method or a constant. A
-class may have at most ``MAX_MEMBERS`` members, because a class with more members has more than one
-purpose. The number includes private members and magic methods, but not inherited members.
+"""Each class of ``mljob_operator.core`` has at most ``MAX_MEMBERS`` members, because a larger class
+has more than one purpose. Inherited members don't count.
 """
 
 from __future__ import annotations
@@ -38,9 +35,6 @@ class Some:
 
 
 def members(found: ast.ClassDef) -> set[str]:
-    """Return the names of the members that the body of a class defines. ``found`` is the syntax
-    tree of the class.
-    """
     names: set[str] = set()
     for statement in found.body:
         match statement:
@@ -54,9 +48,6 @@ def members(found: ast.ClassDef) -> set[str]:
 
 
 def classes(text: str) -> Iterator[ast.ClassDef]:
-    """Return the syntax trees of the classes in a module's source ``text``, including the classes
-    inside other classes and functions.
-    """
     return (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef))
 
 

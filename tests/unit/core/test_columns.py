@@ -1,6 +1,4 @@
-"""The columns PHASE, REASON, PROGRESS and TASK of ``kubectl get`` after an attempt of an MLJob has
-ended. The tests read the fields of the status that these columns show.
-"""
+"""The columns of ``kubectl get`` after an attempt of an MLJob has ended."""
 
 from __future__ import annotations
 
@@ -29,9 +27,6 @@ NOT_RUN = task("publish", "upstream_failed")
 
 
 def columns(*args: Any, **more: Any) -> tuple[str | None, ...]:
-    """Return the values of the columns PHASE, REASON, PROGRESS and TASK in a situation. The
-    arguments are those of :func:`.situations.reported`.
-    """
     status = reported(*args, **more)
     return tuple(status.get(name) for name in ("phase", "reason", "progress", "currentTask"))
 

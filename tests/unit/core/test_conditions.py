@@ -1,7 +1,3 @@
-"""The conditions in the status of an MLJob for each of the MLJob's states, and when the transition
-times of the conditions change.
-"""
-
 from __future__ import annotations
 
 from typing import Any
@@ -42,7 +38,6 @@ RESUMED = [{"type": "Suspended", "status": "False", "reason": "Resumed", "lastTr
 
 
 def conditions(situation: Given) -> dict[str, tuple[str, str]]:
-    """Return a dict that maps the type of each condition to the condition's status and reason."""
     return {each["type"]: (each["status"], each["reason"]) for each in reported(situation)["conditions"]}
 
 
@@ -319,9 +314,6 @@ UNKNOWN = "spec.conf.epoch: the DAG has no such param (did you mean epochs?)."
 
 
 def told_of_params(**more: Any) -> str | None:
-    """Return the message of the condition UnknownParams, or None if the status has no such
-    condition. ``more`` contains the arguments of :func:`.reported`.
-    """
     found = [each for each in reported(**more)["conditions"] if each["type"] == "UnknownParams"]
     return found[0]["message"] if found else None
 

@@ -1,5 +1,3 @@
-"""Credentials for Airflow: which tokens and headers can be sent, and which values are secret."""
-
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,3 @@
-"""Decisions about an attempt: which operator process acts for the attempt, which status is stored
-before the process acts, and what happens to a run after its attempt has ended.
-"""
-
 from __future__ import annotations
 
 import pytest
@@ -259,11 +255,6 @@ def test_a_cleared_run_is_followed(situation: Given, expected: object) -> None:
 
 
 def test_a_cleared_run_is_followed_before_it_is_known_whether_it_ended_again() -> None:
-    """Somebody cleared a run that had ended, and seconds later the run ended again. The operator
-    never saw the run in progress after the clearing, but the time at which Airflow queued the run
-    is later than the first end. So the operator begins a new attempt, and the second end ends this
-    attempt.
-    """
     action = decided(job(), status=finished("Failed"), run=failed(queued_at=ago(3)))
     assert isinstance(action, BeginAttempt)
     assert action.attempt.number == 2

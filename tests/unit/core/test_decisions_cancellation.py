@@ -1,7 +1,3 @@
-"""How a run in progress is cancelled: by the cancellation DAG, or through Airflow's REST API if the
-cancellation DAG can't cancel the run or takes too long.
-"""
-
 from __future__ import annotations
 
 from datetime import datetime
@@ -41,9 +37,6 @@ BY_REST = job(cancel=True, cancellation={"strategy": "Api"})
 
 
 def under_cancellation(of: MLJob | None = None, **known: Any) -> Given:
-    """Return a situation in which a run in progress is being cancelled, because spec.cancel is
-    true.
-    """
     return given(of or job(cancel=True), announced="CancelRequested", **{"run": running()} | known)
 
 

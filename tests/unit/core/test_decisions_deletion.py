@@ -1,7 +1,3 @@
-"""Decisions for a deleted MLJob, and for child runs: runs that tasks of a cancelled run have
-started.
-"""
-
 from __future__ import annotations
 
 import pytest

@@ -1,9 +1,3 @@
-"""Decisions at the end of a run and of an MLJob: the operator confirms the end in Airflow, reads
-the tasks, removes the finalizer, and deletes the MLJob after its ttlSecondsAfterFinished. If a
-finished MLJob was restored from a backup without its status, the operator adds the finalizer, and
-keeps the finalizer until the tasks are read.
-"""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -44,8 +38,8 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """Return an observed run. According to Airflow's REST API, the run is running. An event, which
-    the operator read ``seconds`` seconds ago, reports the state ``state``.
+    """Return a run that is running in Airflow. An event from ``seconds`` seconds ago reports
+    ``state``.
     """
     return running(reported=run_event(state, ago(seconds)))
 

@@ -1,6 +1,4 @@
-"""Rules that the operator's decisions and statuses obey in every situation. Hypothesis generates
-the situations, including unlikely ones.
-"""
+"""Rules that the operator's decisions and statuses obey in every situation."""
 
 from __future__ import annotations
 
@@ -25,9 +23,8 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
-    """Draw values for at most ``at_most`` of the fields in ``strategies``, which contains a
-    strategy for each field. If every field had a value, nearly every MLJob would be cancelled,
-    deleted and refused at the same time.
+    """Draw values for at most ``at_most`` fields. With a value for every field, nearly every MLJob
+    would be cancelled, deleted and refused at the same time.
     """
     names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
     return {name: draw(strategies[name]) for name in names}
@@ -85,7 +82,6 @@ conditions = st.sampled_from(["Suspended", "Suspending", "Resuming", "Resumed"])
 
 @st.composite
 def statuses(draw: st.DrawFn) -> s.Stored:
-    """Draw a status that an operator may have stored."""
     number = draw(NUMBERS)
     more: dict[str, Any] = {"ran": draw(earlier_specs), "airflow": draw(airflows), "run": draw(st.integers(1, number))}
     if number > 1:
@@ -142,7 +138,6 @@ heard = maybe(st.builds(s.run_event, st.sampled_from(["running", "success", "fai
 
 @st.composite
 def runs(draw: st.DrawFn) -> Any:
-    """Draw a run with facts that an operator may know about it."""
     ends = {"listed": draw(st.booleans()), "end": draw(maybe(TIMES)), "read": draw(TIMES)}
     rows = draw(tasks)
     match draw(st.sampled_from(["unread", "queued", "running", "succeeded", "failed", "cleared"])):
@@ -243,9 +238,6 @@ upstreams = st.sampled_from(
 
 @st.composite
 def situations(draw: st.DrawFn) -> Given:
-    """Draw a situation: an MLJob in any state, with any facts about its run, any results of earlier
-    requests, and any Airflows.
-    """
     spec, status, known = draw(specs), draw(statuses()), draw(tried)
     if draw(st.integers(0, 3)) == 0:
         job, run = s.backfill_job(**spec, **draw(objects)), draw(st.just(s.unread()) | backfills)
@@ -265,9 +257,7 @@ def situations(draw: st.DrawFn) -> Given:
 
 @st.composite
 def without_a_run(draw: st.DrawFn) -> Given:
-    """Draw a situation of an MLJob that has no run in progress, is not being deleted, and has not
-    lost its status. For many of these MLJobs, something blocks the start of a run.
-    """
+    """Draw a situation without a run in progress."""
     situation = draw(situations())
     ended = [s.new(), s.retrying(at=ago(601)), s.suspended(), s.finished("Failed")]
     return replace(
@@ -281,9 +271,7 @@ def without_a_run(draw: st.DrawFn) -> Given:
 
 @st.composite
 def vanished(draw: st.DrawFn) -> Given:
-    """Draw a situation in which the MLJob's run is missing in Airflow, and the runs of many other
-    MLJobs are missing, too.
-    """
+    """Draw a situation in which the runs of many MLJobs are missing in Airflow."""
     airflow = draw(st.sampled_from(["", "prod"]))
     before, situation = draw(st.sampled_from([s.unread(), s.queued(), s.running()])), draw(situations())
     return replace(
@@ -316,23 +304,16 @@ def test_the_status_is_stored_only_if_it_has_changed(situation: Given) -> None:
 @everywhere
 @given(situations())
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
-    """The operator computes a status, stores it, and computes the status again, with the same
-    result. There is one exception: the stored status may be the first status that reports the
-    beginning or the end of an attempt. In this case, the second computed status may differ from the
-    stored status. After the operator has stored the second status, the status stays the same.
-    """
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))
+    # After the beginning or the end of an attempt, the status may change once more.
     if _ends(before) == _ends(status):
         assert after == status
     assert reported(stored(situation, after)) == after
 
 
 def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
-    """Return the parts of a status that change when an attempt begins or ends: the number of the
-    newest attempt, whether the MLJob has finished, and whether the attempt is the last entry of the
-    history.
-    """
+    """Return the parts of a status that change when an attempt begins or ends."""
     number, entries = status.get("attempts"), status.get("history") or [{}]
     return number, status.get("phase") in ("Succeeded", "Failed", "Cancelled"), entries[-1].get("attempt") == number
 
@@ -340,12 +321,9 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """After a wait that ends in the past, the operator would decide again at once, perhaps forever.
-    The operator may decide on such a wait only while the computed status is not stored. When the
-    status is stored, the operator must not decide on such a wait any more.
-    """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
+        # Such a wait is allowed until the computed status is stored.
         action = decided(stored(situation, reported(situation)))
     assert not isinstance(action, Wait) or action.until is None or action.until > situation.now
 
@@ -366,10 +344,6 @@ ACCEPT_LOSS = re.compile(
 @everywhere
 @given(situations())
 def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation: Given) -> None:
-    """If an MLJob is stalled, the message of the condition Stalled names a way out: a field, a
-    setting, an object to look at, or an action. An MLJob that is stalled because it was cancelled
-    needs no way out.
-    """
     status = reported(situation)
     assert status["phase"]
     assert status["reason"]
@@ -383,9 +357,6 @@ def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation
 @everywhere
 @given(without_a_run())
 def test_blocked_mljob_names_a_way_out_or_what_it_waits_for(situation: Given) -> None:
-    """The condition Reconciling or Stalled says what blocks the next run. The test does not read
-    ``status.message``, because the message of a finished MLJob says how the last run ended.
-    """
     if classified(situation).stage is not Stage.BLOCKED:
         return
     (condition,) = (

@@ -1,8 +1,3 @@
-"""The operator decides which action comes next. If no run is in progress, the operator starts a
-run, or waits while a blocker prevents the start. If a run is in progress, the operator waits for
-news of the run, or reads the run from Airflow.
-"""
-
 from __future__ import annotations
 
 from datetime import datetime
@@ -223,9 +218,7 @@ def test_a_blocker_prevents_the_submission_of_an_announced_run() -> None:
 
 
 def test_a_finished_mljob_that_can_not_run_its_new_spec_gives_up_its_finalizer() -> None:
-    """If the MLJob kept its finalizer, the deletion of its AirflowInstance would have to wait for
-    the MLJob.
-    """
+    # A finalizer would delay the deletion of the AirflowInstance.
     was, there = finished(ran={"dag_id": "other"}), catalog(not_ready={"": "No answer."})
     assert decided(job(run_policy="OnChange"), status=was, catalog=there) == Release()
     assert decided(job(run_policy="OnChange", held=False), status=was, catalog=there) == Wait()

@@ -1,7 +1,3 @@
-"""Suspending an MLJob of type Backfill pauses the backfill in Airflow. Suspending any other MLJob
-cancels its run.
-"""
-
 from __future__ import annotations
 
 from typing import Any
@@ -37,9 +33,7 @@ SUSPENDED = backfill_job(suspend=True)
 
 
 def told(reason: str) -> dict[str, Any]:
-    """Return a keyword argument for :func:`given`: a stored status that has the condition Suspended
-    with the reason ``reason``.
-    """
+    """Return a keyword argument for :func:`given`: a status with a condition Suspended."""
     holds = "True" if reason == "Suspended" else "False"
     condition = {"type": "Suspended", "status": holds, "reason": reason, "lastTransitionTime": "2026-01-01T11:55:00Z"}
     return {"status": under_way(phase="Suspended" if holds == "True" else "Running", conditions=[condition])}

@@ -1,8 +1,4 @@
-"""Texts from Airflow may quote the value of a Secret. Before the operator writes such a text to a
-status, the operator replaces the value of the Secret with ``***``. While the operator doesn't know
-all Secrets of the run, the operator withholds new texts. Texts that the status contains already
-stay in the status.
-"""
+"""Secrets don't get into a status through texts from Airflow."""
 
 from __future__ import annotations
 
@@ -72,9 +68,6 @@ UNKNOWN = Redaction(frozenset({"hunter2"}), complete=False)
 
 
 def details(situation: Given, task_id: str, redaction: Redaction) -> Details:
-    """Return the details of the task ``task_id`` (failure, question and metrics) after
-    ``redaction`` has redacted or withheld their texts.
-    """
     state, _ = redacted_state(classified(situation), None, redaction)
     return state.observed_run.tasks[task_id, -1].details
 
@@ -113,7 +106,6 @@ def test_metrics_are_renamed_or_left_out(redaction: Redaction, metrics: dict[str
 
 
 def test_texts_that_the_status_has_already_stay_while_secrets_are_not_known() -> None:
-    """A process that knew the Secrets redacted these texts before it wrote them to the status."""
     tasks: list[dict[str, Any]] = [
         {"taskId": "fit", "state": "failed", "error": {"type": "ValueError", "message": "no column"}},
         {"taskId": "load", "state": "failed", "error": {"message": "killed"}},

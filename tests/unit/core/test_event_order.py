@@ -1,7 +1,3 @@
-"""How events and answers of Airflow's REST API change the operator's knowledge of a run (the
-observed run). For the tasks of the run, the order in which the events arrive makes no difference.
-"""
-
 from __future__ import annotations
 
 import random
@@ -107,18 +103,12 @@ def test_rest_does_not_undo_a_recent_event() -> None:
 
 
 def test_rest_overrides_an_old_event() -> None:
-    """Somebody has cleared a finished task. No event reports the clearing, so the newer answer of
-    the REST API counts.
-    """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=0)])
     observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=LATER), seconds=LATER))
     assert state_of(observed_run, "fit") is TaskState.NONE
 
 
 def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
-    """A task failed and was then cleared. The event about the failure arrives only after the
-    clearing. The operator keeps the failure's message, because only events contain this message.
-    """
     at = EPOCH + timedelta(seconds=20)
     cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, queued_at=at)
     observed_run = observe(ObservedRun(), snapshot(rest("fit", TaskState.NONE, seconds=21), run=cleared, seconds=21))
@@ -132,9 +122,6 @@ def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
 
 
 def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
-    """A new operator process reads the events whose offsets the earlier process has not committed.
-    Only afterwards does Airflow's REST API show that a task was cleared.
-    """
     at = EPOCH + timedelta(seconds=20)
     observed_run = fold(
         ObservedRun(), [replace(event("fit", TaskState.SUCCESS, seconds=10), observed_at=EPOCH + timedelta(seconds=30))]
@@ -146,10 +133,8 @@ def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
 
 @pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])
 def test_an_ended_try_is_not_in_progress_again(*, certain: bool) -> None:
-    """A worker has published the end of its task to Kafka. The worker can't reach Airflow's API
-    server to store the end, so Airflow's REST API still reports the try as in progress.
-    """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=certain, seconds=0)])
+    # The worker may not have reached Airflow to store the end.
     for state in (TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED):
         observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=LATER), seconds=LATER))
         assert state_of(observed_run, "fit") is TaskState.FAILED
@@ -177,9 +162,6 @@ def test_rest_moves_a_task_forward_at_once() -> None:
     ids=["a retry", "a final failure"],
 )
 def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
-    """An event of Airflow's own producer (``kafka_event_producer``) does not say whether a retry
-    follows a failure. The answer of the REST API says whether a retry follows.
-    """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
     observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))
     assert observed_run.tasks["fit", -1].shown_state is shown
@@ -255,9 +237,6 @@ def test_a_run_is_settling_once_every_task_has_ended_until_the_run_ends() -> Non
 
 
 def test_the_failure_that_names_its_exception_is_kept() -> None:
-    """If both Airflow's own producer and the MLJob provider send events, only the provider's events
-    contain the exception's class.
-    """
     official = event("fit", TaskState.FAILED, certain=False, seconds=2, failure=Failure(1, AT, "boom"))
     ours = event("fit", TaskState.FAILED, seconds=1, failure=Failure(1, AT, "boom", "ValueError"))
     for sequence in ([ours, official], [official, ours]):
@@ -268,9 +247,6 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
 
 
 def test_a_repeated_answer_keeps_its_first_time() -> None:
-    """The operator often gets the same state of a task from Airflow's REST API several times in a
-    row. If each answer gave the state a new time, the operator would write the status each time.
-    """
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))
     assert second.tasks["fit", -1].occurred_at == first.tasks["fit", -1].occurred_at

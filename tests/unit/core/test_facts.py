@@ -1,7 +1,4 @@
-"""A fact is what a Kafka event or a REST response says about a run. The operator decides which of
-two facts is later, and whether Airflow has queued the run again. The decisions are right even if
-the clocks of Airflow's machines differ.
-"""
+"""A fact is what a Kafka event or an answer of Airflow's REST API says about a run."""
 
 from __future__ import annotations
 

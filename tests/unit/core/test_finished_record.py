@@ -1,6 +1,4 @@
-"""The annotation that records how an MLJob ended. The size of the annotation is bounded. The
-operator reads the same content from the annotation that the operator has written.
-"""
+"""The annotation that records how an MLJob ended."""
 
 from __future__ import annotations
 

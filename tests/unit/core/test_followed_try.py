@@ -1,6 +1,4 @@
-"""How mljob-api chooses the task instance whose log a user sees, and how mljob-api decides whether
-a try of a task has not begun, is in progress or has ended.
-"""
+"""The try of a task whose log mljob-api shows."""
 
 from __future__ import annotations
 

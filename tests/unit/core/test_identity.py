@@ -1,6 +1,4 @@
-"""The ids of an MLJob's dag runs: how the operator computes an id from the MLJob, and reads the
-parts of an id.
-"""
+"""The ids of an MLJob's runs."""
 
 from __future__ import annotations
 
@@ -42,9 +40,7 @@ def test_an_object_created_again_gets_another_id() -> None:
 
 
 def test_the_id_is_a_function_of_the_object() -> None:
-    """If an upgraded operator computed another id, it would submit a second run for an MLJob that
-    already has a run.
-    """
+    # With another id, an upgraded operator would submit a second run.
     assert str(dag_run_id("mljob", "team-a", "churn", "6b1f0c9e")) == "mljob.team-a.churn.cjytxduelt-1"
 
 

@@ -1,5 +1,3 @@
-"""An AirflowInstance's status, its conditions and its Events."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -29,7 +27,6 @@ def view(stored: dict[str, Any] | None = None, **changes: Any) -> View:
 
 
 def conditions(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the conditions in the status of an AirflowInstance, by their type."""
     return {condition["type"]: condition for condition in status["conditions"]}
 
 

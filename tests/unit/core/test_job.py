@@ -1,6 +1,4 @@
-"""The operator can read any stored MLJob. It omits each field that doesn't match the model, and
-reads the other fields. A message names the first three invalid fields and counts the others.
-"""
+"""The operator can read every MLJob that the API server has stored."""
 
 from __future__ import annotations
 
@@ -43,10 +41,6 @@ def job_of(spec: object, status: object = None, **metadata: object) -> Job:
 
 
 class TestSpec:
-    """The operator omits each field that doesn't match the model, and reads the other fields. A
-    message names the first three invalid fields and counts the others.
-    """
-
     @pytest.mark.parametrize(
         ("spec", "says"),
         [
@@ -107,11 +101,6 @@ class TestSpec:
 
 
 class TestVersions:
-    """When the operator reads another version of an MLJob, the operator compares the uid and the
-    generation with those of the version that the operator read before. If both are the same, the
-    operator reuses the parsed spec of the earlier version. Otherwise the operator parses the spec.
-    """
-
     def test_spec_of_the_same_generation_is_not_read_again(self) -> None:
         first = job_of({"dagId": "train"}, generation=3)
         body = {"metadata": {"namespace": "a", "name": "b", "uid": "u", "generation": 3}, "spec": {"dagId": "train"}}
@@ -129,9 +118,7 @@ class TestVersions:
 
 
 class TestIds:
-    """The operator accepts the same DAG ids as Airflow. The operator's regular expression for ids
-    means the same in Go, where the API server evaluates it, and in Rust, where pydantic does.
-    """
+    """The operator accepts the same DAG ids as Airflow."""
 
     OURS = TypeAdapter(AirflowId)
 
@@ -140,9 +127,6 @@ class TestIds:
         assert self.fits(text) is bool(re.fullmatch(r"[\w.-]{1,250}", text))
 
     def test_each_unicode_character_is_allowed_as_in_airflow(self) -> None:
-        """The test checks all characters that Airflow allows under this Python's version of
-        Unicode, and some characters that Airflow does not allow.
-        """
         known = [chr(code) for code in range(sys.maxunicode) if not 0xD800 <= code < 0xE000]
         allowed = {char for char in known if re.fullmatch(r"[\w.-]", char)}
         for start in range(0, len(known), 200):
@@ -199,9 +183,7 @@ TIMES: list[tuple[str, datetime | None]] = [
 
 
 class TestTimes:
-    """The API server is written in Go. If the API server accepts a text as a date-time, the
-    operator reads the same time from the text, or reports the field as invalid.
-    """
+    """The operator reads a date-time as the API server does, or reports an invalid field."""
 
     @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])
     def test_a_time_is_read_or_named_as_a_problem(self, text: str, at: datetime | None) -> None:
@@ -228,13 +210,10 @@ class TestTimes:
         assert read.replace(microsecond=0) == utc
 
     def test_an_offset_does_not_change_what_identifies_a_backfill(self) -> None:
-        """In the JSON that the operator hashes, a time keeps the offset that the user wrote. If an
-        upgraded operator converted the time to UTC, the hash would differ, as if the user had
-        changed the spec. With the runPolicy OnChange, another backfill would begin.
-        """
         spec = MLJobSpec.model_validate(
             {"dagId": "days", "backfill": {**BACKFILL, "from": "2026-01-01T02:00:00+02:00"}}
         )
+        # A conversion to UTC would change the spec's hash, and an upgraded operator would begin again.
         assert spec.model_dump(mode="json", by_alias=True)["backfill"]["from"] == "2026-01-01T02:00:00+02:00"
 
 
@@ -318,10 +297,6 @@ specs = st.fixed_dictionaries(
 def test_the_operator_can_continue_from_any_stored_status(
     spec: dict[str, Any], status: dict[str, Any], deleted: str | None, held: bool
 ) -> None:
-    """No stored status makes the operator fail. The status may be strange, because anybody with the
-    permission to write statuses may write any status that the schema allows. Earlier schemas
-    allowed even more.
-    """
     finalizers = ["mljob.dev/cancellation"] if held else []
     job = job_of(spec, status, deletionTimestamp=deleted, finalizers=finalizers)
     for now in (EPOCH, EPOCH + timedelta(days=40_000)):

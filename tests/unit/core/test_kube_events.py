@@ -1,5 +1,3 @@
-"""The Kubernetes Events for a change from one status to another."""
-
 from __future__ import annotations
 
 from typing import Any
@@ -50,9 +48,6 @@ def status(phase: str, reason: str, message: str = "Why.", **more: Any) -> Statu
 
 
 def kinds(old: Status, new: Status) -> list[tuple[str, str]]:
-    """Return the type and the reason of each Event that the operator sends when the status changes
-    from ``old`` to ``new``.
-    """
     return [told[:2] for told in events(old, new)]
 
 
@@ -419,7 +414,6 @@ def test_events_have_their_messages(old: Status, new: Status, reason: str, messa
 
 
 def test_a_run_from_beginning_to_end() -> None:
-    """The Events of an MLJob whose first attempt fails and whose second attempt succeeds."""
     spec = job(backoff_limit=1)
     steps = [
         given(spec, begun=attempt(1)),

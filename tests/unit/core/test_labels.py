@@ -1,7 +1,3 @@
-"""Label selectors select as in Kubernetes. Two selectors overlap if an object can have labels that
-match both selectors.
-"""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,3 @@
-"""How the entries of a task's log become lines. The lines have no control characters and no values
-from Secrets, and their length is bounded.
-"""
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -139,7 +135,6 @@ UNREADABLE = [
 
 
 def lines_of(write: EntryLines, texts: Iterable[str]) -> list[str]:
-    """Return the lines that ``write`` makes of log entries with the given texts."""
     return [line for text in texts for line in write(LogEntry({"event": text}, 10))]
 
 

@@ -1,9 +1,4 @@
-"""The phase and the reason in the status of an MLJob, and the essential words of the message, for
-each state of the MLJob.
-
-Essential words are names of fields, objects and settings, and values. The rest of a message may be
-reworded.
-"""
+"""These tests check the names and values in a message. Other words of a message may change."""
 
 from __future__ import annotations
 
@@ -50,9 +45,6 @@ GONE = not_found(since=ago(10), again=True, after=running())
 
 
 def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
-    """Assert that the next status in ``situation`` has the phase ``phase`` and the reason
-    ``reason``, and that its message contains all ``words``.
-    """
     status = reported(situation)
     assert (status["phase"], status["reason"]) == (phase, reason)
     missing = [word for word in words if word not in status["message"]]
@@ -430,10 +422,6 @@ def test_message_while_cancelling(situation: Given, reason: str, words: list[str
 
 
 def over(spec: dict[str, Any], announced: str) -> Given:
-    """Return a situation in which the run of an MLJob was cancelled and has ended. ``spec``
-    contains fields of the MLJob's spec, and ``announced`` is the reason that the status gives for
-    the cancellation.
-    """
     return given(job(**spec), announced=announced, run=failed(listed=True), children_seen=True)
 
 
@@ -714,9 +702,6 @@ def test_message_of_a_backfill(situation: Given, phase: str, reason: str, words:
 
 
 def test_running_failed_runs_again_does_not_change_the_end() -> None:
-    """A backfill ended with failed runs. Afterwards somebody ran these runs again in Airflow, and
-    all of them succeeded. The MLJob stays Failed.
-    """
     run_again = backfill({"2025-12-01": "success"}, ended_as="failed", listed=True)
     says(given(backfill_job(), run=run_again), "Failed", "BackfillRunsFailed", ["again"])
 
@@ -762,10 +747,6 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """Return two times: the start of the next attempt according to the message in the status, and
-    the end of the operator's wait for this attempt. Both are times of day, such as ``12:00:06``.
-    ``failed_once`` is a situation in which the first attempt has failed.
-    """
     status = reported(failed_once)
     action = decided(stored(failed_once, status))
     assert isinstance(action, Wait)

@@ -1,8 +1,3 @@
-"""What the operator knows about a run (the observed run). These tests are about the runs of a
-backfill, a missing run, the questions that tasks ask people, and states and events that are older
-than the current attempt. ``test_event_order.py`` tests the facts about task instances.
-"""
-
 from __future__ import annotations
 
 from datetime import datetime
@@ -31,17 +26,14 @@ RUNS = {"2025-12-01": "success", "2025-12-02": "running"}
 
 
 def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapshot:
-    """Return a snapshot (the result of reading Airflow's REST API) with the backfill and the runs
-    of ``observed``. ``final`` says whether the backfill and all its runs had ended.
-    """
     whole = observed.observed_backfill
     assert whole is not None
     return BackfillSnapshot(whole.backfill, tuple(whole.members.values()), whole.not_created, final)
 
 
 def states_of(observed: ObservedRun) -> tuple[RunState | None, RunState | None]:
-    """Return two states of the run: the state from Airflow's REST API, and the state that the
-    status shows. An event may have reported the second state. A state is None if it isn't known.
+    """Return the state from Airflow's REST API, and the state that the status shows. An unknown
+    state is None.
     """
     run, shown = observed.run, observed.shown_run
     return run.state if run is not None else None, shown.state if shown is not None else None
@@ -99,9 +91,6 @@ class TestBackfill:
         assert backfill(RUNS).unconfirmed_since is None
 
     def test_events_of_its_runs_that_airflow_contradicts_are_known(self) -> None:
-        """Airflow contradicts an event about a run of the backfill. The operator remembers the
-        event, so a second delivery of the same event changes nothing.
-        """
         wrong = run_event("failed", ago(60))
         reported = fold(backfill({"2025-12-01": "running"}), [BackfillRun(FIRST, wrong)])
         assert reported.contradicted == frozenset()
@@ -153,9 +142,7 @@ class TestQuestions:
 
 
 class TestEarlierAttempt:
-    """A run was cleared for another attempt. States and events from the run's first end may arrive
-    after the run was cleared.
-    """
+    """States and events of an earlier attempt, which arrive after the run was cleared."""
 
     def test_an_event_from_before_the_attempt_changes_nothing(self) -> None:
         cleared = unread(since=ago(60))

@@ -1,5 +1,3 @@
-"""The operator commits an offset only after it has processed all messages before the offset."""
-
 from __future__ import annotations
 
 from hypothesis import given

@@ -1,6 +1,4 @@
-"""Orphaned runs: which runs in Airflow belong to an MLJob, and when a run without an MLJob counts
-as orphaned.
-"""
+"""Runs in Airflow without an MLJob."""
 
 from __future__ import annotations
 
@@ -28,9 +26,8 @@ SECOND = given(job(), status=under_way(2, run=2, history=(ended(1),)))
 
 
 def with_first_run_started(at: str | None) -> Given:
-    """Return the situation of an MLJob with two attempts. Each attempt has its own run. ``at`` is
-    the start time that the status has for the run of the first attempt. If ``at`` is None, the
-    status has no such start time.
+    """Return a situation with two attempts. The run of the first attempt started at ``at``; None
+    for no start time.
     """
     status = status_of(SECOND)
     first: dict[str, Any] = status["history"][0] | ({"startTime": at} if at is not None else {})

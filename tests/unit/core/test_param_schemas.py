@@ -1,7 +1,3 @@
-"""The operator checks a conf against the schemas of a DAG's params. A schema that is expensive or
-dangerous to check is skipped, because Airflow checks the conf too.
-"""
-
 from __future__ import annotations
 
 from typing import Any

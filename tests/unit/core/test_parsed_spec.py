@@ -1,7 +1,3 @@
-"""The operator keeps the parsed spec of an MLJob in memory, and compresses the parsed spec while
-the MLJob doesn't change. A compressed spec needs little memory, and loses no data.
-"""
-
 from __future__ import annotations
 
 import sys

@@ -1,4 +1,4 @@
-"""The merge patch (RFC 7396) between two objects turns the old object into the new one."""
+"""Merge patches (RFC 7396)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ objects = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
 
 
 def applied(target: Any, patch: Any) -> Any:
-    """Return ``target`` after the merge patch ``patch``, by RFC 7396, section 2."""
     if not isinstance(patch, dict):
         return patch
     target = dict(target) if isinstance(target, dict) else {}

@@ -1,6 +1,4 @@
-"""The first reason why an MLJob can't run a DAG in an Airflow (the blocker). Each blocker has a
-message that says what to change.
-"""
+"""Reasons why an MLJob can't run its DAG in an Airflow."""
 
 from __future__ import annotations
 

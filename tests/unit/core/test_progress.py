@@ -1,5 +1,3 @@
-"""How the status shows the tasks of a run: exact counts, and a list of bounded length."""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -86,10 +84,6 @@ def test_percent_does_not_fall_when_a_mapped_task_expands() -> None:
 
 
 def test_percent_falls_only_if_the_run_fails() -> None:
-    """The first event of a mapped task does not say how many instances the task has, so the
-    percentage is too high at first. The percentage does not fall when further instances are
-    observed. If the run then fails, the percentage falls to the exact value.
-    """
     known = (task("before", "success"), task("mapped", "success", index=0))
     before = reported(job(), status=under_way(), run=running(*known))
     listed_later = (*known, task("mapped", index=1), task("mapped", index=2))

@@ -1,9 +1,3 @@
-"""If a text quotes the value of a Secret, the operator redacts the value. The value may be quoted
-as plain text, in JSON, in a Python literal, in a URL or in Base64. The rest of a text stays
-readable. While the operator does not know the values, or if there are too many values, it withholds
-the whole texts.
-"""
-
 from __future__ import annotations
 
 import base64
@@ -154,10 +148,6 @@ def test_with_too_many_secrets_texts_are_withheld() -> None:
 
 
 class TestWhichTextsAreSecret:
-    """Which texts in Secrets and in a run's conf count as secret, so that the operator redacts
-    them.
-    """
-
     def test_values_within_json_of_a_secret_are_secret(self) -> None:
         source = Source("Secret s", {"password": PASSWORD, "more.json": '{"deep": {"pin": 1234, "on": true}}'}, True)
         assert secrets([source]) == {PASSWORD, '{"deep": {"pin": 1234, "on": true}}', "1234"}
@@ -200,9 +190,6 @@ endings = st.sampled_from([0, 1, 395, 399, 1000])
 
 @st.composite
 def quoting(draw: st.DrawFn, secret: str) -> str:
-    """Let Hypothesis generate a text of a task that quotes the secret, for example as JSON. The
-    text may be cut at any place, even within the secret.
-    """
     text = "x" * draw(endings) + " " + draw(spellings)(secret) + " " + "y" * draw(endings)
     cut = draw(st.integers(0, len(text)) | st.none())
     return text if cut is None else text[:cut] + draw(st.sampled_from(["", "...", "…"]))
@@ -271,9 +258,7 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs 
 
 
 def _pieces(secret: str) -> list[str]:
-    """Remove the spaces at both ends of ``secret``, and return three spellings of the rest: plain,
-    as in a Python literal, and as in JSON.
-    """
+    """Return ``secret`` without spaces at its ends: plain, as in a Python literal, and as in JSON."""
     return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]
 
 
@@ -293,8 +278,6 @@ LINES = [f"{number * 7919 % 100_003:05}&'key' of a file" for number in range(500
 
 
 class SearchedText(str):
-    """A text that counts how often it is searched."""
-
     __slots__ = ("searches",)
     searches: int
 
@@ -308,10 +291,6 @@ class SearchedText(str):
 
 
 def test_text_is_not_searched_for_each_line_of_a_long_secret() -> None:
-    """The Secret contains a key file. A run has many failed tasks, each with a text, and the
-    operator redacts all these texts for each new status. The redaction must be fast, because other
-    MLJobs wait until the redaction has ended.
-    """
     redaction = Redaction(frozenset({"\n".join(LINES)}))
     assert redaction.text(f"no such key: {LINES[400]}.") == "no such key: ***."
     assert redaction.text(f"no such key: {LINES[400][:12]}...") == "no such key: ***..."

@@ -1,6 +1,4 @@
-"""The reasons why a namespace may not run a DAG in an Airflow, and may not read the DAG's runs
-through mljob-api: access rules, reserved DAGs, and AirflowInstances that are missing or invalid.
-"""
+"""Reasons why a namespace may not run a DAG in an Airflow."""
 
 from __future__ import annotations
 

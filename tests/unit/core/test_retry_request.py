@@ -1,6 +1,4 @@
-"""A retry that a user requests by an annotation: which attempt begins, and what the status, the
-history and the Events say.
-"""
+"""Retries that users request by an annotation."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""Tests which changes of a status are significant. The operator writes a significant change at
-once. A change that only makes a time more exact is not significant: the operator writes this change
-together with the next significant change, or after a few seconds if no significant change follows.
+"""The operator writes a significant change of a status at once. All other changes may wait for a
+few seconds.
 """
 
 from __future__ import annotations

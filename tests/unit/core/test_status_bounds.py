@@ -1,6 +1,4 @@
-"""For any run, the status takes at most 64 KiB in etcd, its counts are exact, and the status says
-how much it omits.
-"""
+"""The status of any run takes at most 64 KiB in etcd."""
 
 from __future__ import annotations
 
@@ -47,9 +45,7 @@ states = st.sampled_from(list(TaskState))
 
 @st.composite
 def observed_runs(draw: st.DrawFn) -> ObservedRun:
-    """Draw an observed run with single tasks, groups of similar tasks and mapped tasks. One draw
-    describes a whole group, so that Hypothesis varies groups instead of each single task.
-    """
+    """Draw a run with single tasks, groups of similar tasks, and mapped tasks."""
     text = draw(texts)
     tasks: list[TaskFact] = []
     for task_id in draw(st.lists(task_ids, max_size=8, unique=True)):
@@ -69,7 +65,6 @@ def observed_runs(draw: st.DrawFn) -> ObservedRun:
 
 @st.composite
 def situations(draw: st.DrawFn) -> State:
-    """Draw the state of an MLJob with a history of attempts and an observed run."""
     text = draw(texts)
     spec = MLJobSpec(dag_id="d" * 250, backoff_limit=draw(st.sampled_from([0, 20])), cancel=draw(st.booleans()))
     phase = draw(st.sampled_from([Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING, Phase.FAILED]))
@@ -132,9 +127,6 @@ def test_a_status_stays_small_and_exact(situation: State, found: dict[str, Any] 
 
 @pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
 def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
-    """When all parts of the status except the tasks are as large as possible, the status still
-    shows at least five failed tasks.
-    """
     situation, found = largest(letter)
     status = report(situation, ui_url=UI_URL, outputs=bounded(found))
     assert 50 * 1024 < stored_size(status) <= MAX_STATUS_BYTES
@@ -144,9 +136,6 @@ def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
 
 @pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
 def test_without_outputs_and_history_tasks_take_their_limit(letter: str) -> None:
-    """When a status has no outputs and no history, its tasks can take up to ``MAX_TASKS_BYTES``,
-    however long the other texts in the status are.
-    """
     situation, _ = largest(letter, attempts=0)
     status = report(situation, ui_url=UI_URL)
     assert "history" not in status

@@ -1,4 +1,4 @@
-"""The form and the size of JSON values, as the API server stores them."""
+"""JSON values as the API server stores them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,3 @@
-"""The operator keeps the status of an MLJob in memory, and compresses it while the MLJob doesn't
-change. A compressed status takes little memory, and has the same content.
-"""
-
 from __future__ import annotations
 
 import sys
@@ -24,9 +20,7 @@ CONTENT: dict[str, Any] = {
 
 
 def changed(number: int, **fields: Any) -> dict[str, Any]:
-    """Return a later version of the status ``CONTENT``: ``attempts`` is 3, and the task with the
-    index ``number`` has the new values ``fields``.
-    """
+    """Return the status ``CONTENT`` with new ``fields`` of the task at the index ``number``."""
     tasks = [task | fields if index == number else task for index, task in enumerate(CONTENT["tasks"])]
     return CONTENT | {"attempts": 3, "tasks": tasks}
 
@@ -90,9 +84,6 @@ def test_status_of_fields_has_their_content() -> None:
 
 
 def test_packed_status_takes_little_memory() -> None:
-    """A status of 20 tasks has about 100 Python objects, and its JSON takes 2 KB. Compressed
-    (packed), the status takes less than 700 bytes.
-    """
     stored = StoredStatus(CONTENT)
     stored.pack()
     kept = [getattr(stored, name) for name in StoredStatus.__slots__]

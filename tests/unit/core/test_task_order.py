@@ -1,7 +1,4 @@
-"""The order in which a cancellation sets the tasks of a run to failed: upstream tasks first. In
-another order, tasks would run again, because Airflow clears the failed tasks downstream of a task
-that is set to failed.
-"""
+"""The order in which a cancellation sets the tasks of a run to failed."""
 
 from __future__ import annotations
 

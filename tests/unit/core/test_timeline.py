@@ -1,4 +1,4 @@
-"""How long an attempt waited and ran, computed from the MLJob's status."""
+"""How long an attempt waited and ran."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def at(seconds: float) -> str:
-    """Return the time ``seconds`` seconds after the creation of the MLJob, in ISO 8601."""
     return (CREATED + timedelta(seconds=seconds)).isoformat()
 
 
@@ -52,8 +51,8 @@ def timeline(**status: Any) -> Timeline | None:
 
 
 def seconds(found: Timeline | None) -> tuple[float | None, ...]:
-    """Return the lengths in seconds of an attempt's stages: the submission, the queue, the run, and
-    the whole attempt. A length is None if the stage has not ended, or if its times are not known.
+    """Return the seconds of the submission, the queue, the run and the whole attempt. None stands
+    for a stage that has not ended.
     """
     assert found is not None
     stages = (found.submission, found.queue, found.run, found.whole)

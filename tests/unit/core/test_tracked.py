@@ -1,8 +1,3 @@
-"""What an operator process knows about an MLJob when it has only read the MLJob from the Kubernetes
-API. The process then knows nothing about the MLJob's run, about the outputs of the run, or about
-earlier requests.
-"""
-
 from __future__ import annotations
 
 import math
@@ -15,11 +10,8 @@ from .situations import classified, job
 
 
 def test_an_mljob_that_was_only_read_is_unconfirmed_and_nothing_was_tried() -> None:
-    """``confirmed_at`` is the time of the operator's last successful write of the MLJob, in seconds
-    of the event loop's clock. This clock may begin at 0, so a default of 0 would look like a recent
-    write.
-    """
     tracked = TrackedJob(classified(job()).job)
+    # The event loop's clock may begin at 0, so 0 would look like a recent write.
     assert 0.0 - tracked.confirmed_at == math.inf
     assert (tracked.observed_run, tracked.transient) == (ObservedRun(), TransientState())
 

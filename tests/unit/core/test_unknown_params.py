@@ -1,7 +1,3 @@
-"""What the operator reports about a conf: keys that are not params of the DAG, and strings where a
-param has another type.
-"""
-
 from __future__ import annotations
 
 from difflib import get_close_matches

@@ -1,6 +1,4 @@
-"""Upstream MLJobs, whose outputs another MLJob takes: what the operator knows about an upstream
-MLJob, how a missing output blocks the start of the other MLJob, and when an attempt takes outputs.
-"""
+"""An upstream MLJob is an MLJob whose outputs another MLJob uses."""
 
 from __future__ import annotations
 
@@ -57,9 +55,6 @@ RUN = UpstreamRun(name="data", dag_run_id="run-1", attempt=1)
 def mljob(
     name: str = "data", status: Mapping[str, Any] | None = None, *, finalizers: list[str] | None = None, **spec: Any
 ) -> Job:
-    """Return an MLJob, by default one that has succeeded. ``status`` contains fields of the status
-    that differ from the defaults.
-    """
     told = {
         "observedGeneration": 3,
         "phase": "Succeeded",
@@ -80,9 +75,6 @@ def taking(*references: Mapping[str, Any], name: str = "train") -> Job:
 
 
 def conditions(reason: str, message: str = "", *, stalled: bool = True, generation: int = 3) -> dict[str, Any]:
-    """Return the part of a status with the conditions Reconciling and Stalled. ``stalled`` says
-    whether the MLJob is stalled; otherwise it waits.
-    """
     more = {
         "reason": reason,
         "message": message,

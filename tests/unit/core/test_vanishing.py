@@ -1,7 +1,4 @@
-"""Runs that are missing in Airflow. A few missing runs count as deleted. If many runs are missing
-at once, the operator assumes that Airflow has lost its database, and waits until the runs are back
-or a person accepts the loss.
-"""
+"""If many runs are missing at once, the operator assumes that Airflow has lost its database."""
 
 from __future__ import annotations
 
@@ -20,10 +17,6 @@ def at(seconds: float) -> datetime:
 
 
 class Runs:
-    """The operator's record of missing runs, together with some MLJobs. A test reports the runs of
-    these MLJobs as found or missing in the Airflow ``prod``.
-    """
-
     def __init__(self, number: int, **lost_before: datetime) -> None:
         self.known = MissingRuns(lost_before)
         self.keys = NAMES[:number]
@@ -41,7 +34,6 @@ class Runs:
 
     @property
     def counting(self) -> list[tuple[str, str]]:
-        """The MLJobs whose runs are missing and count as deleted."""
         return [key for key in self.known.missing("prod") if not self.known.withholds_absence(key)]
 
 
@@ -216,10 +208,6 @@ class TestManyThatAreMissing:
 
 class TestFollowing:
     def test_a_run_that_is_still_there_changes_nothing(self) -> None:
-        """``MissingRuns.follow`` returns whether the operator must determine the MLJob's state
-        again. If a run is found, and was not missing before, the result is False. If the run was
-        missing before, the result is True.
-        """
         runs = Runs(3)
         found = {"missed_at": None, "answered_at": at(1), "submitted_at": T0}
         assert not runs.known.follow(runs.keys[0], "prod", **found)

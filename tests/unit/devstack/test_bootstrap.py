@@ -1,7 +1,4 @@
-"""The installation of packages from an index whose certificate is signed by a company's own
-certificate authority (CA). The real pip and uv trust the CA if the certificate of the CA is in the
-system's store, or in a file that an environment variable such as SSL_CERT_FILE names.
-"""
+"""Package indexes whose certificate is signed by a company's certificate authority (CA)."""
 
 from __future__ import annotations
 
@@ -27,8 +24,7 @@ class Index(LoopbackServer):
 
     Attributes:
         simple: The index's URL for pip and uv.
-        asked: The paths of the requests that the index has received. A client that doesn't trust
-            the index's certificate sends no request.
+        asked: The paths of all requests.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -56,7 +52,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 
 def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
-    """Replace the certificates in the system's store with the certificates in ``files``."""
+    """Replace the system's certificates with the certificates in ``files``."""
     nothing = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr(bootstrap, "SYSTEM_CERTIFICATES", tuple(map(str, files)))
@@ -64,9 +60,8 @@ def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
 
 @cache
 def pip_of_the_machine() -> tuple[str, ...]:
-    """Return the command that runs pip in a virtual environment. This machine's Python creates the
-    environment. The environment is kept in the cache of builds and downloads, because installing
-    pip takes seconds.
+    """Return the command that runs pip in a virtual environment. The environment is cached, because
+    the installation of pip takes seconds.
     """
     base = bootstrap.base_python()
     version = subprocess.check_output((base, "-VV"), text=True)

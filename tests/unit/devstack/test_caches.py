@@ -1,7 +1,3 @@
-"""The cache of builds and downloads: its directory, its entries and its locks. An entry is made
-only once. An interrupted build leaves no incomplete entry.
-"""
-
 from __future__ import annotations
 
 import threading
@@ -55,10 +51,10 @@ def test_an_interruption_leaves_no_incomplete_entry(tmp_path: Path) -> None:
 
 
 def test_directories_without_write_permission_are_removed_too(tmp_path: Path) -> None:
-    """Go's module cache has directories without write permission."""
     module = tmp_path / "mod" / "example.com"
     module.mkdir(parents=True)
     (module / "file.go").touch(mode=0o400)
+    # Go's module cache has directories without write permission.
     module.chmod(0o500)
     module.parent.chmod(0o500)
     remove_tree(tmp_path / "mod")

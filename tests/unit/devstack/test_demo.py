@@ -1,5 +1,3 @@
-"""The demo prints only the last Events from the output of `kubectl describe`."""
-
 from __future__ import annotations
 
 import pytest

@@ -1,6 +1,4 @@
-"""A devstack command finds the processes that an earlier devstack command has started. The command
-stops only these processes.
-"""
+"""A devstack command stops only processes that a devstack command has started."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def record(managed: ManagedProcess, tmp_path: Path, **changed: object) -> None:
-    """Write the file in which an earlier command would have recorded the process ``managed``.
-    ``changed`` contains values that replace the default values of the file's fields.
-    """
+    """Write the file in which a devstack command records a process."""
     file = tmp_path / "processes" / f"{managed.name}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"pid": 0, "began": "", "fingerprint": "", "stop_signal": 15} | changed))
@@ -88,7 +84,6 @@ def test_stop_ends_children_that_outlived_the_process(managed: ManagedProcess) -
 def test_a_record_with_the_id_of_another_process_is_ignored(
     managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """Process ids are assigned again after a reboot."""
     record(managed, tmp_path, pid=stranger.pid, began="another-boot:1")
     assert managed.pid is None
     managed.stop()
@@ -99,9 +94,6 @@ def test_a_record_with_the_id_of_another_process_is_ignored(
 def test_stop_ends_orphans_and_not_another_process_with_the_id(
     managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """The recorded process has ended, and a child of this process still runs. Since then, another
-    process has got the recorded process id.
-    """
     managed.start(SLEEP)
     orphan = psutil.Process(managed.pid)
     boot = json.loads((tmp_path / "processes" / "sleeper.json").read_text())["began"].partition(":")[0]
@@ -132,7 +124,6 @@ def test_a_process_without_a_record_is_found_by_its_mark_and_stopped(
 
 
 def test_a_stack_whose_name_has_the_same_beginning_is_another_stack(tmp_path: Path) -> None:
-    """`.dev` and `.dev-test` run side by side."""
     with subprocess.Popen(["sleep", "300"], env={MARK: f"{tmp_path}-test:sleeper"}) as other:
         eventually(psutil.Process(other.pid).environ, "it has an environment")
         end_marked(tmp_path)

@@ -1,8 +1,3 @@
-"""A program that ends by itself is started again. There is one exception: if the program ends soon
-after its first start, the program is not started again. After the signal SIGTERM, the program is
-not started again either.
-"""
-
 from __future__ import annotations
 
 import signal
@@ -21,9 +16,11 @@ NOTES_ITS_START_AND_SLEEPS = "import os, time; open('starts', 'a').write(f'{os.g
 
 
 class Restarted:
-    """A process of :mod:`devstack.restarting`, and the program that this process starts again and
-    again. The program appends its process id to a file in `directory`. If the program ends within
-    `trial` seconds after its first start, it is not started again.
+    """A process of :mod:`devstack.restarting`.
+
+    Args:
+        directory: The directory of the file ``starts``, to which the program adds its process ids.
+        trial: How many seconds after its first start the program must run to be started again.
     """
 
     def __init__(self, directory: Path, trial: float) -> None:
@@ -35,9 +32,7 @@ class Restarted:
         )
 
     def program(self, start: int) -> psutil.Process:
-        """Wait until the program is started for the ``start``-th time, and return the process of
-        that start.
-        """
+        """Wait for the start with the number ``start``, and return the program's process."""
 
         def pids() -> list[str]:
             return self._starts.read_text().split() if self._starts.exists() else []

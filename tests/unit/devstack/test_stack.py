@@ -1,7 +1,3 @@
-"""How the development stack starts and stops: the order of its parts, the errors of a part that
-does not start, the version of Airflow, and the environment of each part.
-"""
-
 from __future__ import annotations
 
 import json
@@ -36,9 +32,7 @@ def sleeper(
 
 @pytest.fixture
 def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """A function that runs parts of the stack (components and steps) as `up` does. The processes of
-    these parts are killed after the test.
-    """
+    """A function that runs components and steps as `up` does."""
     names: list[str] = []
 
     def run(*parts: Component | Step) -> None:
@@ -147,9 +141,6 @@ def test_the_operator_does_not_get_the_variables_of_the_stack_itself(monkeypatch
 
 @pytest.fixture
 def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Two empty folders that stand for the virtual environments of two installed Airflows. The keys
-    are ``NEWEST`` and ``OLDEST``.
-    """
     environments = {NEWEST: tmp_path / "newest", OLDEST: tmp_path / "oldest"}
     for environment in environments.values():
         environment.mkdir()
@@ -159,7 +150,7 @@ def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
 
 @pytest.fixture
 def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack whose `up` only marks Airflow's database as migrated, and starts no process."""
+    """A stack whose `up` only marks Airflow's database as migrated."""
     database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
     monkeypatch.setattr(bare_stack._launcher, "run", lambda _: database.touch())
@@ -168,7 +159,7 @@ def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.Mo
 
 
 def airflow_of(bare_stack: Stack) -> str:
-    """Return the path of the `airflow` program that runs the API server of the stack's Airflow."""
+    """Return the path of the `airflow` program in the stack's Airflow."""
     arguments = Stack(bare_stack.directory)._component("airflow-api-server").command().arguments
     return next(argument for argument in arguments if argument.endswith("bin/airflow"))
 

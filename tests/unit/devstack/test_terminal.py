@@ -1,5 +1,3 @@
-"""Lines that the commands of the development stack print."""
-
 from __future__ import annotations
 
 import pytest

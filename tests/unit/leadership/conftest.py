@@ -1,5 +1,3 @@
-"""Operators that compete for Leases, in virtual time."""
-
 from __future__ import annotations
 
 import asyncio
@@ -15,12 +13,10 @@ from tests.simulation.virtual_time import VirtualLoop
 
 
 class Election:
-    """A simulated election: processes, the Leases that the processes compete for, and the network
-    to the Kubernetes API.
+    """Processes that compete for Leases, in virtual time.
 
     Attributes:
-        split: A text for each moment at which more than one process led. Two leaders that hold
-            different Leases count, too.
+        split: A text for each moment at which more than one process led.
     """
 
     def __init__(self) -> None:
@@ -35,10 +31,6 @@ class Election:
         return self.loop.time()
 
     def start(self, lease: str = "mljob-operator", **given: Any) -> Contender:
-        """Start a process that competes for ``lease``, and return the process. ``given`` contains
-        further arguments of :class:`.Contender`.
-        """
-
         async def start() -> Contender:
             name = f"pod-{len(self.contenders) + 1}"
             return Contender(name, self.leases, self.network, self.loop.time, lease=lease, **given)
@@ -52,18 +44,12 @@ class Election:
         return [contender for contender in self.contenders if contender.leads]
 
     def run(self, seconds: float) -> None:
-        """Let time pass. Ten times a second, check whether more than one process leads. If so, add
-        a text to ``split``.
-        """
         for _ in range(round(seconds * 10)):
             self.loop.run_until_complete(asyncio.sleep(0.1))
             if len(self.leaders) > 1:
                 self.split.append(f"{self.now:.1f} s: {', '.join(leader.name for leader in self.leaders)}")
 
     def seconds_until_leads(self, *contenders: Contender) -> float:
-        """Let time pass until one of ``contenders`` leads, and return the seconds that have passed.
-        Fail after 60 seconds.
-        """
         began = self.now
         while not any(contender.leads for contender in contenders):
             assert self.now < began + 60, "no process leads"
@@ -71,9 +57,7 @@ class Election:
         return self.now - began
 
     def land(self, stray: Stray) -> None:
-        """Let a delayed request (``stray``) reach the Kubernetes API. No process waits for the
-        answer any more, so errors of the request are ignored.
-        """
+        """Let a delayed request reach the Kubernetes API. The sender does not get the answer."""
 
         async def land() -> None:
             try:

@@ -1,7 +1,4 @@
-"""An operator claims MLJobs, a prefix of run ids and a consumer group. If the claims of two
-operators conflict, only one of these operators acts. The other operator ends with an error that
-says why.
-"""
+"""Rivals are operators that claim the same MLJobs, prefix of run ids or consumer group."""
 
 from __future__ import annotations
 
@@ -84,9 +81,6 @@ def test_operator_waits_for_the_lease_of_a_killed_rival_to_run_out(election: Ele
 
 
 def test_replica_with_other_claims_takes_over_only_if_no_rival_runs(election: Election) -> None:
-    """An upgrade of one operator changes its selector, so that its claims conflict with those of
-    another operator. The new replica is refused, and the old replica still leads.
-    """
     first = election.start("operator-a", claimed=TEAM_A)
     second = election.start("operator-b", claimed=TEAM_B)
     election.run(5)

@@ -1,6 +1,4 @@
-"""One process leads at a time, and another process takes over when the leader ends, hangs or is cut
-off.
-"""
+"""A term is a period in which a process leads."""
 
 from __future__ import annotations
 
@@ -62,10 +60,6 @@ def test_process_that_is_told_to_end_while_it_takes_the_lease_releases_it(electi
 
 
 def test_leader_keeps_its_lease_until_it_has_stopped_to_act(election: Election) -> None:
-    """When the leader is told to end, the work that the leader has begun may take seconds more. No
-    other process leads before this work has ended.
-    """
-
     async def slow(_: Term, over: asyncio.Event) -> None:
         await over.wait()
         await asyncio.sleep(20)
@@ -110,10 +104,6 @@ def test_leader_leads_again_after_an_outage_of_the_kubernetes_api(election: Elec
 
 
 def test_late_renewal_of_an_earlier_term_delays_the_next_one_only_for_others(election: Election) -> None:
-    """The Kubernetes API carries out a renewal of the Lease only after the process has stopped
-    leading. Then other processes have to wait until the Lease expires, but the process that sent
-    the renewal may lead again earlier.
-    """
     first = election.start()
     election.run(3)
     election.network.faults["kubernetes"] = [Fault.LATE] * 4
@@ -171,10 +161,6 @@ def test_term_ends_when_the_lease_is_deleted(election: Election) -> None:
 
 
 def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> None:
-    """A thread of an earlier term (a period in which the process led) may still want to send a
-    request. The gate of that term, ``Term.check``, refuses the request, although the process leads
-    again.
-    """
     first = election.start()
     election.run(1)
     first.wire.cut.add("kubernetes")
@@ -188,10 +174,6 @@ def test_term_that_is_over_never_opens_its_gate_again(election: Election) -> Non
 
 
 def test_process_that_was_paused_sends_nothing_afterwards() -> None:
-    """A term is a period in which the process leads. ``Term.check`` lets requests pass only until
-    the term ends. The method reads the clock itself, so it refuses requests even if no task of the
-    process has noticed the end of the term.
-    """
     now = [0.0]
     term = Term(Lease(LEASE, "uid", "1", "pod-1", 10), until=7.0, clock=lambda: now[0])
     with pytest.raises(NotLeading):
@@ -211,9 +193,7 @@ SETTLED_AFTER = 25.0
 
 
 class Competition(RuleBasedStateMachine):
-    """A state machine for Hypothesis, in which up to three processes compete for a Lease while the
-    network fails, and processes end and start.
-    """
+    """A state machine for Hypothesis: processes compete for a Lease while the network fails."""
 
     def __init__(self) -> None:
         super().__init__()

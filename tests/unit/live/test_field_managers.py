@@ -1,6 +1,4 @@
-"""Tests see all fields that a field manager owns, also if the manager has several entries in
-``managedFields``.
-"""
+"""The helper that returns the fields of each field manager."""
 
 from __future__ import annotations
 

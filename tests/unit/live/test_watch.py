@@ -1,6 +1,4 @@
-"""kubectl writes the changes of a watch to a file. While kubectl writes, a test reads the file, and
-gets each version of an object once.
-"""
+"""The helper that reads the changes of a watch from kubectl's output."""
 
 from __future__ import annotations
 

@@ -1,7 +1,3 @@
-"""Fixtures for tests of the operator. The tests run the operator's real components, with fakes of
-Kubernetes and Airflow, and without kopf, a Kafka consumer or network connections.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -36,12 +32,10 @@ KEY = ("team-a", "churn")
 
 
 class World:
-    """An operator, and the fakes of Kubernetes and Airflow to which the operator sends requests.
-    Tests can kill the operator and start it again.
+    """An operator with fakes of Kubernetes and Airflow.
 
     Args:
-        jobs: The store of the MLJobs, such as a real Kubernetes API. None means a store in memory.
-            The store in memory records each status that breaks a promise of
+        jobs: The store of the MLJobs; by default a store in memory that checks the promises of
             :mod:`tests.simulation.promises`.
     """
 
@@ -79,7 +73,6 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """Start a new operator process. The new process begins with an empty memory."""
         own = (
             OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
         )
@@ -118,7 +111,6 @@ class World:
         self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
     def resync_of(self, airflow: str) -> ChangeFeedReader:
-        """Return a new reader of the change feed of the Airflow ``airflow``."""
         return ChangeFeedReader(
             airflow,
             self.registry,
@@ -138,7 +130,6 @@ class World:
         raise AssertionError("tests deliver the events")
 
     async def close(self) -> None:
-        """Stop the operator."""
         for duty in self.duties:
             duty.cancel()
         await asyncio.gather(*self.duties, return_exceptions=True)
@@ -154,9 +145,8 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """Return a fake Airflow that answers requests of the user of ``login``. ``login`` has the
-        credentials of an access rule. ``airflow`` is None for the Airflow of the settings. The fake
-        Airflow refuses this user unless the password is ``right``.
+        """Return the fake Airflow for the user of ``login``. Only the password ``right`` is
+        accepted.
         """
         assert login.user is not None
         assert login.password is not None
@@ -167,10 +157,8 @@ class World:
     async def add_instance(
         self, name: str, *, default: bool = False, at: str = "2026-01-01T00:00:00Z", **spec: Any
     ) -> FakeAirflow:
-        """Add an AirflowInstance with a fake Airflow, reconcile the AirflowInstance once, and
-        return the fake Airflow.
-
-        ``access`` defaults to a rule that admits every namespace.
+        """Add an AirflowInstance, and return its fake Airflow. By default, every namespace has
+        access.
         """
         spec = {"access": [{}], **spec}
         url = f"http://{name}:8080"
@@ -183,30 +171,22 @@ class World:
         return airflow
 
     async def look_after(self, *names: str) -> None:
-        """Reconcile the AirflowInstances ``names`` once, deliver the new statuses to the operator,
-        and wait until the operator has no more to do for the MLJobs.
-        """
+        """Reconcile the AirflowInstances ``names`` once."""
         for name in names:
             await self.instances.reconcile(name)
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
-        """Let the operator read the credentials of the settings' access rules again, and wait until
-        the operator has no more to do for the MLJobs.
-        """
+        """Read the credentials of the settings' access rules again."""
         if self.parts.own_logins is not None:
             await self.parts.own_logins.refresh()
         await self.settle()
 
     async def edit(self, key: tuple[str, str] = KEY, **spec: Any) -> None:
-        """Change fields of an MLJob's spec, and deliver the changed MLJob to the operator."""
         self.jobs.edit(key, spec)
         await self.see_all()
 
     async def restart(self) -> None:
-        """Kill the operator process, and start a new operator process, which lists the existing
-        objects.
-        """
         crash(self.parts)
         self.start()
         for instance in await self.instance_objects.list():
@@ -217,7 +197,7 @@ class World:
         await self.settle()
 
     async def see_all(self) -> None:
-        """Deliver each AirflowInstance, namespace and MLJob to the operator, as the watches do."""
+        """Show all AirflowInstances, namespaces and MLJobs to the operator, as the watches do."""
         for instance in await self.instance_objects.list():
             self.instances.observe(instance)
         for name, labels in self.instance_objects.labels.items():
@@ -227,105 +207,73 @@ class World:
         await self.settle()
 
     async def apply(self, **spec: Any) -> None:
-        """Create the MLJob ``KEY``, by default of the DAG ``train``, and deliver the MLJob to the
-        operator.
-        """
         self.jobs.create(KEY[1], {"dagId": "train", **spec}, at=self.clock().isoformat())
         await self.see_all()
 
     async def request_retry(self, value: str = "now") -> None:
-        """Set the annotation that requests a retry of the MLJob ``KEY`` to ``value``, and deliver
-        this change to the operator.
-        """
         self.jobs.request_retry(KEY, value)
         await self.see_all()
 
     async def delete(self) -> None:
-        """Delete the MLJob ``KEY`` in the same way as a user, and deliver this change to the
-        operator.
-        """
         self.jobs.user_deletes(KEY, self.clock())
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
-        """Deliver events to the operator in the same way as a Kafka consumer. The events are about
-        the run ``run_id`` in the Airflow of the settings. By default this is the only run of the
-        DAG ``dag_id``.
-        """
+        """Deliver events about the run ``run_id``, by default the only run of the DAG ``dag_id``."""
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
             self.job_controller.observe_event(KEY, {run}, fact, lambda: self.done.append(1))
         await self.settle()
 
     async def look(self) -> None:
-        """Let the operator read the change feed (the list of recent changes) of the settings'
-        Airflow once, and wait until the operator has no more to do for the MLJobs.
-        """
+        """Read the recent changes of the settings' Airflow once."""
         await self.resync.pass_once()
         await self.settle()
 
     async def later(self, seconds: float) -> None:
-        """Advance the clock by ``seconds``, call :meth:`wake_all`, and wait until the steps of the
-        MLJobs have ended.
-        """
         self.clock.tick(seconds)
         self.wake_all()
         await self.settle()
 
     def wake_all(self) -> None:
-        """Wake every MLJob that is unfinished or has new input, and every MLJob that waits for the
-        end of its ttlSecondsAfterFinished. Each of these MLJobs then has a step: the operator
-        decides what the MLJob needs, and does it.
+        """Let the operator reconcile all MLJobs that are unfinished, have new input, or wait for
+        the end of their ttlSecondsAfterFinished.
         """
         workers = self.job_controller.workers
         for key in [*workers.tracked, *workers.expiring]:
             workers.wake(key)
 
     async def settle(self) -> None:
-        """Wait until the steps of all MLJobs have ended and the Kubernetes Events about the MLJobs
-        are recorded. In a step, the operator decides what an MLJob needs, and does it.
-        """
+        """Wait until the operator has reconciled all MLJobs and recorded their Events."""
         await self.job_controller.idle()
 
     @property
     def status(self) -> MLJobStatus:
-        """The stored status of the MLJob ``KEY``."""
         return MLJobStatus.model_validate(self.jobs.objects[KEY].get("status", {}))
 
     @property
     def message(self) -> str:
-        """The message in the status of the MLJob ``KEY``; empty if there is none."""
         return self.status.message or ""
 
     @property
     def exists(self) -> bool:
-        """Whether the MLJob ``KEY`` exists."""
         return KEY in self.jobs.objects
 
     @property
     def has_finalizer(self) -> bool:
-        """Whether the MLJob ``KEY`` has a finalizer."""
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
     def condition(self, kind: str) -> str | None:
-        """Return the ``status`` field of a condition of the MLJob ``KEY``: the condition of the
-        type ``kind``. Return None if the MLJob has no such condition.
-        """
+        """Return the ``status`` field of a condition, or None if the MLJob has no such condition."""
         return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
 
     @property
     def event_reasons(self) -> list[str]:
-        """The reasons of all Kubernetes Events that the operator has recorded about MLJobs, oldest
-        first.
-        """
         return [notice.reason for _, notice in self.jobs.kube_events]
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A new :class:`World`. After the test, the fixture asserts that each stored status has kept
-    the promises of :mod:`tests.simulation.promises`.
-    """
     world = World()
     yield world
     await world.job_controller.close()

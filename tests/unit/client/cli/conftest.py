@@ -1,5 +1,3 @@
-"""Runs `kubectl mljob` in the process of the tests, with a fake cluster."""
-
 from __future__ import annotations
 
 import json
@@ -13,16 +11,12 @@ from tests.fakes.mljob_cluster import MLJobCluster
 
 
 class Ended(NamedTuple):
-    """The outcome of a command that has ended."""
-
     code: int
     out: str
     err: str
 
 
 class Plugin(Protocol):
-    """A function that runs ``kubectl mljob`` with the arguments of the call."""
-
     def __call__(self, *arguments: str) -> Ended: ...
 
 

@@ -1,5 +1,3 @@
-"""`kubectl mljob` as a whole: help, completion, errors, terminals, and how fast it starts."""
-
 from __future__ import annotations
 
 import os
@@ -24,9 +22,6 @@ HEAVY = {"httpx2", "mljob_contract", "rich", "yaml", "cel", "ssl", "mljob.sync.c
 
 
 def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `kubectl mljob` in a process of its own, with additional environment variables. Return
-    the ended process with its output.
-    """
     code = "import sys; from mljob.cli import main; sys.argv[0] = 'kubectl-mljob'; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -192,11 +187,8 @@ def test_completion_without_a_cluster_has_no_candidates(monkeypatch: pytest.Monk
 
 
 class TestTerminal:
-    """The output of commands on a terminal of 80 columns and 24 rows."""
-
     @staticmethod
     def shown(kubeconfig: Path, *arguments: str, **environment: str) -> str:
-        """Return the output of a command on a terminal."""
         import pty
 
         code = "import sys; from mljob.cli import main; main()"

@@ -13,8 +13,6 @@ from tests.unit.client.statuses import cancelled, failed, running, succeeded
 
 
 class Terminal(io.StringIO):
-    """A standard input that claims to be a terminal, so that commands ask the user."""
-
     def isatty(self) -> bool:
         return True
 

@@ -1,6 +1,4 @@
-"""The commands `why`, `logs`, `tree` and `open` of `kubectl mljob`, which show what happened in a
-run.
-"""
+"""The commands `why`, `logs`, `tree` and `open` of `kubectl mljob`."""
 
 from __future__ import annotations
 
@@ -28,8 +26,8 @@ TRACEBACK = [
 
 
 def serve_log(cluster: MLJobCluster, lines: list[str], name: str = "digits") -> list[Asked]:
-    """Let mljob-api serve ``lines`` as the log of the MLJob ``name``. Return a list to which each
-    request for this log is added.
+    """Let mljob-api serve ``lines`` as a log. Return a list to which each request for the log is
+    added.
     """
     asked: list[Asked] = []
 

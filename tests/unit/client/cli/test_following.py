@@ -1,4 +1,4 @@
-"""The commands `watch` and `wait` of `kubectl mljob`: their exit codes, and their output."""
+"""The commands `watch` and `wait` of `kubectl mljob`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ COMMANDS = pytest.mark.parametrize("command", ["wait", "watch"])
 
 
 def when_watched(cluster: MLJobCluster, *changes: Callable[[], Any]) -> None:
-    """Prepare the cluster: when a command sends its first watch request, the functions ``changes``
-    are called one after the other. Each function changes the cluster.
-    """
+    """Call the functions ``changes`` when a command sends its first watch request."""
     left = list(changes)
 
     def interfere(asked: Asked) -> None:

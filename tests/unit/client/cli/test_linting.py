@@ -1,5 +1,3 @@
-"""The command `lint` of `kubectl mljob`: its output, and its exit code."""
-
 from __future__ import annotations
 
 import io

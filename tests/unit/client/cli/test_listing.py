@@ -1,5 +1,3 @@
-"""The command `list` of `kubectl mljob`: which MLJobs it lists, and the columns for each MLJob."""
-
 from __future__ import annotations
 
 import json

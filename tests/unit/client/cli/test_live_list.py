@@ -1,6 +1,4 @@
-"""The list of MLJobs that ``kubectl mljob list --watch`` redraws whenever MLJobs change: the rows,
-and the choice of rows if not all rows fit on the terminal.
-"""
+"""The output of ``kubectl mljob list --watch``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,3 @@
-"""The mistakes that `mljob.lint` finds in manifests."""
-
 from __future__ import annotations
 
 import json
@@ -25,9 +23,6 @@ def found_in(text: str) -> list[Finding]:
 
 
 def reasons(text: str) -> list[str]:
-    """Return the messages about mistakes in the YAML itself, such as a key that is used twice. If
-    the text is not YAML or exceeds a limit, return only the message that reports this problem.
-    """
     try:
         return [str(finding) for document in documents(text) for finding in document.findings]
     except DocumentError as error:

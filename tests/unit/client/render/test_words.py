@@ -1,6 +1,4 @@
-"""How the live view and the commands of `kubectl mljob` write durations, numbers, states and
-tasks.
-"""
+"""The words for durations, numbers, states and tasks in the view and in `kubectl mljob`."""
 
 from __future__ import annotations
 
@@ -137,10 +135,6 @@ def test_new_mljob_needs_a_word_only_if_no_operator_reads_it(age: int, message: 
 
 
 def test_command_that_retries_by_kubectl_is_left_out() -> None:
-    """The message of a failed MLJob's status ends with a ``kubectl annotate`` command that requests
-    a retry. The output of ``kubectl mljob``, the client's errors and the view leave out this
-    command: ``kubectl mljob why`` names its own command for a retry, and the view has a button.
-    """
     failure = "Task fit failed at try 2: NameError: name 'accurcy' is not defined."
     metadata = {"name": "wine", "namespace": "team-a", "uid": "1", "resourceVersion": "1"}
     stored = {"metadata": metadata, "spec": {"dagId": "train_wine"}}

@@ -1,7 +1,3 @@
-"""Access to the view: which users get access, when an idle user loses access, and what happens when
-requests arrive at the same time.
-"""
-
 from __future__ import annotations
 
 import asyncio

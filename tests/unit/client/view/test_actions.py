@@ -1,7 +1,3 @@
-"""The actions that the view offers for an MLJob, and the effects that the view announces before an
-action.
-"""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,3 @@
-"""Curves of metrics: their axes, points and colours. Every finite point is within the picture."""
-
 from __future__ import annotations
 
 import re

@@ -1,6 +1,4 @@
-"""The feeds of one user of the view. A feed is a watch of the Kubernetes API. The user's open pages
-share the feeds, even if pages open and close at the same time.
-"""
+"""A feed is a watch of the Kubernetes API that the open pages of one user share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,3 @@
-"""The bars that the view draws for a run's tasks. The bars show waiting times, running times and
-earlier tries on one time axis.
-"""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

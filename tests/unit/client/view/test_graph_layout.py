@@ -1,7 +1,3 @@
-"""The view's layouts of a run's graph: boxes don't overlap, edges lead forward, and a graph that is
-too large is not drawn.
-"""
-
 from __future__ import annotations
 
 import re

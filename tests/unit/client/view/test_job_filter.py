@@ -1,7 +1,3 @@
-"""The filter of the view's list of MLJobs: its form in a URL, and the page of MLJobs that the
-filter selects.
-"""
-
 from __future__ import annotations
 
 from typing import Any

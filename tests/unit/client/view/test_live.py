@@ -1,4 +1,4 @@
-"""The changes that the view sends to open pages, and the times at which it sends them."""
+"""The changes that the view sends to open pages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ def shown(*rows: str, title: str = "Jobs", **parts: str) -> Shown:
 
 
 class Switch(Source):
-    """A source that reports a change to open pages when a test calls ``turn``."""
-
     async def _run(self) -> None:
         await asyncio.Event().wait()
 
@@ -31,8 +29,6 @@ class Switch(Source):
 
 
 class Page:
-    """A page whose content a test sets."""
-
     def __init__(self, content: Shown) -> None:
         self.content: Shown | MLJobError = content
         self.source = Switch()

@@ -1,7 +1,3 @@
-"""The stream of a log to a browser. The view keeps lines in memory until a slow browser reads them.
-A browser that connects again gets the lines after the last line that the browser has received.
-"""
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,3 @@
-"""Lines of logs in the view's pages: colours become CSS classes, web addresses become links, and
-everything else in a line stays text.
-"""
-
 from __future__ import annotations
 
 import re

@@ -1,6 +1,4 @@
-"""The environment variables that configure the view in a cluster. A wrong value ends the view with
-an error that names the variable.
-"""
+"""The environment variables that configure the view."""
 
 from __future__ import annotations
 
@@ -13,10 +11,7 @@ from mljob.view import __main__ as view
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Sets the environment variables that the view's container has in a cluster. Kubernetes sets
-    some of these variables, and the Helm chart sets the others. The fixture returns pytest's
-    ``monkeypatch``, with which a test can change the variables.
-    """
+    """Set the environment variables that the view's container has in a cluster."""
     ca = tmp_path / "ca.crt"
     ca.write_text("certificate")
     for name, value in {

@@ -1,6 +1,4 @@
-"""Kubernetes Events as the view shows them: the newest Events, up to a maximum number, each without
-the fields that the view doesn't show.
-"""
+"""Kubernetes Events on the pages of the view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The view's HTML for MLJobs that contain markup: all elements of a page come from the templates."""
+"""Markup in an MLJob can't add elements to the view's HTML."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ HOSTILE = [MARKUP, MISLEADING, "x" * 50_000, "javascript:alert(1)"]
 
 
 class Elements(HTMLParser):
-    """A parser that collects the elements, the attributes and the links of a page."""
-
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: set[str] = set()

@@ -1,6 +1,4 @@
-"""If the view can't read a run's history from mljob-api, it takes the points of the run's metric
-curves from the changes of the MLJob's status.
-"""
+"""Metric curves from statuses, for runs whose history mljob-api can't provide."""
 
 from __future__ import annotations
 

@@ -1,7 +1,3 @@
-"""Summaries of MLJobs: the few fields of an MLJob that the view's list keeps. Any object has a
-summary, even an object with invalid fields.
-"""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,3 @@
-"""Functions for tests of backfills: they create an MLJob that backfills a DAG with a daily
-schedule, return the backfill's runs and the numbers in the status, and change the runs.
-"""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -1,8 +1,3 @@
-"""An MLJob of type Backfill is cancelled or deleted: the operator ends the backfill and its active
-runs in Airflow. A deletion with ``deletionPolicy: Retain`` leaves the backfill and its runs as they
-are.
-"""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import BackfillRuns, Phase
@@ -14,8 +9,6 @@ from .backfills import apply, begin, counts, end, runs
 
 
 class TestEnding:
-    """The end of a backfill whose MLJob is cancelled (spec.cancel) or deleted."""
-
     async def test_cancelling_a_backfill_ends_all_its_runs(self, world: World) -> None:
         await apply(world)
         first, second, *_ = runs(world)

@@ -1,7 +1,3 @@
-"""The creation of a backfill in Airflow: its range and its conf, and when the operator creates the
-backfill. An attempt creates at most one backfill.
-"""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -16,10 +12,6 @@ from .backfills import DAYS, FIRST, RANGE, apply, counts, end, made, runs, someo
 
 
 class TestCreating:
-    """An attempt creates at most one backfill, even if a response is lost or the operator is
-    restarted.
-    """
-
     async def test_backfill_creates_the_runs_of_its_range_with_its_conf(self, world: World) -> None:
         await apply(
             world,

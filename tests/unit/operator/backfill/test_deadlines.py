@@ -1,7 +1,3 @@
-"""A backfill that exceeds a deadline is cancelled and fails. One deadline is for the whole
-backfill, and one is for the start of its first run.
-"""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
@@ -12,8 +8,6 @@ from .backfills import apply, begin, runs
 
 
 class TestDeadlines:
-    """The deadlines activeDeadlineSeconds and preRunningDeadlineSeconds of a backfill."""
-
     async def test_backfill_that_is_active_for_too_long_fails(self, world: World) -> None:
         await apply(world, activeDeadlineSeconds=100)
         await begin(world, *runs(world))

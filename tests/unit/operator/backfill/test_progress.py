@@ -1,7 +1,3 @@
-"""What the status of a backfill says about the backfill's runs: how many runs have ended, which
-runs have failed, and how the backfill has ended.
-"""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -20,10 +16,6 @@ from .backfills import DAYS, FIRST, apply, begin, counts, end, made, of, runs, s
 
 
 class TestFollowing:
-    """The status of a backfill, from the start of the backfill to its end. The status shows the
-    progress, the failed runs and the end of the backfill.
-    """
-
     async def test_mljob_is_running_until_all_runs_have_ended(self, world: World) -> None:
         await apply(world)
         first, second, *rest = runs(world)
@@ -171,10 +163,6 @@ class TestFollowing:
     async def test_pause_is_seen_while_other_runs_go_missing(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """While runs are missing, the operator lists Airflow's active runs every 3 seconds instead
-        of every minute. The operator must still ask Airflow every minute whether the backfill is
-        paused.
-        """
         monkeypatch.setattr(world.job_controller.vanished_runs, "wants_relist", lambda airflow: True)
         await apply(world)
         await begin(world, runs(world)[0])
@@ -198,8 +186,6 @@ class TestFollowing:
 
 
 class TestHostileEvents:
-    """Events that report false states of the backfill's runs."""
-
     @pytest.mark.parametrize("state", [RunState.SUCCESS, RunState.FAILED])
     async def test_false_ends_are_shown_for_a_while_and_do_not_end_the_backfill(
         self, world: World, state: RunState

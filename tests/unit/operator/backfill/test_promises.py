@@ -1,8 +1,6 @@
-"""A search for a violation of the operator's promises for MLJobs of type Backfill. Hypothesis plays
-the user, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
+"""Hypothesis searches for actions that break the operator's promises for backfills.
 
-Two MLJobs want backfills of the same DAG with overlapping ranges. Airflow allows one backfill of a
-DAG at a time.
+Two MLJobs want backfills of the same DAG. Airflow allows one backfill of a DAG at a time.
 """
 
 from __future__ import annotations
@@ -44,11 +42,6 @@ SPECS = st.tuples(ranges, st.lists(EDITS, max_size=2)).map(
 
 
 class BackfillPromises(Machine):
-    """The state machine for MLJobs of type Backfill. In addition to the steps of :class:`.Machine`,
-    this state machine suspends and resumes a backfill, closes backfills whose runs have ended, and
-    pauses and unpauses the DAG.
-    """
-
     specs = SPECS
     edits = EDITS
 
@@ -61,9 +54,6 @@ class BackfillPromises(Machine):
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, seconds=whiles, down=st.booleans(), then=whiles)
     def suspend_for_a_while(self, key: Key, seconds: float, down: bool, then: float) -> None:
-        """Suspend the MLJob of a backfill, resume it after ``seconds``, and let ``then`` more
-        seconds pass. If ``down`` is true, Airflow is unreachable when the MLJob is resumed.
-        """
         self.edit(key, {"suspend": True}, seconds)
         if down:
             self.world.network.down.add("airflow")
@@ -74,17 +64,14 @@ class BackfillPromises(Machine):
     @precondition(lambda self: self.world.airflow.backfills.made)
     @rule(then=moments)
     def the_scheduler_closes_backfills(self, then: float) -> None:
-        """Let Airflow's scheduler close the backfills that have no active run left."""
         self.world.airflow.backfills.close_ended()
         self._then("the_scheduler_closes_backfills", then)
 
     @rule(then=moments)
     def pause_or_unpause(self, then: float) -> None:
-        """Toggle whether the DAG ``days`` is paused."""
         self.world.airflow.paused ^= {"days"}
         self._then("pause_or_unpause", then)
 
 
 def test_promises_hold() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise."""
     hold(BackfillPromises)

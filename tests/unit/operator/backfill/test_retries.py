@@ -1,7 +1,3 @@
-"""A retry of a backfill creates another backfill. If the earlier backfill did not succeed, the new
-backfill leaves out the runs that have succeeded.
-"""
-
 from __future__ import annotations
 
 from datetime import timedelta
@@ -18,8 +14,6 @@ from .backfills import DAYS, apply, begin, counts, end, made, of, runs
 
 
 class TestRetrying:
-    """Retries of a backfill: automatic retries (backoffLimit), and retries that a user requests."""
-
     async def failed(self, world: World, **spec: Any) -> None:
         await apply(world, backoffLimit=2, **spec)
         first, second, *rest = runs(world)

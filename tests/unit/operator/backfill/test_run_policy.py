@@ -1,5 +1,3 @@
-"""The effect of a changed range or a re-created MLJob on a backfill, for each runPolicy."""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
@@ -11,10 +9,6 @@ from .backfills import RANGE, apply, begin, counts, end, made, runs
 
 
 class TestRunPolicy:
-    """What happens to a backfill after its range is changed or its MLJob is created again, for each
-    runPolicy.
-    """
-
     async def test_on_change_a_changed_range_creates_another_backfill(self, world: World) -> None:
         await apply(world, runPolicy="OnChange")
         await begin(world, runs(world)[0])

@@ -1,7 +1,3 @@
-"""A backfill whose MLJob is suspended is paused in Airflow. When the MLJob is resumed, the backfill
-continues.
-"""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
@@ -13,8 +9,6 @@ from .backfills import apply, begin, end, made, runs
 
 
 class TestSuspending:
-    """A suspended backfill is paused, not cancelled."""
-
     async def test_mljob_created_suspended_creates_no_backfill(self, world: World) -> None:
         await apply(world, suspend=True)
         assert (world.status.phase, made(world), world.has_finalizer) == (Phase.SUSPENDED, 0, False)

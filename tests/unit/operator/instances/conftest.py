@@ -1,5 +1,3 @@
-"""An operator whose MLJobs run in the Airflows of two AirflowInstances."""
-
 from __future__ import annotations
 
 import asyncio
@@ -18,8 +16,8 @@ from tests.unit.operator.conftest import World
 
 
 class Platform(World):
-    """An operator with fakes of Kubernetes and Airflow, and with the AirflowInstances prod and
-    staging. The operator's settings name no Airflow.
+    """An operator with the AirflowInstances prod and staging. The operator's settings name no
+    Airflow.
     """
 
     has_own_airflow = False
@@ -32,9 +30,7 @@ class Platform(World):
         await self.apply(airflowRef={"name": name}, **spec)
 
     async def many(self, count: int, **spec: Any) -> None:
-        """Create ``count`` MLJobs with the names job-0, job-1, and so on. The creation time of each
-        MLJob is one second after the creation time of the previous MLJob.
-        """
+        """Create MLJobs whose creation times differ by one second."""
         for number in range(count):
             self.jobs.create(f"job-{number}", {"dagId": "train", **spec}, at=f"2026-01-01T00:00:{number:02}Z")
         await self.see_all()
@@ -54,7 +50,7 @@ class Platform(World):
         return self.status.phase, self.status.reason
 
     async def end(self, airflow: FakeAirflow, state: RunState = RunState.SUCCESS) -> None:
-        """End the only active run in ``airflow``, and read the change feeds of all Airflows."""
+        """End the only active run in ``airflow``, and read the changes of all Airflows."""
         (run,) = [run for run in airflow.runs.values() if run.state in (RunState.QUEUED, RunState.RUNNING)]
         for task_id, _ in list(run.tasks):
             airflow.set_task(run, task_id, TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)
@@ -67,10 +63,8 @@ class Platform(World):
         subscribe: Callable[[str], Any] | None = None,
         **settings: Any,
     ) -> SourceSupervisor:
-        """Return the supervisor, which starts and stops the readers of all change feeds and Kafka
-        topics. ``run_in_background`` starts a coroutine as an asyncio task with the given name.
-        ``subscribe`` returns the Kafka consumer of a topic. Without ``subscribe``, no topic is
-        read.
+        """Return the supervisor that reads changes and Kafka topics of all Airflows. Without
+        ``subscribe``, the supervisor reads no topics.
         """
         return SourceSupervisor(
             self.registry,

@@ -1,5 +1,3 @@
-"""Access rules define which namespaces may run which DAGs in an Airflow."""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase

@@ -1,7 +1,3 @@
-"""Access rules with credentials of their own. Airflow sees the user of the rule, and wrong
-credentials of a rule affect only the team of this rule.
-"""
-
 from __future__ import annotations
 
 from typing import Any
@@ -49,11 +45,11 @@ async def test_runs_are_submitted_followed_and_cancelled_with_the_credentials_of
 
 
 async def test_cancellation_dag_is_triggered_with_the_credentials_of_the_instance(world: Platform) -> None:
-    """A team's user who may trigger the cancellation DAG could end the runs of every team."""
     await set_up(world, OF_TEAM_A)
     await world.run_in("prod")
     await world.edit(cancel=True)
     assert "trigger_cancellation" in world.prod.calls
+    # A user who may trigger the cancellation DAG could end every team's runs.
     assert "trigger_cancellation" not in calls(world)
 
 
@@ -131,7 +127,6 @@ async def test_rotated_secret_resumes_waiting_mljobs(world: Platform) -> None:
 
 
 async def test_waiting_mljobs_resume_when_airflow_accepts_the_same_credentials(world: Platform) -> None:
-    """The Secret is unchanged: somebody has created the user in Airflow."""
     await set_up(world, OF_TEAM_A, password="wrong")
     await world.run_in("prod")
     await world.look_after("prod")

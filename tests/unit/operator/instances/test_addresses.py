@@ -1,6 +1,4 @@
-"""URLs that the Kubernetes API server accepts and Python rejects. The status of the AirflowInstance
-says that its URL is wrong, whether or not an access rule has credentials of its own.
-"""
+"""URLs that the Kubernetes API server accepts and Python rejects."""
 
 from __future__ import annotations
 

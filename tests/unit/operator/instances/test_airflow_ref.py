@@ -1,7 +1,3 @@
-"""An MLJob runs in the Airflow that its airflowRef names. A change of airflowRef takes effect only
-when it is certain that the earlier Airflow has no active run of the MLJob.
-"""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import MLJobSpec, Phase
@@ -84,9 +80,6 @@ async def test_once_per_spec_submits_a_changed_spec_to_the_new_airflow(world: Pl
 
 
 async def test_mljob_that_waits_for_an_unreachable_airflow_can_move_to_another(world: Platform) -> None:
-    """The operator has sent nothing to the first Airflow, so the MLJob can move before that Airflow
-    is reachable.
-    """
     world.prod.down = True
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "AirflowUnavailable")

@@ -1,7 +1,3 @@
-"""An MLJob without an airflowRef runs in the default AirflowInstance, or in the Airflow of the
-settings. If neither exists, the MLJob waits, and its status says so.
-"""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase

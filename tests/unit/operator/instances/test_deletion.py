@@ -1,8 +1,3 @@
-"""A deleted AirflowInstance is removed after the runs of its MLJobs have ended. If an
-AirflowInstance is removed by force, the statuses of its MLJobs say that the AirflowInstance is
-missing.
-"""
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,3 @@
-"""An event or a run of an Airflow changes only MLJobs that run in that Airflow. If the connection
-to Kafka is lost for a topic, the AirflowInstances with this topic report the loss.
-"""
-
 from __future__ import annotations
 
 import pytest

@@ -28,7 +28,7 @@ from .conftest import Platform, limited
 
 
 class Stuck(FakeAirflow):
-    """A fake Airflow that accepts every request and answers none."""
+    """A fake Airflow that never answers."""
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
@@ -42,8 +42,6 @@ class Stuck(FakeAirflow):
 
 
 class Duties:
-    """The background tasks of a test. ``end`` cancels the tasks."""
-
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -85,8 +83,8 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
 
 class WithARealOne(Platform):
-    """A platform that uses the real Airflow adapter for one AirflowInstance, which has the URL of a
-    scripted HTTP server. The other AirflowInstances have fake Airflows.
+    """A platform in which one AirflowInstance has the real Airflow adapter and a scripted HTTP
+    server.
     """
 
     def __init__(self, server: ScriptedAirflow) -> None:
@@ -108,7 +106,7 @@ class WithARealOne(Platform):
 
 
 class Broken(FakeAirflow):
-    """A fake Airflow whose change feed raises a KeyError, as a defect of the operator would."""
+    """A fake Airflow that raises an unexpected error, as a defect of the operator would."""
 
     async def changed_runs(self, since: Any) -> Any:
         raise KeyError("version")
@@ -176,9 +174,6 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
 async def test_change_of_one_airflow_wakes_no_mljob_of_another(
     world: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Airflow of staging becomes reachable. The operator wakes the MLJob that waits for this
-    Airflow, and none of the MLJobs in prod, which wait or have active runs.
-    """
     await limited(world, 3, limit=1)
     world.staging.down = True
     await world.look_after("staging")

@@ -1,6 +1,4 @@
-"""The credentials of an AirflowInstance become a login: the data with which the operator logs in to
-Airflow. The operator reads the login only from the Secrets and the files that the credentials name.
-"""
+"""A login is the data with which the operator logs in to Airflow."""
 
 from __future__ import annotations
 
@@ -58,10 +56,7 @@ async def test_token_file_is_read_from_the_folder_of_the_settings(world: Platfor
 
 @pytest.mark.parametrize("name", ["../token", "/etc/passwd", "..", ".hidden", "a/b", ""])
 def test_token_file_outside_that_folder_is_refused(name: str) -> None:
-    """The settings name the folder of all token files. If the operator read files outside of this
-    folder, an AirflowInstance could make the operator send any file to any URL: for example the
-    file with the token of the operator's ServiceAccount.
-    """
+    # Other folders have secret files too, such as the token of the operator's ServiceAccount.
     with pytest.raises(ValidationError, match="tokenFile"):
         Credentials.model_validate({"tokenFile": {"name": name}})
 

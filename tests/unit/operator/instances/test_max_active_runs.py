@@ -1,8 +1,3 @@
-"""``maxActiveRuns`` of an AirflowInstance or of an access rule limits the number of active runs.
-MLJobs beyond the limit wait until they are admitted. The MLJob with the highest priority is
-admitted first. Within a priority, the namespaces take turns.
-"""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,10 +1,4 @@
-"""A search for a violation of the operator's promises for MLJobs in two Airflows. Hypothesis
-chooses what the users, the platform, Airflow and Kubernetes do, in virtual time
-(:mod:`tests.simulation.machine`).
-
-One Airflow is the Airflow of the operator's settings. The other Airflow has an AirflowInstance that
-limits the number of active runs. Hypothesis creates and deletes this AirflowInstance.
-"""
+"""Hypothesis searches for actions that break the operator's promises for MLJobs in two Airflows."""
 
 from __future__ import annotations
 
@@ -35,11 +29,6 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class AirflowsPromises(Machine):
-    """Hypothesis's state machine for MLJobs in two Airflows. In addition to the actions of
-    :class:`.Machine`, this state machine creates and deletes the AirflowInstance of the second
-    Airflow, and the Secret with the credentials for this Airflow.
-    """
-
     specs = SPECS
     edits = EDITS
 
@@ -47,16 +36,13 @@ class AirflowsPromises(Machine):
 
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
-        """Let the checks expect a limit on active runs in the second Airflow. If ``there`` is true,
-        create the AirflowInstance of this Airflow, with the limit in the spec.
-        """
+        """Let the checks expect the limit on active runs, even before the AirflowInstance exists."""
         self.world.limit = LIMIT
         if there:
             self._make()
 
     @rule(then=moments)
     def make_or_delete_the_instance(self, then: float) -> None:
-        """Create or delete the AirflowInstance. Nothing happens while a deletion is in progress."""
         objects = self.world.instance_objects
         if OTHER not in objects.objects:
             self._make()
@@ -66,9 +52,6 @@ class AirflowsPromises(Machine):
 
     @rule(there=st.booleans(), then=moments)
     def lose_or_restore_the_secret(self, there: bool, then: float) -> None:
-        """If ``there`` is true, restore the Secret with the credentials of the AirflowInstance.
-        Otherwise delete this Secret.
-        """
         if there:
             self.world.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
         else:
@@ -92,5 +75,4 @@ class AirflowsPromises(Machine):
 
 
 def test_promises_hold() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise of the operator."""
     hold(AirflowsPromises)
