@@ -41,7 +41,6 @@ class Tls:
         self.key.write_bytes(issued.private_key_pem.bytes())
 
     def client(self, name: str, authority: trustme.CA | None = None) -> trustme.LeafCert:
-        """Return a client certificate, by default one of the front proxy's CA."""
         return (authority or self.proxy_ca).issue_cert(common_name=name)
 
     def context(self, certificate: trustme.LeafCert | None) -> ssl.SSLContext:
@@ -81,7 +80,6 @@ class Tls:
         )
 
     async def ask(self, certificate: trustme.LeafCert | None) -> str:
-        """Return the application's answer, or an empty text if no answer arrives."""
         reader, writer = await self.connect(certificate)
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         try:

@@ -17,12 +17,10 @@ LOG = RunSubresource.LOG
 
 
 def text_lines(text: str) -> list[str]:
-    """Return the lines of a log, without the time and level of INFO lines."""
     return [line.partition("INFO    ")[2] or line for line in text.splitlines()]
 
 
 async def next_line(answer: ClientResponse) -> list[str]:
-    """Return a list with the next line, or an empty list at the end of the log."""
     return text_lines((await answer.content.readline()).decode())
 
 

@@ -23,8 +23,6 @@ def job(cluster: MLJobCluster, client: Client) -> Job:
 
 
 def after_watched(cluster: MLJobCluster, act: Callable[[], object]) -> threading.Thread:
-    """Start a thread that calls ``act`` after the client's first watch request."""
-
     def wait_and_act() -> None:
         eventually(lambda: cluster.count("watch"), "watched", every=0.005)
         act()

@@ -41,7 +41,6 @@ def end(reason: str = "Complete", message: str = "", **fields: str) -> bytes:
 
 
 def in_turn(*answers: Answer) -> Callable[[Asked], Answer]:
-    """Return a function that gives each of ``answers`` once, and then always the last answer."""
     left = list(answers)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 

@@ -23,8 +23,6 @@ Told = tuple[str, str]
 
 
 class Reader:
-    """A thread that collects the changes from a watch of MLJobs."""
-
     def __init__(self, transport: Transport, **params: str) -> None:
         self.changes: list[Change[MLJob]] = []
         self.error: Exception | None = None

@@ -24,7 +24,6 @@ exclamation mark.
 
 @cache
 def fields_of_crds() -> dict[str, Fields]:
-    """Return the fields of each CRD of the source tree. A key is plural and version of a CRD."""
     found = {}
     for file in sorted((ROOT / "crds").glob("*.yaml")):
         crd = libyaml.load(file.read_text(encoding="utf-8"))["spec"]

@@ -1,5 +1,3 @@
-"""A task has a higher rank than its upstream tasks."""
-
 from __future__ import annotations
 
 import pytest

@@ -561,8 +561,8 @@ def backfill(
 
     Args:
         runs: The state of each run, by the run's date, such as 2025-12-01.
-        reported: The states that events report, by date. The states of the other dates are those in
-            ``runs``. None if there were no events.
+        reported: The states that events report, by date; None for no events. For a missing date,
+            events report the state in ``runs``.
         not_created: How many runs of the range existed before the backfill.
         completed: When Airflow completed the backfill; None if the backfill is not complete.
         number: The number of the MLJob's attempt.
@@ -716,7 +716,7 @@ class Given:
 
     Attributes:
         begun: An attempt that this process has begun and not stored yet.
-        restarted: Whether this process has not taken over the attempt of an earlier process.
+        restarted: Whether another process has begun the attempt, and this process has not taken over.
         error: The error of the last failed request.
         kept_by: The error of the last failed request to start the run.
         newest: The number of the newest run that an earlier MLJob of the same name has left in

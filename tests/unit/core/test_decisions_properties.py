@@ -257,7 +257,6 @@ def situations(draw: st.DrawFn) -> Given:
 
 @st.composite
 def without_a_run(draw: st.DrawFn) -> Given:
-    """Draw a situation without a run in progress."""
     situation = draw(situations())
     ended = [s.new(), s.retrying(at=ago(601)), s.suspended(), s.finished("Failed")]
     return replace(
@@ -313,7 +312,6 @@ def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
 
 
 def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
-    """Return the parts of a status that change when an attempt begins or ends."""
     number, entries = status.get("attempts"), status.get("history") or [{}]
     return number, status.get("phase") in ("Succeeded", "Failed", "Cancelled"), entries[-1].get("attempt") == number
 

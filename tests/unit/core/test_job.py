@@ -118,8 +118,6 @@ class TestVersions:
 
 
 class TestIds:
-    """The operator accepts the same DAG ids as Airflow."""
-
     OURS = TypeAdapter(AirflowId)
 
     @given(st.text(st.characters(exclude_categories=("Cs", "Cn")), max_size=8) | st.from_regex(r"\A[\w.-]{1,8}\Z"))
@@ -213,7 +211,7 @@ class TestTimes:
         spec = MLJobSpec.model_validate(
             {"dagId": "days", "backfill": {**BACKFILL, "from": "2026-01-01T02:00:00+02:00"}}
         )
-        # A conversion to UTC would change the spec's hash, and an upgraded operator would begin again.
+        # A conversion to UTC would change the spec's hash, so that another backfill would begin.
         assert spec.model_dump(mode="json", by_alias=True)["backfill"]["from"] == "2026-01-01T02:00:00+02:00"
 
 

@@ -32,9 +32,6 @@ def snapshot_of(observed: ObservedRun, *, final: bool = False) -> BackfillSnapsh
 
 
 def states_of(observed: ObservedRun) -> tuple[RunState | None, RunState | None]:
-    """Return the state from Airflow's REST API, and the state that the status shows. An unknown
-    state is None.
-    """
     run, shown = observed.run, observed.shown_run
     return run.state if run is not None else None, shown.state if shown is not None else None
 
@@ -142,8 +139,6 @@ class TestQuestions:
 
 
 class TestEarlierAttempt:
-    """States and events of an earlier attempt, which arrive after the run was cleared."""
-
     def test_an_event_from_before_the_attempt_changes_nothing(self) -> None:
         cleared = unread(since=ago(60))
         assert fold(cleared, [run_event("failed", ago(61))]) == cleared

@@ -258,7 +258,6 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs 
 
 
 def _pieces(secret: str) -> list[str]:
-    """Return ``secret`` without spaces at its ends: plain, as in a Python literal, and as in JSON."""
     return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]
 
 

@@ -1,5 +1,3 @@
-"""The status of any run takes at most 64 KiB in etcd."""
-
 from __future__ import annotations
 
 import json
@@ -45,7 +43,6 @@ states = st.sampled_from(list(TaskState))
 
 @st.composite
 def observed_runs(draw: st.DrawFn) -> ObservedRun:
-    """Draw a run with single tasks, groups of similar tasks, and mapped tasks."""
     text = draw(texts)
     tasks: list[TaskFact] = []
     for task_id in draw(st.lists(task_ids, max_size=8, unique=True)):

@@ -20,7 +20,6 @@ CONTENT: dict[str, Any] = {
 
 
 def changed(number: int, **fields: Any) -> dict[str, Any]:
-    """Return the status ``CONTENT`` with new ``fields`` of the task at the index ``number``."""
     tasks = [task | fields if index == number else task for index, task in enumerate(CONTENT["tasks"])]
     return CONTENT | {"attempts": 3, "tasks": tasks}
 

@@ -51,9 +51,6 @@ def timeline(**status: Any) -> Timeline | None:
 
 
 def seconds(found: Timeline | None) -> tuple[float | None, ...]:
-    """Return the seconds of the submission, the queue, the run and the whole attempt. None stands
-    for a stage that has not ended.
-    """
     assert found is not None
     stages = (found.submission, found.queue, found.run, found.whole)
     return tuple(stage.seconds if stage is not None else None for stage in stages)

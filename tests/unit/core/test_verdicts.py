@@ -235,8 +235,6 @@ class TestTasks:
 
 
 class TestAbsence:
-    """Airflow's REST API answers that the run does not exist."""
-
     @pytest.mark.parametrize(
         ("looks", "arrives_by", "gone"),
         [

@@ -1,5 +1,3 @@
-"""The Kafka messages about runs and tasks."""
-
 from __future__ import annotations
 
 import json

@@ -159,7 +159,6 @@ def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.Mo
 
 
 def airflow_of(bare_stack: Stack) -> str:
-    """Return the path of the `airflow` program in the stack's Airflow."""
     arguments = Stack(bare_stack.directory)._component("airflow-api-server").command().arguments
     return next(argument for argument in arguments if argument.endswith("bin/airflow"))
 

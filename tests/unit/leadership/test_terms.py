@@ -193,8 +193,6 @@ SETTLED_AFTER = 25.0
 
 
 class Competition(RuleBasedStateMachine):
-    """A state machine for Hypothesis: processes compete for a Lease while the network fails."""
-
     def __init__(self) -> None:
         super().__init__()
         self.election = Election()

@@ -177,7 +177,6 @@ class World:
         await self.see_all()
 
     async def look_at_own_logins(self) -> None:
-        """Read the credentials of the settings' access rules again."""
         if self.parts.own_logins is not None:
             await self.parts.own_logins.refresh()
         await self.settle()
@@ -264,7 +263,6 @@ class World:
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
     def condition(self, kind: str) -> str | None:
-        """Return the ``status`` field of a condition, or None if the MLJob has no such condition."""
         return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
 
     @property

@@ -30,7 +30,6 @@ class Platform(World):
         await self.apply(airflowRef={"name": name}, **spec)
 
     async def many(self, count: int, **spec: Any) -> None:
-        """Create MLJobs whose creation times differ by one second."""
         for number in range(count):
             self.jobs.create(f"job-{number}", {"dagId": "train", **spec}, at=f"2026-01-01T00:00:{number:02}Z")
         await self.see_all()
