@@ -20,7 +20,7 @@ from tests.live.eventually import until
 
 
 class Tls:
-    """A TLS listener of mljob-api with an application that answers "True" to the front proxy of the
+    """A TLS listener of mljob-api. The application answers "True" to the front proxy of the
     Kubernetes API server, and "False" to other clients.
     """
 

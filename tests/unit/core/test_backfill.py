@@ -61,7 +61,7 @@ def member(
     Args:
         at: When the run entered its state, in seconds after the creation of the backfill.
         attempt: The number of the attempt that created the run. Ignored for an event.
-        source: Kafka for an event.
+        source: Kafka for an event, or Airflow's REST API.
         created: When the run was queued, in seconds after the creation of the backfill. Ignored for
             an event.
     """

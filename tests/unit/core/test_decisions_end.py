@@ -38,9 +38,6 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """Return a run that is running in Airflow. An event from ``seconds`` seconds ago reports
-    ``state``.
-    """
     return running(reported=run_event(state, ago(seconds)))
 
 

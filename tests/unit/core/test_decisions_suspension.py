@@ -33,7 +33,6 @@ SUSPENDED = backfill_job(suspend=True)
 
 
 def told(reason: str) -> dict[str, Any]:
-    """Return a keyword argument for :func:`given`: a status with a condition Suspended."""
     holds = "True" if reason == "Suspended" else "False"
     condition = {"type": "Suspended", "status": holds, "reason": reason, "lastTransitionTime": "2026-01-01T11:55:00Z"}
     return {"status": under_way(phase="Suspended" if holds == "True" else "Running", conditions=[condition])}

@@ -1,4 +1,4 @@
-"""The try of a task whose log mljob-api shows."""
+"""How mljob-api chooses the task and the try for a log."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ class Restarted:
 
     Args:
         directory: The directory of the file ``starts``, to which the program adds its process ids.
-        trial: How many seconds after its first start the program must run to be started again.
+        trial: How many seconds the program must run at first. A program that ends earlier is not
+            started again.
     """
 
     def __init__(self, directory: Path, trial: float) -> None:

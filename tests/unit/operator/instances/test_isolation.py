@@ -83,8 +83,8 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
 
 
 class WithARealOne(Platform):
-    """A platform in which one AirflowInstance has the real Airflow adapter and a scripted HTTP
-    server.
+    """A platform in which one AirflowInstance uses the real Airflow adapter. The adapter sends its
+    requests to a scripted HTTP server.
     """
 
     def __init__(self, server: ScriptedAirflow) -> None:

@@ -36,7 +36,6 @@ class AirflowsPromises(Machine):
 
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
-        """Let the checks expect the limit on active runs, even before the AirflowInstance exists."""
         self.world.limit = LIMIT
         if there:
             self._make()
