@@ -597,7 +597,7 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an upstream MLJob that has succeeded. By default, ``outputs`` are ``{"rows": 2000}``."""
+    """Return an upstream MLJob that has succeeded. ``outputs`` default to ``{"rows": 2000}``."""
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 

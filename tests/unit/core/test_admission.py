@@ -252,7 +252,7 @@ NAMESPACES = ("team-a", "team-b", "team-c")
 
 
 class Life(RuleBasedStateMachine):
-    """A state machine for Hypothesis: MLJobs arrive at an admission queue, are admitted, and end."""
+    """A state machine in which MLJobs arrive at a queue, are admitted, and end."""
 
     @initialize(limit=st.integers(1, LIMIT))
     def begin(self, limit: int) -> None:

@@ -218,7 +218,7 @@ class World:
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
-        """Deliver events about the run ``run_id``, by default the only run of the DAG ``dag_id``."""
+        """Deliver events about ``run_id``, by default the only run of the DAG ``dag_id``."""
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
             self.job_controller.observe_event(KEY, {run}, fact, lambda: self.done.append(1))
