@@ -1,6 +1,4 @@
-"""The documentation agrees with the code. The expected lists come from the code, so a new field,
-reason or setting without documentation fails here.
-"""
+"""The documentation agrees with the code."""
 
 from __future__ import annotations
 
@@ -76,7 +74,6 @@ pages_and_github = pytest.mark.parametrize("page", [*PAGES, *GITHUB], ids=name_o
 
 
 def section(text: str, title: str) -> str:
-    """Return the text below a heading, up to the next heading of the same or a higher level."""
     match = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
     assert match, f"there is no heading {title!r}"
     rest = text[match.end() :]
@@ -85,14 +82,11 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(text: str) -> set[str]:
-    """Return the names in backticks in the first column of each table. A name may be a link."""
+    """Return the names in backticks in the first column of each table."""
     return set(re.findall(r"^\| \[?`([^`]+)`(?:\]\([^)]*\))? \|", text, re.MULTILINE))
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the paths of the fields of a pydantic model, with the names that the fields have in
-    YAML. The fields of nested models are included.
-    """
     for name, field in model.model_fields.items():
         path = prefix + (field.alias or name)
         yield path
@@ -112,9 +106,7 @@ def inner_model(annotation: Any, is_list: bool = False) -> tuple[type[BaseModel]
 
 
 def words_passed_to(call: str, position: int, *modules: Any) -> set[str]:
-    """Find the calls of the class with the name ``call`` in the code of ``modules``. Return all
-    string constants in the argument at ``position``, counted from 0, except empty strings.
-    """
+    """Return the string constants in the argument at ``position`` of each call of ``call``."""
     found = set()
     for module in modules:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
@@ -139,7 +131,6 @@ def definition(plural: str) -> dict[str, Any]:
 
 
 def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the paths of the fields below a node of a CRD, with their descriptions."""
     for name, field in node.get("properties", {}).items():
         yield f"{path}.{name}", field.get("description", "")
         yield from described(field, f"{path}.{name}")
@@ -212,8 +203,8 @@ def test_the_table_of_phases_names_the_phases_that_may_follow() -> None:
 
 
 def drawn_transitions(text: str) -> set[tuple[str, str]]:
-    """Return the arrows of a mermaid state diagram as pairs of states. An arrow from or to a
-    composite state (a box) stands for an arrow from or to each state in the box.
+    """Return the arrows of a mermaid state diagram. An arrow of a box stands for an arrow of each
+    state in the box.
     """
     diagram = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
     assert diagram, "there is no state diagram"
@@ -322,15 +313,11 @@ def test_targets_of_links_exist(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub makes from the headings of a page."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     return {reference.anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
 
 def test_names_beside_links_to_modules_exist() -> None:
-    """In docs/architecture.md, the table "Where to look" names functions and classes after links to
-    their modules.
-    """
     pairs = re.findall(r"\]\((\.\./\S+\.py)\): `(\w+)`", (ROOT / "docs" / "architecture.md").read_text())
     assert len(pairs) > 10
     for module, name in pairs:
@@ -354,9 +341,6 @@ def test_files_that_github_texts_name_exist(text: Path) -> None:
 
 
 def test_headings_that_github_texts_name_exist() -> None:
-    """The texts in the folder .github refer to a heading by its title and its page: "Heading" in
-    page.md.
-    """
     named = [pair for text in GITHUB for pair in re.findall(r'"([^"\n]+)" in ([\w./-]+\.md)', text.read_text())]
     assert ("Troubleshooting", "docs/operations/troubleshooting.md") in named
     for heading, page in named:

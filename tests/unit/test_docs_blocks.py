@@ -1,10 +1,4 @@
-"""The code blocks in the documentation. The tests parse the blocks that can't run in a unit test,
-and check that the fields, files and settings in these blocks exist.
-
-For each console command, either ``tests/page_runners.py`` names the test that runs the command, or
-the comment above the code block says why no test runs the command. ``tests/chart/test_docs.py``
-also renders the chart with the documented values.
-"""
+"""The fields, files and settings in the documentation's code blocks exist."""
 
 from __future__ import annotations
 
@@ -94,10 +88,6 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def kind_of(resource: str) -> str | None:
-    """Return MLJob or AirflowInstance if kubectl finds this kind by the name ``resource``, such as
-    a plural, a short name or a category. If both kinds have the category, return one of them.
-    Return None for all other names.
-    """
     for kind, definition in DEFINITIONS.items():
         names = definition["spec"]["names"]
         if resource in (names["plural"], names["singular"], *names["shortNames"], *names["categories"]):
@@ -141,9 +131,6 @@ def assert_fits_the_api(kind: str, document: dict[str, Any], block: Block) -> No
 
 
 def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
-    """Return the paths of the fields in ``value`` that ``schema`` doesn't have. The models of
-    Pydantic ignore unknown fields, so this function must find them.
-    """
     if isinstance(value, list):
         return [found for item in value for found in unknown_fields(item, schema.get("items", {}), f"{path}[]")]
     known = schema.get("properties")
@@ -156,9 +143,6 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
 
 
 def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
-    """Assert that the Helm chart has each value in ``document``. tests/chart/test_docs.py tests
-    whether the chart can be rendered with these values.
-    """
     for path in leaves(document):
         assert has_value(path), f"{block.where}: the chart has no value {path}"
 
@@ -172,11 +156,9 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def has_value(path: str) -> bool:
-    """Return whether values.yaml of the Helm chart has the value at ``path``. An empty map and null
-    may contain anything, so every path below them is accepted.
-    """
     node: Any = VALUES
     for part in path.split("."):
+        # An empty map and null may contain anything.
         if node is None or node == {}:
             return True
         if not isinstance(node, dict) or part not in node:
@@ -276,9 +258,6 @@ def test_a_command_that_needs_nothing_prints_what_the_page_shows(block: Block, l
 
 
 def problems(words: Sequence[str]) -> Iterator[str]:
-    """Yield what is wrong with the command ``words``, such as missing files. Variables before the
-    program (``KEEP=1 program``) are not checked.
-    """
     while words and re.fullmatch(r"\w+=.*", words[0]):
         words = words[1:]
     if not words:
@@ -294,10 +273,7 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each option with its value. ``arguments`` may contain an option and its value as one
-    word or as two words. An option without a value is yielded with the next word, or with an empty
-    text if the option is the last word.
-    """
+    """Yield each option with its value, which is a part of the same word or the next word."""
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):
             name, separator, value = option.partition("=")
@@ -315,9 +291,6 @@ def of_make(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_pip(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield a problem for each folder (``./folder``) in a pip command, if the folder has no
-    pyproject.toml. Packages from a package index aren't checked.
-    """
     for word in arguments:
         folder = word.partition("[")[0]
         if folder.startswith("./") and not (ROOT / folder / "pyproject.toml").exists():
@@ -346,9 +319,6 @@ def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the problems of a command ``kubectl mljob``: missing files, and errors that the parser
-    of this kubectl plugin finds. ``arguments`` are the words after ``kubectl mljob``.
-    """
     command: Any = get_command(application())
     if arguments[0] in command.commands:
         command, arguments = command.commands[arguments[0]], arguments[1:]
@@ -367,9 +337,6 @@ def of_kubectl_mljob(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_raw_path(path: str) -> Iterator[str]:
-    """Yield the problems of the URL path in a command ``kubectl get --raw``. mljob-api must serve
-    the path for the MLJob default/digits-train, and must know each query parameter.
-    """
     address = urlsplit(path)
     paths = {
         run_path("default", "digits-train", subresource, watch=watch)
@@ -382,9 +349,6 @@ def of_raw_path(path: str) -> Iterator[str]:
 
 
 def resource_of(word: str) -> str:
-    """Return the name of the resource in ``word``: ``mljob`` for ``mljob``, ``mljob/digits`` and
-    ``mljob.spec``.
-    """
     return re.split(r"[/.]", word)[0]
 
 
@@ -393,10 +357,6 @@ def is_resource(word: str) -> bool:
 
 
 def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
-    """Look in ``text``, for example in a JSONPath, for the names directly after ``.spec.`` and
-    ``.status.``. Yield a problem for each of these names, unless at least one kind in ``kinds`` has
-    a field with this name in its spec (or status).
-    """
     for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
         if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):
             yield f"no field {part}.{name}"
@@ -430,7 +390,6 @@ def selectable(kinds: set[str]) -> set[str]:
 
 
 def conditions(kinds: set[str]) -> set[str]:
-    """Return the types of the conditions that the documentation of ``kinds`` lists."""
     found = set()
     for kind in kinds:
         text = (ROOT / "docs" / "spec" / f"{kind.lower()}.md").read_text()
@@ -450,10 +409,6 @@ def of_helm(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_mljob_airflow(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield a problem for each missing folder in the option ``--dags``, except for the placeholders
-    ``dags/`` and ``~/dags``. tests/airflow/test_docs.py runs the command, so the rest is not
-    checked here.
-    """
     # dags/ and ~/dags stand for the reader's own folder.
     folders = {value for name, value in options(arguments) if name == "--dags"} - {"dags/", "~/dags"}
     yield from (f"there is no folder {folder}" for folder in folders if not (ROOT / folder).exists())
@@ -483,10 +438,6 @@ def test_settings_exist(page: Path) -> None:
 
 @pages
 def test_values_of_the_chart_exist(page: Path) -> None:
-    """A name in backticks, such as ``kafka.tls.ca``, stands for a value of the Helm chart if it
-    begins with a key of values.yaml and has a dot. The following names are not values of the chart:
-    fields of a spec or a status, the names in ``NO_VALUES``, and Python modules (``MODULES``).
-    """
     fields = {
         path
         for kind in DEFINITIONS

@@ -1,4 +1,4 @@
-"""The pages of the documentation describe correctly what continuous integration runs."""
+"""The documentation says correctly what continuous integration runs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ def jobs() -> dict[str, Any]:
 
 
 def commands_of(job: dict[str, Any]) -> set[str]:
-    """Return the make commands (such as ``make docs``) that a job of the workflow runs, directly or
-    by the script .ci/run.
-    """
     scripts = " ; ".join(step["run"] for step in job["steps"] if "run" in step)
     scripts = scripts.replace(".ci/run", (ROOT / ".ci" / "run").read_text())
     return set(re.findall(r"^make [a-z-]+|(?<=; )make [a-z-]+", scripts, re.MULTILINE))

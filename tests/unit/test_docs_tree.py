@@ -1,6 +1,4 @@
-"""The tree of packages in docs/architecture.md. Each name in the tree exists on the disk. The tree
-names all packages directly in the folders of ``WHOLE`` and ``PACKAGES_ONLY``.
-"""
+"""The tree of packages in docs/architecture.md agrees with the folders."""
 
 from __future__ import annotations
 
@@ -22,10 +20,8 @@ packages.
 
 
 def named_paths(tree: str) -> Iterator[Path]:
-    """Yield the paths that a tree names. A line of the tree has one or more names, and may have a
-    description after at least two spaces. Two spaces of indentation stand for one level. A name
-    that ends with a slash is a folder; other names are modules, and are yielded with ``.py``. A
-    line without a name continues the description in the line before.
+    """Yield the paths that a tree names. A name that ends with a slash is a folder. All other names
+    are modules.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

@@ -26,10 +26,6 @@ DEFINITION = {
 
 
 def table(mark: str, page: str = "") -> list[str]:
-    """Generate a table of fields in a page, and return the rows of the table without its head.
-    ``mark`` says which fields the table contains, for example "spec". ``page`` is the text of the
-    page before the table.
-    """
     text = reference.filled(f"{page}<!-- fields: {mark} -->\nold\n<!-- end of fields -->\n", DEFINITION)
     return [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| Field")]
 

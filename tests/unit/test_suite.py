@@ -1,7 +1,4 @@
-"""The runner of the whole test suite. The suite consists of parts. The runner divides the parts
-into groups (lanes). All lanes run at the same time, and each lane runs its parts one after another.
-The runner reports every failure, and every part that takes longer than its budget.
-"""
+"""The runner of the whole test suite, ``tests/suite.py``."""
 
 from __future__ import annotations
 

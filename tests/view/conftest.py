@@ -1,5 +1,3 @@
-"""Fixtures: Chromium, and the views that it opens."""
-
 from __future__ import annotations
 
 import re
@@ -59,9 +57,8 @@ def view(config: ClusterConfig) -> Iterator[RunningView]:
 
 @pytest.fixture
 def pages(browser: Browser) -> Iterator[OpenPage]:
-    """A function that opens a view in a window of its own, and returns the page. The test fails if
-    a script of a page raises an error, or a page opens a dialog or violates its Content Security
-    Policy.
+    """A function that opens a view in a new window. The test fails if a script of the page raises
+    an error, or if the page opens a dialog or violates its Content Security Policy.
     """
     problems: list[str] = []
     with ExitStack() as at_the_end:
@@ -96,5 +93,4 @@ def _note(problems: list[str], text: str) -> None:
 
 @pytest.fixture
 def page(pages: OpenPage, view: RunningView) -> Page:
-    """The page with the list of MLJobs, in a window of a desktop's size."""
     return pages(view.first_url)

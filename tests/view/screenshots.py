@@ -1,9 +1,4 @@
-"""A program that writes the pictures of the documentation: ``python -m tests.view.screenshots``.
-
-The pictures show the MLJobs of :mod:`.showcase`. ``LOOKS`` lists combinations of a size and a
-colour scheme, and the pages that are pictured in each combination. The pictures have few colours,
-so that the files are small.
-"""
+"""A program that writes the pictures of the documentation: ``python -m tests.view.screenshots``."""
 
 from __future__ import annotations
 
@@ -38,7 +33,6 @@ COLOURS = 256
 
 
 def main() -> None:
-    """Write all pictures."""
     PICTURES.mkdir(exist_ok=True)
     program = chromium.program()
     with ViewCluster() as cluster, sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""Runs the live view, which is a web server, in a thread and on loopback."""
+"""Runs the live view, a web server, in a thread."""
 
 from __future__ import annotations
 
@@ -17,12 +17,8 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class RunningView:
-    """A live view that is running, with its addresses.
-
-    Attributes:
-        first_url: The URL that a browser opens first. The URL of a local view contains a token,
-            which lets the browser in.
-        url: The URL of the server, without a path.
+    """A live view that is running. The ``first_url`` of a local view contains a token, which lets
+    the browser in.
     """
 
     first_url: str
@@ -34,26 +30,20 @@ class RunningView:
 
 @contextmanager
 def local_view(config: ClusterConfig) -> Iterator[RunningView]:
-    """Run the view on this machine, for one person, while the ``with`` block runs. ``config`` is
-    the person's access to a cluster.
-    """
     with _running(lambda started: serve_locally(config, 0, started)) as view:
         yield view
 
 
 @contextmanager
 def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningView]:
-    """Run the view in the mode for a cluster, while the ``with`` block runs. Each request must
-    contain the viewer's token. In a cluster, a proxy adds this token. The view uses the cluster of
-    ``config``, but not the credentials in ``config``.
+    """Each request must contain the viewer's token. In a cluster, a proxy adds this token. The view
+    does not use the credentials in ``config``.
     """
     with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", port, frozenset(), started)) as view:
         yield view
 
 
 class _Thread(threading.Thread):
-    """A thread that runs a view in an event loop of its own."""
-
     def __init__(self, serve: Callable[[Callable[[str], None]], Awaitable[None]]) -> None:
         super().__init__(daemon=True)
         self.first_url = ""

@@ -1,6 +1,4 @@
-"""MLJobs of an imagined company, in every state that the view shows: for the tests in a browser and
-for the pictures in the documentation.
-"""
+"""MLJobs in every state that the view shows, for the tests and for the documentation's pictures."""
 
 from __future__ import annotations
 
@@ -25,7 +23,6 @@ _FAILED = (
 
 
 def when(ago: float, now: datetime | None = None) -> str:
-    """Return the time ``ago`` seconds before ``now``, in RFC 3339."""
     return (
         ((now or datetime.now(UTC)) - timedelta(seconds=ago)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
@@ -57,9 +54,6 @@ def run(name: str, namespace: str, dag: str) -> Object:
 
 
 def put(cluster: ViewCluster, name: str, namespace: str, dag: str, kind: str, status: Object, **spec: Any) -> None:
-    """Create an MLJob of the type ``kind``, or replace its spec and status. The entry
-    ``createdAgo`` of ``status`` is the MLJob's age in seconds, by default 300.
-    """
     created_at = when(status.pop("createdAgo", 300))
     cluster.replace(name, namespace, {"type": kind, "dagId": dag, **spec}, status, created_at, team=namespace)
 
@@ -82,9 +76,7 @@ def history(entries: Sequence[Object]) -> Answer:
 
 
 def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[Object]:
-    """Return the metrics that a training reports, as entries of the run's history, one for each
-    epoch. The loss goes down and the accuracy goes up, with some noise that is always the same.
-    """
+    """Return the metrics of a training, one entry of the run's history for each epoch."""
     entries = []
     for epoch in range(1, epochs + 1):
         noise = 0.03 * math.sin(epoch * 2.3 + rate * 50)
@@ -108,9 +100,7 @@ def curve(epochs: int, rate: float, begin: float, task_id: str = "fit") -> list[
 
 
 def changes(tasks: Sequence[Object], queue_seconds: float = 7) -> list[Object]:
-    """Return the state changes of ``tasks``, as entries of the run's history. Each task was queued
-    for ``queue_seconds``. Tasks that have not started are left out.
-    """
+    """Return the state changes of ``tasks`` as entries of the run's history."""
     entries = []
     for one in tasks:
         if "startTime" not in one:
@@ -139,7 +129,6 @@ def chain(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def running_training(cluster: ViewCluster) -> None:
-    """Create team-a/churn-train, which is running, with a graph, curves and a log that grows."""
     features = ["features.age", "features.region", "features.usage"]
     names = ["load", "validate", *features, "join", "split", "fit", "evaluate", "publish"]
     edges = [("load", "validate"), *(("validate", name) for name in features), *((name, "join") for name in features)]
@@ -194,7 +183,6 @@ def running_training(cluster: ViewCluster) -> None:
 
 
 def failed_scoring(cluster: ViewCluster) -> None:
-    """Create team-a/churn-eval, which has failed, with an error, a log and an earlier attempt."""
     names = ["load", "check_columns", "score", "report"]
     tasks = [
         task("load", "success", 400, 372),
@@ -275,9 +263,7 @@ def failed_scoring(cluster: ViewCluster) -> None:
 
 
 def sweep(cluster: ViewCluster) -> None:
-    """Create the succeeded MLJobs team-a/digits-lr-0 to team-a/digits-lr-3. They run the same DAG
-    with different params, for the page that compares MLJobs.
-    """
+    """Create four MLJobs for the page that compares MLJobs."""
     for number, (rate, batch, accuracy) in enumerate(
         ((0.3, 32, 0.8911), (0.12, 32, 0.9674), (0.22, 64, 0.9833), (0.06, 64, 0.9402))
     ):
@@ -319,7 +305,6 @@ def sweep(cluster: ViewCluster) -> None:
 
 
 def others(cluster: ViewCluster) -> None:
-    """Create MLJobs in the states that the other functions of this module leave out."""
     paused = "DAG enrich_dataset is paused in Airflow. Unpause the DAG: the run starts by itself."
     put(cluster, "nightly-enrich", "team-b", "enrich_dataset", "Enrichment", {
         "createdAgo": 5400, "observedGeneration": 1, "phase": "Pending", "reason": "DagPaused", "message": paused,
@@ -363,7 +348,6 @@ def others(cluster: ViewCluster) -> None:
 
 
 def platform(cluster: ViewCluster) -> None:
-    """Create two AirflowInstances, and an MLJob with a report of the monitoring DAG."""
     ready = [
         condition("Ready", "True", "Ready", "", 9000),
         condition("Healthy", "True", "Healthy", "All components are healthy.", 9000),
@@ -398,7 +382,6 @@ def platform(cluster: ViewCluster) -> None:
 
 
 def fill(cluster: ViewCluster) -> None:
-    """Create the whole showcase in a cluster."""
     cluster.objects["/api/v1/namespaces"] = [
         {"metadata": {"name": name}} for name in ("default", "platform", "team-a", "team-b", "team-c")
     ]

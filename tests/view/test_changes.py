@@ -1,4 +1,4 @@
-"""Open pages while MLJobs change: the pages change in place, and show when they are not live."""
+"""Open pages change while MLJobs change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ LIVE = "live"
 
 
 def move(cluster: ViewCluster, name: str, namespace: str = "team-a", **status: object) -> Object:
-    """Change some fields of an MLJob's status, and return the MLJob."""
     return cluster.put(name, namespace, status={**cluster.get(name, namespace)["status"], **status})
 
 

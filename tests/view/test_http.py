@@ -1,5 +1,3 @@
-"""The view over HTTP: access, pages, streams of changes, actions and rights."""
-
 from __future__ import annotations
 
 import re
@@ -22,18 +20,12 @@ FAILED = "/jobs/team-a/churn-eval"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the view take up to 20 seconds for a page, because the machine may be busy. By default,
-    the view gives up after 0.9 seconds, and sends a page that the browser loads again. These tests
-    do not repeat a request.
-    """
+    # By default, the view gives up after 0.9 seconds and sends a page that the browser loads again.
     monkeypatch.setattr("mljob.view.site.LOADING_SECONDS", 20.0)
 
 
 @pytest.fixture
 def http(view: RunningView) -> Iterator[httpx2.Client]:
-    """An HTTP client that is logged in to the view: like a browser, the client has opened the
-    view's first URL, which contains a token, and has got a cookie.
-    """
     with httpx2.Client(base_url=view.url, follow_redirects=True, timeout=180) as client:
         client.get(view.first_url).raise_for_status()
         yield client
@@ -44,9 +36,6 @@ def token_of(html: str) -> dict[str, str]:
 
 
 def act(http: httpx2.Client, view: RunningView, action: str, job: str = JOB, **changes: str) -> httpx2.Response:
-    """Load the form of an action, submit the form as a browser does, and return the answer.
-    ``changes`` are fields that replace or extend the fields of the form.
-    """
     form = token_of(http.get(f"{job}/actions/{action}").text)
     headers = {"Origin": view.url, "Sec-Fetch-Site": "same-origin"}
     return http.post(f"{job}/actions/{action}", data={**form, **changes}, headers=headers)

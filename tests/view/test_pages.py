@@ -1,5 +1,3 @@
-"""The pages in Chromium: their content, and their accessibility."""
-
 from __future__ import annotations
 
 import re
@@ -47,12 +45,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def settled(page: Page) -> None:
-    """Wait until a page shows everything. Three conditions must hold:
-
-    - The page does not reload itself any more. A page reloads itself while the view still lists the
-      MLJobs.
-    - If the page shows changes as they happen, it is connected to the stream of changes.
-    - If the page has a log, the log has a line.
+    """Wait until the page has stopped reloading itself, is connected to the stream of changes, and
+    shows its log.
     """
     page.wait_for_function("() => !document.querySelector('meta[http-equiv=refresh]')")
     page.wait_for_function(
@@ -223,9 +217,6 @@ def test_graph_leads_to_the_log_of_a_task(page: Page, view: RunningView) -> None
 
 
 def long_graph(cluster: ViewCluster, length: int) -> list[str]:
-    """Replace the graph of the run of churn-train by a chain of ``length`` tasks that have not
-    started. Return the ids of the tasks.
-    """
     names = [f"step_{number}" for number in range(length)]
     cluster.runs["team-a/churn-train/graph"] = lambda _: showcase.graph("train_churn", names, pairwise(names))
     return names
@@ -372,9 +363,6 @@ HOSTILE = MARKUP + "\u202egnp.exe\u0000" + "W" * 3_000
 
 
 def hostile_job(cluster: ViewCluster) -> None:
-    """Create the MLJob team-a/evil. Its texts contain markup, control characters and words of
-    thousands of letters.
-    """
     task = {
         "taskId": HOSTILE[:240], "state": HOSTILE[:200], "tryNumber": 1, "startTime": "2026-01-01T00:00:00Z",
         "metrics": {HOSTILE[:60]: 1e300}, "error": {"type": MARKUP, "message": HOSTILE[:400]}, "logUrl": "javascript:window.hacked=1",

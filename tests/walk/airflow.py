@@ -1,8 +1,5 @@
-"""The simulated Airflow of a walk. A walk is a test that edits many objects at random and rolls the
-edits back.
-
-Most DAGs have a name that says what happens to the DAG's runs: for example, the runs of the DAG
-``fails`` fail. Each step of a run takes ``STEP`` seconds.
+"""The simulated Airflow of a walk. The name of most DAGs says what happens to the DAG's runs: the
+runs of ``fails`` fail.
 """
 
 from __future__ import annotations
@@ -46,8 +43,6 @@ def _dag(dag_id: str) -> Dag:
 
 
 class OperatorSettings(TypedDict):
-    """Environment variables of an operator."""
-
     MLJOB_AIRFLOW_URL: str
     MLJOB_AIRFLOW_USER: str
     MLJOB_AIRFLOW_PASSWORD: str
@@ -55,15 +50,6 @@ class OperatorSettings(TypedDict):
 
 
 class WalkAirflow:
-    """The simulated Airflow of a walk (a test that edits many objects at random). The Airflow
-    listens on loopback. This class also returns the ids of the Airflow's runs, and the settings of
-    an operator that uses this Airflow.
-
-    Attributes:
-        url: The URL of the REST API.
-        token: A valid token.
-    """
-
     user, password = "operator", "s3cret"
 
     def __init__(self, airflow: Served) -> None:
@@ -75,7 +61,6 @@ class WalkAirflow:
 
     @property
     def operator_settings(self) -> OperatorSettings:
-        """The settings of an operator that uses this Airflow and does not use Kafka."""
         return {
             "MLJOB_AIRFLOW_URL": self.url,
             "MLJOB_AIRFLOW_USER": self.user,
@@ -84,9 +69,8 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Return one id for each active run, except runs of the cancellation DAG. For a run of a
-        backfill, the id is ``status.dagRunId`` of the backfill's MLJob. For any other run, the id
-        is the run id.
+        """Return the ids of the active runs. All runs of a backfill have one id: the
+        ``status.dagRunId`` of the MLJob.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:
@@ -96,18 +80,11 @@ class WalkAirflow:
         return self._airflow.do(ids)
 
     def run_ids(self) -> set[str]:
-        """Return the ids of all runs."""
         return self._airflow.do(lambda it: {run.run_id for run in it.store.runs()})
 
 
 @contextmanager
 def walk_airflow(version: str = "3.3.2", *, unhealthy: str | None = None) -> Iterator[WalkAirflow]:
-    """Serve the simulated Airflow of a walk while the ``with`` block runs.
-
-    Args:
-        version: Airflow's version.
-        unhealthy: A component that is not healthy, or None if all components are healthy.
-    """
     dags = [*map(_dag, (*DAGS, *DAYS)), cancellation_dag()]
     airflow = SimulatedAirflow(dags, Settings(WalkAirflow.user, WalkAirflow.password, version))
     if unhealthy is not None:

@@ -1,13 +1,10 @@
-"""Generates values from the schema of a CRD. Nearly all values have the types, minima, maxima,
-enums, patterns and formats of the schema.
+"""Generates random values from the schema of a CRD.
 
-The API server also checks the CEL rules in the schema. Hardly any random value would satisfy two
-kinds of these rules, so this module obeys them:
+Nearly all values match the schema. They also satisfy CEL rules of these two kinds, but may break
+other CEL rules:
 
-- ``self.matches(r'...')``: the string is made to match this regular expression.
+- ``self.matches(r'...')``
 - ``[has(self.a), ...].filter(x, x).size() == 1``: exactly one of the fields is present.
-
-Values may break CEL rules of other kinds.
 """
 
 from __future__ import annotations
@@ -65,17 +62,16 @@ _NUMBERS = (0, 1, -1, 2**31, 2**53, -(2**53), 0.5, -1.5e300, 1e-300)
 
 
 def fixed(*values: Any) -> Choice:
-    """Return a hint for :class:`Generator`: a function that chooses one of ``values``."""
     return lambda rng: rng.choice(values)
 
 
 class Generator:
-    """A generator of values from a schema.
+    """Generates values from a schema. The same seed of ``rng`` leads to the same values.
 
     Args:
-        rng: The random number generator. The same seed leads to the same values.
-        hints: Functions that choose the value of a field, such as the name of an existing object,
-            by the path of the field (``.cancellation.timeoutSeconds``).
+        rng: The random number generator.
+        hints: For the path of a field (``.cancellation.timeoutSeconds``), a function that chooses the
+            field's value.
     """
 
     def __init__(self, rng: random.Random, hints: Mapping[str, Choice] | None = None) -> None:
@@ -83,11 +79,7 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a value for the field at ``path``. If the field has a hint, the hint chooses the
-        value with the probability ``HINTED``. Otherwise the value is random, and in most cases the
-        schema allows the value. For example, a string is made to match its pattern with the
-        probability ``PATTERNED``.
-        """
+        """Return a value for the field at ``path``. The schema allows most of these values."""
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)
         if "enum" in schema:
@@ -109,10 +101,7 @@ class Generator:
                 raise AssertionError(f"{path}: the walk does not know type {other}")
 
     def some(self, schema: Schema, share: float, path: str = "") -> dict[str, Any]:
-        """Return an object with its required fields. Each other field is present with the
-        probability ``share``. If a CEL rule demands exactly one of several fields, exactly one of
-        them is present.
-        """
+        """Return an object. Each optional field is present with the probability ``share``."""
         fields, required = schema.get("properties", {}), set(schema.get("required", ()))
         chosen = {name for name in fields if name in required or self._rng.random() < share}
         for rule in _rules(schema, _ONE_OF):
@@ -121,7 +110,6 @@ class Generator:
         return {name: self.value(field, f"{path}.{name}") for name, field in fields.items() if name in chosen}
 
     def json(self, depth: int = 5) -> Any:
-        """Return a random JSON value with at most ``depth`` levels of lists and objects."""
         kinds = ["text", "number", "constant", "list", "object"] if depth else ["text", "number", "constant"]
         match self._rng.choice(kinds):
             case "text":
@@ -160,7 +148,7 @@ class Generator:
         pattern = schema.get("pattern") or next((found[1] for found in _rules(schema, _MATCHES)), None)
         length = self._between(least, min(most, 4096), usual=12)
         if pattern is not None and self._rng.random() < PATTERNED:
-            return self._fitting(pattern, length)[:most]
+            return self._matching(pattern, length)[:most]
         return "".join(self._rng.choice("aZ9_-. /ü🙂") for _ in range(length))
 
     def _integer(self, schema: Schema) -> int:
@@ -177,9 +165,9 @@ class Generator:
 
     # Patterns
 
-    def _fitting(self, pattern: str, length: int) -> str:
-        """Return a string that matches the regular expression ``pattern``. ``length`` is the wanted
-        length, but the string may be longer or shorter.
+    def _matching(self, pattern: str, length: int) -> str:
+        """Return a string that matches ``pattern``. The string may be longer or shorter than
+        ``length``.
         """
         for unicode_class, some in CLASSES.items():
             pattern = pattern.replace(unicode_class, some)
@@ -218,9 +206,6 @@ class Generator:
 
 
 def _rules(schema: Schema, kind: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Match the whole text of each CEL rule of the schema with the regular expression ``kind``.
-    Yield each match. Rules that do not match are left out.
-    """
     for rule in schema.get("x-kubernetes-validations", ()):
         if (found := kind.fullmatch(rule["rule"])) is not None:
             yield found

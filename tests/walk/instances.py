@@ -1,7 +1,4 @@
-"""AirflowInstances of a walk. A walk is a test that edits generated objects and rolls the edits
-back. The last state of an AirflowInstance must not depend on its earlier specs. One field is an
-exception: the version of Airflow in the status is the version that Airflow last reported.
-"""
+"""AirflowInstances for a walk."""
 
 from __future__ import annotations
 
@@ -33,8 +30,7 @@ OUTCOMES = {
 
 
 def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
-    """Yield an endless sequence of edits of AirflowInstances. The API server refuses the specs of
-    some edits.
+    """Yield edits without end. The API server refuses the specs of some edits.
 
     Args:
         urls: URLs of Airflows and of other servers. The Airflow at the first URL accepts the login
@@ -69,9 +65,7 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
         return made | {"url": rng.choice((*[urls[0]] * 4, *urls, *NOBODY_LISTENS, *NO_ADDRESSES))}
 
     def one_login(credentials: Spec) -> Spec:
-        """Return credentials that in most cases have exactly one login. The API server refuses
-        credentials with no login or with several logins.
-        """
+        # The API server refuses credentials without exactly one login.
         way = rng.choice(LOGINS)
         if way is None:
             return credentials
@@ -86,17 +80,13 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
 
 
 def settled(body: Object) -> bool:
-    """Return whether the status shows that the operator has checked the current spec."""
     status = body.get("status", {})
     seen = status.get("observedGeneration") == body["metadata"]["generation"]
     return seen and all(condition["reason"] != "NotAskedYet" for condition in status.get("conditions", ()))
 
 
 def outcome(body: Object) -> Mapping[str, object]:
-    """Return the fields of an AirflowInstance that must not depend on its past. These fields must
-    be the same in two AirflowInstances with the same spec, if one AirflowInstance was edited and
-    rolled back, and the other AirflowInstance was never edited.
-    """
+    """Return the fields that must be equal in an edited and in a never edited AirflowInstance."""
     status = body["status"]
     return {
         "spec": body["spec"],
@@ -113,5 +103,4 @@ def outcome(body: Object) -> Mapping[str, object]:
 
 
 def reason(body: Object) -> str:
-    """Return the reason of the condition Ready."""
     return next(str(found["reason"]) for found in body["status"]["conditions"] if found["type"] == "Ready")

@@ -1,17 +1,11 @@
-"""MLJobs for the test that edits MLJobs and rolls them back (:mod:`.walk`): the applied specs, the
-edits, and the fields of the last state that must not depend on the MLJob's past.
+"""MLJobs for a walk.
 
-An MLJob's state depends on its past only where the API says so:
+The last state of an MLJob must not depend on its earlier specs, with two exceptions:
 
 - A finished MLJob stays finished, and a cancelled run does not continue. So no edit changes the
   fields that end an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), or
   ``outputs``, which are read when the run ends.
-- With ``runPolicy: Once`` the MLJob runs only the spec that was submitted first. If the edited spec
-  was submitted first, the condition SpecApplied is False after the rollback.
-- The number of attempts, ids of runs and times are not compared. Two kinds of fields are not
-  compared either: fields that depend on how far a run got before the run was stopped, and fields
-  that depend on how many existing runs a backfill found in its range. The status of an MLJob that
-  waits for its next attempt describes the previous attempt.
+- With ``runPolicy: Once`` the MLJob runs only the spec that was submitted first.
 """
 
 from __future__ import annotations
@@ -79,9 +73,7 @@ HINTS: dict[str, Choice] = {
 
 
 def edits(seed: int) -> Iterator[Edit]:
-    """Yield edits (:class:`.Edit`) without end. The same seed gives the same edits. The API server
-    refuses the specs of some edits.
-    """
+    """Yield edits without end. The API server refuses the specs of some edits."""
     rng = random.Random(seed)
     schema, generator = spec_schema("mljobs"), Generator(rng, HINTS)
     for number in itertools.count():
@@ -100,10 +92,8 @@ MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """Return a changed copy of a spec. The last state of an MLJob with this copy doesn't depend on
-    the order of concurrent events, for example of a run's end and a deadline, or of two backfills.
-    The copy also lacks some fields that the API server would refuse. ``number``, the number of the
-    edit, determines the DAG of a backfill.
+    """Return a copy of a spec. The last state of an MLJob with this copy doesn't depend on the
+    order of concurrent events.
     """
     spec = dict(spec)
     for name in LEFT_OUT:
@@ -134,15 +124,13 @@ def _deadline(spec: Spec) -> int:
 
 
 def finished(body: Object) -> bool:
-    """Return whether the MLJob has finished and has no finalizer of the operator."""
     ended = body.get("status", {}).get("phase") in ("Succeeded", "Failed", "Cancelled")
     return ended and not body["metadata"].get("finalizers")
 
 
 def settled(body: Object) -> bool:
-    """Return whether, according to the status, the MLJob doesn't change until a user acts. Also
-    return True for an MLJob that waits for its next attempt, if its ``backoffLimit`` is at least
-    ``ENOUGH_RETRIES``, because such an MLJob does not use up its retries during a walk.
+    """Return whether the MLJob doesn't change until a user acts. An MLJob that waits for its next
+    attempt counts as settled if its ``backoffLimit`` is high enough for the whole walk.
     """
     status, spec = body.get("status", {}), body["spec"]
     if not seen(body):
@@ -168,8 +156,8 @@ def settled(body: Object) -> bool:
 
 
 def waits(body: Object) -> bool:
-    """Return whether the MLJob has finished and the condition SpecApplied says that no run has the
-    changed spec. Return False if the reason in the condition is RunPolicyOnce.
+    """Return whether no run has the current spec of a finished MLJob, except because of
+    RunPolicyOnce.
     """
     return finished(body) and any(
         condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"
@@ -178,31 +166,22 @@ def waits(body: Object) -> bool:
 
 
 def applied(body: Object) -> bool:
-    """Return whether, according to the status, the last run has the current spec."""
     return all(condition["type"] != "SpecApplied" for condition in body["status"]["conditions"])
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Return whether the MLJob that was edited and rolled back may differ from the fresh MLJob,
-    which was never edited. The MLJobs may differ in two cases:
-
-    - Only the rolled back MLJob was deleted, because ``ttlSecondsAfterFinished`` is 0.
-    - The last run of the rolled back MLJob does not have the current spec.
-    """
+    """Return whether the edited MLJob may differ from the MLJob that was never edited."""
     if one.rolled_back is None:
         return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0
     return not applied(one.rolled_back)
 
 
 def reason(body: Object) -> str:
-    """Return ``status.reason``."""
     return str(body["status"]["reason"])
 
 
 def outcome(body: Object) -> Object:
-    """Return the fields that must be equal in two MLJobs with the same spec: one MLJob was edited
-    and rolled back, and the other was never edited.
-    """
+    """Return the fields that must be equal in an edited and in a never edited MLJob."""
     status = body["status"]
     found: Object = {
         "spec": body["spec"],
@@ -227,9 +206,6 @@ def outcome(body: Object) -> Object:
 
 
 def _timeless(message: str) -> str:
-    """Return a message in which ``_`` replaces each time of day, attempt number, run id and name of
-    an MLJob.
-    """
     return re.sub(
         r"\d\d:\d\d:\d\d UTC|Attempt \d+|(one|up to \d+) more attempts?|walk\.[\w.-]+-\d+|\d+ attempts|at try \d+"
         r"|mljob/[\w.-]+",

@@ -1,7 +1,4 @@
-"""Users who apply and delete objects of one kind, as GitOps tools do. The users use Server-Side
-Apply, and send several requests at the same time. The objects belong to a walk: a test that edits
-many generated objects and rolls the edits back.
-"""
+"""Users who apply and delete objects of one kind by Server-Side Apply, as GitOps tools do."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ LABEL = "mljob.dev/walk"
 
 
 class Users:
-    """Applies, reads, awaits and deletes the objects of one kind, as users with GitOps tools do.
+    """Sends several requests at the same time.
 
     Args:
         namespace: The namespace of the objects; None for a cluster-scoped kind.
@@ -53,29 +50,24 @@ class Users:
         self._evidence = evidence
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
-        """Create or change objects. ``specs`` has the spec of each object, by the object's name.
-        The result has the API server's error for each refused object, by the object's name.
-        """
+        """Return the API server's error for each refused object, by the object's name."""
 
         def one(name: str) -> str | None:
-            meta = {"name": self._full(name), "labels": {LABEL: self._walk}}
+            meta = {"name": self._name_in_cluster(name), "labels": {LABEL: self._walk}}
             body = {"apiVersion": API_VERSION, "kind": self._kind, "metadata": meta, "spec": specs[name]}
-            return self._api.apply(f"{self._path}/{self._full(name)}", body, manager="walk")
+            return self._api.apply(f"{self._path}/{self._name_in_cluster(name)}", body, manager="walk")
 
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             answers = zip(specs, pool.map(one, specs), strict=True)
             return {name: refusal for name, refusal in answers if refusal is not None}
 
     def all(self) -> dict[str, Object]:
-        """Return the objects of this walk that exist now, by name."""
         found = self._api.get(self._path, labelSelector=f"{LABEL}={self._walk}")["items"]
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
-        """Wait until each of the objects ``names`` meets the condition ``done``, or is deleted.
-        Return each object by name, as read when the object first met the condition. The value is
-        None for an object that was deleted before it met the condition. ``what`` describes the
-        condition in the error that is raised if the wait takes too long.
+        """Wait until each object meets the condition ``done`` or is deleted. Return each object as
+        it was when it met the condition, or None if it was deleted.
         """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}
@@ -90,30 +82,23 @@ class Users:
                     late[name] = there[name]
             return not late
 
-        eventually(look, what, within=self._within, every=LOOK_EVERY, evidence=lambda: self._told(late))
+        eventually(look, what, within=self._within, every=LOOK_EVERY, evidence=lambda: self._evidence_of(late))
         return found
 
     def delete_all(self) -> None:
-        """Delete all objects of this walk, and wait until they are removed."""
         self._api.delete(self._path, labelSelector=f"{LABEL}={self._walk}")
         eventually(
             lambda: not self.all(),
             "all are gone",
             within=self._within,
             every=LOOK_EVERY,
-            evidence=lambda: self._told(self.all()),
+            evidence=lambda: self._evidence_of(self.all()),
         )
 
-    def _full(self, name: str) -> str:
-        """Return the name that the object ``name`` has in the cluster. This name has a random
-        suffix, so that objects of different walks have different names.
-        """
+    def _name_in_cluster(self, name: str) -> str:
         return f"{name}-{self._walk}"
 
-    def _told(self, late: Mapping[str, Object | None]) -> str:
-        """Return the details for the error of a wait that took too long: at most ten of the objects
-        that don't meet the condition yet (``late``), and the end of the operator's log.
-        """
+    def _evidence_of(self, late: Mapping[str, Object | None]) -> str:
         shown = [
             f"{name}: {body and {**body, 'metadata': body['metadata'].get('generation')}}"
             for name, body in late.items()

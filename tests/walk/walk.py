@@ -1,7 +1,4 @@
-"""The walk: a test in which objects are edited, and then rolled back to their first spec. Fresh
-objects with the same specs are never edited. The state of a fresh object is the expected state of
-the edited objects.
-"""
+"""Runs a walk, and compares the edited objects with objects that were never edited."""
 
 from __future__ import annotations
 
@@ -33,12 +30,7 @@ KINDS = ("fresh", "hasty", "patient")
 
 @dataclass(frozen=True)
 class Edit:
-    """A spec, and an edit of this spec. In a walk, an object with the spec is edited and rolled back.
-
-    Attributes:
-        spec: The spec with which the object is created, and to which it is rolled back.
-        edited: The spec to which the object is edited before the rollback.
-    """
+    """An object has the spec ``spec``, then ``edited``, and then ``spec`` again."""
 
     spec: Spec
     edited: Spec
@@ -46,14 +38,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The last states of two objects with the same spec. The two states must be equal. None stands
-    for an object that was deleted.
-
-    Attributes:
-        name: The name of the edited object.
-        fresh: The object that was created and never edited.
-        rolled_back: The object that was edited and rolled back.
-    """
+    """The last states of two objects with the same spec. None stands for a deleted object."""
 
     name: str
     fresh: Object | None
@@ -67,18 +52,17 @@ def walk(
     settled: Callable[[Object], bool],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Comparison]:
-    """Create objects, edit two thirds of the objects, and roll the edited objects back to their
-    first spec. Then wait until all objects have settled. Return the last state of each edited
-    object, together with the last state of an object that has the same spec and was never edited.
+    """Return the last state of each edited object, together with the last state of an object that
+    has the same spec and was never edited.
 
-    For each edit, there are three objects: a fresh object, which is never edited; a hasty object,
-    which is edited and rolled back at once; and a patient object, for which the operator has time
-    to act on each step.
+    For each edit, there are three objects: a fresh object is never edited, the edit of a hasty
+    object is rolled back at once, and for a patient object the operator has time to act after each
+    change.
 
     Args:
         edits: More edits than needed, because the API server refuses some.
-        count: The number of objects to be edited.
-        settled: Returns whether an object has settled: nothing will change the object any more.
+        count: The number of edited objects.
+        settled: Returns whether nothing will change an object any more.
         meanwhile: Called while the operator is busy with the objects.
     """
     made = _created(users, edits, count // 2)
@@ -103,13 +87,12 @@ def differences(
     compared: Iterable[Comparison], outcome: Callable[[Object], Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Return the fields in which the two objects of a comparison differ, by the name of the
-    comparison and by field. Each field has a pair: its value in the fresh object, and its value in
-    the object that was rolled back. Comparisons without a difference are left out.
+    comparison. Each field has a pair: its value in the fresh object, and its value in the edited
+    object.
 
     Args:
         compared: The comparisons.
-        outcome: Returns the compared fields of an object. The only field of a deleted object is
-            ``deleted``.
+        outcome: Returns the compared fields of an object.
     """
     found = {}
     for one in compared:
@@ -127,11 +110,7 @@ def differences(
 
 
 def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Return the signs of a defect in an operator's log. Signs of a defect are lines of plain text,
-    entries of the level error or critical, entries with an exception, and entries with the word
-    "unexpected" in the message. ``log`` has the lines of the log. ``records`` has the entries,
-    which are the parsed lines of JSON.
-    """
+    """Return the lines and entries of an operator's log that point to a defect."""
     printed = [line for line in log if line.strip() and not line.startswith(("{", "---"))]
     logged = [
         record
@@ -142,7 +121,6 @@ def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[
 
 
 def spec_schema(plural: str) -> Schema:
-    """Return the schema of ``spec`` in a CRD."""
     crd = libyaml.load((CRDS / f"{plural}.mljob.dev.yaml").read_text(encoding="utf-8"))
     schema: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
@@ -151,12 +129,8 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """Return a copy of ``spec`` with random changes: at most two fields get their values from
-    ``other``, and some fields are left out.
-
-    Args:
-        kept: Fields that keep their values and are not left out.
-        needed: Fields that are not left out, but may get their values from ``other``.
+    """Return a copy of ``spec`` with random changes. The fields ``kept`` keep their values. The
+    fields ``kept`` and ``needed`` are not left out.
     """
     free = [name for name in other if name not in kept]
     edited = spec | {name: other[name] for name in rng.sample(free, min(2, len(free)))}
@@ -164,9 +138,6 @@ def changed(
 
 
 def _created(users: Users, edits: Iterator[Edit], count: int) -> dict[int, Edit]:
-    """Create three objects for each of ``count`` edits whose first spec the API server accepts.
-    Return these edits by number.
-    """
     made: dict[int, Edit] = {}
     numbers = itertools.count(1)
     while len(made) < count:
@@ -180,7 +151,6 @@ def _created(users: Users, edits: Iterator[Edit], count: int) -> dict[int, Edit]
 
 
 def _edit(users: Users, made: Mapping[int, Edit], kind: str) -> None:
-    """Apply the edits. An object whose edit the API server refuses stays unchanged."""
     users.apply({f"{kind}-{number}": edit.edited for number, edit in made.items()})
 
 
@@ -194,9 +164,6 @@ def _names(made: Iterable[int], *kinds: str) -> list[str]:
 
 
 def seen(body: Object) -> bool:
-    """Return whether the operator has seen the current spec, even if it has not acted on the spec
-    yet.
-    """
     status = body.get("status", {})
     generations = [told.get("observedGeneration") for told in (status, *status.get("conditions", ()))]
     return body["metadata"]["generation"] in generations

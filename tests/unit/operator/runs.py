@@ -1,6 +1,4 @@
-"""Functions for tests with the fake Airflow. They return or change the runs of MLJobs, change an
-MLJob, or let time pass.
-"""
+"""Functions that read and change the runs of MLJobs in the fake Airflow."""
 
 from __future__ import annotations
 
@@ -31,9 +29,6 @@ def active(world: World) -> int:
 
 
 async def seconds(world: World, number: int) -> None:
-    """Let ``number`` seconds pass, one by one. After each second, wake the MLJobs as
-    :meth:`.World.wake_all` does.
-    """
     for _ in range(number):
         await world.later(1)
 
@@ -47,10 +42,6 @@ async def begin(world: World) -> None:
 
 
 async def end(world: World, state: RunState) -> None:
-    """End the newest run. ``state`` is the run's final state: success or failed. The run's first
-    task succeeds, and the second task ends in the state of the run. Then the operator reads the
-    change feed.
-    """
     run = newest(world)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
     world.airflow.set_task(run, "fit", TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)

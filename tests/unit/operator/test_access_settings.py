@@ -1,6 +1,4 @@
-"""The access rules and the reserved DAGs in the operator's settings. Access rules are parsed
-strictly: a misread rule could admit a namespace by mistake.
-"""
+"""The access rules and the reserved DAGs in the operator's settings."""
 
 from __future__ import annotations
 

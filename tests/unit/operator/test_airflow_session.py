@@ -1,7 +1,3 @@
-"""The operator's requests to Airflow, and how the operator interprets the responses. A fake of
-Airflow's API server sends scripted responses, with or without TLS.
-"""
-
 from __future__ import annotations
 
 import json
@@ -41,14 +37,13 @@ VERSION = (200, json.dumps({"version": "3.3.2"}))
 
 
 class Server(LoopbackServer):
-    """A fake of Airflow's API server. It has scripted answers for some paths, and answers 404 to
-    requests for all other paths.
+    """A fake of Airflow's API server.
 
     Attributes:
         answers: The answer for each path. The key is the end of the path. The answer is a pair of
             the HTTP status and the body, or a function that takes the query parameters and returns
-            this pair.
-        posted: Bodies of the POST requests that the server received.
+            this pair. All other paths have the answer 404.
+        posted: Bodies of the POST requests.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -81,7 +76,6 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def secured() -> Iterator[tuple[Server, str]]:
-    """A server with a certificate of an unknown CA, and the certificate of that CA."""
     authority = Authority()
     with Server(authority.server()) as server:
         yield server, authority.certificate.decode()
@@ -149,9 +143,6 @@ async def test_page_of_a_proxy_is_not_taken_for_an_airflow_response(server: Serv
 
 
 async def test_refused_token_is_reported_as_refused(server: Server, connect: Connect) -> None:
-    """A request for the version of Airflow needs no credentials. So the probe also requests the
-    DAGs, to check that Airflow accepts the credentials.
-    """
     server.answers["/dags"] = (401, json.dumps({"detail": "Invalid JWT"}))
     airflow = connect(server.url, token="stale")
     with pytest.raises(AirflowUnauthorized, match="Invalid JWT"):
@@ -195,10 +186,6 @@ async def test_unsupported_airflow_version_is_refused_until_it_is_upgraded(
 
 
 async def test_url_without_the_api_may_be_airflow_2_or_a_proxy(server: Server, connect: Connect) -> None:
-    """Airflow 2 answers the request for the version with 404. A proxy also answers 404 while its
-    backend is down for a short time. So the operator requests the version again before its next
-    request.
-    """
     server.answers["/version"] = (404, "<html>Airflow 404 = lots of circles</html>")
     airflow = connect(server.url)
     with pytest.raises(AirflowUnavailable, match="it is Airflow 2, or not the URL of an api-server, or a proxy"):
@@ -258,12 +245,12 @@ async def test_all_pages_are_read_and_only_runs_of_mljobs_are_returned(
 
 
 async def test_clear_request_has_only_fields_that_airflow_3_1_knows(server: Server, connect: Connect) -> None:
-    """Airflow refuses a request with an unknown field."""
     run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text()) | {"dag_run_id": "a-run"}
     server.answers["/dagRuns/a-run"] = server.answers["/clear"] = (200, json.dumps(run))
     airflow = connect(server.url)
     with pytest.raises(NothingToClear):
         await airflow.clear_failed(run["dag_id"], "a-run", since=None)
+    # Airflow refuses a request with an unknown field.
     assert server.posted[-1] == {"dry_run": False, "only_failed": True}
     await airflow.close()
 

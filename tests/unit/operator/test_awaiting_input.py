@@ -1,6 +1,4 @@
-"""A task waits for a person's input: the status says which task asks, what the task asks, and where
-to answer. One Event for each wait says the same.
-"""
+"""A task of the run waits for a person's input."""
 
 from __future__ import annotations
 
@@ -18,7 +16,6 @@ RUN_URL = "http://airflow/dags/train/runs/"
 
 @pytest.fixture
 async def run(world: World) -> FakeRun:
-    """A run in progress, of a DAG with the tasks ``extract`` and ``approve``."""
     world.airflow.dags["train"] = ("extract", "approve")
     await world.apply()
     run = world.airflow.only_run()
@@ -28,10 +25,6 @@ async def run(world: World) -> FakeRun:
 
 
 async def ask(world: World, run: FakeRun, subject: str | None, task_id: str = "approve", map_index: int = -1) -> None:
-    """Let the task ``task_id`` of ``run`` wait for input, and let the operator read the change
-    feed: the tasks and runs that have changed in Airflow. ``subject`` is the subject of the task's
-    question. If ``subject`` is None, Airflow has no question of this task.
-    """
     world.clock.tick(1)
     world.airflow.set_task(run, task_id, TaskState.AWAITING_INPUT, map_index=map_index)
     if subject is not None:

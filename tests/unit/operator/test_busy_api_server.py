@@ -1,7 +1,3 @@
-"""While the API server answers writes too slowly, the operator writes fewer statuses and Events of
-MLJobs. The operator sends the writes with a high priority first.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -28,9 +24,7 @@ FOURTH = ("team-a", "fourth")
 
 
 class Door:
-    """Stands between the operator and the fake Kubernetes API server, and records the status
-    patches. The operator sends one patch at a time. While the door is closed, no patch is answered.
-    """
+    """Records the status patches. While the door is closed, no patch is answered."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patches: list[tuple[Key, Mapping[str, Any]]] = []
@@ -60,9 +54,8 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """A closed :class:`Door` in a world with four MLJobs. The run of the MLJob ``THIRD`` is queued.
-    The runs of the other MLJobs are running. The operator knows the tasks of all runs. The API
-    server has not answered a patch of the MLJob ``OTHER``, so all other patches have to wait.
+    """A closed :class:`Door`. The first patch of ``OTHER`` has no answer yet, so all other patches
+    wait.
     """
     await world.apply()
     await begin(world)
@@ -84,9 +77,6 @@ async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[D
 
 
 def progress(share: float) -> TaskFact:
-    """Return an event in which the running task ``extract`` reports its progress. The progress is
-    ``share``, from 0 to 1.
-    """
     return event(
         "extract", TaskState.RUNNING, progress=Report(1, event("extract", TaskState.RUNNING).occurred_at, share)
     )
@@ -179,10 +169,6 @@ async def test_change_that_is_taken_back_while_it_waits_is_not_written(world: Wo
 async def test_many_mljobs_end_while_each_write_has_to_wait(
     world: World, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The progress reports and the ends of the runs of many MLJobs arrive at once, and at most
-    ``limit`` statuses and Kubernetes Events may be written at the same time. Still the status of
-    each MLJob reports the end of its run.
-    """
     monkeypatch.setattr(WritePace, "limit", limit)
     write = world.jobs.write_status
 
@@ -218,10 +204,6 @@ async def test_many_mljobs_end_while_each_write_has_to_wait(
 async def test_end_of_the_process_drops_the_events_that_wait(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process that is told to end waits at most ``LAST_EVENTS`` seconds until its Kubernetes
-    Events are recorded, and then drops the Events that are not recorded yet. The time is short,
-    because another replica waits for the end of this process.
-    """
     monkeypatch.setattr(status_writer, "LAST_EVENTS", 0.01)
     never, asked = asyncio.Event(), asyncio.Event()
 

@@ -1,8 +1,3 @@
-"""spec.cancel and deletion end the run in Airflow. The operator triggers the cancellation DAG,
-whose task ends the run. If this DAG can't run or takes too long, or if the spec says so, the
-operator ends the run by REST. A deletion with ``deletionPolicy: Retain`` leaves the run as it is.
-"""
-
 from __future__ import annotations
 
 from typing import Any
@@ -19,8 +14,6 @@ from .runs import begin, edit, finish, newest, runs
 
 
 class TestCancelling:
-    """With ``cancel: true``, the run is cancelled and the MLJob remains."""
-
     async def test_run_is_cancelled_and_the_mljob_remains(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"}, backoffLimit=3)
         await begin(world)
@@ -52,10 +45,6 @@ class TestCancelling:
 
 
 class TestDeletion:
-    """Before a deleted MLJob disappears, the operator ends the MLJob's run, unless the
-    deletionPolicy is Retain or the timeout of the cancellation has passed.
-    """
-
     async def test_deletion_triggers_the_cancellation_dag_and_waits_for_it(self, world: World) -> None:
         await world.apply()
         await world.look()
@@ -67,12 +56,10 @@ class TestDeletion:
         assert world.event_reasons[-2:] == ["Cancelling", "Cancelled"]
 
     async def test_deletion_waits_until_airflow_confirms_the_end_reported_by_an_event(self, world: World) -> None:
-        """Airflow publishes the end of a run before it stores the end. A person who deletes an
-        MLJob must find the ended run in Airflow afterwards.
-        """
         await world.apply()
         await world.look()
         await world.delete()
+        # Airflow publishes the end of a run before Airflow stores the end.
         await world.tell(RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock()))
         assert world.exists
         world.airflow.end(world.airflow.only_run(), RunState.FAILED)
@@ -96,10 +83,6 @@ class TestDeletion:
         assert not world.exists
 
     async def test_running_cancellation_dag_is_given_time(self, world: World) -> None:
-        """While the task of the cancellation DAG runs, the operator waits longer before it ends the
-        run by REST. The cancellation DAG lets teardown tasks run, and a cancellation by REST would
-        set them to failed.
-        """
         await world.apply()
         await world.delete()
         world.airflow.set_task(world.airflow.only_run(CANCEL_DAG), "cancel", TaskState.RUNNING)
@@ -110,11 +93,9 @@ class TestDeletion:
         assert not world.exists
 
     async def test_cancellation_dag_without_a_pool_slot_is_not_waited_for(self, world: World) -> None:
-        """While the task of the cancellation DAG waits for a pool slot, Airflow reports the DAG's
-        run as running. The operator looks at the task, and ends the MLJob's run by REST.
-        """
         await world.apply()
         await world.delete()
+        # The run of the DAG is running, although its task waits for a pool slot.
         world.airflow.begin(world.airflow.only_run(CANCEL_DAG))
         await world.later(21)
         assert not world.exists

@@ -1,15 +1,5 @@
-"""A search for a violation of the operator's promises for MLJobs that take the outputs of other
-MLJobs. Hypothesis plays the user, Airflow and Kubernetes in virtual time
-(:mod:`tests.simulation.machine`).
-
-The promises are:
-
-- An MLJob runs only with outputs of runs that have succeeded.
-- The status of the MLJob names these runs.
-- If outputs exist, no MLJob goes on waiting for these outputs.
-
-The specs also contain MLJobs that wait for each other in a cycle, and MLJobs that wait for an MLJob
-that nobody creates.
+"""Hypothesis searches for actions after which the operator breaks a promise about MLJobs that take
+outputs of other MLJobs.
 """
 
 from __future__ import annotations
@@ -42,14 +32,9 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class ChainPromises(Machine):
-    """Hypothesis's state machine for MLJobs that take outputs of other MLJobs. The steps are those
-    of :class:`.Machine`, but MLJobs have the specs and edits of this module.
-    """
-
     specs = SPECS
     edits = EDITS
 
 
 def test_promises_hold() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise."""
     hold(ChainPromises)

@@ -1,6 +1,4 @@
-"""MLJobs that take the outputs of other MLJobs. An MLJob runs after its upstream MLJobs (the MLJobs
-whose outputs it takes), even if the upstream MLJobs are created later.
-"""
+"""MLJobs that take the outputs of other MLJobs."""
 
 from __future__ import annotations
 
@@ -20,7 +18,6 @@ LATER = READ_AGAIN_AFTER.total_seconds()
 
 
 async def apply(world: World, name: str, *upstreams: str, **spec: Any) -> None:
-    """Create the MLJob ``name``, which takes all outputs of the MLJobs ``upstreams``."""
     taken = [{"outputsRef": {"name": upstream}} for upstream in upstreams]
     conf_from = {"confFrom": taken} if taken else {}
     world.airflow.dags["predict"] = ("score",)
@@ -46,17 +43,12 @@ def condition(world: World, name: str, kind: str) -> str | None:
 
 
 def runs_of(world: World, name: str) -> list[FakeRun]:
-    """Return the runs of an MLJob in Airflow, oldest first."""
     return [run for run in world.airflow.runs.values() if run.run_id.startswith(f"mljob.team-a.{name}.")]
 
 
 async def end(
     world: World, name: str, outputs: dict[str, Any] | None = None, state: RunState = RunState.SUCCESS
 ) -> None:
-    """End the newest run of the MLJob ``name`` in the state ``state``, read the change feed, and
-    deliver the changed MLJobs to the operator. The run publishes ``outputs``, by default
-    ``OUTPUTS``.
-    """
     run = runs_of(world, name)[-1]
     run.outputs = OUTPUTS if outputs is None else outputs
     for task_id, _ in list(run.tasks):
@@ -74,9 +66,6 @@ async def edit(world: World, name: str, **spec: Any) -> None:
 
 
 async def delete(world: World, name: str) -> None:
-    """Delete an MLJob that has no run in progress, and deliver the deletion to the operator. Assert
-    that nothing delays the deletion.
-    """
     uid = world.jobs.objects["team-a", name]["metadata"]["uid"]
     world.jobs.user_deletes(("team-a", name), world.clock())
     await world.see_all()
@@ -90,8 +79,6 @@ FAILED = ("Pending", "DependencyFailed")
 
 
 class TestOrder:
-    """The order of the runs: an MLJob waits until the outputs that it takes exist."""
-
     async def test_chain_applied_in_the_wrong_order_runs_in_order(self, world: World) -> None:
         await apply(world, "predict", "train", dagId="predict")
         await apply(world, "train", "data")
@@ -189,10 +176,6 @@ class TestOrder:
 
 
 class TestFailure:
-    """The status of an MLJob that can't get the outputs it needs, before and after somebody repairs
-    the cause.
-    """
-
     async def test_failure_is_told_and_a_retry_in_airflow_heals_it(self, world: World) -> None:
         await apply(world, "train", "data")
         await apply(world, "data")
@@ -416,17 +399,13 @@ class TestFailure:
         assert runs_of(world, "b")[-1].conf == {"dataset": "new", "epochs": 5}
 
     async def test_mljob_that_waits_for_itself_is_told(self, world: World) -> None:
-        """The API server refuses an MLJob that takes its own outputs. But such an MLJob may have
-        been stored under another version of the CRD. Then its status says what is wrong.
-        """
+        # Such an MLJob may have been stored under another version of the CRD.
         await apply(world, "train", "train")
         assert verdict(world, "train") == FAILED
         assert "waits for its own outputs" in message(world, "train")
 
 
 class TestLife:
-    """Restarts, retries, deletions, suspension and deadlines of MLJobs that take outputs."""
-
     async def test_restart_while_it_waits_changes_nothing(self, world: World) -> None:
         await apply(world, "train", "data")
         await apply(world, "data")
@@ -443,10 +422,6 @@ class TestLife:
         assert runs_of(world, "train")[0].conf == OUTPUTS
 
     async def test_announced_attempt_takes_the_outputs_of_a_newer_run(self, world: World) -> None:
-        """The status of the MLJob ``train`` names a new attempt, but the run of this attempt can't
-        be submitted yet. Meanwhile the MLJob ``data`` gets new outputs. The attempt then runs with
-        the new outputs, and the status names the run that published them.
-        """
         await apply(world, "train", "data", dagId="missing")
         await apply(world, "data", runPolicy="OnChange")
         await end(world, "data")
@@ -520,9 +495,8 @@ class TestLife:
         assert status(world, "train").upstreams == taken
 
     async def lose_backfill(self, world: World, **outputs: Any) -> None:
-        """Create the MLJob ``data``, and the MLJob ``past-days``, a backfill that takes the outputs
-        of ``data``. Let the backfill fail, and delete the failed backfill in Airflow before the
-        MLJob retries.
+        """Let a backfill that takes outputs of ``data`` fail, and delete the backfill in Airflow
+        before the MLJob retries.
         """
         dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}
         await apply(world, "data", runPolicy="OnChange")
@@ -657,10 +631,6 @@ class TestLife:
 
 
 class TestWork:
-    """Many MLJobs that wait for the same upstream MLJob cause little work. They share the reads of
-    the upstream MLJob, and are not woken by its progress.
-    """
-
     async def test_many_waiting_mljobs_share_what_is_read(self, world: World) -> None:
         await apply(world, "data")
         for number in range(20):

@@ -1,6 +1,4 @@
-"""Child runs of a cancelled run: the operator reports them. If the spec says so, the operator ends
-the child runs whose DAGs the namespace may run.
-"""
+"""The child runs of a cancelled run. A task of this run has triggered them."""
 
 from __future__ import annotations
 
@@ -18,10 +16,6 @@ CHILD = ("days", "manual__child")
 
 
 async def with_child(world: World, children: str, *, by_task: bool = True) -> FakeRun:
-    """Create an MLJob whose run names a run of another DAG as its child run, and return the child
-    run. ``children`` is the value of spec.cancellation.children. ``by_task`` says whether Airflow
-    confirms that a task has triggered the child run.
-    """
     await world.apply(cancellation={"strategy": "Api", "children": children})
     await begin(world)
     child = world.airflow.queue(*CHILD, {})
@@ -62,9 +56,6 @@ async def test_child_runs_are_cancelled_if_the_spec_says_so(world: World) -> Non
 
 
 async def test_run_that_no_task_has_triggered_is_left_alone(world: World) -> None:
-    """A task may name any run as a child run. In this test, Airflow does not confirm that a task
-    has triggered the named run.
-    """
     child = await with_child(world, "Cancel", by_task=False)
     await world.delete()
     assert child.state is RunState.QUEUED

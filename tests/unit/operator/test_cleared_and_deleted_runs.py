@@ -1,4 +1,4 @@
-"""Somebody clears or deletes a run in Airflow: the MLJob reports what has happened to the run."""
+"""Somebody clears or deletes a run in Airflow."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from .runs import begin, edit, end, newest, runs
 
 
 class TestClearedInAirflow:
-    """Somebody clears a run in Airflow's UI: the operator follows the cleared run."""
-
     async def test_cleared_failed_run_is_followed(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.FAILED)
@@ -36,10 +34,6 @@ class TestClearedInAirflow:
         assert not world.has_finalizer
 
     async def test_run_cleared_while_no_operator_runs_is_followed(self, world: World) -> None:
-        """The run is cleared a minute before a new operator process starts. The process doesn't
-        read changes in Airflow that are a minute old, but the process lists the active runs, and
-        the list contains the run.
-        """
         await world.apply()
         await end(world, RunState.FAILED)
         world.clock.tick(60)
@@ -73,9 +67,6 @@ class TestClearedInAirflow:
 
     @pytest.mark.parametrize("restarted", [False, True])
     async def test_run_cleared_within_the_second_of_its_end_is_followed(self, world: World, *, restarted: bool) -> None:
-        """The run ends and is cleared within one second. After the clearing, an event reports the
-        first end again.
-        """
         await world.apply(backoffLimit=1)
         await world.look()
         run = newest(world)
@@ -105,13 +96,10 @@ class TestClearedInAirflow:
 
     @pytest.mark.parametrize("by", ["an event", "Airflow"])
     async def test_clearing_a_task_of_an_active_run_is_not_a_new_attempt(self, world: World, *, by: str) -> None:
-        """When a task of an active run is cleared, Airflow sets the run's ``queued_at`` to the
-        current time. In this test, the operator learns the end of the run, from an event or from
-        Airflow's REST API, before the operator observes the new ``queued_at``.
-        """
         await world.apply(backoffLimit=1)
         await begin(world)
         run = newest(world)
+        # Airflow sets the run's queued_at to the current time.
         world.airflow.clear(run, ("extract", -1))
         world.clock.tick(1.5)
         world.airflow.set_task(run, "extract", TaskState.SUCCESS, try_number=2)
@@ -136,14 +124,12 @@ class TestClearedInAirflow:
         assert world.jobs.reads <= 1
 
     async def test_run_that_seems_to_end_before_it_was_queued_was_not_cleared(self, world: World) -> None:
-        """One host of Airflow sets the time at which the run was queued, and another host sets the
-        time of its end. The clocks of the two hosts differ.
-        """
         await world.apply(backoffLimit=1, retryStrategy="NewRun")
         await begin(world)
         run = newest(world)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS)
         world.airflow.end(run, RunState.SUCCESS)
+        # The clocks of Airflow's hosts differ.
         run.end = run.queued_at - timedelta(seconds=2)
         await world.look()
         await world.restart()
@@ -183,8 +169,6 @@ class TestClearedInAirflow:
 
 
 class TestDeletedInAirflow:
-    """Somebody deletes the active run of an MLJob in Airflow's UI: the MLJob fails."""
-
     async def test_deleted_run_fails_the_mljob(self, world: World) -> None:
         await world.apply()
         await world.look()

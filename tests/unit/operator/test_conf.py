@@ -1,6 +1,4 @@
-"""A run's conf: merged from the spec, ConfigMaps and Secrets, and validated against the DAG's
-params.
-"""
+"""A run's conf is merged from the spec, ConfigMaps and Secrets."""
 
 from __future__ import annotations
 
@@ -26,10 +24,6 @@ from .runs import edit, end, newest
 
 
 class TestConf:
-    """How spec.conf and the sources in spec.confFrom become a run's conf. Also, what happens if a
-    source is missing or changes, or if the run's conf is refused.
-    """
-
     async def test_sources_are_merged_in_order_and_conf_takes_precedence(self, world: World) -> None:
         world.jobs.data = {
             ("ConfigMap", "defaults"): {"a": "1", "b": "1", "c": "1", "more.json": '{"deep": {"x": 1}}'},
@@ -85,10 +79,6 @@ class TestConf:
         await sources.close()
 
     def test_constantly_changing_source_wakes_an_mljob_with_growing_pauses(self) -> None:
-        """Each pause is twice the previous pause. In 100 s of virtual time, the MLJob is woken
-        after 0, 1, 3, 7, 15, 31 and 63 seconds.
-        """
-
         async def wakes() -> int:
             jobs, woken = FakeJobs(), list[Key]()
             changes = FakeSourceChanges(jobs)
@@ -102,6 +92,7 @@ class TestConf:
             return len(woken)
 
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            # The MLJob is woken after 0, 1, 3, 7, 15, 31 and 63 seconds.
             assert runner.run(wakes()) == 7
 
     async def test_watches_of_one_namespace_leave_room_for_others(self, world: World) -> None:
@@ -159,7 +150,7 @@ class TestConf:
         assert says in world.message
 
     async def test_misspelt_param_of_a_declared_job_is_refused(self, world: World) -> None:
-        world.airflow.dag_params["train"] = {"epochs": declared({"type": "integer"}, 3)}
+        world.airflow.dag_params["train"] = {"epochs": declared_param({"type": "integer"}, 3)}
         await world.apply(conf={"epoch": 20})
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "ValidationFailed")
         assert "spec.conf.epoch: the DAG has no such param (did you mean epochs?)." in world.message
@@ -169,13 +160,11 @@ class TestConf:
         assert world.condition("UnknownParams") is None
 
     async def test_refused_conf_is_tried_again_every_few_minutes(self, world: World) -> None:
-        """The operator gets no event when somebody changes the DAG. So the operator checks a
-        refused conf against the DAG's params every few minutes.
-        """
-        world.airflow.dag_params["train"] = {"epochs": declared({"type": "integer"}, 3)}
+        world.airflow.dag_params["train"] = {"epochs": declared_param({"type": "integer"}, 3)}
         await world.apply(conf={"epochs": 20, "alpha": 1})
         assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")
-        world.airflow.dag_params["train"]["alpha"] = declared({"type": "integer"}, 0)
+        # The operator gets no event when a DAG changes.
+        world.airflow.dag_params["train"]["alpha"] = declared_param({"type": "integer"}, 0)
         await world.later(180)
         assert newest(world).conf == {"epochs": 20, "alpha": 1}
         assert (world.status.phase, world.condition("Stalled")) == (Phase.QUEUED, "False")
@@ -251,9 +240,5 @@ def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:
     assert found == ["spec.conf.label: has a NUL character, which Airflow's database can't hold"]
 
 
-def declared(schema: dict[str, Any], default: Any) -> dict[str, Any]:
-    """Return a DAG's param in the format of Airflow's REST API. As for a DAG that is made with
-    ``mljob_dag``, the schema also says that the DAG refuses a conf with names that are not params
-    of the DAG.
-    """
+def declared_param(schema: dict[str, Any], default: Any) -> dict[str, Any]:
     return {"value": default, "schema": schema | {ADDITIONAL_PARAMS: False}}

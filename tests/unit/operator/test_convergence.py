@@ -1,8 +1,4 @@
-"""The check at the end of a simulation, ``Machine.ends_well``. The check waits until no MLJob
-changes any more. So the check does not report a cancellation that is still in progress as lost. The
-check reports each user's request that the operator has forgotten, and fails if MLJobs never stop
-changing.
-"""
+"""The check at the end of a simulation, ``Machine.ends_well``."""
 
 from __future__ import annotations
 
@@ -25,22 +21,15 @@ def machine() -> Iterator[Machine]:
 
 
 def test_cancellation_that_has_just_begun_is_not_lost(machine: Machine) -> None:
-    """``ends_well`` ends all faults, and then waits until no MLJob changes any more. About 190 s
-    later, the requested retry exceeds its deadline, and the operator cancels the run. The check
-    waits for the end of this cancellation, too.
-    """
     machine.create(KEY, {"dagId": "train", "activeDeadlineSeconds": 120}, 1)
     machine.request_a_retry(0, 61)
+    # During this check, the retry exceeds its deadline and the operator cancels the run.
     machine.ends_well()
     status = machine.world.status(KEY)
     assert (status.phase, status.reason, status.attempts) == (Phase.FAILED, "DeadlineExceeded", 2)
 
 
 def test_finished_mljob_that_waits_for_another_to_be_retried_may_outlive_its_ttl(machine: Machine) -> None:
-    """The MLJob ``KEY`` failed at its deadline, because it waited for the outputs of the MLJob
-    ``score``. Its requested retry waits for these outputs, too. So ``KEY`` may still exist when its
-    TTL of 30 s is over. After the retry, ``KEY`` is deleted.
-    """
     other = (KEY[0], "score")
     machine.create(other, {"dagId": "train"}, 1)
     waits = {"confFrom": [{"outputsRef": {"name": other[1]}}], "activeDeadlineSeconds": 20}

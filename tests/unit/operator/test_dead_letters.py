@@ -1,7 +1,3 @@
-"""The operator sends unreadable messages to a dead-letter topic. Large messages are cut to a
-limited size. The operator never reads the dead-letter topic.
-"""
-
 from __future__ import annotations
 
 import logging
@@ -25,7 +21,6 @@ EVENTS = "airflow.events"
 
 @pytest.fixture(scope="module")
 def brokers() -> Iterator[str]:
-    """The address of librdkafka's mock broker, which runs in this process."""
     cluster = Producer({"test.mock.num.brokers": 1})
     [broker] = cluster.list_topics(timeout=30).brokers.values()
     yield f"{broker.host}:{broker.port}"
@@ -34,7 +29,6 @@ def brokers() -> Iterator[str]:
 
 @pytest.fixture
 def dead(request: pytest.FixtureRequest) -> str:
-    """The name of a dead-letter topic that no other test uses."""
     return f"dead.{request.node.name}"
 
 
@@ -49,10 +43,7 @@ def message(value: bytes, key: bytes | None = b"k") -> Message:
     return Message((EVENTS, 1), 7, key, value, 0)
 
 
-async def kept(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessage]:
-    """Close the reader ``events``. Before the reader ends, it sends all unreadable messages to the
-    dead-letter topic. Return the messages in the dead-letter topic ``topic``.
-    """
+async def close_and_read(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessage]:
     await events.close()
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader"})
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
@@ -70,7 +61,7 @@ async def test_large_message_is_truncated_and_its_headers_are_valid(
     events: KafkaEvents, brokers: str, dead: str
 ) -> None:
     events.dead_letter(message(b"v" * 2_000_000, b"k" * 2_000_000), "invalid: \udce4")
-    [letter] = await kept(events, brokers, dead)
+    [letter] = await close_and_read(events, brokers, dead)
     assert letter.value() == b"v" * DEAD_LETTER_BYTES
     assert len(letter.key() or b"") == DEAD_LETTER_BYTES
     assert dict(letter.headers() or ()) == {
@@ -82,7 +73,7 @@ async def test_large_message_is_truncated_and_its_headers_are_valid(
 
 async def test_small_message_is_kept_unchanged(events: KafkaEvents, brokers: str, dead: str) -> None:
     events.dead_letter(message(b"never mind", None), "not_json: no")
-    [letter] = await kept(events, brokers, dead)
+    [letter] = await close_and_read(events, brokers, dead)
     assert (letter.value(), letter.key()) == (b"never mind", None)
     assert "mljob_size" not in dict(letter.headers() or ())
 

@@ -1,7 +1,3 @@
-"""An MLJob that exceeds a deadline is cancelled and fails. An MLJob can have two deadlines: one for
-the end of the whole MLJob, and one for the start of the first task in each attempt.
-"""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
@@ -13,8 +9,6 @@ from .simulated import KEY, apply, simulation
 
 
 class TestDeadlines:
-    """The deadlines activeDeadlineSeconds and preRunningDeadlineSeconds."""
-
     async def test_mljob_that_is_active_for_too_long_is_cancelled_and_fails(self, world: World) -> None:
         await world.apply(activeDeadlineSeconds=100, backoffLimit=5, cancellation={"strategy": "Api"})
         await begin(world)

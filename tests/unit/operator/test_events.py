@@ -1,7 +1,4 @@
-"""Kafka events about the MLJob's run update the status. Changes of this run in the change feed (the
-list of recent changes in Airflow's REST API) also update the status. Events and changes of other
-runs have no effect.
-"""
+"""Kafka events and changes in Airflow update the status of an MLJob."""
 
 from __future__ import annotations
 
@@ -74,14 +71,11 @@ async def test_event_of_a_deleted_mljob_is_acknowledged(world: World) -> None:
 
 
 async def test_task_whose_change_is_dated_before_its_run_was_queued_stays_in_the_status(world: World) -> None:
-    """The clocks of Airflow's hosts differ, so the change of a task is dated before its run was
-    queued. A later read of the change feed contains the run, but not this task. The operator must
-    not conclude that the run has lost the task.
-    """
     await world.apply()
     run = newest(world)
     world.airflow.begin(run)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+    # The clocks of Airflow's hosts differ.
     run.tasks["extract", -1] = replace(run.tasks["extract", -1], occurred_at=run.queued_at - timedelta(seconds=3))
     await world.look()
     assert world.status.progress == "1/2"

@@ -1,9 +1,4 @@
-"""Kafka events that report a false state. For a while, the status may show the false state. But a
-false event alone does not make the operator end an MLJob, cancel a run or retry an attempt.
-
-Events of a child run that has the same run id as its parent do not change the status of the
-parent's MLJob.
-"""
+"""Kafka events report a false state."""
 
 from __future__ import annotations
 
@@ -38,10 +33,7 @@ def end_told(world: World, state: RunState = RunState.SUCCESS) -> RunFact:
     return RunFact(state, StatusSource.KAFKA, world.clock(), world.clock())
 
 
-async def going_on(world: World, **spec: Any) -> FakeRun:
-    """Create an MLJob, and return its run. Airflow reports that one of the run's two tasks is
-    running.
-    """
+async def apply_and_begin(world: World, **spec: Any) -> FakeRun:
     await world.apply(**spec)
     await world.look()
     await begin(world)
@@ -49,11 +41,9 @@ async def going_on(world: World, **spec: Any) -> FakeRun:
 
 
 class TestFalseEnd:
-    """Events ``dag_run.success`` or ``dag_run.failed`` of a run that is still active."""
-
     @pytest.mark.parametrize("said", [RunState.SUCCESS, RunState.FAILED])
     async def test_only_the_true_end_ends_the_mljob(self, world: World, said: RunState) -> None:
-        await going_on(world, backoffLimit=1, retryStrategy="NewRun")
+        await apply_and_begin(world, backoffLimit=1, retryStrategy="NewRun")
         before = world.status
         await world.tell(end_told(world, said))
         assert world.status == before, "not even for a moment: Airflow was asked first"
@@ -65,7 +55,7 @@ class TestFalseEnd:
         assert world.status.phase is Phase.SUCCEEDED
 
     async def test_false_end_is_checked_once_a_second_until_it_is_discarded(self, world: World) -> None:
-        await going_on(world)
+        await apply_and_begin(world)
         before = len(world.airflow.calls)
         await world.tell(end_told(world))
         await seconds(world, 60)
@@ -74,7 +64,7 @@ class TestFalseEnd:
         assert 5 <= len(asked) <= 11
 
     async def test_false_end_is_logged_once_for_each_run(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
-        run = await going_on(world)
+        run = await apply_and_begin(world)
         for _ in range(3):
             await world.tell(end_told(world))
             await seconds(world, 12)
@@ -83,7 +73,7 @@ class TestFalseEnd:
 
     @pytest.mark.parametrize("restarted", [False, True])
     async def test_repeated_false_end_is_not_shown_again(self, world: World, *, restarted: bool) -> None:
-        await going_on(world)
+        await apply_and_begin(world)
         forged = end_told(world)
         await world.tell(forged)
         await seconds(world, 12)
@@ -98,7 +88,7 @@ class TestFalseEnd:
         assert len(world.jobs.patches) == written
 
     async def test_deletion_ignores_a_false_end(self, world: World) -> None:
-        run = await going_on(world)
+        run = await apply_and_begin(world)
         await world.delete()
         await world.tell(end_told(world, RunState.FAILED))
         await seconds(world, 15)
@@ -109,7 +99,7 @@ class TestFalseEnd:
         assert not world.exists
 
     async def test_cancellation_ignores_a_false_end(self, world: World) -> None:
-        run = await going_on(world, cancellation={"strategy": "Dag"})
+        run = await apply_and_begin(world, cancellation={"strategy": "Dag"})
         await world.edit(cancel=True)
         await world.tell(end_told(world, RunState.FAILED))
         await seconds(world, 15)
@@ -119,14 +109,14 @@ class TestFalseEnd:
         assert world.status.phase is Phase.CANCELLED
 
     async def test_retry_does_not_clear_a_run_because_of_a_false_end(self, world: World) -> None:
-        await going_on(world, backoffLimit=3)
+        await apply_and_begin(world, backoffLimit=3)
         await world.tell(end_told(world, RunState.FAILED))
         await seconds(world, 30)
         assert "clear_failed" not in world.airflow.calls
         assert world.status.attempts == 1
 
     async def test_false_end_is_shown_and_not_acted_on_while_airflow_is_unreachable(self, world: World) -> None:
-        run = await going_on(world, ttlSecondsAfterFinished=0)
+        run = await apply_and_begin(world, ttlSecondsAfterFinished=0)
         world.airflow.down = True
         await world.tell(event("extract", TaskState.SUCCESS, seconds=1), end_told(world))
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "EndUnconfirmed")
@@ -141,7 +131,7 @@ class TestFalseEnd:
         assert run.state is RunState.RUNNING
 
     async def test_start_event_does_not_undo_an_end(self, world: World) -> None:
-        await going_on(world)
+        await apply_and_begin(world)
         await end(world, RunState.FAILED)
         before = world.status
         for state in (RunState.QUEUED, RunState.RUNNING):
@@ -151,12 +141,10 @@ class TestFalseEnd:
 
 
 class TestTrueEnd:
-    """Airflow publishes the end of a run to Kafka a moment before it stores the end. The MLJob ends
-    as soon as the REST API confirms the event.
-    """
+    """Airflow publishes the end of a run to Kafka before Airflow stores the end."""
 
     async def test_end_counts_as_soon_as_airflow_confirms_it(self, world: World) -> None:
-        run = await going_on(world)
+        run = await apply_and_begin(world)
         run.outputs = {"score": 0.9}
         world.airflow.set_task(run, "extract", TaskState.SUCCESS)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS)
@@ -170,7 +158,7 @@ class TestTrueEnd:
         assert world.meter.contradicted == 0
 
     async def test_true_end_is_confirmed_by_one_request(self, world: World) -> None:
-        run = await going_on(world)
+        run = await apply_and_begin(world)
         run.outputs = {"score": 0.9}
         world.airflow.set_task(run, "extract", TaskState.SUCCESS)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS)
@@ -182,8 +170,6 @@ class TestTrueEnd:
 
 
 class TestFalseTaskEvents:
-    """Events that report false states or tries of tasks, or tasks that don't exist."""
-
     @pytest.mark.parametrize(
         "forged",
         [
@@ -198,7 +184,7 @@ class TestFalseTaskEvents:
     async def test_false_task_states_are_shown_for_half_a_minute_and_cost_one_list(
         self, world: World, forged: Any
     ) -> None:
-        await going_on(world)
+        await apply_and_begin(world)
         before, calls = world.status, len(world.airflow.calls)
         await world.tell(forged)
         assert world.status.tasks != before.tasks
@@ -214,7 +200,7 @@ class TestFalseTaskEvents:
         assert world.airflow.calls[calls:] == ["get", "tasks"]
 
     async def test_states_that_the_change_feed_confirms_cost_no_list(self, world: World) -> None:
-        run = await going_on(world)
+        run = await apply_and_begin(world)
         await world.look()
         calls = len(world.airflow.calls)
         for second in range(1, 6):
@@ -229,7 +215,7 @@ class TestFalseTaskEvents:
         assert {"get", "tasks"}.isdisjoint(world.airflow.calls[calls:])
 
     async def test_end_that_a_worker_stores_late_is_shown_as_airflow_has_it(self, world: World) -> None:
-        run = await going_on(world)
+        run = await apply_and_begin(world)
         at = world.clock()
         await world.tell(replace(event("extract", TaskState.SUCCESS), occurred_at=at, observed_at=at))
         assert world.status.progress == "1/2"
@@ -270,13 +256,10 @@ class TestFalseTaskEvents:
 
 
 class TestNamesakes:
-    """A child run that has the run id of its parent, the MLJob's run. The child run is a run of
-    another DAG. A TriggerDagRunOperator in the parent has created the child run. The child run's
-    events, tasks and state do not change the MLJob.
-    """
+    """A child run of another DAG has the run id of its parent."""
 
     async def child(self, world: World) -> FakeRun:
-        parent = await going_on(world, backoffLimit=1, retryStrategy="NewRun")
+        parent = await apply_and_begin(world, backoffLimit=1, retryStrategy="NewRun")
         world.airflow.dags[CHILD] = ("extract", "more")
         return world.airflow.queue(CHILD, parent.run_id, {})
 
@@ -343,10 +326,6 @@ def newest_of(world: World, dag_id: str) -> FakeRun:
 
 
 class FakeTopic:
-    """A fake of the Kafka consumer of a topic. The fake delivers no messages; the tests pass the
-    messages to the reader.
-    """
-
     def __init__(self) -> None:
         self.committed: Mapping[Partition, int] = {}
 
@@ -363,10 +342,6 @@ class FakeTopic:
 
 
 class TestMessages:
-    """False messages in a Kafka topic. The operator matches a message to an MLJob's run by the DAG
-    id and the run id, and checks in Airflow whether the message is true.
-    """
-
     OFFICIAL = '{"schema_version": 1, "event": "%s", "timestamp": "%s", "dag_id": "%s", "run_id": "%s", "source": "x"}'
     CANCELLED = (
         '{"mljob_version": 1, "event": "'
@@ -388,7 +363,7 @@ class TestMessages:
     @pytest.mark.parametrize("dag_id", ["train", CHILD, "anything"])
     @pytest.mark.parametrize("name", ["dag_run.success", "dag_run.failed", CANCELLATION_EVENT])
     async def test_false_message_does_not_end_an_active_run(self, world: World, name: str, dag_id: str) -> None:
-        run = await going_on(world)
+        run = await apply_and_begin(world)
         at = world.clock().isoformat()
         official = self.OFFICIAL % (name, at, dag_id, run.run_id)
         self.deliver(world, self.CANCELLED % (at, dag_id, run.run_id) if name == CANCELLATION_EVENT else official)
@@ -402,7 +377,7 @@ class TestMessages:
     async def test_only_a_message_of_the_runs_dag_is_checked_in_airflow(
         self, world: World, dag_id: str, *, asked: bool
     ) -> None:
-        run = await going_on(world)
+        run = await apply_and_begin(world)
         calls = len(world.airflow.calls)
         self.deliver(world, self.OFFICIAL % ("dag_run.success", world.clock().isoformat(), dag_id, run.run_id))
         await world.settle()
@@ -410,10 +385,6 @@ class TestMessages:
 
 
 async def test_event_does_not_replace_the_answer_to_a_submission(world: World) -> None:
-    """The submission of the run has failed, and false events report the run. If the operator
-    believed the events, the operator would follow a run that was never submitted. Instead the
-    operator submits the run again.
-    """
     world.airflow.down_for["submit"] = 1
     await world.apply()
     run_id = world.status.dag_run_id

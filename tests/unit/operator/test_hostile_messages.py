@@ -1,6 +1,4 @@
-"""200 valid messages among 10,000 hostile messages (see :mod:`tests.hostile`): each valid message
-reaches the status of its MLJob, and the operator reads all messages.
-"""
+"""Each valid message among many hostile messages reaches the status of its MLJob."""
 
 from __future__ import annotations
 
@@ -28,49 +26,34 @@ TOPIC = "airflow.events"
 
 
 class Topic:
-    """A replacement for the Kafka consumer. It records the committed offsets, and why messages were
-    unreadable.
-    """
-
     def __init__(self) -> None:
         self.committed: dict[Partition, int] = {}
         self.dead_letters: list[str] = []
         self.broken = False
 
-    def start(self, deliver: Callable[..., None], revoked: Callable[..., None]) -> None:
-        """Do nothing: no message arrives by itself."""
+    def start(self, deliver: Callable[..., None], revoked: Callable[..., None]) -> None: ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Record the offsets."""
         self.committed.update(offsets)
 
     def pause(self, *, paused: bool) -> None:
-        """Fail the test. The operator pauses a topic while too many messages wait, which never
-        happens here.
-        """
         raise AssertionError("fetching was stopped")
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Record why a message is unreadable, instead of sending it to the dead-letter topic."""
         self.dead_letters.append(why)
 
-    async def close(self) -> None:
-        """Do nothing."""
+    async def close(self) -> None: ...
 
 
 class CountingMeter(SilentMeter):
-    """A fake of the operator's metrics that counts events by outcome."""
-
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
 
     def event(self, outcome: str) -> None:
-        """Count an event by its outcome."""
         self.outcomes[outcome] += 1
 
 
 async def world_with_runs() -> World:
-    """Return a world with twenty MLJobs whose runs are active."""
     world = World()
     world.airflow.dags["wide"] = tuple(f"task_{i}" for i in range(TASKS))
     for i in range(JOBS):
@@ -84,9 +67,8 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """Return one message for each task of each run: the task has succeeded. The format of the
-    messages alternates between the format of the MLJob provider and the format of Airflow's own
-    producer.
+    """Return a success of each task of each run, alternately in the format of the MLJob provider
+    and in the format of Airflow's own producer.
     """
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]
@@ -108,10 +90,6 @@ def good_messages(world: World) -> list[dict[str, Any]]:
 
 
 async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
-    """Deliver Kafka messages to the operator. Each message has one of ``values`` as its value.
-    Return the topic and the meter. The topic has recorded the committed offsets, and why messages
-    were unreadable. The meter has counted the outcomes.
-    """
     topic, meter = Topic(), CountingMeter()
     pipeline = TopicReader(
         topic,
@@ -130,9 +108,6 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
 
 
 def statuses(world: World) -> dict[str, Any]:
-    """Return the statuses of all MLJobs, by name. The id of the process that submitted the run is
-    left out, because each world has another operator process.
-    """
     return {
         body["metadata"]["name"]: {name: value for name, value in body["status"].items() if name != "submittedBy"}
         for body in world.jobs.objects.values()

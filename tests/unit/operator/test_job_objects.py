@@ -1,6 +1,4 @@
-"""The adapter for objects in the Kubernetes API, and the operator's handlers that kopf calls. The
-tests cover unreadable objects, failed requests and errors, and need no Kubernetes API.
-"""
+"""The adapter for objects in the Kubernetes API, and the handlers that kopf calls."""
 
 from __future__ import annotations
 
@@ -33,9 +31,6 @@ NO_AIRFLOW = "http://127.0.0.1:9"
 
 
 async def test_mljob_of_an_unwatched_namespace_is_not_requested() -> None:
-    """An event of the topic may name an MLJob of a namespace that this operator doesn't watch. Only
-    the operator that watches the namespace may act on this MLJob.
-    """
     api = client.ApiClient(client.Configuration(host=NO_AIRFLOW))
     try:
         jobs = Jobs(api, ("team-a",))
@@ -144,8 +139,6 @@ def test_unreadable_object_is_logged_and_skipped(kind: Any, body: Any, caplog: p
 
 
 async def test_handler_does_not_pass_errors_to_kopf(caplog: pytest.LogCaptureFixture) -> None:
-    """The operator logs the error itself. kopf would log the error in another format."""
-
     class Broken:
         job_controller = instances = None
 

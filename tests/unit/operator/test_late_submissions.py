@@ -1,7 +1,4 @@
-"""A submission reaches Airflow after the operator has stopped waiting for the answer. Meanwhile the
-MLJob was suspended, cancelled or deleted, or has exceeded a deadline. The operator then finds the
-run of this submission, and cancels the run.
-"""
+"""A submission reaches Airflow after the operator has stopped waiting for the answer."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from .simulated import apply, dags_at_work, delete, simulation
 
 async def on_its_way(world: World, **spec: object) -> Callable[[], Awaitable[None]]:
     """Create an MLJob whose submission has not reached Airflow yet. Return a function that lets the
-    submission reach Airflow, and then lets 15 s pass.
+    submission reach Airflow.
     """
     world.airflow.lose_answers = 1
     await world.apply(cancellation={"strategy": "Api"}, **spec)

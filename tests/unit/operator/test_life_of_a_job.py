@@ -1,6 +1,4 @@
-"""When the run of an MLJob ends, the MLJob succeeds or fails, and no later event changes its phase.
-An MLJob that is created again is independent of the earlier MLJob of the same name.
-"""
+"""When the run of an MLJob ends, the MLJob succeeds or fails, and no later event changes its phase."""
 
 from __future__ import annotations
 
@@ -60,10 +58,8 @@ class TestNamesakes:
         assert [run.run_id for run in world.airflow.runs.values()] == [first, world.status.dag_run_id]
 
     async def test_re_created_mljob_without_a_finalizer_is_reconciled(self, world: World) -> None:
-        """The MLJob was deleted and applied again while the watch was disconnected. So the watch
-        does not report the deletion of the first MLJob.
-        """
         await world.apply(suspend=True)
+        # The watch is disconnected and does not report this deletion.
         world.jobs.user_deletes(KEY, world.clock())
         await world.apply(suspend=True)
         assert world.status.phase is Phase.SUSPENDED

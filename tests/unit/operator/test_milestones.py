@@ -1,6 +1,4 @@
-"""The metrics and traces of an MLJob during its life: the series in which the MLJob is counted, the
-seconds that the MLJob waited and ran, and the trace of each ended attempt.
-"""
+"""The metrics and traces of an MLJob."""
 
 from __future__ import annotations
 
@@ -20,9 +18,6 @@ STAGES = ("submission_wait", "queue_wait", "run", "duration")
 
 @pytest.fixture
 def registry(world: World) -> CollectorRegistry:
-    """The Prometheus registry with the metrics of the operator under test. The fixture starts the
-    operator.
-    """
     registry = CollectorRegistry()
     world.meter.jobs = JobMetrics(registry)
     world.start()
@@ -30,9 +25,6 @@ def registry(world: World) -> CollectorRegistry:
 
 
 def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[str, str], float]:
-    """Return the values of the metric ``name``, by phase and reason. The default metric is the
-    number of MLJobs that have not finished.
-    """
     return {
         (sample.labels["phase"], sample.labels["reason"]): sample.value
         for family in registry.collect()
@@ -42,7 +34,6 @@ def phases(registry: CollectorRegistry, name: str = "mljob_jobs") -> dict[tuple[
 
 
 def seconds(registry: CollectorRegistry, stage: str) -> tuple[float, float]:
-    """Return how many times the stage ``stage`` has ended, and the sum of its durations in seconds."""
     found = [sample for family in registry.collect() for sample in family.samples]
     name = f"mljob_job_{stage}_seconds"
     counts = sum(sample.value for sample in found if sample.name == f"{name}_count")
@@ -167,8 +158,6 @@ async def test_the_lag_of_a_write_counts_from_the_input(world: World) -> None:
 
 
 class Exported(Tracer):
-    """A tracer that keeps the traces of ended attempts in a list, and does not send them."""
-
     def __init__(self) -> None:
         self.traces: list[AttemptTrace] = []
 

@@ -1,7 +1,4 @@
-"""An MLJob that doesn't match the schema. The operator writes the error into the MLJob's status
-once. The operator still reports the end of an active run, and still cancels the run if the MLJob is
-deleted. The other MLJobs are reconciled as usual.
-"""
+"""An MLJob doesn't match the schema."""
 
 from __future__ import annotations
 
@@ -52,8 +49,6 @@ def nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.mark.parametrize("what", MISFITS)
 class TestCreated:
-    """An MLJob that doesn't match the schema when it is created."""
-
     async def test_status_says_once_which_field_is_invalid(self, world: World, what: str) -> None:
         spec, says = MISFITS[what]
         world.jobs.create("churn", spec)
@@ -103,10 +98,6 @@ class TestCreated:
 
 
 class TestInProgress:
-    """An MLJob that no longer matches the schema while its run is active, because the MLJob was
-    edited or the CRD has changed.
-    """
-
     @pytest.mark.parametrize("policy", ["Once", "OnChange", "OncePerSpec"])
     async def test_active_run_continues_and_the_status_says_that_the_edit_is_ignored(
         self, world: World, policy: str
@@ -148,8 +139,6 @@ class TestInProgress:
 
 
 class TestStatus:
-    """A status with an invalid part. Somebody other than the operator has written this part."""
-
     @pytest.mark.parametrize(
         "status",
         [

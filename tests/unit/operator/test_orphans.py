@@ -1,7 +1,4 @@
-"""Orphans are active runs that the operator has submitted for an MLJob, but that no MLJob follows.
-The operator lists all active runs regularly (relist), reports the orphans, and cancels them if the
-settings say so. The operator does not report or cancel other runs.
-"""
+"""Orphans are active runs that the operator has submitted, and that are not the run of any MLJob."""
 
 from __future__ import annotations
 
@@ -26,10 +23,6 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """A world in which the operator cancels orphaned runs. A world is an operator with fakes of
-    Kubernetes and Airflow.
-    """
-
     cancels_orphans = True
 
 
@@ -41,16 +34,12 @@ async def cancelling() -> AsyncIterator[World]:
 
 
 async def minutes(world: World, number: int = 2) -> None:
-    """Let ``number`` minutes and five seconds pass. The operator relists once a minute."""
     for _ in range(12 * number + 1):
         await world.look()
         await world.later(5)
 
 
 def stray(world: World, name: str = NAME, *, uid: str = "gone", dag_id: str = "train") -> FakeRun:
-    """Queue a run in Airflow as if the operator had submitted the run for an MLJob with the uid
-    ``uid``, and return the run. By default, no MLJob has this uid.
-    """
     run_id = str(dag_run_id("mljob", NAMESPACE, name, uid))
     return world.airflow.queue(dag_id, run_id, {}, f"MLJob {NAMESPACE}/{name}")
 
@@ -83,9 +72,6 @@ class TestOrphan:
         assert orphaned(cancelling) == 0
 
     async def test_run_is_not_an_orphan_after_one_relist(self, world: World) -> None:
-        """An operator may have submitted the run a moment ago, and may not have stored the
-        submission yet.
-        """
         stray(world)
         await world.look()
         await world.later(59)
@@ -101,7 +87,6 @@ class TestOrphan:
         assert cancelling.status.dag_run_id != run.run_id
 
     async def test_run_of_an_attempt_that_ended_without_it_is_an_orphan(self, cancelling: World) -> None:
-        """A run has an id and a note that name the MLJob. The MLJob's only attempt has another run."""
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         late = stray(cancelling, uid=cancelling.jobs.objects[KEY]["metadata"]["uid"])
         late.run_id = late.run_id[:-1] + "7"
@@ -130,9 +115,6 @@ class TestOrphan:
     async def test_orphans_that_cannot_be_cancelled_do_not_block_others(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Some orphans stay active although the operator cancels them again and again: their DAG
-        was deleted, or the operator's login at Airflow may not change them.
-        """
         cancel = cancelling.airflow.cancel
 
         async def of_most(dag_id: str, run_id: str) -> None:
@@ -181,9 +163,7 @@ def another_note(run: FakeRun) -> None:
 
 
 def no_note(run: FakeRun) -> None:
-    """Remove the note of a run. A TriggerDagRunOperator can give a child run the same run id as the
-    parent run. Such a child run has no note.
-    """
+    # A child run with the run id of its parent has no note.
     run.note = None
 
 
@@ -261,10 +241,6 @@ class TestOtherRuns:
 
 
 class TestRetained:
-    """``deletionPolicy: Retain`` deliberately leaves a run without an MLJob. Such a run is not an
-    orphan.
-    """
-
     async def test_retained_run_is_not_an_orphan(self, cancelling: World) -> None:
         await cancelling.apply(deletionPolicy="Retain")
         await begin(cancelling)

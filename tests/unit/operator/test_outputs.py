@@ -1,7 +1,4 @@
-"""The operator stores XComs of a run as outputs in the status. When the condition Complete becomes
-true, the outputs are in the status, unless Airflow is unreachable or the run was deleted. The size
-of the outputs is limited.
-"""
+"""The operator stores XComs of a run as outputs in the status."""
 
 from __future__ import annotations
 
@@ -16,8 +13,6 @@ from .runs import end, finish, newest
 
 
 class TestOutputs:
-    """The outputs that spec.outputs names."""
-
     async def test_xcoms_become_outputs(self, world: World) -> None:
         await world.apply(outputs=[{"name": "score", "taskId": "fit"}, {"name": "lost", "taskId": "extract"}])
         newest(world).xcoms["fit", "return_value"] = 0.93
@@ -60,10 +55,6 @@ async def test_complete_is_not_true_before_the_outputs_are_stored(world: World) 
 
 
 async def test_unreachable_airflow_delays_the_end_of_an_mljob_only_for_a_while(world: World) -> None:
-    """An event has reported the end of the run. Then Airflow is unreachable, so the operator can't
-    read the outputs. After half a minute the MLJob succeeds without outputs. The outputs are stored
-    when Airflow answers again.
-    """
     await world.apply()
     run = world.airflow.only_run()
     run.outputs = {"score": 0.9}
@@ -96,7 +87,6 @@ async def test_status_names_outputs_that_are_too_large(world: World) -> None:
 
 
 async def vanish(world: World) -> None:
-    """Delete the only run in Airflow, and let the operator look for the run twice."""
     run = world.airflow.only_run()
     del world.airflow.runs[run.dag_id, run.run_id]
     for _ in range(2):
@@ -104,10 +94,6 @@ async def vanish(world: World) -> None:
 
 
 class TestRunDeletedBeforeItsOutputsWereRead:
-    """A run succeeds and is deleted in Airflow before the operator has read its outputs. The MLJob
-    has succeeded, and its status says that the outputs are lost.
-    """
-
     LOST = ("all outputs (the run was deleted in Airflow before they were read)",)
 
     def told(self, world: World) -> bool:

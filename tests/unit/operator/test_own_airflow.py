@@ -1,5 +1,5 @@
-"""The Airflow that the operator's settings name has no AirflowInstance object, and so no status. A
-metric says whether this Airflow is ready, and the log says why not.
+"""The Airflow of the operator's settings has no AirflowInstance, so a metric says whether this
+Airflow is ready.
 """
 
 from __future__ import annotations
@@ -19,10 +19,6 @@ from tests.unit.operator.conftest import World
 
 
 class Meter(SilentMeter):
-    """A fake of the operator's metrics. It keeps the last reported readiness of each Airflow in
-    ``ready``, by the Airflow's name.
-    """
-
     def __init__(self) -> None:
         super().__init__()
         self.ready: dict[str, bool | None] = {}

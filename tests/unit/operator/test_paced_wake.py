@@ -1,6 +1,4 @@
-"""Many MLJobs wait for one MLJob. If the one MLJob changes, the operator wakes the waiting MLJobs
-in batches.
-"""
+"""Many MLJobs wait for one MLJob. The operator wakes the waiting MLJobs in batches."""
 
 from __future__ import annotations
 
@@ -64,9 +62,6 @@ async def test_nobody_is_woken_after_the_end() -> None:
 
 
 async def test_flapping_mljob_costs_no_reads_and_few_writes(world: World) -> None:
-    """350 MLJobs wait for one MLJob, which changes many times. When the MLJob changes again, some
-    of the waiting MLJobs have not yet reacted to the previous change.
-    """
     number = 3 * BATCH + 50
     world.jobs.create("data", {"dagId": "train", "suspend": True})
     for _, name in keys(number):

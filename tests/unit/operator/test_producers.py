@@ -1,7 +1,5 @@
-"""The events of this project's Airflow provider, of Airflow's own producer, or of both lead to the
-same final status. Both producers together cause at most as many patches of the status as Airflow's
-own producer alone, or one patch more than the provider alone, whichever is greater. An event that
-only makes a time more exact causes no patch at once.
+"""The events of the project's Airflow provider and of Airflow's own producer lead to the same
+status.
 """
 
 from __future__ import annotations
@@ -22,9 +20,6 @@ from .conftest import KEY, World
 
 
 async def played(recording: Recording, producers: list[str]) -> tuple[dict[str, Any], int]:
-    """Play a recorded run with the events of ``producers``. Return the final status, and the number
-    of status patches.
-    """
     world = World()
 
     async def tell(message: dict[str, Any]) -> None:
@@ -66,9 +61,6 @@ async def test_more_exact_time_is_stored_within_seconds_if_no_change_follows() -
 
 
 async def running() -> World:
-    """Return the operator and its fakes, after an event without a start time has reported that the
-    task ``fit`` of an MLJob's run is running.
-    """
     world = World()
     await world.apply()
     await world.look()

@@ -1,5 +1,5 @@
-"""A search for a violation of the operator's promises for MLJobs of type Run. Hypothesis plays the
-user, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
+"""Hypothesis searches for actions after which the operator breaks a promise about MLJobs of type
+Run.
 """
 
 from __future__ import annotations
@@ -39,11 +39,6 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class Promises(Machine):
-    """Hypothesis's state machine for MLJobs of type Run. Besides the steps of :class:`.Machine`,
-    the state machine clears and deletes runs in Airflow, triggers and changes child runs, and
-    pauses DAGs. A child run is a run of another DAG that a run of an MLJob has triggered.
-    """
-
     specs = SPECS
     edits = EDITS
 
@@ -52,9 +47,6 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def clear_in_airflow(self, index: int, then: float) -> None:
-        """Clear the current run of an existing MLJob. A run that has ended is cleared only if
-        Airflow's clock, which may have jumped, shows a time after the end.
-        """
         current = {self.world.status(key).dag_run_id for key in self.world.cluster.objects}
         now = self.world.airflow_clock()
         runs = [run for run in self.world.airflow.ours() if run.run_id in current]
@@ -68,11 +60,9 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def delete_in_airflow(self, index: int, then: float) -> None:
-        """Delete a run that is queued or has ended, because Airflow refuses to delete a running
-        run. A run is deleted only after a status has reported that the run was submitted. Without
-        such a status, the operator could not notice that the run is missing.
-        """
+        # Without a status that names the run, the operator can't notice that the run is missing.
         told = [run for run in self.world.airflow.ours() if run.run_id in self.world.cluster.told]
+        # Airflow refuses to delete a running run.
         if found := [run for run in told if run.state is not RunState.RUNNING]:
             run = found[index % len(found)]
             self.world.airflow.unstored.pop((run.dag_id, run.run_id), None)
@@ -82,7 +72,6 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.ours())
     @rule(index=indexes, then=moments)
     def a_child_is_triggered(self, index: int, then: float) -> None:
-        """Trigger a child run of a running run: a run of another DAG with the same run id."""
         runs = [run for run in self.world.airflow.ours() if run.state is RunState.RUNNING]
         if runs and (CHILD, (run := runs[index % len(runs)]).run_id) not in self.world.airflow.runs:
             self.world.airflow.queue(CHILD, run.run_id, {})
@@ -91,10 +80,6 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.child_runs())
     @rule(what=st.sampled_from(["succeeds", "fails", "is cleared", "is deleted"]), index=indexes, then=moments)
     def a_child_goes_on(self, what: str, index: int, then: float) -> None:
-        """Let a child run succeed or fail, or clear or delete the child run, as ``what`` says. Do
-        nothing if the child run's state does not allow this action. The action must not affect the
-        MLJob.
-        """
         airflow, children = self.world.airflow, self.world.airflow.child_runs()
         child = children[index % len(children)]
         over = child.state in TERMINAL_RUN
@@ -111,11 +96,9 @@ class Promises(Machine):
 
     @rule(dag_id=st.sampled_from(["train", "predict", CANCEL_DAG]), then=moments)
     def pause_or_unpause(self, dag_id: str, then: float) -> None:
-        """Toggle whether a DAG is paused."""
         self.world.airflow.paused ^= {dag_id}
         self._then("pause_or_unpause", then)
 
 
 def test_promises_hold() -> None:
-    """Hypothesis finds no sequence of actions that breaks a promise of the operator."""
     hold(Promises)

@@ -1,6 +1,5 @@
 """The operator concludes that a run is missing only after Airflow has answered twice, seconds
-apart, that the run does not exist. A single answer may be wrong, and the consequences of a wrong
-conclusion can't be undone.
+apart, that the run does not exist.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ Situation = Callable[[World], Awaitable[None]]
 
 
 async def followed(world: World) -> None:
-    """Start a run, and make the operator request the state of the run from Airflow."""
     await world.apply(backoffLimit=1, retryStrategy="NewRun")
     await world.look()
     await begin(world)
@@ -30,18 +28,12 @@ async def followed(world: World) -> None:
 
 
 async def deleted(world: World) -> None:
-    """Delete the MLJob of an active run, so that the operator has to cancel the run. The DAG that
-    cancels runs is paused.
-    """
     await followed(world)
     world.airflow.paused.add("mljob_cancel")
     world.jobs.user_deletes(KEY, world.clock())
 
 
 async def deleted_after_a_restart(world: World) -> None:
-    """Delete the MLJob of an active run, and restart the operator before the operator reacts.
-    After the restart, Airflow answers once that the run does not exist.
-    """
     await followed(world)
     world.jobs.user_deletes(KEY, world.clock())
     world.airflow.denies = 1
@@ -49,10 +41,6 @@ async def deleted_after_a_restart(world: World) -> None:
 
 
 async def suspended_and_resumed(world: World) -> None:
-    """Suspend the MLJob of an active run, and resume the MLJob. Meanwhile, Airflow answers once
-    that the run does not exist. In production, such an answer may come from a proxy. If the
-    operator believed this single answer, two runs would be active at the same time.
-    """
     await world.apply(cancellation={"strategy": "Dag"}, backoffLimit=1)
     await world.look()
     await begin(world)
@@ -145,10 +133,6 @@ async def test_retry_of_a_missing_run_submits_a_new_run(world: World) -> None:
 
 @pytest.mark.parametrize("denied_at", range(3))
 async def test_once_per_spec_does_not_run_again_because_of_one_response(world: World, denied_at: int) -> None:
-    """An earlier MLJob of the same name had two runs. The second run succeeded. A new MLJob takes
-    over the result of the second run. The new MLJob starts no run, although Airflow answers once
-    that a run does not exist.
-    """
     spec: dict[str, Any] = {"runPolicy": "OncePerSpec", "backoffLimit": 1, "retryStrategy": "NewRun"}
     await world.apply(**spec)
     await world.later(3)

@@ -1,6 +1,4 @@
-"""The Kubernetes API refuses a status as invalid. The operator drops the events from which it built
-the status, reads the run from Airflow again, and continues.
-"""
+"""The Kubernetes API refuses a status as invalid."""
 
 from __future__ import annotations
 
@@ -81,10 +79,6 @@ async def test_restart_after_a_refusal_continues_normally(world: World) -> None:
 
 
 class TestEveryStatusRefused:
-    """The Kubernetes API server refuses every status, because the object was stored under another
-    version of the CRD.
-    """
-
     async def test_deletion_cancels_the_run_and_removes_the_mljob(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"})
         await begin(world)
@@ -130,7 +124,7 @@ class TestEveryStatusRefused:
 
 @pytest.fixture
 def refused(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list that gets the entry 1 each time that the operator counts a refused status."""
+    """A list with one entry for each refused status."""
     counted: list[int] = []
     monkeypatch.setattr(world.meter, "status_refused", lambda: counted.append(1), raising=False)
     return counted

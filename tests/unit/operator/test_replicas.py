@@ -1,6 +1,4 @@
-"""Two replicas of the operator, of which only the leader acts. When the leader ends, hangs or is
-cut off, the other replica continues. Only one process at a time writes statuses.
-"""
+"""Two replicas of the operator, of which only the leader acts."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ def world() -> Iterator[ReplicatedWorld]:
 
 def seconds_until(world: ReplicatedWorld, holds: Callable[[], bool]) -> float:
     """Let simulated time pass until ``holds`` returns true, and return the seconds that have
-    passed. Fail after 120 seconds.
+    passed.
     """
     began = world.loop.time()
     while not holds():
@@ -67,9 +65,6 @@ def test_standby_acts_within_two_seconds_after_the_leader_was_told_to_end(world:
 
 
 def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) -> None:
-    """The leader is told to end while its request to submit a run is in flight. The request reaches
-    Airflow only after the standby has become the leader.
-    """
     world.network.faults["airflow"] = [None, Fault.LATE]
     apply(world)
     world.run(1)
@@ -82,9 +77,6 @@ def test_standby_does_not_wait_for_a_request_that_hangs(world: ReplicatedWorld) 
 
 
 def test_standby_does_not_wait_for_an_event_that_hangs(world: ReplicatedWorld) -> None:
-    """The leader sends a request that creates an Event. While the leader waits for the answer, the
-    leader is told to end.
-    """
     world.network.faults["kubernetes"] = [None, None, None, None, Fault.LATE]
     apply(world)
     world.run(0.3)
@@ -103,10 +95,6 @@ def test_standby_follows_the_run_of_a_leader_that_was_killed(world: ReplicatedWo
 
 
 def test_leader_that_is_cut_off_from_kubernetes_submits_nothing_any_more(world: ReplicatedWorld) -> None:
-    """While Airflow is down, the leader loses its connection to the Kubernetes API, and then the
-    MLJob's spec changes. When Airflow is up again, the old leader reaches Airflow, but knows only
-    the old spec.
-    """
     world.network.down.add("airflow")
     apply(world)
     world.run(2)
@@ -148,20 +136,14 @@ def test_submission_that_a_killed_leader_had_sent_is_the_only_one(world: Replica
 
 
 class Replicas(Machine):
-    """A state machine for Hypothesis, in which two replicas of the operator start, end, hang and
-    lose the network.
-    """
-
     specs = SPECS
     edits = EDITS
 
     def new_world(self) -> ReplicatedWorld:
-        """Return a new simulated world with one replica, which becomes the leader."""
         return ReplicatedWorld()
 
     @property
     def replicas(self) -> list[Replica]:
-        """The replicas that run."""
         world = self.world
         assert isinstance(world, ReplicatedWorld)
         return world.replicas
@@ -169,14 +151,12 @@ class Replicas(Machine):
     @precondition(lambda self: len(self.replicas) == 1)
     @rule(then=st.sampled_from([0.4, 4.0, 11.0]))
     def a_standby_starts(self, then: float) -> None:
-        """Start a second replica."""
         self.world.start(beside=True)
         self._then("a_standby_starts", then)
 
     @precondition(lambda self: self.replicas)
     @rule(which=which, then=moments)
     def a_replica_is_told_to_end(self, which: int, then: float) -> None:
-        """Tell a replica to end, as SIGTERM does."""
         if which < len(self.replicas):
             self.replicas[which].terminate()
             self._then("a_replica_is_told_to_end", then)
@@ -184,7 +164,6 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, seconds=st.sampled_from([0.4, 6.0, 15.0]), then=moments)
     def a_replica_hangs(self, which: int, seconds: float, then: float) -> None:
-        """Pause a replica for ``seconds``, as SIGSTOP and SIGCONT do."""
         if which < len(self.replicas):
             replica = self.replicas[which]
             replica.pause(paused=True)
@@ -195,15 +174,10 @@ class Replicas(Machine):
     @precondition(lambda self: self.replicas)
     @rule(which=which, then=moments)
     def a_replica_is_cut_off_or_back(self, which: int, then: float) -> None:
-        """Cut a replica off from the Kubernetes API, or reconnect a replica that is cut off."""
         if which < len(self.replicas):
             self.replicas[which].contender.wire.cut ^= {"kubernetes"}
             self._then("a_replica_is_cut_off_or_back", then)
 
 
 def test_promises_hold_with_replicas() -> None:
-    """Hypothesis finds no steps after which the operator breaks one of its promises, which
-    tests/simulation/machine.py lists. One promise is added: a former leader changes nothing after a
-    later leader has made a change.
-    """
     hold(Replicas)

@@ -1,6 +1,4 @@
-"""A user requests a retry of an MLJob by an annotation of the MLJob. The operator begins at most
-one attempt for each request.
-"""
+"""A user requests a retry by an annotation of the MLJob."""
 
 from __future__ import annotations
 
@@ -17,7 +15,6 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 async def fail(world: World, **spec: object) -> None:
-    """Create an MLJob whose run fails, and let a minute pass."""
     await world.apply(**spec)
     await begin(world)
     await end(world, RunState.FAILED)
@@ -25,8 +22,6 @@ async def fail(world: World, **spec: object) -> None:
 
 
 class TestRequestedRetry:
-    """A retry of a finished MLJob."""
-
     async def test_failed_tasks_of_the_same_run_run_again(self, world: World) -> None:
         await fail(world)
         assert not world.job_controller.workers.tracked
@@ -45,9 +40,6 @@ class TestRequestedRetry:
         assert not world.has_finalizer
 
     async def test_tasks_that_run_again_are_in_the_status_at_once(self, world: World) -> None:
-        """In the status, the first report about a task that runs again replaces the failed task of
-        the previous attempt.
-        """
         await fail(world)
         await world.request_retry("monday")
         await world.look()
@@ -100,12 +92,8 @@ class TestRequestedRetry:
     async def test_older_crd_without_the_receipt_starts_no_run(
         self, world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """When the operator begins the attempt that a user has requested, it records the request in
-        ``status.lastHandledRetry``, the receipt. The API server drops a field that an older CRD
-        doesn't have. If the operator submitted a run without the receipt, the operator would begin
-        an attempt for the same request again and again.
-        """
         await fail(world, retryStrategy="NewRun")
+        # An older CRD doesn't have this field.
         world.jobs.pruned = ("lastHandledRetry",)
         dropped = asyncio.Event()
 
@@ -154,12 +142,10 @@ class TestRequestedRetry:
         assert world.status.reason != "DeadlineExceeded"
 
     async def test_retry_does_not_begin_in_the_second_in_which_the_run_ended(self, world: World) -> None:
-        """The status stores the end of a run in whole seconds. Within this second, the operator
-        could not tell events of the ended attempt from events of the retry.
-        """
         await world.apply()
         await begin(world)
         await end(world, RunState.FAILED)
+        # The status stores the end of a run in whole seconds.
         await world.request_retry()
         assert (world.status.phase, world.status.attempts) == (Phase.FAILED, 1)
         await world.later(10)
@@ -194,15 +180,14 @@ class TestRequestedRetry:
         assert (world.status.dag_run_id or "").endswith("-2"), "a run id is never used twice"
 
     async def test_run_that_a_deadline_cancelled_is_followed_by_a_new_run(self, world: World) -> None:
-        """A cancellation may leave tasks in the state skipped. Clearing the failed tasks would not
-        run these tasks.
-        """
         await world.apply(activeDeadlineSeconds=60, cancellation={"strategy": "Api"})
         await begin(world)
         await world.later(61)
         await world.later(10)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
         await world.later(60)
+        # A cancellation may leave tasks skipped. Clearing the failed tasks would not run the
+        # skipped tasks.
         await world.request_retry()
         assert (world.status.phase, len(runs(world)), active(world)) == (Phase.QUEUED, 2, 1)
 
@@ -262,8 +247,6 @@ class TestRequestedRetry:
 
 
 class TestRequestAtOtherTimes:
-    """A request for a retry of an MLJob that is not finished, or that can't be retried."""
-
     @pytest.mark.parametrize("state", [RunState.FAILED, RunState.SUCCESS])
     async def test_request_waits_for_the_end_of_a_run_in_progress(self, world: World, state: RunState) -> None:
         await world.apply()
@@ -367,10 +350,6 @@ class TestRequestAtOtherTimes:
 
 
 class TestOneAttemptForEachRequest:
-    """A request begins at most one attempt, in spite of restarts, lost answers of Airflow, and
-    conflicting writes to the MLJob.
-    """
-
     async def test_lost_answer_to_the_clear_does_not_clear_twice(self, world: World) -> None:
         await fail(world)
         world.airflow.lose_answers = 1

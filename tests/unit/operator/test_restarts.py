@@ -10,8 +10,6 @@ from .conftest import World
 
 
 class TestRestarting:
-    """After a restart, the new process of the operator knows what the status contains."""
-
     async def test_restarted_operator_continues(self, world: World) -> None:
         await world.apply()
         await world.look()

@@ -1,7 +1,4 @@
-"""MLJobs that are created again from the manifest of a finished MLJob, without its status. An
-annotation of the manifest records how the MLJob ended. The tests show when the new MLJob counts as
-finished because of this record, and when it runs.
-"""
+"""An MLJob is created again from the manifest of a finished MLJob."""
 
 from __future__ import annotations
 
@@ -21,7 +18,6 @@ Manifest = dict[str, Any]
 
 
 async def finished(world: World, state: RunState = RunState.SUCCESS, **spec: Any) -> Manifest:
-    """Run an MLJob to its end, and return its manifest, as `kubectl get -o yaml` prints it."""
     await world.apply(**spec)
     await world.later(5)
     run = world.airflow.only_run()
@@ -31,7 +27,6 @@ async def finished(world: World, state: RunState = RunState.SUCCESS, **spec: Any
 
 
 async def restore(world: World, manifest: Manifest) -> None:
-    """Delete the MLJob ``KEY``, and create it again from ``manifest``."""
     world.jobs.user_deletes(KEY, world.clock())
     await world.see_all()
     world.job_controller.observe_deletion(KEY, manifest["metadata"]["uid"])
@@ -240,9 +235,6 @@ async def test_a_record_decides_nothing_while_the_mljob_has_a_status(world: Worl
 
 
 async def test_a_record_has_no_field_that_only_the_operator_may_write(world: World) -> None:
-    """Somebody has added fields to the annotation that records how the MLJob ended. The outputs and
-    tasks in the status come from Airflow, whatever the annotation contains.
-    """
     manifest = await finished(world)
     change(manifest, outputs={"accuracy": 1.0}, tasks=[], dagRunUrl="https://evil.example", submittedBy="x")
 

@@ -1,7 +1,3 @@
-"""A failed attempt is retried after a backoff: its failed tasks run again, or a new run is
-submitted.
-"""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase, StatusSource
@@ -13,8 +9,6 @@ from .runs import begin, end, newest, runs
 
 
 class TestRetrying:
-    """Retries of failed attempts, with different values of backoffLimit and retryStrategy."""
-
     async def test_failed_tasks_of_the_same_run_are_cleared(self, world: World) -> None:
         await world.apply(backoffLimit=2)
         await begin(world)
@@ -65,15 +59,13 @@ class TestRetrying:
         assert len(runs(world)) == 3
 
     async def test_repeated_end_of_the_first_attempt_does_not_end_the_second(self, world: World) -> None:
-        """After a restart, the operator reads those Kafka events again whose offsets it had not
-        committed before the restart.
-        """
         await world.apply(backoffLimit=2)
         await begin(world)
         failed = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())
         await end(world, RunState.FAILED)
         await world.later(10)
         await world.restart()
+        # After a restart, the operator reads uncommitted Kafka events again.
         await world.tell(failed, run_id=runs(world)[0])
         assert world.status.phase in (Phase.QUEUED, Phase.PENDING)
         assert (world.status.attempts, world.status.failed_attempts) == (2, 1)
@@ -90,9 +82,6 @@ class TestRetrying:
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
 
     async def test_tasks_that_succeeded_before_a_retry_stay_in_the_status(self, world: World) -> None:
-        """A task has succeeded before the run is cleared for a retry. Afterwards, the change feed
-        contains only later changes of other tasks.
-        """
         await world.apply(backoffLimit=1)
         await begin(world)
         await end(world, RunState.FAILED)
@@ -105,11 +94,9 @@ class TestRetrying:
         assert (world.status.task_counts.total, world.status.progress) == (2, "1/2")
 
     async def test_run_without_a_failed_task_is_retried_by_a_new_run(self, world: World) -> None:
-        """The run exceeded dagrun_timeout. Airflow then fails the run and skips the unfinished
-        tasks, so there is no failed task to clear.
-        """
         await world.apply(backoffLimit=1)
         await world.look()
+        # Airflow does so when a run exceeds dagrun_timeout.
         world.airflow.end(newest(world), RunState.FAILED)
         world.clock.tick(1)
         await world.look()

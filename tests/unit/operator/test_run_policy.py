@@ -1,5 +1,3 @@
-"""The effect of a changed spec or a re-created MLJob, for each runPolicy."""
-
 from __future__ import annotations
 
 from typing import Any
@@ -15,18 +13,12 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 async def apply_counted(world: World, **spec: Any) -> None:
-    """Create an MLJob with runPolicy OncePerSpec, and let 3 seconds pass. In these 3 seconds, the
-    operator asks Airflow twice whether an earlier MLJob of the same name and spec has left runs.
-    """
     await world.apply(runPolicy="OncePerSpec", **spec)
+    # The operator asks Airflow twice for the runs of earlier MLJobs with the same name and spec.
     await world.later(3)
 
 
 class TestRunPolicy:
-    """What happens to a run after the spec is changed or the MLJob is created again, for each
-    runPolicy.
-    """
-
     async def test_once_finished_mljob_refuses_a_changed_spec(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.SUCCESS)

@@ -1,7 +1,4 @@
-"""Many runs vanish from an Airflow at once: the operator does not treat a missing run as deleted,
-and submits no run to this Airflow. The operator waits until the runs are found again, or until
-somebody confirms that the runs are lost.
-"""
+"""Many runs vanish from an Airflow at once. The operator doesn't treat them as deleted."""
 
 from __future__ import annotations
 
@@ -24,16 +21,11 @@ NAMES = [f"job-{number}" for number in range(5)]
 
 
 class Cluster(World):
-    """The operator with fakes of Kubernetes and Airflow. There are five MLJobs whose active runs
-    are in the same Airflow: the Airflow of the operator's settings.
-    """
+    """Five MLJobs have active runs in the same Airflow."""
 
     name = SETTINGS_AIRFLOW
 
     async def begin(self) -> None:
-        """Create the MLJobs, wait until the operator has submitted their runs, and let the runs
-        begin in Airflow.
-        """
         self.there = self.airflow
         if self.name != SETTINGS_AIRFLOW:
             self.there = await self.add_instance(self.name, default=True)
@@ -47,14 +39,10 @@ class Cluster(World):
         await self.read()
 
     async def read(self) -> None:
-        """Read the change feed once, and wait until the operator has acted on the changes."""
         await self.feed.pass_once()
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Let ``number`` minutes pass. Every five seconds, the test wakes all MLJobs, and lets the
-        operator read the change feed and reconcile the AirflowInstances.
-        """
         for _ in range(number * 12):
             await self.later(5)
             await self.read()
@@ -62,46 +50,36 @@ class Cluster(World):
             await self.settle()
 
     async def start_again(self) -> None:
-        """Kill the operator, start a new operator process, and read the change feed."""
         await self.restart()
         self.feed = self.resync_of(self.name)
         await self.read()
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
-        """Remove all runs from Airflow except the first ``keep`` runs, as if Airflow's database was
-        emptied or restored from a backup. Return a dict with all runs that Airflow had before. The
-        keys are pairs of DAG id and run id.
+        """Remove all runs from Airflow except the first ``keep`` runs. Return all runs that existed
+        before.
         """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])
         return runs
 
     def of(self, name: str) -> MLJobStatus:
-        """Return the status of the MLJob ``name``."""
         return MLJobStatus.model_validate(self.jobs.objects["team-a", name]["status"])
 
     @property
     def reasons(self) -> list[str | None]:
-        """The reasons in the statuses of the five MLJobs."""
         return [self.of(name).reason for name in NAMES]
 
     @property
     def submissions(self) -> int:
-        """The number of requests to submit a run so far."""
         return self.there.calls.count("submit")
 
     @property
     def ready(self) -> Condition:
-        """The Ready condition of the AirflowInstance ``prod``."""
         [found] = [c for c in self.instance_objects.get(self.name).status.conditions or () if c.type == "Ready"]
         return found
 
 
 class ClusterWithInstance(Cluster):
-    """The operator with fakes of Kubernetes and Airflow. There are five MLJobs whose runs are in
-    the Airflow of the AirflowInstance ``prod``. The operator's settings configure no Airflow.
-    """
-
     name = "prod"
     has_own_airflow = False
 
@@ -115,23 +93,18 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """The operator with five MLJobs. Each test runs twice: once with the Airflow of the operator's
-    settings, and once with the Airflow of an AirflowInstance.
-    """
     async for world in started(request.param()):
         yield world
 
 
 @pytest.fixture
 async def prod() -> AsyncIterator[Cluster]:
-    """The operator with five MLJobs in the Airflow of the AirflowInstance ``prod``."""
     async for world in started(ClusterWithInstance()):
         yield world
 
 
 @pytest.fixture
 async def own() -> AsyncIterator[Cluster]:
-    """The operator with five MLJobs in the Airflow of the operator's settings."""
     async for world in started(Cluster()):
         yield world
 

@@ -1,7 +1,4 @@
-"""A Secret's value goes to Airflow in the conf of a run, and Airflow may send the value back to the
-operator in several ways. In each way, the value appears in no status, no Event and no log line. The
-same is true after a restart of the operator.
-"""
+"""No value of a Secret appears in a status, an Event or a log line."""
 
 from __future__ import annotations
 
@@ -34,25 +31,18 @@ QUOTES = f"could not connect to postgresql://ml:{PASSWORD}@warehouse"
 
 
 async def apply(world: World, **spec: Any) -> None:
-    """Create an MLJob with a password from a Secret, and start its run."""
     world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
     await world.apply(confFrom=SECRET, **spec)
     await begin(world)
 
 
 async def restart(world: World) -> None:
-    """Kill the operator process and start a new one. Let the new process read the changes of runs
-    from Airflow.
-    """
     await world.restart()
     world.clock.tick(1)
     await world.look()
 
 
 def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
-    """Return everything that the operator has written, as one text: statuses, patches, Events and
-    log lines. Requests to Airflow are not included.
-    """
     statuses = [body.get("status") for body in world.jobs.objects.values()]
     told = [notice.message for _, notice in world.jobs.kube_events]
     return json.dumps([statuses, world.jobs.patches, told], ensure_ascii=False, default=str) + caplog.text
@@ -169,18 +159,11 @@ def _seconds(world: World) -> float:
 
 @pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest) -> Way:
-    """A function that lets the operator read a text with a Secret's value. In most cases, the text
-    comes from Airflow. Each test runs once for each function in ``WAYS_IN``.
-    """
     found: Way = request.param
     return found
 
 
 class TestWaysBack:
-    """Whichever way a Secret's value comes back from Airflow, the value appears in no status, no
-    Event and no log line.
-    """
-
     async def test_value_is_redacted_by_the_process_that_submitted_the_run(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -229,10 +212,8 @@ class TestWaysBack:
     async def test_value_is_redacted_after_a_restart_with_an_invalid_spec(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The operator can't read a part of the edited spec, and must assume that this part names a
-        Secret.
-        """
         await apply(world)
+        # The part that the operator can't read may name a Secret.
         world.jobs.edit(KEY, {"confFrom": [{"secretReference": {"name": "warehouse"}}]})
         await restart(world)
         assert world.condition("SpecApplied") == "False"
@@ -243,13 +224,11 @@ class TestWaysBack:
     async def test_value_is_redacted_after_a_restart_with_a_removed_reference_and_a_forged_hash(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A user has removed the Secret from the spec, and has written the hash of the new spec
-        into the status. The run now seems to have been started with the new spec.
-        """
         await apply(world)
         world.jobs.edit(KEY, {"confFrom": []})
         job = await world.jobs.get(KEY)
         assert job is not None
+        # The run now seems to have been started with the new spec.
         world.jobs.objects[KEY]["status"]["specHash"] = job.parsed.hash
         await restart(world)
         await way(world, QUOTES)
@@ -288,8 +267,6 @@ class TestWaysBack:
 
 
 class TestSubmission:
-    """Airflow's refusal of a conf quotes the conf. The values of Secrets in the quote are redacted."""
-
     @pytest.mark.parametrize("error", [ValidationFailed, AirflowUnavailable, AirflowError])
     async def test_value_is_redacted_in_the_refusal_of_a_conf(
         self, world: World, error: type[AirflowError], caplog: pytest.LogCaptureFixture
@@ -311,11 +288,9 @@ class TestSubmission:
     async def test_value_of_an_earlier_attempt_is_redacted(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """With runPolicy Once, a later attempt runs with the conf of the first attempt, even if the
-        spec and the Secret have changed since.
-        """
         await apply(world, backoffLimit=1, retryStrategy="NewRun")
         del world.jobs.data["Secret", "warehouse"]
+        # With runPolicy Once, the next attempt runs with the conf of the first attempt.
         await edit(world, confFrom=[])
         await world.restart()
         await our_event_of_a_failure(world, QUOTES)
@@ -333,10 +308,6 @@ class TestSubmission:
 
 
 class TestBackfills:
-    """The conf of a backfill may contain values of Secrets, too. The values are redacted if an
-    error of Airflow quotes them.
-    """
-
     @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "after a restart"])
     async def test_value_is_redacted_in_the_refusal_of_a_backfill(
         self, world: World, restarted: bool, caplog: pytest.LogCaptureFixture
@@ -359,9 +330,7 @@ class TestBackfills:
 
 
 class TestWithheld:
-    """While the values to redact are unknown, the operator withholds all text that tasks have
-    written.
-    """
+    """While the values to redact are unknown, the operator withholds all text of tasks."""
 
     async def test_error_is_shown_once_airflow_is_reachable_again(self, world: World) -> None:
         await apply(world)
@@ -441,11 +410,6 @@ class TestWithheld:
 
 
 class TestCost:
-    """If an MLJob has Secrets, each operator process reads the conf of its run once. The conf of an
-    MLJob without Secrets is not read. Withheld text does not cause repeated writes. Text that is
-    not secret stays unchanged.
-    """
-
     async def test_conf_is_not_read_without_a_secret(self, world: World) -> None:
         world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west"}
         await world.apply(confFrom=[{"configMapRef": {"name": "defaults"}}])

@@ -1,7 +1,4 @@
-"""Silent MLJobs, which are MLJobs that do not change, cause neither work nor requests in the
-operator, however many silent MLJobs exist. When many MLJobs change at once, other tasks of the
-event loop still run.
-"""
+"""MLJobs that don't change cause neither work nor requests."""
 
 from __future__ import annotations
 
@@ -29,11 +26,7 @@ from .conftest import KEY, World
 from .runs import begin, finish, newest
 
 
-class Count:
-    """Counts the calls of a method. The constructor replaces the method with a function. The
-    function counts each call, and then calls the original method.
-    """
-
+class CallCounter:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
         self.calls = 0
         real = getattr(owner, name)
@@ -46,9 +39,6 @@ class Count:
 
 
 async def with_live_jobs(world: World, number: int) -> None:
-    """Create ``number`` MLJobs whose runs are queued. Afterwards, the operator knows the runs and
-    all tasks of the runs.
-    """
     for index in range(number):
         world.jobs.create(f"job-{index:03}", {"dagId": "train"}, at=world.clock().isoformat())
     await world.see_all()
@@ -62,15 +52,11 @@ async def with_live_jobs(world: World, number: int) -> None:
 async def test_pass_looks_at_no_silent_mljob(
     world: World, number: int, after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a pass over the change feed, the operator checks only MLJobs that have changed. This is
-    also true if the operator asks Airflow for paused and stale DAGs, or lists the active runs, in
-    the same pass.
-    """
     await with_live_jobs(world, number)
     world.clock.tick(2 * OVERLAP.total_seconds())
     await world.look()
     world.clock.tick(after.total_seconds())
-    looks, steps = Count(monkeypatch, WorkerState, "last_state"), Count(monkeypatch, Steps, "take")
+    looks, steps = CallCounter(monkeypatch, WorkerState, "last_state"), CallCounter(monkeypatch, Steps, "take")
     asked = len(world.airflow.calls)
     assert await world.resync.guarded_pass() == (5, False)
     await world.settle()
@@ -80,9 +66,6 @@ async def test_pass_looks_at_no_silent_mljob(
 
 @pytest.mark.parametrize("source", ["REST", "Kafka"])
 async def test_restart_writes_no_status_in_which_nothing_has_changed(world: World, source: str) -> None:
-    """After the restart, Airflow's answers contain only facts that the statuses already show. So
-    the operator writes no status.
-    """
     await with_live_jobs(world, 3)
     if source == "Kafka":
         world.jobs.objects[KEY[0], "job-001"]["status"]["statusSource"] = source
@@ -96,9 +79,6 @@ async def test_restart_writes_no_status_in_which_nothing_has_changed(world: Worl
 
 
 async def test_run_that_the_first_pass_shows_is_not_asked_for_by_itself(world: World) -> None:
-    """The first pass over the change feed after a restart also lists the active runs, so the
-    operator needs no request for a single run.
-    """
     await with_live_jobs(world, 3)
     world.clock.tick(60)
     await world.restart()
@@ -110,7 +90,7 @@ async def test_run_that_the_first_pass_shows_is_not_asked_for_by_itself(world: W
 async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.apply()
     await begin(world)
-    steps = Count(monkeypatch, Steps, "take")
+    steps = CallCounter(monkeypatch, Steps, "take")
     await world.look()
     world.clock.tick(1)
     await world.look()
@@ -122,10 +102,6 @@ async def test_change_that_the_feed_repeats_takes_one_step(world: World, monkeyp
 
 
 async def test_repeated_change_is_newer_than_an_answer_on_its_way(world: World) -> None:
-    """The operator knows that the task is running, and the change feed reports the same state a
-    second time. The operator records the time of the second report. So a late answer to an earlier
-    request doesn't replace this report.
-    """
     await world.apply()
     await begin(world)
     world.clock.tick(5)
@@ -134,6 +110,7 @@ async def test_repeated_change_is_newer_than_an_answer_on_its_way(world: World) 
     assert worker is not None
     assert worker.tracked is not None
     fact = worker.tracked.observed_run.tasks["extract", -1]
+    # A late answer to an earlier request must not replace the repeated report.
     assert fact.observed_at == world.clock()
 
 
@@ -141,21 +118,18 @@ async def test_end_that_the_feed_repeats_reads_nothing(world: World, monkeypatch
     await world.apply()
     await finish(world)
     assert world.status.phase is Phase.SUCCEEDED
-    reads = Count(monkeypatch, type(world.jobs), "get")
+    reads = CallCounter(monkeypatch, type(world.jobs), "get")
     await world.look()
     await world.look()
     assert (reads.calls, world.job_controller.workers.get(KEY)) == (0, None)
 
 
 async def test_version_from_before_the_end_adds_no_worker(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the end of the MLJob, the watch delivers an older version of the MLJob, from before the
-    end. The operator does not start a worker for the MLJob.
-    """
     await world.apply()
     early = await world.jobs.get(KEY)
     assert early is not None
     await finish(world)
-    steps = Count(monkeypatch, Steps, "take")
+    steps = CallCounter(monkeypatch, Steps, "take")
     world.job_controller.observe(early)
     await world.settle()
     assert (steps.calls, world.job_controller.workers.get(KEY)) == (0, None)
@@ -216,13 +190,9 @@ async def test_only_so_many_mljobs_are_awake(world: World, monkeypatch: pytest.M
 async def test_start_with_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All MLJobs are woken at once, so that each MLJob's worker has to run a step. The operator
-    starts at most ``MAX_STARTS`` steps. Then the operator lets other tasks of the event loop run,
-    such as the renewal of the Lease, before the operator starts more steps.
-    """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(workers, "MAX_STARTS", 7)
-    steps = Count(monkeypatch, Steps, "take")
+    steps = CallCounter(monkeypatch, Steps, "take")
     most, others = 0, 0
     world.wake_all()
     while steps.calls < 30:
@@ -240,7 +210,7 @@ async def test_first_pass_over_many_mljobs_leaves_the_event_loop_to_others(
     await with_live_jobs(world, 30)
     await world.restart()
     monkeypatch.setattr(long_loops, "AT_ONCE", 5)
-    looks, most = Count(monkeypatch, MLJobLister, "state"), 0
+    looks, most = CallCounter(monkeypatch, MLJobLister, "state"), 0
     reading = asyncio.create_task(world.resync.pass_once())
     while not reading.done():
         before = looks.calls
@@ -252,13 +222,9 @@ async def test_first_pass_over_many_mljobs_leaves_the_event_loop_to_others(
 async def test_change_that_concerns_many_mljobs_leaves_the_event_loop_to_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a change that concerns many MLJobs, the operator checks these MLJobs in groups. Other
-    tasks of the event loop run between two groups. The operator admits no MLJob before all MLJobs
-    are checked, because the MLJob that is checked last may be the first in the queue.
-    """
     await with_live_jobs(world, 30)
     monkeypatch.setattr(long_loops, "AT_ONCE", 5)
-    looks, steps = Count(monkeypatch, Classifier, "reserve"), Count(monkeypatch, Steps, "take")
+    looks, steps = CallCounter(monkeypatch, Classifier, "reserve"), CallCounter(monkeypatch, Steps, "take")
     world.job_controller.wake_waiting()
     world.wake_all()
     most = 0
@@ -266,6 +232,7 @@ async def test_change_that_concerns_many_mljobs_leaves_the_event_loop_to_others(
         before = looks.calls
         await asyncio.sleep(0)
         most = max(most, looks.calls - before)
+        # The MLJob that is checked last may be the first in the queue.
         assert not steps.calls
     assert most == 5
     await world.settle()
@@ -274,7 +241,7 @@ async def test_change_that_concerns_many_mljobs_leaves_the_event_loop_to_others(
 
 async def test_change_wakes_the_mljobs_of_its_namespace_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await with_live_jobs(world, 3)
-    looks = Count(monkeypatch, Classifier, "reserve")
+    looks = CallCounter(monkeypatch, Classifier, "reserve")
     world.job_controller.wake_waiting(namespace="another")
     await world.settle()
     assert looks.calls == 0
@@ -288,7 +255,6 @@ async def test_change_wakes_the_mljobs_of_its_namespace_only(world: World, monke
 async def test_wrong_status_of_another_process_is_corrected_after_a_pause(
     world: World, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any]
 ) -> None:
-    """Another process has believed a false event, and has written the status before it ended."""
     monkeypatch.setattr(controller, "CHECK_FOREIGN_STATUS", 0.05)
     await world.apply(**spec)
     await world.settle()
@@ -302,10 +268,6 @@ async def test_wrong_status_of_another_process_is_corrected_after_a_pause(
 
 
 async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World) -> None:
-    """The operator may read an event of a run before the operator knows the run's MLJob. In this
-    test, the steps of the workers are held back just after such an event. The event changes the
-    status after the steps are no longer held back.
-    """
     await world.apply()
     await world.settle()
     run = RunKey(SETTINGS_AIRFLOW, "train", world.airflow.only_run().run_id)
@@ -323,7 +285,7 @@ async def test_mljobs_that_are_deleted_before_their_step_hold_up_no_others(
 ) -> None:
     await with_live_jobs(world, 12)
     monkeypatch.setattr(workers, "MAX_STARTS", 2)
-    steps = Count(monkeypatch, Steps, "take")
+    steps = CallCounter(monkeypatch, Steps, "take")
     world.wake_all()
     for index in range(2, 11):
         key = (KEY[0], f"job-{index:03}")

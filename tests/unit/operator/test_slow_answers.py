@@ -1,6 +1,4 @@
-"""The watch delivers a change, and an older version of the object arrives later in a response of
-the Kubernetes API. The older version does not undo the change.
-"""
+"""A response of the Kubernetes API is older than a change that the watch has delivered."""
 
 from __future__ import annotations
 
@@ -18,10 +16,9 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Patch a method of the fake job store. ``request`` is the method's name. During the next call
-    of the method, after the call has taken effect, the function ``happens`` makes another change.
-    The watch delivers this change before the call returns. ``happens`` returns the changed MLJob,
-    or None if ``happens`` has deleted the MLJob.
+    """Let ``happens`` change the MLJob after the next call of the method ``request`` has read or
+    written it, and let the watch deliver the change before the call returns. ``happens`` returns
+    None after a deletion.
     """
     method = getattr(world.jobs, request)
 

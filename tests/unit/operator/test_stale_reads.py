@@ -1,6 +1,4 @@
-"""An API server with stale reads: for a while, lists, gets and watches return an older version. The
-API server compares the version in a write with the newest version.
-"""
+"""For a while, the API server answers reads with an older version."""
 
 from __future__ import annotations
 
@@ -34,11 +32,6 @@ def requests_in(world: World, seconds: float) -> int:
 
 
 class TestStaleVersion:
-    """A process may have read an old version of an MLJob. So before the process changes anything in
-    Airflow, the process writes to the MLJob. The API server refuses the write if the version is
-    old.
-    """
-
     def test_run_that_was_announced_for_an_older_spec_is_not_submitted(self, world: World) -> None:
         world.network.down.add("airflow")
         apply(world)
@@ -97,10 +90,6 @@ class TestStaleVersion:
 
 
 class TestPermanentlyStaleReads:
-    """For 20 or 45 seconds, every read shows an old version. If the API server refuses a write, no
-    read shows why.
-    """
-
     def test_operator_asks_with_growing_pauses(self, world: World) -> None:
         apply(world)
         world.run(2)

@@ -1,6 +1,4 @@
-"""Events, changes in Airflow and edits of the spec reach the operator in any order. A stored status
-never contradicts an earlier status.
-"""
+"""A stored status never contradicts an earlier status."""
 
 from __future__ import annotations
 
@@ -29,14 +27,12 @@ Step = Callable[[World], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Stored:
-    """A status as it was stored, with the MLJob's generation at that time."""
-
     status: Status
     generation: int
 
 
 def recorded(world: World) -> list[Stored]:
-    """Return an empty list. Each status that is stored after this call is added to the list."""
+    """Return a list to which each status is added when it is stored."""
     stored: list[Stored] = []
     write = world.jobs.write_status
 
@@ -50,15 +46,14 @@ def recorded(world: World) -> list[Stored]:
 
 
 class AskedForever(BaseException):
-    """The error of a request that the operator repeats without end. The error derives from
-    BaseException, because the operator would catch an Exception and repeat the request.
+    """Derives from BaseException, because the operator catches an Exception and repeats the
+    request.
     """
 
 
 def hammered(world: World) -> list[str]:
-    """Return a list. If the operator sends the same request to Airflow more than 100 times while
-    the test's clock stands still, the request fails with :class:`AskedForever`, and the name of the
-    request is added to the list.
+    """Return a list. A request that the operator sends more than 100 times at one time of the
+    test's clock fails with :class:`AskedForever`, and the name of the request is added to the list.
     """
     asked: list[str] = []
     found: list[str] = []
@@ -81,11 +76,6 @@ def latest_run(world: World) -> FakeRun | None:
 
 
 def in_airflow(change: Callable[[World, FakeRun], None]) -> Step:
-    """Return a step of a scenario. The step advances the clock by one second, and calls ``change``
-    with the world and the newest run of the DAG ``train``, if there is a run. The step does not let
-    the operator read the changes from Airflow.
-    """
-
     async def step(world: World) -> None:
         world.clock.tick(1)
         if (run := latest_run(world)) is not None:
@@ -267,9 +257,7 @@ def assert_follows(before: Status, after: Status) -> None:
 
 
 def assert_no_condition_flaps(statuses: list[Status]) -> None:
-    """Assert that no condition becomes True a second time within one attempt and one generation of
-    the spec.
-    """
+    """Assert that no condition becomes True a second time within one attempt and one generation."""
     lost: set[tuple[object, ...]] = set()
     held: set[tuple[object, ...]] = set()
     for status in statuses:

@@ -1,7 +1,3 @@
-"""Writes of the status: the operator writes few statuses, overwrites no change of another writer,
-and stores a status before it acknowledges the events that the status takes into account.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -48,10 +44,6 @@ async def test_repeated_event_causes_no_patch(world: World) -> None:
 
 
 class TestWriting:
-    """The operator writes statuses with optimistic locking, and acknowledges an event only after a
-    status that takes the event into account is stored.
-    """
-
     async def test_conflicting_write_is_retried(self, world: World) -> None:
         await world.apply()
         await world.look()
@@ -85,10 +77,6 @@ class TestWriting:
     async def test_end_that_another_process_has_written_stays_when_a_patch_gets_no_answer(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """While a patch of this process is under way, another process writes the end of the MLJob,
-        and the watch delivers the status with this end. The tasks in the delivered status are newer
-        than the tasks that this process knows.
-        """
         monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.01)
         await world.apply()
         await world.look()

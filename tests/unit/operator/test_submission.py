@@ -1,5 +1,3 @@
-"""The submission of a run: obstacles to it, and that each run is submitted only once."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -30,10 +28,6 @@ async def test_finalizer_is_added_before_the_run_is_submitted(world: World) -> N
 
 
 class TestObstacles:
-    """Obstacles to a run, such as a missing or paused DAG, a refused conf or an unreachable
-    Airflow.
-    """
-
     async def test_unknown_dag_is_waited_for(self, world: World) -> None:
         await world.apply(dagId="not_yet")
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "DagNotFound")
@@ -43,9 +37,6 @@ class TestObstacles:
         assert world.status.phase is Phase.QUEUED
 
     async def test_conf_that_airflow_refuses_stalls_until_the_spec_changes(self, world: World) -> None:
-        """The operator repeats the submission at long intervals, because somebody may change the
-        DAG instead of the spec.
-        """
         world.airflow.required["train"] = ("epochs",)
         await world.apply()
         assert world.status.reason == "ValidationFailed"
@@ -134,10 +125,6 @@ class TestObstacles:
         assert "paused_dags" not in world.airflow.calls
 
     async def test_dags_of_stalled_runs_are_requested_first(self, world: World) -> None:
-        """To notice stale DAGs (DAGs that no DAG file has any more), the operator requests a few
-        DAGs at a time. The DAGs of runs that make no progress come first. To notice paused DAGs,
-        the operator needs only one request, which lists all paused DAGs.
-        """
         world.airflow.dags |= {f"dag-{number:02}": ("fit",) for number in range(50)}
         for number in range(50):
             world.jobs.create(f"job-{number}", {"dagId": f"dag-{number:02}"})
@@ -164,8 +151,6 @@ class TestObstacles:
 
 
 class TestOnce:
-    """A submission that is repeated never creates a second run in Airflow."""
-
     async def test_lost_response_does_not_submit_a_second_run(self, world: World) -> None:
         world.airflow.lose_answers = 1
         await world.apply()

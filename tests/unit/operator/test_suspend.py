@@ -1,7 +1,3 @@
-"""spec.suspend ends the run in Airflow. The MLJob waits until a user resumes the MLJob. Then the
-operator submits another run.
-"""
-
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
@@ -12,8 +8,6 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 class TestSuspending:
-    """spec.suspend behaves like spec.suspend of a batch/v1 Job."""
-
     async def test_mljob_created_suspended_submits_no_run(self, world: World) -> None:
         await world.apply(suspend=True)
         assert world.status.phase is Phase.SUSPENDED

@@ -1,6 +1,4 @@
-"""The operator turns a response of Airflow into a message in a status. The message informs a tenant
-about the tenant's own DAG, and contains nothing about other tenants.
-"""
+"""A message in a status contains nothing about other tenants."""
 
 from __future__ import annotations
 
@@ -38,10 +36,7 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 
 class FakeSession:
-    """A fake of the session with Airflow. ``answers`` contains the answer to each operation of
-    Airflow's client. The keys are the operation's class and name. If the answer is an exception,
-    the fake raises it.
-    """
+    """``answers`` has the answer or the exception of each operation of Airflow's client."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:
         self.client = None
@@ -68,8 +63,7 @@ class FakeSession:
     def pages(self, field: str, method: Callable[..., Any], *_: Any, **__: Any) -> Iterator[Row]:
         yield from self.ask(method).rows(field)
 
-    def assert_backfills(self) -> None:
-        """Do nothing: this Airflow supports backfills."""
+    def assert_backfills(self) -> None: ...
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]]) -> Refusals:
@@ -153,12 +147,10 @@ def test_refusal_names_the_cause_and_what_to_do(
 
 
 def test_similar_dags_are_found_and_not_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message does not name the similar DAGs, because the access rules decide whether a tenant
-    may read their ids.
-    """
     error = refusals(monkeypatch, Answer(404, ""), []).no_dag("train_digit")
     assert error.similar[0] == "train_digits"
     assert "fraud" not in error.similar
+    # The access rules decide whether a tenant may read the ids of similar DAGs.
     assert "train_digits" not in str(error)
 
 

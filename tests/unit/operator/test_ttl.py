@@ -1,5 +1,3 @@
-"""A finished MLJob is deleted after its ttlSecondsAfterFinished."""
-
 from __future__ import annotations
 
 import pytest
@@ -12,8 +10,6 @@ from .runs import end, runs
 
 
 class TestExpiry:
-    """The deletion of a finished MLJob, by ttlSecondsAfterFinished."""
-
     @pytest.mark.parametrize("seconds", [0, 60])
     async def test_mljob_that_was_cancelled_before_its_run_expires(self, world: World, seconds: int) -> None:
         await world.apply(cancel=True, ttlSecondsAfterFinished=seconds)
@@ -92,11 +88,9 @@ class TestExpiry:
         assert world.exists
 
     async def test_re_created_mljob_does_not_expire_in_place_of_the_deleted_one(self, world: World) -> None:
-        """The watch was disconnected while the first MLJob was deleted and another MLJob of the
-        same name was created.
-        """
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
+        # The watch is disconnected and does not report this deletion.
         world.jobs.user_deletes(KEY, world.clock())
         await world.apply(ttlSecondsAfterFinished=600)
         await world.later(100)

@@ -1,6 +1,4 @@
-"""Two operator processes act at the same time. This happens during a rolling update, or while a
-former leader does not know yet that it has lost the Lease.
-"""
+"""Two operator processes act at the same time."""
 
 from __future__ import annotations
 
@@ -29,8 +27,6 @@ def submitter(world: World) -> str | None:
 
 
 class TestOneRun:
-    """At most one run is active, although each of the two operators can submit a run."""
-
     def test_only_one_operator_submits_the_run(self, world: World) -> None:
         apply(world)
         world.run(20)
@@ -57,28 +53,22 @@ class TestOneRun:
         assert dags_at_work(world) == ["predict"]
 
     def test_operator_waits_for_a_submission_of_the_other_that_is_in_flight(self, world: World) -> None:
-        """The spec changes while one operator's request to submit a run is in flight. The other
-        operator can't know whether there is a request. The late request creates the only run.
-        """
         world.network.faults["airflow"] = [None, Fault.LATE]
         apply(world)
         world.run(1)
         (stray,) = [stray for stray in world.network.strays if stray.name == "submit"]
         edit(world, dagId="predict")
         world.run(20)
+        # This request creates the only run.
         world.lands(stray)
         world.run(60)
         assert dags_at_work(world) == ["train"]
 
 
 class TestEndThatTheOtherWrites:
-    """When a run ends, the operator acts, for example starts a requested retry. Each of the two
-    operators can do this, even if the other operator has written the end of the run to the status.
-    """
-
     def end_backfill(self, world: World, retry: str) -> int:
-        """Create a backfill, request a retry, and let the backfill end while one of the two
-        operators can't reach Airflow. Return this operator's index in ``world.processes``.
+        """Let a backfill end while one operator can't reach Airflow. Return the index of this
+        operator in ``world.processes``.
         """
         day = "2025-12-02T00:00:00Z"
         apply(world, dagId="days", type="Backfill", backfill={"from": day, "to": day})
@@ -94,9 +84,6 @@ class TestEndThatTheOtherWrites:
         return behind
 
     def test_requested_retry_is_handled_by_the_operator_that_stays(self, world: World) -> None:
-        """One operator writes the end of the backfill to the status, and is killed. The operator
-        that is left knows the end of the backfill only from the status.
-        """
         stays = self.end_backfill(world, "again")
         world.kill(1 - stays)
         world.processes[0].wire.cut.clear()
@@ -105,10 +92,6 @@ class TestEndThatTheOtherWrites:
 
 
 class TestTakingOver:
-    """Before an operator process submits the run of an attempt, the process claims the attempt in
-    the status. Only this process submits the run, until another process claims the attempt.
-    """
-
     def test_attempt_of_a_live_process_is_taken_over_only_after_a_while(self, world: World) -> None:
         world.network.down.add("airflow")
         apply(world)
@@ -133,8 +116,6 @@ class TestTakingOver:
 
 
 class TestStatus:
-    """The operators know different facts. The stored status never returns to an earlier state."""
-
     def test_attempt_of_the_other_operator_is_not_overwritten(self, world: World) -> None:
         apply(world, backoffLimit=2)
         world.run(5)
@@ -152,9 +133,6 @@ class TestStatus:
 
     @pytest.mark.parametrize("state", [None, RunState.SUCCESS])
     def test_status_comes_to_rest_while_both_act(self, world: World, state: RunState | None) -> None:
-        """As soon as the status contains everything that each of the operators knows, neither
-        operator writes the status again.
-        """
         apply(world)
         world.run(5)
         if state is not None:

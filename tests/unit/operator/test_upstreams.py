@@ -1,6 +1,4 @@
-"""MLJobs wait for the outputs of another MLJob, the upstream. The tests show what the operator
-knows of the upstream, and which waiting MLJobs a change of the upstream wakes.
-"""
+"""An upstream is an MLJob. Other MLJobs wait for its outputs."""
 
 from __future__ import annotations
 
@@ -25,9 +23,8 @@ PREDICT: Key = ("team-a", "predict")
 
 
 class SlowJobs(FakeJobs):
-    """A fake store of MLJobs with slow reads. After the store has read an MLJob, the store awaits
-    ``until()`` if a test has set this function, and calls ``meanwhile()``, which may change MLJobs.
-    The caller then gets the MLJob without these changes.
+    """A fake store of MLJobs. ``meanwhile`` is called after the store has read an MLJob, and before
+    it returns the MLJob.
     """
 
     def __init__(self) -> None:
@@ -44,10 +41,7 @@ class SlowJobs(FakeJobs):
 
 
 class Waiting:
-    """The MLJob ``train``, which waits for the outputs of the MLJob ``data``, in a fake store. A
-    test may create the MLJob ``data``. The attribute ``upstreams`` has what the operator knows of
-    the MLJob ``data``.
-    """
+    """The MLJob ``train`` waits for the outputs of the MLJob ``data``."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -57,31 +51,22 @@ class Waiting:
         self.train = self.jobs.create("train", {"dagId": "train", "confFrom": [{"outputsRef": {"name": "data"}}]})
 
     def deliver(self, job: Job) -> None:
-        """Deliver a version of an MLJob, as the watch does, and record which MLJobs the delivery
-        wakes.
-        """
         self.woken += self.upstreams.observe(job)
 
     def deliver_deletion(self, job: Job) -> None:
-        """Deliver a deletion of an MLJob, as the watch does, and record which MLJobs the deletion
-        wakes.
-        """
         self.woken += self.upstreams.observe_deletion(job.key, job.uid)
 
     def create(self) -> Job:
         return self.jobs.create("data", {"dagId": "train"})
 
     def suspend(self) -> Job:
-        """Suspend the MLJob ``data``, and return its new version."""
         job = self.jobs.edit(DATA, {"suspend": True})
         self.jobs.objects[DATA]["status"] = {"observedGeneration": job.generation, "phase": "Suspended"}
         return Job.from_object(self.jobs.body(DATA))
 
     @property
     def known(self) -> str | None:
-        """What the operator knows of the MLJob ``data``: "there", "suspended" or "not there". None
-        means that the operator has not read this MLJob yet.
-        """
+        """None means that the MLJob ``data`` has not been read yet."""
         found, _ = self.upstreams.of(self.train)
         if "data" not in found:
             return None
@@ -142,7 +127,6 @@ async def test_mljob_of_another_name_or_namespace_wakes_nobody() -> None:
 
 
 async def test_change_during_the_read_is_not_lost() -> None:
-    """The watch delivers a newer version before the answer to the read arrives."""
     world = Waiting()
     world.create()
     world.jobs.meanwhile = lambda: world.deliver(world.suspend())

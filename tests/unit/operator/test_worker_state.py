@@ -1,6 +1,4 @@
-"""An MLJob's worker (the asyncio task that acts for this MLJob) remembers what it has observed of
-the run. When a later version of the MLJob arrives, the worker keeps or drops these observations.
-"""
+"""When another version of an MLJob arrives, its worker keeps or drops its observations of the run."""
 
 from __future__ import annotations
 
@@ -25,10 +23,7 @@ NOW = FakeClock()()
 QUEUED = observe(ObservedRun(), Snapshot(NOW, run=RunFact(RunState.QUEUED, StatusSource.REST, NOW, NOW, queued_at=NOW)))
 
 
-def version(jobs: FakeJobs, phase: str, **status: object) -> Job:
-    """Store the next version of the MLJob ``KEY``, and return this version. The new status has the
-    phase ``phase`` and the fields ``status``.
-    """
+def next_version(jobs: FakeJobs, phase: str, **status: object) -> Job:
     body = jobs.objects[KEY]
     body["status"] = {"observedGeneration": 1, "phase": phase, "attempts": 1, "dagId": "train", "dagRunId": "run-1"}
     body["status"] |= status
@@ -43,11 +38,8 @@ def jobs() -> FakeJobs:
 
 
 def worker(jobs: FakeJobs) -> WorkerState:
-    """Return the state of a worker that has observed a queued run. The worker belongs to this
-    process.
-    """
     worker = WorkerState(lambda _: None)
-    worker.begin(version(jobs, "Queued"), TransientState())
+    worker.begin(next_version(jobs, "Queued"), TransientState())
     assert worker.tracked is not None
     worker.tracked = replace(worker.tracked, observed_run=QUEUED)
     return worker
@@ -60,11 +52,8 @@ def observed(worker: WorkerState) -> ObservedRun:
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
 def test_run_whose_end_another_process_has_written_is_observed_anew(jobs: FakeJobs, phase: str) -> None:
-    """If the worker kept its older observations, it would overwrite the end of the run in the
-    status.
-    """
     follower = worker(jobs)
-    ended = version(jobs, phase)
+    ended = next_version(jobs, phase)
     follower.update(ended)
     assert observed(follower) == remember(ended.status)
     assert follower.begin_count == 2, "a step in progress is dropped"
@@ -72,53 +61,43 @@ def test_run_whose_end_another_process_has_written_is_observed_anew(jobs: FakeJo
 
 def test_run_in_progress_stays_known(jobs: FakeJobs) -> None:
     follower = worker(jobs)
-    follower.update(version(jobs, "Running"))
+    follower.update(next_version(jobs, "Running"))
     assert observed(follower) is QUEUED
 
 
 def test_end_that_the_worker_itself_writes_keeps_the_run(jobs: FakeJobs) -> None:
-    """The watch may deliver the status with the end of the run before the answer to the worker's
-    patch arrives.
-    """
     follower = worker(jobs)
     follower.writing = True
-    follower.update(version(jobs, "Succeeded"))
+    # The watch delivers the status before the answer to the patch arrives.
+    follower.update(next_version(jobs, "Succeeded"))
     assert observed(follower) is QUEUED
 
 
 def test_end_of_an_attempt_of_another_process_is_not_that_of_the_patch_under_way(jobs: FakeJobs) -> None:
-    """While this process sends a patch for the first attempt, another process writes the end of the
-    second attempt. The worker then replaces its observations by the end of the second attempt from
-    the status.
-    """
     follower = WorkerState(lambda _: TransientState())
-    follower.begin(version(jobs, "Queued"), TransientState())
+    follower.begin(next_version(jobs, "Queued"), TransientState())
     follower.writing = True
     second = {"attempts": 2, "dagRunId": "run-2"}
-    follower.update(version(jobs, "Queued", **second))
+    follower.update(next_version(jobs, "Queued", **second))
     assert follower.tracked is not None
     follower.tracked = replace(follower.tracked, observed_run=QUEUED)
-    ended = version(jobs, "Failed", **second)
+    ended = next_version(jobs, "Failed", **second)
     follower.update(ended)
     assert observed(follower) == remember(ended.status)
 
 
 def test_answer_from_before_an_end_that_another_process_has_written_is_dropped(jobs: FakeJobs) -> None:
-    """The worker's inbox contains an answer of Airflow that the worker has not read yet. Then
-    another process writes the end of the run. The answer is dropped, because the answer shows the
-    tasks as they were before the end of the run.
-    """
     follower = worker(jobs)
     task = TaskFact("fit", -1, 0, TaskState.NONE, StatusSource.REST, NOW, NOW)
     follower.inbox.snapshots.append((RunKey(SETTINGS_AIRFLOW, "train", "run-1"), Snapshot(NOW, tasks=(task,))))
-    follower.update(version(jobs, "Failed"))
+    follower.update(next_version(jobs, "Failed"))
     assert not follower.inbox.snapshots
 
 
 def test_answer_stays_in_the_inbox_while_the_run_is_in_progress(jobs: FakeJobs) -> None:
     follower = worker(jobs)
     follower.inbox.snapshots.append((RunKey(SETTINGS_AIRFLOW, "train", "run-1"), Snapshot(NOW)))
-    follower.update(version(jobs, "Running"))
+    follower.update(next_version(jobs, "Running"))
     assert follower.inbox.snapshots
 
 
@@ -127,7 +106,7 @@ def test_run_is_observed_anew_after_a_refused_patch_if_it_has_ended_elsewhere(jo
     before = follower.job
     assert before is not None
     follower.writing = True
-    ended = version(jobs, "Succeeded")
+    ended = next_version(jobs, "Succeeded")
     follower.update(ended)
     follower.drop_outdated_run(before)
     assert observed(follower) == remember(ended.status)

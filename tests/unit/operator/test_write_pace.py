@@ -7,34 +7,28 @@ import pytest
 from mljob_operator.controllers.mljob.write_pace import FASTEST_COUNTS, LEAST, MANY, MOST, WritePace
 
 
-def after(pace: WritePace, seconds: float, *, answers: int = 3000, now: float = 0.0) -> int:
-    """Report ``answers`` answers to ``pace``, each of which took ``seconds`` seconds. Then return
-    how many writes ``pace`` allows to be under way at once.
-    """
+def limit_after(pace: WritePace, seconds: float, *, answers: int = 3000, now: float = 0.0) -> int:
     for _ in range(answers):
         pace.answered(seconds, now)
     return pace.limit
 
 
 def test_api_server_that_answers_at_once_gets_more_and_more_up_to_a_bound() -> None:
-    assert after(WritePace(), 0.01) == MOST
+    assert limit_after(WritePace(), 0.01) == MOST
 
 
 def test_api_server_whose_answers_take_longer_gets_fewer() -> None:
     pace = WritePace()
     pace.answered(0.01, 0.0)
-    assert after(pace, 0.1) <= MANY / 0.9 + 1
-    assert after(pace, 100.0) == LEAST
+    assert limit_after(pace, 0.1) <= MANY / 0.9 + 1
+    assert limit_after(pace, 100.0) == LEAST
 
 
 @pytest.mark.parametrize("rate", [100.0, 400.0, 4000.0])
 def test_few_writes_wait_in_the_api_server(rate: float) -> None:
-    """The API server stores at most ``rate`` writes a second, and takes at least 10 ms for a write.
-    The limit is never so high that many writes wait in the API server. In the end, the limit is
-    high enough to keep the API server busy.
-    """
     pace, now = WritePace(), 0.0
     for _ in range(20_000):
+        # The API server stores ``rate`` writes a second, and needs at least 10 ms for a write.
         seconds = max(0.01, pace.limit / rate)
         now += seconds / pace.limit
         pace.answered(seconds, now)
@@ -46,19 +40,15 @@ def test_few_writes_wait_in_the_api_server(rate: float) -> None:
 
 
 def test_fastest_answer_counts_for_a_time() -> None:
-    """The limit depends on the shortest time that an answer took. WritePace forgets this time after
-    ``FASTEST_COUNTS`` seconds, because later answers may all take longer: objects grow, and other
-    clients send requests.
-    """
     pace = WritePace()
     pace.answered(0.001, 0.0)
-    low = after(pace, 0.1)
-    assert after(pace, 0.1, now=FASTEST_COUNTS) > low
+    low = limit_after(pace, 0.1)
+    assert limit_after(pace, 0.1, now=FASTEST_COUNTS) > low
 
 
 def test_refusal_halves_the_limit_and_keeps_to_the_pause() -> None:
     pace = WritePace()
-    limit = after(pace, 0.01)
+    limit = limit_after(pace, 0.01)
     pace.refused(3.0, 10.0)
     assert (pace.limit, pace.paused_until) == (limit // 2, 13.0)
     pace.refused(0.0, 11.0)

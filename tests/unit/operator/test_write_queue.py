@@ -1,6 +1,4 @@
-"""While the API server can't keep up, writes wait in the order of their priority until they may be
-sent. But every eighth time, the queue sends the write that has waited longest.
-"""
+"""While the API server can't keep up, writes wait in the order of their priority."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ LIMIT = 16
 
 
 class Server:
-    """A fake API server that records the order in which writes arrive. The server answers a write
-    only when the test allows the answer.
-    """
+    """A fake API server that answers a write only when the test allows the answer."""
 
     def __init__(self, queue: WriteQueue) -> None:
         self.queue = queue
@@ -44,7 +40,6 @@ class Server:
         await rounds()
 
     async def fill(self) -> None:
-        """Start writes until as many writes are in progress as the queue allows."""
         number = 0
         while not self.queue.is_busy:
             number += 1
@@ -151,10 +146,7 @@ async def test_busy_api_server_is_left_alone_for_as_long_as_it_asks(server: Serv
 
 
 class TestTurns:
-    """If a write has to wait in the queue, the operator reserves a turn for the MLJob: a permission
-    to send one write. When the turn comes, the queue wakes the MLJob. The operator computes the
-    status to write only after this.
-    """
+    """A turn is the permission to send one write. The queue wakes the MLJob when its turn comes."""
 
     @pytest.fixture
     def woken(self) -> list[str]:
@@ -212,9 +204,6 @@ class TestTurns:
         assert (woken, server.queue.is_busy) == ([], False)
 
     async def test_mljob_has_one_place(self, server: Server, wake: Callable[[], None], woken: list[str]) -> None:
-        """An MLJob waits for a turn to write its progress. Then the MLJob sends another write. The
-        queue removes the place that the MLJob had for its progress, and does not wake the MLJob.
-        """
         await server.fill()
         server.queue.has_turn(KEY, Priority.PROGRESS, wake)
         await server.send("mine", Priority.END, KEY)
@@ -226,10 +215,6 @@ class TestTurns:
     async def test_turn_is_lost_to_others_after_a_while(
         self, server: Server, wake: Callable[[], None], woken: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The queue wakes the MLJob when the MLJob has its turn. But the MLJob sends no write,
-        because the reconciliation step of the MLJob waits for an answer of Airflow. After
-        ``TURN_SECONDS``, the next write gets the turn.
-        """
         monkeypatch.setattr(write_queue, "TURN_SECONDS", 0.01)
         await server.fill()
         server.queue.has_turn(KEY, Priority.PROGRESS, wake)

@@ -1,6 +1,4 @@
-"""The Helm chart of a release contains the names of the released images. Apart from these names, it
-equals the chart in the repository.
-"""
+"""The Helm chart of a release contains the names of the released images."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Every file that the Dockerfile copies exists in the repository, and .dockerignore lets the file
-into the build context. Every package that pip installs either has a locked version and hash, or is
-built from the copied files.
-"""
+"""The Dockerfile copies only existing files, and installs only locked or local packages."""
 
 from __future__ import annotations
 
@@ -32,9 +29,6 @@ def test_every_lock_of_the_image_has_hashes(path: str) -> None:
 
 
 def test_every_installation_is_locked_or_local() -> None:
-    """Without ``--require-hashes`` or ``--no-index``, pip could install packages without a locked
-    hash, such as a build back-end.
-    """
     commands = re.findall(r"pip (?:install|wheel) [^\\|&\n]+", DOCKERFILE)
 
     assert len(commands) == 8

@@ -15,7 +15,6 @@ PAGES = ("README.md", "docs/environments/msk.md")
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the files that state the version, in their folders."""
     for path in (version.SOURCE, *STATED, *PAGES):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)

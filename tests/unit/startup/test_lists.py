@@ -1,6 +1,4 @@
-"""The operator reads lists from the Kubernetes API page by page, and reads only the MLJobs that the
-operator's selector selects. If a page can't be read, the error message is one line.
-"""
+"""The operator reads lists from the Kubernetes API page by page."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Tokens with which the operator logs in at Amazon MSK. No environment of this repository has the
-packages that ``requirements/msk.txt`` locks, so the tests install them. The tests send no request
-to AWS.
+"""The operator logs in at Amazon MSK with tokens.
+
+The tests install the packages that ``requirements/msk.txt`` locks. They send no request to AWS.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The parts of the operator's process that run beside kopf's watches: its background tasks and its
-HTTP server. The liveness probe fails if a background task ends, and the operator can be stopped in
-any state.
-"""
+"""The operator's background tasks and its HTTP server."""
 
 from __future__ import annotations
 
@@ -41,12 +38,10 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A function that sets the URL under which the operator reaches the Kubernetes API."""
     return lambda url: monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
 
 
 def term() -> Term:
-    """Return a term of leadership that doesn't end by itself."""
     held = Term(Lease("mljob-operator", "uid", "1", "pod-1", 10), until=float("inf"), clock=lambda: 0.0)
     held.begin()
     return held
@@ -92,9 +87,6 @@ async def test_background_task_that_ends_is_logged_and_fails_the_liveness_probe(
 async def test_lasting_refusal_of_the_credentials_fails_the_liveness_probe(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """In this test the API server refuses the operator's request for a list of MLJobs. A refused
-    request of any other part of the operator, such as kopf's watches, has the same effect.
-    """
     with KubernetesApi() as api:
         api.refuse = lambda _path, _query: status(401, "Unauthorized")
         reach(api.url)
@@ -144,9 +136,6 @@ async def test_operator_can_be_stopped_in_any_state_and_more_than_once(
 async def test_term_that_ends_during_the_lists_starts_no_reader(
     settings: Settings, reach: Callable[[str], None]
 ) -> None:
-    """The operator's term as the leader ends while the operator lists MLJobs. After the list, the
-    operator does not start to read Kafka topics and change feeds.
-    """
     before = asyncio.all_tasks()
     loop, asked, answer = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     with KubernetesApi() as api:
@@ -188,10 +177,6 @@ async def test_port_that_another_process_uses_ends_the_operator(
 async def test_nothing_is_written_after_the_end_of_the_term(
     settings: Settings, reach: Callable[[str], None], write: str
 ) -> None:
-    """After the end of the operator's term as the leader, a gate in the Kubernetes client stops all
-    requests that would change an object. The gate still lets requests through that only read
-    objects.
-    """
     with KubernetesApi() as api:
         reach(api.url)
         held = term()

@@ -1,4 +1,4 @@
-"""The operator's process as the kubelet sees it: its probes while it starts, and its exit codes."""
+"""The operator's process: its probes and its exit codes."""
 
 from __future__ import annotations
 
@@ -40,8 +40,6 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class Process:
-    """A process of ``python -m mljob_operator`` with additional environment variables."""
-
     def __init__(self, directory: Path, **environment: str) -> None:
         self.port = int(environment.get("MLJOB_HTTP_PORT") or Ports(directory)["operator"])
         self._errors = directory / "operator.log"
@@ -54,7 +52,6 @@ class Process:
         self._http = urllib3.PoolManager(retries=False, timeout=10)
 
     def answers(self, path: str) -> int:
-        """Return the HTTP status of the endpoint ``path``, or 0 if there is no answer."""
         assert self._process.poll() is None, self.log
         try:
             return self._http.request("GET", f"http://{HOST}:{self.port}{path}").status
@@ -62,7 +59,6 @@ class Process:
             return 0
 
     def metrics(self) -> str:
-        """Return the metrics in Prometheus' format."""
         return self._http.request("GET", f"http://{HOST}:{self.port}/metrics").data.decode()
 
     @property
@@ -70,12 +66,9 @@ class Process:
         return self._errors.read_text()
 
     def lines(self, *parts: str) -> list[str]:
-        """Return the lines of the log that contain all of ``parts``."""
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     def told_to_end(self) -> int:
-        """Send SIGTERM again and again until the process ends. Return the exit code."""
-
         def tell() -> bool:
             self._process.send_signal(signal.SIGTERM)
             return self._process.poll() is not None
@@ -84,7 +77,6 @@ class Process:
         return self._process.returncode
 
     def exit_code(self) -> int:
-        """Wait until the process ends by itself. Return the exit code."""
         return self._process.wait(WITHIN)
 
     def end(self) -> None:
@@ -101,9 +93,6 @@ def closed(tmp_path: Path) -> int:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """A function that starts the operator. The arguments of the function are the URL of the
-    Kubernetes API, and additional environment variables for the operator.
-    """
     started: list[Process] = []
 
     def start(url: str, **environment: str) -> Process:
@@ -139,9 +128,6 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
 
 
 def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Callable[..., Process]) -> None:
-    """The Kubernetes API answers list and watch requests with errors. The log line of an error has
-    neither JSON nor a traceback.
-    """
     refusals: dict[str, Answer] = {
         "list 401": status(401, "Unauthorized"),
         "list 403": status(403, "namespaces is forbidden"),
@@ -191,9 +177,7 @@ def test_errors_of_the_kubernetes_api_are_retried_and_logged_once_each(start: Ca
 
 
 def test_operator_runs_as_a_user_without_an_entry_in_passwd(start: Callable[..., Process], tmp_path: Path) -> None:
-    """In a Pod, the process has a numeric UID. On OpenShift, the UID is from the range of the
-    namespace. The image's /etc/passwd has neither a name nor a home directory for this UID.
-    """
+    # On OpenShift, /etc/passwd has no entry for the UID of the process.
     (tmp_path / "sitecustomize.py").write_text(
         "import pwd\ndef unknown(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = unknown\n"
     )
@@ -246,10 +230,8 @@ def test_sigterm_ends_the_operator_while_it_starts(start: Callable[..., Process]
 
 
 def test_watch_uses_the_proxy(start: Callable[..., Process], tmp_path: Path) -> None:
-    """Only the proxy can resolve the host name of the Kubernetes API. An operator that becomes
-    ready has therefore listed and watched through the proxy.
-    """
     authority = Authority()
+    # Only the proxy resolves this host name.
     url = "https://kubernetes.default.svc:6443"
     config = kubeconfig(tmp_path / "proxied", url, authority=authority.write_certificate(tmp_path / "ca.crt"))
     tls = authority.server("kubernetes.default.svc")

@@ -1,8 +1,3 @@
-"""The operator's settings: which values are valid, and which of librdkafka's properties are set
-from the settings. White space around a value is ignored. Errors name the variable and show no
-secret.
-"""
-
 from __future__ import annotations
 
 import json

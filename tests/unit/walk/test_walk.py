@@ -1,7 +1,4 @@
-""":mod:`tests.walk` tests an operator with generated objects. These tests check the parts of
-:mod:`tests.walk`: the objects, the objects' edits, and the entries of the operator's log that count
-as defects.
-"""
+"""The parts of :mod:`tests.walk`."""
 
 from __future__ import annotations
 

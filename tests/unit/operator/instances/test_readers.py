@@ -1,6 +1,4 @@
-"""The operator starts a reader for the change feed of each Airflow, and a reader for each topic. A
-reader runs as long as its Airflow or its topic is configured. The dead-letter topic has no reader.
-"""
+"""The operator runs a reader for each Kafka topic, and a reader for the changes in each Airflow."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from tests.live.eventually import until
 from .conftest import Platform
 
 
-class Silent:
-    """A replacement for the Kafka consumer of a topic. This consumer delivers no messages."""
-
+class SilentConsumer:
     def __init__(self, topic: str, closed: list[str], started: list[str] | None = None) -> None:
         self._topic, self._closed, self._started = topic, closed, started
 
@@ -33,9 +29,6 @@ class Silent:
 async def test_dead_letter_topic_is_never_read_as_an_event_topic(
     world: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An AirflowInstance names the dead-letter topic as the topic of its events. If the operator
-    read this topic, it would copy the unreadable messages into the same topic for ever.
-    """
     running: list[str] = []
 
     def do(duty: Any, name: str) -> asyncio.Task[None]:
@@ -43,7 +36,7 @@ async def test_dead_letter_topic_is_never_read_as_an_event_topic(
         duty.close()
         return asyncio.create_task(asyncio.sleep(0))
 
-    readers = world.supervisor(do, lambda topic: Silent(topic, []), dead_letter_topic="mljob.unreadable")
+    readers = world.supervisor(do, lambda topic: SilentConsumer(topic, []), dead_letter_topic="mljob.unreadable")
     await world.add_instance("third", kafka={"topic": "mljob.unreadable"})
     readers.start()
     readers.follow()
@@ -64,7 +57,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
         running[name].add_done_callback(lambda _: running.pop(name))
         return running[name]
 
-    readers = world.supervisor(do, lambda topic: Silent(topic, closed, started))
+    readers = world.supervisor(do, lambda topic: SilentConsumer(topic, closed, started))
     readers.start()
     assert set(running) == {"resync prod", "resync staging", "status pipeline airflow.events"}
     await world.add_instance("third", kafka={"topic": "third.events"})

@@ -1,7 +1,3 @@
-"""The status of an AirflowInstance says that the AirflowInstance is ready, or why it is not ready.
-The MLJobs of an AirflowInstance wait until the AirflowInstance is ready.
-"""
-
 from __future__ import annotations
 
 import pytest
@@ -163,9 +159,6 @@ async def test_token_that_is_no_header_value_is_refused_without_being_shown(worl
 async def test_trailing_line_break_of_a_secret_is_removed(
     world: Platform, secret: dict[str, str], login: tuple[str | None, ...]
 ) -> None:
-    """Spaces at the beginning and the end of a password belong to the password. A line break at the
-    end of a password is removed. Spaces and line breaks around a user name or a token are removed.
-    """
     world.instance_objects.secrets["prod"] = secret
     ref = "tokenSecretRef" if "token" in secret else "passwordSecretRef"
     instance = world.instance_objects.edit("prod", {"url": "http://prod:8080", "credentials": {ref: {"name": "prod"}}})

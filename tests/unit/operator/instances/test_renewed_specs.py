@@ -1,6 +1,4 @@
-"""A finished MLJob gets a new spec while the MLJob's Airflow is unavailable, or while the MLJob has
-no Airflow. The operator runs the new spec as soon as an Airflow is available.
-"""
+"""A finished MLJob gets a new spec while its Airflow is unavailable."""
 
 from __future__ import annotations
 
@@ -76,10 +74,6 @@ async def test_mljob_without_an_airflow_says_that_its_spec_waits(world: Platform
 
 
 async def test_instance_is_removed_while_a_finished_mljob_waits_to_run_its_new_spec_there(world: Platform) -> None:
-    """The run has ended, but its outputs can't be read, so the MLJob still has its finalizer when
-    its spec changes. An AirflowInstance that is being deleted stays until none of its MLJobs has
-    the finalizer. So the operator must remove the MLJob's finalizer.
-    """
     await world.run_in("prod", runPolicy="OnChange")
     await seconds(world, 10)
     world.prod.down_for["outputs"] = 100

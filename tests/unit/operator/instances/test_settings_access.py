@@ -1,7 +1,4 @@
-"""Access rules for the Airflow of the operator's settings, and the DAGs that are reserved for the
-platform in every Airflow. An MLJob may not run a reserved DAG, except a monitoring DAG that an
-access rule names.
-"""
+"""The access rules in the operator's settings, and the DAGs that are reserved for the platform."""
 
 from __future__ import annotations
 
@@ -41,11 +38,6 @@ async def test_airflow_of_the_settings_is_open_when_there_are_no_rules_and_no_in
 
 
 async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_rule_opens_it() -> None:
-    """While an AirflowInstance exists, only namespaces with an access rule may use the Airflow of
-    the operator's settings. In this test, the settings have no access rules. Somebody removes the
-    default annotation from the only AirflowInstance. An MLJob without an airflowRef is then
-    assigned to the Airflow of the settings, and the operator refuses the MLJob.
-    """
     async with new_world() as world:
         await world.add_instance("prod", default=True, access=[GOLD])
         world.instance_objects.annotate("prod", default=False)
@@ -117,9 +109,6 @@ async def test_rule_of_the_settings_limits_active_runs() -> None:
 
 
 async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
-    """MLJobs are listed page by page. The last page may contain an MLJob with an active run, and
-    this run may use up the limit ``maxActiveRuns``.
-    """
     async with new_world([{"maxActiveRuns": 1}]) as world:
         world.jobs.create("second", {"dagId": "train"})
         await world.see_all()
@@ -153,9 +142,6 @@ async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
 )
 @pytest.mark.parametrize("dag_id", ["mljob_cancel", "mljob_monitor", "ops_restore"])
 async def test_reserved_dag_is_refused(dag_id: str, spec: dict[str, Any]) -> None:
-    """An MLJob that could run a reserved DAG could affect every team. For example, the cancellation
-    DAG could end the runs of every team.
-    """
     async with new_world(reserved=["ops_*"]) as world:
         world.airflow.dags[dag_id] = ("work",)
         world.airflow.daily.add(dag_id)

@@ -1,8 +1,4 @@
-"""Two AirflowInstances lead to the same Airflow. When the operator lists the runs for one
-AirflowInstance, the list contains the runs of both AirflowInstances. An orphan is a run without an
-MLJob. A run of an MLJob that uses one AirflowInstance does not count as an orphan of the other
-AirflowInstance.
-"""
+"""Two AirflowInstances lead to the same Airflow."""
 
 from __future__ import annotations
 
@@ -12,10 +8,6 @@ from .conftest import Platform
 
 
 class Cancelling(Platform):
-    """A :class:`.Platform` (an operator with the AirflowInstances prod and staging). The operator
-    has the setting to cancel orphaned runs.
-    """
-
     cancels_orphans = True
 
 
