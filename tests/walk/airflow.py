@@ -69,8 +69,8 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Return the ids of the active runs. All runs of a backfill have one id: the
-        ``status.dagRunId`` of the MLJob.
+        """Return the ids of the active runs. All runs of a backfill have the same id:
+        ``status.dagRunId`` of the backfill's MLJob.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:

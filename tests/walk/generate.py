@@ -70,8 +70,8 @@ class Generator:
 
     Args:
         rng: The random number generator.
-        hints: For the path of a field (``.cancellation.timeoutSeconds``), a function that chooses the
-            field's value.
+        hints: Functions that choose the value of a field, by the path of the field, for example
+            ``.cancellation.timeoutSeconds``.
     """
 
     def __init__(self, rng: random.Random, hints: Mapping[str, Choice] | None = None) -> None:

@@ -156,8 +156,8 @@ def settled(body: Object) -> bool:
 
 
 def waits(body: Object) -> bool:
-    """Return whether no run has the current spec of a finished MLJob, except because of
-    RunPolicyOnce.
+    """Return whether an MLJob has finished, and no run has its changed spec. An MLJob with
+    runPolicy Once does not count.
     """
     return finished(body) and any(
         condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"

@@ -54,9 +54,7 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """A closed :class:`Door`. The first patch of ``OTHER`` has no answer yet, so all other patches
-    wait.
-    """
+    """A closed :class:`Door`. One patch of ``OTHER`` has no answer yet, so all other patches wait."""
     await world.apply()
     await begin(world)
     for _, name in (OTHER, FOURTH):

@@ -1,5 +1,5 @@
-"""Hypothesis searches for actions after which the operator breaks a promise about MLJobs that take
-outputs of other MLJobs.
+"""Hypothesis searches for actions that make the operator break a promise of
+:mod:`tests.simulation.machine`. The MLJobs take outputs of other MLJobs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The child runs of a cancelled run. A task of this run has triggered them."""
+"""A run that has child runs is cancelled."""
 
 from __future__ import annotations
 

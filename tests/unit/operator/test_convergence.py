@@ -34,6 +34,7 @@ def test_finished_mljob_that_waits_for_another_to_be_retried_may_outlive_its_ttl
     machine.create(other, {"dagId": "train"}, 1)
     waits = {"confFrom": [{"outputsRef": {"name": other[1]}}], "activeDeadlineSeconds": 20}
     machine.create(KEY, {"dagId": "train", "ttlSecondsAfterFinished": 30, **waits}, 21)
+    # The deadline has passed while KEY waited for the outputs of the other MLJob.
     assert machine.world.status(KEY).phase is Phase.FAILED
     machine.request_a_retry(1, 1)
     machine.ends_well()

@@ -67,8 +67,8 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """Return a success of each task of each run, alternately in the format of the MLJob provider
-    and in the format of Airflow's own producer.
+    """Return a message about the success of each task. The messages have two formats: the format of
+    the MLJob provider and the format of Airflow's own producer.
     """
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]

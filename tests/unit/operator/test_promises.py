@@ -1,5 +1,5 @@
-"""Hypothesis searches for actions after which the operator breaks a promise about MLJobs of type
-Run.
+"""Hypothesis searches for actions that make the operator break a promise of
+:mod:`tests.simulation.machine`. The MLJobs have the type Run.
 """
 
 from __future__ import annotations

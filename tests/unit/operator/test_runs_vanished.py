@@ -1,4 +1,4 @@
-"""Many runs vanish from an Airflow at once. The operator doesn't treat them as deleted."""
+"""Many runs vanish from an Airflow at once. The operator doesn't treat these runs as deleted."""
 
 from __future__ import annotations
 

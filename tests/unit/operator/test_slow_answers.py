@@ -16,9 +16,9 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Let ``happens`` change the MLJob after the next call of the method ``request`` has read or
-    written it, and let the watch deliver the change before the call returns. ``happens`` returns
-    None after a deletion.
+    """Let ``happens`` change an MLJob during the next call of the method ``request``, after the
+    call has taken effect. The watch delivers the change before the call returns. ``happens``
+    returns the changed MLJob, or None after a deletion.
     """
     method = getattr(world.jobs, request)
 

@@ -32,7 +32,7 @@ class Stored:
 
 
 def recorded(world: World) -> list[Stored]:
-    """Return a list to which each status is added when it is stored."""
+    """Return a list. Each status that is stored after this call is added to the list."""
     stored: list[Stored] = []
     write = world.jobs.write_status
 
@@ -52,8 +52,8 @@ class AskedForever(BaseException):
 
 
 def hammered(world: World) -> list[str]:
-    """Return a list. A request that the operator sends more than 100 times at one time of the
-    test's clock fails with :class:`AskedForever`, and the name of the request is added to the list.
+    """Return a list. If the operator sends a request more than 100 times while the test's clock
+    stands still, the request fails with :class:`AskedForever`, and its name is added to the list.
     """
     asked: list[str] = []
     found: list[str] = []

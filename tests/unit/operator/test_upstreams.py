@@ -1,4 +1,4 @@
-"""An upstream is an MLJob. Other MLJobs wait for its outputs."""
+"""Several MLJobs wait for the outputs of one MLJob, the upstream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREDICT: Key = ("team-a", "predict")
 
 class SlowJobs(FakeJobs):
     """A fake store of MLJobs. ``meanwhile`` is called after the store has read an MLJob, and before
-    it returns the MLJob.
+    the caller gets the MLJob.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""When another version of an MLJob arrives, its worker keeps or drops its observations of the run."""
+"""A worker keeps or drops its observations of a run when another version of the MLJob arrives."""
 
 from __future__ import annotations
 
