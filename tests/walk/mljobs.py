@@ -156,8 +156,8 @@ def settled(body: Object) -> bool:
 
 
 def waits(body: Object) -> bool:
-    """Return whether an MLJob has finished, and no run has its changed spec. An MLJob with
-    runPolicy Once does not count.
+    """Return whether an MLJob has finished, and no run has its changed spec. Return False
+    if the reason of the condition SpecApplied is RunPolicyOnce.
     """
     return finished(body) and any(
         condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"
