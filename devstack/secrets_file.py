@@ -1,6 +1,4 @@
-"""The passwords and keys of one stack, in a file in the stack's directory. Only the owner can read
-the file.
-"""
+"""The passwords and keys of one stack. They are stored in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from pathlib import Path
 
 
 class Secrets:
-    """The secrets of one stack, by name. The first access to a secret generates the secret."""
+    """The secrets of one stack, by name. A secret is generated when it is first read."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "secrets.json"
@@ -20,7 +18,7 @@ class Secrets:
 
     def __getitem__(self, name: str) -> str:
         """Return the secret called `name`: 32 random bytes in URL-safe base64, the format of a
-        Fernet key. Every call with the same name returns the same value.
+        Fernet key.
         """
         with self._lock:
             known: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}

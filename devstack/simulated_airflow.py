@@ -1,6 +1,5 @@
-"""The simulated Airflow of the benchmarks, as a component of the stack. The simulated Airflow
-replaces a real Airflow and its database. It starts in a second, and needs a hundredth of the memory
-of the real Airflow and its database.
+"""The simulated Airflow of the benchmarks, as a component of the stack. It replaces a real Airflow
+and its database, starts in a second, and needs a hundredth of their memory.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ class SimulatedAirflow:
     """The simulated Airflow of one stack.
 
     Args:
-        options: Command line options of ``python -m benchmarks.simulated_airflow``, as one text, in
-            addition to the options that the stack sets.
+        options: Additional command line options of ``python -m benchmarks.simulated_airflow``, as
+            one text.
     """
 
     api = "airflow-simulated"
@@ -52,7 +51,7 @@ class SimulatedAirflow:
         return self._secrets["airflow-password"]
 
     def parts(self) -> list[Component | Step]:
-        """Return the component of the simulated Airflow."""
+        """Return the components of the simulated Airflow."""
         return [
             Component(
                 self.api,
@@ -64,10 +63,7 @@ class SimulatedAirflow:
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """Return an empty mapping, because the simulated Airflow has no command `airflow`. The
-        class `Airflow`, for a real Airflow, has the same method, which returns the environment
-        variables for this command.
-        """
+        """Return an empty mapping, because the simulated Airflow has no command `airflow`."""
         return {}
 
     def _command(self) -> Command:

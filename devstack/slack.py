@@ -1,9 +1,9 @@
 """A server on loopback that behaves like Slack, for the demo and the tests.
 
-The server refuses the messages that Slack refuses, with Slack's errors. The server also refuses
-messages that Slack would accept but show in another way than the author meant.
+The server refuses the messages that Slack refuses, with Slack's errors. It also refuses messages
+that Slack would show in another way than the author meant.
 
-The checks follow Slack's reference: chat.postMessage, incoming webhooks, Block Kit
+Sources: Slack's reference of chat.postMessage, incoming webhooks, Block Kit
 (api.slack.com/reference/block-kit/blocks), mrkdwn escaping
 (api.slack.com/reference/surfaces/formatting) and rate limits (api.slack.com/docs/rate-limits).
 """
@@ -48,8 +48,9 @@ KNOWN_FIELDS = {
 
 
 def complaints(body: Mapping[str, Any]) -> list[str]:
-    """Return the problems of a message, one text for each problem: parts that Slack refuses, and
-    parts that Slack shows in another way than the author meant. ``body`` is the message as JSON.
+    """Return the problems of a message, one text for each problem. A problem is a part that Slack
+    refuses, or a part that Slack shows in another way than the author meant. ``body`` is the
+    message as JSON.
     """
     said = [f"unknown field {name}" for name in set(body) - KNOWN_FIELDS]
     if not body.get("text"):
@@ -130,8 +131,8 @@ class Message:
 
     @property
     def thread(self) -> str | None:
-        """The time stamp that identifies the thread to which this message replies. None if the
-        message is not a reply.
+        """The time stamp of the message that this message replies to. None if this message is not a
+        reply.
         """
         return self.body.get("thread_ts")
 
@@ -142,12 +143,8 @@ class Message:
 
 
 def as_text(message: Message) -> str:
-    """Return a message as text for a terminal. The header is a line of its own. A link is shown as
-    the link's text, followed by the URL in parentheses. A button is shown in brackets, followed by
-    its URL.
-
-    Source: Block Kit and mrkdwn (api.slack.com/reference/block-kit/blocks,
-    api.slack.com/reference/surfaces/formatting).
+    """Return a message as text for a terminal. A link becomes its text and its URL in parentheses.
+    A button becomes its text in brackets and its URL.
     """
     lines: list[str] = []
     for block in message.body.get("blocks", []):
@@ -164,9 +161,6 @@ def as_text(message: Message) -> str:
 
 
 def _plain(text: Mapping[str, Any]) -> str:
-    """Return the text that a reader sees of a Block Kit text object. A link is shown as the link's
-    text, followed by the URL in parentheses.
-    """
     said: str = text["text"]
     if text["type"] == "mrkdwn":
         said = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", said)
@@ -190,14 +184,13 @@ def _words(part: Any) -> Iterator[str]:
 
 @dataclass
 class SlackServer:
-    """A server that behaves like Slack. The attributes have the messages that the server has
-    received, and the settings for its answers.
+    """A server that behaves like Slack.
 
     Attributes:
         messages: The accepted messages, in order.
         refused: The problems of all messages that the server has refused with `invalid_blocks`.
-        requests: A pair for each request: the time, in seconds of `time.monotonic`, and 429 if the
-            request was refused because of `limited`, otherwise 200.
+        requests: A pair for each request: the time in seconds of `time.monotonic`, and 429 or 200.
+            429 means that `limited` refused the request.
         limited: How many of the next requests the server answers with 429.
         retry_after: Seconds in the `Retry-After` header of a 429.
         missing: The names and ids of channels that the server does not find.
@@ -219,9 +212,7 @@ class SlackServer:
         self._number = 0
 
     def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the body of the response to `chat.postMessage`. Add the message to `messages` if
-        the message is accepted.
-        """
+        """Return the response to `chat.postMessage`. An accepted message is added to `messages`."""
         channel = body.get("channel", "")
         if not CHANNEL.fullmatch(channel) or channel in self.missing:
             return {"ok": False, "error": "channel_not_found"}
@@ -238,15 +229,15 @@ class SlackServer:
         return {"ok": True, "channel": message.channel, "ts": message.ts, "message": {"text": body["text"]}}
 
     def look_up(self, address: str) -> dict[str, Any]:
-        """Return the body of the response to `users.lookupByEmail` for an e-mail address."""
+        """Return the response to `users.lookupByEmail` for an e-mail address."""
         member = self.members.get(address)
         return {"ok": True, "user": {"id": member}} if member else {"ok": False, "error": "users_not_found"}
 
     def answer(
         self, path: str, query: Mapping[str, list[str]], headers: email.message.Message, content: bytes
     ) -> tuple[int, Any]:
-        """Return the status and the body of the response to a request. Requests that are refused
-        because of `limited` do not reach this method.
+        """Return the status and the body of the response to a request. The setting `limited` has no
+        effect on this method.
         """
         if path == WEBHOOK:
             return self.webhook(json.loads(content))
@@ -263,8 +254,8 @@ class SlackServer:
         return 200, {"ok": False, "error": "unknown_method"}
 
     def webhook(self, body: dict[str, Any]) -> tuple[int, str]:
-        """Return the status and the body of the response to a message for an incoming webhook. Add
-        the message to `messages` if the message is accepted.
+        """Return the status and the body of the response to a message for an incoming webhook. An
+        accepted message is added to `messages`.
         """
         if wrong := complaints(body):
             self.refused += wrong
@@ -281,7 +272,7 @@ class SlackServer:
 
     @staticmethod
     def id_of(name: str) -> str:
-        """Return the id of the channel with this name. If `name` is the id of a user, return the id
+        """Return the id of the channel called `name`. If `name` is the id of a user, return the id
         of the direct conversation with the user.
         """
         letters = re.sub(r"[^A-Z0-9]", "", name.upper())
@@ -290,8 +281,8 @@ class SlackServer:
 
 @contextmanager
 def slack_server(port: int = 0) -> Iterator[SlackServer]:
-    """Run a server on loopback that behaves like Slack, until the `with` block ends. With port 0,
-    the server takes any free port.
+    """Run a server that behaves like Slack until the `with` block ends. With port 0, it listens on
+    any free port.
     """
     slack = SlackServer()
 

@@ -1,8 +1,7 @@
-"""Starts and stops the whole stack in one directory. Each component starts after the components
-that it needs.
+"""Starts and stops all components of a stack. A stack is an Airflow, an operator and the services
+that they need, in one directory.
 
-Several stacks can run side by side, each in its own directory with its own ports and data. Tests
-and benchmarks use `Stack`, and `python -m devstack` is a thin layer above `Stack`.
+Several stacks can run side by side, each in its own directory with its own ports and data.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ class Stack:
 
     Args:
         directory: The directory for the stack's data, logs, ports and secrets.
-        cluster_kubeconfig: The path of the kubeconfig of an existing cluster. The default is the
-            environment variable `CLUSTER_KUBECONFIG`. If neither is set, the stack starts a control
-            plane of its own.
+        cluster_kubeconfig: The kubeconfig of an existing cluster. The default is the environment
+            variable `CLUSTER_KUBECONFIG`. If neither is set, the stack starts its own control
+            plane.
     """
 
     def __init__(self, directory: Path, cluster_kubeconfig: Path | None = None) -> None:
@@ -64,25 +63,24 @@ class Stack:
         extra_env: Mapping[str, str] | None = None,
         airflow: str = NEWEST,
     ) -> Stack:
-        """Start every component that is not running, and restart every component that is not ready
-        or whose command has changed.
+        """Start every component that is not running. Restart every component that is not ready or
+        whose command has changed.
 
         Args:
             operator: Whether to run the operator. The chart is installed in any case.
-            dags_folders: Folders with DAGs, in addition to the DAGs of this repository.
-            dags_repositories: git repositories whose branch `main` has DAGs, in addition to the
-                DAGs of this repository. The oldest Airflow can't use them, because its environment
-                has no provider for git.
+            dags_folders: Additional folders with DAGs.
+            dags_repositories: Additional git repositories, whose branch `main` has DAGs. The oldest
+                Airflow can't use them, because its environment has no provider for git.
             extra_env: Environment variables for Airflow and the operator, with names such as
                 `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override variables of the
                 caller's environment. `PYTHONPATH` is passed to Airflow only.
             airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED` for the simulated Airflow of
-                the benchmarks, which needs no database.
+                the benchmarks.
 
         Raises:
-            StackError: A component did not become ready, or a step failed. Or the Python
-                environment of the requested Airflow does not exist. Or the oldest Airflow was
-                requested, and the newest Airflow has migrated the database.
+            StackError: A component failed or did not become ready. Or the Python environment of the
+                requested Airflow does not exist. Or the oldest Airflow was requested, and the
+                newest Airflow has migrated the database.
         """
         started = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -130,8 +128,8 @@ class Stack:
         remove_tree(self.directory)
 
     def start(self, name: str) -> None:
-        """Start one component, and wait until it is ready. The component keeps its port and its
-        data.
+        """Start one component, and wait until it is ready. The component uses the same port and
+        data as before.
         """
         self._launcher.start(self._component(name))
 
@@ -145,7 +143,7 @@ class Stack:
         self._process(name).kill()
 
     def restart(self, name: str) -> None:
-        """Stop one component, and start the component again."""
+        """Stop one component, and start it again."""
         self.stop(name)
         self.start(name)
 
@@ -158,8 +156,8 @@ class Stack:
         return self._process(name).log
 
     def states(self) -> dict[str, str]:
-        """Return the state of each component by name: `stopped`, `running` if the component is
-        running but not ready, or `ready`.
+        """Return the state of each component by name: `stopped`, `running` (but not ready) or
+        `ready`.
         """
         return {
             component.name: "stopped"
@@ -190,14 +188,12 @@ class Stack:
         return self._cluster or self.directory / "admin.kubeconfig"
 
     def operator_env(self) -> dict[str, str]:
-        """Return the environment variables of the stack's operator. Tests start further operators
-        with these variables.
-        """
+        """Return the environment variables of the stack's operator."""
         return self._operator.environment()
 
     def airflow_env(self) -> dict[str, str]:
-        """Return the environment variables with which an `airflow` command on the terminal uses
-        this stack's Airflow. With a simulated Airflow, the result is empty.
+        """Return the environment variables for an `airflow` command that uses this stack's Airflow.
+        The result is empty for a simulated Airflow.
         """
         return dict(self._airflow.environment())
 
@@ -206,9 +202,8 @@ class Stack:
             self.__dict__.pop(name, None)
 
     def _stop_airflow(self) -> None:
-        """Stop the Airflow that the last `up` started. Call this method before a simulated Airflow
-        replaces a real Airflow, or a real Airflow replaces a simulated Airflow, because both use
-        the same port.
+        """Stop the Airflow that the last `up` started. A real and a simulated Airflow use the same
+        port.
         """
         for wave in _SHUTDOWN:
             for name in wave:

@@ -1,8 +1,5 @@
-"""Prints lines in colour on a terminal, and without colour to a file or a pipe.
-
-The package rich detects a terminal, and follows the environment variables `NO_COLOR`, `FORCE_COLOR`
-and `TERM`. `devstack.progress` works without this module, because `bootstrap` prints before rich is
-installed.
+"""Prints lines in colour on a terminal, and without colour to a file or a pipe. The environment
+variables `NO_COLOR`, `FORCE_COLOR` and `TERM` change this default.
 """
 
 from __future__ import annotations
@@ -17,10 +14,6 @@ _THEME = Theme(
 
 
 class _States(RegexHighlighter):
-    """Selects which parts of a line are coloured: words for the state of a component or an MLJob,
-    such as `ready` or `Failed`, and whole lines with commands or titles.
-    """
-
     base_style = "state."
     highlights = (
         r"\b(?P<good>ready|is up|done|Succeeded|succeeded)\b",
@@ -39,14 +32,12 @@ _OUT, _ERR = _console(), _console(stderr=True)
 
 
 def show(text: str) -> None:
-    """Print a text on standard output, in colour on a terminal. The text is output that the person
-    has asked for, such as a command's result.
-    """
+    """Print a text on standard output, in colour on a terminal."""
     _OUT.print(text)
 
 
 def show_progress(text: str) -> None:
-    """Print a line about progress on standard error, in colour on a terminal. The line is written
-    as a whole, even if several threads print at the same time.
+    """Print a line on standard error, in colour on a terminal. Lines of several threads don't
+    mix.
     """
     _ERR.print(text)

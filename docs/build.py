@@ -1,11 +1,7 @@
-"""Builds the site of the documentation: ``make docs``.
+"""Builds the site of the documentation: ``make docs``. The build fails if a link or an anchor leads
+nowhere.
 
-The pages are files of the repository, so that people can read them on GitHub too. The site is built
-from a copy of the pages, in which two things differ. Comments are left out. A link to a file that
-is not a page, such as code, a manifest or a folder, becomes plain text, because the site does not
-have such files.
-
-Zensical builds the site strictly: the build fails if a link or an anchor leads nowhere.
+The site shows the Markdown pages of the repository, with the changes that :func:`on_site` makes.
 """
 
 from __future__ import annotations
@@ -45,9 +41,9 @@ CODE_COMMENT_OR_LINK = re.compile(
 
 
 def on_site(text: str, page: Path) -> str:
-    """Return the text of a page for the site. Comments are removed. A link to a file that is not a
-    page becomes plain text. Code stays as it is. A link to a file that does not exist stays too, so
-    that the build fails.
+    """Return the text of a page for the site. Comments are removed, except in code. A link to a
+    file that is not a page becomes plain text, because the site lacks that file. A link to a
+    missing file stays, so that the build fails.
     """
 
     def replaced(found: re.Match[str]) -> str:

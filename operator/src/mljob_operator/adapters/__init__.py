@@ -1,6 +1,6 @@
-"""The adapters for Airflow, Kubernetes, Kafka, metrics and traces. This package also has the
-operator's HTTP endpoints.
+"""The adapters for Airflow, Kubernetes, Kafka, metrics and traces, and the operator's HTTP
+endpoints.
 
-Failed requests to Airflow and Kubernetes, and failed reads of old events from Kafka, raise the
-exceptions in :mod:`mljob_operator.errors`, and not the exceptions of the libraries.
+If a request to Airflow or Kubernetes fails, or old events can't be read from Kafka, the adapters
+raise an exception of :mod:`mljob_operator.errors`.
 """

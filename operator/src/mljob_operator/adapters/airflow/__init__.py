@@ -2,11 +2,10 @@
 
 These modules offer operations to the rest of the operator:
 
-- :mod:`.client` is the adapter of one Airflow. It also checks whether the Airflow answers (probe).
-- :mod:`.dag_runs` has the operations on dag runs. :mod:`.backfills` has the operations on
-  backfills.
-- :mod:`.lanes` runs the operations in lanes. A lane is a group of threads for one kind of work,
-  with a circuit breaker for an Airflow that does not answer.
+- :mod:`.client` is the adapter of one Airflow, and checks whether the Airflow answers.
+- :mod:`.dag_runs` has the operations on dag runs.
+- :mod:`.backfills` has the operations on backfills.
+- :mod:`.lanes` runs the operations in threads. Each kind of request has its own group of threads.
 
 These modules send the requests of the operations:
 
@@ -22,15 +21,16 @@ These modules send the requests of the operations:
 
 All requests use these modules:
 
-- :mod:`.session` logs in and sends requests. :mod:`.tokens` gets bearer tokens, and
-  :mod:`.single_flight` shares a login between threads. :mod:`.versions` checks Airflow's version.
-- :mod:`.answers` decides whether an answer comes from Airflow. :mod:`.absence` has the texts by
-  which Airflow says that an object does not exist.
-- :mod:`.bodies` reads the body of an answer, :mod:`.response_headers` reads the headers, and
-  :mod:`.rows` reads the fields in the body. :mod:`.connection_errors` raises AirflowUnavailable for
-  a request that got no answer.
+- :mod:`.session` logs in and sends requests.
+- :mod:`.tokens` gets bearer tokens, and :mod:`.single_flight` shares a login between threads.
+- :mod:`.versions` checks Airflow's version.
+- :mod:`.answers` decides whether an answer comes from Airflow.
+- :mod:`.absence` has the texts by which Airflow says that an object does not exist.
+- :mod:`.bodies`, :mod:`.response_headers` and :mod:`.rows` read the body of an answer, its headers,
+  and the fields in the body.
+- :mod:`.connection_errors` raises AirflowUnavailable for a request without an answer.
 
-Answers are read as JSON, and not as the models of apache-airflow-client, for two reasons. The
-models refuse states that a later Airflow adds. Building the models of a page of a hundred task
-instances takes more time than the request.
+The modules read answers as JSON, without the models of apache-airflow-client. These models refuse
+states that a later Airflow adds, and they are slow: a hundred task instances take more time than
+the request.
 """

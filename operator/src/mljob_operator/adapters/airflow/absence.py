@@ -1,15 +1,11 @@
-"""The texts by which Airflow says that a requested object does not exist. Each kind of request has
-its own texts.
+"""The texts by which Airflow says that a requested object does not exist.
 
-The status 404 alone proves nothing: a proxy without a backend answers with 404, and so does another
-service at the same URL. The proof is Airflow's own sentence about the requested object, so each
-text is filled with the ids of the request, and compared as a whole. If a later Airflow rewords a
-text, the request fails, with an error that quotes the beginning of Airflow's answer. The new text
-must then be added to this module.
+The status 404 alone proves nothing, because a proxy without a backend answers with 404 too. The
+proof is Airflow's own text with the ids of the request. If a later Airflow changes a text, requests
+for missing objects fail. The error quotes the new text, which must then be added here.
 
 Source: ``airflow/api_fastapi`` of Airflow 3.1.0, 3.1.8, 3.2.2 and 3.3.2. The docstring below each
-constant names the file and the function in Airflow. The comparison ignores the case of all words
-but ids, because versions differ ("DAG", "Dag").
+constant names the file and the function in Airflow.
 """
 
 from __future__ import annotations
@@ -24,8 +20,8 @@ class Absence:
     """The texts by which Airflow says that the object of a request does not exist.
 
     Args:
-        texts: The texts, with the names of ids in braces, for example ``{dag_id}``.
-        ids: A dict that maps the name of each id to the id in the request.
+        texts: The texts. Each id is a name in braces, for example ``{dag_id}``.
+        ids: The ids of the request, by name.
     """
 
     def __init__(self, *texts: str, ids: Mapping[str, str] | None = None) -> None:
@@ -33,19 +29,16 @@ class Absence:
         self._ids = ids or {}
 
     def with_ids(self, **ids: str) -> Absence:
-        """Return an Absence with the same texts, for the answer to a request with these ids."""
+        """Return an Absence with the same texts and the ids of a request."""
         return Absence(*self.texts, ids=ids)
 
     def proved_by(self, detail: str) -> bool:
-        """Return whether ``detail``, the text of a 404 answer, equals one of the texts after each
-        name in braces is replaced by the id of the request.
+        """Return whether ``detail``, the text of a 404 answer, equals one of the texts with the ids
+        of the request. The case of the words is ignored, but not the case of the ids.
         """
         return any(re.fullmatch(self._pattern(text), detail) for text in self.texts)
 
     def _pattern(self, text: str) -> str:
-        """Return the regular expression for a text. The ids must match exactly. The case of other
-        words does not matter.
-        """
         parts = enumerate(_PLACEHOLDER.split(text))
         return "".join(re.escape(self._ids[part]) if i % 2 else f"(?i:{re.escape(part)})" for i, part in parts if part)
 

@@ -1,9 +1,8 @@
-"""Decides whether an HTTP answer comes from Airflow's API. An answer of Airflow's API is JSON of a
-limited size, and has an HTTP status that Airflow's API sends.
+"""Decides whether an HTTP answer comes from Airflow's API, and reads its result or error.
 
-A proxy without a backend, a login page, a cache, or another service at the same URL may also answer
-a request. An answer that does not come from Airflow's API says nothing about runs and DAGs, so it
-counts as "Airflow is out of reach" (``docs/operations/airflow.md``, "What counts as an answer").
+A proxy without a backend, a login page, a cache, or another service at the same URL may also
+answer. Such an answer says nothing about runs and DAGs, so Airflow counts as unavailable
+(``docs/operations/airflow.md``, "What counts as an answer").
 """
 
 from __future__ import annotations
@@ -43,9 +42,8 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """Airflow's API itself has answered with an error, such as a 409. The session raises this
-    exception. The meaning of the error depends on the request, so the operation that sent the
-    request has to interpret the exception.
+    """Airflow's API has answered with an error, such as a 409. The operation that sent the request
+    has to interpret the error.
 
     Attributes:
         status: The HTTP status.
@@ -59,8 +57,8 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """Airflow has answered that the requested object does not exist. The text of the answer is one
-    of the texts in :mod:`.absence`.
+    """Airflow has answered that the requested object does not exist, with a text of
+    :mod:`.absence`.
     """
 
 
@@ -71,13 +69,11 @@ class Reply:
     Attributes:
         url: The request's URL, without the query.
         status: The HTTP status.
-        content_type: The header Content-Type. Empty if the header is absent.
-        location: The header Location, which is the target of a redirect. Empty if the header is
-            absent.
+        content_type: The header Content-Type, or an empty text.
+        location: The header Location, or an empty text.
         retry_after: The header Retry-After in seconds, at most
             ``response_headers.MAX_RETRY_AFTER``. 0 if the header is absent or invalid.
-        date: The header Date, which is the time of the server's clock, in UTC. None if the header
-            is absent or invalid.
+        date: The header Date, in UTC. None if the header is absent or invalid.
         body: The body. The body of an error is cut to ``bodies.MAX_ERROR_BYTES``.
     """
 
@@ -94,8 +90,8 @@ class Reply:
         """Read an answer from the connection.
 
         Args:
-            response: The response, whose body is not read yet.
-            base: The base URL of the server. Its scheme, host and port become part of ``url``.
+            response: The response, with its body unread.
+            base: The base URL of the server.
             max_bytes: The maximum number of bytes of a successful answer.
 
         Raises:
@@ -108,8 +104,8 @@ class Reply:
 
     @classmethod
     def head(cls, response: urllib3.BaseHTTPResponse, base: str, body: bytes = b"") -> Reply:
-        """Return a reply with the status and the headers of ``response``. ``body`` is the body of
-        the response, or empty if the caller reads the body later.
+        """Return a reply with the status and the headers of ``response``. ``body`` is the body, if
+        the caller has read it.
         """
         headers = response.headers
         return cls(
@@ -132,13 +128,12 @@ class Reply:
 
         Args:
             absent: The texts by which Airflow says that the requested object does not exist.
-            source: Where the credentials are stored, such as ``Secret airflow-prod``, for error
-                messages.
+            source: Where the credentials are stored, for error messages, such as
+                ``Secret airflow-prod``.
 
         Raises:
             Absent: The requested object does not exist.
-            Answer: Another error that Airflow's API has sent, such as a 409. The operation that
-                sent the request has to interpret the error.
+            Answer: Airflow's API has sent another error, such as a 409.
             AirflowUnauthorized: The credentials are wrong or expired.
             AirflowForbidden: The credentials lack a permission.
             AirflowUnavailable: The server has failed or gets too many requests, or the answer is
@@ -157,10 +152,9 @@ class Reply:
 
     @property
     def detail(self) -> str | None:
-        """Airflow's explanation of an error, in one line of at most ``MAX_DETAIL`` characters.
-
-        Airflow's errors have the format of FastAPI: a JSON object whose field ``detail`` has the
-        explanation. None if the answer does not have this format.
+        """Airflow's explanation of an error, in one line of at most ``MAX_DETAIL`` characters. None
+        if the answer does not have the format of Airflow's errors: a JSON object with the field
+        ``detail``.
         """
         try:
             found = json.loads(self.body) if _JSON.fullmatch(self.content_type) else None
@@ -206,9 +200,9 @@ class Reply:
             )
 
     def _error(self, detail: str | None, source: str) -> AirflowError:
-        """Return the exception for an answer that says nothing about the requested object: refused
-        credentials, a missing permission, too many requests, a server error, a 404 with an unknown
-        text, or an answer that is not from Airflow. ``source`` is as in :meth:`result`.
+        """Return the exception for an answer that says nothing about the requested object, for
+        example a server error or a missing permission. ``source`` says where the credentials are
+        stored.
         """
         text = detail or self._quote
         match self.status:
@@ -249,18 +243,16 @@ class Reply:
 
     @property
     def answered(self) -> str:
-        """The beginning of an error message, such as "URL answered 502 with ...": the request's
-        URL, the status, and a quote of the answer.
+        """The beginning of an error message: the request's URL, the status and a quote of the
+        answer.
         """
         return f"{self.url} answered {self.status} with {self._quote}"
 
     @property
     def _quote(self) -> str:
-        """The content type and the beginning of the body of the answer. Error messages contain this
-        text.
-
-        A successful answer may contain a token or a conf. So the body of a successful answer is
-        quoted only if it is HTML. A body that is empty or not quoted is replaced by its size.
+        """The content type and the beginning of the body, for error messages. The body of a
+        successful answer is quoted only if it is HTML, because other bodies may contain a token or
+        a conf.
         """
         kind = cut(self.content_type.partition(";")[0], MAX_KIND) or "no content type"
         if not self.body or (self.succeeded and kind != "text/html"):
@@ -270,27 +262,17 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _wrong_service_hint(self, detail: str | None) -> str:
-        """Return a text to append to an error message. The text says that the answer is not from
-        Airflow. The text is empty if ``detail`` is not None, because then the answer has the format
-        of Airflow's errors.
-        """
         return (
             "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"
         )
 
 
 def _url(response: urllib3.BaseHTTPResponse, base: str) -> str:
-    """Return the URL of a request without its query. ``base`` is the base URL of the server, from
-    which the caller has removed user and password.
-    """
     parts = urlsplit(base)
     return f"{parts.scheme}://{parts.netloc}{urlsplit(response.url or '').path}"
 
 
 def _host(location: str) -> str:
-    """Return the host to which a redirect leads. The message of an error names this host. Return
-    "the same host" if ``location`` has no host, and "no host" if ``location`` is not a URL.
-    """
     try:
         return urlsplit(location).hostname or "the same host"
     except ValueError:
@@ -298,14 +280,14 @@ def _host(location: str) -> str:
 
 
 def without_user(url: str) -> str:
-    """Return a URL without user and password. Messages of errors quote URLs in this form."""
+    """Return a URL without user and password, for error messages."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _problem(item: Any) -> str:
-    """Return a validation error of FastAPI as a text in the form ``field: message``. The field is a
-    path such as ``body.conf``.
+    """Return a validation error of FastAPI as ``field: message``, for example
+    ``body.conf: ...``.
     """
     if not isinstance(item, dict):
         return str(item)

@@ -1,11 +1,9 @@
-"""Airflow's backfills (``/api/v2/backfills``) and their runs.
+"""Creates, reads and changes Airflow's backfills (``/api/v2/backfills``), and lists their runs.
 
-When Airflow lists runs, it does not say which backfill a run belongs to. So the operator adds a
-marker to the conf of each backfill that it creates, and Airflow copies this conf to each run of the
-backfill. The marker holds ``status.dagRunId`` of the MLJob and the number of the MLJob's attempt.
-
-The operator lets Airflow filter lists of runs by the marker (``conf_contains``). So the number of
-pages depends on how many runs the operator's backfills have, and not on how many runs the DAG has.
+Airflow's lists of runs don't name the backfill of a run. So the operator adds a marker to the conf
+of each backfill that it creates, and Airflow copies this conf to the backfill's runs. The marker
+holds ``status.dagRunId`` of the MLJob and the number of its attempt. The operator asks Airflow only
+for runs with the marker (``conf_contains``), so it need not read all runs of a DAG.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ class AirflowBackfills:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a thread. Each kind of work has threads of its own (:mod:`.lanes`).
+        run: Runs a function in a thread.
         refusals: Makes the error for a DAG that does not exist.
         prefix: The prefix of the operator's run ids.
     """
@@ -61,36 +59,34 @@ class AirflowBackfills:
         self._runs = DagRunApi(session.client)
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
-        """Create a backfill with the marker ``marker`` (``POST /backfills``). If an earlier request
-        has already created a backfill with this marker, return that backfill.
+        """Create a backfill (``POST /backfills``). If a backfill with this marker exists already,
+        return that backfill.
 
         Raises:
-            BackfillActive: Airflow refused (409), because the DAG had another backfill in progress.
+            BackfillActive: The DAG had another backfill in progress (409).
             DagNotFound: The DAG does not exist (yet).
             ValidationFailed: Airflow refuses the backfill, for example because the DAG has no
                 schedule, the range is empty or in the future, or the params refuse the conf.
             AirflowUnsupported: This Airflow is too old to find the runs of a backfill.
             AirflowUnavailable: Airflow did not answer, or is too busy, or answered with a server
                 error. ``outcome_unknown`` is set if Airflow may have created the backfill.
-            AirflowError: Airflow refused the request for another reason, such as a permission that
-                is missing.
+            AirflowError: Airflow refused the request for another reason, such as a missing
+                permission.
         """
         return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, request)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
         """Return the DAG's newest backfill whose marker has this run id and attempt
-        (``GET /backfills?dag_id=``). If ``attempt`` is None, the marker may have any attempt.
-
-        Return None if Airflow has no such backfill.
+        (``GET /backfills?dag_id=``), or None. If ``attempt`` is None, every attempt matches.
         """
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs whose markers have the same run id as the marker of ``backfill``. The
-        result may have runs of several attempts, because an attempt that repeats only failed runs
-        has the run id of the attempt before.
+        """Return all runs whose markers have the run id of this backfill's marker. The runs may
+        belong to several attempts, because an attempt that repeats only failed runs has the run id
+        of the attempt before.
 
-        The request is ``GET /dags/{dag_id}/dagRuns?conf_contains=``, for all pages.
+        Request: ``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages.
         """
 
         def ask() -> tuple[BackfillRun, ...]:
@@ -102,13 +98,11 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the date range of a backfill don't belong to the backfill. These
-        runs existed before the backfill, and were left as they are.
+        """Return how many scheduled and backfill runs in the backfill's date range don't belong to
+        the backfill. They existed before the backfill, so Airflow created no other runs for their
+        dates. ``members`` is the number of the backfill's runs.
 
-        The result is the number of all runs in the range, minus ``members``, the number of the
-        backfill's runs. The number of all runs is ``total_entries`` in the answer to
-        ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=``. Only runs of
-        the types ``scheduled`` and ``backfill`` count.
+        Request: ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=``.
         """
 
         def ask() -> int:
@@ -126,7 +120,7 @@ class AirflowBackfills:
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
         """Pause or unpause a backfill (``PUT /backfills/{id}/pause`` or ``/unpause``). Do nothing
-        if the backfill has ended, or was deleted in Airflow.
+        if the backfill has ended or was deleted.
         """
         pause, unpause = (
             self._backfills.pause_backfill_without_preload_content,
@@ -135,20 +129,19 @@ class AirflowBackfills:
         await self._run(Work.LOOKUPS, "pause_backfill", self._put, pause if paused else unpause, backfill_id)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Airflow then sets the queued runs of
-        the backfill to failed, and leaves the running runs as they are. Do nothing if the backfill
-        has ended, or was deleted in Airflow.
+        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Airflow sets its queued runs to
+        failed, and does not stop its running runs. Do nothing if the backfill has ended or was
+        deleted.
         """
         cancel = self._backfills.cancel_backfill_without_preload_content
         await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return the backfill runs that changed at or after ``since`` (Airflow's clock). The conf
-        of each returned run contains a valid marker, and the prefix of the operator's run ids with
-        a dot after it. An unreadable run is logged and left out.
+        """Return the operator's backfill runs that changed at or after ``since`` (Airflow's clock).
+        An unreadable run is logged and left out.
 
-        The request is ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, for
-        all pages.
+        Request: ``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, all
+        pages.
         """
 
         def ask() -> list[BackfillRunChange]:
@@ -186,9 +179,6 @@ class AirflowBackfills:
         return _backfill(row)
 
     def _error_of(self, dag_id: str, answer: Answer) -> AirflowError:
-        """Return the error for a backfill that Airflow refused to create. The message quotes
-        Airflow's reason. For a DAG that does not exist, the message says how to find the mistake.
-        """
         if answer.status == 404:
             return self._refusals.no_dag(dag_id)
         if answer.status in (400, 422):
@@ -198,15 +188,12 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
-        """Return the DAG's backfill in progress, if this backfill has the marker ``marker``.
-
-        Call this method after Airflow has refused to create a backfill with this marker (409),
-        because the DAG already has a backfill in progress. An earlier request with this marker may
-        have created that backfill, after the operator had given up waiting for the answer.
+        """Return the DAG's backfill in progress, if it has this marker. An earlier request of the
+        operator may have created that backfill, although the operator got no answer.
 
         Raises:
-            BackfillActive: The backfill in progress has another marker, or the DAG has no backfill
-                in progress any more.
+            BackfillActive: The backfill in progress has another marker, or no backfill is in
+                progress any more.
         """
         active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:
@@ -228,14 +215,13 @@ class AirflowBackfills:
         return None
 
     def _rows(self, dag_id: str) -> Iterator[Row]:
-        """Yield the DAG's backfills, the newest first."""
         return self._session.pages(
             "backfills", self._backfills.list_backfills_without_preload_content, dag_id, order_by=["-id"]
         )
 
     def _members(self, dag_id: str, marked: str, *, skip_too_large: bool = False, **query: Any) -> Iterator[Row]:
         """Yield the DAG's backfill runs whose conf contains the text ``marked``. The DAG id ``~``
-        stands for all DAGs.
+        means all DAGs.
         """
         return self._session.pages(
             "dag_runs",
@@ -264,12 +250,8 @@ class AirflowBackfills:
 
 
 def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
-    """Return the name of the MLJob to which the marker ``theirs`` belongs, if that MLJob is in the
-    same namespace as the MLJob of the marker ``own``.
-
-    Return None for an MLJob in another namespace, because a tenant must not learn its name. Return
-    None also if the prefixes of the run ids differ, if ``theirs`` is None, or if one of the markers
-    names no MLJob.
+    """Return the name of the MLJob in the marker ``theirs``, or None if the MLJob in ``own`` is in
+    another namespace. A tenant must not learn names from other namespaces.
     """
     mine, other = RunId.parse(own.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):
@@ -278,9 +260,8 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the backfill run that ``row`` describes, and the marker in the run's conf. The
-    operator puts a marker into the conf of each backfill that it creates. Return None if the conf
-    has no valid marker, because then the operator did not create the backfill.
+    """Return the backfill run in ``row``. Return None if the operator did not create the
+    backfill.
     """
     marker = _marker(row, "conf")
     if marker is None:
@@ -293,8 +274,7 @@ def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
 
 def _marker(row: Row, field: str) -> Marker | None:
     """Return the marker in the conf of a run or backfill, or None if the conf has no valid marker.
-    ``field`` is the name of the field of ``row`` that has the conf. A marker proves nothing: every
-    user who may trigger runs can write a marker.
+    A marker proves nothing, because every user who may trigger runs can write one.
     """
     conf = row.value(field)
     return Marker.read(conf) if isinstance(conf, dict) else None

@@ -1,6 +1,4 @@
-"""Reads the body of an HTTP response. The module limits the number of bytes, the number of JSON
-values, and the time for reading.
-"""
+"""Reads the body of an HTTP response. The bytes, the JSON values and the time are limited."""
 
 from __future__ import annotations
 
@@ -41,9 +39,9 @@ def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> b
     """Read the body of an answer. If the status is not 2xx, the body is cut to ``MAX_ERROR_BYTES``.
 
     Args:
-        response: The response, whose body is not read yet.
+        response: The response, with its body unread.
         max_bytes: The maximum number of bytes of a successful answer.
-        url: The request's URL, for the messages of errors.
+        url: The request's URL, for error messages.
 
     Raises:
         TooLarge: The successful answer has more than ``max_bytes`` bytes, or too many JSON values.
@@ -62,16 +60,9 @@ def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> b
 
 
 def _at_most(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tuple[bytes, bool]:
-    """Read at most ``max_bytes`` bytes of a body. If the body is longer, close the connection.
-
-    Returns:
-        The bytes, and whether the bytes are the whole body. If the header Content-Length of a
-        successful answer already says that the body is longer than ``max_bytes``, nothing is read,
-        and the returned bytes are empty.
-
-    Raises:
-        AirflowUnavailable: The body did not end within ``MAX_BODY_SECONDS``.
-        urllib3.exceptions.HTTPError: The connection broke.
+    """Read at most ``max_bytes`` bytes of a body. Return the bytes, and whether the body was
+    complete. The bytes are empty if a successful answer announces more than ``max_bytes`` bytes in
+    its Content-Length.
     """
     declared = response.headers.get("content-length", "")
     if response.status < 300 and declared.isdecimal() and int(declared) > max_bytes:
@@ -94,8 +85,5 @@ def _at_most(response: urllib3.BaseHTTPResponse, max_bytes: int, url: str) -> tu
 
 
 def _values(body: bytes) -> int:
-    """Estimate the number of JSON values in a body, without parsing the body: return the number of
-    its commas and opening brackets (``[`` and ``{``). The estimate may be too high, because commas
-    and brackets within strings are counted too.
-    """
+    """Estimate the number of JSON values in a body, without parsing the body."""
     return body.count(b",") + body.count(b"[") + body.count(b"{")
