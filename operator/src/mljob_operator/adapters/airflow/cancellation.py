@@ -50,7 +50,7 @@ class RunCanceller:
         session: The session with the Airflow.
         runs: Reads and submits dag runs of the Airflow.
         structure: Reads the tasks of the Airflow's DAGs.
-        dag_id: The id of the cancellation DAG: each run of this DAG ends one run of another DAG.
+        dag_id: The id of the cancellation DAG. Each run of this DAG ends one run of another DAG.
     """
 
     def __init__(self, session: Session, runs: RunRequests, structure: Structure, *, dag_id: str) -> None:
@@ -68,8 +68,7 @@ class RunCanceller:
         Args:
             dag_id: The DAG of the run to end.
             run_id: The run to end.
-            reason: Why the run is cancelled. The reason becomes the note of the cancellation DAG's
-                run.
+            reason: Why the run is cancelled. Becomes the note of the cancellation DAG's run.
 
         Raises:
             DagRefused: The cancellation DAG is missing or paused, or Airflow refuses to run it, for
@@ -96,21 +95,17 @@ class RunCanceller:
             raise DagRefused(f"the cancellation DAG {cancel_dag_id} can't be run ({error.reason})") from error
 
     def is_cancelling(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG is ending the run ``run_id``, which means that the
-        cancellation DAG's task is executing.
+        """Return whether a task of the cancellation DAG is now ending the run ``run_id``.
 
         The state of the cancellation DAG's own run is not enough, because Airflow sets a dag run to
-        running before the run's task gets a pool slot.
+        running before a task gets a pool slot.
         """
         return any(task.state in ACTIVE_TASK for task in self._runs.tasks(self._dag_id, cancel_run_id(run_id)))
 
     def cancel(self, dag_id: str, run_id: str) -> None:
         """End a run through the REST API: set its unfinished task instances to failed, and then the
-        run itself.
-
-        If unfinished task instances are left after ``ONE_BY_ONE_SECONDS``, or if Airflow does not
-        set them to failed, set the run to failed nevertheless. Airflow then ends these task
-        instances. The answers 404 and 409 to the request that sets the run to failed are ignored.
+        run. The run is set to failed even if unfinished task instances are left after
+        ``ONE_BY_ONE_SECONDS``. A run that does not exist is ignored.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
@@ -140,20 +135,17 @@ class RunCanceller:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """If the cancellation DAG's run for ``run_id`` is still queued, set the cancellation DAG's
-        run to failed. Call this method after the run ``run_id`` has ended: the cancellation DAG
-        then has nothing left to do.
+        """If the cancellation DAG has not begun to end the run ``run_id``, set the cancellation
+        DAG's run to failed. Call this method after the run ``run_id`` has ended.
         """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
     def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
-        """Return the unfinished task instances of a run in groups, in the order in which the groups
-        must be set to failed: upstream tasks first (:func:`.upstream_first`).
-
-        Return an empty list if an answer of Airflow's can't be read. The caller then sets only the
-        run to failed, which ends its task instances too.
+        """Return the unfinished task instances of a run in groups, upstream tasks first. The groups
+        must be set to failed in this order (:func:`.upstream_first`). Return an empty list if an
+        answer of Airflow's can't be read.
         """
         try:
             unfinished = [

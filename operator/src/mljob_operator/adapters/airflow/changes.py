@@ -1,5 +1,5 @@
-"""Lists what has changed in all runs whose ids have the operator's prefix. With these lists, the
-operator does not have to read each run.
+"""Lists what has changed in all runs with the operator's prefix, so that the operator need not read
+each run.
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ most 211 characters.
 
 
 class Changes:
-    """Lists the changes of one Airflow's runs, and the paused and stale DAGs.
-
-    If a run, a task instance or a paused DAG can't be read from Airflow's answer, the list leaves
-    this element out, and the log names the reason.
+    """Lists the changes of one Airflow's runs, and the paused and stale DAGs. Elements that can't
+    be read from Airflow's answer are logged and left out.
 
     Args:
         session: The session with the Airflow.
@@ -44,28 +42,25 @@ class Changes:
         self._dags = DAGApi(session.client)
 
     def runs(self, since: datetime) -> list[RunChange]:
-        """Return the runs with the operator's prefix that changed at or after ``since``. ``since``
-        is a time of Airflow's clock.
+        """Return the operator's runs that changed at or after ``since`` (Airflow's clock).
 
-        The request is ``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, for all
-        pages.
+        Request: ``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, all pages.
         """
         return self._list_runs(updated_at_gte=since)
 
     def active_runs(self) -> list[RunChange]:
-        """Return the runs with the operator's prefix that are queued or running.
+        """Return the operator's runs that are queued or running.
 
-        The request is ``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``,
-        for all pages.
+        Request: ``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``, all
+        pages.
         """
         return self._list_runs(state=[RunState.QUEUED.value, RunState.RUNNING.value])
 
     def tasks(self, since: datetime) -> list[TaskChange]:
-        """Return those task instances of runs with the operator's prefix that changed at or after
-        ``since``. ``since`` is a time of Airflow's clock.
+        """Return the task instances of the operator's runs that changed at or after ``since``
+        (Airflow's clock).
 
-        The request is
-        ``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, for all
+        Request: ``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all
         pages.
         """
         observed_at = now()
@@ -86,15 +81,11 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return for each DAG id whether the DAG is paused or stale. The value is None if the DAG
-        is neither paused nor stale. A DAG is stale if Airflow no longer finds the DAG in the DAG
-        files. A DAG that is both counts as stale.
+        """Return for each DAG id whether the DAG is paused or stale, or None if it is neither. A
+        DAG that is both, or that does not exist, counts as stale. A DAG is left out if the operator
+        may not read it, or can't read Airflow's answer.
 
-        Airflow schedules no tasks of a paused or stale DAG. A DAG that Airflow doesn't know counts
-        as stale. The result leaves out a DAG that the operator may not read, or for which Airflow's
-        answer can't be read.
-
-        The request for each DAG is ``GET /dags/{dag_id}``.
+        Request for each DAG: ``GET /dags/{dag_id}``.
         """
         found: dict[str, Halt | None] = {}
         for dag_id in dag_ids:
@@ -140,10 +131,8 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def _ours(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Yield only the rows of an answer that are about runs with the operator's prefix.
-
-        Airflow's own filter returns rows of other runs too. Airflow 3.1 ignores
-        ``run_id_prefix_pattern``. Later versions ignore the dot at the end of the prefix, so they
-        also return runs whose prefix is longer.
+        """Yield only the rows of runs with the operator's prefix. Airflow's own filter returns
+        other rows too: Airflow 3.1 ignores ``run_id_prefix_pattern``, and later versions ignore the
+        dot at the end of the prefix.
         """
         return (row for row in rows if row.starts_with("dag_run_id", self._prefix))

@@ -1,8 +1,7 @@
-"""Finds the children of a run. The children are the runs that the run's tasks have started with
-TriggerDagRunOperator.
+"""Finds the children of a run: the runs that its tasks have started with TriggerDagRunOperator.
 
 TriggerDagRunOperator pushes the id of the started run as XCom ``trigger_run_id``. The rendered
-field ``trigger_dag_id`` of the task instance contains the id of the started run's DAG.
+field ``trigger_dag_id`` of the task instance contains the DAG of the started run.
 """
 
 from __future__ import annotations
@@ -46,12 +45,11 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the children of a run, the children of these children, and so on. The result has
-        only queued and running runs.
+        """Return the queued and running children of a run, the children of these children, and so
+        on. At most ``MAX_CHILDREN`` XComs are read.
 
-        A task with the XCom ``trigger_run_id`` claims to have started a run. The claim may be
-        wrong, because any task can push this XCom. So ``by_task`` of each child says whether
-        Airflow confirms that a task started the run. At most ``MAX_CHILDREN`` claims are read.
+        Any task can push an XCom ``trigger_run_id``. So ``by_task`` of each child says whether
+        Airflow confirms that a task started the run.
         """
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN
@@ -66,9 +64,6 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _tasks_with_run_id(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        """From the XComs ``trigger_run_id`` of a run, yield the task id and the map index of each
-        task instance that claims to have started another run.
-        """
         rows = self._session.pages(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,
@@ -81,9 +76,8 @@ class Children:
         return ((row.text("task_id"), row.number("map_index")) for row in rows)
 
     def _started_run(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
-        """Return the DAG id and run id of the run that a task claims to have started.
-
-        Return None if one of the two ids is missing, too large or invalid.
+        """Return the DAG id and run id of the run that a task has started, or None if one of the
+        ids is missing, too large or invalid.
         """
         try:
             child_run = self._entries.get(dag_id, run_id, task_id, map_index, RUN_ID_KEY).value
@@ -106,7 +100,6 @@ class Children:
         return row.content("rendered_fields").get("trigger_dag_id")
 
     def _run(self, dag_id: str, run_id: str) -> Child | None:
-        """Return the run with these ids as a child, or None if it does not exist or has ended."""
         row = self._runs.row(dag_id, run_id)
         if row is None or run_state(row.text_or_null("state")) in TERMINAL_RUN:
             return None
@@ -114,9 +107,8 @@ class Children:
 
 
 def _is_id(value: object) -> bool:
-    """Return whether a value is a valid id of a DAG or a run.
-
-    A task may push any value as an XCom, and the operator puts the id into a URL.
+    """Return whether a value is a valid id of a DAG or a run. An XCom may have any value, and the
+    operator puts the id into a URL.
     """
     return (
         isinstance(value, str)

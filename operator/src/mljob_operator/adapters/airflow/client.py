@@ -1,5 +1,5 @@
-"""The adapter of one Airflow: the operations on the Airflow's dag runs, and a probe that reads the
-Airflow's version and health.
+"""The adapter of one Airflow: the operations on its dag runs, and a request for its version and
+health.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ T = TypeVar("T")
 
 
 class Airflow(AirflowRuns):
-    """The adapter of one Airflow. The adapter sends the operator's requests to the Airflow's REST
-    API.
+    """The adapter of one Airflow. It sends the operator's requests to the REST API.
 
     Args:
         name: The name of the AirflowInstance, for metrics. Empty for the Airflow of the operator's
@@ -38,13 +37,12 @@ class Airflow(AirflowRuns):
         ca_bundle: The CA bundle for https, as text (PEM).
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
-        gate: Lets a request that changes something pass only while the process is the leader. If
-            None, the adapter refuses every request that would change something.
+        gate: Refuses requests that change something, unless this process is the leader. If None,
+            all such requests are refused.
 
     Attributes:
-        cancelling: The same operations as on this adapter, for use in a cancellation. All these
-            operations run in the lane of cancellations, which is a group of threads that only run
-            cancellations (:mod:`.lanes`). So a cancellation never waits for submissions.
+        cancelling: The same operations, for use in a cancellation. Their threads run only
+            cancellations, so a cancellation never waits for submissions.
     """
 
     def __init__(
@@ -111,14 +109,12 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in a thread of the lane of ``work``, and return the result of the
-        function. A lane is a group of threads for one kind of work. Record the outcome and the
-        duration of the call as metrics. ``operation`` is the name of the call in the metrics.
+        """Call ``function`` in a thread for ``work``, and record outcome and duration as metrics.
+        ``operation`` is the name in the metrics.
 
         Raises:
             NotLeading: The request would change something, and this process is not the leader.
-            AirflowError: The call failed. If ``function`` raises the exception :class:`.Answer`, an
-                AirflowError is raised instead.
+            AirflowError: The call failed. The exception :class:`.Answer` becomes an AirflowError.
         """
         started = time.perf_counter()
         outcome = "error"
@@ -135,8 +131,5 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` as :meth:`_in_lane` does, but in a thread of the lane of cancellations.
-        ``work`` is ignored.
-        """
         del work
         return await self._in_lane(Work.CANCELLATIONS, operation, function, *args)

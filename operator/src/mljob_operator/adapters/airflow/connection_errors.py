@@ -25,12 +25,12 @@ _NOT_CONNECTED = (
 
 @contextmanager
 def connection_errors(server: str, proxy: str | None) -> Iterator[None]:
-    """Run the ``with`` block, which sends a request. If there is no answer, turn the exception into
+    """Run the ``with`` block, which sends a request. If there is no answer, raise
     AirflowUnavailable.
 
     Args:
         server: The name of the server in the message, such as ``Airflow at http://airflow``.
-        proxy: The URL of the proxy, which the message names. None if no proxy is used.
+        proxy: The URL of the proxy, for the message. None if no proxy is used.
 
     Raises:
         AirflowUnavailable: The request got no answer. ``outcome_unknown`` is set if the server may

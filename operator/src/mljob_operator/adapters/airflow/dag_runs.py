@@ -1,8 +1,5 @@
-"""Implements the interface :class:`.ports.DagRuns`. For each operation, another module sends the
-requests to Airflow. For example, :mod:`.run_requests` sends the requests about single dag runs.
-
-Each operation runs in a thread. Each kind of work, for example cancellations, has its own group of
-threads, which is called a lane (:mod:`.lanes`).
+"""Implements the interface :class:`.ports.DagRuns`. Each method passes its arguments to another
+module, for example to :mod:`.run_requests`, and runs in a thread of :mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -32,12 +29,11 @@ from .task_logs import AirflowLog, TaskLogs
 
 
 class AirflowRuns:
-    """The operations on the dag runs of one Airflow. Each operation runs in a thread of the lane
-    for its kind of work. A lane is a group of threads (:mod:`.lanes`).
+    """The operations on the dag runs of one Airflow. Each operation runs in a thread.
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a thread of the lane for the given kind of work.
+        run: Runs a function in a thread for the given kind of request (:mod:`.lanes`).
         prefix: The prefix of the operator's dag run ids.
         cancel_dag_id: The id of the cancellation DAG.
     """
@@ -59,10 +55,8 @@ class AirflowRuns:
     @property
     def clock_offset(self) -> timedelta:
         """How far Airflow's clock is ahead of the operator's clock. Negative if Airflow's clock is
-        behind.
-
-        A difference of up to two seconds counts as zero, because HTTP dates have no fractions of
-        seconds. An answer with a difference of more than a day does not change the value.
+        behind. A difference of up to two seconds counts as zero, because HTTP dates have no
+        fractions of seconds. A difference of more than a day is ignored.
         """
         return self._session.clock_offset
 
@@ -119,15 +113,13 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether a task of the cancellation DAG is executing the cancellation of a run
+        """Return whether the cancellation DAG is now ending a run
         (:meth:`.RunCanceller.is_cancelling`).
         """
         return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the unfinished task instances of a run, and then the run, to failed
-        (:meth:`.RunCanceller.cancel`).
-        """
+        """End a run through the REST API (:meth:`.RunCanceller.cancel`)."""
         await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
@@ -141,28 +133,23 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Give up the cancellation of the run ``run_id``, because this run has ended. If the
-        cancellation DAG's run for this cancellation is still queued, set the queued run to failed
-        (:meth:`.RunCanceller.drop`).
-        """
+        """Stop the cancellation of a run that has ended (:meth:`.RunCanceller.drop`)."""
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Request those runs that changed at or after ``since``, and whose ids begin with the
-        operator's prefix (:meth:`.Changes.runs`).
+        """Request the operator's runs that changed at or after ``since``
+        (:meth:`.Changes.runs`).
         """
         return await self._run(Work.FEED, "changed_runs", self._changes.runs, since)
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """From the runs whose ids begin with the operator's prefix, request the task instances that
-        changed at or after ``since`` (:meth:`.Changes.tasks`).
+        """Request the task instances of the operator's runs that changed at or after ``since``
+        (:meth:`.Changes.tasks`).
         """
         return await self._run(Work.FEED, "changed_tasks", self._changes.tasks, since)
 
     async def active_runs(self) -> list[RunChange]:
-        """Request those runs that are queued or running, and whose ids begin with the operator's
-        prefix (:meth:`.Changes.active_runs`).
-        """
+        """Request the operator's runs that are queued or running (:meth:`.Changes.active_runs`)."""
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:

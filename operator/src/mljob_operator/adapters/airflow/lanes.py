@@ -1,14 +1,11 @@
-"""The lanes of an Airflow. A lane is a group of threads for one kind of request to the Airflow, so
-that no kind of request waits for another kind.
+"""The lanes of an Airflow. A lane is a group of threads for one kind of request, so that no kind of
+request waits for another kind.
 
-Requests are synchronous and may hang until their timeouts. If all requests shared their threads, a
-thousand submissions to a hanging Airflow would delay the cancellations in this Airflow by many
-minutes.
+Without lanes, a thousand submissions to an Airflow that does not answer would delay its
+cancellations by many minutes.
 
-Each lane has a circuit breaker, except the lane of probes. A probe is a request that finds out
-whether Airflow answers again. After ``FAILURES`` requests in a row without an answer, the lane lets
-only one request at a time through. So the number of requests to an Airflow that is down does not
-grow with the number of MLJobs.
+A lane has a circuit breaker, which blocks most requests while Airflow does not answer. Only the
+lane of probes has none. A probe is a request that checks whether Airflow answers.
 """
 
 from __future__ import annotations
@@ -41,9 +38,7 @@ waits behind many other operations, or if Airflow sends its answer byte by byte.
 
 
 class Work(StrEnum):
-    """The kinds of requests to an Airflow. Each kind has a lane, which is a group of threads for
-    this kind alone.
-    """
+    """The kinds of requests to an Airflow. Each kind has its own threads."""
 
     SUBMISSIONS = "submissions"
     LOOKUPS = "lookups"
@@ -69,28 +64,22 @@ connection, so no thread waits for another lane's connection.
 
 
 class Run(Protocol):
-    """The type of a function that runs synchronous functions in the threads of lanes."""
+    """The type of a function that calls synchronous functions in the threads of a lane."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Run ``function(*args)`` in a thread of the lane for ``work``, the kind of request. Return
-        the result.
-
-        ``operation`` is the operation's name in metrics.
+        """Return the result of ``function(*args)``, which runs in a thread of the lane for
+        ``work``. ``operation`` is the operation's name in metrics.
         """
         ...
 
 
 class Circuit:
-    """The circuit breaker of a lane, for the time in which the Airflow gives no answer.
-
-    After ``FAILURES`` requests in a row without an answer, the circuit breaker lets only one
-    request at a time through, with growing pauses between these requests. :func:`_is_no_answer`
-    decides which errors count as no answer.
+    """The circuit breaker of a lane. After ``FAILURES`` requests in a row without an answer, it
+    allows only one request at a time, with growing pauses between the requests.
 
     Args:
         clock: A monotonic clock, in seconds.
-        jitter: A function that returns random numbers from 0 to 1, which vary the pauses
-            (:func:`.errors.backoff`).
+        jitter: Returns random numbers from 0 to 1, which vary the pauses (:func:`.errors.backoff`).
     """
 
     def __init__(
@@ -105,11 +94,11 @@ class Circuit:
         self._trial_ends_at = 0.0
 
     def admit(self) -> None:
-        """Check that a request may be sent now. If this method raises no error, the caller must
-        send the request, and report the outcome with :meth:`answered` or :meth:`failed`.
+        """Check that a request may be sent now. The caller must then send the request, and call
+        :meth:`answered` or :meth:`failed`.
 
         Raises:
-            AirflowUnavailable: The request must not be sent. The message is the message of the last
+            AirflowUnavailable: The request must not be sent. The message is that of the last
                 failure.
         """
         with self._lock:
@@ -124,7 +113,7 @@ class Circuit:
             raise AirflowUnavailable(str(self._last), retry_after=max(0.0, self._closed_until - now))
 
     def answered(self) -> None:
-        """Record that Airflow has answered a request. From now on, all requests are let through."""
+        """Record that Airflow has answered a request. All requests are then allowed again."""
         with self._lock:
             self._failures, self._last = 0, None
             self._closed_until = self._trial_ends_at = 0.0
@@ -140,23 +129,19 @@ class Circuit:
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Return whether an error means that Airflow is out of reach: Airflow sends no answer, Airflow
-    answers with a server error, or the answer is not from Airflow. Return False if the cause may be
-    this request alone, so that Airflow may answer other requests.
-    """
+    """Return whether an error means that Airflow is unavailable for all requests."""
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
     )
 
 
 class Lane:
-    """Runs the requests of one kind to one Airflow. The lane's threads run no other requests.
+    """Runs the requests of one kind to one Airflow, in threads of its own.
 
     Args:
         name: The lane's name, for threads and the log.
         threads: The maximum number of operations that run at the same time.
-        circuit: The circuit breaker. None if every request is sent. The lane of probes has no
-            circuit breaker, because probes are rare.
+        circuit: The circuit breaker. None allows every request.
     """
 
     def __init__(self, name: str, threads: int, circuit: Circuit | None) -> None:
@@ -171,7 +156,8 @@ class Lane:
         Raises:
             Answer: Airflow's API has answered with an error that the function did not interpret.
             NotLeading: The request would change something, and this process is not the leader.
-            AirflowError: Any other error.
+            AirflowError: The function failed in another way, or took longer than
+                ``OPERATION_TIMEOUT``.
         """
         work = self._threads.submit(self._guarded, function, *args)
         try:
@@ -190,10 +176,6 @@ class Lane:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function, and return the result. Tell the circuit breaker whether Airflow has
-        answered. If the circuit breaker lets no request through, raise AirflowUnavailable without
-        calling the function.
-        """
         if self._circuit is None:
             return self._mapped(function, *args)
         self._circuit.admit()
@@ -209,11 +191,8 @@ class Lane:
         return result
 
     def _mapped(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function, and return the result. Turn an unexpected exception into
-        AirflowUnreadable, which the callers expect.
-
-        So if the code that reads an answer fails on an unusual answer, only requests to this
-        Airflow fail. Nothing else in the operator fails.
+        """Call the function. Turn an unexpected exception into AirflowUnreadable, so that an
+        unusual answer makes only requests to this Airflow fail.
         """
         try:
             return function(*args)
@@ -227,10 +206,8 @@ class Lane:
             ) from None
 
     def _log_once(self, error: Exception) -> None:
-        """Log the traceback of an unexpected exception, unless the lane has already logged the same
-        traceback.
-
-        The exception's message is not logged, because the message may quote an answer or a token.
+        """Log the traceback of an unexpected exception once. The exception's message is not logged,
+        because it may quote an answer or a token.
         """
         where = "".join(traceback.format_tb(error.__traceback__))
         kind = f"{type(error).__name__}\n{where}"

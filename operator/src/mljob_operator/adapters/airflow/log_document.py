@@ -2,9 +2,8 @@
 
 The response is one JSON object of any size:
 ``{"content": [entry, ...], "continuation_token": text or null}``. A JSON parser would keep the
-whole response in memory, or at least a whole entry. An entry may have any size too. So this module
-finds the ends of the entries itself. Then a JSON parser parses one entry at a time, and at most the
-first ``MAX_ENTRY`` bytes of the entry.
+whole response in memory. So this module finds the end of each entry, and parses one entry at a
+time, at most its first ``MAX_ENTRY`` bytes.
 
 Source: ``TaskInstancesLogResponse`` in ``airflow/api_fastapi/core_api/datamodels/log.py``.
 """
@@ -39,13 +38,15 @@ _CONTENT = re.compile(rb'"content"\s*:\s*\Z')
 
 
 class NotALog(ValueError):
-    """The error for an answer that is not a log: the answer is not whole JSON, has no field
-    ``content``, has an invalid continuation token, or is too large outside of the entries.
+    """The error for an answer that is not a log: incomplete JSON, no field ``content``, an invalid
+    token, or too many bytes outside of the entries.
     """
 
 
 class LogDocument:
-    """Splits one log into its entries. The answer with the log arrives in chunks."""
+    """Splits the answer with one log into the log's entries. The answer arrives in chunks of
+    bytes.
+    """
 
     def __init__(self) -> None:
         self._depth = 0
@@ -55,7 +56,7 @@ class LogDocument:
         self._entry_size = 0
 
     def feed(self, chunk: bytes) -> Iterator[LogEntry]:
-        """Take a chunk, and yield the entries that end in the chunk.
+        """Add a chunk of the answer, and yield the entries that end in this chunk.
 
         Raises:
             NotALog: The answer has more than ``MAX_FRAME`` bytes outside of the entries.
@@ -74,9 +75,8 @@ class LogDocument:
                 yield entry
 
     def token(self) -> str | None:
-        """Return the continuation token, with which the next request gets the entries that follow.
-        Return None if the answer has no token, which means that the log ends here. Call this method
-        after the last chunk.
+        """Return the continuation token for a request of the next entries, or None if the log ends
+        here. Call this method after the last chunk.
 
         Raises:
             NotALog: The answer is not a log, or is not whole.
@@ -93,11 +93,8 @@ class LogDocument:
         return token
 
     def _string(self, chunk: bytes, at: int) -> int:
-        """Read a part of a JSON string. The part begins at the position ``at`` of ``chunk``. Return
+        """Read a part of a JSON string, which begins at the position ``at`` of ``chunk``. Return
         the position after the part.
-
-        After a backslash, the part is one character. Otherwise, the part goes up to the closing
-        quote, the next backslash or the end of the chunk.
         """
         if self._escaped:
             self._escaped = False
@@ -111,8 +108,8 @@ class LogDocument:
         return end
 
     def _mark(self, mark: bytes) -> LogEntry | None:
-        """Read ``mark``, which is one of the characters ``" { } [ ] ,`` outside of a JSON string.
-        If an entry ends at ``mark``, return the entry. Otherwise return None.
+        """Read ``mark``, one of the characters ``" { } [ ] ,`` outside of a JSON string. Return the
+        entry that ends at ``mark``, or None.
         """
         between_entries = self._in_content and self._depth == 2
         if between_entries and mark in b",]}":
@@ -149,10 +146,8 @@ class LogDocument:
 
 
 def _parsed(text: bytes, *, is_whole: bool) -> Any:
-    """Return an entry as a JSON value. If the entry was cut, the value has only what comes before
-    the cut. If the entry is not JSON, return the entry as text. Also return the entry as text if it
-    has more than ``MAX_VALUES`` commas and opening brackets, because it may then have too many
-    values.
+    """Return an entry as a JSON value, or as text if the entry is not JSON or has too many values.
+    The value of an incomplete entry lacks what was cut off.
     """
     if sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
         try:

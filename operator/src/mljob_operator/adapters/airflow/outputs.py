@@ -1,6 +1,6 @@
 """Reads the outputs of a run's tasks. An output is an XCom, or a part of an XCom.
 
-The path in the REST API is
+Path in the REST API:
 ``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries``.
 """
 
@@ -51,8 +51,6 @@ mapped task."""
 
 @frozen
 class _XCom:
-    """The task instance that pushed an XCom, and the time at which the XCom was pushed."""
-
     task_id: str
     map_index: int
     pushed: datetime
@@ -64,8 +62,7 @@ class _Reading:
 
     Attributes:
         room: The number of bytes that may still be read for this run.
-        omitted: Entries for ``Outputs.omitted``. Each entry names an output or an XCom that was not
-            read, and may add the reason.
+        omitted: Texts for ``Outputs.omitted``. Each names an output or XCom that was not read.
     """
 
     dag_id: str
@@ -89,28 +86,21 @@ class XComOutputs:
     def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
         """Return the outputs of a run.
 
-        Each task may publish outputs in an XCom ``mljob_outputs``. These XComs are merged in the
-        order in which they were pushed, so a later value replaces an earlier value of the same
-        name. The outputs of ``sources`` are added last, and replace published outputs of the same
-        name.
+        Each task may publish outputs in an XCom ``mljob_outputs``. If several tasks publish the
+        same name, the task that pushed last wins. The outputs of ``sources`` replace published
+        outputs of the same name.
 
-        ``omitted`` of the result says what is missing:
+        ``omitted`` of the result names the outputs that are missing, for one of these reasons:
 
-        - The XCom of an entry in ``sources`` is too large, is kept in an object store, or was
-          deleted while the outputs were read: ``omitted`` has the name of the entry. An XCom is
-          also too large if it exceeds the limit for all XComs of the run (``MAX_RUN_BYTES``).
-        - An XCom ``mljob_outputs`` is too large, is kept in an object store, or was deleted:
-          ``omitted`` has ``mljob_outputs of`` and the XCom's task.
-        - An entry in ``sources`` stands for more than ``MAX_XCOMS`` XComs, because its task is
-          mapped: ``omitted`` has the name of the entry, and none of these XComs is read.
-        - The run has more than ``MAX_XCOMS`` XComs ``mljob_outputs``: ``omitted`` has an entry
-          about these XComs, and only the first ``MAX_XCOMS`` XComs are read.
-        - A task's ``publish_outputs`` has omitted an output: ``omitted`` has the name of the
-          output, unless a later task has published the output, or the output was read for
-          ``sources``.
+        - The XCom is too large, is in an object store, or was deleted while the outputs were read.
+        - All XComs of the run together exceed ``MAX_RUN_BYTES``.
+        - More than ``MAX_XCOMS`` tasks, or mapped instances of a task, have pushed the XCom. An
+          output of ``sources`` is then missing as a whole. Of the XComs ``mljob_outputs``, the
+          first ``MAX_XCOMS`` are read.
+        - A task's ``publish_outputs`` has omitted the output, and no later task has published it.
 
-        If the XCom of an entry in ``sources`` does not exist, ``omitted`` does not mention the
-        entry.
+        For an unread XCom ``mljob_outputs``, ``omitted`` has ``mljob_outputs of`` and the task. If
+        the XCom of an entry in ``sources`` does not exist, ``omitted`` does not mention the entry.
 
         Args:
             dag_id: The DAG.
@@ -137,17 +127,17 @@ class XComOutputs:
         return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
-        """Return the XComs of a task with the key ``key``, each as a pair of the XCom and its
-        value. The XComs are in the order in which they were pushed.
+        """Return the XComs of a task with this key and their values, in the order in which they
+        were pushed.
 
         Args:
             reading: Collects the names of omitted outputs.
             task_id: The task, or ``~`` for all tasks of the run.
             key: The XCom key.
-            name: The name of the output in ``spec.outputs`` that is read from these XComs, or None
-                for the key ``mljob_outputs``. With a name, the result is empty if there are more
-                than ``MAX_XCOMS`` XComs, or if an XCom can't be read. With None, the result leaves
-                out the XComs after the maximum and the XComs that can't be read.
+            name: The name of the output in ``spec.outputs``, or None for the key ``mljob_outputs``.
+                With a name, the result is empty if one XCom can't be read, or if there are more
+                than ``MAX_XCOMS``. With None, only unreadable XComs and XComs beyond the maximum
+                are left out.
         """
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
@@ -198,21 +188,13 @@ class XComOutputs:
 
 
 def _names(value: Any) -> dict[str, None]:
-    """Return a dict whose keys are the names of omitted outputs. ``value`` is the list of these
-    names, and the keys have the order of the list. At most ``MAX_OMITTED`` items of the list are
-    read, and items that are not strings are ignored. Return an empty dict if ``value`` is not a
-    list.
-    """
     names = value[:MAX_OMITTED] if isinstance(value, list) else []
     return {name: None for name in names if isinstance(name, str)}
 
 
 def _replace(target: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
-    """Add the entries of ``newer`` to ``target``, and remove the same names from ``other``.
-
-    One of ``target`` and ``other`` has the published outputs, and the other dict has the omitted
-    outputs. ``newer`` comes from a later task, so the last task that names an output decides
-    whether the output counts as published or omitted.
+    """Add the entries of ``newer`` to ``target``, and remove their names from ``other``. So the
+    last task decides whether an output counts as published or omitted.
     """
     target |= newer
     for name in newer:

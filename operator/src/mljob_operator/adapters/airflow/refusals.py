@@ -1,13 +1,9 @@
 """Explains why Airflow did not trigger a DAG. Each message has the cause and the remedy.
 
-The messages go into an MLJob's status, where tenants read them. So a message names only the file of
-the MLJob's own DAG. The names and tracebacks of other files that Airflow can't import belong to
-other teams.
+Tenants read the messages in an MLJob's status. So a message names only the file of the MLJob's own
+DAG. Other broken files may belong to other teams.
 
-This module does not explain a 409. After a 409 to a submission, :mod:`.run_requests` and
-:mod:`.backfills` adopt the run or backfill that exists already, or report which run or backfill
-prevents the submission. For :mod:`.cancellation` and for changes of a backfill, a 409 means that
-there is nothing left to do.
+The status 409 is not explained here, because the callers interpret it.
 """
 
 from __future__ import annotations
@@ -55,8 +51,8 @@ class Refusals:
         self._dags = DAGApi(session.client)
 
     def of_submission(self, dag_id: str, answer: Answer) -> AirflowError:
-        """Return the error that explains why Airflow refused to create a run of the DAG. ``answer``
-        has the status and the text of Airflow's refusal.
+        """Return the error for Airflow's refusal to create a run of the DAG. ``answer`` is the
+        refusal.
         """
         detail = answer.detail
         if answer.status == 404:
@@ -85,8 +81,8 @@ class Refusals:
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 
     def no_dag(self, dag_id: str) -> DagNotFound:
-        """Return the error for a DAG that does not exist. The error has similar DAG ids in its
-        attribute ``similar``. If Airflow can't import the DAG's file, the message says why.
+        """Return the error for a DAG that does not exist. Its attribute ``similar`` has similar DAG
+        ids. If Airflow can't import the DAG's file, the message says why.
         """
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
@@ -97,9 +93,6 @@ class Refusals:
         )
 
     def _similar(self, dag_id: str) -> list[str]:
-        """Return the ids of existing DAGs that resemble ``dag_id``, the most similar first. Return
-        an empty list if the request fails.
-        """
         part = max(re.split(r"[-_.]", dag_id), key=len)
         try:
             page = self._session.ask(
@@ -113,11 +106,8 @@ class Refusals:
             return []
 
     def _import_error_of(self, dag_id: str) -> str:
-        """Return a text ``file: error`` that says why Airflow can't import the DAG's file. The
-        error is the last line of the traceback, cut to ``MAX_CAUSE`` characters.
-
-        Return an empty string if Airflow reports no import error of this file, or if a request
-        fails.
+        """Return why Airflow can't import the DAG's file, as ``file: error``. Return an empty text
+        if there is no such error, or if a request fails.
         """
         try:
             dag = self._dag(dag_id)
@@ -146,11 +136,8 @@ class Refusals:
 
 
 def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
-    """Return whether an import error is about the file of the DAG ``dag_id``.
-
-    ``dag`` is Airflow's information about the DAG. The import error must name the DAG's file, and
-    either the DAG's bundle or no bundle. If Airflow does not know the DAG (``dag`` is None), the
-    name of the file without its suffix must be the DAG's id.
+    """Return whether an import error is about the file of the DAG ``dag_id``. ``dag`` is None if
+    Airflow does not know the DAG. The file's name without its suffix must then be the DAG's id.
     """
     file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:
