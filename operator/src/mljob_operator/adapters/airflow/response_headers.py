@@ -13,11 +13,10 @@ time for which the deletion of an MLJob waits by default until the MLJob's run i
 
 
 def retry_after(header: str, now: datetime | None = None) -> float:
-    """Return the seconds that a header ``Retry-After`` asks for. The header's value is a number of
-    seconds or a date (RFC 9110, 10.2.3).
+    """Return the seconds that a header ``Retry-After`` asks for, at most ``MAX_RETRY_AFTER``.
+    Return 0 if the header is invalid or its date has passed.
 
-    The result is at most ``MAX_RETRY_AFTER``. The result is 0 if the header is neither a date nor a
-    whole number of at most 9 digits, or if the date has passed.
+    Source: RFC 9110, 10.2.3.
     """
     header = header.strip()
     if re.fullmatch(r"[0-9]{1,9}", header):
@@ -29,7 +28,7 @@ def retry_after(header: str, now: datetime | None = None) -> float:
 
 
 def date_of(header: str) -> datetime | None:
-    """Return the date in a header as a time in UTC, or None if the header is not a date."""
+    """Return the date in a header as a time in UTC, or None if the header has no date."""
     try:
         moment = parsedate_to_datetime(header)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -38,15 +37,13 @@ def date_of(header: str) -> datetime | None:
 
 
 def clock_offset(date: datetime, now: datetime) -> timedelta:
-    """Return how far the server's clock is ahead of the operator's clock. The result is negative if
-    the server's clock is behind.
-
-    A difference of up to two seconds counts as zero, because HTTP dates have no fractions of
-    seconds.
+    """Return how far the server's clock is ahead of the operator's clock, or a negative time if it
+    is behind. A difference of up to two seconds counts as zero, because HTTP dates have no
+    fractions of seconds.
 
     Args:
         date: The time in the header Date of an answer.
-        now: The time by the operator's clock when the answer arrived.
+        now: The time of the operator's clock when the answer arrived.
     """
     offset = date - now
     return offset if abs(offset) > timedelta(seconds=2) else timedelta(0)

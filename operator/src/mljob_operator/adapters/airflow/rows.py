@@ -31,12 +31,12 @@ class Row:
 
     Args:
         data: The object.
-        url: The URL of the request, for the messages of errors.
+        url: The URL of the request, for error messages.
         size: The number of bytes of the answer, or 0 for an object within an answer.
 
     Raises:
         AirflowUnreadable: ``data`` is not an object. Each method that returns a field's value also
-            raises this error if the field is invalid. A missing field is invalid too, unless the
+            raises this error if the field is invalid. A missing field is invalid, unless the
             method's description says otherwise. The message does not quote the value.
     """
 
@@ -58,20 +58,18 @@ class Row:
         return value
 
     def text_or_none(self, field: str, max_length: int = MAX_ID) -> str | None:
-        """Return the field's value: an id or a word. Return None if the field is null or absent."""
+        """Return the field's value: an id or a word, or None if the field is null or absent."""
         return None if self._data.get(field) is None else self.text(field, max_length)
 
     def text_or_null(self, field: str) -> str | None:
-        """Return the field's value: an id or a word. Return None if the field is null. An absent
-        field is an error.
+        """Return the field's value: an id or a word, or None if the field is null. An absent field
+        is an error.
         """
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
     def prose(self, field: str, max_length: int | None = MAX_PROSE) -> str:
-        """Return the field's value: a text that people wrote, cut to ``max_length`` characters. If
-        ``max_length`` is None, the text is not cut.
-
-        Return an empty text if the field is null or absent.
+        """Return the field's value: a text that people wrote, cut to ``max_length`` characters, or
+        uncut if ``max_length`` is None. The text is empty if the field is null or absent.
         """
         value = self._data.get(field)
         if value is not None and not isinstance(value, str):
@@ -86,8 +84,8 @@ class Row:
         return value
 
     def number_or_none(self, field: str) -> int | None:
-        """Return the field's value: a signed integer of 32 bits. Return None if the field is null
-        or absent.
+        """Return the field's value: a signed integer of 32 bits, or None if the field is null or
+        absent.
         """
         return None if self._data.get(field) is None else self.number(field)
 
@@ -125,7 +123,7 @@ class Row:
         return Row(value, self._url)
 
     def row_or_none(self, field: str) -> Row | None:
-        """Return the field's value: an object. Return None if the field is null or absent."""
+        """Return the field's value: an object, or None if the field is null or absent."""
         return None if self._data.get(field) is None else self.row(field)
 
     def rows(self, field: str) -> list[Row]:
@@ -136,7 +134,7 @@ class Row:
         return [Row(item, self._url) for item in value]
 
     def texts(self, field: str) -> list[str]:
-        """Return the field's value: a list of strings. Return an empty list if the field is null or
+        """Return the field's value: a list of strings, or an empty list if the field is null or
         absent.
         """
         value = self._data.get(field)
@@ -146,8 +144,7 @@ class Row:
 
     def content(self, field: str) -> dict[str, Any]:
         """Return the field's value: a JSON object with any fields, such as a run's conf. Return an
-        empty object if the field is null. An absent field is an error, and so is an object with
-        more than ``MAX_LEVELS`` nested levels.
+        empty object if the field is null. More than ``MAX_LEVELS`` nested levels are an error.
         """
         value = self.value(field)
         if value is None:
@@ -157,7 +154,7 @@ class Row:
         return value
 
     def value(self, field: str) -> Any:
-        """Return the field's value, of any JSON type. An absent field is an error."""
+        """Return the field's value, of any JSON type."""
         if field not in self._data:
             raise self.invalid(field, "there")
         return self._data[field]
@@ -172,9 +169,7 @@ class Row:
         return field in self._data
 
     def invalid(self, field: str, expected: str) -> AirflowUnreadable:
-        """Return the error for a field that is missing or invalid. ``expected`` says in words what
-        the field should be.
-        """
+        """Return the error for a missing or invalid field. ``expected`` describes a valid value."""
         found = f"is a {_kind(self._data[field])}" if field in self._data else "is missing"
         return AirflowUnreadable(
             f"{self._url} answered with JSON in which {field} {found}, and should be {expected}. Is it Airflow's api-server?",
@@ -183,8 +178,8 @@ class Row:
 
 
 def run_fact(row: Row, observed_at: datetime) -> RunFact:
-    """Return the state of a dag run from Airflow's answer. ``observed_at`` is the time just before
-    the request was sent.
+    """Return the state of a dag run in Airflow's answer. ``observed_at`` is the time just before
+    the request.
     """
     return RunFact(
         state=run_state(row.text_or_null("state")),
@@ -198,8 +193,8 @@ def run_fact(row: Row, observed_at: datetime) -> RunFact:
 
 
 def task_fact(row: Row, observed_at: datetime) -> TaskFact:
-    """Return the state of a task instance from Airflow's answer. ``observed_at`` is the time just
-    before the request was sent.
+    """Return the state of a task instance in Airflow's answer. ``observed_at`` is the time just
+    before the request.
     """
     return TaskFact(
         task_id=row.text("task_id"),
@@ -231,17 +226,13 @@ def assert_about(row: Row, dag_id: str, run_id: str) -> None:
 
 
 def now() -> datetime:
-    """Return the current time in UTC.
-
-    Callers call this function just before they send a request. The result counts as the time at
-    which the state in the answer was observed, because Airflow reads the state only after this
-    time.
+    """Return the current time in UTC. Call this function just before a request: a state in the
+    answer is not older than this time.
     """
     return datetime.now(UTC)
 
 
 def _kind(value: Any) -> str:
-    """Return the name of a value's JSON type."""
     match value:
         case None:
             return "null"
@@ -258,9 +249,8 @@ def _kind(value: Any) -> str:
 
 
 def _within(value: Any, levels: int) -> bool:
-    """Return whether a value has at most ``levels`` nested levels.
-
-    The function stops at ``levels``, so that deeply nested JSON can't exhaust the stack.
+    """Return whether a value has at most ``levels`` nested levels, without reading deeper
+    levels.
     """
     if not isinstance(value, dict | list):
         return True

@@ -54,9 +54,8 @@ class RunRequests:
     def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """Create a run (``POST /dags/{dag_id}/dagRuns``), and return the run's state.
-
-        Airflow answers 409 if a run with this id exists. The result is then the state of that run.
+        """Create a run (``POST /dags/{dag_id}/dagRuns``), and return its state. If a run with this
+        id exists already, return the state of that run.
 
         Raises:
             DagNotFound: The DAG does not exist (yet).
@@ -98,9 +97,6 @@ class RunRequests:
         return run_fact(row, observed_at)
 
     def _of_date(self, dag_id: str, date: datetime) -> str | None:
-        """Return the id of the DAG's run with this logical date, or None if the DAG has no such
-        run.
-        """
         page = self._session.ask(
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
@@ -112,11 +108,8 @@ class RunRequests:
         return next((row.text("dag_run_id") for row in page.rows("dag_runs")), None)
 
     def params(self, dag_id: str) -> dict[str, Any]:
-        """Return the DAG's params by name (``GET /dags/{dag_id}/details``). Return an empty dict if
-        the DAG does not exist.
-
-        Each param is an object with ``value``, the param's default, and ``schema``, the param's
-        JSON schema.
+        """Return the DAG's params by name (``GET /dags/{dag_id}/details``). The result is empty if
+        the DAG does not exist. Each param has its default ``value`` and its JSON schema ``schema``.
         """
         try:
             row = self._session.ask(
@@ -145,16 +138,15 @@ class RunRequests:
     def clear_failed(
         self, dag_id: str, run_id: str, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of an ended run, so that Airflow runs them again.
+        """Clear the failed tasks of an ended run, so that Airflow runs them again
+        (``POST /dags/{dag_id}/dagRuns/{run_id}/clear``).
 
-        The request is ``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``. Only a
-        run that has ended is cleared. A run that was queued at or after ``since`` (Airflow's clock)
-        is not cleared, because an earlier request has already cleared the run. The arguments are
-        described in :meth:`.DagRuns.clear_failed`.
+        A run that has not ended is not cleared. A run that was queued at or after ``since``
+        (Airflow's clock) is not cleared either, because an earlier request has cleared it.
+        :meth:`.DagRuns.clear_failed` describes the arguments.
 
         Returns:
-            The state of the run after the request. If the run is not cleared, the state that the
-            run had before. None if Airflow has no such run.
+            The state of the run after this call, or None if the run does not exist.
 
         Raises:
             NothingToClear: The run has no failed task.
@@ -199,19 +191,17 @@ class RunRequests:
         assert_about(row, dag_id, run_id)
 
     def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """Return the state of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
-
-        Return None if Airflow itself says that the run does not exist. A 404 from a proxy raises an
-        error.
+        """Return the state of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``), or None if Airflow
+        says that the run does not exist.
         """
         observed_at = now()
         row = self.row(dag_id, run_id)
         return run_fact(row, observed_at) if row is not None else None
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """Return the task instances of a run. Return an empty list if the run does not exist.
+        """Return the task instances of a run, or an empty list if the run does not exist.
 
-        The request is ``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, for all pages.
+        Request: ``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages.
         """
         observed_at = now()
         found = []
@@ -231,12 +221,11 @@ class RunRequests:
         return found
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the open questions that the run's tasks ask people, by task id and map index.
+        """Return the open questions of the run's tasks to people, by task id and map index. The
+        result is empty if the operator may not read the questions.
 
-        Return an empty dict if the operator may not read the questions.
-
-        The request is
-        ``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, for all pages.
+        Request: ``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all
+        pages.
         """
         try:
             rows = self._session.pages(
@@ -253,9 +242,7 @@ class RunRequests:
             return {}
 
     def row(self, dag_id: str, run_id: str) -> Row | None:
-        """Return the JSON object of a run, or None if Airflow itself says that the run does not
-        exist.
-        """
+        """Return the JSON object of a run, or None if Airflow says that the run does not exist."""
         try:
             row = self._session.ask(
                 self._runs.get_dag_run_without_preload_content,

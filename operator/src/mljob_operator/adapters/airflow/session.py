@@ -1,9 +1,5 @@
-"""The session with an Airflow: logs in, sends the requests to Airflow's REST API, and turns
-failures into the operator's errors.
-
-The session adds the token to each request, sets the timeouts, requests all pages of a list, and
-measures the offset of Airflow's clock from the operator's clock. :mod:`.answers` decides whether an
-answer is Airflow's.
+"""The session with an Airflow: logs in, sends requests to the REST API, and raises the operator's
+errors.
 
 Source: Airflow's documentation, "Public API authentication".
 """
@@ -75,10 +71,8 @@ class Session:
         login: The credentials.
         ca_file: The path of a file with the CA bundle for https.
         ca_bundle: The CA bundle for https, as text (PEM).
-        gate: Checks each request that changes something, and lets the request pass only while the
-            process is the leader.
-        connections: The maximum number of connections that are kept open. If no kept connection is
-            free, a thread opens another connection at once.
+        gate: Refuses requests that change something, unless this process is the leader.
+        connections: The maximum number of idle connections that are kept open.
     """
 
     def __init__(
@@ -121,11 +115,8 @@ class Session:
     def _request(
         self, send: Callable[..., urllib3.BaseHTTPResponse], gate: Gate, method: str, url: str, **options: Any
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request by calling ``send``, and return the response. Every request to Airflow
-        goes through this method.
-
-        Redirects are not followed, because a redirect may lead to a login page. urllib3 follows
-        redirects by default.
+        """Send a request with ``send``. Every request to Airflow calls this method. Redirects are
+        not followed, because a redirect may lead to a login page.
 
         Raises:
             NotLeading: The request would change something, and this process is not the leader.
@@ -142,13 +133,12 @@ class Session:
         max_bytes: int = MAX_OBJECT_BYTES,
         **query: Any,
     ) -> Row:
-        """Send a request, and return the JSON object of the answer.
-
-        The session logs in first if it has no valid token.
+        """Send a request, and return the JSON object of the answer. Log in first if there is no
+        valid token.
 
         Args:
-            method: A method of apache-airflow-client's API classes that leaves the body of the
-                answer unread (``..._without_preload_content``).
+            method: A method of apache-airflow-client's API classes whose name ends in
+                ``_without_preload_content``.
             args: The method's positional arguments.
             absent: The texts by which Airflow says that the object does not exist.
             max_bytes: The maximum number of bytes of the answer.
@@ -175,8 +165,8 @@ class Session:
     def open(
         self, method: Callable[..., Any], *args: Any, absent: Absence = NEVER, **query: Any
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request, and return the successful answer with its body unread. The caller reads
-        the body, and releases or closes the answer.
+        """Send a request, and return the successful answer with its body unread. The caller must
+        release or close the answer.
 
         Args:
             method: As for :meth:`ask`.
@@ -220,10 +210,7 @@ class Session:
             return self._supported()[0]
 
     def connection_errors(self) -> AbstractContextManager[None]:
-        """Return a context manager for a request. If the request gets no answer, the context
-        manager turns the exception of the HTTP client into AirflowUnavailable
-        (:mod:`.connection_errors`).
-        """
+        """Return a context manager that raises AirflowUnavailable if a request gets no answer."""
         return connection_errors(f"Airflow at {self._shown_url}", self._proxy)
 
     def pages(
@@ -236,18 +223,17 @@ class Session:
         skip_too_large: bool = False,
         **query: Any,
     ) -> Iterator[Row]:
-        """Request the pages of a list until Airflow says that the list ends, and yield all rows.
+        """Request all pages of a list, and yield their rows.
 
         Args:
             field: The field of a page that holds the rows.
             method: A method of apache-airflow-client's API classes, as for :meth:`ask`.
             args: The method's positional arguments.
-            cursors: Whether this list has cursors in Airflow 3.2 and later. If so, each request to
-                any version of Airflow has a cursor and an offset: 3.1 ignores the cursor, and later
-                versions ignore the offset.
+            cursors: Whether this list has cursors in Airflow 3.2 and later. Requests then have a
+                cursor and an offset, because 3.1 ignores the cursor.
             absent: The texts by which Airflow says that the object does not exist.
             skip_too_large: Whether to leave out a row that is too large to be read. Set this for a
-                list of many runs, in which the conf of one run must not hide the other runs.
+                list of many runs, so that one large conf does not hide the other runs.
             query: The method's keyword arguments.
 
         Raises:
@@ -298,10 +284,8 @@ class Session:
         raise AirflowUnreadable(f"The list of {field} of {self._shown_url} has not ended after {MAX_PAGES} pages.")
 
     def each(self, rows: Iterable[Row], read: Callable[[Row], T]) -> Iterator[T]:
-        """Call ``read`` with each row, and yield the results.
-
-        If ``read`` raises AirflowUnreadable, the row is left out and logged, so that one bad row
-        does not hide the other rows. Equal messages are logged once.
+        """Call ``read`` with each row, and yield the results. A row for which ``read`` raises
+        AirflowUnreadable is logged and left out. Equal messages are logged once.
         """
         for row in rows:
             try:
@@ -312,18 +296,14 @@ class Session:
             yield found
 
     def _log_once(self, why: str) -> None:
-        """Log that a row is left out, and why. Log nothing if the session has already logged the
-        same reason, or ``_REPEATED`` (100) different reasons.
-        """
         if why not in self._unreadable and len(self._unreadable) < _REPEATED:
             self._unreadable.add(why)
             log.warning("a row is left out: %s", why)
 
     def assert_backfills(self) -> None:
-        """Check that this version of Airflow can find the runs of one backfill.
-
-        If the version is too old, the session requests the version once more before its next
-        request, because Airflow may have been upgraded.
+        """Check that this version of Airflow can find the runs of one backfill. If the version is
+        too old, the next request asks for the version again, because Airflow may have been
+        upgraded.
 
         Raises:
             AirflowUnsupported: The version is too old.
@@ -338,12 +318,8 @@ class Session:
             raise
 
     def _with_token(self, method: Callable[..., Any], *args: Any, **query: Any) -> Reply:
-        """Send a request with a bearer token, and return the answer. The arguments are those of
-        :meth:`_send`.
-
-        If Airflow refuses the token (401 or 403), ask the source of tokens for another token, which
-        may need a new login. If the source has another token, send the request once more with this
-        token. Otherwise return the refusal.
+        """Send a request with a bearer token. If Airflow refuses the token (401 or 403), send the
+        request once more with another token, if there is another token.
         """
         with _nothing_sent():
             token = self._use(self._tokens.token())
@@ -359,11 +335,8 @@ class Session:
         return reply
 
     def _use(self, token: str) -> str:
-        """Make the session send all later requests, except logins, with this token. Return the
-        token.
-
-        Requests for which Airflow needs no token are sent with the token, too, because a gateway in
-        front of Airflow may require the token.
+        """Send this token with all later requests, except logins. Even requests for which Airflow
+        needs no token have the token, because a gateway in front of Airflow may require it.
         """
         self.client.default_headers["Authorization"] = f"Bearer {token}"
         return token
@@ -387,14 +360,9 @@ class Session:
             return read(method(*args, **query), self._shown_url, max_bytes)
 
     def _supported(self) -> tuple[Version, str]:
-        """Return Airflow's version: the major and minor number, and the whole version as text.
-
-        A supported version is requested only once. If the version is not supported, it is requested
-        again at each call, because Airflow may be upgraded.
-
-        Raises:
-            AirflowUnsupported: The version is too old, or is not a version number.
-            Exception: The exceptions of :meth:`version`.
+        """Return Airflow's version: the major and minor number, and the whole text. A supported
+        version is requested only once. An unsupported version is requested again at each call,
+        because Airflow may be upgraded.
         """
         return self._version or self._versions.do(self._ask_version)
 
@@ -407,14 +375,11 @@ class Session:
         return found
 
     def _ask_token(self, body: Mapping[str, Any]) -> Row:
-        """Log in at Airflow's own token endpoint (``POST /auth/token``). Return the JSON object of
-        the answer, which has the token.
-        """
         return self._first_answer(self._send(self._call, "POST", TOKEN_PATH, body))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Request a token from an OAuth 2 provider, and return the provider's answer. The headers
-        and the token that Airflow gets are not sent to the provider.
+        """Request a token from an OAuth 2 provider. The headers and the token for Airflow are not
+        sent.
         """
         at = without_user(url)
         proxy = proxy_for(url)
@@ -435,13 +400,11 @@ class Session:
                 return Reply.read(response, at, MAX_OBJECT_BYTES)
 
     def _first_answer(self, reply: Reply) -> Row:
-        """Return the JSON object of Airflow's reply to a login, or to the request for the version.
+        """Return Airflow's answer to a login or a request for the version.
 
         Raises:
-            AirflowUnavailable: The reply is a 404, or an error for which :meth:`ask` would raise
-                the exception :class:`Answer`. :class:`Answer` is not raised here, because the
-                caller of the session can interpret only errors of the caller's own request.
-                :meth:`.Reply.result` has more reasons for AirflowUnavailable.
+            AirflowUnavailable: Also raised instead of :class:`Answer`, because the caller can
+                interpret only errors of its own request.
             Exception: The other exceptions of :meth:`.Reply.result`.
         """
         if reply.status == 404:
@@ -452,9 +415,6 @@ class Session:
             raise AirflowUnavailable(f"{reply.url} answered {answer.status}: {answer.detail}") from answer
 
     def _call(self, method: str, path: str, body: Any = None, *, _request_timeout: Any) -> urllib3.BaseHTTPResponse:
-        """Request the version or a token from Airflow, and return the response with its body
-        unread. Only a request for a token has a body.
-        """
         headers = {**self.client.default_headers, "Accept": "application/json"}
         if body is not None:
             # A request for a token is sent without the current token, because Airflow may have
@@ -469,12 +429,10 @@ class Session:
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """Run the ``with`` block. The block logs in or requests the version, and the caller's own
-    request has not been sent yet. If the block raises AirflowUnavailable, change two attributes of
-    the error:
+    """Run a block that logs in or requests the version. If the block raises AirflowUnavailable,
+    change two attributes of the error:
 
-    - ``outcome_unknown`` becomes false, because the caller's request was not sent and so has no
-      effect.
+    - ``outcome_unknown`` becomes false, because the caller's own request has not been sent.
     - ``of_one_request`` becomes false, because every request needs the token and the version.
     """
     try:

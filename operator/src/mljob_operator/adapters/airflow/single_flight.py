@@ -1,6 +1,4 @@
-"""Lets threads share the result of a function call: one thread calls the function, and the other
-threads wait for the result.
-"""
+"""Lets threads share the result of a function call."""
 
 from __future__ import annotations
 
@@ -14,11 +12,8 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Shares the result of a function call between threads that need the result at the same time.
-
-    While one thread runs a function in :meth:`do`, every other thread that calls :meth:`do` waits
-    for the result of this function. If the function raises an exception, the waiting threads raise
-    the exception too, and call no function.
+    """Shares the result of a function call between threads that need the result at the same
+    time.
     """
 
     def __init__(self) -> None:
@@ -26,12 +21,12 @@ class SingleFlight(Generic[T]):
         self._under_way: Future[T] | None = None
 
     def do(self, work: Callable[[], T]) -> T:
-        """Call ``work`` and return its result. If another thread is already calling its function in
-        this method, wait for the result of that function, and return that result instead.
+        """Call ``work`` and return its result. If another thread is already calling a function
+        here, return the result of that function instead.
 
         Raises:
-            Exception: The exception that the called function raised. Each waiting thread raises its
-                own copy of the exception.
+            Exception: The exception of the called function. Each waiting thread raises its own
+                copy.
         """
         with self._lock:
             flight, begins = self._under_way, self._under_way is None

@@ -24,8 +24,8 @@ class Structure:
         self._tasks = TaskApi(session.client)
 
     def tasks(self, dag_id: str) -> list[DagTask]:
-        """Return the tasks of the latest version of a DAG. Return an empty list if the DAG does not
-        exist. A task that can't be read from Airflow's answer is left out and logged.
+        """Return the tasks of the latest version of a DAG, or an empty list if the DAG does not
+        exist. A task that can't be read is logged and left out.
 
         Raises:
             Exception: The exceptions of :meth:`.Session.ask`, except ``Absent``.

@@ -1,7 +1,7 @@
 """Reads the logs of task instances (``GET .../taskInstances/{task_id}/logs/{try_number}``).
 
-An answer is read piece by piece. So the operator never has a whole log in memory, and no thread
-waits while a slow client reads the log.
+A log is read piece by piece. So the operator never has a whole log in memory, and a slow client
+occupies no thread.
 """
 
 from __future__ import annotations
@@ -42,12 +42,10 @@ class AirflowLog:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a lane, which is a group of threads for one kind of request
-            (:mod:`.lanes`).
-        response: The answer, whose body was not read yet.
-        skip: The number of entries to skip, because earlier answers had these entries. Before
-            version 3.2, Airflow sends the log from the beginning in each answer. None if this
-            Airflow starts each answer where the previous answer ended.
+        run: Runs a function in a thread.
+        response: The answer, with its body unread.
+        skip: The number of entries to skip, because earlier answers had them. None if this Airflow
+            starts each answer where the previous answer ended (since 3.2).
     """
 
     def __init__(
@@ -67,9 +65,8 @@ class AirflowLog:
         self.token: str | None = None
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Call ``convert`` for each of the next entries, and return the results. ``convert`` is
-        called in a thread of the lane for logs (a group of threads, see :mod:`.lanes`). Return None
-        at the end of the answer, or after :meth:`close`.
+        """Call ``convert`` for each of the next entries, in another thread, and return the results.
+        Return None at the end of the answer, or after :meth:`close`.
 
         Raises:
             AirflowUnreadable: The answer is not a log, or is larger than ``MAX_BYTES``.
@@ -79,8 +76,8 @@ class AirflowLog:
         return await self._run(Work.LOGS, "log", self._next, convert)
 
     def close(self) -> None:
-        """Stop reading, and drop the rest of the answer. This method returns at once, even if a
-        thread is still reading.
+        """Stop reading, and drop the rest of the answer. This method does not wait for a thread
+        that reads.
         """
         if not self._closed:
             self._closed = True
@@ -108,18 +105,15 @@ class AirflowLog:
             return entries
 
     def _token(self) -> str | None:
-        """Return the token for requesting the next answer, or None if the log ends here. If this
-        Airflow sends the log from the beginning in each answer, the token starts with a number and
-        a colon. The number says how many entries were read so far. The entries of the header are
-        not counted.
+        """Return the token for the next request, or None at the end of the log. For an Airflow that
+        repeats the log, the token begins with the number of entries that were read and a colon.
         """
         token = self._document.token()
         return token if token is None or self._skip is None else f"{self._seen}:{token}"
 
     def _is_new(self, entry: LogEntry) -> bool:
-        """Return whether no earlier answer had this entry. Even an Airflow that sends the log from
-        the beginning in each answer sends the log's header only in the first answer. So the entries
-        of the header are always new, and are not counted.
+        """Return whether no earlier answer had this entry. Entries of the log's header are always
+        new, because only the first answer has the header.
         """
         if self._skip is None:
             return True
@@ -157,8 +151,7 @@ class TaskLogs:
 
     Args:
         session: The session with the Airflow.
-        run: Runs a function in a lane, which is a group of threads for one kind of request
-            (:mod:`.lanes`).
+        run: Runs a function in a thread.
     """
 
     def __init__(self, session: Session, run: Run) -> None:
@@ -169,16 +162,16 @@ class TaskLogs:
     async def open(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> AirflowLog | None:
-        """Request the log of one try of a task instance, and return the answer, whose body is not
-        read yet. Return None if the task instance or the try does not exist.
+        """Request the log of one try of a task instance. Return None if the task instance or the
+        try does not exist.
 
         Args:
             dag_id: The DAG.
             run_id: The run.
             task: The task id and the map index.
             try_number: The number of the try.
-            token: ``AirflowLog.token`` of an earlier answer, to request the part of the log after
-                that answer. None requests the log from its beginning.
+            token: ``AirflowLog.token`` of an earlier answer, to request the rest of the log. None
+                requests the log from its beginning.
         """
         return await self._run(Work.LOGS, "open_log", self._open, dag_id, run_id, task, try_number, token)
 

@@ -1,10 +1,6 @@
-"""Gets bearer tokens, and renews them.
+"""Gets bearer tokens from a Secret, a file, Airflow itself or an OAuth 2 provider, and renews them.
 
-A token comes from a Secret, a file, Airflow itself or an OAuth 2 provider. This module has a class
-for each of these sources. The class returns the current token. After Airflow has refused the
-current token, the class returns another token, if its source has another token.
-
-Specifications: Airflow's documentation, "Public API authentication"; RFC 6749 for OAuth 2 client
+Sources: Airflow's documentation, "Public API authentication"; RFC 6749 for OAuth 2 client
 credentials.
 """
 
@@ -57,9 +53,8 @@ class Tokens(Protocol):
         """Return a token whose characters are allowed in an HTTP header.
 
         Args:
-            refused: The token that Airflow has refused. The caller needs another token, but if the
-                source has no other token, the source returns the refused token again. None if no
-                token was refused.
+            refused: The token that Airflow has refused, or None. If the source has no other token,
+                it returns the refused token again.
 
         Raises:
             AirflowUnauthorized: The source has no valid token, or the login was refused.
@@ -70,9 +65,7 @@ class Tokens(Protocol):
 
 
 def tokens_of(login: Login, ask_airflow: AskAirflow, post: Post) -> Tokens:
-    """Return the source of tokens for a login. The class of the source depends on the kind of
-    credentials in the login.
-    """
+    """Return the source of tokens for a login."""
     if login.token is not None:
         return FixedToken(login.token.get_secret_value().strip(), login.source)
     if login.token_file is not None:
@@ -100,14 +93,14 @@ class FixedToken:
 
 
 class FileToken:
-    """A token in a file that another program renews. A changed file is read again."""
+    """A token in a file. A changed file is read again."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._read: tuple[tuple[int, int, int], str] | None = None
 
     def token(self, refused: str | None = None) -> str:
-        """Return the token that the file holds now."""
+        """Return the token that is in the file now, even if Airflow has refused it."""
         del refused
         try:
             with open(self._path, "rb") as file:
@@ -128,9 +121,8 @@ class FileToken:
 
 
 class _RenewedToken(ABC):
-    """A token that is requested from an issuer.
-
-    A new token is requested when the current token was refused or is about to expire.
+    """A token from an issuer. A new token is requested when the current token was refused or is
+    about to expire.
     """
 
     def __init__(self) -> None:
@@ -139,9 +131,6 @@ class _RenewedToken(ABC):
         self._asked: SingleFlight[str] = SingleFlight()
 
     def token(self, refused: str | None = None) -> str:
-        """Return the current token, or a new token if the current token was refused or expires
-        soon.
-        """
         token = self._token
         if token is not None and token != refused and time.monotonic() < self._until:
             return token
@@ -162,14 +151,12 @@ class _RenewedToken(ABC):
 
     @abstractmethod
     def _ask(self) -> tuple[str, float]:
-        """Request a new token, and return the token and its life in seconds."""
+        """Request a new token, and return the token and its lifetime in seconds."""
 
 
 class AirflowToken(_RenewedToken):
-    """A token from Airflow's own token endpoint, ``/auth/token``.
-
-    The credentials are a user and a password. If Keycloak is Airflow's auth manager, the
-    credentials may also be an OAuth 2 client.
+    """A token from Airflow's own token endpoint, ``/auth/token``. The credentials are a user and a
+    password, or an OAuth 2 client if Keycloak is Airflow's auth manager.
     """
 
     def __init__(self, login: Login, ask_airflow: AskAirflow) -> None:
@@ -232,7 +219,6 @@ class ProviderToken(_RenewedToken):
         return token, _lifetime(row)
 
     def _request(self) -> tuple[bytes, dict[str, str]]:
-        """Return the body and the headers of the request for a token."""
         client, secret = self._client, self._client.client_secret.get_secret_value()
         form = {"grant_type": "client_credentials"}
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -248,9 +234,8 @@ class ProviderToken(_RenewedToken):
         return urlencode(form).encode(), headers
 
     def _refusal(self, reply: Reply) -> AirflowUnauthorized | AirflowUnavailable:
-        """Return the error for an answer of the provider whose status is not 2xx. The error is
-        AirflowUnauthorized if the provider refuses the client (RFC 6749, 5.2), or else
-        AirflowUnavailable.
+        """Return the error for an unsuccessful answer of the provider: AirflowUnauthorized if the
+        provider refuses the client (RFC 6749, 5.2), otherwise AirflowUnavailable.
         """
         error = _oauth2_error(reply)
         if 400 <= reply.status < 500 and reply.status != 429 and error is not None:
@@ -264,10 +249,8 @@ class ProviderToken(_RenewedToken):
 
 
 def _lifetime(row: Row) -> float:
-    """Return the life of a token in seconds.
-
-    RFC 6749 only recommends the field ``expires_in``. If the field is missing or invalid, return
-    ``MAX_LIFETIME``.
+    """Return the lifetime of a token in seconds, or ``MAX_LIFETIME`` if the optional field
+    ``expires_in`` is missing or invalid.
     """
     lifetime = row.value("expires_in") if row.has("expires_in") else None
     if (

@@ -1,14 +1,11 @@
-"""Checks Airflow's version. Refuses unsupported versions, and refuses backfills in versions that
-can't list the runs of one backfill.
+"""Checks whether the operator supports Airflow's version, and whether this version supports
+backfills.
 
 Only this module compares version numbers. These differences between 3.1 and 3.3 need no comparison:
 
-- 3.1 ignores ``cursor``, and finds a page by its ``offset``. So requests have both a cursor and an
-  offset.
-- 3.1 ignores ``run_id_prefix_pattern``, and lists the runs of all prefixes. So the operator filters
-  the rows by its own prefix.
-- 3.1 and 3.2 have no state ``awaiting_input``: in these versions, a task that asks a person is
-  ``deferred``.
+- 3.1 ignores ``cursor`` and uses ``offset``. So the operator's requests have both.
+- 3.1 ignores ``run_id_prefix_pattern``. So the operator filters the runs by its prefix itself.
+- 3.1 and 3.2 have no state ``awaiting_input``. A task that asks a person is ``deferred`` there.
 
 Source: the OpenAPI documents of 3.1, 3.2 and 3.3.
 """
@@ -51,7 +48,7 @@ def supported(version: str, url: str) -> Version:
 
 
 def warn_if_untested(number: Version, version: str, url: str) -> None:
-    """Log a warning if this version is newer than all versions that the tests use."""
+    """Log a warning if this version is newer than all versions in the tests."""
     if number > NEWEST:
         log.warning(
             "Airflow at %s is version %s. %s; newer versions are treated like the newest of these.",
@@ -62,9 +59,8 @@ def warn_if_untested(number: Version, version: str, url: str) -> None:
 
 
 def without_api(answered: str) -> AirflowUnavailable:
-    """Return the error for a server that answers 404 to a request that every Airflow 3 knows. The
-    server may be Airflow 2, another server, or a proxy without a backend. The error's message
-    begins with ``answered``, which names the URL and quotes the answer.
+    """Return the error for a server that answers 404 to a request that every Airflow 3 accepts. The
+    error's message begins with ``answered``, a quote of the answer.
     """
     return AirflowUnavailable(
         f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."
@@ -72,8 +68,8 @@ def without_api(answered: str) -> AirflowUnavailable:
 
 
 def repeats_logs(number: Version) -> bool:
-    """Return whether this version of Airflow repeats a log. If so, a request with a continuation
-    token gets the log from the beginning, instead of only the next part.
+    """Return whether this version sends a log from the beginning, even if the request has a
+    continuation token.
     """
     return number < LOGS_GO_ON
 
