@@ -1,10 +1,9 @@
 """Tracks whether the Kubernetes API accepts the operator's credentials.
 
-The kubelet regularly writes a new token of the ServiceAccount into a file, and the operator reads
-this file again. So if the API refuses a request with 401, a later try usually succeeds. But a token
-may be revoked for good, for example because the ServiceAccount was deleted and created again. The
-API then refuses every request. When the API has refused all requests for ``RESTART_AFTER`` seconds,
-``/livez`` fails, so that the kubelet restarts the process.
+The kubelet regularly writes a new token of the ServiceAccount, so a request that was refused with
+401 usually succeeds later. But a token may be revoked for good, for example because the
+ServiceAccount was deleted and created again. ``/livez`` fails when all requests have been refused
+for ``RESTART_AFTER`` seconds. The kubelet then restarts the process.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ class Authentication:
     """Tracks whether the Kubernetes API accepts the operator's credentials.
 
     Args:
-        advice: A sentence for the log. The sentence says what an administrator should check if the
-            API refuses the credentials.
+        advice: A sentence for the log, about what to check if the API refuses the credentials.
         clock: A monotonic clock, in seconds.
         restart_after: Overrides :data:`RESTART_AFTER`, for tests.
     """

@@ -1,6 +1,5 @@
-"""The properties of librdkafka for the consumer of events: the properties with a fixed value, the
-properties with a default, and the properties that name files. :func:`refusal` checks whether
-librdkafka accepts the properties that the operator's settings contain.
+"""The properties of librdkafka for the consumer of events, and a check of the properties in the
+operator's settings.
 """
 
 from __future__ import annotations
@@ -53,10 +52,8 @@ DEFAULTS = {
 
 def refusal(config: Mapping[str, Any]) -> str | None:
     """Return the reason why librdkafka refuses the properties ``config``, or None if librdkafka
-    accepts them.
-
-    The check creates a consumer and a producer, so librdkafka also reads the files that the
-    properties name. The check does not wait for an answer of a broker or of a token endpoint.
+    accepts them. The check also reads the files in the properties. It does not wait for a broker or
+    a token endpoint.
     """
     asked = {name: value for name, value in config.items() if name != "oauth_cb"}
     if "sasl.oauthbearer.token.endpoint.url" in asked:

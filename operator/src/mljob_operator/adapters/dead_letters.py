@@ -1,5 +1,6 @@
-"""Copies unreadable Kafka messages to another topic, the dead-letter topic. All methods run in the
-thread of the consumer that has received the messages (:mod:`.kafka`).
+"""Copies unreadable Kafka messages to another topic, the dead-letter topic.
+
+All methods must be called in the thread of the consumer (:mod:`.kafka`).
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ PROPERTIES = {"acks": "all", "queue.buffering.max.kbytes": KEPT_KB}
 
 
 class DeadLetters:
-    """Sends copies of unreadable messages to the dead-letter topic. Each copy is called a dead
-    letter.
+    """Sends copies of unreadable messages, called dead letters, to the dead-letter topic.
 
     Args:
         topic: The dead-letter topic.
@@ -51,12 +51,11 @@ class DeadLetters:
         self._producer = Producer({**config, **PROPERTIES})
 
     def send(self, message: Message, why: str) -> None:
-        """Send a copy of a message to the dead-letter topic, without waiting for a broker.
+        """Send a copy of a message to the dead-letter topic, without waiting for a broker. If the
+        copy can't be sent, the loss is logged and no error is raised.
 
-        The header ``mljob_source`` has the position of the message (topic/partition/offset), and
-        the header ``mljob_error`` has the reason why the message is unreadable. Values and keys are
-        cut to ``MAX_BYTES``. If the dead letter can't be queued or delivered, it is lost. No error
-        is raised, and the loss is logged (:meth:`_log_loss`).
+        The header ``mljob_source`` has the message's topic/partition/offset, and ``mljob_error``
+        has ``why``. Values and keys are cut to ``MAX_BYTES``.
         """
         topic, number = message.partition
         value, key = message.value or b"", message.key
@@ -78,17 +77,15 @@ class DeadLetters:
             self._log_loss(headers["mljob_source"], error)
 
     def serve(self) -> None:
-        """Poll the producer, so that confluent-kafka calls the producer's callbacks: for
-        deliveries, errors and OAuth tokens. The consumer's thread calls this method at short
-        intervals.
+        """Let confluent-kafka call the producer's callbacks. The consumer's thread calls this
+        method at short intervals.
         """
         if self._producer is not None:
             self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait for at most ``LAST_SECONDS`` until all dead letters are delivered. Log the number of
-        dead letters that were not delivered in this time. Later calls of :meth:`send` lose their
-        dead letters.
+        """Wait for at most ``LAST_SECONDS`` until all dead letters are delivered. Log how many were
+        not delivered. Later calls of :meth:`send` lose their dead letters.
         """
         if self._producer is not None:
             if left := self._producer.flush(LAST_SECONDS):
@@ -102,8 +99,8 @@ class DeadLetters:
             self._log_loss(position, error)
 
     def _log_loss(self, position: str, error: object) -> None:
-        """Log that a dead letter is lost. Further losses are not logged until a broker has accepted
-        a dead letter.
+        """Log that a dead letter is lost. Further losses are logged only after a broker has
+        accepted a dead letter.
         """
         if not self._loss_logged:
             self._loss_logged = True

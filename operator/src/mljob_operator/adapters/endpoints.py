@@ -23,17 +23,11 @@ class Endpoints:
     """The HTTP server for the kubelet's probes and for Prometheus.
 
     Args:
-        registry: The metrics that ``/metrics`` returns, in the format that the request accepts.
-        alive: Returns whether the process is alive. If so, ``/livez`` answers 200, otherwise 503.
-            For example, the operator's process is not alive in these situations: a background task
-            has ended by itself; the event loop is blocked; or the Kubernetes API has refused the
-            operator's credentials for minutes.
-        ready: Returns whether the process is ready. If so, ``/readyz`` answers 200, otherwise 503.
-            For example, a leader is ready when it watches all objects, and a standby is ready when
-            it waits for the Lease.
-        settings: The common prefix of two environment variables. Error messages name these
-            variables. For example, ``MLJOB_HTTP`` is the prefix of MLJOB_HTTP_HOST and
-            MLJOB_HTTP_PORT.
+        registry: The metrics of ``/metrics``.
+        alive: Returns whether the process is alive. If not, ``/livez`` answers 503.
+        ready: Returns whether the process is ready. If not, ``/readyz`` answers 503.
+        settings: The prefix of two environment variables, for error messages. For example,
+            ``MLJOB_HTTP`` stands for MLJOB_HTTP_HOST and MLJOB_HTTP_PORT.
     """
 
     def __init__(
@@ -83,16 +77,13 @@ class Endpoints:
 def listen(host: str, port: int, settings: str) -> socket.socket:
     """Return a socket that listens on a host and port.
 
-    The host ``::`` stands for all addresses of IPv6 and IPv4. On a machine without IPv6, ``::``
-    stands for all addresses of IPv4.
-
     Args:
-        host: The IP address or the host name. If a host name has several addresses, the socket
+        host: The IP address or the host name. ``::`` means all addresses of IPv6 and IPv4, or only
+            of IPv4 on a machine without IPv6. If a host name has several addresses, the socket
             listens on the first one.
         port: The port.
-        settings: The common prefix of two environment variables. Error messages name these
-            variables. For example, ``MLJOB_HTTP`` is the prefix of MLJOB_HTTP_HOST and
-            MLJOB_HTTP_PORT.
+        settings: The prefix of two environment variables, for error messages. For example,
+            ``MLJOB_HTTP`` stands for MLJOB_HTTP_HOST and MLJOB_HTTP_PORT.
 
     Raises:
         CannotStart: This process can't listen on the host and port, for example because another
@@ -111,8 +102,8 @@ def listen(host: str, port: int, settings: str) -> socket.socket:
 
 
 def _cause(error: OSError, host: str, port: int, settings: str) -> str:
-    """Return the message of :exc:`CannotStart`: the environment variable to change, and the reason
-    why this process can't listen.
+    """Return the message of :exc:`CannotStart`: the environment variable to change, and the
+    reason.
     """
     if error.errno == errno.EADDRINUSE:
         return f"{settings}_PORT: another process listens on port {port} of {host} already; set another port"

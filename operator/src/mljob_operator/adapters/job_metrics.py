@@ -1,10 +1,8 @@
-"""The metrics of MLJobs, by which a team sees how many of its jobs wait, run and fail, and how long
-they take.
+"""The metrics of MLJobs: how many jobs wait, run and fail, and how long they take.
 
-The number of series is limited. No series belongs to a single MLJob. The labels have at most
-``MAX_NAMESPACES`` namespaces and ``MAX_REASONS`` reasons. The name of an AirflowInstance is a
-label's value only while the AirflowInstance exists. The series of a deleted namespace or
-AirflowInstance are removed.
+The number of series is limited, because no series belongs to a single MLJob. At most
+``MAX_NAMESPACES`` namespaces and ``MAX_REASONS`` reasons have their own series. The series of a
+deleted namespace or AirflowInstance are removed.
 """
 
 from __future__ import annotations
@@ -44,8 +42,8 @@ _STATIC = ("namespace", "type", "airflow")
 
 
 class BoundedLabel:
-    """Limits the number of different values of a metric's label: keeps the first ``limit`` values,
-    and replaces every other value by ``OTHER``.
+    """Limits the number of different values of a metric's label. The first ``limit`` values stay,
+    and ``OTHER`` replaces every other value.
     """
 
     def __init__(self, limit: int) -> None:
@@ -53,16 +51,14 @@ class BoundedLabel:
         self._values: set[str] = set()
 
     def value(self, wanted: str) -> str:
-        """Return ``wanted`` if it is one of the kept values, or if fewer than ``limit`` values are
-        kept. In the second case, keep ``wanted`` too. Otherwise, return ``OTHER``.
-        """
+        """Return ``wanted``, or ``OTHER`` if the label has ``limit`` other values already."""
         if wanted not in self._values and len(self._values) >= self._limit:
             return OTHER
         self._values.add(wanted)
         return wanted
 
     def release(self, value: str) -> None:
-        """Forget a value that no series has any more, so that another value can be kept."""
+        """Allow another value instead of ``value``, because no series has ``value`` any more."""
         self._values.discard(value)
 
 
@@ -122,10 +118,9 @@ class JobMetrics(Collector):
         return self._gauges()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metrics that count unfinished MLJobs. prometheus_client calls this method when
-        Prometheus scrapes the operator. An MLJob is counted from a call of :meth:`follow` until a
-        call of :meth:`forget` or :meth:`stand_by`. The call of ``collect`` also removes the series
-        of unused namespaces (``UNUSED_AFTER``).
+        """Return the metrics that count unfinished MLJobs. prometheus_client calls this method for
+        each scrape. The call also removes the series of namespaces that were not used for
+        ``UNUSED_AFTER`` seconds.
         """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
@@ -138,8 +133,8 @@ class JobMetrics(Collector):
         return live, jobs
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob with these labels from now on. The labels replace the labels of
-        an earlier call for the same MLJob.
+        """Count an unfinished MLJob from now on. ``labels`` replace the labels of an earlier call
+        for this MLJob.
         """
         if self._followed.get(key) != labels:
             self.forget(key)
@@ -161,9 +156,8 @@ class JobMetrics(Collector):
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
         """Record how long an attempt waited until Airflow had queued its run. The wait begins when
-        the attempt is due. The first attempt is due when the MLJob is created, a later attempt when
-        the previous attempt has ended. A suspension, a changed spec or a requested retry may make
-        an attempt due later.
+        the MLJob is created. The wait of a later attempt begins when the previous attempt has
+        ended. A suspension, a changed spec or a requested retry may postpone the beginning.
         """
         self._submission.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
@@ -176,8 +170,8 @@ class JobMetrics(Collector):
         self._run.labels(*self._values(labels)[:3]).observe(seconds, _exemplar(run_id))
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took, from the time when the attempt was due (see
-        :meth:`submission_wait`) until its end. ``phase`` is the phase with which the attempt ended.
+        """Record how long an attempt took, including the wait of :meth:`submission_wait`. ``phase``
+        is the phase with which the attempt ended.
         """
         self._duration.labels(*self._values(labels)[:3], phase).observe(seconds, _exemplar(run_id))
 
@@ -189,23 +183,22 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"namespace": namespace})
 
     def airflow_exists(self, airflow: str) -> None:
-        """From now on, count the MLJobs of an AirflowInstance with the value ``airflow`` (the name
-        of the AirflowInstance) for the label ``airflow``. Until now, the value of the label was
-        ``OTHER``.
+        """Use the name of this AirflowInstance as the value of the label ``airflow`` from now on.
+        Before this call, the value is ``OTHER``.
         """
         self._airflows.add(airflow)
 
     def airflow_deleted(self, airflow: str) -> None:
-        """Remove the series of an AirflowInstance. From now on, MLJobs of the AirflowInstance are
-        counted with the value ``OTHER`` for the label ``airflow``.
+        """Remove the series of an AirflowInstance. From now on, the label ``airflow`` of its MLJobs
+        is ``OTHER``.
         """
         self._airflows.discard(airflow)
         for metric in self._lasting:
             metric.remove_by_labels({"airflow": airflow})
 
     def stand_by(self) -> None:
-        """Forget the unfinished MLJobs and the AirflowInstances, because this process is not the
-        leader any more.
+        """Forget all unfinished MLJobs and AirflowInstances, because this process is not the leader
+        any more.
         """
         self._followed.clear()
         self._counts.clear()
@@ -221,9 +214,8 @@ class JobMetrics(Collector):
         )
 
     def _values(self, labels: JobLabels) -> tuple[str, ...]:
-        """Return the values of the labels namespace, type, airflow, phase and reason, in this
-        order. ``OTHER`` replaces each namespace and each reason beyond the maximum number, and the
-        name of an AirflowInstance that does not exist.
+        """Return the values of the labels namespace, type, airflow, phase and reason. ``OTHER``
+        replaces values beyond the limits and unknown AirflowInstances.
         """
         namespace = self._namespaces.value(labels.namespace)
         self._used_at[namespace] = self._clock()
@@ -231,15 +223,10 @@ class JobMetrics(Collector):
         return namespace, labels.type, airflow, labels.phase, self._reasons.value(labels.reason)
 
     def _forget_unused(self) -> None:
-        """Remove the series of each namespace that was not used for ``UNUSED_AFTER`` seconds. Each
-        recorded value uses its namespace, and at each scrape every unfinished MLJob uses its
-        namespace.
-        """
         before = self._clock() - UNUSED_AFTER
         for namespace in [namespace for namespace, used_at in self._used_at.items() if used_at < before]:
             self.namespace_deleted(namespace)
 
 
 def _exemplar(run_id: str) -> dict[str, str] | None:
-    """Return an exemplar with the run's id, or None if the id is too long for an exemplar."""
     return {"run_id": run_id} if len("run_id") + len(run_id) <= MAX_EXEMPLAR else None

@@ -1,6 +1,6 @@
 """Reads the value of one XCom.
 
-The path in the REST API is
+Path in the REST API:
 ``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}``.
 """
 
@@ -44,8 +44,7 @@ class XComEntries:
     def get(
         self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str, *, max_bytes: int = MAX_OBJECT_BYTES
     ) -> XComEntry:
-        """Return an XCom of a task instance. Airflow returns the value as stored
-        (``deserialize=false``), and this method converts the value to plain JSON.
+        """Return an XCom of a task instance. The stored value is converted to plain JSON.
 
         Args:
             dag_id: The DAG.

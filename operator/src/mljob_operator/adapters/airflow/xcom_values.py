@@ -1,9 +1,10 @@
 """Converts the stored values of XComs to plain JSON.
 
-Airflow stores JSON. A value without a JSON form (a tuple, a set, a time, a NumPy number, a
-dataclass) is stored as an object that names the Python class. An XCom backend may keep large values
-in an object store. In this case, Airflow stores only a path, which says where the object store has
-the value. Sources: ``airflow/sdk/serde``; ``XComObjectStorageBackend`` of the provider common.io.
+Airflow stores a value without a JSON form, such as a tuple or a time, as an object with the name of
+the Python class. An XCom backend may keep a large value in an object store. Airflow then stores
+only the value's path.
+
+Sources: ``airflow/sdk/serde``; ``XComObjectStorageBackend`` of the provider common.io.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ _STORED = re.compile(r"[a-z][a-z0-9+.-]*://.*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-
 
 
 def plain(value: Any) -> Any:
-    """Convert a stored value to plain JSON. If the value is a text that contains JSON, the text is
-    parsed first. Any other text is returned unchanged.
+    """Convert a stored value to plain JSON. A text that contains JSON is parsed first. Any other
+    text is returned unchanged.
 
-    Tuples and sets become lists, ``datetime`` objects become texts in ISO 8601, and objects of
-    other classes become the data that Airflow has stored for them. Values that are nested more than
-    ``MAX_LEVELS`` levels deep are not converted.
+    Tuples and sets become lists, and ``datetime`` objects become texts in ISO 8601. Objects of
+    other classes become the data that Airflow has stored for them. Values that are nested deeper
+    than ``MAX_LEVELS`` levels are not converted.
     """
     if isinstance(value, str):
         try:
@@ -41,8 +42,8 @@ def plain(value: Any) -> Any:
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Return whether the value of a task's XCom has the form of a path in an object store. An XCom
-    backend of Airflow then keeps the actual value at this path.
+    """Return whether the value of a task's XCom looks like a path in an object store. The object
+    store then has the actual value.
     """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None
