@@ -1,14 +1,13 @@
 """Reads the event topic through confluent-kafka, the Python client that is based on librdkafka.
 
-librdkafka's consumer blocks, so it runs in its own thread. The thread waits for one message, reads
-up to ``BATCH`` other messages that have arrived, and delivers all these messages to the event loop.
-``consume(n, timeout)`` would wait until ``n`` messages have arrived or the timeout is over.
-``poll`` followed by ``consume(n, 0)`` has no such delay.
+librdkafka's consumer blocks, so it has its own thread. ``consume(n, timeout)`` would wait until
+``n`` messages have arrived or the timeout is over. So the thread calls ``poll``, and then
+``consume(n, 0)``, which does not wait.
 
-Only this thread calls the consumer. There is one exception: a second thread closes a consumer that
-is not polled any more. Since confluent-kafka 2.16, a call from another thread waits until ``poll``
-returns. But the next ``poll`` may begin before the waiting call can run (confluent-kafka-python
-#2322). Such a call from the event loop's thread would block the whole operator.
+Only this thread calls the consumer. Since confluent-kafka 2.16, a call from another thread waits
+until ``poll`` returns, and the next ``poll`` may begin before the call (confluent-kafka-python
+#2322). Such a call would block the event loop. Only ``close`` is called in a second thread, after
+the last ``poll``.
 """
 
 from __future__ import annotations
@@ -58,21 +57,19 @@ update the certificates in a Pod, so shorter intervals would gain little.
 
 
 class KafkaEvents:
-    """Reads a topic as a member of a consumer group.
-
-    If the certificates on disk are renewed, the thread creates a new consumer, which continues from
-    the committed offsets. So the operator needs no restart.
+    """Reads a topic as a member of a consumer group. Renewed certificates on disk are used without
+    a restart of the operator.
 
     Args:
         config: librdkafka's properties for brokers and security.
         topic: The topic.
-        group_id: The consumer group. The members of a group share the partitions.
+        group_id: The consumer group.
         dead_letter_topic: The topic for unreadable messages. None if unreadable messages are
             dropped.
-        link_changed: Called in the event loop with the state of the connection to the brokers, each
-            time the state changes. The argument is None when the topic is not read any more.
-        lag_changed: Called in the event loop about once a second with the number of messages in
-            this consumer's partitions that were not read yet.
+        link_changed: Called in the event loop with the new state of the connection to the brokers,
+            or with None when the topic is not read any more.
+        lag_changed: Called in the event loop about once a second with the number of unread messages
+            in this consumer's partitions.
         file_check_interval: Seconds between two checks of the certificates on disk.
     """
 
@@ -127,30 +124,25 @@ class KafkaEvents:
         self._thread.start()
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit the offset of each partition in ``offsets``, in the background. A failure is
-        logged.
-        """
+        """Commit offsets in the background. A failure is logged."""
         positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
         self._commands.put(lambda: self._commit(positions))
 
     def pause(self, *, paused: bool) -> None:
-        """Pause or resume the fetching of messages.
-
-        The thread continues to poll, so the consumer stays a member of the group.
-        """
+        """Stop or resume reading messages. The consumer stays a member of the group."""
         self._paused = paused
         self._commands.put(self._pause_or_resume)
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message to the dead-letter topic. Do nothing if the operator has no
-        dead-letter topic. The call does not wait for the result, and raises no exception.
+        """Send an unreadable message to the dead-letter topic, if there is such a topic. The call
+        does not wait for the result, and raises no exception.
         """
         if self._dead_letters is not None:
             self._commands.put(partial(self._dead_letters.send, message, why))
 
     async def close(self) -> None:
-        """Leave the group, so that another member gets the partitions at once, and end the thread.
-        Wait at most 15 s for the end of the thread.
+        """Leave the group, so that another member gets the partitions at once. Wait at most 15 s
+        for the end of the thread.
         """
         self._stopping.set()
         if self._thread is not None:
@@ -158,9 +150,6 @@ class KafkaEvents:
         self._link_changed(None)
 
     def _read(self) -> None:
-        """Run one consumer after another, until :meth:`close` is called. The thread runs this
-        method.
-        """
         while not self._stopping.is_set():
             try:
                 self._open()
@@ -179,12 +168,6 @@ class KafkaEvents:
                 self._leave()
 
     def _open(self) -> None:
-        """Create a consumer that subscribes to the topic. If there is a dead-letter topic, also
-        create a producer for dead letters.
-
-        Raises:
-            KafkaException: A certificate or a property can't be used.
-        """
         self._files.remember()
         self._connection.opened()
         self._consumers += 1
@@ -207,8 +190,8 @@ class KafkaEvents:
         )
 
     def _consume(self) -> None:
-        """Read messages until :meth:`close` is called, or until the certificates on disk have
-        changed and librdkafka accepts the new certificates.
+        """Read messages until :meth:`close` is called, or until new certificates on disk need a new
+        consumer.
         """
         assert self._loop is not None
         assert self._consumer is not None
@@ -230,12 +213,9 @@ class KafkaEvents:
                 return
 
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Return a function that calls ``callback`` with its arguments while the current consumer
-        is in use, and does nothing afterwards.
-
-        If the brokers don't answer a consumer that leaves the group, the consumer may still be
-        closing while the next consumer is in use. The errors and statistics of the closing consumer
-        say nothing about the next consumer, so these errors and statistics are ignored.
+        """Return a function that calls ``callback`` only while the current consumer is in use. An
+        old consumer may still be closing while the next consumer is in use. The old consumer's
+        errors say nothing about the next consumer.
         """
         number = self._consumers
 
@@ -246,11 +226,8 @@ class KafkaEvents:
         return call_if_current
 
     def _usable(self) -> bool:
-        """Return whether librdkafka accepts the certificates on disk. If librdkafka does not accept
-        the certificates, log the reason.
-
-        librdkafka may refuse a file that is not completely written yet. The thread calls this
-        method again when the files change again.
+        """Return whether librdkafka accepts the certificates on disk. librdkafka may refuse a file
+        that is only partly written. The check is repeated when the files change again.
         """
         why = consumer_properties.refusal(self._config)
         if why is not None:
@@ -260,13 +237,11 @@ class KafkaEvents:
         return why is None
 
     def _leave(self) -> None:
-        """Commit the offsets and leave the group, so that the next consumer continues from the
-        committed offsets.
+        """Commit the offsets and leave the group.
 
         Brokers accept no commit if they are unavailable or don't trust the certificate any more. So
-        the thread waits at most ``LEAVE_SECONDS`` for the commits, and then at most
-        ``LEAVE_SECONDS`` for the consumer to leave the group. The next consumer may read the
-        messages after the last committed offset a second time.
+        each wait lasts at most ``LEAVE_SECONDS``. The next consumer may then read some messages
+        again.
         """
         self._run_commands()
         try:
@@ -288,9 +263,6 @@ class KafkaEvents:
         self._consumer = None
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        """Record that a commit in the background has ended. If the commit has failed, log the
-        error. This method is the callback ``on_commit`` of the consumer.
-        """
         self._commits = max(0, self._commits - 1)
         if error is not None:
             log.info("offsets were not committed: %s", error)
@@ -301,13 +273,8 @@ class KafkaEvents:
             self._connection.check()
 
     def _reporting_token_errors(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """Return a dict with confluent-kafka's property ``oauth_cb``: a function that calls the
-        token callback ``tokens``. If ``tokens`` raises an exception, the function records the
-        exception's text and raises the exception again. The operator can show the recorded text
-        with the state of the connection. Without the recorded text, the operator would know only
-        that the callback failed, because librdkafka reports no more.
-
-        Return an empty dict if ``tokens`` is None.
+        """Return the property ``oauth_cb``: a function that calls ``tokens``, and records the text
+        of an exception. librdkafka itself reports only that the callback has failed.
         """
         if tokens is None:
             return {}
@@ -322,9 +289,6 @@ class KafkaEvents:
         return {"oauth_cb": token}
 
     def _on_statistics(self, text: str) -> None:
-        """Read two facts from librdkafka's statistics: whether the brokers are connected, and how
-        many messages were not read yet. This method is the callback ``stats_cb`` of the consumer.
-        """
         statistics = json.loads(text)
         self._connection.statistics(statistics)
         messages = unread(statistics, self._topic)
@@ -340,8 +304,8 @@ class KafkaEvents:
         commits of offsets.
 
         Args:
-            wait: Whether each commit waits until the brokers have accepted the commit. Waiting is
-                necessary if another member of the group is about to get the partitions.
+            wait: Whether each commit waits for the brokers. This is necessary before another member
+                of the group gets the partitions.
         """
         self._waits_for_commits = wait
         while True:
@@ -387,11 +351,6 @@ class KafkaEvents:
         )
 
     def _log_problem(self, error: KafkaError) -> None:
-        """Log an error of the consumer. If the last error occurs again before a message has
-        arrived, the error is not logged again.
-
-        No other reaction is needed, because librdkafka reconnects by itself.
-        """
         if error.name() != self._last_error:
             self._last_error = error.name()
             log.warning("Kafka: %s; statuses come from Airflow's REST API until events can be read", error)
@@ -403,11 +362,7 @@ class KafkaEvents:
             consumer.pause(partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Commit offsets before another member of the group begins to read the partitions.
-
-        For the commit, tell the event loop which partitions are revoked, and wait at most 2 s until
-        the event loop has queued the last offsets.
-        """
+        """Commit offsets before another member of the group reads the partitions."""
         if consumer is self._consumer:
             self._give_up(partitions, wait=True)
 

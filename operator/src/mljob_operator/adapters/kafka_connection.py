@@ -1,11 +1,10 @@
 """Tracks whether the brokers are connected, and logs each loss and each return of the connection
 once.
 
-librdkafka's own log does not serve this purpose. The log has a line for each failed attempt to
-connect to a broker, many times a second. But the log has no line if the login at a broker can't
-begin, for example without a token. So this module reads librdkafka's statistics, which show whether
-the coordinator of the consumer group is connected. Without the coordinator the consumer gets no
-messages. librdkafka's errors give the cause of a lost connection.
+librdkafka's own log has a line for each failed attempt to connect, many times a second. But this
+log has no line if the login can't begin, for example without a token. So this module reads from
+librdkafka's statistics whether the coordinator of the consumer group is connected. The cause of a
+lost connection comes from librdkafka's errors.
 """
 
 from __future__ import annotations
@@ -42,19 +41,15 @@ _PASSED_TO_ERROR_CB = frozenset({"FAIL", "ERROR"})
 
 
 class Connection:
-    """The connection between the brokers and the consumer of one topic.
-
-    The consumers of a topic replace one another, and all of them share one object of this class. So
-    the object notices if a new consumer does not connect although the previous consumer was
-    connected.
+    """The connection between the brokers and the consumers of one topic. When a consumer replaces
+    another, both use the same object of this class.
 
     Args:
-        brokers: The configured brokers, as log lines and statuses name them.
-        topic: The topic of the consumer.
-        changed: A function that receives the state of the connection. Called in the consumer's
-            thread when a consumer is created, and when the connection is made or lost. Also called
-            with the cause when the connection has been missing for ``GRACE`` (30 seconds), and
-            later with each new cause.
+        brokers: The configured brokers, for log lines and statuses.
+        topic: The topic of the consumers.
+        changed: Called in the consumer's thread with the state of the connection. The calls happen
+            when the state changes, when a consumer is created, and when :meth:`check` finds a new
+            cause of a missing connection.
         clock: A monotonic clock, in seconds.
     """
 
@@ -76,24 +71,22 @@ class Connection:
         self._problem_at = 0.0
 
     def opened(self) -> None:
-        """Record that a consumer is being created.
-
-        If the consumer replaces a connected consumer, the connection counts as lost only if the new
-        consumer does not connect within ``CONNECTS_WITHIN`` (10 seconds).
+        """Record that a consumer is being created. The connection of the previous consumer counts
+        as lost only after ``CONNECTS_WITHIN`` (10 seconds).
         """
         self._opened = self._clock()
         self._report_change()
 
     def lost(self) -> None:
-        """Record that the consumer has lost its connection or has failed. If the consumer was
-        connected, log the loss and call ``changed``.
+        """Record that the connection is lost. If the consumer was connected, log the loss and call
+        ``changed``.
         """
         if self._connected:
             self._set_lost()
 
     def statistics(self, statistics: Mapping[str, Any]) -> None:
-        """Read from librdkafka's statistics whether the coordinator of the consumer group is
-        connected. If the connection was made or lost, log the change and call ``changed``.
+        """Read from librdkafka's statistics whether the brokers are connected. If the connection
+        was made or lost, log the change and call ``changed``.
         """
         group = statistics.get("cgrp") or {}
         if group.get("state") == "up":
@@ -102,35 +95,33 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """Log an error from librdkafka at level DEBUG, and remember the error as the probable cause
-        of a missing connection (callback ``error_cb``).
+        """Remember an error of librdkafka as the probable cause of a missing connection (callback
+        ``error_cb``).
 
-        Two errors are not remembered, because they don't name a cause: all brokers are down, and
-        the token callback has failed.
+        Two errors are not remembered, because they name no cause: all brokers are down, and the
+        token callback has failed.
         """
         log.debug("Kafka: %s", error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and _NO_TOKEN not in error.str():
             self.failed(error.name(), error.str())
 
     def no_token(self, error: Exception) -> None:
-        """Remember the error because of which the operator has no OAuth token for its login.
-        librdkafka itself reports only that the token callback raised an exception.
+        """Remember why the operator has no OAuth token for its login. librdkafka itself reports
+        only that the token callback raised an exception.
         """
         self.failed("NoToken", f"there is no token to log in with: {error or type(error).__name__}")
 
     def failed(self, code: str, why: str) -> None:
-        """Remember an error as the probable cause of a missing connection. The next report of a
-        missing connection quotes the error.
-        """
+        """Remember an error as the probable cause of a missing connection."""
         self._code = code
         # The text may quote a token endpoint's answer, which may hold control characters.
         plain = "".join(character if character.isprintable() else "?" for character in " ".join(why.split()))
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def check(self) -> None:
-        """Report a connection that has been missing for ``GRACE`` (30 seconds): pass the cause to
-        ``changed``, and log the cause unless the log has it already. Later calls report only a new
-        cause, at most once in ``REPORT_INTERVAL`` (60 seconds).
+        """If the connection has been missing for ``GRACE`` (30 seconds), log the cause and pass it
+        to ``changed``. Later calls report only a new cause, at most once in ``REPORT_INTERVAL`` (60
+        seconds).
 
         The consumer's thread calls this method at short intervals.
         """
@@ -153,11 +144,9 @@ class Connection:
         self._report_change()
 
     def log(self, level: int, text: str, facility: str, name: str, line: str, *_: object) -> None:
-        """Pass a message of librdkafka to the operator's log (callback ``logger``).
-
-        A message below the level ERROR is logged at level DEBUG. A message about an error that
-        librdkafka also passes to :meth:`error` is logged at level DEBUG too. All other messages are
-        logged at level WARNING.
+        """Write a message of librdkafka to the operator's log (callback ``logger``). The level is
+        DEBUG for messages below ERROR and for errors that librdkafka also passes to :meth:`error`,
+        otherwise WARNING.
         """
         is_minor = facility in _PASSED_TO_ERROR_CB or level < logging.ERROR
         log.log(logging.DEBUG if is_minor else logging.WARNING, text, facility, name, line)
@@ -192,8 +181,7 @@ class Connection:
 
 def with_callbacks(config: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
     """Return ``config`` with callbacks that pass librdkafka's errors and log messages to
-    ``connection``, and with a log level for librdkafka.
-
-    The log level is 3 (errors), or 7 if ``config`` has the property ``debug``.
+    ``connection``. librdkafka's log level becomes 3 (errors), or 7 if ``config`` has the property
+    ``debug``.
     """
     return {**config, "log_level": 7 if "debug" in config else 3, "error_cb": connection.error, "logger": connection}

@@ -16,10 +16,10 @@ of a MiB.
 
 
 class Files:
-    """Remembers the content of files, and detects that the content has changed.
+    """Detects that the content of files has changed.
 
     Args:
-        paths: The files' paths. The path of a folder stands for all files in the folder.
+        paths: The paths of files and folders. A folder stands for all files in it.
         interval: The minimum time between two checks of the content, in seconds.
         clock: A monotonic clock, in seconds.
     """
@@ -32,17 +32,15 @@ class Files:
         self._checked_at = clock()
 
     def remember(self) -> None:
-        """Remember the current content of the files. :meth:`changed` compares later content with
-        this content.
-        """
+        """Remember the current content of the files, for :meth:`changed`."""
         self._digest, self._checked_at = self._content(), self._clock()
 
     def changed(self) -> bool:
         """Return whether the content has changed since the last check or the last call of
-        :meth:`remember`, whichever is later.
+        :meth:`remember`.
 
-        Return False without a check if less than ``interval`` seconds have passed since then. Also
-        return False if a file can't be read, for example while the file is being replaced.
+        Return False if less than ``interval`` seconds have passed since then, or if a file can't be
+        read, for example while it is being replaced.
         """
         if not self._paths or self._clock() - self._checked_at < self._interval:
             return False

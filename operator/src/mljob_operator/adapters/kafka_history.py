@@ -1,12 +1,10 @@
 """Reads the events of one run from the topic of events, beginning with the submission of the run.
 
-Each reader has a consumer of its own, without a consumer group, and commits nothing. The consumer
-reads only the partition of the run's key. If the events of a run may be in any partition (a
-setting), the consumer reads all partitions. The consumer drops messages with other keys.
+Each reader has its own consumer, without a consumer group, and commits nothing. The consumer reads
+only the partition of the run's key, unless a setting says that events may be in any partition.
 
 A call of confluent-kafka's consumer blocks its thread. So the calls run in separate threads, one
-call of a consumer at a time. Closing a reader does not wait for a call that is running: another
-thread closes the consumer after the call.
+call of a consumer at a time.
 """
 
 from __future__ import annotations
@@ -63,10 +61,9 @@ class KafkaHistory:
 
     Args:
         config: librdkafka's properties for brokers and security.
-        group_id: The value of the property ``group.id`` of the consumers. The consumers join no
-            group.
-        readers: The maximum number of readers at the same time. A reader that is being closed is
-            included.
+        group_id: The property ``group.id``, which librdkafka requires. The consumers join no group.
+        readers: The maximum number of readers at the same time, including those that are being
+            closed.
         any_partition: Whether the events of a run may be in any partition of the topic, because the
             producers don't choose partitions as librdkafka does, or because partitions were added.
     """
@@ -83,19 +80,17 @@ class KafkaHistory:
     async def open(
         self, topic: str, key: bytes, since: datetime, after: Mapping[int, int] | None = None
     ) -> KafkaRunHistory:
-        """Open a reader of the messages with a key, and return the reader.
+        """Return a new reader of the messages with a key.
 
         Args:
             topic: The topic.
             key: The key of the messages.
-            since: Each partition is read from the first message that has this timestamp or a later
-                one.
-            after: Offsets by partition. A partition in this mapping is read from its offset instead
-                of ``since``.
+            since: The first message to read has this timestamp or a later one.
+            after: The offset of the first message to read, by partition. Overrides ``since`` for
+                these partitions.
 
         Raises:
-            TooManyReaders: For ``TIMEOUT`` seconds there have been as many readers as the settings
-                allow.
+            TooManyReaders: The maximum number of readers was open for ``TIMEOUT`` seconds.
             KafkaUnavailable: The brokers don't answer or refuse the topic, or the topic has more
                 than ``MAX_PARTITIONS`` partitions.
         """
@@ -116,8 +111,8 @@ class KafkaHistory:
         return history
 
     def close(self) -> None:
-        """Let the threads of the readers end after their current calls. Don't wait for the threads.
-        Calls that have not begun are cancelled.
+        """Cancel the calls that have not begun, and let the threads end after their current calls.
+        Don't wait for the threads.
         """
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -132,7 +127,7 @@ class KafkaRunHistory:
     Args:
         config: librdkafka's properties.
         topic: The topic.
-        key: The run's key, as producers put it into their messages.
+        key: The run's key in the messages.
         threads: The threads for the consumer's calls.
         ended: Called in the event loop when the consumer is closed.
     """
@@ -161,12 +156,12 @@ class KafkaRunHistory:
         """Whether Kafka may have deleted the first events of the run."""
 
     async def open(self, since: datetime, after: Mapping[int, int] | None, *, any_partition: bool) -> None:
-        """Find the first message to read in each partition, and begin to read there.
+        """Find the first message to read in each partition.
 
         Args:
             since: As for :meth:`KafkaHistory.open`.
             after: As for :meth:`KafkaHistory.open`.
-            any_partition: Whether all partitions are read, and not only the partition of the key.
+            any_partition: Whether to read all partitions, or only the partition of the key.
 
         Raises:
             KafkaUnavailable: As for :meth:`KafkaHistory.open`, or the reader is closed.
@@ -174,9 +169,9 @@ class KafkaRunHistory:
         await self._call(self._open, since, after, any_partition)
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait for messages for at most half a second, and return a batch. The batch has the items
-        that ``convert`` returns for each message with the run's key, and may be empty. ``convert``
-        runs in another thread.
+        """Wait at most half a second for messages, and return a batch, which may be empty. The
+        batch has the items that ``convert`` returns for each message of the run. ``convert`` runs
+        in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer or report an error, or the reader is closed.
@@ -184,7 +179,7 @@ class KafkaRunHistory:
         return await self._call(self._read, convert)
 
     def close(self) -> None:
-        """Let another thread close the consumer, and return at once."""
+        """Close the consumer in another thread, without waiting for a call that is running."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -216,7 +211,6 @@ class KafkaRunHistory:
         consumer.assign(begin)
 
     def _partitions(self, consumer: Consumer) -> int:
-        """Return the number of partitions of the topic."""
         until = time.monotonic() + TIMEOUT
         while True:
             # Tokens to log in with are made in this call.
@@ -262,9 +256,8 @@ class KafkaRunHistory:
         return HistoryBatch(items, dict(self._positions), not self._behind)
 
     def _message(self, raw: KafkaMessage) -> Message | None:
-        """Convert a message of confluent-kafka. Return None if the message has another key than the
-        run's key, or if ``raw`` only says that the end of a partition is reached. Also record the
-        position after the message.
+        """Convert a message of confluent-kafka, and record the position after it. Return None at
+        the end of a partition, or if the message has another key.
 
         Raises:
             KafkaUnavailable: confluent-kafka returned an error instead of a message.
@@ -286,7 +279,7 @@ class KafkaRunHistory:
 
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
         """Log an error of librdkafka, and return the exception to raise. The exception has only the
-        name of the error, because the error's text may name brokers.
+        error's name, because the error's text may name brokers.
         """
         log.warning("Kafka: the events of topic %s can't be read: %s", self._topic, error)
         return KafkaUnavailable(f"Kafka can't be read ({error.name()}). Try again later.")
@@ -305,7 +298,7 @@ class KafkaRunHistory:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition that librdkafka's default partitioner chooses for a key
-    (``consistent_random``: CRC-32 of the key).
+    """Return the partition that librdkafka's default partitioner ``consistent_random`` chooses for
+    a key.
     """
     return zlib.crc32(key) % partitions
