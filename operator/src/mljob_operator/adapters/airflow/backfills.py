@@ -76,15 +76,17 @@ class AirflowBackfills:
         return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, request)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the DAG's newest backfill whose marker has this run id and attempt
-        (``GET /backfills?dag_id=``), or None. If ``attempt`` is None, every attempt matches.
+        """Return the newest backfill that the operator created for this DAG, run id and attempt, or
+        None. If ``attempt`` is None, every attempt matches.
+
+        Request: ``GET /backfills?dag_id=``, all pages.
         """
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs whose markers have the run id of this backfill's marker. The runs may
-        belong to several attempts, because an attempt that repeats only failed runs has the run id
-        of the attempt before.
+        """Return all runs whose conf has the same run id as this backfill. The operator puts this
+        id into the conf. The runs may belong to several attempts, because an attempt that repeats
+        only failed runs has the run id of the attempt before.
 
         Request: ``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages.
         """
@@ -129,8 +131,8 @@ class AirflowBackfills:
         await self._run(Work.LOOKUPS, "pause_backfill", self._put, pause if paused else unpause, backfill_id)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Airflow sets its queued runs to
-        failed, and does not stop its running runs. Do nothing if the backfill has ended or was
+        """Cancel a backfill (``PUT /backfills/{id}/cancel``). Airflow sets the backfill's queued
+        runs to failed, but does not stop running runs. Do nothing if the backfill has ended or was
         deleted.
         """
         cancel = self._backfills.cancel_backfill_without_preload_content
@@ -188,8 +190,8 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
-        """Return the DAG's backfill in progress, if it has this marker. An earlier request of the
-        operator may have created that backfill, although the operator got no answer.
+        """Return the DAG's backfill in progress, if the operator created this backfill for
+        ``marker`` by an earlier request without an answer.
 
         Raises:
             BackfillActive: The backfill in progress has another marker, or no backfill is in
@@ -260,9 +262,7 @@ def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, observed_at: datetime) -> BackfillRunChange | None:
-    """Return the backfill run in ``row``. Return None if the operator did not create the
-    backfill.
-    """
+    """Return the backfill run in ``row``, or None if another program created the backfill."""
     marker = _marker(row, "conf")
     if marker is None:
         return None

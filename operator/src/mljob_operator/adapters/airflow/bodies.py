@@ -1,4 +1,6 @@
-"""Reads the body of an HTTP response. The bytes, the JSON values and the time are limited."""
+"""Reads the body of an HTTP response. Limits the number of bytes, the number of JSON values, and
+the time for reading.
+"""
 
 from __future__ import annotations
 

@@ -81,9 +81,9 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return for each DAG id whether the DAG is paused or stale, or None if it is neither. A
-        DAG that is both, or that does not exist, counts as stale. A DAG is left out if the operator
-        may not read it, or can't read Airflow's answer.
+        """Return for each DAG id whether the DAG is paused or stale, or None if the DAG is neither.
+        A DAG that is both, or that does not exist, counts as stale. The result leaves out a DAG
+        that the operator may not read, or for which Airflow's answer can't be read.
 
         Request for each DAG: ``GET /dags/{dag_id}``.
         """

@@ -46,10 +46,11 @@ class Children:
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
         """Return the queued and running children of a run, the children of these children, and so
-        on. At most ``MAX_CHILDREN`` XComs are read.
+        on.
 
         Any task can push an XCom ``trigger_run_id``. So ``by_task`` of each child says whether
-        Airflow confirms that a task started the run.
+        Airflow confirms that a task started the run. At most ``MAX_CHILDREN`` of these XComs are
+        read.
         """
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN
@@ -76,9 +77,6 @@ class Children:
         return ((row.text("task_id"), row.number("map_index")) for row in rows)
 
     def _started_run(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
-        """Return the DAG id and run id of the run that a task has started, or None if one of the
-        ids is missing, too large or invalid.
-        """
         try:
             child_run = self._entries.get(dag_id, run_id, task_id, map_index, RUN_ID_KEY).value
             child_dag = self._dag(dag_id, run_id, task_id, map_index)

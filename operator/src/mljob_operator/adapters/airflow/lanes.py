@@ -74,8 +74,8 @@ class Run(Protocol):
 
 
 class Circuit:
-    """The circuit breaker of a lane. After ``FAILURES`` requests in a row without an answer, it
-    allows only one request at a time, with growing pauses between the requests.
+    """The circuit breaker of a lane. After ``FAILURES`` requests in a row without an answer, the
+    circuit breaker allows only one request at a time, with growing pauses between the requests.
 
     Args:
         clock: A monotonic clock, in seconds.

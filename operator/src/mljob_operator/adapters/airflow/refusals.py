@@ -81,8 +81,8 @@ class Refusals:
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 
     def no_dag(self, dag_id: str) -> DagNotFound:
-        """Return the error for a DAG that does not exist. Its attribute ``similar`` has similar DAG
-        ids. If Airflow can't import the DAG's file, the message says why.
+        """Return the error for a DAG that does not exist. The error's attribute ``similar`` has
+        similar DAG ids. If Airflow can't import the DAG's file, the message says why.
         """
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
@@ -136,8 +136,8 @@ class Refusals:
 
 
 def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
-    """Return whether an import error is about the file of the DAG ``dag_id``. ``dag`` is None if
-    Airflow does not know the DAG. The file's name without its suffix must then be the DAG's id.
+    """Return whether an import error is about the file of the DAG ``dag_id``. If Airflow does not
+    know the DAG, ``dag`` is None. The file's name without its suffix must then be the DAG's id.
     """
     file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:

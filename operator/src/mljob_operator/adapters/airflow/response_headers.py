@@ -14,7 +14,7 @@ time for which the deletion of an MLJob waits by default until the MLJob's run i
 
 def retry_after(header: str, now: datetime | None = None) -> float:
     """Return the seconds that a header ``Retry-After`` asks for, at most ``MAX_RETRY_AFTER``.
-    Return 0 if the header is invalid or its date has passed.
+    Return 0 if the header is invalid, or if the header's date has passed.
 
     Source: RFC 9110, 10.2.3.
     """
@@ -37,9 +37,9 @@ def date_of(header: str) -> datetime | None:
 
 
 def clock_offset(date: datetime, now: datetime) -> timedelta:
-    """Return how far the server's clock is ahead of the operator's clock, or a negative time if it
-    is behind. A difference of up to two seconds counts as zero, because HTTP dates have no
-    fractions of seconds.
+    """Return how far the server's clock is ahead of the operator's clock. The result is negative if
+    the server's clock is behind. A difference of up to two seconds counts as zero, because HTTP
+    dates have no fractions of seconds.
 
     Args:
         date: The time in the header Date of an answer.

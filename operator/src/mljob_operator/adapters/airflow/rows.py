@@ -249,8 +249,8 @@ def _kind(value: Any) -> str:
 
 
 def _within(value: Any, levels: int) -> bool:
-    """Return whether a value has at most ``levels`` nested levels, without reading deeper
-    levels.
+    """Return whether a value has at most ``levels`` nested levels. Deeper levels are not read,
+    because they could exhaust the stack.
     """
     if not isinstance(value, dict | list):
         return True

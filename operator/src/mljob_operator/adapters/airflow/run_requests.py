@@ -108,8 +108,9 @@ class RunRequests:
         return next((row.text("dag_run_id") for row in page.rows("dag_runs")), None)
 
     def params(self, dag_id: str) -> dict[str, Any]:
-        """Return the DAG's params by name (``GET /dags/{dag_id}/details``). The result is empty if
-        the DAG does not exist. Each param has its default ``value`` and its JSON schema ``schema``.
+        """Return the DAG's params by name (``GET /dags/{dag_id}/details``). Each param is an object
+        with the fields ``value``, the default, and ``schema``, the JSON schema. The result is empty
+        if the DAG does not exist.
         """
         try:
             row = self._session.ask(

@@ -360,7 +360,7 @@ class Session:
             return read(method(*args, **query), self._shown_url, max_bytes)
 
     def _supported(self) -> tuple[Version, str]:
-        """Return Airflow's version: the major and minor number, and the whole text. A supported
+        """Return Airflow's version: the major and minor number, and the full text. A supported
         version is requested only once. An unsupported version is requested again at each call,
         because Airflow may be upgraded.
         """
@@ -378,8 +378,8 @@ class Session:
         return self._first_answer(self._send(self._call, "POST", TOKEN_PATH, body))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Request a token from an OAuth 2 provider. The headers and the token for Airflow are not
-        sent.
+        """Request a token from an OAuth 2 provider, without Airflow's headers and Airflow's
+        token.
         """
         at = without_user(url)
         proxy = proxy_for(url)

@@ -106,7 +106,8 @@ class AirflowLog:
 
     def _token(self) -> str | None:
         """Return the token for the next request, or None at the end of the log. For an Airflow that
-        repeats the log, the token begins with the number of entries that were read and a colon.
+        repeats the log, the token begins with the number of entries read so far, followed by a
+        colon.
         """
         token = self._document.token()
         return token if token is None or self._skip is None else f"{self._seen}:{token}"

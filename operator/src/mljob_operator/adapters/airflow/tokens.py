@@ -53,8 +53,8 @@ class Tokens(Protocol):
         """Return a token whose characters are allowed in an HTTP header.
 
         Args:
-            refused: The token that Airflow has refused, or None. If the source has no other token,
-                it returns the refused token again.
+            refused: The token that Airflow has refused, or None. A source without another token
+                returns the refused token again.
 
         Raises:
             AirflowUnauthorized: The source has no valid token, or the login was refused.
@@ -190,7 +190,9 @@ class AirflowToken(_RenewedToken):
 
 
 class ProviderToken(_RenewedToken):
-    """A token from an OAuth 2 provider, for client credentials (RFC 6749, 4.4)."""
+    """A token from an OAuth 2 provider, which is requested with client credentials (RFC 6749,
+    4.4).
+    """
 
     def __init__(self, client: OAuth2Client, url: str, source: str, post: Post) -> None:
         super().__init__()
@@ -264,9 +266,6 @@ def _lifetime(row: Row) -> float:
 
 
 def _oauth2_error(reply: Reply) -> str | None:
-    """Return the error in a provider's answer as one line, or None if the answer is not an OAuth 2
-    error.
-    """
     try:
         found = json.loads(reply.body)
     except (ValueError, RecursionError):

@@ -65,7 +65,6 @@ def _unwrapped(value: Any, level: int) -> Any:
 
 
 def _time(data: Any) -> str | None:
-    """Return a stored time as text in ISO 8601 and UTC, or None if the data is not a time."""
     seconds: Any = data.get("timestamp") if isinstance(data, dict) else data
     try:
         moment = datetime.fromtimestamp(float(seconds), UTC)
