@@ -1,4 +1,4 @@
-"""Reads from librdkafka's statistics how many messages of a topic the consumer has not read yet."""
+"""Counts the unread messages of a Kafka topic."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from typing import Any
 
 
 def unread(statistics: Mapping[str, Any], topic: str) -> int:
-    """Return the number of messages after the consumer's position, over all partitions of the
-    topic.
+    """Return the number of unread messages of a topic, over all partitions.
+
+    A partition whose end or consumer position is unknown counts as read.
 
     Args:
         statistics: librdkafka's statistics (STATISTICS.md).
-        topic: The topic.
-
-    Returns:
-        The number of messages. A partition counts as completely read if librdkafka does not know
-        the end of the partition or the consumer's position in the partition, for example because
-        another member of the group reads the partition.
+        topic: The name of the topic.
     """
     partitions = (statistics.get("topics") or {}).get(topic, {}).get("partitions") or {}
     return sum(_unread_of(partition) for partition in partitions.values())

@@ -122,29 +122,36 @@ class Metrics:
         )
 
     def event(self, outcome: str) -> None:
-        """Count a Kafka message by its outcome: ``applied`` (the message was passed to the worker
-        of an MLJob), ``foreign`` (the message is not about a run of this operator's MLJobs),
-        ``tombstone`` (the message has no value) or ``unreadable``.
+        """Count a Kafka message.
+
+        Args:
+            outcome: ``applied`` if an MLJob's worker got the message, ``foreign`` if the message is
+                not about a run of this operator's MLJobs, ``tombstone`` if the message has no
+                value, or ``unreadable``.
         """
         self._events.labels(outcome).inc()
 
     def events_contradicted(self, number: int) -> None:
-        """Add ``number`` to the count of Kafka events that Airflow's REST API has contradicted."""
+        """Count ``number`` Kafka events that Airflow's REST API has contradicted."""
         self._contradicted.inc(number)
 
     def status_written(self, seconds: float) -> None:
-        """Record how many seconds a patch of an MLJob's status took."""
+        """Record the duration of a patch of an MLJob's status, in seconds."""
         self._patches.observe(seconds)
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the first input that woke the worker of an MLJob until a status
-        was stored. An input is an event, an answer of Airflow or a change of the MLJob.
+        """Record the seconds from the first input that woke an MLJob's worker until a status was
+        stored.
+
+        An input is an event, an answer of Airflow or a change of the MLJob.
         """
         self._lag.observe(seconds)
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Set the function ``waiting``, which each scrape calls. The function returns, for each
-        priority, how many writes to the Kubernetes API wait in the queue of writes.
+        """Set the function that each scrape calls for the numbers of waiting writes.
+
+        Args:
+            waiting: Returns the number of waiting writes to the Kubernetes API, by priority.
         """
         self._waiting_writes.numbers = waiting
 
@@ -153,29 +160,33 @@ class Metrics:
         self._refused.inc()
 
     def event_latency(self, seconds: float) -> None:
-        """Record the seconds from the timestamp of a Kafka message until a status that includes the
-        message's content was stored.
+        """Record the seconds from a Kafka message's timestamp until the message's content is in a
+        stored status.
         """
         self._latency.observe(seconds)
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record the duration of an operation on an Airflow's REST API, in seconds.
+        """Record the duration of an operation on an Airflow's REST API.
 
         Args:
-            airflow: The name of the AirflowInstance, or an empty string for the Airflow of the
-                operator's settings.
+            airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
+                settings.
             operation: The operation, such as ``submit``.
             outcome: ``ok``, ``error``, or the reason of an error, such as ``AirflowUnavailable``.
-            seconds: The duration.
+            seconds: The duration in seconds.
         """
         if airflow in self._deleted_airflows:
             return
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a pass over an Airflow's change feed (the list of recent changes that the operator
-        requests every few seconds). The outcome is ``ok`` or ``failed``. After ``ok``, also set the
-        time of the last successful pass to now.
+        """Count a read of an Airflow's recent changes.
+
+        Args:
+            airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
+                settings.
+            outcome: ``ok`` or ``failed``. With ``ok``, the time of the last success is also set to
+                now.
         """
         if airflow in self._deleted_airflows:
             return
@@ -184,11 +195,14 @@ class Metrics:
             self._read_at.labels(airflow).set_to_current_time()
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Set whether an Airflow is ready: an AirflowInstance, or the Airflow of the operator's
-        settings, whose name is an empty string.
+        """Set whether an Airflow is ready.
 
-        If ``ready`` is None, the AirflowInstance was deleted, and all of its series are removed.
-        The other methods then ignore this name, until this method is called with True or False.
+        Args:
+            airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
+                settings.
+            ready: None if the AirflowInstance was deleted. All series with this name are then
+                removed, and later values for this name are ignored until the next call with True or
+                False.
         """
         if ready is not None:
             self._deleted_airflows.discard(airflow)
@@ -200,24 +214,33 @@ class Metrics:
             metric.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Set how many of the operator's runs are missing in an Airflow from which many runs have
-        vanished at once. ``runs`` is 0 if no runs or only few runs are missing.
+        """Set how many of the operator's runs have vanished from an Airflow at once.
+
+        Args:
+            airflow: The name of the AirflowInstance. Empty for the Airflow of the operator's
+                settings.
+            runs: The number of runs. 0 if only few runs are missing.
         """
         if airflow in self._deleted_airflows:
             return
         self._vanished.labels(airflow).set(runs)
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Set the number of orphaned runs in an Airflow. An orphaned run is an active run that the
-        operator submitted, but that no MLJob follows.
+        """Set the number of orphaned runs in an Airflow.
+
+        An orphaned run is an active run of this operator without an MLJob.
         """
         if airflow in self._deleted_airflows:
             return
         self._orphaned.labels(airflow).set(runs)
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Set how many MLJobs have a run in an AirflowInstance, and how many MLJobs wait for
-        admission to the AirflowInstance.
+        """Set the numbers of MLJobs in an AirflowInstance.
+
+        Args:
+            airflow: The name of the AirflowInstance.
+            active: The number of MLJobs with a run.
+            waiting: The number of MLJobs that wait for admission.
         """
         if airflow in self._deleted_airflows:
             return
@@ -225,10 +248,12 @@ class Metrics:
         self._waiting.labels(airflow).set(waiting)
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Set whether a topic's brokers are connected.
+        """Set whether the operator is connected to a topic's brokers.
 
-        If ``connected`` is None, the operator doesn't read the topic any more, and all series of
-        the topic are removed.
+        Args:
+            topic: The name of the topic.
+            connected: None if the operator no longer reads the topic. All series of the topic are
+                then removed.
         """
         if connected is None:
             for metric in (self._connected, self._unread):
@@ -237,7 +262,7 @@ class Metrics:
             self._connected.labels(topic).set(connected)
 
     def kafka_lag(self, topic: str, messages: int) -> None:
-        """Set how many messages of a topic were not read yet."""
+        """Set the number of unread messages of a topic."""
         self._unread.labels(topic).set(messages)
 
     def leader(self, leads: bool) -> None:
@@ -245,9 +270,10 @@ class Metrics:
         self._leader.set(leads)
 
     def stand_by(self) -> None:
-        """Reset the gauges when this process stops being the leader, because only the leader keeps
-        them up to date. Gauges with labels lose their series, and gauges without labels are set to
-        0. Counters and histograms do not change.
+        """Reset all gauges, because this process is no longer the leader.
+
+        Gauges with labels lose their series. Gauges without labels become 0. Counters and
+        histograms do not change.
         """
         self.jobs.stand_by()
         self._waiting_writes.numbers = dict
@@ -267,5 +293,5 @@ class Metrics:
         self._deleted_airflows.clear()
 
     def in_flight(self, messages: int) -> None:
-        """Set how many Kafka messages were read but are not in a stored status yet."""
+        """Set the number of Kafka messages that were read but are not in a stored status yet."""
         self._in_flight.set(messages)

@@ -1,8 +1,7 @@
-"""Creates tokens for Amazon MSK with IAM. The library aws-msk-iam-sasl-signer signs the tokens with
-the operator's AWS identity.
+"""Creates tokens for Amazon MSK with IAM.
 
-The library depends on botocore, which nothing else in the operator needs. So the library is the
-optional dependency ``msk``, and is imported only when :func:`tokens` is called.
+The library for the tokens is the optional dependency ``msk``. The library is imported only when
+:func:`tokens` is called.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from ..errors import CannotStart
 
 
 class NoCredentials(Exception):
-    """Raised if AWS's credential chain has no credentials for the operator."""
+    """AWS gives the operator no credentials."""
 
 
 def tokens(region: str) -> Callable[[str | None], tuple[str, float]]:
-    """Return the token callback for confluent-kafka (property ``oauth_cb``).
+    """Return the callback for confluent-kafka's property ``oauth_cb``.
 
-    The callback returns a token and its expiry in seconds since the epoch. The callback raises
-    :class:`NoCredentials` if AWS gives the operator no credentials.
+    The callback returns a token and its expiry in seconds since the epoch, or raises
+    :class:`NoCredentials`.
 
     Args:
         region: The AWS region of the brokers.
 
     Raises:
-        CannotStart: The library is not installed.
+        CannotStart: The optional dependency ``msk`` is not installed.
     """
     try:
         import botocore.session

@@ -1,12 +1,7 @@
 """Chooses the HTTP proxy for a server from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
-Kubernetes' programs are written in Go, and interpret NO_PROXY by the rule of
-``golang.org/x/net/http/httpproxy``. Platforms rely on this rule. OpenShift, for example, puts the
-cluster's networks (172.30.0.0/16) and ``.svc`` into NO_PROXY. Python's standard library supports no
-networks in NO_PROXY. So this module implements Go's rule, and the operator applies the rule to
-every server.
-
-The environment of a process does not change, so callers ask for a server's proxy only once.
+NO_PROXY has the same meaning as in Go (``golang.org/x/net/http/httpproxy``), because platforms such
+as OpenShift put networks into NO_PROXY. Python's standard library supports no networks there.
 """
 
 from __future__ import annotations
@@ -27,18 +22,15 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the URL of the proxy for requests to a server, or None if requests go straight to the
-    server.
+    """Return the URL of the proxy for a server, or None if no proxy is needed.
 
     Args:
-        server: The server's URL, http or https.
-        environment: The environment variables; by default, the variables of this process. A
-            variable whose name is in capitals takes precedence over the same variable in small
-            letters.
+        server: The server's http or https URL.
+        environment: The environment variables. A name in capital letters takes precedence over the
+            same name in small letters.
 
     Raises:
-        ValueError: Requests to the server need a proxy, but HTTPS_PROXY (for an https server) or
-            HTTP_PROXY (for an http server) is not the URL of an HTTP proxy.
+        ValueError: HTTPS_PROXY or HTTP_PROXY applies, and is not the URL of an HTTP proxy.
     """
     url = urlsplit(server)
     proxy = _variable(f"{url.scheme.upper()}_PROXY", environment) if url.scheme in _PORTS else ""
@@ -48,8 +40,9 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Check the variables HTTPS_PROXY and HTTP_PROXY. Return one sentence for each variable whose
-    value is invalid. The sentences contain no user names and no passwords.
+    """Return a message for each invalid value of HTTPS_PROXY and HTTP_PROXY.
+
+    The messages contain no user names and no passwords.
     """
     found = []
     for name in VARIABLES:
@@ -61,19 +54,15 @@ def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
-    """Return the passwords in HTTPS_PROXY and HTTP_PROXY, so that logs can be redacted. Each
-    password is returned in two forms: as in the variable, and URL-decoded.
-    """
+    """Return the passwords in HTTPS_PROXY and HTTP_PROXY, both as written and URL-decoded."""
     urls = [_variable(name, environment) for name in VARIABLES]
     written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}
     return {text for password in written for text in (password, unquote(password)) if text}
 
 
 def login_headers(proxy: str) -> dict[str, str]:
-    """Return a dict with the header that sends the user and the password to the proxy. The dict is
-    empty if the proxy's URL has no user.
-
-    The header is needed because urllib3 ignores the user and the password in a proxy's URL.
+    """Return the headers that authenticate requests to a proxy. Empty if the proxy's URL names no
+    user.
     """
     url = urlsplit(proxy)
     if url.username is None:
@@ -82,8 +71,11 @@ def login_headers(proxy: str) -> dict[str, str]:
 
 
 def pool_manager(proxy: str | None, **options: Any) -> PoolManager:
-    """Return a urllib3 connection pool that sends requests through the proxy, or straight to the
-    servers if ``proxy`` is None.
+    """Return a urllib3 connection pool that uses the proxy.
+
+    Args:
+        proxy: The proxy's URL, or None for direct connections.
+        options: The options of urllib3's ``PoolManager``.
     """
     if proxy is None:
         return PoolManager(**options)
@@ -102,9 +94,7 @@ def _variable(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _checked(proxy: str) -> str:
-    """Check the value of HTTPS_PROXY or HTTP_PROXY, and return the proxy's URL.
-
-    The form ``host:port`` counts as an http URL.
+    """Return the URL of a proxy. ``host:port`` becomes an http URL.
 
     Raises:
         ValueError: The value is not the URL of an HTTP proxy.
@@ -131,14 +121,6 @@ def _bypassed(url: SplitResult, no_proxy: str) -> bool:
 
 
 def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, port: int) -> bool:
-    """Return whether an entry of NO_PROXY matches a server.
-
-    Args:
-        entry: ``*``, a network, an address or a domain. An address or a domain may have a port.
-        host: The server's host.
-        address: The server's host as an IP address. None if the host is a name.
-        port: The server's port.
-    """
     if entry == "*":
         return True
     if (network := _network(entry)) is not None:
@@ -155,9 +137,6 @@ def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, p
 
 
 def _split_port(entry: str) -> tuple[str, str | None]:
-    """Split an entry of NO_PROXY into the host and the port: ``host:port``, ``[address]:port``,
-    ``address`` or ``host``. The port is None if the entry has no port.
-    """
     if _address(entry) is not None:
         return entry, None
     host, colon, port = entry.rpartition(":")

@@ -1,8 +1,7 @@
-"""Exports traces with the SDK of OpenTelemetry, by OTLP over HTTP. A trace shows one attempt of an
-MLJob.
+"""Exports traces by OTLP over HTTP. Each trace shows one attempt of an MLJob.
 
-The SDK takes some megabytes, and most operators send no traces. So the SDK is the optional
-dependency ``tracing``, and is imported only when :func:`exporter` is called.
+The SDK of OpenTelemetry is the optional dependency ``tracing``. The SDK is imported only when
+:func:`exporter` is called.
 """
 
 from __future__ import annotations
@@ -33,18 +32,16 @@ LAST_SPANS = 5.0
 
 
 def exporter(endpoint: str) -> SpanProcessor:
-    """Return the span processor that sends spans to an endpoint, in batches and in a separate
-    thread.
+    """Return a span processor that sends spans to an OTLP receiver in a separate thread.
 
-    By default at most 2,048 spans wait to be sent. If more spans wait, the oldest spans are
-    dropped. The SDK's environment variables (``OTEL_EXPORTER_OTLP_HEADERS``,
-    ``OTEL_EXPORTER_OTLP_CERTIFICATE``, ``OTEL_BSP_*``) apply.
+    If more than 2,048 spans wait, the oldest spans are dropped. Environment variables of the SDK
+    (``OTEL_EXPORTER_OTLP_*``, ``OTEL_BSP_*``) can change this limit and other options.
 
     Args:
-        endpoint: The URL of an OTLP receiver, with the path.
+        endpoint: The URL of the OTLP receiver, with the path.
 
     Raises:
-        CannotStart: The SDK is not installed.
+        CannotStart: The optional dependency ``tracing`` is not installed.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http import trace_exporter
@@ -61,7 +58,7 @@ def exporter(endpoint: str) -> SpanProcessor:
 
 class Repeated(logging.Filter):
     """A log filter that drops a line if an equal line was logged in the last ``REPEATED_WITHIN``
-    seconds. The SDK logs each batch that it can't send.
+    seconds.
     """
 
     def __init__(self) -> None:
@@ -69,7 +66,7 @@ class Repeated(logging.Filter):
         self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to log the line. Lines are equal if their format strings are equal."""
+        """Return whether to log the line. Two lines are equal if their format strings are equal."""
         now, text = time.monotonic(), str(record.msg)
         if now - self._logged_at.get(text, -REPEATED_WITHIN) < REPEATED_WITHIN:
             return False
@@ -81,7 +78,7 @@ class Traces:
     """Exports the traces of attempts.
 
     Args:
-        processor: Receives the spans.
+        processor: Exports the spans.
     """
 
     def __init__(self, processor: SpanProcessor) -> None:
@@ -91,9 +88,7 @@ class Traces:
         from opentelemetry.sdk.trace.id_generator import IdGenerator
 
         class ComputedIds(IdGenerator):
-            """Gives a new span the ids in ``trace_id`` and ``span_id`` instead of random ids. The
-            caller computes these ids from the attempt.
-            """
+            """Gives each span the ids that ``_export`` has set, instead of random ids."""
 
             trace_id = span_id = 0
 
@@ -113,7 +108,7 @@ class Traces:
         self._tracer = self._provider.get_tracer(SERVICE)
 
     def attempt_ended(self, trace: AttemptTrace) -> None:
-        """Export the trace of an attempt in the background. An error is logged and not raised."""
+        """Export the trace of an attempt in the background. Errors are only logged."""
         try:
             self._export(trace)
         except Exception:
@@ -121,7 +116,7 @@ class Traces:
             log.exception("the trace of run %s was not exported", trace.run_id)
 
     async def close(self) -> None:
-        """Send the spans that are still in the buffer. Give up after ``LAST_SPANS`` seconds."""
+        """Send the spans that still wait, for at most ``LAST_SPANS`` seconds."""
         # An executor's thread would keep the process alive until the collector answers.
         closing = threading.Thread(target=self._provider.shutdown, name="traces that end", daemon=True)
         closing.start()

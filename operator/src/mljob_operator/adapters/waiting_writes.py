@@ -1,4 +1,4 @@
-"""A metric: for each priority, the number of writes that wait to be sent to the Kubernetes API."""
+"""The metric ``mljob_writes_waiting``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from prometheus_client.registry import Collector
 
 
 class WaitingWrites(Collector):
-    """Exports, for each priority, how many writes wait to be sent to the Kubernetes API. The
-    numbers are read at each scrape.
+    """Exports the number of writes that wait to be sent to the Kubernetes API, by priority.
 
     Attributes:
-        numbers: A function that returns a dict. The keys are the names of the priorities, and the
-            values are the numbers of waiting writes. On a standby, the dict is empty.
+        numbers: Returns the number of waiting writes, by the name of the priority. Each scrape
+            calls this function.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -23,7 +22,7 @@ class WaitingWrites(Collector):
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metric with the current numbers of waiting writes. Called at each scrape."""
+        """Return the metric with the current numbers."""
         gauge = GaugeMetricFamily("mljob_writes_waiting", "Writes that wait for their turn", labels=["priority"])
         for priority, number in self.numbers().items():
             gauge.add_metric([priority], number)

@@ -1,9 +1,7 @@
 """Observes kopf's requests to the Kubernetes API.
 
-kopf does not report when a list is complete, and an empty list causes no event. But kopf requests a
-watch only after it has read the whole list and queued the listed objects for the handlers. So the
-answer 200 to a watch means that the list is complete. The operator's login handler gives kopf an
-``aiohttp`` session with hooks that see all answers. The operator uses no private part of kopf.
+kopf does not report when a list is complete. But kopf starts a watch only after it has listed all
+objects. So a successful answer to a watch shows that the list is complete.
 """
 
 from __future__ import annotations
@@ -36,26 +34,22 @@ LONGEST_DELAY = 10.0
 
 
 class EndlessBackoff:
-    """The delays between kopf's tries of a request, in seconds. kopf tries a request again if there
-    was no answer, or if the answer was a server error, 403 or 429. The series is endless, so kopf
-    tries such a request until another answer arrives.
+    """The delays between kopf's tries of a failed request, in seconds.
 
-    kopf's default series is finite. With the default series, the process would end when the
-    Kubernetes API has answered with server errors for about a minute.
+    With kopf's default delays, the process would end after about a minute of server errors.
     """
 
     def __iter__(self) -> Iterator[float]:
-        """Yield 1, 2, 4, 8, and then 10 seconds each time, without an end."""
+        """Yield 1, 2, 4, 8, and then 10 seconds without an end."""
         return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(LONGEST_DELAY))
 
 
 def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """Return the credentials for kopf, from the pod's ServiceAccount or a kubeconfig. Return None
-    if there are no credentials.
+    """Return kopf's credentials from the pod's ServiceAccount or a kubeconfig. None if neither
+    exists.
 
-    In a pod, kopf's default server is ``kubernetes.default.svc``. The operator's own Kubernetes
-    client uses the address in KUBERNETES_SERVICE_HOST, as client-go does. This function gives kopf
-    the same address, because NO_PROXY may name only one of the two servers.
+    In a pod, kopf gets the server's address from KUBERNETES_SERVICE_HOST, like the operator's own
+    client. kopf's default address may not be in NO_PROXY.
     """
     if not in_cluster():
         return kopf.login_with_kubeconfig(**kwargs)
@@ -64,11 +58,10 @@ def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 
 class Watch:
-    """Knows from kopf's requests whether kopf has listed all objects and watches them.
+    """Finds out whether kopf has listed all objects and watches them.
 
     Args:
-        namespaces: The namespaces whose MLJobs are watched. If empty, the MLJobs of all namespaces
-            are watched.
+        namespaces: The namespaces whose MLJobs are watched. If empty, all namespaces are watched.
         authentication: Records the HTTP status of each answer.
         with_instances: Whether AirflowInstances and namespaces are watched as well.
     """
@@ -85,19 +78,13 @@ class Watch:
 
     @property
     def listed(self) -> bool:
-        """Whether all watched resources were listed, and their watches have begun. Once True, the
-        value stays True, also while a watch is interrupted.
-        """
+        """Whether kopf has listed all watched resources. Once True, the value stays True."""
         return not self._unlisted
 
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
-        """Return an HTTP session for kopf. The session is like the session that kopf would make,
-        but has hooks for answers and errors.
+        """Return an HTTP session for kopf that reports answers and errors to this object.
 
-        kopf asks for a new session when the Kubernetes API refuses the credentials (401). Usually
-        the file with the ServiceAccount's token has a new token by then, so the new session is made
-        at once. After two or more answers 401 in a row, the new session is made after a pause of 1
-        to 10 seconds, because the API probably refuses the new credentials too.
+        After repeated 401 answers, the method first waits 1 to 10 seconds.
         """
         if self._refusals > 1:
             await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))
@@ -158,10 +145,6 @@ class Watch:
             self._log_problem(request.url.path, unanswered(error, self._proxy))
 
     def _log_problem(self, path: str, why: str) -> None:
-        """Log why a path of the Kubernetes API can't be read, unless the last log line about the
-        path has the same cause. kopf logs the cause at each try, but :mod:`mljob_operator.logs`
-        drops these lines.
-        """
         if self._problems.get(path) != why:
             self._problems[path] = why
             log.warning("%s can't be read: %s; it is tried again until it can", path, why)
@@ -170,10 +153,8 @@ class Watch:
 def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
     """Make ``session.close`` also close all open answers of the session.
 
-    When the API refuses one watch (401), kopf closes the session. kopf also closes the answers to
-    the other watches, but only the answers that kopf has already received. Without this function,
-    an answer that arrives at this moment would stay open. The next read of this answer would raise
-    aiohttp's RuntimeError instead of a ClientConnectionError, and kopf would end the process.
+    kopf closes only the answers that it already uses. A later read of another open answer would
+    raise RuntimeError, and kopf would end the process.
     """
     close = session.close
 

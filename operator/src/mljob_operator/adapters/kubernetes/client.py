@@ -1,4 +1,4 @@
-"""Makes clients of the Kubernetes API: finds the API's URL, the credentials and the proxy."""
+"""Makes clients for the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -23,19 +23,15 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 async def connect(*, for_watches: bool = False) -> client.ApiClient:
     """Make a client for the Kubernetes API.
 
-    If the environment variable KUBECONFIG is set, the URL and the credentials come from the
-    kubeconfig that the variable names. Otherwise they come from the pod's ServiceAccount or, if
-    there is no token of a ServiceAccount, from ``~/.kube/config``.
+    The environment variable KUBECONFIG names the kubeconfig. Without this variable, the client uses
+    the pod's ServiceAccount. Without a ServiceAccount, the client uses ``~/.kube/config``.
 
     Args:
-        for_watches: Whether the client is for watches of single objects. Each watch occupies a
-            connection, so watches have their own client with its own connections. The client for
-            watches has small buffers, because the operator discards the data that the watches
-            deliver.
+        for_watches: Make a client for ``MAX_WATCHES`` concurrent watches. The client has small read
+            buffers.
 
     Raises:
-        CannotStart: The kubeconfig or the ServiceAccount does not say how to reach the Kubernetes
-            API.
+        CannotStart: The kubeconfig or the ServiceAccount is missing or invalid.
     """
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = MAX_WATCHES if for_watches else 64
@@ -75,15 +71,13 @@ async def _configure(configuration: client.Configuration) -> None:
 def in_cluster() -> bool:
     """Return whether the operator uses the pod's ServiceAccount.
 
-    If KUBECONFIG is set, the result is False even in a pod, because the kubeconfig takes
-    precedence.
+    The environment variable KUBECONFIG takes precedence over the ServiceAccount.
     """
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
 
 def credentials_advice(namespace: str) -> str:
-    """Return a sentence for the log that says what to check if the Kubernetes API refuses the
-    operator's credentials.
+    """Return a log text that helps when the Kubernetes API refuses the operator's credentials.
 
     Args:
         namespace: The operator's namespace.
@@ -97,17 +91,13 @@ def credentials_advice(namespace: str) -> str:
 
 
 def server_in_cluster() -> str:
-    """Return the URL of the Kubernetes API, from the environment variables that Kubernetes sets in
-    each pod.
-    """
+    """Return the URL of the Kubernetes API, from the environment variables of the pod."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     return f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
 
 
 def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.ApiClient:
-    """Change a client so that it calls ``answered`` with the HTTP status of each answer, and return
-    the client. The HTTP status shows whether the Kubernetes API refuses the operator's credentials.
-    """
+    """Make the client call ``answered`` with the HTTP status of each answer. Return the client."""
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
     async def request(*args: Any, **kwargs: Any) -> Any:
@@ -120,9 +110,9 @@ def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.A
 
 
 def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
-    """Change a client so that it asks ``gate`` before each request that changes something, and
-    return the client. If the process is not the leader, ``gate`` raises NotLeading and the request
-    is not sent. Requests that only read are always sent.
+    """Make the client call ``gate.check`` before each write. Return the client.
+
+    If this process is not the leader, each write raises NotLeading.
     """
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
@@ -136,9 +126,9 @@ def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a function that calls ``request``, the Kubernetes client's function that sends a
-    request. If the request gets no answer, the returned function raises StoreUnavailable with the
-    proxy in the message.
+    """Wrap ``request`` so that a request without an answer raises StoreUnavailable.
+
+    The message of StoreUnavailable names the proxy.
     """
 
     async def through(*args: Any, **kwargs: Any) -> Any:

@@ -1,8 +1,7 @@
-"""The common part of the two classes that write MLJobs and AirflowInstances to the Kubernetes API.
+"""The base class for writes of MLJobs and AirflowInstances to the Kubernetes API.
 
-The operator changes such an object by a JSON merge patch, which names the version from which the
-patch was made (resourceVersion). If the object has changed since then, the API server refuses the
-patch with 409. So a patch never undoes the change of another client.
+Each patch names the resourceVersion of the object. If the object has changed since then, the API
+server refuses the patch with 409. So a patch never undoes the change of another client.
 """
 
 from __future__ import annotations
@@ -31,18 +30,15 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 class CustomObjects(Generic[T]):
-    """Writes objects of one custom resource to the Kubernetes API. The resource is in the
-    operator's API group.
-
-    This base class has the writes that MLJobs and AirflowInstances have in common.
+    """The base class for writes of MLJobs and AirflowInstances to the Kubernetes API.
 
     Args:
         api: The client for the Kubernetes API.
-        kind: The resource's kind, for Events.
-        plural: The resource's name in the API.
+        kind: The kind of the objects.
+        plural: The plural name of the resource in API paths.
         finalizer: The operator's finalizer.
         from_object: Makes a :class:`.Job` or :class:`.Instance` from the API server's answer to a
-            write. The second argument is the version of the object before the write.
+            write. The second argument is the version before the write.
     """
 
     def __init__(
@@ -63,14 +59,14 @@ class CustomObjects(Generic[T]):
         self._from_object: Callable[[Mapping[str, Any], T], T] = from_object
 
     async def write_status(self, stored: T, patch: Mapping[str, Any]) -> T:
-        """Patch ``/status`` of exactly this version of an object, and return the new version.
+        """Patch the status of exactly this version of an object, and return the new version.
 
         Raises:
             Conflict: The object has changed.
-            Gone: The object does not exist any more, or another object has its name.
+            Gone: The object was deleted, even if a new object has its name.
             Refused: The status is invalid.
             StoreUnavailable: No answer, a server error, or too many requests (429).
-            StoreError: The request failed for another reason, for example a missing permission.
+            StoreError: Another failure, for example a missing permission.
         """
         return await self._patch(stored, {"metadata": exactly(stored), "status": patch}, status=True)
 
@@ -78,17 +74,15 @@ class CustomObjects(Generic[T]):
         self, stored: T, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> T | None:
         """Add or remove the operator's finalizer, set annotations, and return the new version.
-        Other finalizers and annotations stay.
 
-        Return None if the object does not exist any more, or if another object has its name. For
-        example, an object with a deletion timestamp does not exist any more after this method has
-        removed the last finalizer.
+        Return None if the object was deleted, before this call or by the removal of the last
+        finalizer.
 
         Raises:
             Conflict: The object has changed.
             Refused: An annotation is invalid.
             StoreUnavailable: No answer, a server error, or too many requests (429).
-            StoreError: The request failed for another reason, for example a missing permission.
+            StoreError: Another failure, for example a missing permission.
         """
         finalizers = [name for name in stored.finalizers if name != self._finalizer]
         if present:
@@ -103,10 +97,10 @@ class CustomObjects(Generic[T]):
         return None if updated.deleting and not updated.finalizers else updated
 
     async def record(self, stored: T, kube_event: KubeEvent) -> None:
-        """Create an Event about the object. ``kubectl describe`` shows the Event.
+        """Create an Event about the object.
 
-        If the object's namespace is being deleted or does not exist any more, no Event is created
-        and no error is raised.
+        If the object's namespace was deleted or is being deleted, create no Event and raise no
+        error.
 
         Raises:
             StoreError: The API server refused the Event, or did not answer.
@@ -122,9 +116,7 @@ class CustomObjects(Generic[T]):
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
 
     def _namespace_field(self, stored: T) -> dict[str, str]:
-        """Return a dict with the object's namespace under the key ``namespace``. Return an empty
-        dict for a cluster-scoped object.
-        """
+        """Return ``{"namespace": ...}`` for a namespaced object."""
         return {}
 
     async def _patch(self, stored: T, body: Mapping[str, Any], *, status: bool = False) -> T:
@@ -138,18 +130,18 @@ class CustomObjects(Generic[T]):
 
 
 def exactly(stored: Job | Instance) -> dict[str, str]:
-    """Return the metadata that makes a write apply to exactly this version of an object.
+    """Return metadata that limits a write to exactly this version of an object.
 
-    The metadata are the uid and the resourceVersion. The API server refuses the write if the stored
-    object has another uid or another resourceVersion.
+    The API server refuses the write if the stored object has another uid or resourceVersion.
     """
     return {"uid": stored.uid, "resourceVersion": stored.resource_version}
 
 
 def read_or_log(kind: str, from_object: Callable[[Mapping[str, Any]], T], body: Mapping[str, Any]) -> T | None:
-    """Return the result of ``from_object`` for the API object ``body``. If ``from_object`` raises
-    an exception, log the exception and return None, so that one broken object does not stop the
-    work for other objects. ``kind`` is the kind of the object for the log line.
+    """Return the result of ``from_object`` for the API object ``body``.
+
+    If ``from_object`` raises an exception, log the exception and return None. The log line names
+    ``kind``.
     """
     try:
         return from_object(body)

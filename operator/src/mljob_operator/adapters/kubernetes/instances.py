@@ -1,5 +1,6 @@
-"""Reads and writes AirflowInstances in the Kubernetes API. The module also reads the labels of
-namespaces, and the Secrets that AirflowInstances name.
+"""Reads and writes AirflowInstances in the Kubernetes API.
+
+This module also reads the labels of namespaces, and the Secrets of AirflowInstances.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from .requests import TIMEOUT, call, decoded
 
 
 class InstanceObjects(CustomObjects[Instance]):
-    """Reads and writes AirflowInstances in the Kubernetes API. The class also reads the labels of
-    namespaces, and the Secrets that AirflowInstances name.
+    """Reads and writes AirflowInstances in the Kubernetes API.
 
     Args:
         api: The client for the Kubernetes API.
-        credentials_namespace: The namespace of the Secrets that AirflowInstances name.
+        credentials_namespace: The namespace of the Secrets with Airflow's credentials.
     """
 
     def __init__(self, api: client.ApiClient, credentials_namespace: str) -> None:
@@ -39,15 +39,15 @@ class InstanceObjects(CustomObjects[Instance]):
         self._credentials_namespace = credentials_namespace
 
     async def list(self) -> list[Instance]:
-        """Return all AirflowInstances. If an AirflowInstance can't be read, log an error and leave
-        the AirflowInstance out.
+        """Return all AirflowInstances. An AirflowInstance that can't be read is logged and left
+        out.
         """
         lister = self._api.list_cluster_custom_object_without_preload_content
         found = [read(item) async for item in list_objects(lister, GROUP, VERSION, PLURAL)]
         return [instance for instance in found if instance is not None]
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
-        """Return the labels of all namespaces, by the namespaces' names."""
+        """Return the labels of all namespaces. The keys are the names of the namespaces."""
         found = list_objects(self._core.list_namespace_without_preload_content)
         return {item["metadata"]["name"]: item["metadata"].get("labels") or {} async for item in found}
 
@@ -60,14 +60,12 @@ class InstanceObjects(CustomObjects[Instance]):
         return found.metadata.labels or {}
 
     async def secret(self, name: str) -> dict[str, str]:
-        """Read a Secret in ``credentials_namespace``. Return the values as text, by key.
+        """Return the values of a Secret in ``credentials_namespace`` as text, by key.
 
         Raises:
-            ReferenceMissing: The Secret does not exist, or the operator may not read it, or the API
-                server refuses the request for another reason.
+            ReferenceMissing: The Secret does not exist, or the API server refuses the request.
             SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
-            StoreUnavailable: The API server did not answer, or answered with a server error or with
-                429 (too many requests).
+            StoreUnavailable: No answer, a server error, or too many requests (429).
         """
         namespace = self._credentials_namespace
         try:
@@ -93,9 +91,8 @@ class InstanceObjects(CustomObjects[Instance]):
 
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """Read an AirflowInstance from an API object. If the object can't be read, log the error and
-    return None.
+    """Read an AirflowInstance from an API object. If this fails, log the error and return None.
 
-    If single fields don't fit the API's schema, ``Instance.problem`` names them.
+    If only some fields are invalid, ``Instance.problem`` names the fields.
     """
     return read_or_log(KIND, Instance.from_object, body)

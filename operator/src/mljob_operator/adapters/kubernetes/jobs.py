@@ -1,7 +1,6 @@
-"""Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that the
-MLJobs name.
+"""Reads and writes MLJobs in the Kubernetes API.
 
-The method ``write_status`` is inherited from :class:`.CustomObjects`.
+This module also reads the ConfigMaps and Secrets of MLJobs.
 """
 
 from __future__ import annotations
@@ -31,13 +30,12 @@ class Jobs(CustomObjects[Job]):
     """Reads and writes MLJobs in the Kubernetes API.
 
     Args:
-        api: The client.
-        namespaces: The watched namespaces. If there are none, all namespaces are watched.
-        selector: Selects the MLJobs of this operator.
-        prefix: The prefix of this operator's dag run ids. An annotation of the MLJob may say how
-            the MLJob has ended (:mod:`...core.mljob.resource.finished`). The annotation is ignored
-            unless the run id in the annotation has this prefix, and is always ignored if ``prefix``
-            is None.
+        api: The client for the Kubernetes API.
+        namespaces: The watched namespaces. If empty, all namespaces are watched.
+        selector: Selects the MLJobs of this operator. By default, all MLJobs are selected.
+        prefix: The prefix of this operator's dag run ids. The annotation ``mljob.dev/finished``
+            counts only if its run id has this prefix. If ``prefix`` is None, the annotation never
+            counts.
     """
 
     def __init__(
@@ -58,8 +56,7 @@ class Jobs(CustomObjects[Job]):
         """Yield all selected MLJobs in the watched namespaces. Only one page is in memory at a
         time.
 
-        An MLJob that can't be read is logged and left out. If an MLJob changes during the call, the
-        yielded version may be from before or after the change.
+        An MLJob that can't be read is logged and left out.
 
         Raises:
             StoreError: A page can't be read.
@@ -72,24 +69,25 @@ class Jobs(CustomObjects[Job]):
     async def get(self, key: Key) -> Job | None:
         """Return the latest version of an MLJob.
 
-        Return None if the MLJob does not exist, if its namespace is not watched, or if the selector
-        does not select the MLJob.
+        Return None if the MLJob does not exist, is not selected, or is in a namespace that is not
+        watched.
 
         Raises:
-            StoreUnavailable: There is no answer, or the answer is a server error or not a valid
-                MLJob.
-            StoreError: The API server refused the request, for example with 403.
+            StoreUnavailable: No answer, a server error, too many requests (429), or an answer that
+                can't be read.
+            StoreError: Another failure, for example a missing permission.
         """
         return await self._get(key, self._selector)
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, even if the selector does not select the MLJob.
-        Return None if the MLJob does not exist, or if its namespace is not watched.
+        """Return the latest version of an MLJob, even if the MLJob is not selected.
+
+        Return None if the MLJob does not exist or is in a namespace that is not watched.
 
         Raises:
-            StoreUnavailable: There is no answer, or the answer is a server error or not a valid
-                MLJob.
-            StoreError: The API server refused the request, for example with 403.
+            StoreUnavailable: No answer, a server error, too many requests (429), or an answer that
+                can't be read.
+            StoreError: Another failure, for example a missing permission.
         """
         return await self._get(key, LabelSelector())
 
@@ -109,13 +107,11 @@ class Jobs(CustomObjects[Job]):
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """Return the data of a ConfigMap or Secret in ``spec.confFrom``.
 
-        Return None if the object does not exist and the reference to the object is optional.
+        Return None if the reference is optional and the object does not exist.
 
         Raises:
-            ReferenceMissing: The object does not exist and the reference is not optional, or the
-                operator is not allowed to read the object, or the API server refuses the request
-                for another reason.
-            StoreUnavailable: There is no answer, or the answer is a server error.
+            ReferenceMissing: The object does not exist, or the API server refuses the request.
+            StoreUnavailable: No answer, a server error, or too many requests (429).
         """
         secret = reference.secret_ref is not None
         named = reference.secret_ref or reference.config_map_ref
@@ -149,8 +145,8 @@ class Jobs(CustomObjects[Job]):
 
         Raises:
             Conflict: The MLJob has changed.
-            Gone: The MLJob does not exist any more, or another MLJob has its name.
-            StoreError: The request failed for another reason.
+            Gone: The MLJob was deleted, even if a new MLJob has its name.
+            StoreError: Another failure.
         """
         body = {
             "apiVersion": "v1",
@@ -183,16 +179,15 @@ class Jobs(CustomObjects[Job]):
 
 
 def read(body: Mapping[str, Any], prefix: str | None = None, earlier: Job | None = None) -> Job | None:
-    """Read an MLJob from an object that the Kubernetes API returned. If the object can't be read,
-    log the error and return None.
+    """Read an MLJob from an API object. If this fails, log the error and return None.
 
-    If some fields don't fit the API's schema, ``Job.parsed.problem`` names them.
+    If only some fields are invalid, ``Job.parsed.problem`` names the fields.
 
     Args:
         body: The API object.
         prefix: The prefix of this operator's dag run ids, as for :class:`Jobs`.
-        earlier: The latest version of the MLJob that this process knows. If the object has the same
-            version, this function returns ``earlier``.
+        earlier: An earlier version of the same MLJob, or None. This function returns ``earlier`` if
+            the MLJob has not changed.
     """
 
     def read_version(version: Mapping[str, Any]) -> Job:

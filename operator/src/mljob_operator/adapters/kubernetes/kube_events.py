@@ -20,10 +20,9 @@ class OperatorEvents:
     """Records Events about the operator itself.
 
     Args:
-        api: The client of the Kubernetes API.
+        api: The client for the Kubernetes API.
         namespace: The operator's namespace.
-        pod: The name of the operator's Pod. None if the operator does not run in a Pod. The Events
-            are then about the namespace.
+        pod: The name of the operator's Pod. If None, the Events are about the namespace.
         uid: The Pod's uid.
     """
 
@@ -44,7 +43,11 @@ class OperatorEvents:
 
 
 async def create(api: client.ApiClient, body: Mapping[str, Any]) -> None:
-    """Create an Event from its body.
+    """Create an Event in the Kubernetes API.
+
+    Args:
+        api: The client for the Kubernetes API.
+        body: The Event (:func:`event`).
 
     Raises:
         StoreError: The API server refused the Event, or did not answer.
@@ -53,12 +56,13 @@ async def create(api: client.ApiClient, body: Mapping[str, Any]) -> None:
 
 
 def event(about: Mapping[str, Any], kube_event: KubeEvent) -> dict[str, Any]:
-    """Return the body of a Kubernetes Event. An Event about a cluster-scoped object is in namespace
-    default.
+    """Return the body of a Kubernetes Event.
+
+    An Event about a cluster-scoped object is in the namespace ``default``.
 
     Args:
         about: The field ``involvedObject``.
-        kube_event: Type, reason and message.
+        kube_event: The type, the reason and the message.
     """
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {

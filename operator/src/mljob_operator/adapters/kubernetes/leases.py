@@ -1,4 +1,4 @@
-"""Reads and writes the Leases of operators in the Kubernetes API.
+"""Reads and writes the Leases of MLJob operators in the Kubernetes API.
 
 Source: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease.
 """
@@ -28,12 +28,12 @@ _API_VERSION = "coordination.k8s.io/v1"
 
 
 class Leases:
-    """Reads and writes the Lease of this operator, and reads the Leases of other operators in the
-    same namespace.
+    """Reads and writes this operator's Lease. Also reads other operators' Leases in the same
+    namespace.
 
     Args:
-        api: The client for the Kubernetes API. No other part of the operator may use the client's
-            connections, because a renewal must not wait for other requests.
+        api: A client for the Kubernetes API that nothing else uses, so that a renewal never waits
+            for another request.
         namespace: The operator's namespace.
         name: The name of the operator's Lease.
         seconds: The duration of the Lease, in seconds.
@@ -46,7 +46,7 @@ class Leases:
         self._seconds = seconds
 
     async def get(self) -> Lease | None:
-        """Return the operator's Lease, or None if it does not exist.
+        """Return the operator's Lease, or None if the Lease does not exist.
 
         Raises:
             StoreError: The request failed.
@@ -57,11 +57,13 @@ class Leases:
             return None
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Write the new holder into the Lease, and return the new version. If ``lease`` is None,
-        create the Lease.
+        """Write a new holder into the Lease, and return the new version.
 
-        ``claims`` says which MLJobs, dag run ids and consumer group the operator uses. The claims
-        become an annotation, which other operators read.
+        Args:
+            lease: The current version. If None, the Lease is created.
+            holder: The identity of the new holder.
+            claims: The MLJobs, dag run ids and consumer group of this operator. Other operators
+                read the claims from an annotation of the Lease.
 
         Raises:
             Conflict: Another process has changed or created the Lease.
@@ -87,12 +89,14 @@ class Leases:
         return self._read(await self._call(self._leases.create_namespaced_lease, body=body))
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
-        """Write a new time of renewal, and return the new version of the Lease. ``acting`` says
-        whether the holder has begun to act as the leader. If ``acting`` is not the same as
-        ``lease.acting``, also set the annotation ``ACTING`` to true.
+        """Write a new renewal time, and return the new version of the Lease.
+
+        Args:
+            lease: The current version.
+            acting: Whether the holder has begun its work as the leader.
 
         Raises:
-            Conflict: The Lease has changed since it was read.
+            Conflict: The Lease has changed.
             StoreError: The request failed for another reason.
         """
         return await self._patch(
@@ -100,10 +104,10 @@ class Leases:
         )
 
     async def release(self, lease: Lease) -> None:
-        """Remove the holder from the Lease, so that another process can take the Lease at once.
+        """Remove the holder from the Lease. Another process can then take the Lease at once.
 
         Raises:
-            Conflict: The Lease has changed since it was read.
+            Conflict: The Lease has changed.
             StoreError: The request failed for another reason.
         """
         await self._patch(lease, {"holderIdentity": "", "renewTime": _now()}, {"annotations": {ACTING: "false"}})
@@ -112,8 +116,7 @@ class Leases:
         """Return the Leases of the other MLJob operators in the namespace.
 
         Raises:
-            StoreUnavailable: The namespace has more than ``MAX_LEASES`` Leases of operators, or the
-                Kubernetes API does not answer.
+            StoreUnavailable: No answer, or more than ``MAX_LEASES`` Leases.
             StoreError: The request failed for another reason.
         """
         found: list[Lease] = []
@@ -173,7 +176,4 @@ class Leases:
 
 
 def _now() -> str:
-    """Return the current time in UTC, as text. The times in a Lease are for people only: no
-    operator compares times of different machines.
-    """
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

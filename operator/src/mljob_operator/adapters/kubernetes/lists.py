@@ -20,15 +20,12 @@ operator took 216 MiB at most. With pages of 100 objects and 300 such MLJobs, it
 
 
 async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[Any]:
-    """Yield the objects of a list as dicts, in the form of the API's JSON. Only one page is in
-    memory at a time.
+    """Yield the objects of a list as dicts. Only one page is in memory at a time.
 
-    The API server keeps old versions of objects for a few minutes only. If the old versions are
-    deleted before all pages are read, the remaining pages have the current versions. So different
-    pages may show the objects at different times.
+    Later pages may be newer than earlier pages.
 
     Args:
-        lister: A list method of the Kubernetes client whose name ends in
+        lister: A list method of the Kubernetes client. The name of the method ends in
             ``_without_preload_content``.
         args: The method's positional arguments.
         query: The method's keyword arguments, such as ``label_selector``.
@@ -47,12 +44,7 @@ async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[A
 async def _page(lister: Any, *args: str, token: str, **query: str) -> dict[str, Any]:
     """Request one page of a list.
 
-    If the continue token (``token``) has expired, the API server answers 410 with a new token. The
-    returned page then has no items, and has the new token.
-
-    Raises:
-        ApiException: The API server refused the request.
-        StoreUnavailable: The answer is not a list.
+    If ``token`` has expired (410), return a page without items but with a new token.
     """
     further = {"_continue": token} if token else {}
     answer = await lister(*args, limit=PAGE, _request_timeout=TIMEOUT, **further, **query)

@@ -1,4 +1,4 @@
-"""Sends requests to the Kubernetes API, and turns failures into the operator's errors."""
+"""Sends requests to the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
 
 
 async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call ``method``, a method of the client of the Kubernetes API, and return the method's
-    result. If the method raises an exception, raise the operator's error for this exception.
+    """Call a method of the Kubernetes client, and return the result.
 
     Raises:
         StoreError: The request failed.
@@ -46,17 +45,14 @@ async def send(
 ) -> dict[str, Any]:
     """Send an object to the Kubernetes API, and return the object in the answer.
 
-    For writes, which are the operator's most frequent requests, this function replaces the
-    generated methods of the client. The generated methods check each argument, copy each body
-    twice, and convert an answer to models. These operations take longer than encoding and decoding
-    the JSON.
+    For frequent writes, this function is faster than the methods of the Kubernetes client.
 
     Args:
-        api: The client.
+        api: The client for the Kubernetes API.
         method: The HTTP method.
-        path: The path. Names in the path must be percent-encoded.
+        path: The percent-encoded path.
         body: The object.
-        content_type: The media type of the body, which is JSON in any case.
+        content_type: The media type of the body.
 
     Raises:
         StoreError: The request failed.
@@ -80,7 +76,7 @@ async def _answered(
 
 
 def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the values of a Secret as text, by key. Bytes that are not UTF-8 become U+FFFD.
+    """Return the values of a Secret as text, by key. Invalid UTF-8 becomes U+FFFD.
 
     Args:
         data: The field ``data`` of the Secret, with values in base64.
@@ -93,8 +89,7 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
 
     Args:
         error: The exception that the request raised.
-        proxy: The URL of the proxy. The message names the proxy without user and password. If
-            ``proxy`` is None, the message names no proxy.
+        proxy: The URL of the proxy, or None. The message omits the proxy's user and password.
     """
     if isinstance(error, aiohttp.ClientHttpProxyError):
         # str(error) would show the proxy's URL with user and password.
@@ -108,15 +103,17 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
 def explanation(status: int, reason: str | None, body: str) -> str:
     """Return one line about an answer with an error status.
 
-    If the answer is a Kubernetes Status, the line quotes the message of the Status. If the answer
-    is a plain text, the line quotes the beginning of the text. HTML and other JSON are not quoted.
+    Args:
+        status: The HTTP status.
+        reason: The reason phrase of the HTTP status.
+        body: The answer's body. The line quotes a Kubernetes Status or plain text, but no HTML.
     """
     message = json_object(body).get("message") or ("" if body.lstrip()[:1] in ("<", "{", "[") else body)
     return f"the Kubernetes API answered {status} {reason}: {cut(' '.join(str(message).split()), 300)}".rstrip(": ")
 
 
 def json_object(text: str | bytes) -> dict[str, Any]:
-    """Return the JSON object in a text. Return an empty dict if the text is not a JSON object."""
+    """Return the JSON object in a text, or an empty dict if the text is not a JSON object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -125,19 +122,16 @@ def json_object(text: str | bytes) -> dict[str, Any]:
 
 
 def _is_ending(answer: Mapping[str, Any]) -> bool:
-    """Return whether ``answer`` says that a namespace is being deleted. The API server refuses to
-    create objects in such a namespace.
-    """
     details = answer.get("details")
     causes = details.get("causes") if isinstance(details, Mapping) else None
     return any(isinstance(cause, Mapping) and cause.get("reason") == "NamespaceTerminating" for cause in causes or ())
 
 
 def _retry_after(error: ApiException) -> float:
-    """Return how many seconds the API server asks the operator to wait (header ``Retry-After``), at
-    most ``LONGEST_PAUSE``.
+    """Return the seconds in the header ``Retry-After`` (RFC 9110, section 10.2.3), at most
+    ``LONGEST_PAUSE``.
 
-    Return 0 if the header is absent or is not a number of whole seconds (RFC 9110, section 10.2.3).
+    Return 0 if the header is absent or is not a whole number.
     """
     value = (error.headers or {}).get("Retry-After") or ""
     return min(float(value), LONGEST_PAUSE) if value.isascii() and value.isdecimal() and len(value) < 10 else 0.0

@@ -1,4 +1,4 @@
-"""Watches the ConfigMaps and Secrets that MLJobs wait for before their runs can be submitted."""
+"""Watches the ConfigMaps and Secrets that MLJobs wait for."""
 
 from __future__ import annotations
 
@@ -22,22 +22,15 @@ documentation, "Kubernetes API Concepts", metadata-only fetches.
 
 
 class WatchedSources:
-    """Watches single ConfigMaps and Secrets, and reports that an object has changed. The API server
-    sends only the metadata of the objects.
-
-    Any data that the API server sends count as a change. The operator reads the content of the
-    object later, when it builds the conf of a run.
-    """
+    """Watches single ConfigMaps and Secrets. The API server sends only the objects' metadata."""
 
     def __init__(self, api: client.ApiClient) -> None:
         self._core = client.CoreV1Api(api)
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
         """Watch an object, and yield None after each change. Implements :meth:`.SourceChanges.of`.
-        Changes that arrive together may yield a single None.
 
-        For a Secret, the request is ``GET /api/v1/namespaces/{namespace}/secrets`` with
-        ``watch=true`` and ``fieldSelector=metadata.name={name}``.
+        Several changes in quick succession may yield None only once.
         """
         watch = (
             self._core.list_namespaced_secret_without_preload_content
