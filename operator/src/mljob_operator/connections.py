@@ -1,7 +1,4 @@
-"""Makes the adapters with which a process connects to Airflows, and the properties with which
-librdkafka connects to Kafka. The operator and mljob-api use this module, and have the same settings
-for connections.
-"""
+"""Makes the connections of the operator and of mljob-api to Airflow and Kafka."""
 
 from __future__ import annotations
 
@@ -23,13 +20,12 @@ from .settings import Settings, kafka_properties, variable
 
 
 class AirflowConnections:
-    """Makes the adapters with which this process connects to Airflows.
+    """Makes the adapters for Airflows. An adapter is a client of Airflow's REST API.
 
     Args:
         settings: The settings of the process.
         meter: Records each operation of the adapters.
-        gate: Checks each request that changes something, and lets the request pass only while the
-            process is the leader. If None, no request that changes something is sent.
+        gate: The check before each write. If None, all writes are refused.
     """
 
     def __init__(self, settings: Settings, meter: RequestMeter, gate: Gate | None = None) -> None:
@@ -38,9 +34,7 @@ class AirflowConnections:
         self._gate = gate
 
     def own(self) -> OwnAirflow | None:
-        """Return the Airflow that the settings name, with its adapter and access rules. Return None
-        if the settings name no Airflow.
-        """
+        """Return the Airflow of the settings, or None if the settings name no Airflow."""
         settings = self._settings
         if settings.airflow_url is None:
             return None
@@ -52,9 +46,7 @@ class AirflowConnections:
         )
 
     def connect(self, instance: Instance, login: Login) -> Airflow:
-        """Make an adapter for the Airflow of an AirflowInstance. The adapter logs in with
-        ``login``.
-        """
+        """Make the adapter for the Airflow of an AirflowInstance."""
         ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
         return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
 
@@ -81,14 +73,11 @@ class AirflowConnections:
 
 
 def kafka(settings: Settings) -> dict[str, Any]:
-    """Return the properties with which librdkafka connects to the brokers of the settings. Return
-    an empty dict if the settings name no brokers.
-
-    librdkafka does not support the authentication MSK_IAM itself. If the settings choose MSK_IAM,
-    the properties include a callback that creates tokens.
+    """Return librdkafka's properties for the brokers of the settings. Empty if there are no
+    brokers.
 
     Raises:
-        CannotStart: A Python package that MSK_IAM needs is not installed.
+        CannotStart: A Python package for MSK_IAM is not installed.
     """
     if settings.kafka_bootstrap_servers is None:
         return {}
@@ -100,11 +89,7 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def refused_by_kafka(settings: Settings) -> list[str]:
-    """Return a list with one message, which says why the settings for Kafka can't be used. The
-    message names environment variables that may be the cause, or the package that is not installed.
-
-    Return an empty list if librdkafka accepts the settings, or if the settings name no brokers.
-    """
+    """Return a message if the settings for Kafka can't be used, and otherwise an empty list."""
     if settings.kafka_bootstrap_servers is None:
         return []
     try:
@@ -119,8 +104,6 @@ def refused_by_kafka(settings: Settings) -> list[str]:
 
 
 def print_problems(problems: Sequence[str], process: str = "The operator") -> int:
-    """Print the problems of the settings of ``process`` to standard error. Return 2, the exit code
-    of the process.
-    """
+    """Print the problems with the settings to standard error. Return the exit code 2."""
     print(f"{process}'s settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
     return 2

@@ -1,7 +1,5 @@
-"""mljob-api, the aggregated API server of ``run.mljob.dev``: the log, the events and the graph of
-an MLJob's run, as subresources with permissions of their own (RBAC).
+"""mljob-api, the aggregated API server for the log, the events and the graph of an MLJob's run.
 
-``python -m mljob_operator.api`` starts mljob-api. The process reads MLJobs and AirflowInstances
-from the Kubernetes API, logs and graphs from Airflow, and events from Kafka. mljob-api writes
-nothing and stores nothing, so any number of replicas may run (docs/adr/0032-aggregated-api.md).
+Each subresource has its own RBAC permissions. mljob-api writes nothing, so any number of replicas
+may run (docs/adr/0032-aggregated-api.md).
 """

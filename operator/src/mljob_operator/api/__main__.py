@@ -22,11 +22,10 @@ log = logging.getLogger("mljob_operator.api")
 
 
 def main() -> int:
-    """Run mljob-api until a signal stops it.
+    """Run mljob-api until a signal stops the process.
 
     Returns:
-        The exit code: 2 if the settings are wrong, 1 if mljob-api can't run for another reason,
-        otherwise 0.
+        The exit code: 0, 1 after an error, or 2 if the settings are wrong.
     """
     try:
         settings = ApiSettings()

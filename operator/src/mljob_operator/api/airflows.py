@@ -1,10 +1,7 @@
-"""The Airflows from which mljob-api reads. mljob-api and the operator use the same access rules and
-credentials.
+"""The Airflows from which mljob-api reads, with the operator's access rules and credentials.
 
-The operator watches AirflowInstances and namespaces. mljob-api has no watches. When a client's
-request needs the AirflowInstances and namespaces, mljob-api reads them, but at most every few
-seconds. So a replica without requests reads neither AirflowInstances nor namespaces. If the Secrets
-of one Airflow can't be read, only the requests for this Airflow fail.
+Without watches, mljob-api reads AirflowInstances, namespaces and Secrets when a request needs them.
+The results are used for some seconds.
 """
 
 from __future__ import annotations
@@ -42,12 +39,11 @@ MAX_NAMESPACES = 1_000
 
 
 class ApiAirflows:
-    """The Airflows that mljob-api asks about runs: the Airflow of the settings, and the
-    AirflowInstances.
+    """The Airflow of the settings, and the Airflows of the AirflowInstances.
 
     Args:
-        registry: Keeps the Airflows, their adapters and the namespaces. ApiAirflows adds the
-            AirflowInstances and namespaces that it has read.
+        registry: Has the adapters and access rules of the Airflows. This class adds
+            AirflowInstances and namespaces.
         store: Reads AirflowInstances, namespaces and Secrets.
         topic: The Kafka topic for the Airflow of the settings.
         with_instances: Whether mljob-api uses AirflowInstances (``MLJOB_AIRFLOW_INSTANCES``).
@@ -64,9 +60,9 @@ class ApiAirflows:
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def dag_runs(self, namespace: str, airflow: str, dag_id: str) -> DagRuns:
-        """Return the operations on the dag runs of an Airflow. The operations use the credentials
-        of the access rule that lets the namespace run the DAG. Callers call this method again
-        before each use of the operations, because access rules and credentials may change.
+        """Return the operations on the dag runs of an Airflow.
+
+        Callers must not reuse the result later, because access rules and credentials may change.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, or the Airflow does not exist.
@@ -82,8 +78,11 @@ class ApiAirflows:
         return self._registry.dag_runs(airflow, User(namespace, dag_id))
 
     def refused(self, airflow: str) -> None:
-        """Record that an Airflow has refused the credentials, so that the next request reads the
-        Airflow's Secrets again. ``LOGIN_AT_MOST_EVERY`` limits how often Secrets are read.
+        """Record that an Airflow has refused the credentials. Later requests read the Secrets
+        again.
+
+        There are at least ``LOGIN_AT_MOST_EVERY`` seconds between two readings of an Airflow's
+        Secrets.
         """
         if (login := self._logins.get(airflow)) is not None:
             login.expire(at_most_every=LOGIN_AT_MOST_EVERY)
@@ -94,19 +93,19 @@ class ApiAirflows:
         return self._registry.topic_of(registered.instance) if registered is not None else self._topic
 
     def may_have_sent(self, airflow: str, source: str | None) -> bool:
-        """Return whether an event in the topic of this Airflow may come from this Airflow.
+        """Return whether an event in this Airflow's topic may come from this Airflow.
 
         Args:
             airflow: The name of the Airflow.
-            source: The text with which the event names its Airflow (``spec.kafka.source`` of an
-                AirflowInstance). This text distinguishes Airflows on the same topic. None if the
-                event has no such text.
+            source: The event's name for its Airflow (``spec.kafka.source`` of an AirflowInstance),
+                or None.
         """
         return airflow in self._registry.origins(self.topic(airflow), source)
 
     def turn(self, airflow: str, namespace: str) -> asyncio.Semaphore:
-        """Return the semaphore that limits how many requests of one namespace read logs from one
-        Airflow at the same time. So slow requests of one namespace do not occupy all threads.
+        """Return the semaphore for requests for logs of one namespace from one Airflow.
+
+        So slow requests of one namespace can't occupy all threads.
         """
         found = self._turns.get((airflow, namespace))
         if found is None:
@@ -114,9 +113,7 @@ class ApiAirflows:
         return found
 
     async def close(self) -> None:
-        """Wait for the requests that are being sent, drop the queued requests, and close the
-        adapters.
-        """
+        """Close the adapters. Wait for requests that are being sent, and drop queued requests."""
         await self._registry.close()
 
     async def _read_instances(self) -> None:

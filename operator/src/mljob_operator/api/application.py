@@ -1,4 +1,4 @@
-"""The HTTP application of mljob-api: its paths, the check of the client, and the error responses."""
+"""The HTTP application of mljob-api."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _BASE = f"/apis/{RUN_API_VERSION}"
 
 
 class Application:
-    """The routes of mljob-api, with authentication, limits and error responses.
+    """The HTTP application of mljob-api, with authentication, limits and error responses.
 
     Args:
-        handlers: Answer the requests for the log, the events and the graph of an MLJob's run.
-        proxy: Returns how to recognise the front proxy of the Kubernetes API server. No other
-            client may send requests. Returns None if no client at all may send requests.
+        handlers: Answer the requests for subresources.
+        proxy: Returns the front proxy, which alone may send requests. None if no client may send
+            requests.
         connection: Returns the connection of a request, or None if the connection is closed.
         limits: Limits the number of concurrent requests.
         metrics: Records the requests.
@@ -69,9 +69,6 @@ class Application:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Check the client, call the handler, and turn errors into responses. Record the request in
-        the metrics and the log.
-        """
         began = time.monotonic()
         subresource = _subresource(request)
         answer: web.StreamResponse | None = None
@@ -100,11 +97,10 @@ class Application:
         return answer
 
     def _user(self, request: web.Request) -> str:
-        """Return the name of the user who sends the request.
+        """Return the name of the user.
 
         Raises:
-            Refusal: The client is not the front proxy of the Kubernetes API server, or the request
-                names no user or has a body.
+            Refusal: The client is not the front proxy, or the request has no user or has a body.
         """
         connection, proxy = self._connection(request), self._proxy()
         if connection is not None:
@@ -131,9 +127,7 @@ class Application:
 
 
 async def _without_version(_: web.Request, answer: web.StreamResponse) -> None:
-    """Set the header ``Server`` to ``mljob-api``. Otherwise aiohttp would send the versions of
-    Python and aiohttp in this header.
-    """
+    # aiohttp's own header has the versions of Python and aiohttp.
     answer.headers["Server"] = "mljob-api"
 
 
@@ -145,9 +139,8 @@ def _json(content: Mapping[str, Any]) -> Handler:
 
 
 def _subresource(request: web.Request) -> str:
-    """Return the name under which metrics count a request. The name is ``log``, ``events`` or
-    ``graph`` for the subresource of this name, ``watch`` for a watch of events, and ``other`` for
-    any other path.
+    """Return the name of a request's subresource in metrics: ``log``, ``events``, ``graph``,
+    ``watch`` or ``other``.
     """
     name = request.match_info.route.name
     return name if name is not None and (name == "watch" or name in list(RunSubresource)) else "other"

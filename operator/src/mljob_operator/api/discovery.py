@@ -1,5 +1,4 @@
-"""The discovery documents of mljob-api: the group, version and resources that the Kubernetes API
-server and kubectl request from an aggregated API server.
+"""The discovery documents of mljob-api, for the Kubernetes API server and kubectl.
 
 Source: ``metav1.APIGroupList``, ``APIGroup`` and ``APIResourceList``.
 """

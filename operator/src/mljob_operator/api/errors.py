@@ -1,7 +1,6 @@
-"""The errors of mljob-api, and the ``Status`` object that a client gets for each error.
+"""The errors of mljob-api, and the responses to clients.
 
-Source: the Kubernetes API conventions, "Response Status Kind"; ``metav1.StatusReason`` for the
-reasons.
+Sources: the Kubernetes API conventions, "Response Status Kind", and ``metav1.StatusReason``.
 """
 
 from __future__ import annotations
@@ -72,12 +71,11 @@ user would see the error only after a minute.
 
 
 class Refusal(Exception):
-    """The exception for a request that mljob-api refuses or can't answer. The client gets a
-    ``Status`` object with this code and message.
+    """The error for a request that mljob-api refuses or can't answer.
 
     Attributes:
         code: The HTTP status code of the response.
-        message: The cause, and what to do.
+        message: The message for the client: the cause, and what to do.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -87,16 +85,16 @@ class Refusal(Exception):
 
 
 def refusal_of(error: OperatorError) -> Refusal:
-    """Convert an error of the operator's adapters to a :exc:`Refusal`, which has the status code
-    and the message of the response.
-    """
+    """Convert an error of the operator's adapters to a :exc:`Refusal`."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), 500)
     return Refusal(code, explained(error))
 
 
 def explained(error: OperatorError) -> str:
-    """Return the message of an error as clients may see it. Causes that concern the platform, such
-    as the names of Secrets, are only logged. Credentials are redacted.
+    """Return the message of an error for clients, without credentials.
+
+    For some errors, the message omits the cause, because clients may not see the platform's Secrets
+    and permissions. The log then has the cause.
     """
     match error:
         case StoreError():
@@ -114,7 +112,7 @@ def explained(error: OperatorError) -> str:
 
 
 def status_object(code: int, message: str) -> Mapping[str, Any]:
-    """Return the Status object of an error."""
+    """Return a Kubernetes ``Status`` object for an error."""
     return {
         "kind": "Status",
         "apiVersion": "v1",

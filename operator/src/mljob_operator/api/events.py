@@ -1,9 +1,6 @@
-"""Writes the events of a run to a client. The events come from Kafka, or are made from answers of
-Airflow's REST API.
+"""Writes the events of a run to a client, from Kafka or from Airflow's REST API.
 
-Events from Kafka include the progress and the metrics that tasks report, as far as Kafka still has
-the messages. Events made from the REST API cover only the newest try of each task, without progress
-and metrics.
+Events from the REST API cover only the newest try of each task, without progress and metrics.
 """
 
 from __future__ import annotations
@@ -59,10 +56,9 @@ class EventsRequest:
     """A client's request for events.
 
     Attributes:
-        after: For each partition, the offset of the first message to read. None to read all
-            messages.
+        after: The offset of the first message to read, by partition. None for all messages.
         follow: Whether to wait for later events until the run has ended.
-        seconds: The maximum duration of the response.
+        seconds: The maximum duration of the response, in seconds.
     """
 
     after: Mapping[int, int] | None
@@ -71,11 +67,10 @@ class EventsRequest:
 
 
 def parse_cursor(text: str) -> Mapping[int, int]:
-    """Parse the cursor of an earlier response. Return, by partition, the offset of the first
-    message to read for the next response.
+    """Parse the cursor of an earlier response. Return the offset of the next message, by partition.
 
     Raises:
-        Refusal: The text is no cursor.
+        Refusal: The text is not a cursor.
     """
     if len(text) > MAX_CURSOR_LENGTH or not _CURSOR.fullmatch(text):
         raise Refusal(400, "after: is no cursor. Take the cursor from the last line of an earlier answer.")
@@ -84,14 +79,14 @@ def parse_cursor(text: str) -> Mapping[int, int]:
 
 
 class EventsWriter:
-    """Writes the events of a run to a client. Each entry of the response is a line of JSON.
+    """Writes the events of a run to a client, one line of JSON for each entry.
 
     Args:
-        key: The Airflow, the DAG and the run id.
-        request: The request of the client.
-        redaction: Replaces the secrets in the texts that the client gets.
+        key: The run.
+        request: The client's request.
+        redaction: Hides secret values in texts.
         output: The body of the response.
-        followed: Reads the state of the run from Airflow repeatedly.
+        followed: The state of the run in Airflow.
     """
 
     def __init__(
@@ -110,20 +105,19 @@ class EventsWriter:
         """The position after the last entry."""
 
     async def from_kafka(self, history: RunHistory, is_origin: Callable[[str | None], bool]) -> None:
-        """Read the events of the run from Kafka, and write the events to the client. If the request
-        has ``follow``, also write later events until the run has ended. The response ends earlier
-        if it reaches its limit of entries, bytes or time. The last entry says why the response
-        ends.
+        """Write the events from Kafka to the client.
+
+        The last entry says why the response ends: there are no more events, or the response has
+        reached its limit of entries, bytes or time.
 
         Args:
             history: Reads the messages of the run.
-            is_origin: Returns whether a message may be from the Airflow of the run. The argument is
-                the name of the Airflow in the message, or None if the message has no such name.
+            is_origin: Returns whether a message may come from the run's Airflow. The argument is
+                the Airflow's name in the message, or None.
 
         Raises:
             OperatorError: Kafka or Airflow fails.
-            Refusal: The run can't be followed any more. :attr:`.FollowedRun.reading` lists the
-                causes.
+            Refusal: The run can't be followed any more (:attr:`.FollowedRun.reading`).
         """
         if history.incomplete:
             await self._write(
@@ -142,15 +136,14 @@ class EventsWriter:
                 return None
 
     async def from_rest(self) -> None:
-        """Read the states of the tasks and of the run from Airflow's REST API, and write the states
-        to the client. If the request has ``follow``, also write later changes until the run has
-        ended. The response ends earlier if it reaches its limit of entries, bytes or time. The last
-        entry says why the response ends.
+        """Write the states of the tasks and of the run from Airflow's REST API to the client.
+
+        The last entry says why the response ends: there are no more events, or the response has
+        reached its limit of entries, bytes or time.
 
         Raises:
             OperatorError: Airflow fails.
-            Refusal: The run can't be followed any more. :attr:`.FollowedRun.reading` lists the
-                causes.
+            Refusal: The run can't be followed any more (:attr:`.FollowedRun.reading`).
         """
         await self._write(
             [
@@ -172,16 +165,16 @@ class EventsWriter:
                 return None
 
     async def end(self, reason: EndReason, message: str) -> None:
-        """Write the entry that ends the response. The entry has the reason of the end, a message
-        for people and, if the events come from Kafka, the cursor with which the client can
-        continue.
+        """Write the last entry of the response.
+
+        Args:
+            reason: Why the response ends.
+            message: The reason in words.
         """
         await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
 
     def _is_over(self) -> bool:
-        """Return whether the end of the run is at least ``LATE`` seconds ago, so that the last
-        events of the run have arrived. The time counts from the first call that finds the run
-        ended.
+        """Return whether the run ended at least ``LATE`` seconds ago. Late events need this time.
         """
         if not self._followed.reading.has_ended:
             self._ended_at = None
@@ -191,9 +184,8 @@ class EventsWriter:
         return time.monotonic() - self._ended_at >= LATE
 
     async def _is_full(self) -> bool:
-        """Return whether the response has reached its limit of entries, bytes or time. In this
-        case, also write the entry that ends the response. Otherwise keep the connection alive by a
-        heartbeat.
+        """Return whether the response has reached a limit. If so, also write the last entry.
+        Otherwise, send a heartbeat if needed.
         """
         if self._entries >= MAX_ENTRIES or self._output.is_full:
             await self._end_at_limit("size")
@@ -205,9 +197,6 @@ class EventsWriter:
         return False
 
     async def _end_at_limit(self, limit: str) -> None:
-        """Write the entry that ends a response at its limit. ``limit`` is the word for the limit in
-        the message: "size" or "time". The entry has a cursor only if the events come from Kafka.
-        """
         again = "Ask again with after=<cursor>." if self.cursor is not None else "Ask again."
         await self.end(EndReason.LIMIT, f"The answer has reached the limit of its {limit}. {again}")
 
@@ -220,10 +209,10 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Convert a Kafka message. Return a list with one pair: the name of the Airflow in the
-        message (or None), and the lines of the response. Return an empty list for a message that
-        can't be read, is about another run, reports no fact that the operator uses, or repeats a
-        failure.
+        """Convert a Kafka message to the Airflow's name in the message and the lines for the
+        client.
+
+        Return an empty list if the message has nothing for the client.
         """
         if message.value is None:
             return []
@@ -238,11 +227,10 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether an event is imprecise, and an earlier precise event has reported the
-        failure of the same try. If the event is precise and reports a failure, remember the try.
+        """Return whether an uncertain event repeats the failure in an earlier, certain event.
 
-        Both the MLJob provider and Airflow's own producer may send an event for the same failure.
-        Only the provider's event is precise: it shows whether a retry follows.
+        Airflow's own producer and the MLJob provider may both report a failure. Only the provider's
+        event is certain, because it shows whether a retry follows.
         """
         if isinstance(fact, RunFact):
             return False
@@ -255,9 +243,7 @@ class EventsWriter:
 
 
 def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[HistoryEntry]:
-    """Yield the entries (lines of the response) for one Kafka message, which reports a change of a
-    task or of the run. The texts of errors and the names of metrics are redacted.
-    """
+    """Yield the entries for one Kafka message. Error texts and metric names are redacted."""
     if isinstance(fact, RunFact):
         yield RunChange(time=fact.occurred_at, source=fact.source, state=fact.state)
         return
@@ -284,9 +270,10 @@ def entries_of_fact(fact: TaskFact | RunFact, redaction: Redaction) -> Iterator[
 
 
 def entries_of(reading: Reading) -> list[HistoryEntry]:
-    """Return the entries (lines of the response) for the state of a run in Airflow. Each task
-    instance that has a state has one entry, in the order of the start times. If Airflow has the
-    run, the last entry is about the run.
+    """Return the entries for a run's state in Airflow.
+
+    The entries of the tasks come first, in the order of their start times. Tasks without a state
+    have no entry.
     """
     found: list[HistoryEntry] = []
     for fact in sorted(reading.tasks, key=lambda fact: (fact.start or fact.occurred_at, fact.key)):
@@ -309,8 +296,5 @@ def entries_of(reading: Reading) -> list[HistoryEntry]:
 
 
 def _identity(entry: HistoryEntry) -> object:
-    """Return a copy of an entry without the time, to compare with the entries that were sent
-    already. The time is left out because the entry of a waiting task has the time of the latest
-    request to Airflow, and would differ after each request.
-    """
+    # The entry of a waiting task has another time after each request to Airflow.
     return entry.model_copy(update={"time": None})

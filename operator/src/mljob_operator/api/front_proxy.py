@@ -1,10 +1,7 @@
-"""Checks whether a client is the front proxy. The front proxy is the Kubernetes API server, which
-forwards the requests of users to mljob-api. No other client may call mljob-api.
+"""Checks whether a client is the front proxy of the Kubernetes API server.
 
-The API server authenticates and authorises a user, and then forwards the request. The API server
-proves its identity by a client certificate, and names the user in a header. The certificate's CA,
-the names that the certificate may have, and the name of the header are in a ConfigMap that the API
-server writes.
+The Kubernetes API server authenticates a user, and forwards the user's request to mljob-api. A
+client certificate identifies the API server, and a header names the user.
 
 Source: kubernetes.io, "Configure the Aggregation Layer".
 """
@@ -32,9 +29,7 @@ MAX_USER = 1024
 
 
 class NoFrontProxy(CannotStart):
-    """The ConfigMap does not describe a front proxy to trust: the ConfigMap does not exist, has no
-    valid CA, has another invalid value, or allows certificates with any name although the settings
-    don't permit this.
+    """The ConfigMap of the Kubernetes API server does not exist or describes no valid front proxy.
     """
 
 
@@ -44,10 +39,9 @@ class FrontProxy:
 
     Attributes:
         ca: The certificates of the front proxy's CA (PEM).
-        names: The common names that the front proxy's certificate may have. Empty if any name is
+        names: The allowed common names in the front proxy's certificate. Empty if all names are
             allowed.
-        user_headers: The names of the headers that may have the name of the user. If a request has
-            several of these headers, the first in this order is used.
+        user_headers: The headers with the user's name. The first header that a request has is used.
     """
 
     ca: str
@@ -56,11 +50,15 @@ class FrontProxy:
 
     @classmethod
     def of(cls, data: Mapping[str, str], *, allow_any_name: bool) -> FrontProxy:
-        """Return the front proxy that the data of the ConfigMap describe.
+        """Return the front proxy from the data of the ConfigMap.
+
+        Args:
+            data: The data of the ConfigMap.
+            allow_any_name: Whether the ConfigMap may allow certificates with any name.
 
         Raises:
-            NoFrontProxy: The data have no valid CA, have another invalid value, or allow
-                certificates with any name although ``allow_any_name`` is false.
+            NoFrontProxy: The data has an invalid value, or allows any name although
+                ``allow_any_name`` is false.
         """
         ca = data.get("requestheader-client-ca-file", "")
         try:
@@ -82,12 +80,10 @@ class FrontProxy:
         return cls(ca, names, tuple(_texts(data, "requestheader-username-headers")) or ("X-Remote-User",))
 
     def is_shown_by(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Return whether a client certificate belongs to the front proxy. Only the name is checked
-        here: TLS has already verified that :attr:`ca` issued the certificate.
+        """Return whether a client certificate has an allowed name. TLS has already verified the CA.
 
         Args:
-            certificate: The certificate, as ``ssl.SSLSocket.getpeercert`` returns it. None or empty
-                for a client without a certificate.
+            certificate: The result of ``ssl.SSLSocket.getpeercert``.
         """
         if not certificate:
             return False
@@ -96,20 +92,20 @@ class FrontProxy:
         return not self.names or bool(found & self.names)
 
     def user(self, headers: Mapping[str, str]) -> str | None:
-        """Return the name of the user from the headers of a request. Return None if the name is
-        missing, or longer than ``MAX_USER`` characters.
+        """Return the user's name from a request's headers.
+
+        Return None if the name is missing or is longer than ``MAX_USER`` characters.
         """
         user = next((headers[name] for name in self.user_headers if headers.get(name)), None)
         return user if user is not None and len(user) <= MAX_USER else None
 
 
 class FrontProxyConfig:
-    """Reads from the ConfigMap which front proxy to trust. The ConfigMap must be read regularly,
-    because the CA is renewed.
+    """Reads the front proxy from the ConfigMap of the Kubernetes API server.
 
     Args:
-        api: The client of the Kubernetes API.
-        allow_any_name: Whether to accept a ConfigMap that allows certificates with any name.
+        api: The client for the Kubernetes API.
+        allow_any_name: Whether the ConfigMap may allow certificates with any name.
     """
 
     def __init__(self, api: client.ApiClient, *, allow_any_name: bool) -> None:
@@ -120,11 +116,10 @@ class FrontProxyConfig:
         """The front proxy. None if no client may call."""
 
     async def read(self) -> None:
-        """Read from the ConfigMap which front proxy to trust, and keep the result in ``current``.
+        """Read the ConfigMap, and update ``current``.
 
         Raises:
-            NoFrontProxy: The ConfigMap does not exist, has no valid CA, has another invalid value,
-                or allows certificates with any name although ``allow_any_name`` is false.
+            NoFrontProxy: The ConfigMap does not exist or describes no valid front proxy.
             StoreError: The Kubernetes API fails.
         """
         try:
@@ -136,9 +131,10 @@ class FrontProxyConfig:
         self.current = FrontProxy.of(found.data or {}, allow_any_name=self._allow_any_name)
 
     async def refresh(self) -> None:
-        """Read the ConfigMap again. If the Kubernetes API fails, ``current`` stays as it is. If the
-        ConfigMap does not describe a front proxy to trust (:class:`NoFrontProxy`), ``current``
-        becomes None, so no client may call. Both problems are logged and not raised.
+        """Read the ConfigMap again, and update ``current``. Errors are logged and not raised.
+
+        If the Kubernetes API fails, ``current`` does not change. If the ConfigMap describes no
+        valid front proxy, ``current`` becomes None.
         """
         try:
             await self.read()
@@ -157,8 +153,7 @@ class FrontProxyConfig:
 
 
 def _texts(data: Mapping[str, str], key: str) -> Sequence[str]:
-    """Return the strings of the JSON list under ``key`` in the ConfigMap, without empty strings.
-    Return an empty list if the key is missing.
+    """Return the strings of a JSON list in the ConfigMap, without empty strings.
 
     Raises:
         NoFrontProxy: The value is not a JSON list of strings.

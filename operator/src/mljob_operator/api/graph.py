@@ -1,4 +1,4 @@
-"""Makes the graph of a run from the tasks of its DAG and from its task instances."""
+"""Makes the graph of a run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from .readings import Reading
 
 
 def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> RunGraph:
-    """Return the graph of a run, with at most ``MAX_GRAPH_TASKS`` tasks and ``MAX_GRAPH_EDGES``
-    edges.
+    """Return the graph of a run.
+
+    The graph has at most ``MAX_GRAPH_TASKS`` tasks and ``MAX_GRAPH_EDGES`` edges.
 
     Args:
         key: The run.
-        structure: The tasks of the DAG's latest version. If the DAG has changed, the run may have
-            other tasks. These tasks come last in the graph, without edges.
+        structure: The tasks of the DAG's latest version. Other tasks of the run come last in the
+            graph, without edges.
         reading: The state of the run and its task instances.
     """
     known = {task.task_id: task for task in structure}
@@ -44,10 +45,7 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
 
 
 def _in_order(structure: Mapping[str, DagTask]) -> list[DagTask]:
-    """Return the tasks of a DAG, sorted by rank. Tasks of equal rank are sorted by id. Tasks
-    without upstream tasks have the lowest rank, and each other task has a higher rank than its
-    upstream tasks. If the tasks have a cycle, all tasks are sorted by id.
-    """
+    """Return the tasks so that each task comes after its upstream tasks."""
     # Airflow's DAGs have no cycles, but an answer may contain a cycle. Then no task has a rank.
     ranks = task_ranks({task_id: task.downstream for task_id, task in structure.items()})
     return sorted(structure.values(), key=lambda task: (ranks.get(task.task_id, 0), task.task_id))

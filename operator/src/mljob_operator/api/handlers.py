@@ -1,4 +1,4 @@
-"""The handlers of the subresources: log, events and graph."""
+"""Answers the requests for the log, the events and the graph of an MLJob's run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Handlers:
         runs: Finds the run of an MLJob.
         airflows: The Airflows from which mljob-api reads.
         history: Reads events from Kafka. None if the settings name no Kafka brokers.
-        follow_seconds: The maximum duration of a followed log or of a watch of events, in seconds.
+        follow_seconds: The maximum duration of a followed log or a watch of events, in seconds.
     """
 
     def __init__(self, runs: Runs, airflows: ApiAirflows, history: History | None, *, follow_seconds: float) -> None:
@@ -73,15 +73,15 @@ class Handlers:
         return await output.end()
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the events of the run so far. With the parameter ``follow``, also answer with
-        later events, for at most ``events.GET_SECONDS``.
+        """Answer with the events so far. With ``follow``, also answer with later events.
+
+        The response ends after at most ``events.GET_SECONDS`` seconds.
         """
         parameters = Parameters(request, "attempt", "after", "follow")
         return await self._events(request, parameters, events_request(parameters, watch_seconds=None))
 
     async def watch_events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the events of the run, until the run has ended or ``follow_seconds`` have
-        passed.
+        """Answer with the events until the run has ended, for at most ``follow_seconds`` seconds.
         """
         parameters = Parameters(request, "attempt", "after", "follow")
         return await self._events(request, parameters, events_request(parameters, watch_seconds=self._follow_seconds))
@@ -104,19 +104,16 @@ class Handlers:
     async def _find(
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
-        """Return the run of an attempt, and the redaction that hides secret values in the texts of
-        the run's tasks. If the client follows the run (also requests later data), wait until the
-        run exists. During the wait, keep the connection open (:meth:`.Output.keep_alive`).
+        """Return the run of an attempt, and the redaction for the run's texts.
 
         Args:
             request: The request.
             attempt: The number of the attempt, or None for the newest attempt.
-            waiting: The body of the response, or None if the client doesn't follow the run.
+            waiting: The body of the response. If it is given, wait until the run exists.
             seconds: The longest time to wait, in seconds.
 
         Raises:
-            NoRunYet: The MLJob has no run yet. Either the client does not follow the run, or
-                ``seconds`` seconds have passed.
+            NoRunYet: The run does not exist yet.
             Refusal: The client may not read the run, or the run will never exist.
             OperatorError: Airflow or the Kubernetes API fails.
         """
@@ -193,9 +190,6 @@ class Handlers:
         return await self._runs.dag_runs(run)
 
     async def _read(self, run: ShownRun) -> Reading:
-        """Read a run and its task instances from Airflow. If Airflow does not have the run, return
-        a reading with None for the run and no task instances.
-        """
         try:
             dag_runs = await self._dag_runs(run)
             fact = await dag_runs.get(run.key.dag_id, run.key.run_id)
@@ -206,9 +200,10 @@ class Handlers:
         return Reading(fact, tuple(tasks))
 
     def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
-        """Return a function that reads the state of a run from Airflow. At most once in
-        ``CHECK_SECONDS``, the returned function first checks that the MLJob still exists. If the
-        MLJob was deleted, the returned function raises Refusal.
+        """Return a function that reads a run from Airflow.
+
+        The function raises Refusal after the MLJob was deleted. The function checks this every
+        ``CHECK_SECONDS`` seconds.
         """
         checked_at = time.monotonic()
 

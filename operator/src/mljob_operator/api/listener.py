@@ -1,10 +1,8 @@
 """Accepts TLS connections, and limits their number and their duration.
 
-The Kubernetes API server is the only client whose requests are carried out. The Kubernetes API
-server shows the client certificate of the front proxy. Every Pod in the cluster can connect too. A
-client without this certificate has only some seconds for the TLS handshake and for one request,
-which the server refuses. At most ``STRANGERS`` connections without this certificate are open at a
-time. Connections with this certificate have another limit (:class:`Listener`).
+Only the front proxy of the Kubernetes API server may send requests, but every Pod can connect. A
+client without the front proxy's certificate gets only some seconds, and at most ``STRANGERS`` such
+connections are open at a time.
 """
 
 from __future__ import annotations
@@ -39,9 +37,7 @@ Kubernetes API server uses, closes idle connections after 90 s.
 
 
 class Certificate:
-    """The serving certificate and its key, in two files (PEM). Both files are read again when one
-    of the files has changed.
-    """
+    """The serving certificate and its key, in two PEM files. Changed files are read again."""
 
     def __init__(self, cert_file: str, key_file: str) -> None:
         self._files = cert_file, key_file
@@ -50,10 +46,12 @@ class Certificate:
         self._refused: object = None
 
     def context(self, proxy: FrontProxy | None) -> ssl.SSLContext | None:
-        """Return the TLS context with the certificate in the files and the front proxy's CA. If
-        ``proxy`` is None, the context does not ask clients for a certificate. While the files or
-        the CA can't be used, return the last context that could be made, or None if no context
-        could be made yet.
+        """Return a TLS context for the serving certificate and the front proxy's CA.
+
+        If the files or the CA can't be used, return the previous context, or None if there is none.
+
+        Args:
+            proxy: The front proxy. If None, clients are not asked for a certificate.
         """
         made_of = (self._versions(), proxy.ca if proxy is not None else None)
         if made_of in (self._made_of, self._refused):
@@ -86,9 +84,7 @@ class Certificate:
 
 
 def _no_password() -> str:
-    """Return an empty password for the key file. If the key is encrypted, loading the key then
-    fails. Without this function, OpenSSL would ask for a password on the terminal.
-    """
+    # Without this function, OpenSSL would ask for the password of an encrypted key on the terminal.
     return ""
 
 
@@ -106,8 +102,7 @@ class TlsConnection:
 
 
 class Watched(asyncio.Protocol):
-    """Wraps the asyncio protocol that aiohttp has made for one connection. A caller can wait for
-    ``lost`` to learn that the connection is closed.
+    """Wraps aiohttp's protocol of one connection, to report the end of the connection.
 
     Args:
         protocol: aiohttp's protocol.
@@ -135,12 +130,11 @@ class Listener:
     """Accepts connections, and passes them to aiohttp.
 
     Args:
-        server: aiohttp's server, which makes a protocol for each connection.
+        server: Makes aiohttp's protocol for each connection.
         certificate: The serving certificate.
-        proxy: Returns the front proxy to trust, or None if the requests of all clients are to be
-            refused.
-        connections: The maximum number of open connections of the front proxy. At this number, a
-            new connection of the front proxy is closed. Connections of other clients don't count.
+        proxy: Returns the front proxy, or None if no client may send requests.
+        connections: The maximum number of open connections of the front proxy. Further connections
+            are closed.
     """
 
     def __init__(
@@ -167,7 +161,7 @@ class Listener:
         return len(self._connections)
 
     def start(self, host: str, port: int) -> None:
-        """Start to accept connections on the address with this host and port.
+        """Start to accept connections.
 
         Raises:
             CannotStart: The address can't be used.
@@ -193,9 +187,7 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def of(self, transport: asyncio.BaseTransport | None) -> TlsConnection | None:
-        """Return the :class:`TlsConnection` of an asyncio transport, or None if the connection is
-        closed.
-        """
+        """Return the :class:`TlsConnection` of a transport, or None if the connection is closed."""
         return self._connections.get(transport) if transport is not None else None
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -258,8 +250,8 @@ class Listener:
     async def _handshake(
         self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
     ) -> asyncio.Transport | None:
-        """Do the TLS handshake on an accepted connection, and return the transport of the
-        connection. Return None if the handshake failed, or if the server has no usable certificate.
+        """Do the TLS handshake. Return None if the handshake fails or there is no usable
+        certificate.
         """
         context = self._certificate.context(proxy)
         if context is None:

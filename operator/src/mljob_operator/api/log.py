@@ -1,8 +1,7 @@
-"""Writes the log of a task to a client: the whole log, or only its last lines.
+"""Writes the log of a task to a client.
 
-A client can also follow the task. Then the client also gets the lines that the task writes later.
-If the request names no try, the client gets the log of the newest try first, and then the log of
-each later try, until the task has ended.
+If the client follows the task without a try number, the client gets the newest try's log first.
+Then the client gets the log of each later try, until the task has ended.
 """
 
 from __future__ import annotations
@@ -45,17 +44,13 @@ class LogRequest:
     """A client's request for the log of a task.
 
     Attributes:
-        task: The task. If None, :func:`.followed_try.choose` chooses the task: the task that failed
-            first, or else an active task, or else a task that waits for a retry, or else the task
-            that started last.
-        map_index: The index of the instance of a mapped task, or None for any instance.
+        task: The id of the task. None to let :func:`.followed_try.choose` choose the task.
+        map_index: The map index of a mapped task's instance, or None for any instance.
         try_number: The number of the try, or None for the newest try.
-        tail: The number of lines to write from the end of the log so far, or None for all lines.
+        tail: The number of lines from the end of the log so far, or None for all lines.
         follow: Whether to wait for later lines until the task has ended.
-        positions: Whether the response also has the positions of lines in the log
-            (:class:`.log_sinks.Lines`).
-        after: The position at which the response starts, or None. The line at this position is the
-            first line to write.
+        positions: Whether the response contains positions (:class:`.log_sinks.Lines`).
+        after: The position of the first line to write, or None.
     """
 
     task: str | None = None
@@ -83,14 +78,14 @@ class RunOfLog(NamedTuple):
 
 @dataclass(slots=True)
 class _Watched:
-    """A try of a task. At the moment, the client gets the log of this try.
+    """The try of a task whose log the client gets at the moment.
 
     Attributes:
-        fact: The task instance, as Airflow last described it.
+        fact: The latest state of the task instance.
         number: The number of the try.
         log: The log of the try.
-        sink: Receives the lines.
-        announced: Whether the client was told that another try follows.
+        sink: Writes the lines to the client.
+        announced: Whether the client has read that another try follows.
         pause: The time until the next request for the log, in seconds.
     """
 
@@ -103,7 +98,6 @@ class _Watched:
 
     @property
     def key(self) -> TaskKey:
-        """The task id and the map index of the task instance."""
         return self.fact.key
 
 
@@ -111,13 +105,13 @@ class TaskLogWriter:
     """Writes the log of a task to a client.
 
     Args:
-        request: The request of the client.
-        dag_runs: A function that returns the object that calls the REST API of the run's Airflow.
+        request: The client's request.
+        dag_runs: Returns the operations on dag runs of the run's Airflow.
         run: The run.
-        redaction: Redacts the texts.
+        redaction: Hides secret values in texts.
         output: The body of the response.
-        turn: A semaphore that limits the number of concurrent requests for logs.
-        until: The latest time for the end of a followed log, in seconds of ``time.monotonic``.
+        turn: Limits the number of concurrent requests for logs.
+        until: The end of a followed log, in seconds of ``time.monotonic``.
     """
 
     def __init__(
@@ -140,11 +134,10 @@ class TaskLogWriter:
         self._until = until
 
     async def once(self, reading: Reading) -> None:
-        """Write the lines that Airflow has now.
+        """Write the log so far.
 
         Raises:
-            Refusal: There is no such task, the task or the try has not started, or the try has no
-                log.
+            Refusal: The task does not exist, has not started, or has no log of the try.
             OperatorError: Airflow fails.
         """
         watched = self._begin(reading)
@@ -164,16 +157,16 @@ class TaskLogWriter:
             await watched.log.pump(watched.sink)
 
     async def follow(self, followed: FollowedRun) -> None:
-        """Write the lines that Airflow has, and then the lines that the task writes later. This
-        method ends when the requested try or the task has ended, when the run has ended or is
-        deleted, when the time for the response is over (``until``), or when the response is full.
+        """Write the log so far and then later lines, until the task or the requested try has ended.
+
+        The response ends earlier if the run ends or is deleted, or if the response reaches its
+        limit of bytes or time.
 
         Raises:
-            Refusal: There is no such task, the MLJob or the Airflow was deleted, no access rule
-                lets the MLJob's namespace run the DAG any more, or mljob-api has an unexpected
-                error.
-            OperatorError: Airflow fails before the response has begun, or has failed for longer
-                than ``readings.PATIENCE`` or ``try_log.PATIENCE``.
+            Refusal: The task does not exist, or the run can't be followed any more
+                (:attr:`.FollowedRun.reading`).
+            OperatorError: Airflow fails at the first request, or has failed for longer than
+                ``readings.PATIENCE`` or ``try_log.PATIENCE``.
         """
         watched: _Watched | None = None
         while True:
@@ -193,10 +186,9 @@ class TaskLogWriter:
                 return
 
     def _watched(self, before: _Watched | None, reading: Reading) -> _Watched | None:
-        """Return the try whose log is written next, or None if no task has started. If the run
-        still has the task instance of ``before``, the result is ``before``. Otherwise the result is
-        another try. For example, when Airflow expands a mapped task, other task instances replace
-        the placeholder of the task.
+        """Return the try whose log is written next, or None if no task has started.
+
+        When Airflow expands a mapped task, the task instance of ``before`` no longer exists.
         """
         if before is not None and (fact := _find(reading, before.key)) is not None:
             before.fact = fact
@@ -204,18 +196,15 @@ class TaskLogWriter:
         return self._begin(reading, is_first=before is None or not before.log.was_read)
 
     def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
-        """Return the try whose log is written from now on, or None if no task has started. If the
-        request has the position ``after``, and the run still has the task instance of this
-        position, return the try of this position. Otherwise, return the requested try, or by
-        default the newest try, of the task that :meth:`_choose` chooses.
+        """Return the try whose log is written from now on, or None if no task has started.
 
         Args:
-            reading: The state of the run and its task instances.
-            is_first: Whether no log was read for the client yet, so that ``tail`` and ``after``
+            reading: The state of the run.
+            is_first: Whether the client has no log lines yet. Only then, ``tail`` and ``after``
                 apply.
 
         Raises:
-            Refusal: The run does not have the task or the mapped instance in the request.
+            Refusal: The run does not have the requested task.
         """
         after = self._request.after if is_first else None
         if after is not None and (fact := _find(reading, (after.task_id, after.map_index))) is not None:
@@ -227,17 +216,16 @@ class TaskLogWriter:
         return self._try(fact, number, self._tail if is_first else None)
 
     def _tail(self, write: Sink) -> Sink:
-        """Return the sink for the first try of the response. If the request has ``tail``, the sink
-        passes two groups of lines to ``write``: at most ``tail`` lines from the end of the log so
-        far, and then all later lines. Otherwise the sink is ``write`` itself.
-        """
         tail = self._request.tail
         return write if tail is None else Tail(tail, write)
 
     def _try(self, fact: TaskFact, number: int, choose: Callable[[Sink], Sink] | None = None) -> _Watched:
-        """Return a :class:`_Watched` for the try ``number`` of the task instance ``fact``. By
-        default, its sink writes all lines of the log to the client. ``choose`` gets this sink, and
-        returns the sink to use instead, which passes only some of the lines on.
+        """Return an object that reads one try of a task.
+
+        Args:
+            fact: The task instance.
+            number: The number of the try.
+            choose: Wraps the sink, to leave out some lines.
         """
         run, key = self._run, fact.key
         lines = Lines(LogPosition(run.attempt, *key, number, 0), self._output.write, positions=self._request.positions)
@@ -246,8 +234,9 @@ class TaskLogWriter:
         return _Watched(fact, number, log, lines if choose is None else choose(lines))
 
     async def _is_over(self, watched: _Watched, reading: Reading) -> bool:
-        """Write the new lines of the watched try, and return whether the response is complete. If
-        the next try of the task has begun, replace the try in ``watched`` with the next try.
+        """Write the new lines, and return whether the response is complete.
+
+        If the next try of the task has begun, change ``watched`` to the next try.
         """
         fact, number = watched.fact, watched.number
         state = try_state(fact, number, run_has_ended=reading.has_ended)
@@ -291,9 +280,9 @@ class TaskLogWriter:
         return fact
 
     async def _wait(self, followed: FollowedRun, seconds: float) -> bool:
-        """Wait at most ``seconds`` seconds for a change of the run, and return True. If the time
-        for the response is over (``until``), write a notice to the client, and return False without
-        waiting.
+        """Wait for a change of the run, for at most ``seconds`` seconds.
+
+        If the time of the response is over, write a notice and return False.
         """
         left = self._until - time.monotonic()
         if left <= 0:

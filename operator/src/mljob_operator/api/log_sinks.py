@@ -1,7 +1,4 @@
-"""Sinks for the log of one try of a task. A sink is a callable object that takes the lines of the
-log and sends lines to the client: all lines, only the last lines, or all lines except those before
-a given line.
-"""
+"""Sinks for the log of one try of a task. A sink passes lines of the log on to the client."""
 
 from __future__ import annotations
 
@@ -16,28 +13,26 @@ MAX_TAIL_CHARACTERS = 4 * 1024 * 1024
 
 
 class Sink(Protocol):
-    """A function that takes the lines of a log. Each call takes the next lines."""
+    """A function that gets the lines of a log, in one or more calls."""
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Take the next lines of the log.
+        """Receive the next lines of the log.
 
         Args:
             lines: The lines.
-            first: The number of the first of these lines in the log of the try, from 0.
+            first: The number of the first line in ``lines``, counted from 0 in the whole log.
             last: Whether Airflow has no further lines at the moment.
         """
         ...
 
 
 class Lines:
-    """Writes to the client each line that this sink receives. If the client asks for positions,
-    each unbroken sequence of lines begins with an extra line. The extra line contains the position
-    of the next line. A sequence ends where lines of the log are left out.
+    """Writes all lines to the client.
 
     Args:
         start: The position of the first line of the try.
         write: Sends bytes to the client.
-        positions: Whether to write positions.
+        positions: Whether to write the position before the first line, and after each gap.
     """
 
     def __init__(self, start: LogPosition, write: Callable[[bytes], Awaitable[None]], *, positions: bool) -> None:
@@ -59,12 +54,11 @@ class Lines:
 
 
 class Tail:
-    """Keeps the last lines of a log until the log has no further lines at the moment. Then passes
-    the kept lines, and after them every later line, to another sink.
+    """Passes only the last lines of the log so far to another sink, and then all later lines.
 
     Args:
-        lines: The maximum number of lines that are kept. The total length of the kept lines is at
-            most ``MAX_TAIL_CHARACTERS``.
+        lines: The maximum number of lines from the log so far. These lines have at most
+            ``MAX_TAIL_CHARACTERS`` characters.
         write: The other sink.
     """
 
@@ -76,9 +70,7 @@ class Tail:
         self._is_over = False
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Keep the next lines of the log. The first call whose ``last`` is true passes the kept
-        lines to the other sink. Later calls pass all their lines to the other sink.
-        """
+        """Store the next lines of the log, or pass the lines to the other sink."""
         if self._is_over:
             await self._write(lines, first=first, last=last)
             return
@@ -93,10 +85,10 @@ class Tail:
 
 
 class From:
-    """Passes the lines of the log to another sink, except the lines before a given line.
+    """Passes the lines from a given line number on to another sink.
 
     Args:
-        line: The number of the first line to pass on, from 0.
+        line: The number of the first line, counted from 0.
         write: The other sink.
     """
 
@@ -105,6 +97,6 @@ class From:
         self._write = write
 
     async def __call__(self, lines: Sequence[str], *, first: int, last: bool) -> None:
-        """Pass the next lines of the log to the other sink, except lines before the given line."""
+        """Pass the next lines to the other sink, without the lines before the given line number."""
         skipped = min(max(self._line - first, 0), len(lines))
         await self._write(lines[skipped:], first=first + skipped, last=last)

@@ -10,9 +10,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 36
 
 
 class ApiMetrics:
-    """The metrics of mljob-api. The Prometheus registry ``registry`` contains only these metrics.
-    The names of the metrics follow Prometheus' conventions.
-    """
+    """The metrics of mljob-api, in their own Prometheus registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -41,24 +39,29 @@ class ApiMetrics:
         self._readers = Gauge("mljob_api_event_readers", "Open readers of Kafka's events", registry=self.registry)
 
     def request(self, subresource: str, code: int, seconds: float) -> None:
-        """Count an answered request by subresource and HTTP status code, and record its duration in
-        seconds.
+        """Record an answered request.
+
+        Args:
+            subresource: ``log``, ``events``, ``graph``, ``watch`` or ``other``.
+            code: The HTTP status code of the response.
+            seconds: The duration of the request, in seconds.
         """
         self._requests.labels(subresource, str(code)).inc()
         self._seconds.labels(subresource).observe(seconds)
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """Record the outcome and the duration, in seconds, of an operation on an Airflow's REST
-        API.
-        """
+        """Record an operation on an Airflow's REST API, with its duration in seconds."""
         self._airflow.labels(airflow, operation, outcome).observe(seconds)
 
     def watch(
         self, *, streams: Callable[[], float], connections: Callable[[], float], readers: Callable[[], float]
     ) -> None:
-        """Set the functions that each scrape calls. ``streams`` returns the number of requests that
-        are being answered, ``connections`` the number of open connections, and ``readers`` the
-        number of open readers of events.
+        """Set the functions that each scrape calls.
+
+        Args:
+            streams: Returns the number of requests that are being answered.
+            connections: Returns the number of open connections.
+            readers: Returns the number of open readers of Kafka events.
         """
         self._streams.set_function(streams)
         self._connections.set_function(connections)

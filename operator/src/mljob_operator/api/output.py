@@ -25,20 +25,19 @@ HAS_BEGUN = web.RequestKey("has_begun", bool)
 
 
 class ClientGone(Exception):
-    """The error for a client that has closed the connection or has stopped reading."""
+    """The client has closed the connection or has stopped reading."""
 
 
 class Output:
-    """The body of a response. :meth:`begin`, or else the first piece of the body, sends the status
-    code 200 and the headers. If an error occurs before that, the client can still get another
-    status code.
+    """The body of a response.
+
+    Until the first piece of the body is sent, an error can still change the status code.
 
     Args:
         request: The request.
-        content_type: The type of the body.
-        heartbeat: The bytes that are sent on an idle connection, so that a proxy keeps the
-            connection open. These bytes must not change the meaning of the content. If
-            ``heartbeat`` is empty, nothing is sent on an idle connection.
+        content_type: The media type of the body.
+        heartbeat: Bytes without a meaning, which keep an idle connection open. If empty, there are
+            no heartbeats.
     """
 
     def __init__(self, request: web.Request, content_type: str, *, heartbeat: bytes = b"") -> None:
@@ -58,12 +57,11 @@ class Output:
 
     @property
     def is_full(self) -> bool:
-        """Whether the response has at least ``MAX_BYTES`` bytes, and so must end."""
+        """Whether the response has reached its limit of ``MAX_BYTES`` bytes."""
         return self.size >= MAX_BYTES
 
     async def begin(self) -> web.StreamResponse:
-        """Send the status code 200 and the headers, unless they have been sent, and return the
-        response.
+        """Send the status code 200 and the headers, if this was not done yet. Return the response.
         """
         if self._response is None:
             response = web.StreamResponse(
@@ -81,8 +79,8 @@ class Output:
         """Send a piece of the body.
 
         Raises:
-            ClientGone: The client has closed the connection, or has not received the piece within
-                ``WRITE_SECONDS``. In the second case, this method closes the connection.
+            ClientGone: The client has closed the connection, or has not read the piece within
+                ``WRITE_SECONDS``.
         """
         response = await self.begin()
         try:
@@ -98,11 +96,10 @@ class Output:
         self.written_at = time.monotonic()
 
     async def keep_alive(self) -> None:
-        """Send a heartbeat, if nothing was sent for ``HEARTBEAT_SECONDS``. Do nothing if
-        ``heartbeat`` is empty.
+        """Send a heartbeat if nothing was sent for ``HEARTBEAT_SECONDS``.
 
         Raises:
-            ClientGone: As for :meth:`write`.
+            ClientGone: The client has closed the connection or has stopped reading.
         """
         if self._heartbeat and time.monotonic() - self.written_at >= HEARTBEAT_SECONDS:
             await self.write(self._heartbeat)
@@ -111,7 +108,7 @@ class Output:
         """End the body, and return the response.
 
         Raises:
-            ClientGone: The client is gone.
+            ClientGone: The client has closed the connection.
         """
         response = await self.begin()
         try:

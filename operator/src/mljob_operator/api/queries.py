@@ -1,6 +1,4 @@
-"""Reads the path and the parameters of a request. Unknown parameters and invalid values are
-refused.
-"""
+"""Reads and checks the path and the parameters of a request."""
 
 from __future__ import annotations
 
@@ -47,13 +45,12 @@ class Parameters:
 
     Args:
         request: The request.
-        known: The names of the parameters that the request may have. The parameters of
-            ``_IGNORED`` are always allowed, and are ignored.
+        known: The names of the allowed parameters. ``timeout`` and ``pretty`` are always allowed
+            and ignored.
 
     Raises:
-        Refusal: A parameter is not known or occurs twice, or the query string is longer than
-            ``MAX_QUERY`` characters. The methods for numbers and flags also raise this error, if
-            the value is not valid.
+        Refusal: A parameter is not allowed or occurs twice, or the query string is longer than
+            ``MAX_QUERY`` characters.
     """
 
     def __init__(self, request: web.Request, *known: str) -> None:
@@ -70,8 +67,10 @@ class Parameters:
                 raise Refusal(400, f"{name}: occurs twice. Give it once.")
 
     def number(self, name: str, least: int, most: int) -> int | None:
-        """Return the value of a parameter, a whole number from ``least`` to ``most``, or None if
-        the parameter is absent.
+        """Return a parameter as a whole number, or None if the parameter is absent.
+
+        Raises:
+            Refusal: The value is not a whole number from ``least`` to ``most``.
         """
         text = self._values.get(name)
         if text is None:
@@ -81,8 +80,11 @@ class Parameters:
         return int(text)
 
     def flag(self, name: str) -> bool:
-        """Return whether the parameter is true. A parameter without a value is true, and an absent
-        parameter is false.
+        """Return a parameter as a boolean. An absent parameter is false, and an empty value is
+        true.
+
+        Raises:
+            Refusal: The value is not a boolean.
         """
         text = self._values.get(name, "false").lower()
         if text not in ("true", "1", "", "false", "0"):
@@ -90,22 +92,24 @@ class Parameters:
         return text in ("true", "1", "")
 
     def text(self, name: str) -> str | None:
-        """Return the value of a parameter as text, or None if the parameter is absent."""
+        """Return a parameter as text, or None if the parameter is absent."""
         return self._values.get(name)
 
     @property
     def attempt(self) -> int | None:
-        """The value of the parameter ``attempt``: the number of an attempt, or None for the newest
-        attempt.
+        """The number of the attempt in the parameters, or None for the newest attempt.
+
+        Raises:
+            Refusal: The value is not a whole number of at least 1.
         """
         return self.number("attempt", 1, MAX_INT)
 
 
 def log_request(parameters: Parameters) -> LogRequest:
-    """Return the :class:`.LogRequest` that the parameters describe.
+    """Convert the parameters to a :class:`.LogRequest`.
 
     Raises:
-        Refusal: A parameter is not valid, or does not fit another parameter.
+        Refusal: A parameter is not valid, or contradicts another parameter.
     """
     task = parameters.text("task")
     if task is not None and not _TASK.fullmatch(task):
@@ -151,12 +155,12 @@ def _after(parameters: Parameters) -> LogPosition | None:
 
 
 def events_request(parameters: Parameters, *, watch_seconds: float | None) -> EventsRequest:
-    """Return the :class:`.EventsRequest` that the parameters describe.
+    """Convert the parameters to an :class:`.EventsRequest`.
 
     Args:
         parameters: The parameters of the request.
-        watch_seconds: For a watch, the maximum duration in seconds. None if the Kubernetes verb of
-            the request is ``get``.
+        watch_seconds: The maximum duration of a watch, in seconds. None if the request is not a
+            watch.
 
     Raises:
         Refusal: A parameter is not valid.

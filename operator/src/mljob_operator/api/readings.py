@@ -1,9 +1,5 @@
-"""Reads the state of runs from Airflow repeatedly, for clients that follow these runs. A client
-follows a run while the client's request about the run is open. All clients that follow the same run
-share the results.
-
-The number of requests to Airflow does not depend on the number of followers of a run. While a run
-does not change, the time between two readings grows.
+"""Reads followed runs from Airflow repeatedly. All clients that follow the same run share the
+results.
 """
 
 from __future__ import annotations
@@ -37,7 +33,7 @@ After this time, the follower gets the error.
 
 @frozen
 class Reading:
-    """The state of a run and of its task instances in Airflow at one time.
+    """The state of a run in Airflow at one time.
 
     Attributes:
         run: The run, or None if Airflow does not have the run.
@@ -54,9 +50,7 @@ class Reading:
 
     @property
     def content(self) -> object:
-        """The values by which two readings are compared: the states, the tries and the times that
-        Airflow has recorded. The times at which the operator read the run are left out.
-        """
+        """A value that is equal for two readings if the run has not changed between them."""
         run = (self.run.state, self.run.queued_at, self.run.end) if self.run is not None else None
         return run, sorted((*fact.key, fact.try_number, fact.state, fact.start, fact.end) for fact in self.tasks)
 
@@ -65,10 +59,12 @@ Read = Callable[[], Awaitable[Reading]]
 
 
 class FollowedRun:
-    """Reads one run from Airflow repeatedly, for one or more clients that follow the run.
+    """Reads one run from Airflow repeatedly, for all clients that follow the run.
+
+    While the run does not change, the time between two readings grows.
 
     Args:
-        read: Reads the state of the run from Airflow once.
+        read: Reads the run from Airflow once.
         clock: A monotonic clock, in seconds.
     """
 
@@ -83,13 +79,15 @@ class FollowedRun:
 
     @property
     def reading(self) -> Reading:
-        """The latest successful reading, or an earlier reading with the same content.
+        """The latest state of the run.
+
+        For ``PATIENCE`` seconds after Airflow begins to fail, this property still returns the last
+        state.
 
         Raises:
-            OperatorError: The latest attempt to read has failed, and either no attempt was
-                successful yet or all attempts have failed for ``PATIENCE`` seconds.
-            Refusal: No access rule lets the MLJob's namespace run the DAG any more, the MLJob or
-                the Airflow was deleted, or mljob-api has an unexpected error.
+            OperatorError: Airflow has failed for ``PATIENCE`` seconds, or since the first request.
+            Refusal: The MLJob or the Airflow was deleted, no access rule lets the MLJob's namespace
+                run the DAG, or mljob-api has an unexpected error.
         """
         if self._error is not None:
             late = self._failing_since is not None and self._clock() - self._failing_since >= PATIENCE
@@ -99,13 +97,13 @@ class FollowedRun:
         return self._reading
 
     async def first(self) -> None:
-        """Wait until the first reading is complete or has failed."""
+        """Wait until the run was read once, or the first request has failed."""
         if self._reading is None and self._error is None:
             await self._changed.wait()
 
     async def change(self, seconds: float) -> bool:
-        """Wait until a reading differs from the reading before or a reading fails, but at most
-        ``seconds``. Return False if neither has happened in this time.
+        """Wait until the run changes or a request to Airflow fails. Return False after ``seconds``
+        seconds.
         """
         changed = self._changed
         try:
@@ -146,7 +144,7 @@ class FollowedRun:
 
 
 class Readings:
-    """The runs that clients of this process follow. The followers of a run share its readings."""
+    """The runs that clients of this process follow."""
 
     def __init__(self) -> None:
         self._followed: dict[RunKey, tuple[FollowedRun, asyncio.Task[None]]] = {}
@@ -158,18 +156,15 @@ class Readings:
 
     @asynccontextmanager
     async def follow(self, key: RunKey, read: Read) -> AsyncIterator[FollowedRun]:
-        """Return a context manager that follows a run while the ``async with`` block runs. The
-        first reading is complete when the block begins.
+        """Follow a run while the ``async with`` block runs.
 
         Args:
             key: The run.
-            read: Reads the run from Airflow. If several clients follow the run, only the function
-                of the first client is used.
+            read: Reads the run from Airflow. Ignored if another client already follows the run.
 
         Raises:
             OperatorError: The run can't be read from Airflow.
-            Refusal: No access rule lets the MLJob's namespace run the DAG, the MLJob or the Airflow
-                was deleted, or mljob-api has an unexpected error.
+            Refusal: The run can't be followed (:attr:`FollowedRun.reading`).
         """
         if key not in self._followed:
             followed = FollowedRun(read)

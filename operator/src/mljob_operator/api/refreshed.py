@@ -1,6 +1,4 @@
-"""Data that is read when a caller needs the data and the last result is too old. Only one asyncio
-task reads the data at a time.
-"""
+"""Data that is read again when a caller needs newer data."""
 
 from __future__ import annotations
 
@@ -13,16 +11,13 @@ from ..errors import OperatorError, backoff
 
 
 class Refreshed:
-    """Data that is read when a caller needs the data. A result is used for at most ``seconds``
-    seconds.
+    """Data that is read again when a caller needs newer data.
 
-    A failure is remembered for a time that grows with each failure (the backoff). During this time,
-    no reading begins, and each caller immediately gets the error of the failure. :meth:`expire` can
-    shorten the time for which a result is used and the time for which a failure is remembered.
+    After a failure, callers get the same error until a backoff is over.
 
     Args:
-        read: Reads the data and stores the data for the callers.
-        seconds: The longest time for which a result is used, in seconds.
+        read: Reads and stores the data.
+        seconds: The maximum age of the data, in seconds.
         clock: A monotonic clock, in seconds.
     """
 
@@ -39,12 +34,10 @@ class Refreshed:
         self._task: asyncio.Task[None] | None = None
 
     async def ensure(self) -> None:
-        """Read the data if there is no data or the data is too old, and wait for the result. If
-        another caller is reading the data already, wait for the end of that reading.
+        """Read the data if the stored data is too old. Concurrent callers share one read.
 
         Raises:
-            OperatorError: The data can't be read, or the last failure is still remembered. Each
-                caller gets its own copy of the error.
+            OperatorError: The read has failed, now or within the backoff.
         """
         if self._task is None and self._clock() >= self._until:
             self._task = asyncio.create_task(self._run())
@@ -55,9 +48,10 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Let the last result or failure expire when ``at_most_every`` seconds have passed since
-        the last reading began, if this time is earlier than the normal expiry. The next call of
-        :meth:`ensure` after this time reads the data again.
+        """Let the data or the failure expire earlier.
+
+        Args:
+            at_most_every: The minimum time between the starts of two reads, in seconds.
         """
         self._until = min(self._until, self._read_at + at_most_every)
 

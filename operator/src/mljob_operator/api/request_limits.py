@@ -15,11 +15,11 @@ all users together may have, but at least one request.
 
 
 class RequestLimits:
-    """Limits how many requests may be open at a time, for all users together and for each user.
+    """Limits the number of concurrent requests, for all users together and for each user.
 
     Args:
-        limit: The maximum number of open requests of all users together. The limit of each user is
-            this number divided by ``SHARE_OF_A_USER``, but at least 1.
+        limit: The maximum number for all users together. Each user may have this number divided by
+            ``SHARE_OF_A_USER``, but at least 1.
     """
 
     def __init__(self, limit: int) -> None:
@@ -29,17 +29,15 @@ class RequestLimits:
 
     @property
     def open(self) -> int:
-        """The number of requests that are open now."""
+        """The number of open requests."""
         return self._open.total()
 
     @contextmanager
     def admit(self, user: str) -> Iterator[None]:
-        """Return a context manager that counts a request of the user as open while the ``with``
-        block runs.
+        """Count a request of the user as open while the ``with`` block runs.
 
         Raises:
-            Refusal: The limit of all users, or the limit of this user, is reached when the block
-                would begin.
+            Refusal: All users together, or this user, have reached the limit.
         """
         if self.open >= self._limit:
             raise Refusal(429, f"mljob-api answers {self._limit} requests already. Try again later.")

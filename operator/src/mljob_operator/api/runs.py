@@ -1,8 +1,7 @@
-"""Finds the run of an MLJob, and checks that the run is the MLJob's own.
+"""Finds the run of an MLJob, and checks that the run belongs to the MLJob.
 
-A user who may write the status of an MLJob could write the id of somebody else's run into this
-status. So mljob-api shows a run only after two checks: the run id must contain the namespace and
-the name of the MLJob, and the access rules of the Airflow must let the namespace run the DAG.
+A user may write another run's id into the MLJob's status. So the run id must contain the namespace
+and the name of the MLJob, and access rules must let the namespace run the DAG.
 """
 
 from __future__ import annotations
@@ -34,20 +33,18 @@ the producers, the brokers and Airflow differ.
 
 
 class NoRunYet(Refusal):
-    """The error for a request about an MLJob that has no run yet, or whose run is not in Airflow
-    yet. A later request may find the run.
-    """
+    """The MLJob has no run yet, or Airflow does not have the run yet."""
 
 
 @frozen
 class ShownRun:
-    """A run that a client asks for, and the MLJob of the run.
+    """The run that a client asks for.
 
     Attributes:
         job: The MLJob.
         key: The Airflow, the DAG and the run id.
-        since: The time from which events are read. This time is before the first event of the run.
-        is_current: Whether this is the run of the newest attempt.
+        since: A time before the first event of the run. Events are read from this time on.
+        is_current: Whether the run belongs to the newest attempt.
         attempt: The number of the attempt.
     """
 
@@ -59,10 +56,10 @@ class ShownRun:
 
 
 class Runs:
-    """Finds the run of an MLJob, and checks whether the MLJob still exists.
+    """Finds the run of an MLJob.
 
     Args:
-        jobs: Reads MLJobs, and the ConfigMaps that they name.
+        jobs: Reads MLJobs and their ConfigMaps.
         airflows: The Airflows from which mljob-api reads.
         prefix: The prefix of the operator's dag run ids.
     """
@@ -82,9 +79,8 @@ class Runs:
 
         Raises:
             NoRunYet: The MLJob has no run yet.
-            Refusal: The MLJob or the attempt does not exist, the MLJob has ended without a run, the
-                MLJob is a backfill, the run does not belong to the MLJob, or the run belongs to
-                another operator.
+            Refusal: The MLJob or the attempt does not exist, the MLJob has ended without a run or
+                is a backfill, or the run belongs to another MLJob or operator.
             StoreError: The Kubernetes API fails.
         """
         job = await self._jobs.get((namespace, name))
@@ -112,8 +108,8 @@ class Runs:
         return ShownRun(job, key, since, is_current=run_id == status.dag_run_id, attempt=number)
 
     async def still_there(self, run: ShownRun) -> bool:
-        """Return whether the MLJob of the run still exists. Return False if the MLJob was deleted
-        and a new MLJob has the same name.
+        """Return whether the MLJob of the run still exists. A new MLJob with the same name does not
+        count.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -122,8 +118,9 @@ class Runs:
         return job is not None and job.uid == run.job.uid
 
     async def dag_runs(self, run: ShownRun) -> DagRuns:
-        """Return the object that calls the REST API of the run's Airflow. Callers must not keep the
-        object, because access rules and credentials may change.
+        """Return the operations on dag runs of the run's Airflow.
+
+        Callers must not reuse the result later, because access rules and credentials may change.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, or the Airflow does not exist.
@@ -132,17 +129,15 @@ class Runs:
         return await self._airflows.dag_runs(run.job.namespace, run.key.airflow, run.key.dag_id)
 
     async def redaction(self, run: ShownRun) -> Redaction:
-        """Return the redaction that hides secret values in the texts of the run's tasks.
+        """Return the redaction that hides secret values in the run's texts.
 
-        If the run was certainly started with the current spec, and this spec names no Secret,
-        nothing is hidden. Otherwise each value of the run's conf in Airflow is hidden, unless the
-        value is public. The value of a key is public if ``spec.conf``, the ConfigMaps and the
-        outputs of other MLJobs, merged as they are now, have the same value for this key. mljob-api
-        does not read the Secrets, which may have changed since the run was submitted.
+        If the run has the MLJob's current spec and the spec names no Secret, nothing is hidden.
+        Otherwise, each value of the run's conf is hidden unless ``spec.conf``, a ConfigMap or
+        another MLJob's output now gives the same value.
 
         Raises:
             Refusal: No access rule lets the namespace run the DAG, Airflow does not have the run,
-                or Airflow does not show the values of the run's conf.
+                or Airflow does not show the run's conf.
             OperatorError: Airflow or the Kubernetes API fails.
         """
         job = run.job
@@ -167,12 +162,11 @@ class Runs:
 
     @staticmethod
     def _attempt(job: Job, number: int | None) -> tuple[int, str, str]:
-        """Return the number, the run id and the Airflow of an attempt. ``number`` is None for the
-        newest attempt.
+        """Return the number, the run id and the Airflow of an attempt.
 
         Raises:
             NoRunYet: The MLJob has no run yet.
-            Refusal: The MLJob has ended without a run, or its status does not have the attempt.
+            Refusal: The MLJob has ended without a run, or the MLJob's status lacks the attempt.
         """
         newest = current(job.status)
         if newest is None:
@@ -192,8 +186,7 @@ class Runs:
 
 
 def no_run(run: ShownRun) -> Refusal:
-    """Return the refusal for a run that Airflow does not have. The refusal is NoRunYet if the run
-    may still appear in Airflow.
+    """Return the error for a run that Airflow does not have: NoRunYet if the run may still appear.
     """
     message = f"Airflow has no run {run.key.run_id} of DAG {run.key.dag_id!r}. It is not there yet, or was deleted in Airflow."
     may_come = run.is_current and run.job.status.phase not in TERMINAL_PHASES
@@ -201,9 +194,6 @@ def no_run(run: ShownRun) -> Refusal:
 
 
 def _times(status: MLJobStatus, run_id: str) -> Iterator[datetime | None]:
-    """Yield the times in the status at which a run was submitted or started. A time that the status
-    does not have is None. A run that was cleared has several start times.
-    """
     if status.dag_run_id == run_id:
         yield from (status.submit_time, status.start_time)
     for entry in status.history or ():

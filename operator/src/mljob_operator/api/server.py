@@ -1,4 +1,4 @@
-"""Connects the parts of mljob-api, and runs them."""
+"""The server of mljob-api, with all its parts."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ STOP_SECONDS = 10.0
 
 
 class ApiServer:
-    """Connects all parts of mljob-api, and runs them.
+    """The server of mljob-api, with all its parts.
 
     Args:
         settings: The settings.
-        api: The client of the Kubernetes API.
+        api: The client for the Kubernetes API.
     """
 
     def __init__(self, settings: ApiSettings, api: ApiClient) -> None:
@@ -100,7 +100,7 @@ class ApiServer:
         heartbeat = asyncio.create_task(self._heartbeat())
         refresh: asyncio.Task[None] | None = None
         try:
-            await self._until_known()
+            await self._read_front_proxy()
             await self._runner.setup()
             assert self._runner.server is not None
             self._listener = Listener(
@@ -124,13 +124,11 @@ class ApiServer:
                 refresh.cancel()
             await self._close()
 
-    async def _until_known(self) -> None:
-        """Find out which front proxy to trust. A ConfigMap describes the front proxy. If the
-        Kubernetes API fails, repeat the request until it succeeds.
+    async def _read_front_proxy(self) -> None:
+        """Read the front proxy's ConfigMap. Repeat the request until the Kubernetes API answers.
 
         Raises:
-            NoFrontProxy: The ConfigMap does not describe a front proxy to trust. NoFrontProxy is a
-                subclass of CannotStart.
+            NoFrontProxy: The ConfigMap does not exist or describes no valid front proxy.
         """
         failures = 0
         while True:
@@ -193,7 +191,7 @@ async def serve(settings: ApiSettings) -> None:
 
     Raises:
         CannotStart: No configuration says how to reach the Kubernetes API, a port can't be used, or
-            the front proxy can't be identified.
+            there is no valid front proxy.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

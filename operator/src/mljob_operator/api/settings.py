@@ -1,7 +1,4 @@
-"""The settings of mljob-api: the operator's settings for Airflow, Kafka and the log, and the
-settings that only mljob-api has. If only mljob-api has a setting, the environment variable of the
-setting begins with ``MLJOB_API_``.
-"""
+"""The settings of mljob-api. Environment variables of mljob-api alone begin with ``MLJOB_API_``."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from ..settings import Settings, unusable_files, variable
 
 
 class ApiSettings(Settings):
-    """All settings of mljob-api. mljob-api ignores those settings of the operator that only concern
-    writes to Kubernetes and Airflow.
+    """The settings of mljob-api, including the operator's settings. mljob-api ignores settings for
+    writes.
     """
 
     api_host: str = "0.0.0.0"  # noqa: S104  # the Kubernetes API server connects from outside the Pod
@@ -55,9 +52,7 @@ class ApiSettings(Settings):
 
 
 def problems(settings: ApiSettings) -> list[str]:
-    """Return a sentence for each problem with the files that the settings name, for example a file
-    that can't be read. The list is empty if there is no problem.
-    """
+    """Return a message for each file in the settings that can't be used."""
     found = unusable_files(settings)
     names = f"{variable('api_cert_file')}, {variable('api_key_file')}"
     try:

@@ -1,4 +1,4 @@
-"""Reads the log of one try (one attempt of a task), and reads the new lines while the log grows."""
+"""Reads the log of one try of a task, also while the log grows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ the follower gets the error.
 
 
 class TaskTry(NamedTuple):
-    """Identifies a try (one attempt of a task).
+    """One try of a task.
 
     Attributes:
         dag_id: The id of the DAG.
@@ -43,21 +43,18 @@ class TaskTry(NamedTuple):
 
 
 def notice(text: str, redaction: Redaction) -> bytes:
-    """Return the lines of a notice. mljob-api sends a notice to the client between the lines of a
-    log. Each line of the notice begins with ``LOG_NOTICE``.
-    """
+    """Return a notice for the client. Each line of the notice begins with ``LOG_NOTICE``."""
     return "".join(f"{LOG_NOTICE}{line}\n" for line in plain_lines(text, redaction)).encode()
 
 
 class TryLog:
-    """Reads the log of one try of a task. Each call of :meth:`pump` reads the lines that are new
-    since the last call.
+    """Reads the log of one try of a task. Each call of :meth:`pump` reads only new lines.
 
     Args:
-        dag_runs: Returns the object that calls the REST API of the run's Airflow.
-        of: The try whose log is read.
-        redaction: Redacts the texts that the client gets.
-        output: The body of the response, whose size is limited.
+        dag_runs: Returns the operations on dag runs of the run's Airflow.
+        of: The try.
+        redaction: Hides secret values in texts.
+        output: The body of the response, which limits the number of bytes.
         turn: Limits the number of concurrent requests for logs.
     """
 
@@ -85,16 +82,15 @@ class TryLog:
         """Whether a call of :meth:`pump` has read all that Airflow had."""
 
     async def pump(self, sink: Sink) -> bool:
-        """Read the new lines of the try's log from Airflow, and pass the lines to ``sink``. Return
-        False if Airflow answers that this try does not exist, otherwise True.
+        """Read the new lines, and pass the lines to ``sink``. Return False if Airflow has no log of
+        the try.
 
-        If a request to Airflow fails after the first lines were read, or after the response has
-        begun, the method sets ``is_behind`` to True and returns True. The caller then calls the
-        method again.
+        If Airflow fails after the response has begun, the method sets ``is_behind`` to True. The
+        caller then calls the method again.
 
         Raises:
-            OperatorError: A request fails before that, or the requests fail for longer than
-                ``PATIENCE`` seconds.
+            OperatorError: Airflow fails before the response has begun, or has failed for longer
+                than ``PATIENCE`` seconds.
         """
         self.is_behind = True
         try:
