@@ -1,7 +1,7 @@
 """Chooses the HTTP proxy for a server from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
-NO_PROXY has the same meaning as in Go (``golang.org/x/net/http/httpproxy``), because platforms such
-as OpenShift put networks into NO_PROXY. Python's standard library supports no networks there.
+NO_PROXY has the same meaning as in Go (``golang.org/x/net/http/httpproxy``). So NO_PROXY may
+contain networks, which Python's standard library does not support.
 """
 
 from __future__ import annotations

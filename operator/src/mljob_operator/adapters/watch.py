@@ -1,7 +1,7 @@
 """Observes kopf's requests to the Kubernetes API.
 
-kopf does not report when a list is complete. But kopf starts a watch only after it has listed all
-objects. So a successful answer to a watch shows that the list is complete.
+kopf does not report when a list is complete. But kopf starts a watch only after the list is
+complete. So a successful answer to a watch shows that the list is complete.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
     exists.
 
     In a pod, kopf gets the server's address from KUBERNETES_SERVICE_HOST, like the operator's own
-    client. kopf's default address may not be in NO_PROXY.
+    client. NO_PROXY may lack kopf's default address.
     """
     if not in_cluster():
         return kopf.login_with_kubeconfig(**kwargs)

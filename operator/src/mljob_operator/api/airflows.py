@@ -103,7 +103,8 @@ class ApiAirflows:
         return airflow in self._registry.origins(self.topic(airflow), source)
 
     def turn(self, airflow: str, namespace: str) -> asyncio.Semaphore:
-        """Return the semaphore for requests for logs of one namespace from one Airflow.
+        """Return the semaphore that limits a namespace's concurrent requests for logs from an
+        Airflow.
 
         So slow requests of one namespace can't occupy all threads.
         """

@@ -174,7 +174,8 @@ class EventsWriter:
         await self._write([HistoryEnd(reason=reason, message=self._redaction.text(message), cursor=self.cursor)])
 
     def _is_over(self) -> bool:
-        """Return whether the run ended at least ``LATE`` seconds ago. Late events need this time.
+        """Return whether the run ended at least ``LATE`` seconds ago, so that late events have
+        arrived.
         """
         if not self._followed.reading.has_ended:
             self._ended_at = None

@@ -109,7 +109,8 @@ class Handlers:
         Args:
             request: The request.
             attempt: The number of the attempt, or None for the newest attempt.
-            waiting: The body of the response. If it is given, wait until the run exists.
+            waiting: The body of the response. None to raise NoRunYet at once instead of waiting for
+                the run.
             seconds: The longest time to wait, in seconds.
 
         Raises:

@@ -54,10 +54,10 @@ class Lines:
 
 
 class Tail:
-    """Passes only the last lines of the log so far to another sink, and then all later lines.
+    """Passes the last lines of the existing log to another sink, and then all later lines.
 
     Args:
-        lines: The maximum number of lines from the log so far. These lines have at most
+        lines: The maximum number of lines from the existing log. These lines have at most
             ``MAX_TAIL_CHARACTERS`` characters.
         write: The other sink.
     """

@@ -1,7 +1,4 @@
-"""How one process takes part in the election of the leader. The process competes for leadership,
-does its work in each term (each period in which it is the leader), and ends when the stop event is
-set.
-"""
+"""Lets this process take part in the leader election."""
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ cleans up.
 
 
 class Candidate:
-    """Lets this process compete for leadership, and calls ``act`` in each term, which is a period
-    in which the process is the leader.
+    """Lets this process take part in the leader election.
 
     Args:
         election: The election.
-        stop: The event that tells the process to end.
-        act: Does the work of the leader in one term.
+        stop: Set when the process has to end.
+        act: Does the leader's work during one term. A term is a period in which this process is the
+            leader.
     """
 
     def __init__(self, election: Election, stop: asyncio.Event, act: Act) -> None:
@@ -36,12 +33,11 @@ class Candidate:
         self._act = act
 
     async def run(self) -> None:
-        """Compete for leadership, and call ``act`` in each term, until the stop event is set. Skip
-        ``act`` in a term that ends before the process may begin its work.
+        """Compete for leadership, and call ``act`` in each term, until the stop event is set.
 
         Raises:
-            CannotStart: Another operator that is running uses some of the same MLJobs, dag run ids
-                or events.
+            CannotStart: Another running operator has some of the same MLJobs, dag run ids or
+                events.
         """
         stopping = asyncio.create_task(self._stop.wait(), name="told to end")
         try:
@@ -69,8 +65,8 @@ class Candidate:
 
 
 async def _before(work: Coroutine[Any, Any, T], *ends: asyncio.Task[Any]) -> T | None:
-    """Return the result of ``work``, or raise its error. If one of the tasks in ``ends`` is done
-    before ``work``, cancel ``work`` and return None.
+    """Return the result of ``work``. If a task in ``ends`` is done first, cancel ``work`` and
+    return None.
     """
     working = asyncio.create_task(work)
     try:

@@ -1,15 +1,10 @@
-"""Takes, renews and releases the operator's Lease. The process that holds the Lease is the leader,
-and only the leader does the operator's work.
+"""Takes, renews and releases the operator's Lease. Only the holder of the Lease is the leader.
 
-The leader measures the duration of the Lease from the moment before the leader sends a renewal. The
-leader stops its work when 70 percent of the duration is over (``STOPS_AFTER``). A standby (a
-process that waits for the Lease) measures the duration from the moment when the standby sees the
-renewal, and waits until the whole duration is over. So a leader that can't renew the Lease has
-stopped before a standby starts, even if the clocks of the two machines differ. Each period of
-leadership is a :class:`Term`. A term that is over never comes back.
+A leader that can't renew the Lease stops after 70 percent of the Lease's duration
+(``STOPS_AFTER``). A standby waits for the whole duration, measured by its own clock. So two leaders
+never work at the same time, even if their clocks differ.
 
-The election of the Kubernetes client (``kubernetes.aio.leaderelection``) gives none of these
-guarantees (see docs/adr/0035-standby.md).
+The election of the Kubernetes client does not guarantee this (docs/adr/0035-standby.md).
 """
 
 from __future__ import annotations
@@ -44,25 +39,22 @@ the Lease within this time.
 
 
 def uptime() -> float:
-    """Return the seconds since the machine was started, including the time in which the machine was
-    suspended. On systems without ``CLOCK_BOOTTIME`` (Linux has this clock), return
-    ``time.monotonic()`` instead.
+    """Return the seconds since the machine's start, including the time in suspension.
 
-    On Linux, ``time.monotonic`` stands still while the machine is suspended. If the Lease of a
-    leader ran out during the suspension, a leader that uses ``time.monotonic`` would act for some
-    seconds after the machine wakes up.
+    With ``time.monotonic``, which stops during suspension, a leader could work after its Lease has
+    run out. On systems without ``CLOCK_BOOTTIME``, this function returns ``time.monotonic()``.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.clock_gettime(clock) if clock is not None else time.monotonic()
 
 
 class Term:
-    """A period for which this process is the leader. A term that has ended never begins again.
+    """A period in which this process is the leader. A term that is over never begins again.
 
     Args:
         lease: The version of the Lease that this process has written.
-        until: When the term ends unless the Lease is renewed, in seconds of ``clock``.
-        clock: A monotonic clock, in seconds. Any thread may call the clock.
+        until: The end of the term without a renewal, in seconds of ``clock``.
+        clock: A monotonic clock in seconds, which any thread may call.
     """
 
     def __init__(self, lease: Lease, until: float, clock: Callable[[], float]) -> None:
@@ -82,7 +74,7 @@ class Term:
 
     @property
     def left(self) -> float:
-        """The seconds until the term ends unless the Lease is renewed; 0 if the term is over."""
+        """The seconds until the end of the term without a renewal. 0 if the term is over."""
         return 0.0 if self.over else max(0.0, self._until - self._clock())
 
     @property
@@ -91,7 +83,7 @@ class Term:
         return self._acts
 
     def check(self) -> None:
-        """Check that this process may change something now. The method implements :class:`.Gate`.
+        """Check that this process may write. Implements :class:`.Gate`.
 
         Raises:
             NotLeading: The term is over, or the process has not begun its work as the leader.
@@ -100,14 +92,12 @@ class Term:
             raise NotLeading(f"this process does not hold the Lease {self.lease.name} any more, so it changes nothing")
 
     def renew(self, lease: Lease, until: float) -> None:
-        """Extend the term to ``until`` after a renewal of the Lease. A term that is over is not
-        extended.
-        """
+        """Extend the term to ``until``, unless the term is over."""
         if not self.over:
             self.lease, self._until = lease, max(self._until, until)
 
     def begin(self) -> None:
-        """Let the process do the work of the leader from now on."""
+        """Let the process begin its work as the leader."""
         self._acts = True
 
     def end(self) -> None:
@@ -116,16 +106,14 @@ class Term:
 
 
 class Election:
-    """Takes the Lease when no other process holds it, so that this process becomes the leader, and
-    renews the Lease.
+    """Takes the operator's Lease for this process, and renews the Lease.
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: The MLJobs, dag run ids and events of this operator, which no other operator may
-            use.
-        name: Returns a new identity for the holder of the Lease. Each term has its own identity, so
-            that requests of an earlier term have no effect on a later term.
-        seconds: The duration of the Lease.
+        claims: The MLJobs, dag run ids and events of this operator.
+        meter: Records metrics.
+        name: Returns a new identity for the holder of the Lease. Each term has its own identity.
+        seconds: The duration of the Lease, in seconds.
         clock: A monotonic clock, in seconds.
     """
 
@@ -156,9 +144,9 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Wait until no conflicting operator is running, or raise an error if a conflicting
-        operator has already begun its work. The caller awaits this method before the process tries
-        to take the Lease. Two operators conflict if both claim the same MLJob, dag run id or event.
+        """Wait until no conflicting operator is running. Await this method before :meth:`lead`.
+
+        Two operators conflict if both claim the same MLJob, dag run id or event.
 
         Raises:
             CannotStart: A conflicting operator has already begun its work as the leader.
@@ -166,8 +154,9 @@ class Election:
         await self._rivals.refuse_acting()
 
     async def lead(self) -> Term:
-        """Wait until this process holds the Lease, and return its term. The process may not change
-        anything until :meth:`begin` has returned.
+        """Wait until this process holds the Lease, and return the new term.
+
+        The process may not write before :meth:`begin` has returned.
         """
         identity = self._name()
         while True:
@@ -183,33 +172,32 @@ class Election:
                     self.stands_by = False
                     return Term(taken, sent_at + STOPS_AFTER * self._seconds, self._clock)
                 self.stands_by = True
-                self._tell(logging.INFO, f"standing by: {lease.holder if lease else 'nobody'} holds the Lease")
+                self._log_once(logging.INFO, f"standing by: {lease.holder if lease else 'nobody'} holds the Lease")
             except (Conflict, Gone):
                 # Another process was faster, or the Lease was deleted. The next request shows which
                 # of the two is the case.
                 pass
             except StoreError as error:
-                self._tell(logging.WARNING, f"the Lease can't be taken: {error}; the operator tries again")
+                self._log_once(logging.WARNING, f"the Lease can't be taken: {error}; the operator tries again")
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:
-        """Wait until no conflicting operator is running (:meth:`refuse_rivals`), and then let this
-        process begin its work as the leader.
+        """Wait until no conflicting operator is running, and then let this process work as the
+        leader.
 
-        The caller runs :meth:`hold` at the same time. If the term ends during the wait, the process
-        changes nothing.
+        :meth:`hold` must run at the same time.
 
         Raises:
-            CannotStart: A conflicting operator is running, and either has already begun its work as
-                the leader, or has a Lease whose name sorts before the name of this Lease.
+            CannotStart: A conflicting operator has already begun its work, or its Lease's name
+                sorts before this Lease's name.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
         self._meter.leader(not term.over)
-        self._tell(logging.INFO, f"leading: {term.lease.holder} holds the Lease {term.lease.name}")
+        self._log_once(logging.INFO, f"leading: {term.lease.holder} holds the Lease {term.lease.name}")
 
     async def hold(self, term: Term) -> None:
-        """Renew the Lease until the term is over. If the caller is cancelled, end the term."""
+        """Renew the Lease until the term is over. If this method is cancelled, the term ends."""
         try:
             pause = RENEWS_EVERY * self._seconds
             while not term.over:
@@ -225,11 +213,9 @@ class Election:
             self._meter.leader(False)
 
     async def release(self, term: Term) -> None:
-        """End the term and let another process take the Lease at once. Further calls have no
-        effect.
+        """End the term, and release the Lease for other processes. Errors are logged.
 
-        If the Lease can't be released, the failure is logged, and other processes wait for the
-        Lease's duration.
+        Without a successful release, other processes wait for the Lease's duration.
         """
         term.end()
         self._meter.leader(False)
@@ -249,9 +235,8 @@ class Election:
     async def _take(self, lease: Lease | None, identity: str) -> Lease:
         """Take the Lease, and return the new version.
 
-        If the caller is cancelled before the Kubernetes API has answered, the method waits for the
-        answer and then releases the Lease. Without the release, the next leader would have to wait
-        until the Lease runs out.
+        If the caller is cancelled during the request, release the Lease, so that no process has to
+        wait for it.
         """
         taking = asyncio.ensure_future(self._answer(self._leases.take(lease, identity, self._claims)))
         try:
@@ -271,7 +256,7 @@ class Election:
         except (Conflict, Gone):
             await self._read_again(term)
         except StoreError as error:
-            self._tell(
+            self._log_once(
                 logging.WARNING, f"the Lease {term.lease.name} was not renewed: {error}; the operator tries again"
             )
         else:
@@ -282,11 +267,11 @@ class Election:
         return False
 
     async def _read_again(self, term: Term) -> None:
-        """Read the Lease after a renewal has failed with Conflict or Gone, and end the term if this
-        process does not hold the Lease any more.
+        """End the term if this process has lost the Lease. Called after a renewal failed with
+        Conflict or Gone.
 
-        In spite of a Conflict, this process may still hold the Lease: another client may have
-        changed only the annotations, or the answer to an earlier renewal may have been lost.
+        A Conflict can have another cause: a change of annotations, or a lost answer to an earlier
+        renewal.
         """
         try:
             lease = await self._answer(self._leases.get())
@@ -307,8 +292,7 @@ class Election:
         """Return the answer to a request about the Lease.
 
         Raises:
-            StoreUnavailable: There is no answer within 30 percent of the Lease's duration
-                (``REQUEST_TIMEOUT``).
+            StoreUnavailable: There is no answer in time (``REQUEST_TIMEOUT``).
             StoreError: The request failed.
         """
         timeout = REQUEST_TIMEOUT * self._seconds
@@ -318,10 +302,7 @@ class Election:
         except TimeoutError:
             raise StoreUnavailable(f"the Kubernetes API did not answer within {timeout:g} s") from None
 
-    def _tell(self, level: int, message: str) -> None:
-        """Log a message. If the last call had the same message, log the message only if a renewal
-        has succeeded since that call.
-        """
+    def _log_once(self, level: int, message: str) -> None:
         if message != self._told:
             self._told = message
             log.log(level, "%s", message)

@@ -45,7 +45,7 @@ async def send(
 ) -> dict[str, Any]:
     """Send an object to the Kubernetes API, and return the object in the answer.
 
-    For frequent writes, this function is faster than the methods of the Kubernetes client.
+    This function is faster than the methods of the Kubernetes client.
 
     Args:
         api: The client for the Kubernetes API.

@@ -1,9 +1,7 @@
 """The controller of AirflowInstances probes each Airflow, and writes the AirflowInstance's status.
 
 Each AirflowInstance has its own asyncio task, so an Airflow that does not answer delays only its
-own MLJobs. The asyncio task reads the Secret, creates an adapter if none exists or its inputs have
-changed, and probes the Airflow every ``PROBE_INTERVAL`` seconds. The next probe comes sooner after
-a failed probe, a failed request or a change of the AirflowInstance.
+own MLJobs.
 """
 
 from __future__ import annotations
@@ -37,20 +35,18 @@ PROBE_AT_MOST_EVERY = 1.0
 
 
 class AirflowInstanceController:
-    """Keeps the adapter, the readiness and the status of each AirflowInstance up to date.
-    Everything runs in the event loop's thread.
+    """Updates the adapter, the readiness and the status of each AirflowInstance.
 
     Args:
-        registry: The registry of all Airflows. This controller keeps the AirflowInstances in the
-            registry up to date.
+        registry: The registry of all Airflows.
         store: The AirflowInstances in the Kubernetes API.
-        links: Knows for each topic whether its reader is connected to the Kafka brokers.
-        admission: Knows for each Airflow which MLJobs have a run, and which MLJobs wait for
-            admission.
-        missing_runs: Knows the missing runs: runs of MLJobs that Airflow does not have any more.
-        users: Takes the name of an Airflow, and returns the keys of the MLJobs that still need the
-            Airflow.
-        changed: Called when MLJobs that wait for an Airflow may be able to continue.
+        clock: Returns the current time.
+        meter: Records metrics.
+        links: The Kafka connections, by topic.
+        admission: The numbers of active and waiting MLJobs of each Airflow.
+        missing_runs: The runs of MLJobs that Airflow does not have any more.
+        users: Returns the keys of the MLJobs that still need an Airflow, by the Airflow's name.
+        changed: Called when waiting MLJobs may be able to continue.
     """
 
     def __init__(
@@ -77,8 +73,8 @@ class AirflowInstanceController:
         self._started = False
 
     def start(self) -> None:
-        """Start the asyncio task of each AirflowInstance. If an AirflowInstance is created after
-        this call, its asyncio task starts at once.
+        """Start an asyncio task for each AirflowInstance, now and whenever an AirflowInstance is
+        created.
         """
         self._started = True
         for registered in self._registry.instances:
@@ -86,14 +82,14 @@ class AirflowInstanceController:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio tasks of all AirflowInstances, and the asyncio tasks that are recording
-        Kubernetes Events.
+        """The asyncio tasks of all AirflowInstances and of all Kubernetes Events that are being
+        recorded.
         """
         started = [registered.task for registered in self._registry.instances if registered.task is not None]
         return [*started, *self._background]
 
     async def close(self) -> None:
-        """Cancel the asyncio tasks of all AirflowInstances, and wait until they have ended."""
+        """Cancel the asyncio tasks of all AirflowInstances, and wait until the tasks have ended."""
         tasks = [registered.task for registered in self._registry.instances if registered.task is not None]
         for task in tasks:
             task.cancel()
@@ -102,10 +98,11 @@ class AirflowInstanceController:
     # Input
 
     def observe(self, instance: Instance) -> None:
-        """Store a version of an AirflowInstance, which the watch has reported, in the registry. If
-        the registry has the same or a later version, keep that version. Request probes of the
-        AirflowInstances whose status the change can affect. Wake the waiting MLJobs that the change
-        can affect.
+        """Store the version of an AirflowInstance that the watch has reported. Ignore an old
+        version.
+
+        After a change, request probes of the affected AirflowInstances, and wake the waiting
+        MLJobs.
         """
         registered = self._registry.find(instance.name)
         if registered is not None and registered.instance.uid != instance.uid:
@@ -134,9 +131,7 @@ class AirflowInstanceController:
                     other.probe_requested.set()
 
     def observe_deletion(self, name: str, uid: str) -> None:
-        """Remove the AirflowInstance with this uid from the registry. The watch has reported the
-        deletion of the AirflowInstance.
-        """
+        """Remove the AirflowInstance with this uid, because the watch has reported its deletion."""
         registered = self._registry.find(name)
         if registered is None or registered.instance.uid != uid:
             return
@@ -156,24 +151,17 @@ class AirflowInstanceController:
             self._changed(namespace=name)
 
     def observe_namespace_deletion(self, name: str) -> None:
-        """Forget a namespace whose deletion the watch has reported."""
+        """Remove a namespace, because the watch has reported its deletion."""
         self._registry.remove_namespace(name)
         self._meter.jobs.namespace_deleted(name)
 
     def _restore_vanished(self, instance: Instance) -> None:
-        """Read the stored status of the AirflowInstance, which an earlier process may have written.
-        If the status says that many runs have vanished from the Airflow, assume that these runs are
-        still missing.
-        """
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.assume_vanished(instance.name)
 
     def _accept(self, registered: RegisteredInstance, answer: Instance) -> None:
-        """Store the version of an AirflowInstance that the Kubernetes API server returned after a
-        write.
-
-        Ignore this version if the watch has delivered a later version, or a new AirflowInstance
-        with the same name.
+        """Store the version of an AirflowInstance after a write, unless the watch has reported a
+        later version.
         """
         if answer.uid == registered.instance.uid and answer.newer_than(registered.instance):
             self._registry.update(registered, answer)
@@ -186,9 +174,6 @@ class AirflowInstanceController:
         )
 
     async def _reconcile_repeatedly(self, registered: RegisteredInstance) -> None:
-        """Reconcile an AirflowInstance repeatedly, until this asyncio task is cancelled or the
-        AirflowInstance is not registered any more.
-        """
         while True:
             registered.probe_requested.clear()
             delay = await self._guarded_reconcile(registered)
@@ -203,10 +188,8 @@ class AirflowInstanceController:
                 pass
 
     async def _guarded_reconcile(self, registered: RegisteredInstance) -> float:
-        """Reconcile an AirflowInstance once, and return the seconds until the next reconciliation.
-        Errors are logged and not raised. While the Airflow is not ready or the Kubernetes API
-        fails, each reconciliation returns a longer time than the reconciliation before, up to a
-        maximum.
+        """Reconcile an AirflowInstance once, and log errors. Return the seconds until the next
+        reconciliation.
         """
         name = registered.instance.name
         try:
@@ -287,11 +270,10 @@ class AirflowInstanceController:
         )
 
     def _accept_vanished_runs(self, registered: RegisteredInstance) -> None:
-        """Regard the runs that have vanished from the Airflow as deleted, if many runs have
-        vanished at once and an administrator has accepted their loss.
+        """Count vanished runs as deleted if an administrator has accepted their loss.
 
-        The administrator sets the annotation ``mljob.dev/accept-vanished-runs``. Each value of the
-        annotation has an effect only once.
+        The administrator sets the annotation ``mljob.dev/accept-vanished-runs``. Each value works
+        only once.
         """
         instance = registered.instance
         is_handled = instance.accepts in (None, registered.accepted, instance.status.last_accepted_vanished_runs)
@@ -321,9 +303,6 @@ class AirflowInstanceController:
             self._changed(airflow=name)
 
     async def _write_status(self, registered: RegisteredInstance) -> None:
-        """Store the AirflowInstance's status if it has changed, and record Events about the
-        change.
-        """
         instance, probe_result = registered.instance, registered.probe_result
         active, waiting = self._admission.active(instance.name), self._admission.waiting(instance.name)
         self._meter.reservations(instance.name, active, waiting)
@@ -353,8 +332,6 @@ class AirflowInstanceController:
         self._accept(registered, written)
 
     def _record(self, instance: Instance, event: KubeEvent) -> None:
-        """Create a Kubernetes Event about an AirflowInstance in the background."""
-
         async def record() -> None:
             try:
                 await self._store.record(instance, event)

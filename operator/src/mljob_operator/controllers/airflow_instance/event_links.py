@@ -1,6 +1,4 @@
-"""Remembers for each Kafka topic whether the operator is connected to the brokers. Metrics and the
-statuses of AirflowInstances show the state of the connection.
-"""
+"""The state of the Kafka connection of each topic, for metrics and AirflowInstances' statuses."""
 
 from __future__ import annotations
 
@@ -10,14 +8,12 @@ from ...ports import Link, Meter
 
 
 class EventLinks:
-    """Remembers for each Kafka topic whether the operator is connected to the brokers. All methods
-    run in the event loop's thread.
+    """The state of the Kafka connection of each topic.
 
     Args:
-        brokers: The addresses of the configured brokers, as the text that statuses show. None if
-            Kafka is not configured.
+        brokers: The addresses of the brokers. None if Kafka is not configured.
         meter: Records each change in the metric ``mljob_kafka_connected``.
-        changed: Called with a topic whose connection has changed.
+        changed: Called with the topic after each change.
     """
 
     def __init__(self, brokers: str | None, meter: Meter, changed: Callable[[str], None]) -> None:
@@ -27,8 +23,11 @@ class EventLinks:
         self._changed = changed
 
     def update(self, topic: str, link: Link | None) -> None:
-        """Record the state of a topic's connection. ``link`` is None if the operator no longer
-        reads the topic.
+        """Record the state of a topic's connection.
+
+        Args:
+            topic: The name of the topic.
+            link: The state, or None if the operator no longer reads the topic.
         """
         if link == self._links.get(topic):
             return
@@ -40,8 +39,9 @@ class EventLinks:
         self._changed(topic)
 
     def of(self, topic: str) -> Link | None:
-        """Return the state of a topic's connection, or None if Kafka is not configured. A topic
-        without a recorded state counts as not connected.
+        """Return the state of a topic's connection. None if Kafka is not configured.
+
+        A topic without a recorded state counts as not connected.
         """
         if self._brokers is None:
             return None

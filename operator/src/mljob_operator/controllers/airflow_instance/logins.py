@@ -1,9 +1,7 @@
-"""Reads credentials from Secrets, and keeps an adapter for each set of credentials in access rules.
-An adapter is the client of an Airflow's REST API.
+"""Reads credentials from Secrets, and creates the adapters for access rules with credentials.
 
-An access rule may have its own credentials, for the MLJobs that the rule admits. Each Airflow has
-an :class:`AccessLogins` for its access rules. If the credentials of one rule can't be used, only
-the MLJobs that this rule admits wait, and the Airflow stays ready.
+An adapter is a client of an Airflow's REST API. If the credentials of one access rule can't be
+used, only the MLJobs of this rule wait.
 """
 
 from __future__ import annotations
@@ -54,17 +52,16 @@ decides. For all other errors, the error's own reason is used.
 
 
 def reason(error: OperatorError) -> str:
-    """Return the text that a condition shows as its reason for an error: one CamelCase word."""
+    """Return the reason for an error in a condition, as one CamelCase word."""
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 
 class Logins:
-    """Turns credentials, which name Secrets or a token file, into logins. A login holds a user name
-    with a password, a token, the path of a token file, or an OAuth2 client. A login may also hold
-    HTTP headers.
+    """Reads the logins that credentials describe. A login has the secret values for Airflow's REST
+    API.
 
     Args:
-        store: The store that reads the Secrets.
+        store: Reads the Secrets.
         token_files: The folder of token files. None if credentials can't name token files.
     """
 
@@ -73,13 +70,13 @@ class Logins:
         self._token_files = token_files
 
     async def read(self, credentials: Credentials) -> Login:
-        """Read the Secrets that the credentials name, and return the login.
+        """Read the Secrets of the credentials, and return the login.
 
         Raises:
-            ReferenceMissing: A Secret does not exist, can't be read, lacks the label for Airflow's
-                credentials, or lacks a key.
-            InvalidCredentials: A Secret holds values that can't be sent in an HTTP header, or the
-                credentials name a token file and there is no folder of token files.
+            ReferenceMissing: A Secret can't be read, lacks the label for Airflow's credentials, or
+                lacks a key.
+            InvalidCredentials: A value can't be sent in an HTTP header, or there is no folder of
+                token files.
             StoreError: The Kubernetes API fails.
         """
         login = await self._login(credentials)
@@ -141,12 +138,10 @@ class _Account:
     """The adapter for one set of credentials, which several access rules may share.
 
     Attributes:
-        airflow: The adapter. None until the login has been read for the first time.
-        adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
-            If one of them changes, a new adapter is created.
-        suspect: Whether a request with the login has failed. A suspect login is tried at each
-            refresh until Airflow accepts the login.
-        problem: The reason why the login can't be used. None if no problem is known.
+        airflow: The adapter. None until the login was read for the first time.
+        adapter_inputs: The URL, the TLS settings and the login of the adapter.
+        suspect: Whether a request with the login has failed. The next refresh then tries the login.
+        problem: The reason why the login can't be used, or None.
     """
 
     airflow: Airflow | None = None
@@ -156,7 +151,7 @@ class _Account:
 
 
 class AccessLogins:
-    """The logins that one Airflow's access rules name, with an adapter for each login.
+    """The logins of one Airflow's access rules, with an adapter for each login.
 
     Args:
         read: Reads the login for credentials (:meth:`Logins.read`).
@@ -168,20 +163,17 @@ class AccessLogins:
 
     @property
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
-        """A dict with the problem of each login. The keys are the credentials of the logins. A
-        value is None if no problem is known.
-
-        Logins whose Secrets were not read yet are left out.
+        """The problem of each login that was read, or None. The keys are the credentials of the
+        logins.
         """
         return {credentials: account.problem for credentials, account in self._accounts.items()}
 
     def airflow(self, credentials: Credentials) -> Airflow:
-        """Return the adapter that logs in with these credentials.
+        """Return the adapter for these credentials.
 
         Raises:
-            AirflowInstanceNotReady: The login has not been read yet.
-            AirflowUnauthorized: The credentials can't be used, and no earlier refresh has created
-                an adapter for them.
+            AirflowInstanceNotReady: No refresh has tried to read the login yet.
+            AirflowUnauthorized: Each refresh has failed to read the login.
         """
         account = self._accounts.get(credentials)
         if account is not None and account.airflow is not None:
@@ -191,8 +183,7 @@ class AccessLogins:
         raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
     def mark_suspect(self, credentials: Credentials) -> None:
-        """Record that a request with this login has failed, so that the next refresh tries the
-        login.
+        """Record that a request with this login has failed. The next refresh then tries the login.
         """
         if (account := self._accounts.get(credentials)) is not None:
             account.suspect = True
@@ -200,18 +191,17 @@ class AccessLogins:
     async def refresh(
         self, all_credentials: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> None:
-        """Read the logins of the access rules from Secrets, create an adapter for each new or
-        changed login, and try the suspect logins. A login is suspect if a request with this login
-        has failed. If a login can't be used, no error is raised, and :attr:`problems` has the
-        reason.
+        """Read all logins again, create adapters for changed logins, and try the suspect logins.
+
+        A suspect login is a login with a failed request. If a login can't be used, the reason is in
+        :attr:`problems`, and no error is raised.
 
         Args:
-            all_credentials: The credentials of all access rules. Logins with other credentials are
-                dropped.
+            all_credentials: The credentials of all access rules. Other logins are dropped.
             connect: Creates an adapter.
-            address: The URL and the TLS settings of the Airflow, as an object that can be compared.
-                If the object changes, new adapters are created.
-            ask: Whether to try the suspect logins. Pass False if the Airflow is not reachable.
+            address: The URL and the TLS settings of the Airflow. If they change, new adapters are
+                created.
+            ask: Whether to try the suspect logins.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -259,8 +249,6 @@ class AccessLogins:
             account.problem = LoginProblem("AirflowError", why)
 
     async def close(self) -> None:
-        """Close the adapters of the current access rules. Before that, wait for the requests that
-        are being sent. Queued requests are dropped.
-        """
+        """Close the adapters. Wait for requests that are being sent, and drop queued requests."""
         airflows = [account.airflow for account in self._accounts.values() if account.airflow is not None]
         await asyncio.gather(*(airflow.close() for airflow in airflows))

@@ -1,8 +1,7 @@
-"""Reads Secrets at intervals: the Secrets with the logins that the access rules in the operator's
-settings name.
+"""Reads the logins of the access rules in the operator's settings at intervals.
 
-For the access rules of an AirflowInstance, the asyncio task of this AirflowInstance reads the
-Secrets (:mod:`.controller`).
+The asyncio task of an AirflowInstance reads the logins of that AirflowInstance
+(:mod:`.controller`).
 """
 
 from __future__ import annotations
@@ -20,13 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class OwnLogins:
-    """At intervals, reads the logins that the access rules in the operator's settings name. Also
-    tries the logins with which a request has failed, to find out whether Airflow accepts them now.
+    """Reads the logins of the access rules in the operator's settings at intervals.
 
     Args:
         registry: The registry of all Airflows.
-        changed: Called when a login was added or removed, or has another problem than before.
-            Waiting MLJobs may then be able to continue.
+        changed: Called when a login or its problem has changed. Waiting MLJobs may then be able to
+            continue.
     """
 
     def __init__(self, registry: AirflowRegistry, changed: Changed) -> None:
@@ -34,8 +32,7 @@ class OwnLogins:
         self._changed = changed
 
     async def run(self) -> None:
-        """Call :meth:`refresh` repeatedly, until this asyncio task is cancelled. Errors of
-        :meth:`refresh` are logged.
+        """Call :meth:`refresh` repeatedly, until this asyncio task is cancelled. Errors are logged.
         """
         while True:
             self._registry.own_refresh_requested.clear()
@@ -52,8 +49,9 @@ class OwnLogins:
                     await self._registry.own_refresh_requested.wait()
 
     async def refresh(self) -> None:
-        """Read the Secrets that the settings' access rules name, and try the logins with which a
-        request has failed. Call ``changed`` if a login or its problem has changed.
+        """Read all logins again, and try the logins that have failed in a request.
+
+        Call ``changed`` if a login or its problem has changed.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -1,8 +1,7 @@
-"""Sends a probe, at intervals, to the Airflow that the operator's settings name.
+"""Probes the Airflow of the operator's settings (``MLJOB_AIRFLOW_URL``) at intervals.
 
-The operator's settings (``MLJOB_AIRFLOW_URL``) may name an Airflow. This Airflow has no
-AirflowInstance, so no status shows whether the Airflow is ready. Instead, the log and the metric
-``mljob_airflow_ready`` show whether the Airflow is ready. Alerts depend on the metric.
+This Airflow has no AirflowInstance, so the log and the metric ``mljob_airflow_ready`` show its
+readiness.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ INTERVAL = 15.0
 
 
 class OwnProbe:
-    """Probes the Airflow that the operator's settings name.
+    """Probes the Airflow of the operator's settings.
 
     Args:
-        airflow: The adapter that sends requests to this Airflow.
-        meter: Records the result of each probe in the metric ``mljob_airflow_ready``.
-        vanished: Returns whether many runs have vanished from the Airflow at once. An Airflow that
-            has lost many runs counts as not ready, even if the Airflow answers the probe.
+        airflow: The adapter for this Airflow.
+        meter: Records the result in the metric ``mljob_airflow_ready``.
+        vanished: Returns whether many runs have vanished from the Airflow. Such an Airflow is not
+            ready.
     """
 
     def __init__(self, airflow: Airflow, meter: Meter, vanished: Callable[[], bool]) -> None:
@@ -49,9 +48,7 @@ class OwnProbe:
             await asyncio.sleep(INTERVAL)
 
     async def probe(self) -> None:
-        """Probe once, and set the metric. Log a problem if the previous probe did not find the same
-        problem. When the problem is over, log once that the Airflow is ready again.
-        """
+        """Probe the Airflow once, and update the metric. The log shows only changes."""
         problem = ""
         try:
             await self._airflow.probe()

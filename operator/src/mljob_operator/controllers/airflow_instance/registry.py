@@ -1,8 +1,7 @@
-"""The registry of the Airflows that the operator knows, with their adapters, access rules, logins
-and readiness.
+"""The registry of all Airflows, with their adapters, access rules, logins and readiness.
 
-When the URL, the TLS settings or the login of an Airflow change, the registry creates a new
-adapter. So callers ask the registry for the adapter before each use.
+Callers ask the registry for the adapter before each use, because the registry may create a new
+adapter at any time.
 """
 
 from __future__ import annotations
@@ -37,27 +36,25 @@ class Changed(Protocol):
     """A function that is called when Airflows, access rules, logins or namespaces have changed."""
 
     def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Wake the MLJobs that wait for Airflows, access rules, logins or limits.
+        """Wake the MLJobs that wait for an Airflow, an access rule, a login or a limit.
 
         Args:
-            namespace: Only the MLJobs of this namespace are woken. If None, the MLJobs of all
-                namespaces are woken.
-            airflow: Only the MLJobs of this Airflow are woken. If None, the MLJobs of all Airflows
-                are woken.
+            namespace: Wake only the MLJobs of this namespace. None for all namespaces.
+            airflow: Wake only the MLJobs of this Airflow. None for all Airflows.
         """
         ...
 
 
 @frozen
 class OwnAirflow:
-    """The Airflow that the operator's settings name, with its adapter and its access rules.
+    """The Airflow of the operator's settings.
 
     Attributes:
         airflow: The adapter.
         ui_url: The base URL of the Airflow's UI.
         access: The access rules. None if the settings have no access rules.
-        connect: Creates an adapter for the credentials of an access rule. None if no access rule
-            may have credentials.
+        connect: Creates an adapter for an access rule's credentials. None if no access rule may
+            have credentials.
     """
 
     airflow: Airflow
@@ -68,25 +65,22 @@ class OwnAirflow:
 
 @dataclass(slots=True)
 class RegisteredInstance:
-    """An AirflowInstance, with its adapter and the result of the last probe.
+    """An AirflowInstance in the registry.
 
     Attributes:
-        instance: The latest known version of the AirflowInstance.
-        logins: The logins of the AirflowInstance's access rules.
-        airflow: The adapter. None until the credentials could be used for the first time.
-        adapter_inputs: The URL, the TLS settings and the login that the adapter was created from.
-            None if there is no adapter.
+        instance: The latest version of the AirflowInstance.
+        logins: The logins of the access rules.
+        airflow: The adapter. None until the credentials were read for the first time.
+        adapter_inputs: The URL, the TLS settings and the login of the adapter. None without an
+            adapter.
         readiness: Whether the Airflow can be used, and why not.
-        probe_result: Airflow's answer to the last probe. None if the last probe failed, if a probe
-            is in progress, or if there was no probe.
-        accepted: The last value of the annotation ``mljob.dev/accept-vanished-runs`` that this
-            process has handled. An administrator sets this annotation to accept the loss of
-            vanished runs.
+        probe_result: Airflow's answer to the last probe. None without a successful answer.
+        accepted: The last value of the annotation ``mljob.dev/accept-vanished-runs`` that has taken
+            effect.
         failures: The number of failed probes and reconciliations in a row.
-        asked_at: The end of the last reconciliation, in seconds of the event loop's clock. 0 before
-            the first reconciliation has ended.
-        probe_requested: An event of asyncio that is set when an early probe is needed.
-        task: The asyncio task that reconciles the AirflowInstance. None before it is started.
+        asked_at: The end of the last reconciliation, in seconds of the event loop's clock, or 0.
+        probe_requested: Set when an early probe is needed.
+        task: The asyncio task that reconciles the AirflowInstance. None before the start.
     """
 
     instance: Instance
@@ -109,14 +103,12 @@ class AirflowRegistry:
         logins: Reads the logins that credentials describe.
         connect: Creates the adapter of an AirflowInstance.
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
-        topic: The Kafka topic in the operator's settings. AirflowInstances that name no topic use
-            this topic.
-        reserved: Globs for the ids of DAGs. A DAG whose id matches a glob is reserved for the
-            platform. The DAGs that this project's Airflow provider installs (``OUR_DAGS``) are
-            always reserved. An MLJob may run a reserved DAG only if the DAG is a monitoring DAG
-            that an access rule names (:meth:`.AirflowCatalog.is_reserved`).
-        watches_namespaces: Whether the labels of namespaces are read. If they are not, access rules
-            can select namespaces by name only.
+        topic: The default Kafka topic of Airflows.
+        reserved: Globs for the ids of DAGs that only the platform may run, in addition to
+            ``OUR_DAGS``. MLJobs may run such a DAG only as a monitoring DAG
+            (:meth:`.AirflowCatalog.is_reserved`).
+        watches_namespaces: Whether the labels of namespaces are read. If false, access rules can
+            select namespaces only by name.
     """
 
     def __init__(
@@ -154,11 +146,11 @@ class AirflowRegistry:
         return self._registered.values()
 
     def find(self, name: str) -> RegisteredInstance | None:
-        """Return the AirflowInstance with this name, or None if it does not exist."""
+        """Return the AirflowInstance with this name, or None."""
         return self._registered.get(name)
 
     def add(self, instance: Instance) -> RegisteredInstance:
-        """Add an AirflowInstance, which is not ready yet, and return its entry."""
+        """Add an AirflowInstance, and return its entry. The AirflowInstance is not ready yet."""
         registered = self._registered[instance.name] = RegisteredInstance(instance, self._new_logins())
         self._instances[instance.name] = instance
         self._not_ready[instance.name] = NOT_ASKED.message
@@ -166,11 +158,11 @@ class AirflowRegistry:
         return registered
 
     def update(self, registered: RegisteredInstance, instance: Instance) -> bool:
-        """Replace an AirflowInstance with a later version of it.
+        """Replace an AirflowInstance with a later version.
 
         Returns:
-            Whether one of these facts has changed: the spec, the presence of the annotation that
-            makes the instance the default, and whether the instance is being deleted.
+            Whether the spec, the default annotation or the deletion of the AirflowInstance has
+            changed.
         """
         before = registered.instance
         registered.instance = self._instances[instance.name] = instance
@@ -184,8 +176,8 @@ class AirflowRegistry:
         return True
 
     def remove(self, registered: RegisteredInstance) -> None:
-        """Remove an AirflowInstance that was deleted. The adapter of the AirflowInstance stays open
-        for callers that still wait for answers.
+        """Remove a deleted AirflowInstance. Its adapter stays open for callers that wait for
+        answers.
         """
         name = registered.instance.name
         del self._registered[name], self._instances[name]
@@ -203,13 +195,13 @@ class AirflowRegistry:
 
     @property
     def defaults(self) -> Sequence[str]:
-        """The names of the AirflowInstances that have the default annotation and are not being
-        deleted. The first of them is the default.
+        """The names of the AirflowInstances with the default annotation. The first is the default.
+
+        AirflowInstances that are being deleted are left out.
         """
         return self._defaults
 
     def _recompute(self) -> None:
-        """Determine :attr:`defaults` again, and drop the cached results of :meth:`origins`."""
         self._defaults = defaults(self._instances.values())
         self._origins.clear()
 
@@ -217,11 +209,11 @@ class AirflowRegistry:
 
     @property
     def namespaces(self) -> Mapping[str, Namespace]:
-        """The known namespaces with their labels, by name."""
+        """The namespaces with their labels, by name."""
         return self._namespaces
 
     def set_namespace(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Remember the labels of a namespace, and return whether they have changed."""
+        """Store the labels of a namespace, and return whether the labels have changed."""
         namespace = Namespace(name, dict(labels))
         if self._namespaces.get(name) == namespace:
             return False
@@ -229,30 +221,27 @@ class AirflowRegistry:
         return True
 
     def remove_namespace(self, name: str) -> None:
-        """Forget a namespace that was deleted."""
+        """Remove a deleted namespace."""
         self._namespaces.pop(name, None)
 
     # Airflows
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """Return the operations on the dag runs of an Airflow, for an MLJob or for the operator
-        itself.
+        """Return the operations on the dag runs of an Airflow.
 
-        The requests use the credentials of the access rule that admits the MLJob. If the rule has
-        no credentials, the requests use the Airflow's own credentials.
+        The requests use the credentials of the MLJob's access rule, or else the Airflow's own
+        credentials.
 
         Args:
             name: The Airflow's name.
-            user: The namespace and the DAG of the MLJob that uses the Airflow. None stands for the
-                operator itself.
+            user: The namespace and the DAG of the MLJob. None for requests of the operator itself.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
             AirflowInstanceNotFound: No AirflowInstance has this name.
-            AirflowInstanceNotReady: There is no adapter, because the credentials were not read yet
-                or can't be used, or because the settings name no Airflow any more.
-            AirflowUnauthorized: The access rule's credentials can't be used, and there is no
-                adapter for them.
+            AirflowInstanceNotReady: The credentials were not read yet or can't be used, or the
+                settings name no Airflow any more.
+            AirflowUnauthorized: The access rule's credentials can't be used.
         """
         airflow = self._own_airflow() if name == SETTINGS_AIRFLOW else self._airflow_of(name)
         credentials = self._credentials(name, user)
@@ -284,11 +273,11 @@ class AirflowRegistry:
         return self._catalog(Namespace("")).access(name)
 
     def _credentials(self, name: str, user: User | None) -> Credentials | None:
-        """Return the credentials of the access rule that admits the MLJob with this namespace and
-        DAG (``user``).
+        """Return the credentials of the access rule that admits ``user``. None for the Airflow's
+        own credentials.
 
-        Return None if the Airflow's own credentials are used. This is also the case if no rule
-        admits the MLJob any more, so that the operator can follow the MLJob's runs to their end.
+        If no access rule admits an MLJob any more, the operator uses the Airflow's own credentials
+        for the MLJob's runs.
         """
         return self.catalog(user.namespace).credentials(name, user.dag_id) if user is not None else None
 
@@ -304,9 +293,7 @@ class AirflowRegistry:
         return self._catalog(Namespace("")).limits(name)
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """Return the catalog for a namespace: the known Airflows, and what the MLJobs of the
-        namespace may do with each Airflow.
-        """
+        """Return the Airflows, with the permissions of a namespace's MLJobs."""
         found = self._namespaces.get(namespace)
         return self._catalog(found or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
 
@@ -324,11 +311,14 @@ class AirflowRegistry:
         )
 
     def request_probe(self, name: str, user: User | None = None) -> None:
-        """Schedule an early probe of an Airflow. If the access rule for ``user`` (the namespace and
-        the DAG of an MLJob) has credentials, the probe also tries these credentials.
+        """Request an early probe of an Airflow. Unknown names are ignored.
 
-        For the Airflow of the settings, only the logins of its access rules are refreshed early.
-        If no AirflowInstance has this name, nothing is done.
+        For the Airflow of the settings, only the logins of access rules are read again.
+
+        Args:
+            name: The Airflow's name.
+            user: The namespace and the DAG of an MLJob. The probe also tries the credentials of the
+                MLJob's access rule.
         """
         registered = self._registered.get(name)
         if name != SETTINGS_AIRFLOW and registered is None:
@@ -343,20 +333,20 @@ class AirflowRegistry:
         return [*own, *sorted(name for name, registered in self._registered.items() if registered.airflow is not None)]
 
     def topics(self) -> set[str]:
-        """Return the Kafka topics of the Airflows' events, including the topic of the settings."""
+        """Return the Kafka topics of all Airflows, including the topic of the settings."""
         return {self._topic} | {self.topic_of(instance) for instance in self._instances.values()}
 
     def origins(self, topic: str, source: str | None) -> frozenset[str]:
-        """Return the names of the Airflows that may have sent an event on the topic.
+        """Return the names of the Airflows that may have sent an event.
 
-        The result has the AirflowInstances whose events are on this topic and whose spec names this
-        source. Without such an AirflowInstance, the result has the AirflowInstances on this topic
-        whose spec names no source, and the Airflow of the settings if its events are on this topic.
+        Only Airflows on the topic count. The result has the AirflowInstances that name the source.
+        If there are none, the result has the AirflowInstances that name no source, and the Airflow
+        of the settings.
 
         Args:
             topic: The Kafka topic of the event.
-            source: The text in the event that tells Airflows on the same topic apart
-                (``spec.kafka.source`` of an AirflowInstance), or None if the event has none.
+            source: The event's name for its Airflow (``spec.kafka.source`` of an AirflowInstance),
+                or None.
         """
         found = self._origins.get((topic, source))
         if found is None:
@@ -375,29 +365,30 @@ class AirflowRegistry:
         return found
 
     def topic_changed(self, topic: str) -> None:
-        """Request an early probe of each AirflowInstance whose events are on ``topic``, because the
-        connection to the topic's brokers has changed. After the probe, the AirflowInstance's status
-        shows the new state of the connection.
+        """Request early probes after a change of the Kafka connection, so that statuses show the
+        change.
+
+        Args:
+            topic: The topic of the connection. Only AirflowInstances on this topic are probed.
         """
         for registered in self._registered.values():
             if self.topic_of(registered.instance) == topic:
                 registered.probe_requested.set()
 
     def topic_of(self, instance: Instance) -> str:
-        """Return the topic of an AirflowInstance's events."""
+        """Return the Kafka topic of an AirflowInstance's events."""
         return instance.spec.kafka.topic or self._topic
 
     # Adapters
 
     async def connect(self, registered: RegisteredInstance) -> Airflow:
-        """Read the login of an AirflowInstance, and return the adapter with this login. Create a
-        new adapter if the login, the URL or the TLS settings have changed.
+        """Read the login of an AirflowInstance, and return the adapter with this login.
 
         Raises:
-            ReferenceMissing: The Secret does not exist, can't be read, lacks the label for
-                Airflow's credentials, or lacks a key.
-            InvalidCredentials: The Secret holds values that can't be sent in an HTTP header, or the
-                credentials name a token file and there is no folder of token files.
+            ReferenceMissing: A Secret can't be read, lacks the label for Airflow's credentials, or
+                lacks a key.
+            InvalidCredentials: A value can't be sent in an HTTP header, or there is no folder of
+                token files.
             StoreError: The Kubernetes API fails.
         """
         instance = registered.instance
@@ -409,16 +400,16 @@ class AirflowRegistry:
         return registered.airflow
 
     async def refresh_logins(self, registered: RegisteredInstance, *, ask: bool) -> bool:
-        """Read the Secrets that an AirflowInstance's access rules name, and try the logins with
-        which a request has failed.
+        """Read the logins of an AirflowInstance's access rules again.
 
         Args:
             registered: The AirflowInstance.
-            ask: Whether to try these logins. Pass False if the Airflow is not reachable.
+            ask: Whether to try the logins that have failed in a request. Pass False if the Airflow
+                is not reachable.
 
         Returns:
-            Whether a login was added or removed, or has another problem than before. False if the
-            AirflowInstance was deleted meanwhile.
+            Whether a login or its problem has changed. False if the AirflowInstance was deleted
+            meanwhile.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -428,11 +419,11 @@ class AirflowRegistry:
         return await self._refresh_logins(instance.name, partial(self._connect, instance), address, ask=ask)
 
     async def refresh_own_logins(self) -> bool:
-        """Read the Secrets that the settings' access rules name, and try the logins with which a
-        request has failed.
+        """Read the logins of the settings' access rules again, and try the logins that have failed
+        in a request.
 
         Returns:
-            Whether a login was added or removed, or has another problem than before.
+            Whether a login or its problem has changed.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -442,9 +433,7 @@ class AirflowRegistry:
         return await self._refresh_logins(SETTINGS_AIRFLOW, self._own.connect, None, ask=True)
 
     async def close(self) -> None:
-        """Close the adapters. Before that, wait for the requests that are being sent. Queued
-        requests are dropped.
-        """
+        """Close the adapters. Wait for requests that are being sent, and drop queued requests."""
         airflows = [registered.airflow for registered in self._registered.values() if registered.airflow is not None]
         if self._own is not None:
             airflows.append(self._own.airflow)
