@@ -210,10 +210,10 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Convert a Kafka message to the Airflow's name in the message and the lines for the
+        """Return a list with one pair: the Airflow's name in the message, and the lines for the
         client.
 
-        Return an empty list if the message has nothing for the client.
+        The list is empty if the client gets no lines for the message.
         """
         if message.value is None:
             return []

@@ -29,7 +29,8 @@ MAX_USER = 1024
 
 
 class NoFrontProxy(CannotStart):
-    """The ConfigMap of the Kubernetes API server does not exist or describes no valid front proxy.
+    """The ConfigMap of the Kubernetes API server does not exist or describes no valid front
+    proxy.
     """
 
 

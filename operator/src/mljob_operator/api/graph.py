@@ -45,7 +45,7 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
 
 
 def _in_order(structure: Mapping[str, DagTask]) -> list[DagTask]:
-    """Return the tasks so that each task comes after its upstream tasks."""
+    """Return the tasks, each after its upstream tasks."""
     # Airflow's DAGs have no cycles, but an answer may contain a cycle. Then no task has a rank.
     ranks = task_ranks({task_id: task.downstream for task_id, task in structure.items()})
     return sorted(structure.values(), key=lambda task: (ranks.get(task.task_id, 0), task.task_id))

@@ -81,7 +81,8 @@ class Handlers:
         return await self._events(request, parameters, events_request(parameters, watch_seconds=None))
 
     async def watch_events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the events until the run has ended, for at most ``follow_seconds`` seconds.
+        """Answer with the events until the run has ended, for at most ``follow_seconds``
+        seconds.
         """
         parameters = Parameters(request, "attempt", "after", "follow")
         return await self._events(request, parameters, events_request(parameters, watch_seconds=self._follow_seconds))

@@ -78,7 +78,7 @@ class RunOfLog(NamedTuple):
 
 @dataclass(slots=True)
 class _Watched:
-    """The try of a task whose log the client gets at the moment.
+    """The try whose log the client currently reads.
 
     Attributes:
         fact: The latest state of the task instance.
@@ -134,7 +134,7 @@ class TaskLogWriter:
         self._until = until
 
     async def once(self, reading: Reading) -> None:
-        """Write the log so far.
+        """Write the lines that the log has now.
 
         Raises:
             Refusal: The task does not exist, has not started, or has no log of the try.
@@ -157,10 +157,10 @@ class TaskLogWriter:
             await watched.log.pump(watched.sink)
 
     async def follow(self, followed: FollowedRun) -> None:
-        """Write the log so far and then later lines, until the task or the requested try has ended.
+        """Write the lines that the log has now, and then later lines.
 
-        The response ends earlier if the run ends or is deleted, or if the response reaches its
-        limit of bytes or time.
+        The response ends when the task, the requested try or the run has ended. The response ends
+        earlier if the run is deleted, or if the response reaches its limit of bytes or time.
 
         Raises:
             Refusal: The task does not exist, or the run can't be followed any more
@@ -220,7 +220,7 @@ class TaskLogWriter:
         return write if tail is None else Tail(tail, write)
 
     def _try(self, fact: TaskFact, number: int, choose: Callable[[Sink], Sink] | None = None) -> _Watched:
-        """Return an object that reads one try of a task.
+        """Return a new :class:`_Watched` for one try of a task.
 
         Args:
             fact: The task instance.

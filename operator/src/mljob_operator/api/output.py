@@ -31,7 +31,7 @@ class ClientGone(Exception):
 class Output:
     """The body of a response.
 
-    Until the first piece of the body is sent, an error can still change the status code.
+    Until :meth:`begin` or :meth:`write` is called, an error can still change the status code.
 
     Args:
         request: The request.
@@ -61,7 +61,8 @@ class Output:
         return self.size >= MAX_BYTES
 
     async def begin(self) -> web.StreamResponse:
-        """Send the status code 200 and the headers, if this was not done yet. Return the response.
+        """Send the status code 200 and the headers, unless they were sent already. Return the
+        response.
         """
         if self._response is None:
             response = web.StreamResponse(

@@ -186,7 +186,8 @@ class Runs:
 
 
 def no_run(run: ShownRun) -> Refusal:
-    """Return the error for a run that Airflow does not have: NoRunYet if the run may still appear.
+    """Return the error for a run that Airflow does not have: NoRunYet if the run may still
+    appear.
     """
     message = f"Airflow has no run {run.key.run_id} of DAG {run.key.dag_id!r}. It is not there yet, or was deleted in Airflow."
     may_come = run.is_current and run.job.status.phase not in TERMINAL_PHASES

@@ -36,8 +36,7 @@ class Candidate:
         """Compete for leadership, and call ``act`` in each term, until the stop event is set.
 
         Raises:
-            CannotStart: Another running operator has some of the same MLJobs, dag run ids or
-                events.
+            CannotStart: Another running operator claims the same MLJob, dag run id or event.
         """
         stopping = asyncio.create_task(self._stop.wait(), name="told to end")
         try:

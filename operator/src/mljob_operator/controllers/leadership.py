@@ -53,7 +53,7 @@ class Term:
 
     Args:
         lease: The version of the Lease that this process has written.
-        until: The end of the term without a renewal, in seconds of ``clock``.
+        until: When the term ends if the Lease is not renewed, in seconds of ``clock``.
         clock: A monotonic clock in seconds, which any thread may call.
     """
 
@@ -74,7 +74,7 @@ class Term:
 
     @property
     def left(self) -> float:
-        """The seconds until the end of the term without a renewal. 0 if the term is over."""
+        """The seconds until the term ends if the Lease is not renewed. 0 if the term is over."""
         return 0.0 if self.over else max(0.0, self._until - self._clock())
 
     @property

@@ -63,7 +63,7 @@ class CustomObjects(Generic[T]):
 
         Raises:
             Conflict: The object has changed.
-            Gone: The object was deleted, even if a new object has its name.
+            Gone: The object was deleted. A new object may have its name.
             Refused: The status is invalid.
             StoreUnavailable: No answer, a server error, or too many requests (429).
             StoreError: Another failure, for example a missing permission.
@@ -75,8 +75,8 @@ class CustomObjects(Generic[T]):
     ) -> T | None:
         """Add or remove the operator's finalizer, set annotations, and return the new version.
 
-        Return None if the object was deleted, before this call or by the removal of the last
-        finalizer.
+        Return None if the object was deleted. The removal of the last finalizer may delete the
+        object.
 
         Raises:
             Conflict: The object has changed.
@@ -116,7 +116,7 @@ class CustomObjects(Generic[T]):
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, kube_event.reason, error)
 
     def _namespace_field(self, stored: T) -> dict[str, str]:
-        """Return ``{"namespace": ...}`` for a namespaced object."""
+        """Return ``{"namespace": ...}``, or an empty dict for a cluster-scoped object."""
         return {}
 
     async def _patch(self, stored: T, body: Mapping[str, Any], *, status: bool = False) -> T:

@@ -60,7 +60,7 @@ class InstanceObjects(CustomObjects[Instance]):
         return found.metadata.labels or {}
 
     async def secret(self, name: str) -> dict[str, str]:
-        """Return the values of a Secret in ``credentials_namespace`` as text, by key.
+        """Return a Secret's values as text, by key. The Secret is in ``credentials_namespace``.
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the API server refuses the request.

@@ -145,7 +145,7 @@ class Jobs(CustomObjects[Job]):
 
         Raises:
             Conflict: The MLJob has changed.
-            Gone: The MLJob was deleted, even if a new MLJob has its name.
+            Gone: The MLJob was deleted. A new MLJob may have its name.
             StoreError: Another failure.
         """
         body = {

@@ -163,8 +163,9 @@ class AccessLogins:
 
     @property
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
-        """The problem of each login that was read, or None. The keys are the credentials of the
-        logins.
+        """The problem of each login, by credentials. None for a login without a problem.
+
+        Logins that were not read yet are left out.
         """
         return {credentials: account.problem for credentials, account in self._accounts.items()}
 
@@ -183,7 +184,8 @@ class AccessLogins:
         raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
     def mark_suspect(self, credentials: Credentials) -> None:
-        """Record that a request with this login has failed. The next refresh then tries the login.
+        """Record that a request with this login has failed. The next refresh then tries the
+        login.
         """
         if (account := self._accounts.get(credentials)) is not None:
             account.suspect = True
@@ -193,13 +195,13 @@ class AccessLogins:
     ) -> None:
         """Read all logins again, create adapters for changed logins, and try the suspect logins.
 
-        A suspect login is a login with a failed request. If a login can't be used, the reason is in
-        :attr:`problems`, and no error is raised.
+        A login is suspect if a request with the login has failed. If a login can't be used, the
+        reason is in :attr:`problems`, and no error is raised.
 
         Args:
             all_credentials: The credentials of all access rules. Other logins are dropped.
             connect: Creates an adapter.
-            address: The URL and the TLS settings of the Airflow. If they change, new adapters are
+            address: The URL and the TLS settings of the Airflow. After a change, new adapters are
                 created.
             ask: Whether to try the suspect logins.
 

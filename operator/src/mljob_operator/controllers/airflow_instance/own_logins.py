@@ -32,7 +32,8 @@ class OwnLogins:
         self._changed = changed
 
     async def run(self) -> None:
-        """Call :meth:`refresh` repeatedly, until this asyncio task is cancelled. Errors are logged.
+        """Call :meth:`refresh` repeatedly, until this asyncio task is cancelled. Errors are
+        logged.
         """
         while True:
             self._registry.own_refresh_requested.clear()

@@ -161,8 +161,7 @@ class AirflowRegistry:
         """Replace an AirflowInstance with a later version.
 
         Returns:
-            Whether the spec, the default annotation or the deletion of the AirflowInstance has
-            changed.
+            Whether the spec or the default annotation has changed, or the deletion has begun.
         """
         before = registered.instance
         registered.instance = self._instances[instance.name] = instance
