@@ -1,5 +1,5 @@
-"""Manifests with one mistake each. `kubectl mljob lint` finds the mistake without a cluster. The
-real API server refuses the manifest.
+"""Manifests with one mistake each. `kubectl mljob lint` must find each mistake, and the API server
+must refuse each manifest.
 """
 
 from __future__ import annotations
@@ -33,16 +33,14 @@ VALID: dict[str, Object] = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """A manifest with a mistake, and the message that `kubectl mljob lint` must print for the
-    mistake. The manifest is a valid manifest from ``VALID`` with some changes.
+    """A manifest with one mistake. The manifest is the entry of ``VALID`` for ``kind``, with
+    changes.
 
     Attributes:
-        path: The path of the field that lint must report. Empty if lint must report the mistake
-            without a field.
-        message: A part of the expected message.
-        spec: The fields of the spec to change.
-        kind: The kind of the object, a key of ``VALID``.
-        metadata: The fields of the metadata to change.
+        path: The path of the field that `kubectl mljob lint` must report, or an empty string.
+        message: A part of the message that `kubectl mljob lint` must print.
+        spec: The changed fields of the spec.
+        metadata: The changed fields of the metadata.
     """
 
     path: str

@@ -1,9 +1,4 @@
-"""Decides which module of tests runs each command in the documentation's console blocks.
-
-:class:`Runner` lists the modules of tests. Each of these modules runs the lines that
-:func:`lines_of` yields for the module, or checks that the module has run these lines. So each line
-that :func:`runner_of` assigns to a module is really run.
-"""
+"""Decides which test module runs each command in the documentation."""
 
 from __future__ import annotations
 
@@ -19,10 +14,6 @@ DOCS = ROOT / "docs"
 
 
 class Runner(StrEnum):
-    """The modules of tests that run commands from the documentation's pages. A value is the
-    module's path.
-    """
-
     LIVE = "tests/e2e/test_docs.py"
     EXAMPLES = "tests/e2e/test_examples.py"
     PEOPLE = "tests/e2e/test_people.py"
@@ -74,11 +65,8 @@ _OF_A_RELEASE = re.compile(
 
 
 def runner_of(page: Path, block: Block, line: str) -> Runner | None:
-    """Return the module of tests that runs a line of a console block, or None if no module does.
-
-    No module runs a block under the comment ``not checked``. The modules that run whole pages
-    (``_OF_PAGE``) skip a block under the comment ``not run``. The other modules run certain kinds
-    of commands, such as ``helm install``, even in a block under the comment ``not run``.
+    """Return the test module that runs ``line``, or None if no module does. The comment ``not run``
+    above ``block`` applies only to the modules in ``_OF_PAGE``.
     """
     if block.why_unchecked:
         return None
@@ -95,9 +83,6 @@ def runner_of(page: Path, block: Block, line: str) -> Runner | None:
 
 
 def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
-    """Yield the lines of ``pages`` that ``runner`` runs, each as page, block and line. Without
-    ``pages``, search all pages of the documentation.
-    """
     for page in pages or PAGES:
         for block in blocks(page, "console"):
             for line in typed(block):
@@ -107,9 +92,5 @@ def lines_of(runner: Runner, *pages: Path) -> Iterator[tuple[Path, Block, str]]:
 
 @cache
 def _lines_of_a_release() -> frozenset[str]:
-    """Return the commands on ``LIFECYCLE_PAGES`` that prepare, restart, inspect, roll back or
-    uninstall a Helm release. The commands ``helm install`` and ``helm upgrade`` are not included.
-    Only ``Runner.LIFECYCLE`` runs these commands, even if another page repeats them.
-    """
     lines = [line for page in LIFECYCLE_PAGES for block in blocks(page, "console") for line in typed(block)]
     return frozenset(line for line in lines if _OF_A_RELEASE.match(line))

@@ -1,8 +1,7 @@
-"""The pages of the documentation, and the code blocks in them.
+"""The code blocks in the pages of the documentation.
 
-Two comments can stand above a block. ``<!-- not checked: ... -->`` says why no test can check the
-block; such a block isn't run either. ``<!-- not run: ... -->`` says why no test runs some commands
-of a console block.
+The comment ``<!-- not checked: REASON -->`` above a block excludes the block from all tests. The
+comment ``<!-- not run: REASON -->`` says why no test runs some commands of the block.
 """
 
 from __future__ import annotations
@@ -33,10 +32,8 @@ class Block:
 
     Attributes:
         where: The page and the line of the block, for messages.
-        why_unchecked: Why no test can check the block, from the comment above it; empty if there is
-            no such comment.
-        why_not_run: Why no test runs some commands of the block, from the comment above it; empty
-            if there is no such comment.
+        why_unchecked: The reason in the comment ``not checked``; empty if there is no such comment.
+        why_not_run: The reason in the comment ``not run``; empty if there is no such comment.
     """
 
     where: str
@@ -47,9 +44,8 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """Yield blocks of a page. With ``languages``, yield each block that has one of these languages
-    and that tests can check. Without ``languages``, yield all blocks, also the blocks that no test
-    can check.
+    """Yield the blocks in these languages, except blocks with the comment ``not checked``. If
+    ``languages`` is empty, yield all blocks of the page.
     """
     text = page.read_text()
     for found in FENCED.finditer(text):
@@ -66,9 +62,8 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
 
 
 def typed(block: Block) -> list[str]:
-    """Return the commands in a console block, without the prompt ``$``. A command is a line with a
-    prompt, together with its continuation lines: the lines after a backslash, and the rest of a
-    loop. Other lines are output, and are left out.
+    """Return the commands in a console block, without the prompt ``$`` and without the output. A
+    command may have several lines.
     """
     commands_so_far: list[str] = []
     goes_on = False
@@ -77,28 +72,21 @@ def typed(block: Block) -> list[str]:
             commands_so_far[-1] += f"\n{line}"
         elif line.startswith("$ "):
             commands_so_far.append(line.removeprefix("$ "))
-        goes_on = bool(commands_so_far) and (line.endswith("\\") or _is_open(commands_so_far[-1]))
+        goes_on = bool(commands_so_far) and (line.endswith("\\") or _has_open_loop(commands_so_far[-1]))
     return commands_so_far
 
 
-def _is_open(text: str) -> bool:
-    """Return whether the shell command ``text`` contains a loop without its ``done``. Only a ``do``
-    at the end of a line counts as a loop.
-    """
+def _has_open_loop(text: str) -> bool:
     return len(re.findall(r"\bdo$", text, re.MULTILINE)) > len(re.findall(r"\bdone\b", text))
 
 
 def commands(block: Block) -> Iterator[Sequence[str]]:
-    """Yield each command of a console block as a list of words. Commands in a pipe or a loop, and
-    commands that ``&&``, ``||`` or ``;`` separate, are yielded one by one. For ``NAME=$(COMMAND)``,
-    yield the words of ``COMMAND``.
-    """
     yield from commands_in("\n".join(typed(block)))
 
 
 def commands_in(text: str) -> Iterator[Sequence[str]]:
-    """Yield each command in ``text`` as a list of words, like :func:`commands`. ``text`` has shell
-    lines without prompts.
+    """Yield each simple command of a shell text as a list of words. ``a | b`` contains two simple
+    commands, and ``NAME=$(a)`` contains the simple command ``a``.
     """
     text = text.replace("\\\n", " ")
     text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.MULTILINE)

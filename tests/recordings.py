@@ -1,10 +1,4 @@
-"""Recorded runs of a real Airflow (``tests/contract/golden``). Two producers send messages about a
-run to Kafka: the callbacks of the MLJob provider, and Airflow's own producer. Tests play a recorded
-run again with the messages of one producer or of both.
-
-A recording contains the messages that each of the two producers sent during a run, and the final
-responses of Airflow's REST API.
-"""
+"""Recorded runs of a real Airflow, from ``tests/contract/golden``. Tests play these runs again."""
 
 from __future__ import annotations
 
@@ -29,11 +23,12 @@ Message = dict[str, Any]
 
 
 class Recording:
-    """The recording of one run of a real Airflow: its messages, and its final REST responses.
+    """The recording of one run: the Kafka messages about the run, and Airflow's final REST
+    responses.
 
     Attributes:
-        row: The run, as Airflow's REST API returned it at the end.
-        rows: The task instances of the run, as Airflow's REST API returned them at the end.
+        row: The run in the final REST response.
+        rows: The task instances of the run in the final REST response.
     """
 
     def __init__(self, run: str) -> None:
@@ -46,7 +41,6 @@ class Recording:
         return str(self.row["dag_id"])
 
     def messages(self, producers: Sequence[str]) -> list[Message]:
-        """Return the messages that ``producers`` sent, in the order in which they were sent."""
         files = [GOLDEN / producer / f"{self.run}.json" for producer in producers]
         values = [
             json.loads(line)["value"] for file in files if file.exists() for line in file.read_text().splitlines()
@@ -61,18 +55,13 @@ class Recording:
         begin: Callable[[], Awaitable[object]],
         tell: Callable[[Message], Awaitable[object]],
     ) -> None:
-        """Play the run again with the operator and the fakes in ``world``. The operator gets only
-        the messages of ``producers``. The fake Airflow must have no other run of the DAG.
-
-        Each message is delivered at its recorded time (of a fake clock), after the operator has
-        processed the previous message. Between the submission of the run and its end, the operator
-        learns about the run from the messages only. When ``play`` returns, ``world.job_controller``
-        is closed.
+        """Play the run again in ``world``, with only the messages of ``producers``. The fake
+        Airflow must have no other run of the DAG. At the end, ``world.job_controller`` is closed.
 
         Args:
-            begin: Shows the operator an MLJob of this DAG, for which the operator submits the run.
-            tell: Delivers a message to the operator, and returns when the operator has processed
-                it.
+            begin: Creates an MLJob of this DAG, and lets the operator submit the run.
+            tell: Delivers a message to the operator, and waits until the operator has processed the
+                message.
         """
         clock = world.clock
         clock.at = datetime.fromisoformat(self.row["queued_at"])
@@ -105,14 +94,8 @@ RECORDINGS = {
 
 
 def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the final statuses with only the fields that each of the two producers can report
-    without the other producer. The keys of ``statuses`` and of the result are the keys of
-    ``PRODUCERS``.
-
-    Only the provider's events contain a failure's type and a task's reports, and only Airflow's
-    producer reports the end of a killed process. So a status in the result has no metrics and no
-    progress of single tasks. The status has a task's error message only if the provider reports the
-    message. The status also lacks the URLs of logs, because these URLs contain the run id.
+    """Return the statuses with only the fields that must not depend on the producer of the events.
+    The keys of ``statuses`` are the keys of ``PRODUCERS``.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
     return {name: _plain(status, told) for name, status in statuses.items()}
@@ -129,12 +112,9 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert that the operator patches an MLJob's status hardly more often with the events of both
-    producers than with the events of one producer. The maximum is the greater of two numbers: the
-    number of patches with only Airflow's own producer, and one more than the number of patches with
-    only the provider's callbacks.
-
-    ``writes`` has the number of patches for each key of ``PRODUCERS``.
+    """Assert that the operator patches a status hardly more often with the events of both producers
+    than with the events of one producer. ``writes`` has the number of patches for each key of
+    ``PRODUCERS``.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

@@ -1,8 +1,7 @@
-"""An Airflow with scripted responses: a plain HTTP server for the real adapter.
+"""An HTTP server with scripted responses, which replaces Airflow in tests.
 
-Each request of the operator has a name and a default response, as Airflow sends it. A test replaces
-a response by another response of Airflow, by a response of a proxy or a login page, or by a broken
-connection.
+By default, the server responds as Airflow does. A test can choose other responses, such as a login
+page or a broken connection.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ HUGE = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Says:
-    """A complete HTTP response."""
-
     status: int
     body: str = ""
     content_type: str = "application/json"
@@ -41,10 +38,7 @@ class Says:
 
 @dataclass(frozen=True)
 class Does:
-    """A misbehaviour of the server in place of a complete response. For example, the server resets
-    the connection. Tests choose one of ``HANGS``, ``RESETS``, ``POURS``, ``BREAKS_OFF`` and
-    ``DRIPS``.
-    """
+    """A fault of the server in place of a complete response, such as a reset of the connection."""
 
     what: str
 
@@ -59,33 +53,25 @@ Told = Says | Does
 
 
 def said(status: int, **fields: Any) -> Says:
-    """Return a response with ``fields`` as a JSON object."""
     return Says(status, json.dumps(fields))
 
 
 def refused(status: int, detail: Any) -> Says:
-    """Return an error response in FastAPI's format. Airflow's API server is built with FastAPI."""
+    """Return an error response in FastAPI's format, which Airflow uses."""
     return said(status, detail=detail)
 
 
 def run_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """Return a DAG run in the format of the REST API. ``fields`` replace or extend the defaults."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "state": "failed", "conf": {}, "logical_date": AT}
     return row | {"queued_at": AT, "start_date": AT, "end_date": AT} | fields
 
 
 def task_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """Return a task instance in the format of the REST API. ``fields`` replace or extend the
-    defaults.
-    """
     row = {"dag_id": dag_id, "dag_run_id": run_id, "task_id": "fit", "map_index": -1, "try_number": 1}
     return row | {"max_tries": 0, "state": "running", "start_date": AT, "end_date": None} | fields
 
 
 def backfill_row(**fields: Any) -> dict[str, Any]:
-    """Return a backfill of an MLJob in the format of the REST API. ``fields`` replace or extend the
-    defaults.
-    """
     conf = {"mljob": {"id": RUN, "attempt": 1}}
     row = {"id": BACKFILL, "dag_id": BACKFILL_DAG, "dag_run_conf": conf, "reprocess_behavior": "none"}
     row |= {"from_date": AT, "to_date": AT, "max_active_runs": 1, "is_paused": False}
@@ -93,8 +79,8 @@ def backfill_row(**fields: Any) -> dict[str, Any]:
 
 
 def page(name: str, *rows: Mapping[str, Any]) -> Says:
-    """Return the response to a list request: a single page with all ``rows`` of the list. ``name``
-    is the name of the JSON field that contains the rows.
+    """Return a list response with all ``rows``. ``name`` is the JSON field of the list, such as
+    ``task_instances``.
     """
     return said(200, **{name: rows, "total_entries": len(rows)})
 
@@ -104,15 +90,12 @@ class Request:
     """A kind of request that the operator sends to Airflow.
 
     Attributes:
-        name: The name by which tests refer to this kind of request.
-        method: The HTTP method.
         path: A regular expression for the whole path.
-        client: The name of the method of apache-airflow-client that sends such a request; empty if
-            there is none.
-        answer: The default response, or a function that returns this response. The arguments of the
-            function are the named groups of ``path`` and the request's JSON body.
-        query: The names of query parameters that every request of this kind has. They distinguish
-            this kind from other kinds with the same path.
+        client: The method of apache-airflow-client that sends the request; empty if there is none.
+        answer: The default response, or a function of the named groups in ``path`` and the JSON
+            body.
+        query: The query parameters that distinguish this request from other requests with the same
+            path.
     """
 
     name: str
@@ -243,17 +226,15 @@ REQUESTS = [
 
 
 class ScriptedAirflow(LoopbackServer):
-    """An HTTP server with scripted responses. The server starts when it is created, and runs until
-    ``close``.
+    """An HTTP server with scripted responses. The constructor starts the server.
 
     Attributes:
-        told: Responses that replace the default ones, by the name of the request. A value is a
-            response, or a function that returns the response for a request's query parameters.
-        everything: The response to every request, or None if each request has its own response.
-        asked: The names of the received requests, in order. An unknown request is recorded with its
-            method and path.
-        go_on: An event that a test sets to end all responses that hang (``HANGS``) or arrive slowly
-            (``DRIPS``).
+        told: Responses that replace the default responses, by the name of the request. A value may
+            be a function of the query parameters.
+        everything: The response to all requests, or None.
+        asked: The names of the received requests, in order. An unknown request appears as method
+            and path.
+        go_on: A test sets this event to end all slow responses (``HANGS`` and ``DRIPS``).
     """
 
     def __init__(self) -> None:
@@ -300,10 +281,6 @@ class ScriptedAirflow(LoopbackServer):
         self.start()
 
     def answer(self, method: str, path_and_query: str, body: Mapping[str, Any]) -> Told:
-        """Record a request in ``asked``, and return the response to it: ``everything`` if it is
-        set, otherwise the response in ``told``, otherwise the default response. The default for an
-        unknown request is a 404.
-        """
         parts = urlsplit(path_and_query)
         query = parse_qs(parts.query, keep_blank_values=True)
         matching = [
@@ -324,6 +301,5 @@ class ScriptedAirflow(LoopbackServer):
         return request.answer(path, body) if callable(request.answer) else request.answer
 
     def close(self) -> None:
-        """End every response that hangs or arrives slowly, stop the server and free the port."""
         self.go_on.set()
         super().close()

@@ -1,7 +1,3 @@
-"""A fake Airflow whose scheduler and workers take one step each time that a test asks for a step.
-This Airflow publishes the events that a real Airflow publishes.
-"""
-
 from __future__ import annotations
 
 import json
@@ -41,9 +37,7 @@ _BAD = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass(frozen=True)
 class Step:
-    """A step that a test can perform next for a run in a :class:`BusyAirflow`: something that the
-    scheduler or a worker would do, such as to start a task.
-    """
+    """An action that the scheduler or a worker can take next, such as to start a task."""
 
     run: FakeRun
     what: str
@@ -54,16 +48,16 @@ class Step:
 
 
 class BusyAirflow(FakeAirflow):
-    """A fake Airflow with a scheduler and workers, which publish events to the topic. Nothing
-    happens by itself: a test chooses one of :meth:`steps` and performs it.
+    """A fake Airflow with a scheduler and workers, which publish events. Nothing happens until a
+    test performs one of :meth:`steps`.
 
     Attributes:
-        created: The DAG id and the run id of every run that was ever submitted.
-        reused: Ids of runs that were submitted, deleted, and then submitted again. The simulated
-            world checks these ids and then empties the list.
+        created: The DAG id and the run id of every submitted run, even after the run's deletion.
+        reused: Ids of runs that were submitted again after their deletion. ``World.look`` empties
+            this list.
         succeeded: Ids of runs that have ever succeeded.
-        unstored: Changes that events have reported, but that the database does not contain yet, by
-            DAG id and run id. Each change is a function that writes the change into the database.
+        unstored: Functions that write a run's latest changes into the database, by DAG id and run
+            id. Airflow has already published events about these changes.
     """
 
     def __init__(self, clock: Callable[[], datetime], topic: Topic) -> None:
@@ -76,9 +70,6 @@ class BusyAirflow(FakeAirflow):
         self.unstored: dict[tuple[str, str], list[Callable[[], None]]] = {}
 
     async def submit(self, dag_id: str, run_id: str, *args: Any) -> Any:
-        """Submit a run (:meth:`.FakeAirflow.submit`). Record the run in ``created``, and in
-        ``reused`` if a deleted run had the same id.
-        """
         new = (dag_id, run_id) not in self.runs
         try:
             return await super().submit(dag_id, run_id, *args)
@@ -89,70 +80,51 @@ class BusyAirflow(FakeAirflow):
                 self.created.add((dag_id, run_id))
 
     def queue(self, dag_id: str, run_id: str, *args: Any) -> FakeRun:
-        """Create a queued run (:meth:`.FakeAirflow.queue`). Its tasks have ``RETRIES`` retries. The
-        run has the output ``OUTPUT``, whose value is the run's id.
-        """
         run = super().queue(dag_id, run_id, *args)
         run.outputs = {OUTPUT: run_id}
         run.tasks = {key: replace(task, max_tries=RETRIES) for key, task in run.tasks.items()}
         return run
 
     def end(self, run: FakeRun, state: RunState) -> None:
-        """End a run (:meth:`.FakeAirflow.end`). Record the run in ``succeeded`` if it succeeds."""
         super().end(run, state)
         if state is RunState.SUCCESS:
             self.succeeded.add(run.run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Cancel a run through the REST API. The run's changes in ``unstored`` are written into the
-        database first: in Airflow, a cancellation waits for the transactions that write such
-        changes.
+        """Store the run's changes from ``unstored``, and then cancel the run. In a real Airflow,
+        too, a cancellation waits for unfinished transactions.
         """
         self.store(dag_id, run_id)
         await super().cancel(dag_id, run_id)
 
     def store(self, dag_id: str, run_id: str) -> None:
-        """Write a run's changes from ``unstored`` into the database."""
         for stored in self.unstored.pop((dag_id, run_id), ()):
             stored()
 
     def ours(self) -> list[FakeRun]:
-        """Return the runs that the operator has submitted for MLJobs, oldest first. Runs of
-        backfills are left out.
-        """
+        """Return the runs of MLJobs, except runs of backfills, oldest first."""
         return [run for run in self.runs.values() if run.run_id.startswith(PREFIX) and run.dag_id != CHILD]
 
     def child_runs(self) -> list[FakeRun]:
-        """Return the runs of the DAG ``CHILD``. Each has the run id of an MLJob's run, but belongs
-        to no MLJob.
-        """
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
-        """Return the runs about which events are published. These are the runs whose ids begin with
-        the operator's prefix (also runs of ``CHILD``), and the runs of backfills.
-        """
+        """Return the runs about which Airflow publishes events."""
         return [run for run in self.runs.values() if _is_followed(run)]
 
     def steps(self) -> list[Step]:
-        """Return all steps that the scheduler or a worker may take next."""
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
-        """If runs of the cancellation DAG can start, complete these runs. Each run takes up to
-        three steps: it starts, its task gets a slot, and the task cancels the run that the conf
-        names.
-        """
+        """Complete each run of the cancellation DAG that can start."""
         for _ in ("it begins", "it gets a slot", "it cancels"):
             for step in self.steps():
                 if step.run.dag_id == CANCEL_DAG:
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """Start the run if it is queued, end its unfinished tasks, and then end the run. The
-        unfinished tasks succeed, but if ``wanted`` is failed, the last of these tasks fails. After
-        that, the run fails if one of its tasks is failed or upstream_failed, and succeeds
-        otherwise. So the run's state may differ from ``wanted``.
+        """End all tasks of a run, and then the run. The run's state depends on the states of all
+        tasks, so the run may end in another state than ``wanted``.
         """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
@@ -270,16 +242,14 @@ class BusyAirflow(FakeAirflow):
         told: bool = True,
         stored: bool = True,
     ) -> None:
-        """Set the state of a task instance. If the run is one of :meth:`followed`, publish the
-        events about the change.
+        """Set the state of a task instance, and publish events about the change.
 
         Args:
-            told: Whether Airflow publishes the change. Airflow publishes only some kinds of
-                changes. If false, no event is published.
-            ours: Whether the provider's callbacks publish an event too. The callbacks do so only in
+            told: Whether Airflow publishes events about this change.
+            ours: Whether the provider's callbacks publish an event, too. The callbacks run only in
                 the task's own process.
-            stored: Whether the database contains the change at once. Otherwise the change is in
-                ``unstored`` until :meth:`store` is called.
+            stored: Whether the database contains the change at once. Otherwise :meth:`store` writes
+                the change later.
         """
         now = self._clock()
         begins = state is TaskState.RUNNING and task.state is not TaskState.DEFERRED
@@ -311,13 +281,8 @@ class BusyAirflow(FakeAirflow):
         self._topic.send(event.model_copy(update={"progress": 0.5}).model_dump_json().encode())
 
     def forge(self, run: FakeRun, event: str, dag_id: str, **more: Any) -> None:
-        """Publish a false event in the format of Airflow's own producer.
-
-        Args:
-            run: The run whose id the event has.
-            event: The name of the event, such as ``dag_run.failed``.
-            dag_id: The DAG id in the event.
-            more: Further fields of the event, such as ``task_id``.
+        """Publish a false event in the format of Airflow's own producer. The event has the id of
+        ``run``, but the DAG id ``dag_id``.
         """
         self._official(run, event, dag_id=dag_id, **more)
 
@@ -370,7 +335,6 @@ class BusyAirflow(FakeAirflow):
 
 
 def active(run: FakeRun) -> bool:
-    """Return whether the run is queued or running."""
     return run.state not in TERMINAL_RUN
 
 

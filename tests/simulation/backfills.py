@@ -1,8 +1,3 @@
-"""The backfills of the simulated Airflow. The module also simulates a part of Airflow's scheduler.
-This part decides which runs of backfills may start, and marks a backfill as completed when all runs
-of the backfill have ended.
-"""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -15,18 +10,12 @@ from tests.fakes.backfills import FakeBackfills
 
 
 class BusyBackfills(FakeBackfills):
-    """A fake of Airflow's backfills. The fake makes two decisions of Airflow's scheduler: whether a
-    backfill lets a queued run start, and which backfills are complete. The fake also records what
-    the simulation needs to check the operator's promises about backfills.
-
-    The operator's backfills have a marker in their conf: the run id and the attempt of the MLJob
-    (:class:`.Marker`).
+    """A fake of Airflow's backfills, and of the scheduler's decisions about backfills. A backfill
+    of the operator has a :class:`.Marker` in its conf.
 
     Attributes:
-        twice: Descriptions of backfills that were created for an attempt of an MLJob although this
-            attempt already had a backfill.
-        robbed: The run ids in the markers of the backfills that have lost runs. A backfill loses a
-            run if a backfill of another MLJob, or a backfill without a marker, takes over the run.
+        twice: Messages about attempts of an MLJob that have more than one backfill.
+        robbed: The run ids of MLJobs whose backfills have lost runs to other backfills.
     """
 
     def __init__(self, *args: object) -> None:
@@ -35,10 +24,6 @@ class BusyBackfills(FakeBackfills):
         self.robbed: set[str] = set()
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """Create a backfill (:meth:`.FakeBackfills.make`). If a backfill with the same marker
-        exists, add a description to ``twice``. If the new backfill takes over runs of other MLJobs'
-        backfills, add the run ids in the markers of these backfills to ``robbed``.
-        """
         if marker is not None and any(made.marker == marker for made in self.made.values()):
             self.twice.append(f"{marker.run_id} attempt {marker.attempt} was made twice")
         before = {run.run_id: Marker.read(run.conf) for run in self._airflow.runs.values() if run.backfill is not None}
@@ -50,9 +35,7 @@ class BusyBackfills(FakeBackfills):
         return backfill
 
     def let_begin(self, run: FakeRun) -> bool:
-        """Return whether backfills let a queued run start. A run of a backfill may start if the
-        backfill is not paused, and has fewer running runs than its limit. Any other run may start.
-        """
+        """Return whether a queued run may start. A run without a backfill may always start."""
         if run.backfill is None:
             return True
         backfill = self.made[run.backfill]
@@ -60,27 +43,23 @@ class BusyBackfills(FakeBackfills):
         return not backfill.paused and running < backfill.max_active_runs
 
     def holds(self, run: FakeRun) -> bool:
-        """Return whether a run is queued and can't start because its backfill is paused."""
         return run.backfill is not None and run.state is RunState.QUEUED and self.made[run.backfill].paused
 
     def close_ended(self) -> None:
-        """Mark each backfill that has no active run as completed. Airflow's scheduler does the same
-        every 30 s.
-        """
         for backfill in self.made.values():
             if backfill.completed_at is None and not any(_active(run) for run in self.runs(backfill.id)):
                 self.close(backfill.id)
 
     def members(self, run_id: str) -> list[FakeRun]:
-        """Return all runs whose conf has a marker with this run id: the runs of one MLJob's
-        backfills.
+        """Return the runs of one MLJob's backfills. ``run_id`` is the run id in the
+        :class:`.Marker` of these backfills.
         """
         runs = self._airflow.runs.values()
         return [run for run in runs if (marker := Marker.read(run.conf)) is not None and marker.run_id == run_id]
 
     def at_work(self) -> Iterator[tuple[str, str]]:
-        """Yield a pair for each backfill that has a marker and an active run: a description of the
-        backfill, and the run id in the marker.
+        """Yield each active backfill of an MLJob: a description, and the run id in the
+        :class:`.Marker`.
         """
         for backfill in self.made.values():
             if backfill.marker is not None and any(_active(run) for run in self.runs(backfill.id)):

@@ -1,5 +1,3 @@
-"""Processes that compete for a Lease in virtual time, without the other parts of the operator."""
-
 from __future__ import annotations
 
 import asyncio
@@ -18,35 +16,22 @@ from .network import Network, Wire, WiredJobs
 
 
 def claims(prefix: str = "mljob", **claimed: Any) -> Claims:
-    """Return claims: what an operator uses, such as MLJobs and dag run ids. Operators whose claims
-    conflict must not run together. By default, the operator reads no events from Kafka.
-
-    Args:
-        prefix: The prefix of the operator's run ids. The consumer group has the same name.
-        claimed: Further fields of :class:`.Claims`, for example ``namespaces``.
-    """
     return Claims(run_id_prefix=prefix, group_id=prefix, **claimed)
 
 
 class Contender:
-    """A process that competes for a Lease. While the process holds the Lease, the process is the
-    leader. A term is one period of leadership.
+    """A process that competes for the operator's Lease.
 
     Args:
-        name: A unique name.
-        leases: The Leases.
-        network: The network to the Kubernetes API.
         time: Returns the virtual time in seconds.
-        claimed: The namespaces, run ids and so on that the operator claims for itself
-            (:class:`.Claims`). By default the result of :func:`claims`.
+        claimed: The operator's claims. By default the result of :func:`claims`.
         lease: The name of the operator's Lease.
-        act: Called at the start of each term. By default, the process only waits for the end of the
-            term.
+        act: Called at the start of each term (period as leader). By default, the process waits for
+            the end of the term.
 
     Attributes:
-        refused: The text of the error that kept the process from starting. After this error, the
-            process has ended. None if there was no such error.
-        terms: The terms in which this process has begun to act as the leader, oldest first.
+        refused: The message of the error that has ended the process, or None.
+        terms: The terms of this process as leader, oldest first.
     """
 
     def __init__(
@@ -80,9 +65,6 @@ class Contender:
 
     @property
     def leads(self) -> bool:
-        """Whether the process is the leader: its newest term still allows requests that change
-        something.
-        """
         if not self.terms or self.wire.dead:
             return False
         try:
@@ -93,16 +75,13 @@ class Contender:
 
     @property
     def runs(self) -> bool:
-        """Whether the process is running, and was not told to end."""
         return not (self._running.done() or self._stop.is_set() or self.wire.dead)
 
     def kill(self) -> None:
-        """End the process at once, as SIGKILL does."""
         self.wire.dead = True
         self._running.cancel()
 
     def terminate(self) -> None:
-        """Tell the process to end gracefully, as SIGTERM does."""
         self._stop.set()
 
     async def _run(self) -> None:

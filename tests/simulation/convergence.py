@@ -1,6 +1,5 @@
-"""Checks the end of a simulation: Airflow, Kafka and the Kubernetes API are available again, and
-nobody changes anything any more. Then each status must agree with Airflow, and every request of a
-user must be fulfilled.
+"""Checks of the final state of a simulation. Each status must agree with Airflow, and each request
+of a user must be fulfilled.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """Yield a description of each error in ``world``. The function is called at the end, when all
-    servers are available again and nothing changes any more.
+    """Yield a description of each error in ``world``. All servers must work, and nothing may change
+    any more.
     """
     for body in world.cluster.objects.values():
         job = Job.from_object(body)
@@ -46,10 +45,8 @@ def unkept(world: World) -> Iterator[str]:
 
 
 def _misindexed(world: World) -> Iterator[str]:
-    """Yield a description of each error in an operator's index of unfinished MLJobs
-    (:class:`.FeedIndex`). The operator updates this index whenever an MLJob changes. This function
-    builds a new index from the same MLJobs, and compares the two indexes. Times of events are not
-    compared.
+    """Yield the differences between the operator's index of unfinished MLJobs and a new index of
+    the same MLJobs.
     """
     for process in world.processes:
         lister = process.job_controller.lister
@@ -146,19 +143,14 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 
 def _waits_for_others(job: Job) -> str | None:
-    """Return why an MLJob waits for the outputs of other MLJobs, according to its status:
-    ``WAITING`` or ``FAILED``. Return None if the MLJob doesn't wait for other MLJobs. An MLJob may
-    wait before its first run, and before each later run.
+    """Return ``WAITING`` or ``FAILED`` if an MLJob waits for the outputs of other MLJobs, otherwise
+    None.
     """
     told = [c.reason for c in job.status.conditions or () if c.type in ("SpecApplied", "Reconciling")]
     return next((reason for reason in (job.status.reason, *told) if reason in (WAITING, FAILED)), None)
 
 
 def _of_waiting(job: Job, world: World, reason: str) -> Iterator[str]:
-    """Compare the status of ``job``, which waits for the outputs of other MLJobs, with the statuses
-    of the other MLJobs. Yield a description of each contradiction. ``reason`` is the result of
-    :func:`_waits_for_others`.
-    """
     there = {name: world.cluster.objects.get((job.namespace, name)) for name in upstream_names(job.spec)}
     others = {name: Job.from_object(body) for name, body in there.items() if body is not None}
     stalled = {name for name, other in others.items() if _holds(other, "Stalled")}
@@ -175,9 +167,6 @@ def _holds(job: Job, kind: str) -> bool:
 
 
 def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator[str]:
-    """Compare the status of an MLJob of type Backfill with the MLJob's backfill in Airflow. Yield a
-    description of each difference.
-    """
     backfills, run_id = world.airflow.backfills, status.dag_run_id or ""
     finished = status.phase in TERMINAL_PHASES
     made = [made for made in backfills.made.values() if made.marker is not None and made.marker.run_id == run_id]
@@ -211,10 +200,8 @@ def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator
 
 
 def differences(status: MLJobStatus, run: FakeRun) -> dict[str, Any]:
-    """Return the differences between a status and the run in Airflow, as a dict. A key is a task id
-    or the name of a field of the status. A value is a pair: first what the status says, then what
-    Airflow says. For a task, each part of the pair is again a pair: how many of the task's
-    instances are in each state, and the try number. The part is None if the task is missing.
+    """Return the differences between a status and the run in Airflow. Each key is a task id or a
+    field of the status. Each value is a pair: what the status says, and what Airflow says.
     """
     told = {
         task.task_id: (Counter(task.mapped.states) if task.mapped else Counter({task.state: 1}), task.try_number)

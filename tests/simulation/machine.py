@@ -1,19 +1,19 @@
-"""A state machine with which Hypothesis plays the user, Airflow, Kafka and the network of a
-simulated world (:class:`.World`), and kills processes.
+"""A state machine with which Hypothesis plays the users, the servers and the network of a
+:class:`.World`.
 
-After each step, the operator's promises must hold. Each MLJob has at most one active run. An active
-run has an MLJob, except in four cases: a user wants to keep the run, a user has restarted the run,
-an Event has warned about the run, or the run's submission arrived too late. Phases change only as
-``core.run.states.TRANSITIONS`` allows, and a terminal phase is final for its attempt. An entry in
-the status's history never changes. The status records each requested retry only once, before the
-run of the attempt for this retry is submitted.
+These promises must hold after each step:
 
-At the end of each example the machine repairs everything, and waits until nothing changes any more.
-Then each status must agree with Airflow, and each deletion, cancellation and requested retry must
-be complete.
+- An MLJob has at most one active run.
+- Each active run belongs to an existing MLJob. :meth:`.World.left_behind` lists the exceptions.
+- The phase changes only as ``core.run.states.TRANSITIONS`` allows.
+- An entry in the status's history never changes.
+- The status records each requested retry only once.
 
-The environment variable ``PROMISES_EXAMPLES`` sets the number of random examples, and
-``PROMISES_SEED`` their seed. Without ``PROMISES_EXAMPLES``, the examples are always the same.
+At the end, all servers work again. Then each status must agree with Airflow, and each request of a
+user must be fulfilled.
+
+``PROMISES_EXAMPLES`` sets the number of random examples, and ``PROMISES_SEED`` sets their seed.
+Without ``PROMISES_EXAMPLES``, the examples are always the same.
 """
 
 from __future__ import annotations
@@ -90,15 +90,12 @@ a backoff and a cancellation.
 
 
 class Machine(RuleBasedStateMachine):
-    """A state machine for Hypothesis. It has a simulated world, and a rule for each kind of step
-    that can happen in every world, such as the edit of an MLJob, a lost event or the death of an
-    operator. Subclasses choose the world and the specs, and add rules. Hypothesis draws the
-    arguments of each rule. The argument ``then`` is the number of seconds of virtual time that pass
-    after the step.
+    """A simulated world, with a rule for each kind of step that Hypothesis can take. The argument
+    ``then`` of a rule is the virtual time in seconds that passes after the step.
 
     Attributes:
-        specs: The strategy that draws the spec of a new MLJob.
-        edits: The strategy that draws a change of the spec of an MLJob.
+        specs: Draws the spec of a new MLJob.
+        edits: Draws the change of a spec.
     """
 
     specs: st.SearchStrategy[dict[str, Any]]
@@ -111,14 +108,12 @@ class Machine(RuleBasedStateMachine):
         self.retries = 0
 
     def new_world(self) -> World:
-        """Return a new simulated world, in which an operator runs and no MLJob exists. Subclasses
-        may override this method.
-        """
+        """Return a world with one operator and no MLJob. Subclasses may override this method."""
         return World()
 
     def _any(self, *, going: bool) -> bool:
-        """If ``going`` is true, return whether at least one MLJob is being deleted. If ``going`` is
-        false, return whether at least one MLJob is not being deleted.
+        """Return whether an MLJob exists that is being deleted. If ``going`` is false, return
+        whether an MLJob exists that is not being deleted.
         """
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 
@@ -131,13 +126,11 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(key=keys, spec=specs, then=moments)
     def begins(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """Create the first MLJob."""
         self.create(key, spec, then)
 
     @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
     @rule(key=keys, spec=specs, then=moments)
     def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """Create an MLJob, as ``kubectl apply`` does."""
         if key not in self.world.cluster.objects:
             at = self.world.airflow_clock().replace(microsecond=0).isoformat()
             self.world.cluster.create(key[1], spec, at=at)
@@ -146,7 +139,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, change=edits, then=moments)
     def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
-        """Change the spec of an MLJob, as ``kubectl apply`` does."""
         body = self.world.cluster.objects.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return
@@ -157,9 +149,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(index=indexes, then=moments)
     def request_a_retry(self, index: int, then: float) -> None:
-        """Request a retry of an MLJob by a new value of the annotation for retries, as ``kubectl
-        annotate`` does.
-        """
         objects = self.world.cluster.objects
         there = [key for key, body in objects.items() if "deletionTimestamp" not in body["metadata"]]
         self.retries += 1
@@ -169,9 +158,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=True))
     @rule(key=keys, policy=st.sampled_from(["Cancel", "Retain"]), then=moments)
     def edit_while_it_goes(self, key: Key, policy: str, then: float) -> None:
-        """Change the deletion policy of an MLJob that is being deleted. The deletion obeys the
-        current policy.
-        """
         body = self.world.cluster.objects.get(key)
         if body is not None and "deletionTimestamp" in body["metadata"]:
             self.world.cluster.edit(key, {"deletionPolicy": policy})
@@ -180,7 +166,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, then=moments)
     def delete(self, key: Key, then: float) -> None:
-        """Delete an MLJob, as ``kubectl delete`` does."""
         body = self.world.cluster.objects.get(key)
         if body is not None and "deletionTimestamp" not in body["metadata"]:
             self.world.cluster.user_deletes(key, self.world.airflow_clock().replace(microsecond=0))
@@ -191,7 +176,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(index=indexes, then=moments)
     def airflow_goes_on(self, index: int, then: float) -> None:
-        """Let the scheduler or a worker of one Airflow take one possible step."""
         if steps := self.world.steps():
             step = steps[index % len(steps)]
             note(f"  {step}")
@@ -201,9 +185,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(state=st.sampled_from([RunState.SUCCESS, RunState.FAILED]), index=indexes, then=moments)
     def a_run_comes_to_its_end(self, state: RunState, index: int, then: float) -> None:
-        """End all tasks of an active run, and then the run. The run ends in the state ``state``,
-        unless the tasks that have ended before allow only the other state.
-        """
         if found := self.world.going_on():
             airflow, run = found[index % len(found)]
             airflow.finish(run, state)
@@ -211,7 +192,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def deploy_or_remove_a_dag(self, then: float) -> None:
-        """Add the DAG ``missing`` to Airflow. If this DAG exists already, remove the DAG."""
         dags = self.world.airflow.dags
         if dags.pop("missing", None) is None:
             dags["missing"] = ("score",)
@@ -222,14 +202,12 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.topic.under_way)
     @rule(index=indexes, copies=st.sampled_from([0, 1, 1, 1, 2]), then=moments)
     def an_event_arrives(self, index: int, copies: int, then: float) -> None:
-        """Deliver one of the events in flight once or twice, or lose it."""
         self.world.topic.arrives(index, copies)
         self._then("an_event_arrives", then)
 
     @precondition(lambda self: self.world.topic.under_way)
     @rule(then=moments)
     def all_events_arrive(self, then: float) -> None:
-        """Deliver each event in flight once."""
         while self.world.topic.under_way:
             self.world.topic.arrives(0, 1)
         self._then("all_events_arrive", then)
@@ -239,9 +217,6 @@ class Machine(RuleBasedStateMachine):
     def somebody_else_writes_to_the_topic(
         self, name: str, wrong_dag: bool, task: str, tried: int, index: int, then: float
     ) -> None:
-        """Publish a false event with the id of an active run. If ``wrong_dag`` is true, the event
-        has the DAG id ``CHILD``, so the event is about another run with the same run id.
-        """
         runs = [(airflow, run) for airflow in self.world.airflows.values() for run in airflow.followed()]
         if found := [(airflow, run) for airflow, run in runs if run.state not in TERMINAL_RUN and run.dag_id != CHILD]:
             airflow, run = found[index % len(found)]
@@ -252,9 +227,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def the_group_rebalances(self, then: float) -> None:
-        """Let the consumer of the oldest operator lose the partition and get it back, as in a
-        rebalance of the consumer group. Messages after the committed offset are then read again.
-        """
         if self.world.process is not None:
             self.world.soon(self.world.process.reader.rebalance)
             self._then("the_group_rebalances", then)
@@ -263,15 +235,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=servers, then=moments)
     def down_or_up(self, who: str, then: float) -> None:
-        """Take all Airflows or the Kubernetes API server down. If these servers are down already,
-        bring them up again.
-        """
         self.world.network.down ^= {who}
         self._then("down_or_up", then)
 
     @rule(then=moments)
     def kafka_down_or_up(self, then: float) -> None:
-        """Take the Kafka broker down if it is up, otherwise bring it up again."""
         self.world.topic.down ^= True
         self._then("kafka_down_or_up", then)
 
@@ -281,18 +249,12 @@ class Machine(RuleBasedStateMachine):
         then=moments,
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
-        """Choose how each of the next requests to Airflow or to the API server fails
-        (:class:`.Fault`), or that the request succeeds (None).
-        """
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
 
     @precondition(lambda self: not self.denied)
     @rule(then=whiles)
     def airflow_denies_a_run(self, then: float) -> None:
-        """Let the Airflow of the operator's settings answer once that an existing run or backfill
-        does not exist. This happens at most once in an example.
-        """
         self.denied = True
         for airflow in self.world.airflows.values():
             airflow.denies = 1
@@ -303,10 +265,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Let a stray request arrive at its server. A request is a stray if the process that sent
-        the request has died, or no longer waits for the response. If the request has been a stray
-        for ``STRAY_FOR`` seconds or longer, drop the request.
-        """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
         if self.world.loop.time() < stray.until:
@@ -317,10 +275,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, after=st.sampled_from([1.0, 5.0, 20.0]), then=moments)
     def a_request_arrives_very_late(self, index: int, after: float, then: float) -> None:
-        """Wait until a stray request is so old that the operator no longer expects the request to
-        take effect. Then let the request arrive at its server. A request is a stray if the process
-        that sent the request has died, or no longer waits for the response.
-        """
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
         self.world.run(max(0.0, stray.since + UNKNOWN_FOR.total_seconds() + after - self.world.loop.time()))
@@ -331,15 +285,11 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.world.cluster.is_behind)
     @rule(versions=st.sampled_from([0, 1, 3, 10]), seconds=whiles, then=moments)
     def the_apiserver_falls_behind(self, versions: int, seconds: float, then: float) -> None:
-        """Let the API server answer list, get and watch requests from an older version for a while."""
         self.world.fall_behind(versions, seconds)
         self._then("the_apiserver_falls_behind", then)
 
     @rule(how=st.sampled_from(["stalls", "goes on", "begins anew"]), then=moments)
     def the_watch(self, how: str, then: float) -> None:
-        """Stall the watch of the oldest operator, let it continue, or let it start anew with a
-        list.
-        """
         if (process := self.world.process) is not None:
             if how == "begins anew":
                 self.world.soon(process.list_again)
@@ -349,9 +299,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.001, 0.01, 0.1]), then=moments)
     def the_watch_takes(self, seconds: float, then: float) -> None:
-        """Set how many seconds pass until the watches deliver a change. With 0.001 s, a change
-        arrives before the response to the request that caused the change.
-        """
         self.world.watch_takes = seconds
         self._then("the_watch_takes", then)
 
@@ -359,30 +306,25 @@ class Machine(RuleBasedStateMachine):
 
     @rule(which=which, then=moments)
     def kill(self, which: int, then: float) -> None:
-        """Kill an operator, as SIGKILL does."""
         self.world.kill(which)
         self._then("kill", then)
 
     @rule(calls=st.integers(1, 12), when=st.sampled_from(list(When)), which=which, then=whiles)
     def die_at_a_request(self, calls: int, when: When, which: int, then: float) -> None:
-        """Let an operator die before, during or after one of its next 12 requests."""
         self.world.die_at(calls, when, which)
         self._then("die_at_a_request", then)
 
     @precondition(lambda self: self.world.process is None)
     @rule(then=whiles)
     def start(self, then: float) -> None:
-        """Start an operator if none runs."""
         self.world.start()
         self._then("start", then)
 
     @precondition(lambda self: len(self.world.processes) == 1)
     @rule(then=whiles)
     def a_second_operator_starts(self, then: float) -> None:
-        """Start a second operator beside the first. Both operators act. This can happen when a
-        rolling update overlaps, or when a former leader has not noticed yet that another operator
-        holds the Lease. In a :class:`.ReplicatedWorld`, the second operator only waits for the
-        Lease.
+        """Start a second operator, which acts at the same time as the first operator. In a
+        :class:`.ReplicatedWorld`, the second operator only waits for the Lease.
         """
         self.world.start(beside=True)
         self._then("a_second_operator_starts", then)
@@ -390,9 +332,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.processes) > 1)
     @rule(which=which, who=servers, then=moments)
     def one_operator_is_cut_off_or_back(self, which: int, who: str, then: float) -> None:
-        """Cut one operator off from Airflow or from the API server, or connect it again. The other
-        operator's connections stay as they are.
-        """
         self.world.processes[which].wire.cut ^= {who}
         self._then("one_operator_is_cut_off_or_back", then)
 
@@ -400,14 +339,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=whiles)
     def time_passes(self, seconds: float) -> None:
-        """Let virtual time pass. All timers of the operator that end in this time fire."""
         self._then("time_passes", seconds)
 
     @rule(who=st.sampled_from(["clock", "airflow_clock"]), seconds=st.sampled_from([-1.5, -4.0]), then=moments)
     def a_clock_jumps_back(self, who: str, seconds: float, then: float) -> None:
-        """Set the clock of the operators or of the Airflows 1.5 s or 4 s behind the true time, as
-        NTP may do.
-        """
         getattr(self.world, who).skew = timedelta(seconds=seconds)
         self._then("a_clock_jumps_back", then)
 
@@ -415,13 +350,9 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def no_promise_is_broken(self) -> None:
-        """Assert that the operator has broken no promise so far."""
         assert not (broken := self.world.broken), chr(10).join(broken)
 
     def teardown(self) -> None:
-        """Assert that the world ends well (:meth:`ends_well`), unless the operator has broken a
-        promise already. Close the world in any case.
-        """
         try:
             if self.world.broken:
                 return
@@ -432,9 +363,8 @@ class Machine(RuleBasedStateMachine):
             self.world.close()
 
     def ends_well(self) -> None:
-        """Make all servers, the network and the clocks work again, leave exactly one operator
-        running, and let time pass. Assert that each status agrees with Airflow, and that every
-        request of a user is fulfilled. Then end the active runs, and assert the same again.
+        """Repair all servers, and assert that each status agrees with Airflow. End the active runs,
+        and assert the same again.
         """
         self._mend()
         self._let_time_pass()
@@ -475,13 +405,8 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Let virtual time pass, in rounds of ``ROUND`` seconds, until no MLJob changes any more.
-        In each round, complete the runs of the cancellation DAG that can start. Fail if MLJobs
-        still change after ``ROUNDS_AT_MOST`` rounds.
-
-        The number of rounds is not fixed, because a requested retry starts deadlines anew. So a
-        cancellation may begin late, and a fixed number of rounds might end before the cancellation
-        does.
+        """Let virtual time pass until the MLJobs no longer change. Fail if they still change after
+        ``ROUNDS_AT_MOST`` rounds.
         """
         rounds = at_rest = 0
         while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):
@@ -498,8 +423,8 @@ class Machine(RuleBasedStateMachine):
 
 
 def hold(machine: type[Machine]) -> None:
-    """Assert that the operator keeps its promises: let Hypothesis search for steps of ``machine``
-    after which a promise is broken, and fail if it finds such steps.
+    """Let Hypothesis search for steps of ``machine`` that break a promise. Fail if Hypothesis finds
+    such steps.
     """
     examples = int(os.environ.get("PROMISES_EXAMPLES", "0"))
     searched = settings(

@@ -1,7 +1,3 @@
-"""The network between the operator processes and the servers, which are Airflow and the Kubernetes
-API server: requests take time, get lost, or arrive late, and a process can die at a request.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -39,7 +35,7 @@ READS = frozenset(
 
 
 class Fault(StrEnum):
-    """The kind of failure of one request to Airflow or to the API server."""
+    """How a request to Airflow or to the API server fails."""
 
     REFUSED = "refused"
     """The request has no effect, and the operator knows that."""
@@ -50,7 +46,7 @@ class Fault(StrEnum):
 
 
 class When(StrEnum):
-    """The moment at which a process dies during a request."""
+    """When a process dies: before, during or after a request."""
 
     BEFORE = "before"
     AMID = "amid"
@@ -60,11 +56,10 @@ class When(StrEnum):
 
 @dataclass
 class Stray:
-    """A request in flight whose process no longer waits for the response: the process has died or
-    has given up.
+    """A request that may still arrive, although its process no longer waits for the response.
 
     Attributes:
-        effect: Does what the server does if the request arrives.
+        effect: Executes the request on the server.
         since: The virtual time in seconds at which the process stopped waiting.
         until: The virtual time in seconds from which a test may drop the request.
     """
@@ -77,15 +72,13 @@ class Stray:
 
 @dataclass
 class Network:
-    """The network between all operator processes and the servers. Tests set which servers are down,
-    and which requests get lost or arrive late.
+    """The network between all operator processes and the servers ``airflow`` and ``kubernetes``.
 
     Attributes:
-        down: The names of the servers that don't answer: ``airflow``, ``kubernetes``.
-        faults: For each server, by its name, a list with what goes wrong with the next requests:
-            one item for each request, in order, and None for a request that succeeds.
-        strays: Requests in flight whose process no longer waits for the response. These requests
-            may still arrive.
+        down: The servers that don't answer.
+        faults: The faults of the next requests to each server, in order. None lets a request
+            succeed.
+        strays: Requests that may still arrive, although no process waits for their response.
     """
 
     down: set[str] = field(default_factory=set)
@@ -93,33 +86,26 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Add a request to ``strays``, because its process no longer waits for the response. A test
-        calls ``effect`` if the request arrives after all: ``effect`` does what the server does.
-        """
         now = asyncio.get_running_loop().time()
         self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
 
 
 class Wire:
-    """The connection of one process to the network. All requests of the process go through
-    :meth:`carry` or :meth:`at_once`. The wire delays requests, lets them fail, and ends the process
-    at a chosen request.
+    """The connection of one process to the network. The connection delays requests, lets requests
+    fail, and ends the process at a chosen request.
 
     Args:
         after_effect: Called after a server has executed or refused a request of :meth:`carry`.
         die: Ends the process.
-        gate: Refuses requests that change something while the process is not the leader. By
-            default, no request is refused.
-        changed: Called after a server has executed or refused a request of :meth:`carry` that can
-            change something.
+        gate: Refuses changes while the process is not the leader. None allows all requests.
+        changed: Called after a server has executed or refused a request that can change something.
 
     Attributes:
         calls: The number of requests so far.
-        dies_at: The number of the request at which the process dies, and the moment during that
-            request; None if the process doesn't die.
-        cut: The names of the servers that this process can't reach, although other processes can:
-            ``airflow``, ``kubernetes``.
-        running: An event that is not set while the process is paused (SIGSTOP).
+        dies_at: The number of the request at which the process dies, and the moment; None if the
+            process doesn't die.
+        cut: The servers that this process can't reach, although other processes can.
+        running: An event that is not set while the process is paused.
     """
 
     def __init__(
@@ -144,15 +130,11 @@ class Wire:
         self.cut: set[str] = set()
 
     def is_down(self, who: str) -> bool:
-        """Return whether this process gets no response from a server, because the server is down or
-        cut off from this process.
-        """
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-        """Send the request ``name`` to the server ``to`` and return the response. ``effect`` stands
-        for the server: ``effect`` does what the server does, and returns the response or raises an
-        error. This method raises the same error. In a dead process, this method never returns.
+        """Send the request ``name`` to the server ``to``, and return the response. ``effect``
+        stands for the server. In a dead process, this method never returns.
 
         Raises:
             NotLeading: The request would change something, and the process is not the leader.
@@ -200,10 +182,7 @@ class Wire:
         return answer
 
     def at_once(self, effect: Callable[[], None]) -> None:
-        """Send a request without waiting for its response. The request takes effect immediately:
-        ``effect`` does what the server does. If the process is dead, or dies before this request,
-        do nothing.
-        """
+        """Send a request without waiting for its response. A dead process sends nothing."""
         if self.dead or self.last(When.BEFORE):
             return
         effect()
@@ -211,9 +190,7 @@ class Wire:
             self._end()
 
     def last(self, when: When) -> bool:
-        """Count a request. If the process has to die at this request, at the moment ``when``, end
-        the process and return True. Otherwise return False.
-        """
+        """Count a request. Return whether the process dies at this request."""
         self.calls += 1
         if self.dies_at == (self.calls, when):
             self._end()
@@ -221,7 +198,6 @@ class Wire:
         return False
 
     def _end(self) -> None:
-        """End the process. Do nothing if another request has already ended the process."""
         if not self.dead:
             self.dead = True
             self._die()
@@ -238,9 +214,8 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 
 class WiredAirflow:
-    """The operator's adapter for Airflow in the simulation. All requests of one process to a fake
-    Airflow go through the wire of this process. As in the real adapter, the time of a fact in a
-    response is the time of the request on the operator's clock.
+    """A connection to a fake Airflow through a :class:`Wire`. As in the real adapter, the facts in
+    a response have the time of the request.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:
@@ -252,7 +227,6 @@ class WiredAirflow:
 
     @property
     def cancelling(self) -> WiredAirflow:
-        """The adapter that sends the requests of a cancellation: this object itself."""
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -266,30 +240,24 @@ class WiredAirflow:
             answer = await self._wire.carry("airflow", name, lambda: method(*args, **kwargs))
             offset = self._airflows_clock().replace(microsecond=0) - self._operators_clock()
             self.clock_offset = offset if abs(offset) > timedelta(seconds=2) else timedelta(0)
-            return _seen(answer, asked_at)
+            return _dated(answer, asked_at)
 
         return call
 
 
 class WiredBackfills(WiredAirflow):
-    """The operator's adapter for the backfills of a fake Airflow. All requests of one process go
-    through the wire of this process. Creating a backfill takes two requests, as in the real
-    adapter: a search, and the creation. Another process may create the same backfill between these
-    requests.
+    """A connection to the backfills of a fake Airflow through a :class:`Wire`. As in the real
+    adapter, ``create`` sends two requests, so another process may create the same backfill in
+    between.
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
-        """Return the DAG's backfill with the marker ``marker``. If the DAG has no such backfill,
-        create one.
-        """
         there = await self.find(dag_id, marker.run_id, marker.attempt)
         return there if there is not None else await self.post(dag_id, marker, order)
 
 
 class WiredJobs:
-    """The operator's adapter for Kubernetes objects (MLJobs, AirflowInstances or Leases) in the
-    simulation. All requests of one process to a fake store go through the wire of this process.
-    """
+    """A connection to a fake store of Kubernetes objects through a :class:`Wire`."""
 
     def __init__(self, jobs: Any, wire: Wire) -> None:
         self._jobs = jobs
@@ -304,20 +272,17 @@ class WiredJobs:
         return call
 
 
-def _seen(answer: Any, at: datetime) -> Any:
-    """Return the response ``answer`` with ``at``, the time of the request, as the time of each fact
-    in the response. The operator's real adapter dates facts in the same way.
-    """
+def _dated(answer: Any, at: datetime) -> Any:
     match answer:
         case RunFact() | TaskFact():
             return replace(answer, occurred_at=at, observed_at=at)
         case RunChange() | TaskChange():
-            return replace(answer, fact=_seen(answer.fact, at))
+            return replace(answer, fact=_dated(answer.fact, at))
         case BackfillRun():
-            return replace(answer, run=_seen(answer.run, at))
+            return replace(answer, run=_dated(answer.run, at))
         case BackfillRunChange():
-            return replace(answer, member=_seen(answer.member, at))
+            return replace(answer, member=_dated(answer.member, at))
         case list() | tuple():
-            return type(answer)(_seen(item, at) for item in answer)
+            return type(answer)(_dated(item, at) for item in answer)
         case _:
             return answer

@@ -1,7 +1,3 @@
-"""The operator's promises about statuses: what a new status of an MLJob may say, given the status
-that it replaces.
-"""
-
 from __future__ import annotations
 
 from collections import defaultdict
@@ -16,14 +12,11 @@ from tests.fakes.jobs import FakeJobs
 
 
 class GuardedJobs(FakeJobs):
-    """A fake store of MLJobs that checks every status that is written: a status may follow the
-    previous status only as the operator promises.
+    """A fake store of MLJobs that checks the operator's promises about statuses.
 
     Attributes:
-        broken: Descriptions of the promises that statuses have broken so far.
-        handled: The key is the uid of an MLJob, and the value has the requested retries that the
-            statuses of the MLJob have reported in ``lastHandledRetry``. Each retry is recorded as
-            the value of the annotation that requested the retry.
+        broken: Descriptions of the broken promises.
+        handled: All values of ``lastHandledRetry`` in the statuses of an MLJob, by the MLJob's uid.
     """
 
     def __init__(self) -> None:
@@ -32,19 +25,12 @@ class GuardedJobs(FakeJobs):
         self.handled: dict[str, list[str]] = defaultdict(list)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status. For each promise that the new status breaks, add a description to
-        ``broken``.
-        """
         stored = await super().write_status(job, patch)
         broken = [*broken_by_status(job.status, stored.status), *self._broken_by_retry(job, stored)]
         self.broken += [f"{job.name} ({job.uid}): {what}" for what in broken]
         return stored
 
     def _broken_by_retry(self, job: Job, stored: Job) -> Iterator[str]:
-        """Compare the status of ``job`` with the status of ``stored``, which replaces the status of
-        ``job``. Yield a description of each promise about requested retries that the new status
-        breaks.
-        """
         old, new = job.status, stored.status
         if new.attempts != old.attempts and wants_retry(stored):
             yield f"attempt {new.attempts} begins, and does not handle the retry {stored.retry_request!r}"
@@ -63,9 +49,7 @@ class GuardedJobs(FakeJobs):
 
 
 def broken_by_status(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:
-    """Compare the status ``old`` with the status ``new``, which replaces ``old``. Yield a
-    description of each promise that the new status breaks.
-    """
+    """Yield a description of each promise that the change from ``old`` to ``new`` breaks."""
     before, after = old.attempts or 0, new.attempts or 0
     if new.phase is None:
         yield "a status without a phase"

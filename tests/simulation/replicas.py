@@ -1,7 +1,3 @@
-"""A simulated world in which the operator has replicas. The replicas compete for the operator's
-Lease, and only the leader acts.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -15,12 +11,11 @@ from .world import Process, World
 
 
 class Replica:
-    """A replica of the operator: a process that competes for the operator's Lease, and runs the
-    operator's components while the process is the leader.
+    """A replica of the operator, which competes for the operator's Lease.
 
     Attributes:
         contender: The part that competes for the Lease.
-        process: The operator's components, or None while the replica stands by.
+        process: The operator's components while the replica is the leader, otherwise None.
     """
 
     def __init__(self, world: ReplicatedWorld) -> None:
@@ -31,7 +26,6 @@ class Replica:
         )
 
     def kill(self) -> None:
-        """End the process at once, as SIGKILL does."""
         self.contender.kill()
         if self.process is not None:
             self.process.end()
@@ -39,15 +33,13 @@ class Replica:
             self._world.replicas.remove(self)
 
     def terminate(self) -> None:
-        """Let the process end gracefully, as SIGTERM does."""
         self.contender.terminate()
         if self in self._world.replicas:
             self._world.replicas.remove(self)
 
     def pause(self, *, paused: bool) -> None:
-        """Pause or continue the process, similar to SIGSTOP and SIGCONT. While the process is
-        paused, :meth:`.Wire.carry` sends no requests of the process and returns no responses. Code
-        of the process that needs no response still runs.
+        """Block or unblock the requests of this replica, similar to SIGSTOP and SIGCONT. Code that
+        sends no requests still runs.
         """
         for wire in [self.contender.wire, *([self.process.wire] if self.process is not None else [])]:
             (wire.running.clear if paused else wire.running.set)()
@@ -68,14 +60,12 @@ class Replica:
 
 
 class ReplicatedWorld(World):
-    """A simulated world in which all operator processes are replicas of one operator. Only the
-    leader acts. A term is a period in which one replica is the leader.
+    """A simulated world with replicas of one operator. Only the leader acts.
 
     Attributes:
-        leases: The Leases of the operator's namespace.
-        replicas: The replicas that run, oldest first.
-        writers: The names of the terms in which something was changed, in order. The name of a term
-            is the holder in the Lease, such as ``replica-1.2`` for the second term of a replica.
+        replicas: The running replicas, oldest first.
+        writers: The periods of leadership in which something was changed, in order. For example,
+            ``replica-1.2`` is the second period of the first replica.
     """
 
     def __init__(self) -> None:
@@ -87,19 +77,14 @@ class ReplicatedWorld(World):
 
     @property
     def leader(self) -> Replica:
-        """The replica that is the leader. There must be exactly one leader."""
         (leader,) = [replica for replica in self.replicas if replica.contender.leads]
         return leader
 
     @property
     def standby(self) -> Replica:
-        """The oldest replica that is not the leader. There must be such a replica."""
         return next(replica for replica in self.replicas if not replica.contender.leads)
 
     def start(self, *, beside: bool = False) -> None:
-        """Start a replica if no replica runs. With ``beside``, also start a replica if exactly one
-        replica runs.
-        """
         if len(self.replicas) < 1 + beside:
 
             async def start() -> None:
@@ -108,17 +93,13 @@ class ReplicatedWorld(World):
             self.loop.run_until_complete(start())
 
     def kill(self, which: int = 0) -> None:
-        """Kill the replica at the index ``which`` of ``replicas``, as SIGKILL does. Do nothing if
-        no replica has this index.
-        """
         if which < len(self.replicas):
             self.replicas[which].kill()
             self.run(0)
 
     def leave_one(self) -> None:
-        """Kill the second replica if there is one, and start a replica if none runs. Connect the
-        only replica to all servers, and let it continue if it is paused. Let 40 s pass, and assert
-        that the replica is then the leader.
+        """Leave exactly one replica, and connect this replica to all servers. Assert that this
+        replica becomes the leader.
         """
         self.kill(1)
         self.start()
@@ -129,18 +110,16 @@ class ReplicatedWorld(World):
         assert replica.process is not None, "the only replica has to lead"
 
     def close(self) -> None:
-        """Kill all replicas, and close the event loop."""
         while self.replicas:
             self.kill()
         super().close()
 
     def changed_by(self, process: str) -> None:
-        """Record that the leader of a term has changed something in Airflow or Kubernetes. If the
-        leader of a later term has already changed something, record a violation, because a leader
-        must not change anything after the end of its term.
+        """Record a change in Airflow or Kubernetes. The change breaks a promise if a later leader
+        has already changed something.
 
         Args:
-            process: The name of the term, as in ``writers``.
+            process: The period of leadership of the change, as in ``writers``.
         """
         if self.writers[-1:] == [process]:
             return

@@ -1,7 +1,3 @@
-"""An event loop in virtual time. When no task can run, the loop does not wait: the loop's clock
-jumps to the next timer.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -12,19 +8,13 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class _NobodyWaits(selectors.SelectSelector):
-    """The selector of an event loop in virtual time. A real selector waits until the next timer.
-    This selector moves the loop's clock to the time of the timer, and returns at once.
-    """
+    """A selector that moves the clock to the next timer instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Move the clock forward by ``timeout``, and return an empty list, because the loop has no
-        sockets to wait for. Raise RuntimeError if ``timeout`` is None: no timer is left, so the
-        loop would wait forever.
-        """
         if timeout is None:
             raise RuntimeError("everybody waits for something that will never happen")
         self.now += max(0.0, timeout)
@@ -39,18 +29,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._virtual)
 
     def time(self) -> float:
-        """Return the loop's virtual time: the seconds since the loop was created."""
         return self._virtual.now
 
 
 class VirtualClock:
-    """A clock in the simulation, for example the operators' clock. Calling the clock returns the
-    current time: ``EPOCH`` plus the event loop's virtual time plus ``skew``.
-
-    Attributes:
-        skew: How far this clock is ahead of the virtual time. Negative if this clock is behind the
-            virtual time. Tests set this attribute.
-    """
+    """A clock that shows ``EPOCH`` plus the loop's virtual time plus ``skew``."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop

@@ -1,7 +1,3 @@
-"""The simulated world: a Kubernetes cluster, two Airflows, a Kafka topic, and operator processes,
-in virtual time.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -48,17 +44,16 @@ AirflowInstance does not exist.
 
 
 class Cluster(GuardedJobs):
-    """A fake of the Kubernetes store of MLJobs, with watches. Reads can return an older version of
-    the objects. The store also records what the checks need to know about all MLJobs that ever
-    existed.
+    """A fake store of MLJobs with watches. Reads and watches can return older versions of the
+    objects.
 
     Attributes:
-        changes: The changes of MLJobs that a watch delivers, in order. Each change is a pair:
-            ``ADDED``, ``MODIFIED`` or ``DELETED``, and the object.
-        announced: For each run id, the uids of the MLJobs whose status ever named the run.
-        told: Ids of runs that an MLJob's status reported as submitted. MLJobs with the runPolicy
-            OncePerSpec don't count, because they may take over an existing run.
-        published: The MLJobs that existed at the last :meth:`publish`, by key.
+        changes: All changes for watches, in order. A change is ``ADDED``, ``MODIFIED`` or
+            ``DELETED``, and the object.
+        announced: The uids of the MLJobs whose status ever named a run, by run id.
+        told: Ids of runs whose submission a status has reported, except runs with the runPolicy
+            OncePerSpec.
+        published: The MLJobs at the last :meth:`publish`, by key.
         specs: The last published spec of each MLJob, by uid.
         once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
     """
@@ -80,57 +75,44 @@ class Cluster(GuardedJobs):
     # Reads, which may be stale
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """Let every read return the objects as they were ``versions`` versions ago, for the next
-        ``seconds`` seconds. Writes go to the newest version, as in etcd.
+        """Let reads return an older version for the next ``seconds`` seconds. Writes change the
+        newest version, as in etcd.
         """
         self._behind = self._versions_of_all[max(-1 - versions, -len(self._versions_of_all))]
         self._behind_until = self._time() + seconds
 
     @property
     def versions(self) -> int:
-        """The number of versions of the store so far. The first version is empty. Each
-        :meth:`publish` that finds a change adds a version.
-        """
         return len(self._versions_of_all)
 
     def catch_up(self) -> None:
-        """Let reads use the newest version of the store again."""
         self._behind_until = 0.0
 
     @property
     def is_behind(self) -> bool:
-        """Whether reads use an older version of the store."""
         return self._time() < self._behind_until
 
     @property
     def readable(self) -> dict[Key, dict[str, Any]]:
-        """The objects that reads return, by key: the current objects or, while reads are behind,
-        the objects of an older version.
-        """
+        """The objects that reads return, by key."""
         return self._behind[1] if self._behind is not None and self.is_behind else self.objects
 
     @property
     def watchable(self) -> int:
-        """The number of entries of ``changes`` that watches may deliver, counted from the first:
-        all entries, or, while reads are behind, the entries up to the older version.
-        """
+        """The number of entries of ``changes`` that watches may deliver."""
         return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
 
     async def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs. While reads are behind, read an older version of the store."""
         for body in tuple(self.readable.values()):
             yield Job.from_object(deepcopy(body))
 
     async def get(self, key: Key) -> Job | None:
-        """Return an MLJob, or None if the store has no such MLJob. While reads are behind, read an
-        older version of the store.
-        """
         body = self.readable.get(key)
         return Job.from_object(deepcopy(body)) if body is not None else None
 
     def publish(self) -> None:
-        """Append to ``changes`` what has changed since the last :meth:`publish`, so that watches
-        can deliver the changes. If something has changed, keep the objects as a new version.
+        """Append all changes since the last call to ``changes``. If there are changes, keep the
+        objects as a new version.
         """
         for key, before in list(self._published.items()):
             now = self.objects.get(key)
@@ -150,16 +132,9 @@ class Cluster(GuardedJobs):
             self._versions_of_all.append((len(self.changes), dict(self._published)))
 
     async def everything(self) -> builtins.list[Job]:
-        """Return all MLJobs at once, as one list request does. While reads are behind, read an
-        older version of the store.
-        """
         return [job async for job in self.list()]
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Write a status (:meth:`.GuardedJobs.write_status`). If the status names a run, add the
-        MLJob's uid to ``announced``. If the status also reports the run's submission, and the
-        runPolicy is not OncePerSpec, add the run id to ``told``.
-        """
         stored = await super().write_status(job, patch)
         if (run_id := stored.status.dag_run_id) is not None:
             self.announced[run_id].add(job.uid)
@@ -170,22 +145,18 @@ class Cluster(GuardedJobs):
 
     @property
     def uids(self) -> set[str]:
-        """The uids of the existing MLJobs."""
         return {body["metadata"]["uid"] for body in self.objects.values()}
 
 
 class Process:
-    """One operator process of the simulation: the operator's real components, wired by
-    :func:`mljob_operator.wiring.wire`.
+    """One operator process: the operator's real components, connected to fakes.
 
     Args:
-        name: The name of the process. With several replicas, a process lasts for one term (the
-            period in which one replica leads), and has the name of the term.
-        gate: Refuses requests that change something while the process is not the leader. By
-            default, no request is refused.
+        name: The name of the process. With replicas, each period of leadership has its own name.
+        gate: Refuses changes while the process is not the leader. None allows all requests.
 
     Attributes:
-        killed: A function that is called after the process was killed. By default, it does nothing.
+        killed: A function that is called after the process was killed.
     """
 
     def __init__(self, world: World, name: str, gate: Gate | None = None) -> None:
@@ -244,10 +215,6 @@ class Process:
         self._do(self._watch_instances(), "watch AirflowInstances")
 
     async def _watch(self) -> None:
-        """Deliver the changes of MLJobs to the operator, each at most :attr:`World.watch_takes`
-        seconds after the change. While the watch is stalled, or the API server is out of reach, no
-        change is delivered.
-        """
         changes = self.world.cluster.changes
         while True:
             await self._news.wait()
@@ -264,9 +231,6 @@ class Process:
                     self.job_controller.observe(job)
 
     async def _watch_instances(self) -> None:
-        """Every 0.5 s, tell the operator which AirflowInstances exist and which AirflowInstances
-        were deleted. Do nothing while the API server is out of reach.
-        """
         there: dict[str, Instance] = {}
         while True:
             await asyncio.sleep(0.5)
@@ -282,26 +246,19 @@ class Process:
             there = now
 
     def look(self) -> None:
-        """Let the watch of MLJobs check for changes to deliver, and the reader of the topic for
-        messages to deliver.
-        """
+        """Wake the watch of MLJobs and the Kafka consumer."""
         self._news.set()
         self.reader.news.set()
 
     def list_again(self) -> None:
-        """Start the watch of MLJobs anew with a list, as a client must after a long interruption.
-        The list doesn't tell the operator which MLJobs were deleted during the interruption.
-        """
+        """Start the watch of MLJobs again with a list. The list doesn't report deleted MLJobs."""
         self._seen = self.world.cluster.watchable
         self.watching = True
         for body in self.world.cluster.readable.values():
             self.job_controller.observe(Job.from_object(deepcopy(body)))
 
     async def leave(self) -> None:
-        """End the process gracefully, as at SIGTERM or when its term as leader ends. The process
-        begins no further reconciliation step, waits for the steps in progress as
-        :meth:`.Operator.settle` does, and leaves the consumer group.
-        """
+        """End the process gracefully, as SIGTERM does."""
         self.parts.job_controller.workers.stop()
         for task in self._duties:
             task.cancel()
@@ -323,29 +280,23 @@ class Process:
 
 
 class World:
-    """The simulation: MLJobs and AirflowInstances, two Airflows, a Kafka topic, operator processes,
-    the network between them, and the virtual time. :meth:`look` checks the operator's promises.
+    """The simulation. :meth:`look` checks the operator's promises.
 
     Attributes:
         clock: The clock of all operators.
         airflow_clock: The clock of Airflow and of the cluster.
         airflow: The Airflow of the operator's settings.
-        airflows: All Airflows, by the name of their AirflowInstance. The Airflow of the operator's
-            settings has the key ``SETTINGS_AIRFLOW``.
-        processes: The operators that run, oldest first: none, one or two.
-        overlapped: Whether two operators ever ran at once, or reads ever returned an older version
-            of the objects. If true, ``limit`` is not checked, because an operator that doesn't see
-            all MLJobs can't keep to the limit.
-        broken: Descriptions of broken promises, and the errors that the operator logged.
+        airflows: All Airflows, by the name of the AirflowInstance. ``airflow`` has the key
+            ``SETTINGS_AIRFLOW``.
+        processes: The running operators, oldest first.
+        overlapped: Whether two operators ever ran at once, or reads ever returned older objects. If
+            true, ``limit`` is not checked.
         by_hand: Ids of runs that a user has cleared in Airflow.
-        limit: The maximum number of active runs that the operator may have in the Airflow
-            ``OTHER``; None for no limit.
-        watch_takes: The maximum number of seconds from a change of an MLJob until a working watch
-            delivers the change. If the number is less than ``ONE_WAY``, the change arrives before
-            the response to the request that made the change.
-        defects: The log handler that records the errors that the operator logs.
-        late: Descriptions of runs and backfills that exist because of a request that arrived after
-            the operator had stopped expecting it.
+        limit: The maximum number of active runs in the Airflow ``OTHER``, or None.
+        watch_takes: The maximum time until a watch delivers a change, in seconds. If the time is
+            below ``ONE_WAY``, a change arrives before the response to the request that made the
+            change.
+        late: Descriptions of runs and backfills that a request has created after ``UNKNOWN_FOR``.
     """
 
     def __init__(self) -> None:
@@ -376,13 +327,9 @@ class World:
 
     @property
     def process(self) -> Process | None:
-        """The oldest operator, or None while no operator runs."""
         return self.processes[0] if self.processes else None
 
     def start(self, *, beside: bool = False) -> None:
-        """Start an operator if no operator runs. With ``beside``, also start an operator if exactly
-        one operator runs.
-        """
         if len(self.processes) < 1 + beside:
 
             async def start() -> None:
@@ -392,43 +339,30 @@ class World:
             self.overlapped |= len(self.processes) > 1
 
     def kill(self, which: int = 0) -> None:
-        """Kill the operator at the index ``which`` of ``processes``, as SIGKILL does. Do nothing if
-        no operator has this index.
-        """
         if which < len(self.processes):
             self.processes[which].end()
             self.run(0)
 
     def leave_one(self) -> None:
-        """Make exactly one operator run: kill the second operator, and start one if none runs."""
         self.kill(1)
         self.start()
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """Let the API server's reads return the objects as they were ``versions`` versions ago, for
-        the next ``seconds`` seconds.
-        """
         self.cluster.fall_behind(versions, seconds)
         self.overlapped = True
 
     def changed_by(self, process: str) -> None:
-        """Do nothing. :meth:`.ReplicatedWorld.changed_by` overrides this method, to check which
-        process has changed something.
-        """
+        """Do nothing. :class:`.ReplicatedWorld` records the change."""
 
     def soon(self, what: Callable[[], None]) -> None:
-        """Let the event loop call the function ``what`` in its next iteration."""
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:
-        """Let this many seconds of virtual time pass."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def lands(self, stray: Stray) -> None:
-        """Let a stray request arrive at its server. A request is a stray when no process waits for
-        its response any more. If the request has been a stray for longer than ``UNKNOWN_FOR``, the
-        operator no longer expects the request to take effect. In this case, add to ``late`` the
-        runs and backfills that the request creates.
+        """Let a stray request arrive at its server. If the process stopped waiting more than
+        ``UNKNOWN_FOR`` ago, add the created runs and backfills to ``late``.
         """
 
         async def land() -> None:
@@ -443,7 +377,6 @@ class World:
         self.loop.run_until_complete(land())
 
     def close(self) -> None:
-        """Kill all operators, and close the event loop."""
         while self.processes:
             self.kill()
         logging.getLogger("mljob_operator").removeHandler(self.defects)
@@ -455,9 +388,7 @@ class World:
     # Checks
 
     def look(self) -> None:
-        """Check all promises, and record each broken promise for :attr:`broken`. Let the watches
-        and the topic readers of all operators deliver new changes and messages.
-        """
+        """Check all promises, and wake the watches and Kafka consumers of all operators."""
         self.cluster.publish()
         by_job: dict[str, list[str]] = defaultdict(list)
         for name, run_id in self.at_work():
@@ -483,8 +414,8 @@ class World:
             process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
-        """Return all active runs and backfills of MLJobs, in all Airflows. Each item is a pair: a
-        description, and the run id in the MLJob's status.
+        """Return all active runs and backfills of MLJobs. Each item has a description and the run
+        id in the status.
         """
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():
@@ -493,14 +424,10 @@ class World:
         return found
 
     def steps(self) -> list[Step]:
-        """Return all steps that a test can perform next in any of the Airflows."""
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return the active runs that can end, each with its Airflow: runs of MLJobs, their child
-        runs, and runs of backfills. Runs of paused DAGs and queued runs of paused backfills are
-        left out.
-        """
+        """Return the active runs that can end, each with its Airflow."""
         return [
             (airflow, run)
             for airflow in self.airflows.values()
@@ -509,12 +436,8 @@ class World:
         ]
 
     def _crowded(self) -> list[str]:
-        """Check the limit of active runs. If the Airflow ``OTHER`` has more active runs of MLJobs
-        than ``limit``, return a list with a description of this broken promise. Otherwise return an
-        empty list.
-
-        Runs of deleted MLJobs don't count, because a user may have wanted to keep them. With
-        ``overlapped``, the result is always empty.
+        """Return a description if the Airflow ``OTHER`` has more active runs than ``limit``. Runs
+        of deleted MLJobs don't count, because a user may have wanted to keep these runs.
         """
         there = [run for run in self.airflows[OTHER].ours() if self.cluster.announced[run.run_id] & self.cluster.uids]
         active_there = sum(active(run) for run in there)
@@ -523,13 +446,9 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Check runs in the Airflow of the operator's settings: the runs of MLJobs that take
-        outputs of other MLJobs. The operator promises that the conf of such a run has outputs of
-        the other MLJobs, that the other MLJobs' runs have succeeded, and that the status of the
-        MLJob names the other MLJobs' runs. Return a description of each broken promise.
-
-        An MLJob that ever had the runPolicy OncePerSpec is not checked, because it may have taken
-        over a run with older outputs. Runs in ``late`` are not checked either.
+        """Compare the outputs of other MLJobs in a run's conf with the status of the run's MLJob.
+        Return a description of each contradiction. MLJobs with the runPolicy OncePerSpec are not
+        checked, because such an MLJob may use a run with older outputs.
         """
         found = []
         for job in self.cluster.published.values():
@@ -550,14 +469,14 @@ class World:
         return found
 
     def left_behind(self, *, in_the_end: bool = False) -> list[str]:
-        """Return descriptions of the active runs and backfills that the operator should have ended:
-        their MLJob is deleted, its deletionPolicy is not Retain, no user has cleared them in
-        Airflow, and no Event CancellationAbandoned names them.
+        """Return descriptions of the active runs and backfills of deleted MLJobs, with these
+        exceptions:
 
-        The runs and backfills in ``late`` are left out, because the operator may not have found
-        them yet. Set ``in_the_end`` at the end of a test, when the operator's relist of all active
-        runs must have found the runs in ``late``. Then only the backfills in ``late`` are left out,
-        because a relist finds no backfills.
+        - The deletionPolicy of the MLJob is Retain.
+        - A user has cleared the run in Airflow.
+        - An Event CancellationAbandoned names the run.
+        - The run or backfill is in ``late``. If ``in_the_end`` is true, only backfills in ``late``
+          are an exception, because a relist must have found the runs.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
         too_early = self.late & backfills if in_the_end else self.late
@@ -579,35 +498,25 @@ class World:
 
     @property
     def broken(self) -> list[str]:
-        """Descriptions of all promises that the operator has broken so far, and the errors that it
-        has logged.
-        """
+        """Descriptions of all broken promises, and the errors that the operator has logged."""
         return list(dict.fromkeys([*self.cluster.broken, *self._broken, *self.defects.found]))
 
     def status(self, key: Key) -> MLJobStatus:
-        """Return the stored status of an MLJob."""
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:
-        """Let the operator at the index ``which`` of ``processes`` die during a later request.
-        ``calls`` selects the request: 1 is the next request, 2 the request after the next. ``when``
-        says whether the operator dies before, during or after the request. Do nothing if no
-        operator has this index.
-        """
+        """Let an operator die at a later request. ``calls`` is 1 for the next request."""
         if which < len(self.processes):
             wire = self.processes[which].wire
             wire.dies_at = (wire.calls + calls, when)
 
 
 class Defects(logging.Handler):
-    """A log handler that records everything that the operator logs with the level ERROR or higher.
-    In this world, the operator must never log an error.
-    """
+    """A log handler that records what the operator logs with the level ERROR or higher."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Record a log entry with its traceback."""
         self.found.append(logging.Formatter("%(message)s").format(record))
