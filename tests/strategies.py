@@ -1,5 +1,5 @@
-"""Hypothesis strategies that generate facts, and functions that make single facts. A fact is what
-an event or a response of Airflow's REST API says about a run or a task instance.
+"""Hypothesis strategies and functions that make facts. A fact is what an event or a REST response
+of Airflow says about a run or a task instance.
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ EVENT_STATES = [
 
 @st.composite
 def task_events(draw: st.DrawFn) -> TaskFact:
-    """Draw what an event says about a task, as a :class:`.TaskFact`. The event was sent by the
-    provider's callbacks or by Airflow's own producer.
-    """
     state = draw(st.sampled_from(EVENT_STATES))
     number = draw(st.integers(1, 3))
     at = draw(times)
@@ -62,9 +59,6 @@ def task_events(draw: st.DrawFn) -> TaskFact:
 
 @st.composite
 def run_events(draw: st.DrawFn) -> RunFact:
-    """Draw what an event says about a run, as a :class:`.RunFact`: the run is running or has
-    succeeded.
-    """
     state = draw(st.sampled_from([RunState.RUNNING, RunState.SUCCESS]))
     return RunFact(state, StatusSource.KAFKA, EPOCH, EPOCH)
 
@@ -78,9 +72,7 @@ def rest(
     seconds: float = 0,
     max_tries: int | None = None,
 ) -> TaskFact:
-    """Return what a response of Airflow's REST API says about a task, as a :class:`.TaskFact`. The
-    request was sent ``seconds`` after ``EPOCH``.
-    """
+    """Return a fact from a REST response. The request was sent ``seconds`` after ``EPOCH``."""
     seen = EPOCH + timedelta(seconds=seconds)
     return TaskFact(task_id, map_index, try_number, state, StatusSource.REST, seen, seen, max_tries=max_tries)
 
@@ -88,9 +80,8 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """Return what an event says about a task, as a :class:`.TaskFact`. The event occurs ``seconds``
-    after ``EPOCH``, and the operator reads the event at once. ``more`` are further fields of the
-    TaskFact or of its details.
+    """Return a fact from an event that occurred ``seconds`` after ``EPOCH``. ``more`` are further
+    fields of the TaskFact or of its details.
     """
     at = EPOCH + timedelta(seconds=seconds)
     details = {field.name: more.pop(field.name) for field in fields(Details) if field.name in more}

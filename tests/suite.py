@@ -1,14 +1,10 @@
-"""Runs the suite of tests and checks, which consists of parts. ``make test`` calls ``python -m
-tests.suite all``, and ``make test-fast`` calls ``python -m tests.suite fast``.
+"""Runs all tests and checks with ``python -m tests.suite all``, or the fast tests and checks with
+``python -m tests.suite fast``.
 
-The parts are distributed to lanes. The parts of a lane run one after the other, and all lanes run
-at the same time: while the live lane waits for real systems, the lane of checks and unit tests uses
-the processor. The output of a part is shown when the part has ended, so that outputs don't mix. At
-the end, the runner lists the ten slowest tests and the duration of each part.
+A lane is a list of parts that run one after the other. All lanes run at the same time.
 
-Each part has a budget (``tool.suite.budgets`` in ``pyproject.toml``, in seconds on two cores). The
-report at the end marks a part that takes longer than its budget. Such a part doesn't fail, because
-durations vary between machines.
+``pyproject.toml`` has a budget for each part, in seconds on two cores. The report at the end marks
+a part that exceeds its budget, but such a part doesn't fail.
 """
 
 from __future__ import annotations
@@ -53,13 +49,11 @@ four workers would wait for the two cores.
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the suite: commands that run one after the other. All commands run, even after one
-    command has failed.
+    """Commands that run one after the other, even after a command has failed.
 
     Attributes:
-        niceness: The niceness of the part's processes. Tests that start a stack take longest. So
-            these tests get a higher priority (a lower niceness) than tests that only compute.
-        environment: Environment variables in addition to the variables of this process.
+        niceness: The nice value of the part's processes. A lower value is a higher priority.
+        environment: Additional environment variables.
         after: The name of a part of another lane that must end before this part begins, or None.
     """
 
@@ -72,7 +66,7 @@ class Part:
 
 @dataclass
 class Result:
-    """The outcome of one part of the suite: which commands failed, and how the tests ended.
+    """The outcome of a part.
 
     Attributes:
         tests: Durations in seconds, by test name.
@@ -182,12 +176,11 @@ processor time that the live tests leave.
 
 
 class Suite:
-    """One run of the suite. The parts of a lane run one after the other. All lanes run at the same
-    time.
+    """One run of the suite.
 
     Args:
         lanes: The parts of each lane.
-        results: The folder for the output of parts and the reports of their tests.
+        results: The folder for the output of the parts and for the test reports.
     """
 
     def __init__(self, lanes: Sequence[Sequence[Part]], results: Path = RESULTS) -> None:
@@ -199,8 +192,8 @@ class Suite:
         self._ended = {part.name: threading.Event() for lane in lanes for part in lane}
 
     def run(self) -> list[Result]:
-        """Run all parts. Return their results, lane by lane. Call this method in the main thread,
-        because it sets a signal handler.
+        """Run all parts, and return their results. Call this method in the main thread, because the
+        method sets a signal handler.
         """
         # A shell that starts a job in the background makes the job and its children ignore Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -276,9 +269,7 @@ class Suite:
             say(f"  under way: {', '.join(under_way)}")
 
     def end(self) -> None:
-        """Start no more parts, and interrupt all running commands, as Ctrl-C in a terminal does.
-        pytest then stops the stack that it has started.
-        """
+        """Start no more parts, and interrupt all running commands, as Ctrl-C does."""
         self._over.set()
         for ended in self._ended.values():
             ended.set()
@@ -287,24 +278,17 @@ class Suite:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment for commands. The environment has the variables of this process,
-    except PYTHONDONTWRITEBYTECODE, and the variables in :data:`GO`, which are for Go programs. With
-    PYTHONDONTWRITEBYTECODE, every worker of every part would compile the tests again.
-    """
+    # With PYTHONDONTWRITEBYTECODE, every worker of every part would compile the tests again.
     return GO | {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _set_niceness(pid: int, niceness: int) -> None:
-    """Give all processes of a session a lower priority than the processes of other sessions.
-
-    On most Linux systems, nice(1) alone would not have this effect: the kernel shares processor
-    time among sessions first, and applies the niceness of a process only within its session
-    (sched(7), "The autogroup feature"). The function therefore writes the niceness into the
-    session's file in /proc. A kernel without this feature has no such file. The function ignores a
-    missing file, and other errors of the operating system.
+    """Set the niceness of a session that has just started. nice(1) alone would not suffice: on most
+    Linux systems, the kernel shares processor time among sessions first. See sched(7), "The
+    autogroup feature". All errors of the operating system are ignored.
 
     Args:
-        pid: The process that leads the session, which has just started.
+        pid: The process that leads the session.
         niceness: From 1 to 19.
     """
     with suppress(OSError):
@@ -313,9 +297,7 @@ def _set_niceness(pid: int, niceness: int) -> None:
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
-    """Yield the name, the duration in seconds and the outcome of each test in a JUnit report. Yield
-    nothing if the command has written no report.
-    """
+    """Yield the name, the duration in seconds and the outcome of each test in a JUnit report."""
     if not report.exists():
         return
     for case in ElementTree.parse(report).iter("testcase"):
@@ -325,9 +307,7 @@ def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]) -> str:
-    """Return the report for the terminal: the slowest tests, the duration and the budget of each
-    part, the failed commands, and the number of tests by outcome.
-    """
+    """Return the report for the terminal."""
     tests = [(took, f"{result.part.name}: {name}") for result in results for name, took in result.tests.items()]
     lines = ["", f"The {SLOWEST} slowest tests:"]
     lines += [f"  {elapsed(took):>8}  {name}" for took, name in sorted(tests, reverse=True)[:SLOWEST]]
@@ -350,9 +330,8 @@ def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the suite that ``arguments`` names, by default ``all``, and print its summary. Return 0
-    if every command of every part has succeeded, 1 if a command has failed, and 2 for wrong
-    arguments.
+    """Run the suite with the name in ``arguments``, by default ``all``. Return the exit status: 0
+    for success, 1 for a failed command, and 2 for wrong arguments.
     """
     chosen = arguments[0] if arguments else "all"
     if chosen not in SUITES or len(arguments) > 1:

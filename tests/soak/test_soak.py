@@ -1,15 +1,12 @@
-"""Two hundred MLJobs run the example DAGs at the same time, and a quarter of them are cancelled or
-deleted at random moments.
+"""Two hundred MLJobs run the example DAGs at the same time. The test cancels or deletes a quarter
+of them at random moments.
 
-`make soak` takes most of an hour on two cores.
+At the end, each status must agree with Airflow, and no run, process or finalizer may be left. The
+test also measures the operator's share of the time of each MLJob.
 
-``make test`` does not include this test. The test checks that the status of each MLJob agrees with
-Airflow, and that no active run, process or finalizer is left. It also measures how much of the time
-from an MLJob's creation to its end is due to the operator. The figures go to
+``make soak`` runs the test, and takes most of an hour on two cores. ``MLJOB_SOAK_JOBS`` sets the
+number of MLJobs, and ``MLJOB_SOAK_SEED`` sets the random seed. Only a test of 200 MLJobs writes
 benchmarks/results/soak.json.
-
-``MLJOB_SOAK_JOBS`` sets another number of MLJobs. ``MLJOB_SOAK_SEED`` is the random seed for the
-choice of the cancelled MLJobs and of the moments. Only a test with 200 MLJobs writes the file.
 """
 
 from __future__ import annotations
@@ -74,12 +71,11 @@ Way = Literal["delete", "cancel"]
 
 @dataclass
 class Life:
-    """The times at which a watch reported changes of one MLJob, in seconds since the epoch. A time
-    is 0 until the watch reports the change. The test and Airflow use the clock of the same machine,
-    so these times can be compared with Airflow's times.
+    """When a watch reported the changes of one MLJob, in seconds since the epoch. A time is 0
+    before the change.
 
     Attributes:
-        created: When the MLJob was first reported.
+        created: When the watch first reported the MLJob.
         running: When the phase became Running.
         told: When the phase became terminal.
         over: When the phase was terminal and no finalizer was left.
@@ -95,14 +91,14 @@ class Life:
 
 @dataclass
 class Victim:
-    """A planned cancellation of one MLJob, at a random moment.
+    """The planned cancellation of an MLJob.
 
     Attributes:
         way: ``delete`` for ``kubectl delete``, or ``cancel`` for ``spec.cancel``.
-        waits_for_run: Whether the delay begins when the MLJob is running. Otherwise the delay
-            begins when the MLJob is created.
+        waits_for_run: Whether the delay begins when the MLJob is running. By default, the delay
+            begins at the creation.
         delay: The delay in seconds.
-        asked: When the test cancelled the MLJob, in seconds since the epoch, or 0 before the
+        asked: The time of the cancellation in seconds since the epoch, or 0 before the
             cancellation.
     """
 
@@ -118,13 +114,6 @@ class Victim:
 
 @dataclass
 class Lives:
-    """What `kubectl get mljobs --watch` has reported so far.
-
-    Attributes:
-        of: The times of each MLJob's changes, by the name of the MLJob.
-        changes: The number of the reported changes of all MLJobs.
-    """
-
     of: dict[str, Life] = field(default_factory=dict)
     changes: int = 0
 
@@ -165,9 +154,8 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """Return the manifests of ``count`` MLJobs, made from the examples in rotation. Each MLJob has
-    a name of its own. Instead of the outputs of other MLJobs, which may be cancelled, an MLJob
-    takes the latest dataset or model.
+    """Return the manifests of ``count`` MLJobs, made from the examples. No MLJob takes outputs of
+    other MLJobs, because the test may cancel the other MLJobs.
     """
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
@@ -187,9 +175,7 @@ def victims(names: list[str], chance: random.Random) -> dict[str, Victim]:
 
 
 def task_processes(stack: Stack) -> list[psutil.Process]:
-    """Return the processes of running tasks: all descendants of the executor's workers. The workers
-    are children of the scheduler.
-    """
+    """Return the processes of running tasks: all descendants of the executor's workers."""
     scheduler = psutil.Process(stack.pid("airflow-scheduler"))
     return [task for worker in scheduler.children() for task in worker.children(recursive=True)]
 
@@ -304,21 +290,16 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """Return figures about the MLJobs: the median, the 99th percentile and the maximum of four
-    times, in seconds, and the operator's share, in percent.
+    """Return the median, the 99th percentile and the maximum of four durations, in seconds. Also
+    return the operator's share of the time, in percent.
 
-    - ``submit_seconds``: from the creation of the MLJob until the run is queued.
-    - ``report_end_seconds``: from the end of the run until the phase is terminal.
-    - ``job_seconds``: from the creation of the MLJob until the phase is terminal.
-    - ``cancel_seconds``: from the cancellation or deletion of the MLJob until the MLJob is removed,
-      or has a terminal phase and no finalizer.
+    - ``submit_seconds``: from the creation of an MLJob until its run is queued.
+    - ``report_end_seconds``: from the end of a run until the MLJob's phase is terminal.
+    - ``job_seconds``: from the creation of an MLJob until its phase is terminal.
+    - ``cancel_seconds``: from the cancellation of a running MLJob until the MLJob has ended.
 
-    The figures of the first three times cover the MLJobs that the test did not plan to cancel. The
-    figures of the last time cover the MLJobs that were cancelled or deleted and whose phase was
-    Running at some time.
-
-    The operator's share is the sum of all ``submit_seconds`` and ``report_end_seconds``, divided by
-    the sum of all ``job_seconds``.
+    The first three durations exclude the MLJobs with a planned cancellation. The share is the sum
+    of ``submit_seconds`` and ``report_end_seconds``, divided by the sum of ``job_seconds``.
     """
     before, after, whole = [], [], []
     for name, life in lives.of.items():

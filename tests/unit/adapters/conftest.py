@@ -1,5 +1,3 @@
-"""Fixtures: the adapter for Airflow, and a server with scripted answers."""
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -28,9 +26,7 @@ def server() -> Iterator[ScriptedAirflow]:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """A function that returns an adapter for Airflow. The adapter sends its requests to the server
-    that is the function's first argument. At the end of the test, all these adapters are closed.
-    """
+    """A function that connects an adapter for Airflow to a server."""
     made: list[Airflow] = []
 
     def connect(server: ScriptedAirflow, **how: Any) -> Airflow:

@@ -1,6 +1,4 @@
-"""How the adapter for Airflow interprets answers. A table combines every request that the operator
-makes with each kind of answer that Airflow, another server or a proxy may give.
-"""
+"""The adapter for Airflow interprets each kind of answer to each request."""
 
 from __future__ import annotations
 
@@ -121,22 +119,18 @@ Outcome = type[AirflowError] | Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Case:
-    """An entry of the table in this module: an operation of the adapter, one of the requests that
-    the operation makes, and the outcomes that the operation must have if this request gets an
-    unusual answer.
+    """A row of the table: an operation, one of its requests, and the outcomes for unusual answers.
 
     Attributes:
         operation: The name of a public method of the adapter.
         request: The name of the request in ``REQUESTS``.
-        ask: A function that takes the adapter and calls the operation.
-        given: Scripted answers to the operation's other requests, by name of the request.
-        detail: The text in the field ``detail`` of Airflow's 404 for an object that doesn't exist,
-            for example a run. Empty if Airflow has no such 404 for this request.
-        absent: The outcome of the operation after that 404.
-        otherwise: The outcomes for answers that are exempt from the general rule in
-            :func:`expected`, by name of the answer.
-        changes: Whether this request changes something in Airflow, so that the operation's outcome
-            is unknown if the request's outcome is unknown.
+        ask: A function that calls the operation of an adapter.
+        given: The answers to the operation's other requests, by name of the request.
+        detail: The field ``detail`` in Airflow's 404 for a missing object. Empty if there is no
+            such 404.
+        absent: The outcome of the operation after this 404.
+        otherwise: The exceptions to the general rule in :func:`expected`, by name of the answer.
+        changes: Whether the request changes something in Airflow.
     """
 
     operation: str
@@ -154,9 +148,7 @@ def equals(wanted: Any) -> Outcome:
 
 
 def fine(_: Any) -> bool:
-    """Accept any outcome of an operation, even an error. Cases use this function if the answer to
-    the request doesn't matter.
-    """
+    """Accept any outcome, even an error."""
     return True
 
 
@@ -177,9 +169,6 @@ GOES_ON = dict.fromkeys(UNREADABLE, fine)
 
 
 async def read_log(airflow: Airflow) -> list[str] | None:
-    """Read the log of a task instance, and return the texts of the log's entries. Return None if
-    Airflow has no such log.
-    """
     log = await airflow.open_log(DAG, RUN, ("fit", -1), 1)
     if log is None:
         return None
@@ -337,11 +326,7 @@ CASES = [
 
 
 def expected(case: Case, name: str) -> Outcome:
-    """Return the outcome that the operation of a case must have if the case's request gets an
-    unusual answer. ``name`` is the name of the answer. The outcome is the class of an error, or a
-    check of the operation's result. The case may have an outcome for this answer. Otherwise a
-    general rule applies, which depends only on the answer.
-    """
+    """Return the outcome of ``case`` that must follow from the answer ``name``."""
     if name == THE_THING and case.detail:
         return case.absent
     if (other := case.otherwise.get(name)) is not None:
@@ -350,9 +335,6 @@ def expected(case: Case, name: str) -> Outcome:
 
 
 async def outcome(ask: Ask, airflow: Airflow) -> Any:
-    """Call the operation ``ask`` of the adapter ``airflow``. Return the result of the operation, or
-    the AirflowError that the operation raises.
-    """
     try:
         return await ask(airflow)
     except AirflowError as error:
@@ -360,8 +342,8 @@ async def outcome(ask: Ask, airflow: Airflow) -> Any:
 
 
 def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the timeouts of the request ``name`` to ``SOON``. Other requests keep their timeouts,
-    so that they succeed on a busy machine.
+    """Shorten the timeouts of one request. Other requests keep their timeouts, because the machine
+    may be busy.
     """
     (request,) = (request for request in REQUESTS if request.name == name)
     send = Session._send
@@ -384,11 +366,8 @@ def shared() -> Iterator[ScriptedAirflow]:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Disable Python's garbage collection while the block runs.
-
-    One of the answers is very deeply nested JSON, and parsing it exhausts the stack. If Python
-    collected objects of other tests meanwhile, their finalizers would fail, and pytest would report
-    these failures as errors of this test.
+    """Disable Python's garbage collection. An answer with deeply nested JSON exhausts the stack, so
+    finalizers of other tests' objects would fail.
     """
     gc.disable()
     try:
@@ -432,11 +411,6 @@ async def test_answer_has_the_expected_outcome(
 
 
 async def test_every_operation_succeeds_with_regular_answers(server: ScriptedAirflow, connect: Connect) -> None:
-    """With Airflow's usual answers, the operations in the table succeed, so the errors in the table
-    come from the unusual answers. Two errors are right even with usual answers: a submission to a
-    DAG that doesn't exist raises DagNotFound, and clearing a run without failed tasks raises
-    NothingToClear.
-    """
     airflow = connect(server)
     for case in CASES:
         server.told = dict(case.given)

@@ -1,7 +1,4 @@
-"""What the operator does if the Kubernetes API refuses the operator's credentials (401). The
-operator ignores a short refusal, logs a refusal that lasts for ``LOGGED_AFTER``, and fails the
-liveness probe after ``RESTART_AFTER``. Any other answer proves that the credentials are valid.
-"""
+"""What the operator does if the Kubernetes API refuses the operator's credentials."""
 
 from __future__ import annotations
 

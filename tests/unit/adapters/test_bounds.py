@@ -1,7 +1,4 @@
-"""The adapter for Airflow limits four things: the size of an answer, the number of JSON values in
-an answer, the time in which an answer arrives, and the number of pages of a list. The adapter also
-checks the fields and the headers of an answer.
-"""
+"""The limits for answers of Airflow, such as the maximum size."""
 
 from __future__ import annotations
 
@@ -48,9 +45,6 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 async def test_redirect_is_not_followed(
     status: int, request_name: str, server: ScriptedAirflow, connect: Connect
 ) -> None:
-    """If the adapter followed a redirect, the server to which the redirect leads would receive the
-    operator's token or a conf. The operation fails instead.
-    """
     elsewhere = ScriptedAirflow()
     airflow = connect(server)
     server.told[request_name] = Says(status, "", "", {"Location": f"{elsewhere.url}/api/v2/version"})
@@ -87,9 +81,6 @@ async def test_endless_answer_is_read_up_to_the_limit(server: ScriptedAirflow, c
 
 @pytest.mark.parametrize("filling", ["[],", "{},", "1,", '{"a":1},', '"",'])
 async def test_answer_with_too_many_values_is_refused(filling: str, server: ScriptedAirflow, connect: Connect) -> None:
-    """The adapter refuses the answer before it parses it. Parsing a million values would take long,
-    and would need many times the answer's size in memory.
-    """
     many = filling * (4_000_000 // len(filling))
     server.told["get run"] = Says(200, f'{{"conf": [{many}1]}}')
     with pytest.raises(AirflowUnreadable, match="answered with more than 419430 values"):
@@ -97,9 +88,6 @@ async def test_answer_with_too_many_values_is_refused(filling: str, server: Scri
 
 
 async def test_page_with_too_many_values_is_requested_in_parts(server: ScriptedAirflow, connect: Connect) -> None:
-    """A page of runs can have more JSON values than the limit allows, because the conf of a run may
-    have any number of values. The adapter then requests fewer runs at a time.
-    """
     conf = {"key": [1] * 120_000}
 
     every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf=conf) for number in range(1, 21)]
@@ -219,9 +207,7 @@ async def test_deeply_nested_output_is_omitted_from_the_status(server: ScriptedA
 async def test_pages_are_read_to_the_end_even_if_each_is_short(
     field: str, total: int, limit: int, server: ScriptedAirflow, connect: Connect
 ) -> None:
-    """A page may have fewer rows than the request allows, because Airflow's ``[api]
-    maximum_page_limit`` is lower. So a page with fewer rows need not be the last page.
-    """
+    # Airflow's ``[api] maximum_page_limit`` may be lower than the limit in the request.
     rows = {
         "dags": lambda number: {"dag_id": f"dag-{number}"},
         "hitl_details": lambda number: {"task_instance": task_row(map_index=number), "subject": "?"},
@@ -310,9 +296,7 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Users who may trigger a DAG in Airflow can give a run a huge conf, and a run id that looks
-    like the operator's. The adapter still reads all other runs.
-    """
+    # A user of Airflow can give a run a huge conf, and a run id that looks like the operator's.
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     names = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(1, 8)]
     confs = {names[0]: {"x": "x" * 20_000}, names[4]: {"x": "x" * 20_000}}
@@ -340,9 +324,7 @@ async def test_run_that_is_too_large_to_read_does_not_hide_other_runs(
 async def test_page_that_is_too_large_is_requested_in_parts(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page can be large because of runs that the operator has not submitted. Airflow 3.1 ignores
-    the filter by the prefix of run ids and lists all runs, and the conf of a run may have any size.
-    """
+    # Airflow 3.1 ignores the prefix of run ids, and also lists the runs of other users.
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf={"x": "x" * 3000}) for number in range(12)]
 

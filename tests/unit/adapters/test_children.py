@@ -1,9 +1,4 @@
-"""The adapter finds the active child runs of a run, the active child runs of these child runs, and
-so on. A child run is a run that a task claims to have started with a TriggerDagRunOperator: the run
-id is in an XCom of the task, and the DAG id is in the task's rendered fields. The adapter reports
-whether Airflow confirms that a task started the run. The adapter sends no request for an invalid
-id, and looks up only a limited number of runs.
-"""
+"""The adapter for Airflow finds the active child runs of a run."""
 
 from __future__ import annotations
 

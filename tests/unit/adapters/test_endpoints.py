@@ -1,6 +1,4 @@
-"""The operator's HTTP endpoints: by default they listen on every address of the Pod, IPv4 and IPv6.
-The endpoints serve metrics in the format that a client accepts.
-"""
+"""The operator's HTTP endpoints for probes and metrics."""
 
 from __future__ import annotations
 
@@ -18,9 +16,6 @@ from mljob_operator.adapters.metrics import Metrics
 
 
 async def answers(host: str, url_host: str, port: int) -> int:
-    """Start the endpoints on the host ``host``, request ``/livez`` from ``url_host``, and stop the
-    endpoints. Return the HTTP status of the answer.
-    """
     endpoints = Endpoints(Metrics().registry, alive=lambda: True, ready=lambda: True)
 
     def ask() -> int:

@@ -1,6 +1,4 @@
-"""The adapter for Airflow asks a gate before each request that would change something in Airflow.
-While the process is not the leader, the adapter may read and log in, but sends no such request.
-"""
+"""A process that is not the leader changes nothing in Airflow."""
 
 from __future__ import annotations
 
@@ -36,9 +34,7 @@ CHANGES: dict[str, Callable[[Airflow], Awaitable[Any]]] = {
 
 @pytest.fixture
 def closed(server: ScriptedAirflow) -> Airflow:
-    """An adapter for Airflow that was made without a gate. It behaves as if the process were never
-    the leader: it sends no request that changes something.
-    """
+    """An adapter that refuses all changes, because the adapter has no gate."""
     login, _ = logins.split({}, user="mljob", password="right")
     return Airflow("prod", server.url, SilentMeter(), login, prefix="mljob", cancel_dag_id=CANCEL_DAG)
 

@@ -1,7 +1,3 @@
-"""The metrics about MLJobs. The tests check what the metrics count, when a series is removed, and
-the maximum number of series.
-"""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -20,8 +16,6 @@ RUN = "mljob.team-a.churn.n3s7nmusm7-1"
 
 
 class Clock:
-    """A clock that counts in seconds. Tests advance the clock."""
-
     def __init__(self) -> None:
         self.seconds = 0.0
 
@@ -47,9 +41,7 @@ def jobs(registry: CollectorRegistry, clock: Clock) -> JobMetrics:
 
 
 def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "namespace") -> dict[str, float]:
-    """Return a dict that maps each value of the label ``label`` to the sum of all series of the
-    metric ``name`` that have this label value.
-    """
+    """Return the sum of a metric's series for each value of ``label``."""
     found: dict[str, float] = {}
     for family in registry.collect():
         for sample in family.samples:
@@ -59,7 +51,7 @@ def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "n
 
 
 def record_all(jobs: JobMetrics, labels: JobLabels) -> None:
-    """Record one value in each metric that keeps its series after the MLJob is deleted."""
+    """Record a value in each metric that outlives the MLJob."""
     jobs.finished(labels)
     jobs.submission_wait(labels, 1, RUN)
     jobs.queue_wait(labels, 1, RUN)

@@ -1,7 +1,4 @@
-"""A watch delivers each version of an MLJob. The operator already knows most versions from the
-answers to its own writes. The operator does not parse such a version again, and uses
-the object that it already has.
-"""
+"""The operator does not parse the same version of an MLJob twice."""
 
 from __future__ import annotations
 

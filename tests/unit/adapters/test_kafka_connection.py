@@ -1,6 +1,4 @@
-"""The operator's log lines about its connection to Kafka: a line when the connection is lost, a
-line when it is restored, and the cause if the loss lasts.
-"""
+"""The operator logs the state of its connection to Kafka."""
 
 from __future__ import annotations
 
@@ -17,9 +15,8 @@ UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed
 
 
 class Heard:
-    """A :class:`Connection` under test, with a clock that the test moves. The Connection derives
-    the state of the connection to Kafka from librdkafka's reports. ``links`` has each state that
-    the Connection has reported.
+    """A :class:`Connection` with a clock that the test moves. ``links`` has each state that the
+    Connection has reported.
     """
 
     def __init__(self) -> None:

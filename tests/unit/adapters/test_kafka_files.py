@@ -1,7 +1,4 @@
-"""The operator checks whether the certificate files for Kafka have changed on disk. A file has
-changed only if its content differs. A file that is missing for a moment, because it is being
-replaced, has not changed.
-"""
+"""The operator notices when the certificate files for Kafka change."""
 
 from __future__ import annotations
 
@@ -13,8 +10,6 @@ from mljob_operator.adapters.kafka_files import Files
 
 
 class Watched:
-    """Certificate files that the operator checks for changes, with a clock that the test moves."""
-
     def __init__(self, *paths: Path) -> None:
         self.now = 0.0
         self._files = Files([str(path) for path in paths], interval=10, clock=lambda: self.now)
@@ -42,9 +37,7 @@ def test_changed_content_is_reported_once_at_the_next_check(file: Path) -> None:
 
 
 def test_new_file_with_the_same_content_is_no_change(file: Path) -> None:
-    """When another key of the same Secret changes, the kubelet replaces all files of the Secret's
-    volume.
-    """
+    # When one key of a Secret changes, the kubelet replaces all files of the volume.
     watched = Watched(file)
     file.unlink()
     file.write_text("one")

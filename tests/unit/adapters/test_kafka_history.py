@@ -1,6 +1,4 @@
-"""The readers with which mljob-api reads the events of one run. In these tests, the readers read
-from the mock broker of librdkafka, which runs in the process of the tests.
-"""
+"""mljob-api reads the events of one run from Kafka."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ FROM_THE_BEGINNING = dict.fromkeys(range(PARTITIONS), 0)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[Producer, str]]:
-    """Two values: a producer for librdkafka's mock broker, and the broker's address."""
+    """A producer for a mock broker, and the broker's address."""
     producer = Producer({"test.mock.num.brokers": 1})
     [broker] = producer.list_topics(timeout=30).brokers.values()
     yield producer, f"{broker.host}:{broker.port}"
@@ -50,9 +48,6 @@ async def history(cluster: tuple[Producer, str]) -> AsyncIterator[KafkaHistory]:
 
 
 async def until_closed(history: KafkaHistory) -> None:
-    """Wait until all readers of ``history`` are closed. Then close ``history``, which ends the
-    threads of ``history``.
-    """
     await until(lambda: not history.open_readers, "all readers are closed")
     history.close()
 
@@ -68,7 +63,6 @@ def value_of(message: Message) -> list[bytes | None]:
 
 
 async def read_all(reader: KafkaRunHistory) -> list[bytes | None]:
-    """Return the values of the messages that ``reader`` reads up to the end of the topic."""
     found: list[bytes | None] = []
     async with asyncio.timeout(180):
         while True:

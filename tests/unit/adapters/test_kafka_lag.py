@@ -1,7 +1,3 @@
-"""The operator computes from librdkafka's statistics how many messages the consumer has not read
-yet.
-"""
-
 from __future__ import annotations
 
 import asyncio
@@ -21,8 +17,8 @@ UNKNOWN = -1001
 
 
 def statistics(*partitions: tuple[int, int, int]) -> dict[str, Any]:
-    """Return statistics of the topic ``airflow.events`` in librdkafka's format. Each argument
-    describes one partition: the end offset, the consumer's position and the committed offset.
+    """Return statistics of librdkafka. Each argument describes a partition: the end offset, the
+    consumer's position and the committed offset.
     """
     names = ("hi_offset", "app_offset", "committed_offset")
     found = {str(number): dict(zip(names, offsets, strict=True)) for number, offsets in enumerate(partitions)}
@@ -50,9 +46,7 @@ def test_unread_messages_of_all_partitions_are_added(said: dict[str, Any], messa
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[Producer, str]]:
-    """A producer that is connected to a mock broker of librdkafka, and the ``host:port`` of this
-    broker.
-    """
+    """A producer for a mock broker, and the broker's address."""
     producer = Producer({"test.mock.num.brokers": 1})
     [broker] = producer.list_topics(timeout=30).brokers.values()
     yield producer, f"{broker.host}:{broker.port}"

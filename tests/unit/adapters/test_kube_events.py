@@ -1,4 +1,4 @@
-"""The operator cuts the message of a Kubernetes Event to the length that the API server accepts."""
+"""The operator shortens long messages of Kubernetes Events."""
 
 from __future__ import annotations
 

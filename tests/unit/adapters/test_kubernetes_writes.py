@@ -1,7 +1,3 @@
-"""Writes to the Kubernetes API: which request the operator sends, and which result or error follows
-from each answer.
-"""
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
@@ -29,9 +25,7 @@ NO_LEADER = "another process is the leader"
 
 @dataclass
 class ApiServer:
-    """The request handler of a fake API server. The handler records requests, and returns the
-    answer that the test has set.
-    """
+    """A fake API server, which records requests and returns the result of ``answer``."""
 
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -40,7 +34,6 @@ class ApiServer:
     )
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Record a request, call ``answer``, and return the result of ``answer``."""
         sent = request.headers.get("Content-Type", "")
         self.asked.append((request.method, str(request.rel_url), sent, await request.json()))
         self.headers.append(dict(request.headers))
@@ -90,9 +83,7 @@ async def test_event_is_created_in_the_namespace_of_its_object(server: tuple[Api
 
 
 async def test_each_write_has_the_current_token(server: tuple[ApiServer, client.ApiClient]) -> None:
-    """The kubelet renews the token of the operator's ServiceAccount, so an older token may have
-    expired.
-    """
+    # The kubelet renews the token before it expires.
     api_server, api = server
 
     async def renew(configuration: client.Configuration) -> None:

@@ -1,7 +1,4 @@
-"""Each kind of request to an Airflow has its own threads (a lane), so that no kind waits for
-another kind. A lane sends few requests to an Airflow that doesn't answer. All lanes share one
-login.
-"""
+"""Each kind of request to an Airflow has its own threads, which are called a lane."""
 
 from __future__ import annotations
 
@@ -27,9 +24,8 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Start an asyncio task for each coroutine in ``asking``. The server does not answer requests
-    of the kind ``request``. Wait until the server has received four such requests, and return the
-    asyncio tasks.
+    """Start the coroutines ``asking``, and wait until the server has received four requests of the
+    kind ``request``. The server doesn't answer these requests.
     """
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]
@@ -80,9 +76,6 @@ async def test_few_requests_are_sent_to_an_airflow_that_is_down(server: Scripted
 
 
 async def test_unreadable_answers_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """An unreadable answer may be about a single run. Requests about other runs must not have to
-    wait because of this answer.
-    """
     airflow = connect(server)
     server.told["get run"] = Says(200, "{}")
     for _ in range(2 * FAILURES):
@@ -92,8 +85,6 @@ async def test_unreadable_answers_do_not_block_a_lane(server: ScriptedAirflow, c
 
 
 class Clock:
-    """A clock in seconds that the test advances."""
-
     def __init__(self) -> None:
         self.now = 0.0
 
@@ -144,7 +135,7 @@ def test_error_of_a_blocked_request_has_the_remaining_retry_after() -> None:
 
 
 class Counted:
-    """A lock that counts how many times it was acquired."""
+    """A lock that counts its acquisitions."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -238,10 +229,7 @@ def test_delays_are_random_by_default() -> None:
 
 
 async def test_failures_of_one_request_do_not_block_a_lane(server: ScriptedAirflow, connect: Connect) -> None:
-    """Airflow may answer with an error 500 for every run of one DAG. Runs of other DAGs, which are
-    submitted in the same lane, must not wait because of these errors. Errors 503 do block the lane,
-    because they mean that Airflow as a whole is unavailable.
-    """
+    # An error 500 may concern a single DAG. An error 503 concerns the whole Airflow.
     airflow = connect(server)
     server.told["trigger"] = Says(500, "Internal Server Error", "text/plain")
     for _ in range(2 * FAILURES):

@@ -1,6 +1,4 @@
-"""The operator splits Airflow's answer to a request for a task's log into the entries of the log.
-The result doesn't depend on how the network cuts the answer into chunks.
-"""
+"""The operator splits the log of a task into entries."""
 
 from __future__ import annotations
 

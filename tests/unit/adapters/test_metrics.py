@@ -1,7 +1,3 @@
-"""The series of metrics about one Airflow or one topic: when they are created, and when they are
-removed.
-"""
-
 from __future__ import annotations
 
 import time
@@ -27,7 +23,6 @@ def everything(metrics: Metrics, airflow: str) -> None:
 
 
 def series(metrics: Metrics, airflow: str) -> set[str]:
-    """Return the names of the metrics that have a series about the Airflow ``airflow``."""
     return {
         sample.name
         for family in metrics.registry.collect()

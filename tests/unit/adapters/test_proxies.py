@@ -1,6 +1,4 @@
-"""The operator uses the proxies in HTTPS_PROXY, HTTP_PROXY and NO_PROXY. It interprets these
-variables as programs in Go do (golang.org/x/net/http/httpproxy).
-"""
+"""The operator uses proxies as Go programs do (golang.org/x/net/http/httpproxy)."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ API = "https://172.30.0.1:443"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Removes this machine's own proxy settings from the environment during each test."""
+    """Remove the proxy settings of this machine."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -121,9 +119,7 @@ def test_messages_show_a_proxy_without_its_user_and_password() -> None:
 
 @pytest.fixture
 def trusted(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
-    """The TLS context of a server with the name kubernetes.default.svc, and the path of the file
-    with the CA certificate that a client needs to trust the server.
-    """
+    """A TLS context for the server kubernetes.default.svc, and the path of the CA certificate."""
     authority = Authority()
     return authority.server("kubernetes.default.svc"), authority.write_certificate(tmp_path / "ca.crt")
 
@@ -154,9 +150,6 @@ def test_requests_to_airflow_use_the_proxy_unless_no_proxy_excludes_it(
 def test_token_endpoint_may_use_the_proxy_while_airflow_does_not(
     airflow: ScriptedAirflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether a request uses the proxy depends on the request's own URL: Airflow may be inside the
-    cluster, and the OAuth 2 provider outside.
-    """
     client = OAuth2Client("mljob", SecretStr("s"), "http://login.example/token")
     with HttpProxy({}) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -218,10 +211,7 @@ async def test_requests_to_the_kubernetes_api_use_the_proxy_and_errors_name_it(
 async def test_in_a_pod_the_watch_uses_the_same_address_as_every_other_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
 ) -> None:
-    """``kopf.login_with_service_account`` returns the server name kubernetes.default.svc. Many
-    NO_PROXY lists don't contain this name, so kopf's watch would go through the proxy. The
-    operator's function ``credentials`` takes the address from KUBERNETES_SERVICE_HOST instead.
-    """
+    # kopf's own login returns kubernetes.default.svc. Many NO_PROXY lists lack this name.
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")

@@ -1,7 +1,4 @@
-"""A reader of a running task's log can continue where an earlier reader stopped. Airflow returns a
-token, which stands for the position after the last entry of its answer. The next reader sends this
-token to Airflow. The tests use simulated Airflows of several supported versions.
-"""
+"""A reader of a task's log can continue where an earlier reader stopped."""
 
 from __future__ import annotations
 
@@ -20,9 +17,7 @@ DAG = Dag(dag_id="train", tasks=("fit",))
 
 
 async def read(airflow: Airflow, run_id: str, token: str | None) -> tuple[list[str], str | None]:
-    """Read a log from the position that ``token`` stands for. If ``token`` is None, read from the
-    beginning of the log. Return the texts of the entries, and the token for the next call.
-    """
+    """Return the entries of the log after the position ``token``, and the token for the next call."""
     log = await airflow.open_log("train", run_id, ("fit", -1), 1, token)
     assert log is not None
     found: list[str] = []

@@ -1,6 +1,4 @@
-"""How the operator logs in to Airflow: with a token, a token file or an OAuth 2 client. A gateway
-in front of Airflow may have an authentication of its own.
-"""
+"""The operator logs in to Airflow with a token, a token file or an OAuth 2 client."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
 
 
 def only_with(token: str) -> Guard:
-    """Return a function for the argument ``guard`` of :class:`.HttpGateway`. The function refuses
-    each request without the bearer token ``token``: it answers 401.
-    """
+    """Return a guard that refuses requests without this bearer token."""
 
     def guard(headers: Mapping[str, str]) -> Answer | None:
         if headers.get("authorization") == f"Bearer {token}":
@@ -45,10 +41,10 @@ def only_with(token: str) -> Guard:
 
 
 class Provider(LoopbackServer):
-    """A fake OAuth 2 provider: a server with a token endpoint.
+    """A fake OAuth 2 provider.
 
     Attributes:
-        tokens: An iterator of the tokens that the endpoint issues, one for each request.
+        tokens: The tokens for the next requests.
         life: The value of ``expires_in`` in the answers, in seconds.
         says: The answer to all requests, or None to issue tokens.
         asked: The form and the headers of each request. Header names are in lower case.
@@ -74,7 +70,6 @@ class Provider(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """The URL of the token endpoint."""
         return f"{super().url}/token"
 
 
@@ -89,9 +84,7 @@ def client(url: str | None, **fields: Any) -> OAuth2Client:
 
 
 async def test_token_is_sent_with_every_request(server: ScriptedAirflow, connect: Connect) -> None:
-    """The request for Airflow's version has the token too. Airflow itself answers this request
-    without authentication, but a gateway in front of Airflow may require the token.
-    """
+    # Airflow requires no token for its version, but a gateway may require the token.
     with HttpGateway(server.url, guard=only_with("a-token")) as gateway:
         assert (await connect(gateway, token="a-token").probe()).version == "3.3.2"
         with pytest.raises(AirflowUnauthorized, match=r"refused the operator's credentials: .*does a proxy at"):
@@ -304,9 +297,7 @@ async def test_ca_bundle_also_applies_to_the_token_endpoint(server: ScriptedAirf
 async def test_without_a_token_endpoint_the_client_logs_in_at_airflow(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If an OAuth 2 client is configured without a token endpoint, the operator sends the client's
-    credentials to Airflow's own login. Airflow accepts them if Keycloak is its auth manager.
-    """
+    # Airflow accepts these credentials if Keycloak is its auth manager.
     bodies: list[Any] = []
     answer = server.answer
 

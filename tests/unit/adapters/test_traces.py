@@ -1,7 +1,3 @@
-"""The traces that the operator sends to an OpenTelemetry collector. If tracing is not configured,
-the operator does not even import the OpenTelemetry SDK.
-"""
-
 from __future__ import annotations
 
 import logging
@@ -113,8 +109,6 @@ def test_a_defect_of_the_sdk_stops_no_step(
 
 
 class Collector:
-    """A fake OpenTelemetry collector: an HTTP server that receives traces in the OTLP format."""
-
     def __init__(self) -> None:
         self.received: list[tuple[str, str | None, ExportTraceServiceRequest]] = []
         received = self.received

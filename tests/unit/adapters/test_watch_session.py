@@ -1,6 +1,4 @@
-"""The HTTP session with which kopf watches the Kubernetes API. Reading from a closed session must
-raise an error that kopf handles.
-"""
+"""The HTTP session with which kopf watches the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -14,10 +12,8 @@ from tests.fakes.kubernetes_api import MLJOBS, KubernetesApi
 
 
 async def test_reading_from_a_closed_session_raises_an_error_that_kopf_expects() -> None:
-    """kopf closes the session after a single refused request (401), while watches still read their
-    answers. With a plain aiohttp session, the next read of an answer would raise a RuntimeError,
-    which would end kopf and the operator. The session of :class:`.Watch` prevents this error.
-    """
+    # kopf closes the session after a single error 401, while watches still read. A plain aiohttp
+    # session would then raise a RuntimeError, which ends the operator.
     with KubernetesApi() as api:
         watch = Watch((), Authentication("Check the token"), with_instances=False)
         info = await watch.session(kopf.ConnectionInfo(server=api.url))

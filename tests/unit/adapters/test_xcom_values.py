@@ -1,8 +1,3 @@
-"""How the operator reads the values of XComs. Python values that Airflow has serialised become
-plain JSON. The operator doesn't read a value that Airflow keeps in an object store. Such a value is
-listed among the omitted outputs.
-"""
-
 from __future__ import annotations
 
 import json
@@ -94,9 +89,6 @@ async def test_address_that_a_task_returned_is_its_output(
 
 
 async def test_xcoms_on_short_pages_are_all_read(server: ScriptedAirflow, connect: Connect) -> None:
-    """With the setting ``[api] maximum_page_limit = 5``, Airflow returns at most 5 entries in a
-    page, although the operator requests more. The operator reads all pages.
-    """
     entries = [{"task_id": "fit", "map_index": index, "timestamp": AT} for index in range(12)]
 
     def listed(query: Any) -> Any:

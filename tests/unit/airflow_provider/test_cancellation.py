@@ -1,7 +1,3 @@
-"""The cancellation of runs, tested with a fake Airflow that imitates how the real Airflow changes
-task instances.
-"""
-
 from __future__ import annotations
 
 import threading
@@ -39,7 +35,7 @@ class FakeClock:
 @dataclass
 class FakeRuns:
     """A fake Airflow with one run. As in Airflow, setting a task instance to failed clears its
-    downstream task instances in the states failed and upstream_failed.
+    failed downstream task instances.
     """
 
     run: str | None = "running"
@@ -182,9 +178,6 @@ def test_upstream_tasks_are_failed_first() -> None:
 
 
 def test_a_task_that_airflow_clears_is_failed_again() -> None:
-    """A downstream task has failed. When its upstream task is set to failed, Airflow clears the
-    downstream task. The cleared task could run again, so the cancellation sets it to failed.
-    """
     runs = FakeRuns(dag=chain("a", "b"), states={("a", -1): "running", ("b", -1): "failed"})
     assert cancel(runs).rounds == 2
     assert set(runs.states.values()) == {"failed"}
@@ -231,10 +224,6 @@ def test_a_run_that_stays_open_is_reported_as_not_over() -> None:
 
 
 def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed() -> None:
-    """A run has so many task instances that the cancellation sets the run to failed before all
-    task instances are failed. After the end of the run, one task instance still waits for its
-    retry. The cancellation sets this task instance to failed, too.
-    """
     states = {("fit", index): None for index in range(1000)} | {("load", -1): "up_for_retry"}
     runs = FakeRuns(dag=[Task("fit"), Task("load")], states=states, forgotten=("load",))
     runs.dag = chain("fit", "load")
@@ -279,9 +268,7 @@ def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks() -> 
 
 
 def test_a_run_that_has_not_started_does_not_wait_for_teardown_tasks() -> None:
-    """A queued run may never start, for example while its DAG is paused. Then its teardown tasks
-    never end either, so the cancellation does not wait for them.
-    """
+    # A queued run may never start, for example while its DAG is paused.
     runs = with_teardown(work=None, release=None)
     runs.run, runs.teardown_ends = "queued", False
     assert cancel(runs).outcome is CancellationOutcome.CANCELLED
@@ -295,9 +282,7 @@ def test_a_teardown_task_that_did_not_end_is_named() -> None:
 
 
 class Several:
-    """A fake Airflow with several DAGs. It passes each request on to the :class:`FakeRuns` of the
-    request's DAG. A request about a DAG without a FakeRuns raises a KeyError.
-    """
+    """A fake Airflow with one :class:`FakeRuns` for each DAG."""
 
     def __init__(self, **runs: FakeRuns) -> None:
         self.runs = runs

@@ -1,5 +1,3 @@
-"""The task of the cancellation DAG: its params, its results and its events."""
-
 from __future__ import annotations
 
 import json
@@ -143,10 +141,6 @@ def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome: str, state:
 
 
 class FakeRuns:
-    """A fake Airflow in which the run of the DAG ``over`` has succeeded, and no other run exists. A
-    request for the run of the DAG ``away`` raises a ConnectionError.
-    """
-
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
         if dag_id == "away":
             raise ConnectionError("could not get run run: 503")
@@ -158,9 +152,7 @@ class FakeRuns:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:
-    """The list of the events that the cancellation task sends. The list stands in for Kafka, and
-    :class:`FakeRuns` for Airflow.
-    """
+    """The events that the cancellation task sends."""
     sent: list[RunCancellation] = []
     monkeypatch.setattr(producer, "_state", None)
     monkeypatch.setattr(producer, "send", sent.append)

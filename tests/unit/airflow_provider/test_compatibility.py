@@ -1,6 +1,4 @@
-"""The provider's modules for DAG files raise an error on an Airflow that is too old. They accept an
-Airflow that is newer than the supported versions, and an environment without Airflow.
-"""
+"""DAG files can't import the provider if Airflow is too old."""
 
 from __future__ import annotations
 
@@ -38,8 +36,8 @@ def test_a_newer_airflow_and_no_airflow_are_accepted(version: str | None) -> Non
 
 @pytest.fixture
 def beside_an_old_airflow(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """A function that runs Python code in a new process. In the new process, the metadata of the
-    Python packages says that Airflow 3.0.6 is installed.
+    """A function that runs Python code in a new process, in which Airflow 3.0.6 seems to be
+    installed.
     """
     metadata = tmp_path / "apache_airflow_core-3.0.6.dist-info" / "METADATA"
     metadata.parent.mkdir()

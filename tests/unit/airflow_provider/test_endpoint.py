@@ -1,6 +1,4 @@
-"""The URL and the credentials for Airflow's REST API, which the provider reads from an Airflow
-Connection.
-"""
+"""The provider reads Airflow's URL and credentials from an Airflow Connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Task events: from Airflow's task context to the message on the topic."""
+"""The provider makes an event from Airflow's task context."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def test_an_event_has_identity_state_and_dates() -> None:
 
 
 def test_a_skipped_task_without_an_end_date_ends_now() -> None:
-    """When Airflow calls the callback for a skipped task, the task instance has no end date yet. So
-    the event contains the present time as the end.
-    """
+    # Airflow calls the callback for a skipped task before it sets the end date.
     told = event(EventName.TASK_SKIPPED)
     assert (told.end_date, told.duration) == (NOW, 10.0)
     assert event(EventName.TASK_RUNNING).end_date is None
@@ -82,10 +80,8 @@ def test_a_run_without_an_mljob_has_no_reference() -> None:
 
 
 def test_an_event_from_the_dag_processor_has_the_identity_only() -> None:
-    """Airflow calls some callbacks in the DAG processor, for example after a task has sent no
-    heartbeat. The task instance then has no dates, and the context has no exception. An event with
-    the identity and the state of the task instance is sent nevertheless.
-    """
+    # Airflow calls some callbacks in the DAG processor, for example after a missing heartbeat. The
+    # task instance then has no dates, and the context has no exception.
     ti = SimpleNamespace(dag_id="train", run_id="r", task_id="fit", map_index=None, try_number=1)
     told = event_from_context(EventName.TASK_FAILED, {"ti": ti}, source="prod", now=NOW)
     assert (told.map_index, told.error, told.duration, told.hostname) == (-1, None, None, None)
@@ -105,9 +101,7 @@ def test_a_long_error_is_cut() -> None:
 
 
 def test_an_error_is_masked_before_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow's masker finds only whole secrets. If the error were cut first, the beginning of a
-    secret could remain.
-    """
+    # Airflow's masker finds only whole secrets.
     monkeypatch.setattr(callbacks, "masked", lambda text: text.replace("hunter2", "***"))
     told = event(
         EventName.TASK_FAILED, {**context(), "exception": ValueError("x" * (MAX_ERROR_LENGTH - 4) + "hunter2")}

@@ -1,4 +1,4 @@
-"""The traceback of a DAG file's import error is shortened to one line, which has a maximum length."""
+"""The traceback of a DAG file's import error is shortened to one line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The class ``Job`` checks published outputs, has defaults for each job type, and imports few
-modules. A ``Job`` is a DAG that is declared with ``mljob_dag``. These tests need no Airflow.
-"""
+"""The class ``Job``, a DAG that is declared with ``mljob_dag``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests for DAGs: an MLJob as YAML, with the valid values of each param as comments."""
+"""The provider generates the manifest of an MLJob for a DAG."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def read(text: str) -> dict[str, Any]:
 
 
 def uncommented(text: str) -> str:
-    """Return the manifest ``text`` as if a user had removed the ``#`` before each default value.
-    Comments, which begin with ``##``, are left out.
+    """Return the manifest without the ``#`` before each default value. Comments with ``##`` are
+    left out.
     """
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("##")]
     return "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines)

@@ -1,4 +1,4 @@
-"""A pydantic model and the params that are made from the model accept the same confs."""
+"""A pydantic model and its Airflow params accept the same confs."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def containers(kinds: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 @st.composite
 def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -> Kind:
     """Draw a model, and a strategy for confs that fit the model. The types of the model's fields
-    are drawn from ``kinds``. Some of the fields have a default, and a conf may lack these fields.
+    are drawn from ``kinds``.
     """
     fields: dict[str, Any] = {}
     required, optional = {}, {}
@@ -127,10 +127,7 @@ JSON = st.recursive(
 
 
 def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
-    """Return the reasons for which Airflow would refuse the conf, or an empty list if Airflow would
-    accept the conf. As in Airflow, each param is validated against its schema. The validated value
-    is the value in the conf, or the param's default if the conf has no value for the param.
-    """
+    """Return the reasons for which Airflow would refuse the conf."""
     found = []
     for spec in params_of(model):
         value = conf.get(spec.name, spec.default)
@@ -151,9 +148,7 @@ def test_the_params_accept_every_conf_that_the_model_accepts(data: st.DataObject
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> tuple[type[BaseModel], dict[str, Any]]:
-    """Draw a model and a conf. The conf fits the model, except that any of its values may have been
-    replaced by an arbitrary JSON value.
-    """
+    """Draw a model, and a conf in which some values may be invalid."""
     model, confs = draw(MODELS)
     conf = draw(confs)
     return model, {name: draw(st.just(value) | JSON) for name, value in conf.items()}

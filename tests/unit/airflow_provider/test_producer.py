@@ -1,6 +1,4 @@
-"""Sending a task's events to Kafka. A failure of Kafka never fails the task, and never delays the
-task longer than a limit.
-"""
+"""A failure of Kafka never fails a task, and hardly delays the task."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def event(name: EventName = EventName.TASK_SUCCESS, **fields: Any) -> TaskEvent:
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the producer begin each test without a connection. In a task's process, the producer has
-    no connection before the first event either.
-    """
+    """Begin each test without a connection to Kafka, as a task's process does."""
     monkeypatch.setattr(producer, "_state", None)
     for option, value in {"topic": TOPIC, "source": "tests", "kafka_config_id": "kafka_default"}.items():
         monkeypatch.setattr(settings, option, lambda value=value: value)
@@ -45,9 +41,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of librdkafka's mock broker, which runs in this process. Events are sent to this
-    broker.
-    """
+    """The address of a mock broker that receives the events."""
     made = producer.make_producer({"bootstrap.servers": "ignored", "test.mock.num.brokers": 1})
     # Only the metadata has the address on which the broker of the mock cluster listens.
     address = next(iter(made.list_topics(timeout=10).brokers.values()))
@@ -59,7 +53,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the producer send events to an address at which no broker listens."""
+    """Send the events to an address at which no broker listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         properties = {"bootstrap.servers": f"127.0.0.1:{taken.getsockname()[1]}", **HOUR_LONG_DELIVERY}
@@ -190,9 +184,6 @@ def test_a_forked_child_has_its_own_producer(broker: str) -> None:
 
 
 def statistics_after_an_event(broker: str, **extra: Any) -> dict[str, Any]:
-    """Send an event to the broker, and return librdkafka's statistics after the broker has stored
-    it.
-    """
     told: list[dict[str, Any]] = []
     made = producer.make_producer(
         {
@@ -220,10 +211,8 @@ def test_extra_of_the_connection_makes_the_producer_idempotent(broker: str) -> N
 
 
 def test_each_event_waits_for_all_replicas() -> None:
-    """With ``acks=all``, Kafka acknowledges an event only when all in-sync replicas have stored the
-    event. The provider doesn't limit the number of retries: librdkafka sends an event again until
-    the event is acknowledged, or until ``message.timeout.ms`` has passed.
-    """
+    # Without a limit of retries, librdkafka sends an event again until ``message.timeout.ms`` has
+    # passed.
     assert producer.DEFAULTS["acks"] == "all"
     assert not {"retries", "message.send.max.retries"} & producer.DEFAULTS.keys()
 

@@ -1,5 +1,3 @@
-"""Progress reports: which values are sent, and how often."""
-
 from __future__ import annotations
 
 import logging
@@ -42,7 +40,7 @@ def nothing_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Scalar:
-    """A scalar like those of NumPy and PyTorch: its method ``item`` returns a Python number."""
+    """A scalar with a method ``item``, as in NumPy and PyTorch."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -176,9 +174,7 @@ def test_outside_of_a_task_reports_and_outputs_log_a_debug_line(caplog: pytest.L
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[TaskEvent]:
-    """A list to which each call of ``report`` adds the event that the call sends. The calls behave
-    as in the running task ``fit``.
-    """
+    """The events that ``report`` sends in the running task ``fit``."""
     ti = SimpleNamespace(dag_id="train", run_id="run", task_id="fit", map_index=-1, try_number=1)
     events: list[TaskEvent] = []
     monkeypatch.setattr("mljob_airflow.tasks.progress._current_context", lambda: {"ti": ti})

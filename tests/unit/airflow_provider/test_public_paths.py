@@ -1,6 +1,4 @@
-"""DAG files can import the public names from the package, and from the modules that had the names
-earlier.
-"""
+"""Public names can be imported from the package and from their former modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error for a duration or a date in a wrong notation contains the right notation."""
+"""The error for a wrong duration or date shows the right notation."""
 
 from __future__ import annotations
 

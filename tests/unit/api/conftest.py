@@ -1,6 +1,4 @@
-"""Fixtures that run mljob-api, the aggregated API server, in the process of the test. mljob-api
-serves plain HTTP on loopback, and uses fakes of Kubernetes, Airflow and Kafka.
-"""
+"""Fixtures that run mljob-api in the process of the test."""
 
 from __future__ import annotations
 
@@ -46,8 +44,7 @@ def now() -> datetime:
 
 
 class ApiWorld:
-    """The HTTP application of mljob-api on loopback, and the fakes that the application uses:
-    MLJobs, AirflowInstances, Airflows and Kafka topics.
+    """mljob-api on loopback, with fakes of Kubernetes, Airflow and Kafka.
 
     Attributes:
         airflows: Fake Airflows by the names of their AirflowInstances.
@@ -71,7 +68,6 @@ class ApiWorld:
         self._client: TestClient[Any, Any] | None = None
 
     async def start(self) -> None:
-        """Start mljob-api on loopback."""
         registry = AirflowRegistry(
             Logins(self.instances),
             self._connect,
@@ -94,7 +90,6 @@ class ApiWorld:
         await self._client.start_server()
 
     async def stop(self) -> None:
-        """Stop mljob-api."""
         if self._client is not None:
             await self._client.close()
 
@@ -104,34 +99,27 @@ class ApiWorld:
     # Users
 
     async def get(self, path: str, headers: Mapping[str, str] = USER, **query: Any) -> ClientResponse:
-        """Send a GET request for a path to mljob-api, and return the answer."""
         assert self._client is not None
         return await self._client.get(path, params={name: str(value) for name, value in query.items()}, headers=headers)
 
     async def ask(
         self, subresource: RunSubresource, name: str = "churn", namespace: str = "team-a", **query: Any
     ) -> ClientResponse:
-        """Send a GET request for a subresource (log, events or graph) of an MLJob, and return the
-        answer.
-        """
         return await self.get(run_path(namespace, name, subresource), **query)
 
     async def log(self, **query: Any) -> str:
-        """Return the log of a task of the MLJob ``churn``."""
         answer = await self.ask(RunSubresource.LOG, **query)
         text = await answer.text()
         assert answer.status == 200, text
         return text
 
     async def events(self, *, watch: bool = False, **query: Any) -> list[HistoryEntry]:
-        """Return the entries of the history of the MLJob ``churn``."""
         answer = await self.get(run_path("team-a", "churn", RunSubresource.EVENTS, watch=watch), **query)
         text = await answer.text()
         assert answer.status == 200, text
         return [entry for line in text.splitlines() if (entry := parse_entry(line)) is not None]
 
     async def graph(self, **query: Any) -> Any:
-        """Return the task graph of the MLJob ``churn``, as JSON."""
         answer = await self.ask(RunSubresource.GRAPH, **query)
         assert answer.status == 200, await answer.text()
         return await answer.json()
@@ -148,9 +136,7 @@ class ApiWorld:
         status: Mapping[str, Any] | None = None,
         **spec: Any,
     ) -> FakeRun:
-        """Create an MLJob with a running run, and return the run. ``airflow`` is the name of the
-        MLJob's AirflowInstance, or None for the Airflow of the operator's settings.
-        """
+        """Create an MLJob with a running run, and return the run."""
         job = self.jobs.create(name, {"dagId": "train", **spec}, namespace)
         run_id = str(dag_run_id("mljob", namespace, name, job.uid))
         body = self.jobs.objects[namespace, name]
@@ -170,25 +156,17 @@ class ApiWorld:
         return run
 
     def report(self, run: FakeRun, event: EventName = EventName.TASK_PROGRESS, **fields: Any) -> None:
-        """Send an event about the task ``fit`` of ``run`` to Kafka. By default, the event is a
-        progress report.
-        """
         about = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": "fit", "try_number": 1}
         task_event = TaskEvent(event=event, timestamp=now(), **(about | fields))
         self.send(run, task_event.model_dump_json(exclude_none=True))
 
     def send(self, run: FakeRun, value: str, at: datetime | None = None) -> None:
-        """Send a message to Kafka. The key of the message is the key that events of ``run`` have.
-        ``at`` is the time of the message. By default, this is the present time.
-        """
         self.topics.send(TOPIC, f"{run.dag_id}/{run.run_id}".encode(), value.encode(), at)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the pauses of mljob-api, because the fakes need no pauses: the time between two
-    requests to Airflow, the time between two checks of an MLJob, and the wait for late events.
-    """
+    """Shorten the pauses of mljob-api, because the fakes need no pauses."""
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),
         (readings, "LONGEST", 0.05),
@@ -203,16 +181,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def world() -> AsyncIterator[ApiWorld]:
-    """mljob-api with its fakes, not started yet. A test calls ``start``."""
+    """mljob-api before its start. A test calls ``start``."""
     world = ApiWorld()
     yield world
     await world.stop()
 
 
 async def message_of(answer: ClientResponse) -> tuple[int, str]:
-    """Return the HTTP status and the message of a failed request. The body of the answer is a
-    Kubernetes Status.
-    """
+    """Return the HTTP status and the message of a failed request."""
     body = json.loads(await answer.text())
     assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == (
         "Status",

@@ -1,4 +1,4 @@
-"""Sample reports and findings for the tests of the monitoring DAGs."""
+"""Sample reports and findings."""
 
 from __future__ import annotations
 

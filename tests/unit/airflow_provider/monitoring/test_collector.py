@@ -1,7 +1,4 @@
-"""The collector makes a monitoring report with few requests to Airflow. It limits how many logs it
-reads, how many paused, stale or broken DAGs it checks, and how many findings it reports. If a limit
-may hide findings, the report names the kinds of findings for which the report is incomplete.
-"""
+"""The collector makes a monitoring report with few requests to Airflow."""
 
 from __future__ import annotations
 
@@ -29,9 +26,7 @@ CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflo
 
 @dataclass
 class FakeAirflow:
-    """A fake Airflow in memory, from which the collector reads. ``forbidden`` names the requests
-    that fail with 403, for example ``log`` for :meth:`last_error`.
-    """
+    """A fake Airflow for the collector. The requests in ``forbidden`` fail with 403."""
 
     dags: list[Dag] = field(default_factory=list)
     unlisted: dict[str, Dag] = field(default_factory=dict)

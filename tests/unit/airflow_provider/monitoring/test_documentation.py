@@ -15,9 +15,7 @@ README = (ROOT / "airflow-provider" / "README.md").read_text()
 
 
 def rows(text: str) -> dict[str, str]:
-    """Read the tables in ``text`` whose first column has names in backticks. Return the text of the
-    second column for each name. Several names in one cell have the same text.
-    """
+    """Return the second column of the tables in ``text``, by the names in the first column."""
     found: dict[str, str] = {}
     for first, second in re.findall(r"^ *\| (`[^|]+) \| ([^|]*)\|", text, re.MULTILINE):
         found |= dict.fromkeys(re.findall(r"`([^`]+)`", first), second.strip().strip("`"))

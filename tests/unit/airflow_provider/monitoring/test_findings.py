@@ -1,7 +1,3 @@
-"""The findings that the monitoring DAGs derive from what they observe in Airflow: health, stuck
-runs and tasks, failures, outliers and bottlenecks.
-"""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -249,9 +245,7 @@ WINDOW = bottlenecks.Window(ago(hours=24), NOW)
 
 
 def busy(begin: float, end: float | None, number: int = 1, **fields: Any) -> TaskInstance:
-    """Return a task instance that started ``begin`` hours ago and ended ``end`` hours ago. If
-    ``end`` is None, the task instance has not ended. ``number`` is the number of its run.
-    """
+    """Return a task instance that started ``begin`` hours ago and ended ``end`` hours ago."""
     fields = {"state": "success", "start": ago(hours=begin), "end": None if end is None else ago(hours=end)} | fields
     if end is not None:
         fields.setdefault("duration", (begin - end) * 3600)

@@ -1,7 +1,3 @@
-"""Fingerprints of errors: two errors count as the same error if they differ only in parts that
-change from run to run.
-"""
-
 from __future__ import annotations
 
 from typing import Any

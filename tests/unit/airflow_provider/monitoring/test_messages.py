@@ -1,7 +1,4 @@
-"""The monitoring DAGs' messages to Slack. Slack accepts each message, whatever names and error
-texts Airflow contains. A message shows a limited number of findings, and says how many it leaves
-out.
-"""
+"""The monitoring's messages to Slack."""
 
 from __future__ import annotations
 

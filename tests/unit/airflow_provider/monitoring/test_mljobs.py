@@ -1,4 +1,4 @@
-"""A finding of any kind names the MLJobs that are affected, up to a maximum number."""
+"""A finding names the MLJobs that are affected."""
 
 from __future__ import annotations
 

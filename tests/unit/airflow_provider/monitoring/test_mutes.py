@@ -1,7 +1,4 @@
-"""Mutes of the monitor's findings, such as a paused DAG. A report leaves out the findings that a
-mute covers. A mute that has ended or is invalid hides no finding, and the report says that the mute
-has ended or is invalid.
-"""
+"""A mute removes findings from monitoring reports."""
 
 from __future__ import annotations
 
@@ -175,8 +172,6 @@ def test_the_number_of_muted_findings_in_a_report_is_bounded() -> None:
 
 
 class TestNotifications:
-    """A notification never reports a muted finding as resolved."""
-
     MUTED = report(minutes=120, muted=1, mutes=(Mute(place="mljob_mutes[0]", findings=1, keys=(CHURN.key,)),))
     STATE = {  # noqa: RUF012
         "team-a": Conversation(

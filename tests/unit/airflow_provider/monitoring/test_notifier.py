@@ -1,8 +1,4 @@
-"""The monitoring's notifications in Slack. A finding is a problem that the monitoring has found in
-Airflow. Each owner is notified once about each change of the owner's findings. If the owner's
-address in Slack can't be reached, the message goes to the fallback channel. After any other error,
-or if the fallback channel fails too, a retry of the task notifies the owner.
-"""
+"""The monitoring notifies each owner in Slack."""
 
 from __future__ import annotations
 
@@ -24,10 +20,6 @@ DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 
 @dataclass
 class FakeSlack:
-    """A fake Slack that accepts messages. A message to an address in ``errors`` raises the error of
-    the address.
-    """
-
     errors: dict[str, SlackError] = field(default_factory=dict)
     threads: bool = True
     sent: list[tuple[str, str | None, bool]] = field(default_factory=list)

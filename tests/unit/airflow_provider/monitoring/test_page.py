@@ -1,6 +1,4 @@
-"""The HTML page of a monitoring report: it loads no external resources, shows every finding, and is
-valid HTML whatever texts the findings contain.
-"""
+"""The HTML page of a monitoring report."""
 
 from __future__ import annotations
 
@@ -22,10 +20,7 @@ VOID = {"meta", "br", "path", "circle", "polyline"}
 
 
 class Tree(HTMLParser):
-    """An HTML parser that collects the tags, the attributes and the text of a page. The parser
-    fails if an end tag doesn't match the last open tag. ``open`` has the tags that are not closed
-    yet.
-    """
+    """An HTML parser that fails if an end tag doesn't match the last open tag."""
 
     def __init__(self) -> None:
         super().__init__()

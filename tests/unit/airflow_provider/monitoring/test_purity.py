@@ -1,6 +1,4 @@
-"""The monitoring modules do no I/O and read no clock themselves, except for the modules in
-``ADAPTERS``. Tests of the other modules therefore need no Airflow and no Slack.
-"""
+"""Only the monitoring modules in ``ADAPTERS`` do I/O or read a clock."""
 
 from __future__ import annotations
 
@@ -30,9 +28,6 @@ OUTSIDE = {
 
 
 def name_of(file: Path) -> str:
-    """Return the name of the module in ``file``, relative to the package
-    ``mljob_airflow.monitoring``.
-    """
     return ".".join(file.relative_to(FOLDER).with_suffix("").parts)
 
 

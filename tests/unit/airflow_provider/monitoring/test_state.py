@@ -1,7 +1,4 @@
-"""The notifications to send after a report. The first notification to an owner is about all
-findings of the owner. Later notifications are about findings that are new, more severe or resolved.
-After the repeat period, a notification is about all open findings of the owner again.
-"""
+"""Which notifications the monitoring sends after a report."""
 
 from __future__ import annotations
 
@@ -31,9 +28,8 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A replacement for the monitoring DAG. Each call of ``report`` makes a report, by default 15
-    minutes after the report before, and returns the notifications to send. Later calls count these
-    notifications as sent.
+    """A fake monitoring DAG. ``report`` makes a report, by default 15 minutes after the last
+    report, and returns the notifications to send.
     """
 
     def __init__(self) -> None:

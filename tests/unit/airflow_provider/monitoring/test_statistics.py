@@ -1,7 +1,4 @@
-"""The monitoring computes a task's baseline from earlier runs, and reports a task whose newest runs
-take longer than the baseline. The tests check how often a task is reported: hardly ever while the
-durations only vary by chance, and nearly always after a clear increase of the durations.
-"""
+"""The monitoring compares a task's newest durations with a baseline."""
 
 from __future__ import annotations
 
@@ -28,8 +25,8 @@ def lognormal(sigma: float) -> Noise:
 
 
 def student(sigma: float) -> Noise:
-    """Return a function that draws durations. The logarithms of the durations follow Student's t
-    distribution with three degrees of freedom, which has more outliers than a normal distribution.
+    """Draw durations whose logarithms follow Student's t distribution with three degrees of
+    freedom.
     """
     return lambda rng: (
         60 * math.exp(sigma * rng.gauss(0, 1) / math.sqrt(sum(rng.gauss(0, 1) ** 2 for _ in range(3)) / 3))
@@ -37,8 +34,8 @@ def student(sigma: float) -> Noise:
 
 
 def two_ways(share: float) -> Noise:
-    """Return a function that draws durations of short runs, and of long runs that take thirty times
-    as long. ``share`` is the fraction of long runs, from 0 to 1.
+    """Draw durations of short runs, and of runs that take thirty times as long. ``share`` is the
+    fraction of long runs.
     """
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 
@@ -62,10 +59,6 @@ def rate(noise: Noise, history: int) -> float:
     ids=["constant", "lognormal", "very-skewed", "exponential", "two-ways", "heavy-tails"],
 )
 def test_stable_noise_hardly_ever_exceeds_its_baseline(noise: Noise, at_most: float, history: int) -> None:
-    """docs/monitoring.md states how often a new run exceeds its baseline although the durations of
-    runs only vary by chance. The test checks for several distributions of the durations that
-    the rate stays below a maximum.
-    """
     assert rate(noise, history) <= at_most
 
 
@@ -84,10 +77,7 @@ pasts = st.lists(st.floats(30, 90), min_size=20, max_size=97)
 
 @given(pasts, st.floats(0.01, 10_000))
 def test_the_unit_of_the_values_does_not_matter(past: list[float], factor: float) -> None:
-    """Multiplying all durations of a task by the same factor does not change whether the task
-    exceeds its baseline. All durations in the test are longer than a second, because shorter
-    durations count as one second.
-    """
+    # The durations are longer than a second, because shorter durations count as one second.
     values = [value * 200 for value in [200.0, 200.0, 200.0, *past]]
     assert exceeds(values) == exceeds([value * max(factor, 0.01) for value in values])
 

@@ -1,5 +1,5 @@
-"""The thresholds of a monitoring run. Params of the run override the values in the Airflow
-Variable, and these values override the defaults.
+"""Params of a monitoring run override the Airflow Variable, and the Variable overrides the
+defaults.
 """
 
 from __future__ import annotations
