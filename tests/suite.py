@@ -297,7 +297,6 @@ def _set_niceness(pid: int, niceness: int) -> None:
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
-    """Yield the name, the duration in seconds and the outcome of each test in a JUnit report."""
     if not report.exists():
         return
     for case in ElementTree.parse(report).iter("testcase"):
@@ -307,7 +306,6 @@ def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]) -> str:
-    """Return the report for the terminal."""
     tests = [(took, f"{result.part.name}: {name}") for result in results for name, took in result.tests.items()]
     lines = ["", f"The {SLOWEST} slowest tests:"]
     lines += [f"  {elapsed(took):>8}  {name}" for took, name in sorted(tests, reverse=True)[:SLOWEST]]

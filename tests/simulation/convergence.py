@@ -32,8 +32,8 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """Yield a description of each error in ``world``. All servers must work, and nothing may change
-    any more.
+    """Yield a description of each error in ``world``. Call this function when all servers work and
+    nothing changes any more.
     """
     for body in world.cluster.objects.values():
         job = Job.from_object(body)

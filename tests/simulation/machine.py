@@ -108,7 +108,6 @@ class Machine(RuleBasedStateMachine):
         self.retries = 0
 
     def new_world(self) -> World:
-        """Return a world with one operator and no MLJob. Subclasses may override this method."""
         return World()
 
     def _any(self, *, going: bool) -> bool:
@@ -405,8 +404,8 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Let virtual time pass until the MLJobs no longer change. Fail if they still change after
-        ``ROUNDS_AT_MOST`` rounds.
+        """Let virtual time pass until the MLJobs no longer change. Fail if the MLJobs still change
+        after ``ROUNDS_AT_MOST`` rounds of ``ROUND`` seconds.
         """
         rounds = at_rest = 0
         while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):

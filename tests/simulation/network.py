@@ -35,8 +35,6 @@ READS = frozenset(
 
 
 class Fault(StrEnum):
-    """How a request to Airflow or to the API server fails."""
-
     REFUSED = "refused"
     """The request has no effect, and the operator knows that."""
     LATE = "late"
@@ -46,8 +44,6 @@ class Fault(StrEnum):
 
 
 class When(StrEnum):
-    """When a process dies: before, during or after a request."""
-
     BEFORE = "before"
     AMID = "amid"
     """The request is in flight and may arrive."""
@@ -134,7 +130,7 @@ class Wire:
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
         """Send the request ``name`` to the server ``to``, and return the response. ``effect``
-        stands for the server. In a dead process, this method never returns.
+        executes the request on the server. In a dead process, this method never returns.
 
         Raises:
             NotLeading: The request would change something, and the process is not the leader.

@@ -94,7 +94,6 @@ class Cluster(GuardedJobs):
 
     @property
     def readable(self) -> dict[Key, dict[str, Any]]:
-        """The objects that reads return, by key."""
         return self._behind[1] if self._behind is not None and self.is_behind else self.objects
 
     @property
@@ -246,7 +245,6 @@ class Process:
             there = now
 
     def look(self) -> None:
-        """Wake the watch of MLJobs and the Kafka consumer."""
         self._news.set()
         self.reader.news.set()
 

@@ -26,7 +26,6 @@ def server() -> Iterator[ScriptedAirflow]:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """A function that connects an adapter for Airflow to a server."""
     made: list[Airflow] = []
 
     def connect(server: ScriptedAirflow, **how: Any) -> Airflow:

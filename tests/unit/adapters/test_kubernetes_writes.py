@@ -25,8 +25,6 @@ NO_LEADER = "another process is the leader"
 
 @dataclass
 class ApiServer:
-    """A fake API server, which records requests and returns the result of ``answer``."""
-
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     answer: Callable[[], web.Response] = lambda: web.json_response(

@@ -135,8 +135,6 @@ def test_error_of_a_blocked_request_has_the_remaining_retry_after() -> None:
 
 
 class Counted:
-    """A lock that counts its acquisitions."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.taken = 0

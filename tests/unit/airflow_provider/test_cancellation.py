@@ -282,8 +282,6 @@ def test_a_teardown_task_that_did_not_end_is_named() -> None:
 
 
 class Several:
-    """A fake Airflow with one :class:`FakeRuns` for each DAG."""
-
     def __init__(self, **runs: FakeRuns) -> None:
         self.runs = runs
 

@@ -1,5 +1,3 @@
-"""The provider makes an event from Airflow's task context."""
-
 from __future__ import annotations
 
 import json

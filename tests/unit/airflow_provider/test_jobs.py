@@ -1,5 +1,3 @@
-"""The class ``Job``, a DAG that is declared with ``mljob_dag``."""
-
 from __future__ import annotations
 
 import logging

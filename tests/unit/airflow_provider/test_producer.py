@@ -53,7 +53,6 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send the events to an address at which no broker listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         properties = {"bootstrap.servers": f"127.0.0.1:{taken.getsockname()[1]}", **HOUR_LONG_DELIVERY}

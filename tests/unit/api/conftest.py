@@ -136,7 +136,6 @@ class ApiWorld:
         status: Mapping[str, Any] | None = None,
         **spec: Any,
     ) -> FakeRun:
-        """Create an MLJob with a running run, and return the run."""
         job = self.jobs.create(name, {"dagId": "train", **spec}, namespace)
         run_id = str(dag_run_id("mljob", namespace, name, job.uid))
         body = self.jobs.objects[namespace, name]
@@ -166,7 +165,6 @@ class ApiWorld:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the pauses of mljob-api, because the fakes need no pauses."""
     for module, name, seconds in (
         (readings, "SHORTEST", 0.01),
         (readings, "LONGEST", 0.05),
@@ -188,7 +186,6 @@ async def world() -> AsyncIterator[ApiWorld]:
 
 
 async def message_of(answer: ClientResponse) -> tuple[int, str]:
-    """Return the HTTP status and the message of a failed request."""
     body = json.loads(await answer.text())
     assert (body["kind"], body["apiVersion"], body["status"], body["code"]) == (
         "Status",

@@ -1,5 +1,3 @@
-"""Sample reports and findings."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -26,8 +26,6 @@ CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflo
 
 @dataclass
 class FakeAirflow:
-    """A fake Airflow for the collector. The requests in ``forbidden`` fail with 403."""
-
     dags: list[Dag] = field(default_factory=list)
     unlisted: dict[str, Dag] = field(default_factory=dict)
     broken: list[BrokenFile] = field(default_factory=list)

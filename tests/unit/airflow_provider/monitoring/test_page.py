@@ -20,8 +20,6 @@ VOID = {"meta", "br", "path", "circle", "polyline"}
 
 
 class Tree(HTMLParser):
-    """An HTML parser that fails if an end tag doesn't match the last open tag."""
-
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
