@@ -51,8 +51,8 @@ class Cluster(GuardedJobs):
         changes: All changes for watches, in order. A change is ``ADDED``, ``MODIFIED`` or
             ``DELETED``, and the object.
         announced: The uids of the MLJobs whose status ever named a run, by run id.
-        told: Ids of runs whose submission a status has reported, except runs with the runPolicy
-            OncePerSpec.
+        told: Ids of runs whose submission a status has reported, except runs of MLJobs with the
+            runPolicy OncePerSpec.
         published: The MLJobs at the last :meth:`publish`, by key.
         specs: The last published spec of each MLJob, by uid.
         once_per_spec: The uids of the MLJobs that ever had the runPolicy OncePerSpec.
@@ -110,8 +110,8 @@ class Cluster(GuardedJobs):
         return Job.from_object(deepcopy(body)) if body is not None else None
 
     def publish(self) -> None:
-        """Append all changes since the last call to ``changes``. If there are changes, keep the
-        objects as a new version.
+        """Append to ``changes`` what has changed since the last call. If something has changed,
+        keep the objects as a new version.
         """
         for key, before in list(self._published.items()):
             now = self.objects.get(key)

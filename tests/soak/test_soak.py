@@ -95,8 +95,8 @@ class Victim:
 
     Attributes:
         way: ``delete`` for ``kubectl delete``, or ``cancel`` for ``spec.cancel``.
-        waits_for_run: Whether the delay begins when the MLJob is running. By default, the delay
-            begins at the creation.
+        waits_for_run: Whether the delay begins when the MLJob is running. Otherwise the delay
+            begins when the MLJob is created.
         delay: The delay in seconds.
         asked: The time of the cancellation in seconds since the epoch, or 0 before the
             cancellation.
