@@ -13,7 +13,7 @@ import pytest
 from mljob_operator.adapters.airflow import lanes
 from mljob_operator.adapters.airflow.lanes import FAILURES, THREADS, Circuit, Lane, Work
 from mljob_operator.adapters.airflow.single_flight import SingleFlight
-from mljob_operator.errors import AirflowUnavailable, AirflowUnreadable, OperatorError, backoff
+from mljob_operator.errors import AirflowUnavailable, AirflowUnreadable, NotLeading, OperatorError, backoff
 from tests.live.eventually import until
 from tests.scripted_airflow import DAG, HANGS, RUN, Says, ScriptedAirflow
 
@@ -120,6 +120,24 @@ def test_circuit_blocks_after_consecutive_failures_and_then_admits_one_request_a
     circuit.answered()
     assert admits(circuit)
     assert admits(circuit)
+
+
+async def test_request_that_was_not_sent_does_not_block_the_next_request() -> None:
+    clock = Clock()
+    circuit = Circuit(clock, jitter=lambda: 0.0)
+    lane = Lane("submissions", 1, circuit)
+    for _ in range(FAILURES):
+        circuit.failed(AirflowUnavailable("no answer"))
+    clock.now += backoff(AirflowUnavailable("no answer"), 1, lambda: 0.0)
+
+    def refused() -> None:
+        raise NotLeading("this process is not the leader")
+
+    with pytest.raises(NotLeading):
+        await lane.run(refused)
+
+    assert await lane.run(lambda: "sent") == "sent"
+    lane.close()
 
 
 def test_error_of_a_blocked_request_has_the_remaining_retry_after() -> None:

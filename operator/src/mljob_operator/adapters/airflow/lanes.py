@@ -95,7 +95,7 @@ class Circuit:
 
     def admit(self) -> None:
         """Check that a request may be sent now. The caller must then send the request, and call
-        :meth:`answered` or :meth:`failed`.
+        :meth:`answered`, :meth:`failed` or :meth:`not_sent`.
 
         Raises:
             AirflowUnavailable: The request must not be sent. The message is that of the last
@@ -126,6 +126,11 @@ class Circuit:
             self._trial_ends_at = 0.0
             if self._failures >= FAILURES:
                 self._closed_until = self._clock() + backoff(error, self._failures - FAILURES + 1, self._jitter)
+
+    def not_sent(self) -> None:
+        """Record that an admitted request was not sent. The next request is then allowed."""
+        with self._lock:
+            self._trial_ends_at = 0.0
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
@@ -186,6 +191,9 @@ class Lane:
                 self._circuit.failed(error)
             else:
                 self._circuit.answered()
+            raise
+        except NotLeading:
+            self._circuit.not_sent()
             raise
         self._circuit.answered()
         return result
