@@ -37,14 +37,13 @@ change. After this wait, the request of this process has arrived at Airflow or i
 
 
 class ActionContext:
-    """What an action for one MLJob needs: the MLJob, the state for which the action was chosen, and
-    access to Airflow and to the Kubernetes API.
+    """What an action for one MLJob needs.
 
     Args:
-        tracked: The MLJob before the action, with its observed run and its transient state.
-        state: The state of the MLJob from which the operator has chosen the action.
-        airflows: The Airflows that the operator knows.
-        jobs: The MLJobs in the Kubernetes API.
+        tracked: The MLJob before the action.
+        state: The state from which the operator has chosen the action.
+        airflows: Access to all Airflows.
+        jobs: Access to the MLJobs in the Kubernetes API.
     """
 
     def __init__(self, tracked: TrackedJob, state: State, airflows: Airflows, jobs: JobStore) -> None:
@@ -65,25 +64,24 @@ class ActionContext:
 
     @property
     def transient(self) -> TransientState:
-        """What this process has tried for the MLJob's attempt, and what failed. This knowledge is
-        only in the memory of this process.
+        """The facts about the MLJob's attempt that are only in the memory of this process, for
+        example failed requests.
         """
         return self._tracked.transient
 
     @property
     def dag_runs(self) -> DagRuns:
-        """The operations on dag runs in the attempt's Airflow. The requests use the credentials of
-        the MLJob's access rule, or the Airflow's own credentials if the rule has none.
+        """The operations on dag runs in the attempt's Airflow. Requests use the credentials of the
+        MLJob's access rule. If the rule has no credentials, requests use the Airflow's own
+        credentials.
         """
         return dag_runs_of(self.state, self._airflows)
 
     @property
     def operators_dag_runs(self) -> DagRuns:
         """The operations on dag runs in the attempt's Airflow, with the Airflow's own credentials.
-
-        Requests about the cancellation DAG use these credentials, because the cancellation DAG acts
-        on the runs of all tenants. So the Airflow user of a tenant needs no permission for the
-        cancellation DAG.
+        Requests about the cancellation DAG use these credentials, so that tenants need no
+        permission for the cancellation DAG.
         """
         cancelling = self.state.cancellation.reason is not None
         return self._airflows.dag_runs(self.state.run.airflow, cancelling=cancelling)
@@ -95,10 +93,8 @@ class ActionContext:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """Return the MLJob after the action. Each argument replaces a part of what this process
-        knows of the MLJob: the observed run, the transient state (what this process has tried, and
-        what failed) or the outputs. If an argument is None, the part of this argument does not
-        change.
+        """Return the MLJob after the action. An argument that is None leaves the earlier value
+        unchanged.
         """
         tracked = self._tracked
         return replace(
@@ -109,7 +105,7 @@ class ActionContext:
         )
 
     def with_status(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
-        """Return the MLJob after an action that has written its status.
+        """Return the MLJob after an action has written the MLJob's status.
 
         Args:
             job: The version of the MLJob in the answer to the write.
@@ -119,28 +115,21 @@ class ActionContext:
         return replace(self._tracked, job=job, transient=transient, confirmed_at=sent_at)
 
     def with_metadata(self, job: Job) -> TrackedJob:
-        """Return the MLJob after an action that has written its metadata. ``job`` is the version in
-        the answer to the write.
+        """Return the MLJob after an action has written the MLJob's metadata. ``job`` is the version
+        in the answer to the write.
         """
         return replace(self._tracked, job=job)
 
     def with_new_run(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
-        """Return the MLJob after an action that has begun an attempt with a new run. The result
-        does not have the outputs of the earlier run.
+        """Return the MLJob after an action has begun an attempt with a new run. The outputs of the
+        earlier run are dropped.
         """
         return replace(self._tracked, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
-        """Check that the known version of the MLJob is the latest. Actions on the MLJob's own run
-        call this method before they change something in Airflow. A version that was confirmed
-        within the last ``LATEST_FOR`` seconds is not checked again.
-
-        The known version may be old, because a list or a watch may be stale and another process may
-        have changed the MLJob. The check is a patch that names the known version and changes
-        nothing. The Kubernetes API server refuses the patch with a Conflict if a later version
-        exists. The server may also refuse the stored object as invalid (422). The server compares
-        the versions before it validates the object, so the known version is the latest in this case
-        too.
+        """Check that the Kubernetes API has no later version of the MLJob. Actions call this method
+        before they change something in Airflow. The result of a check is used again for
+        ``LATEST_FOR`` seconds.
 
         Raises:
             Conflict: A later version exists.
@@ -151,23 +140,25 @@ class ActionContext:
         if sent_at - self._tracked.confirmed_at <= LATEST_FOR:
             return
         try:
+            # This patch changes nothing, but fails with a Conflict if a later version exists.
             latest = await self._jobs.write_status(self.job, {})
         except Refused:
+            # The server compares the versions before it refuses an invalid object (422).
             latest = self.job
         self._tracked = replace(self._tracked, job=latest, confirmed_at=sent_at)
 
     def log(self, level: int, message: str, *args: object) -> None:
-        """Log a line that also has the namespace and name of the MLJob and the id of its run."""
+        """Log a message with the MLJob's namespace, name and run id."""
         log_of(self.state, level, message, *args)
 
 
 class Actions(Protocol):
-    """The actions that differ between a single run and a backfill.
+    """The actions that differ between a single run and a backfill. Each action returns the MLJob
+    after the action.
 
-    Each method returns the MLJob after the action, with all that this process knows of the MLJob.
     All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
-    changed, and ``StoreError`` if the Kubernetes API fails. A method that builds the conf of a run
-    also raises ``ReferenceMissing``, if an object that the conf needs is missing.
+    changed, and ``StoreError`` if the Kubernetes API fails. A method that builds a conf also raises
+    ``ReferenceMissing`` if an object of ``spec.confFrom`` is missing.
     """
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
@@ -175,7 +166,7 @@ class Actions(Protocol):
         ...
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Have Airflow rerun the failed tasks of the run, or the failed runs of the backfill."""
+        """Rerun the failed tasks of the run, or the failed runs of the backfill."""
         ...
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
@@ -183,10 +174,8 @@ class Actions(Protocol):
         ...
 
     async def list_tasks(self, context: ActionContext) -> TrackedJob:
-        """Request from Airflow the state of the run and its tasks, or the state of the backfill and
-        its runs.
-
-        If a single run has ended, the run's outputs are requested too.
+        """Request the state of a run and the run's tasks, or of a backfill and the backfill's runs.
+        If a single run has ended, also request the run's outputs.
         """
         ...
 
@@ -202,8 +191,9 @@ class Actions(Protocol):
 
 
 def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
-    """Return the operations on the dag runs of the attempt's Airflow. The requests use the
-    credentials of the MLJob's access rule, or the Airflow's own credentials if the rule has none.
+    """Return the operations on dag runs in the attempt's Airflow. Requests use the credentials of
+    the MLJob's access rule. If the rule has no credentials, requests use the Airflow's own
+    credentials.
 
     Raises:
         AirflowError: The Airflow is not known or not ready, or the credentials can't be used.
@@ -218,6 +208,6 @@ def user_of(state: State) -> User:
 
 
 def log_of(state: State, level: int, message: str, *args: object) -> None:
-    """Log a line that also has the namespace and name of the MLJob and the id of its run."""
+    """Log a message with the MLJob's namespace, name and run id."""
     job = state.job
     log.log(level, message, *args, extra={"namespace": job.namespace, "job": job.name, "run_id": state.run.run_id})

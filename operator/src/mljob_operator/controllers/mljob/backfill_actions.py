@@ -1,10 +1,8 @@
 """The actions in Airflow for an MLJob that is a backfill.
 
-The creation of a backfill has to be idempotent. But Airflow chooses the id of a backfill, so the
-operator can't compute the id as it does for a single run. Instead, the operator puts a marker with
-the MLJob's run id and attempt into the backfill's conf, and looks for a backfill with this marker
-before it creates a backfill. If a creation gets no answer, the operator waits before the next try
-(:mod:`...core.mljob.decisions`).
+Airflow chooses the id of a backfill. So the operator puts a marker with the MLJob's run id and
+attempt number into the backfill's conf. Before the operator creates a backfill, the operator looks
+for this marker, so that no backfill is created twice.
 """
 
 from __future__ import annotations
@@ -39,22 +37,19 @@ class BackfillActions:
         self._clock = clock
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
-        """Create a backfill with the range and the conf of the MLJob's spec. But if the action
-        names an earlier backfill to repeat, and Airflow still has it, use the range and the conf of
-        the earlier backfill.
+        """Create a backfill with the range and the conf of the spec. If the action names an earlier
+        backfill that Airflow still has, use the range and the conf of the earlier backfill instead.
         """
         earlier = await self._earlier(context, action.conf_of)
         return await self._create(context, *await self._request(context, earlier, action.conf_of))
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Create a backfill with the range and the conf of the failed attempt's backfill. Airflow
-        repeats the failed runs and creates the missing runs. Runs that have succeeded are not
-        repeated.
+        """Create a backfill that repeats the failed runs of the failed attempt's backfill and
+        creates the missing runs. Runs that have succeeded are not repeated.
 
         If Airflow does not have the earlier backfill any more, the range and the conf come from the
-        spec. If this conf takes outputs of other MLJobs, the first call creates no backfill. This
-        call only records that the conf is lost, so that these MLJobs are checked before the next
-        call.
+        spec. If this conf takes outputs of other MLJobs, the first call only records that the conf
+        is lost. The other MLJobs are then checked before the next call.
         """
         run_id = context.state.run.run_id
         earlier = await self._earlier(context, run_id)
@@ -64,8 +59,8 @@ class BackfillActions:
         return await self._create(context, request.for_failed_runs(), unknown_params)
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
-        """Request the backfill and all of its runs from Airflow, and add the answer to the observed
-        run. The answer may be that Airflow has no such backfill.
+        """Request the backfill and the backfill's runs from Airflow. It is no error if Airflow has
+        no such backfill.
         """
         transient = replace(context.transient, looked_up_at=context.state.now, needs_look_up=False)
         found = await self._find(context)
@@ -78,13 +73,11 @@ class BackfillActions:
         return context.with_result(observed_run=observed_run, transient=transient)
 
     async def list_tasks(self, context: ActionContext) -> TrackedJob:
-        """Do the same as :meth:`look_up`, because the status of a backfill shows its runs instead
-        of tasks.
-        """
+        """Do the same as :meth:`look_up`. The status of a backfill shows runs instead of tasks."""
         return await self.look_up(context)
 
     async def cancel(self, context: ActionContext) -> TrackedJob:
-        """Cancel the backfill, so that no further run starts, and then cancel the backfill's active
+        """Cancel the backfill, so that no further run starts. Then cancel the backfill's active
         runs.
         """
         state = context.state
@@ -116,10 +109,7 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the backfill to repeat: the newest backfill whose marker has the run id
-        ``conf_of``. Return None if ``conf_of`` is None, or if Airflow does not have such a backfill
-        any more.
-        """
+        """Return the newest backfill with the run id ``conf_of`` in its marker."""
         if conf_of is None:
             return None
         return await context.dag_runs.backfills.find(context.state.run.dag_id, conf_of)
@@ -127,24 +117,8 @@ class BackfillActions:
     async def _request(
         self, context: ActionContext, earlier: Backfill | None, conf_of: str | None
     ) -> tuple[BackfillRequest, str | None]:
-        """Return the request that creates a backfill, and a message. The message is about the keys
-        of the conf that the DAG does not declare as params. It is empty if the DAG declares all
-        keys or has no params, and None if the conf of an earlier backfill is used again.
-
-        Args:
-            context: The context of the action.
-            earlier: The backfill whose range and conf are used again. If None, the range and the
-                conf come from the spec.
-            conf_of: The run id of the backfill to repeat, for the error's message. None if no
-                backfill is to be repeated.
-
-        Raises:
-            ValidationFailed: The backfill to repeat does not exist any more, and ``runPolicy:
-                Once`` does not allow the changed spec. Or the conf of the spec is refused
-                (:meth:`.Confs.make`).
-            ReferenceMissing: An object of ``spec.confFrom`` can't be used (:meth:`.Confs.make`).
-            AirflowError: The params of the DAG can't be read.
-            StoreError: The Kubernetes API fails.
+        """Return the request that creates a backfill, and the warning about unknown conf keys
+        (:class:`.BuiltConf`). The warning is None if the conf of ``earlier`` is used again.
         """
         state = context.state
         if earlier is not None:

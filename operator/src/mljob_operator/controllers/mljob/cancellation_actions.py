@@ -1,6 +1,5 @@
-"""The actions that cancel a run through the cancellation DAG, and the action that finds, cancels
-and reports the runs that a cancelled run has started. The cancellation DAG is a DAG in Airflow that
-ends other runs.
+"""The actions of a cancellation that are the same for a single run and a backfill. The cancellation
+DAG is a DAG in Airflow that ends other runs.
 """
 
 from __future__ import annotations
@@ -24,10 +23,8 @@ from .status_redaction import StatusRedaction
 
 
 class CancellationActions:
-    """Implements the actions of a cancellation that are the same for a single run and for a
-    backfill.
+    """Implements the actions of a cancellation. Each action returns the MLJob after the action.
 
-    Each action returns the MLJob after the action, with all that this process knows of the MLJob.
     The methods raise ``AirflowError`` if a request to Airflow fails, and ``StoreError`` if a
     request to the Kubernetes API fails. :meth:`trigger_cancellation` raises ``Conflict`` if the
     MLJob has changed.
@@ -35,7 +32,7 @@ class CancellationActions:
     Args:
         jobs: The store that records Kubernetes Events about MLJobs.
         classifier: Determines the states of MLJobs.
-        confs: Reads the runs' confs from Airflow, and remembers their secret values.
+        confs: Reads the runs' confs from Airflow.
         redaction: Redacts secret values in texts about a run.
         prefix: The prefix of dag run ids.
     """
@@ -50,8 +47,8 @@ class CancellationActions:
         self._prefix = prefix
 
     async def trigger_cancellation(self, context: ActionContext, _: actions.TriggerCancellation) -> TrackedJob:
-        """Trigger the cancellation DAG for the run. If the cancellation DAG can't be triggered,
-        record the reason, so that a later action cancels the run through Airflow's REST API.
+        """Trigger the cancellation DAG for the run. If the DAG can't be triggered, record the
+        reason. A later action then cancels the run through Airflow's REST API.
         """
         state, job = context.state, context.job
         reason = f"MLJob {job.namespace}/{job.name}: {state.cancellation.reason}"
@@ -68,25 +65,22 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, cancel_requests=triggered))
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
-        """Ask Airflow whether the cancellation DAG is executing its task for the run, and record
-        the answer. If the task does not start in time, a later action cancels the run through
-        Airflow's REST API.
-        """
+        """Record whether the cancellation DAG is executing its task for the run."""
         running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
     async def handle_children(self, context: ActionContext, _: actions.HandleChildren) -> TrackedJob:
-        """Find the active runs that tasks of the cancelled run have started, according to these
-        tasks. If ``spec.cancellation.children`` is Cancel, cancel each run for which
+        """Find the active runs that tasks of the cancelled run have started. If
+        ``spec.cancellation.children`` is Cancel, cancel the runs for which
         :func:`.may_be_cancelled` returns True.
 
-        Events name the runs that were cancelled, and the runs that are still active. An Event that
+        Kubernetes Events name the cancelled runs and the runs that are still active. An Event that
         can't be recorded is only logged.
 
         Raises:
-            AirflowError: ``spec.cancellation.children`` is Cancel, and a request to Airflow fails.
-                If ``spec.cancellation.children`` has another value, the error is only logged.
+            AirflowError: A request to Airflow fails, and ``spec.cancellation.children`` is Cancel.
+                With any other value, the error is only logged.
         """
         ended, left = await self._cancel_children(context)
         if ended or left:
@@ -104,12 +98,7 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Do the same as :meth:`handle_children`, but create no Events.
-
-        Returns:
-            The runs that were cancelled, and the runs that are still active. Both lists are empty
-            if a request to Airflow fails and ``spec.cancellation.children`` is not Cancel.
-        """
+        """Return the runs that were cancelled, and the runs that are still active."""
         state = context.state
         cancel = context.job.spec.cancellation.children is ChildRuns.CANCEL
         try:

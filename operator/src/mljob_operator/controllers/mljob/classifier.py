@@ -1,10 +1,7 @@
-"""Determines the current states of MLJobs, and admits MLJobs to their Airflow. Admission means that
-an MLJob may submit a run, because the limits on active runs allow one more run. The state follows
-from all that this process knows: the MLJob and its run, the Airflows with their rules and limits,
-missing runs (runs that Airflow no longer has), and other MLJobs.
+"""Determines the current states of MLJobs, and decides which MLJobs may submit a run (admission).
 
-The state of an MLJob depends on the admission queue, and the place of the MLJob in the queue
-depends on its state. So one class does both.
+One class does both, because the state of an MLJob depends on the admission queue, and the place of
+the MLJob in the queue depends on the state.
 """
 
 from __future__ import annotations
@@ -26,21 +23,19 @@ from .upstreams import Upstreams
 
 
 class Classifier:
-    """Determines the current state of an MLJob, and lets the MLJob submit a run when the limits of
-    its Airflow allow this (admission).
+    """Determines the current states of MLJobs, and decides which MLJobs may submit a run
+    (admission).
 
     Args:
-        airflows: All Airflows, with their rules and limits.
+        airflows: All Airflows, with their access rules and limits.
         clock: Returns the current time.
-        admission: The queue of the MLJobs that wait for admission. The queue also counts the MLJobs
-            that have a run in each Airflow.
-        missing_runs: Knows the missing runs of each Airflow, and whether many runs have vanished at
-            once.
-        upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
+        admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
+            admission.
+        missing_runs: The runs that each Airflow no longer has.
+        upstreams: The MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.
-        cancel_fallback: How long the operator waits for the cancellation DAG's task to start after
-            the DAG was triggered. If the task has not started by then, the operator cancels through
-            Airflow's REST API.
+        cancel_fallback: How long the operator waits for the task of a triggered cancellation DAG to
+            start. After this time, the operator cancels the run through Airflow's REST API.
     """
 
     def __init__(
@@ -68,9 +63,9 @@ class Classifier:
         return classify(self._inputs(tracked))
 
     def admit(self, tracked: TrackedJob) -> State:
-        """Add the MLJob to the admission queue if it can start a run. If the MLJob has to wait in
-        the queue, admit waiting MLJobs of the same Airflow, in the order of the queue, as far as
-        the limits allow this. Then return the current state of the MLJob.
+        """If the MLJob can start a run, add the MLJob to the admission queue. Admit MLJobs of the
+        same Airflow in the order of the queue, as far as the limits allow. Return the current state
+        of the MLJob.
         """
         state = self.state(tracked)
         if self._follow(state):
@@ -85,8 +80,8 @@ class Classifier:
         return self.state(tracked)
 
     def reserve(self, state: State) -> None:
-        """Record in the admission queue whether an MLJob has a run or waits for admission, and in
-        which Airflow. Also record whether the MLJob's run is missing.
+        """Update the MLJob's entry in the admission queue, and record whether the MLJob's run is
+        missing in Airflow.
         """
         self._follow(state)
         self._admission.reserve(state.job.key, reservation(state), _created(state.job))
@@ -96,8 +91,8 @@ class Classifier:
         self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
 
     def admitted(self) -> list[Key]:
-        """Admit waiting MLJobs as far as the limits allow this, and return the MLJobs that were
-        admitted since the last call. The caller has to wake these MLJobs.
+        """Admit waiting MLJobs as far as the limits allow. Return all MLJobs that were admitted
+        since the last call. The caller has to wake these MLJobs.
         """
         for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)
@@ -138,18 +133,14 @@ class Classifier:
         return replace(inputs, catalog=replace(inputs.catalog, not_ready=not_ready, full=full))
 
     def _is_full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
-        """Return whether the MLJob has to wait for admission to the Airflow, because of the limits
-        on active runs. An admitted MLJob does not have to wait.
-        """
         key, catalog = inputs.job.key, inputs.catalog
         if self._admission.is_admitted(key, airflow):
             return False
         return self._admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
 
     def _follow(self, state: State) -> bool:
-        """Tell ``missing_runs`` whether this MLJob's run is missing in Airflow. Return whether the
-        data of ``missing_runs`` may have changed. If the result is True, ``state`` may be out of
-        date, because the state of an MLJob depends on these data.
+        """Record whether the MLJob's run is missing in Airflow. Return True if ``state`` may be out
+        of date afterwards, because the state depends on the missing runs.
         """
         key = state.job.key
         if not state.current.active or state.observed_run.over:

@@ -1,10 +1,8 @@
-"""Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``.
+"""Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``, when the object appears or
+changes.
 
-When the ConfigMap or Secret appears or changes, the operator tries the submission of the MLJob's
-run again. Each object has its own watch, as in the kubelet, which watches each object that a Pod
-names. So the operator need not list all Secrets. A watch lasts while an MLJob waits for the object.
-If the operator lacks the permission to watch the object, or has too many watches, the operator
-tries the submission again only at intervals that grow with each failure.
+Each object has its own watch, so the operator need not list all Secrets. If an object can't be
+watched, the submission of the MLJob's run is only retried after a backoff.
 """
 
 from __future__ import annotations
@@ -45,13 +43,6 @@ _WAITS = frozenset({ReferenceMissing.reason, ValidationFailed.reason})
 
 @dataclass(slots=True)
 class _Watch:
-    """The watch of one ConfigMap or Secret.
-
-    Attributes:
-        task: The background task that watches the object.
-        keys: The MLJobs that wait for the object.
-    """
-
     task: asyncio.Task[None]
     keys: set[Key] = field(default_factory=set)
 
@@ -77,13 +68,8 @@ class ConfSources:
         """Set the objects for which an MLJob waits. ``references`` is empty if the MLJob waits for
         no object.
 
-        An object may have changed after the operator last tried to submit the MLJob's run, but
-        before this call. So that the operator notices such a change, the MLJob is also woken after
-        this call:
-
-        - If another MLJob already waits for one of the objects, a timer wakes this MLJob after
-          ``PAUSE`` seconds.
-        - When a new watch starts, the watch wakes this MLJob if the object exists.
+        If an object is new for the MLJob and exists, the MLJob is also woken once, because the
+        object may have changed before this call.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):
@@ -96,7 +82,7 @@ class ConfSources:
                 watch.task.cancel()
                 del self._watches[reference]
         joined = needed & self._watches.keys() - before
-        followed = frozenset(reference for reference in sorted(needed) if self._has_watch(reference))
+        followed = frozenset(reference for reference in sorted(needed) if self._ensure_watch(reference))
         for reference in followed:
             self._watches[reference].keys.add(key)
         if followed:
@@ -114,9 +100,8 @@ class ConfSources:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _has_watch(self, reference: ConfObject) -> bool:
-        """Return whether the object has a watch. If the object has no watch, start one first.
-        Return False if the number of watches has reached a limit, so that no watch was started.
+    def _ensure_watch(self, reference: ConfObject) -> bool:
+        """Start a watch of the object if there is none. Return False if there are too many watches.
         """
         if reference in self._watches:
             return True
@@ -149,8 +134,7 @@ class ConfSources:
 
     async def _wake_by(self, reference: ConfObject, changes: AsyncIterator[None]) -> None:
         """Each time ``changes`` yields an item, wake the MLJobs that wait for the object. Then
-        pause for at least ``PAUSE`` seconds. If the object changes during the pause, wake the
-        MLJobs once after the pause.
+        pause for at least ``PAUSE`` seconds.
         """
         loop, pause, since = asyncio.get_running_loop(), PAUSE, float("-inf")
         async for _ in changes:
@@ -163,10 +147,8 @@ class ConfSources:
 
 def waited_for(state: State) -> list[ConfObject]:
     """Return the ConfigMaps and Secrets of ``spec.confFrom`` whose change may let the next
-    submission succeed.
-
-    The list is empty unless the last submission failed because an object was missing or unusable
-    (ReferenceMissing), or because the conf was refused (ValidationFailed).
+    submission succeed. The list is empty unless the last submission failed with
+    ``ReferenceMissing`` or ``ValidationFailed``.
     """
     job, last_error = state.job, state.transient.last_error
     if last_error is None or not last_error.starting or last_error.reason not in _WAITS:

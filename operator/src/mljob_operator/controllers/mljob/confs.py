@@ -1,12 +1,9 @@
-"""Builds the confs of runs, and remembers which values in the confs came from Secrets.
+"""Builds the confs of runs, and remembers which values came from Secrets. A status, an Event or a
+log line must not show such a value.
 
-A status, an Event or a log line must not show a value from a Secret. The operator learns these
-values in two ways:
-
-- The operator reads the Secrets when it builds a conf.
-- The operator reads the conf of a submitted run from Airflow, once for each run, before it shows a
-  text that may quote the conf. The conf in Airflow has the submitted values, even if the operator
-  was restarted, or the Secret has changed or was deleted.
+The operator finds these values in the Secrets when it builds a conf, and in the conf of the
+submitted run in Airflow. The conf in Airflow still has the submitted values after the operator was
+restarted or the Secret has changed.
 """
 
 from __future__ import annotations
@@ -57,8 +54,8 @@ class BuiltConf:
 
     Attributes:
         values: The conf.
-        unknown_params: The message about keys that the DAG does not declare as params. Empty if the
-            DAG declares all keys.
+        unknown_params: The warning about keys that the DAG does not declare as params. Empty if
+            there is no warning.
     """
 
     values: Mapping[str, Any]
@@ -67,12 +64,11 @@ class BuiltConf:
 
 @frozen
 class _KnownSecrets:
-    """The values from Secrets that are known for one MLJob.
+    """The values from Secrets that this process has found for one MLJob.
 
     Attributes:
         uid: The MLJob's uid.
-        redaction: The values to hide. The redaction is complete if the conf of ``run`` has been
-            read from Airflow, because then all values to hide are known.
+        redaction: The values to hide. The redaction is complete if ``run`` is set.
         run: The run whose conf has been read from Airflow. None if no conf has been read.
         asked_at: The time of the last try to read the conf from Airflow. None if there was no try.
     """
@@ -96,15 +92,13 @@ class Confs:
         self._known_secrets: dict[Key, _KnownSecrets] = {}
 
     async def make(self, s: State, dag_runs: DagRuns) -> BuiltConf:
-        """Build the conf from the spec, and check it against the DAG's params.
-
-        A DAG can say in the schemas of its params that a conf must have no other keys than the
-        params. If the DAG says so, this method refuses other keys. If not, Airflow accepts other
-        keys, and the result has a message about these keys.
+        """Build the conf from the spec, and check the conf against the DAG's params. A key that the
+        DAG does not declare is an error if the params forbid more keys. Otherwise the result has a
+        warning about the key.
 
         Raises:
-            ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data, or
-                the operator lacks the permission to read the object.
+            ReferenceMissing: An object of ``spec.confFrom`` does not exist, has invalid data, or
+                can't be read without more permissions.
             ValidationFailed: The conf exceeds the limits of a conf, or does not fit the params.
             AirflowError: The params can't be read from Airflow.
             StoreError: The Kubernetes API fails.
@@ -129,8 +123,8 @@ class Confs:
         return BuiltConf(conf, f"{message} {SUBMITTED_ANYWAY}" if unknown else "")
 
     async def _sources(self, s: State) -> list[Source]:
-        """Read the ConfigMaps, Secrets and outputs that ``spec.confFrom`` names, and return them in
-        the order of the spec. Optional objects that don't exist are left out.
+        """Return the ConfigMaps, Secrets and outputs of ``spec.confFrom``, in the order of the
+        spec. Optional objects that don't exist are left out.
         """
         found = []
         for index, reference in enumerate(s.job.spec.conf_from):
@@ -146,8 +140,8 @@ class Confs:
         return found
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Remember the values in ``conf`` that came from Secrets, and return ``conf`` unchanged.
-        ``conf`` is the conf of an earlier run. A new run gets the same conf.
+        """Return ``conf``, the conf of an earlier run, for a new run. Remember which values in
+        ``conf`` came from Secrets.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -156,11 +150,9 @@ class Confs:
         return conf
 
     async def read(self, s: State, dag_runs: DagRuns) -> None:
-        """Read the run's conf from Airflow, and remember the values in the conf that came from
-        Secrets.
-
-        The conf is read only if it may have values from Secrets that are still unknown. If Airflow
-        does not have the run any more, or masks the values of the conf, the values stay unknown.
+        """Read the run's conf from Airflow, and remember which values came from Secrets. Do nothing
+        if all of these values are known already. If Airflow does not have the run any more or masks
+        the conf, the values stay unknown.
 
         Raises:
             AirflowError: The conf can't be read.
@@ -169,7 +161,7 @@ class Confs:
         if self.redaction(s).complete:
             return
         self._known_secrets[s.job.key] = replace(self._secrets_of(s.job), asked_at=self._clock())
-        conf = await _submitted(s, dag_runs)
+        conf = await _submitted_conf(s, dag_runs)
         if conf is None:
             # The run does not exist any more, so its conf stays unknown.
             return
@@ -182,12 +174,12 @@ class Confs:
         self._known_secrets[s.job.key] = replace(found, redaction=replace(found.redaction, complete=True), run=s.run)
 
     def read_at(self, s: State) -> datetime | None:
-        """Return the time at which the run's conf should be read from Airflow: now if this process
-        has not tried yet, else ``ASK_AGAIN_AFTER`` (10 seconds) after the last try.
+        """Return when the run's conf should be read from Airflow: ``ASK_AGAIN_AFTER`` (10 seconds)
+        after the last try, or now if there was no try.
 
-        Return None if the conf need not be read. That is so in any of these cases:
+        Return None in any of these cases:
 
-        - The conf has no values from Secrets, or all of these values are known.
+        - All values from Secrets are known.
         - The status would show no text that may quote the conf.
         - The attempt is over.
         """
@@ -197,19 +189,16 @@ class Confs:
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:
-        """Return the redaction for texts about the MLJob's run. The redaction hides values from
-        Secrets. If some of these values may be unknown, the redaction is not complete, and texts
-        that may quote these values must be withheld.
+        """Return the redaction that hides values from Secrets in texts about the MLJob's run. If
+        the redaction is not complete, texts that may quote the conf must be withheld.
         """
         if runs_current_spec(s.job, s.run.run_id) and not self._may_have_secrets(s.job):
             return NOTHING_HIDDEN
         return self._secrets_of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
-        """Return the redaction for log lines about an MLJob and all of its runs.
-
-        If ``job`` is None, the MLJob was not read yet, so its values from Secrets are not known.
-        The redaction then withholds all texts of the MLJob's runs.
+        """Return the redaction for log lines about all runs of an MLJob. If ``job`` is None,
+        because the MLJob was not read yet, the redaction withholds all texts.
         """
         if job is None:
             return UNKNOWN
@@ -218,25 +207,15 @@ class Confs:
         return self._secrets_of(job).redaction
 
     def forget(self, key: Key) -> None:
-        """Forget the secret values of an MLJob, because the operator writes no more texts about the
-        MLJob.
-        """
+        """Forget an MLJob's values from Secrets."""
         self._known_secrets.pop(key, None)
 
     def _may_have_secrets(self, job: Job) -> bool:
-        """Return whether the confs of the MLJob's runs may have values from Secrets.
-
-        The result is True if the spec names Secrets, if the spec can't be read, or if this process
-        already knows values from Secrets for the MLJob.
-        """
         return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._secrets_of(job).redaction.hidden)
 
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
-        """Return the values from Secrets that are known for the newest run.
-
-        If the known values belong to an earlier run whose conf was read from Airflow, these values
-        are dropped first. The texts of the earlier run are stored in redacted form already. The
-        texts of the newest run are withheld until the values of this run are known.
+        """Return the values from Secrets for the newest run. Values of an earlier run are dropped,
+        because the texts about that run are already stored in redacted form.
         """
         found = self._secrets_of(s.job)
         if found.run not in (None, s.run):
@@ -254,10 +233,7 @@ class Confs:
             self._known_secrets[job.key] = replace(found, redaction=replace(found.redaction, hidden=hidden))
 
 
-async def _submitted(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
-    """Request the conf of the attempt's run or backfill from Airflow, and return the conf. Return
-    None if Airflow does not have the run or backfill.
-    """
+async def _submitted_conf(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
     if s.job.is_backfill:
         backfill = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
         return backfill.conf if backfill is not None else None
