@@ -1,14 +1,8 @@
 """The controller of MLJobs. The controller passes all input about an MLJob to the MLJob's worker.
+Input comes from the watch, from Kafka and from Airflow's REST API.
 
-Input comes from the watch, from Kafka and from Airflow's REST API. Only the worker writes the
-status, so no lock is needed.
-
-Input that arrives during a step (in which the worker acts and writes the status) waits in the
-worker's inbox, and the next step takes the whole inbox. So a burst of events causes few patches.
-The changes in the first event are written to the status at once. The next patch follows at least
-``min_interval`` seconds later, and has the changes in all events that have arrived since the first
-event. Each fact (a change of a run or task) from a Kafka message comes with a callback ``done``.
-The worker calls ``done`` when a status with the fact is stored, or when no status needs the fact.
+Only the worker writes the status, so no lock is needed. A worker runs in steps: each step reads all
+waiting input, acts in Airflow and writes the status. So a burst of events causes few patches.
 """
 
 from __future__ import annotations
@@ -58,19 +52,19 @@ other's statuses without a pause.
 
 
 class MLJobController:
-    """Passes the input about each MLJob to the worker of the MLJob, and wakes the worker. All
-    methods run in the event loop's thread.
+    """Passes the input about each MLJob to the MLJob's worker, and wakes the worker. All methods
+    run in the event loop's thread.
 
     Args:
-        reconciler: Decides on the next action for an MLJob, and carries it out.
+        reconciler: Decides on the next action for an MLJob, and carries the action out.
         jobs: Reads and writes the MLJobs in the Kubernetes API.
         telemetry: Metrics and traces.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
         admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
             admission.
-        missing_runs: Knows the runs that are missing in each Airflow.
-        confs: Knows which values came from Secrets, so that log lines don't show these values.
-        upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
+        missing_runs: The runs that are missing in each Airflow.
+        confs: The values from Secrets, which log lines must not show.
+        upstreams: The MLJobs whose outputs other MLJobs wait for.
         min_interval: The minimum number of seconds between two patches of one status.
     """
 
@@ -125,12 +119,12 @@ class MLJobController:
     # Input
 
     def observe(self, job: Job) -> None:
-        """Store a version of an MLJob that the watch has reported. If the version needs a step (in
-        which the MLJob's worker acts and writes the status), wake the worker. A version that is not
-        later than the known version is ignored.
+        """Store a version of an MLJob that the watch has reported, and wake the MLJob's worker if
+        the version needs a new reconciliation. A version that is not later than the stored version
+        is ignored.
 
-        If the MLJob has no worker, add a worker. But a finished MLJob that needs no more steps gets
-        no worker. If such an MLJob has a time to live, set a timer for the end of this time.
+        A finished MLJob that needs no more reconciliation gets no worker. If such an MLJob has a
+        time to live, set a timer for the end of this time.
         """
         self.workers.retry_paced(self._upstreams.observe(job))
         worker = self.workers.get(job.key)
@@ -168,20 +162,20 @@ class MLJobController:
             self.workers.wake(job.key)
         elif worker.task is None:
             # Another process may have written this version, for example that the run is submitted.
-            self._follow_again(job.key)
+            self._refresh_entry(job.key)
             # If its status is wrong and that process has ended, nobody else would correct the status.
             self.workers.wake_after(job.key, CHECK_FOREIGN_STATUS)
 
     def latest(self, key: Key) -> Job | None:
-        """Return the latest known version of an MLJob. Return None if this process has no worker
-        for the MLJob, or if the worker has not read the MLJob yet.
+        """Return the latest version of an MLJob that its worker has. Return None if the MLJob has
+        no worker, or if the worker has not read the MLJob yet.
         """
         worker = self.workers.get(key)
         return worker.job if worker is not None else None
 
     def observe_deletion(self, key: Key, uid: str) -> None:
-        """Forget the MLJob with this uid, because the watch has reported its deletion. A new MLJob
-        with the same name and another uid stays.
+        """Forget an MLJob that the watch has reported as deleted. A new MLJob with the same name
+        and another uid stays.
         """
         self.workers.end_expiry(key, uid)
         self.workers.retry_paced(self._upstreams.observe_deletion(key, uid))
@@ -192,14 +186,14 @@ class MLJobController:
             self._wake_admitted()
 
     def observe_event(self, key: Key, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
-        """Pass a fact (a change of a run or task) from a Kafka event to the MLJob's worker.
+        """Pass a change of a run or task from a Kafka event to the MLJob's worker.
 
         Args:
             key: The MLJob that the event's run id names.
-            candidates: The runs that the event may be about: a run with the event's run id in each
-                Airflow that uses the event source.
-            fact: The fact.
-            done: Called when the status with the fact is stored, or when no MLJob needs the fact.
+            candidates: The runs that the event may be about: one in each Airflow that uses the
+                event source.
+            fact: The change.
+            done: Called when a status with the change is stored, or when no MLJob needs the change.
         """
         worker = self.workers.get_or_add(key)
         worker.inbox.facts.append((candidates, fact))
@@ -211,19 +205,17 @@ class MLJobController:
         self.workers.wake(key)
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
-        """Pass the fact in a Kafka event to the worker of the MLJob whose backfill has the event's
-        run. The fact is a change of a run or task. The run's id does not name the MLJob, so search
-        the backfills in progress of the run's DAG. If there is such a backfill, also request an
-        early pass over the change feed (Airflow's list of changes).
+        """Pass a change from a Kafka event to the worker of the MLJob whose backfill has the
+        event's run. If a backfill of the run's DAG is in progress, also request an
+        :meth:`early_pass`.
 
         Args:
             candidates: The runs that the event may be about.
-            fact: The fact.
+            fact: The change of a run or task.
             done: Called as for :meth:`observe_event` if the result is True. Otherwise not called.
 
         Returns:
-            True if the run is known to belong to the backfill of an MLJob, so that the MLJob's
-            worker has the fact. Otherwise False.
+            Whether the run is known to belong to a backfill of an MLJob.
         """
         for airflow, dag_id, run_id in candidates:
             for key in self._backfills.of(airflow, dag_id):
@@ -248,18 +240,18 @@ class MLJobController:
         return False
 
     def observe_backfill_runs(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
-        """Pass to the MLJob's worker the states of some runs of the MLJob's backfill. The states
-        (``members``) come from Airflow's REST API. If the MLJob has no worker, do nothing.
+        """Pass the states of some runs of the MLJob's backfill, from Airflow's REST API, to the
+        MLJob's worker. If the MLJob has no worker, do nothing.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
             self.workers.wake(key)
 
     def observe_run(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
-        """Pass Airflow's answer about a run to the worker of the run's MLJob. If the MLJob has no
-        worker, a new worker checks whether the run belongs to the MLJob. The new worker is added
-        only if the run was not checked before, or if Airflow has queued the run again since the
-        last check.
+        """Pass Airflow's answer about a run to the worker of the run's MLJob.
+
+        If the MLJob has no worker, a new worker checks whether the run belongs to the MLJob. Each
+        run is checked once, and again if Airflow has queued the run again.
 
         Args:
             key: The MLJob that the run id names.
@@ -279,47 +271,39 @@ class MLJobController:
             self.workers.wake(key)
 
     def request_look_up(self, key: Key) -> None:
-        """Tell the MLJob's worker to request the run from Airflow, and wake the worker.
-
-        Callers use this method if the run was missing in a list, or if not all of the run's tasks
-        are known.
+        """Wake the MLJob's worker, so that the worker requests the run from Airflow. If the MLJob
+        has no worker, do nothing.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.look_up = True
             self.workers.wake(key)
 
     def observe_halt(self, key: Key, halt: Halt | None) -> None:
-        """Tell the MLJob's worker why the run's DAG schedules no tasks, for example because the DAG
-        is paused. ``halt`` is None if the DAG schedules tasks.
+        """Pass to the MLJob's worker the reason why the run's DAG schedules no tasks, for example
+        that the DAG is paused. ``halt`` is None if the DAG schedules tasks.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
             self.workers.wake(key)
 
     def wake_waiting(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Wake the MLJobs that wait for Airflows, access rules, logins or limits, because one of
-        these has changed. The MLJobs are woken in the background, and don't wait for the end of a
-        backoff.
+        """Wake the MLJobs that wait for Airflows, access rules, logins or limits. The MLJobs are
+        woken in the background, and don't wait for the end of a backoff.
 
         Args:
-            namespace: Only the MLJobs of this namespace are woken. If None, the MLJobs of all
-                namespaces are woken.
-            airflow: Only the MLJobs of this Airflow are woken. If None, the MLJobs of all Airflows
-                are woken.
+            namespace: Only the MLJobs of this namespace are woken. None means all namespaces.
+            airflow: Only the MLJobs of this Airflow are woken. None means all Airflows.
         """
         self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """Return the asyncio event that asks for an early pass over the change feed (the list of
-        changes) of an Airflow. While the event is set, the feed should be read at once, before the
-        next regular pass.
+        """Return the asyncio event that requests an early pass over an Airflow's change feed (the
+        list of changes). While the event is set, the feed should be read at once.
         """
         return self._early_passes[airflow]
 
     async def idle(self) -> None:
-        """Wait until none of :attr:`tasks` is left: no step is running, no MLJobs remain to be
-        woken in the background, and no Kubernetes Event is being recorded.
-        """
+        """Wait until :attr:`tasks` is empty."""
         while tasks := self.tasks:
             await asyncio.wait(tasks)
 
@@ -329,8 +313,8 @@ class MLJobController:
         return [*self.workers.tasks, *self._waiting.tasks, *self._writer.tasks]
 
     async def close(self) -> None:
-        """Start no more steps. Wait for the steps that are running and for the Kubernetes Events
-        that are being recorded. Steps and Events that take too long are cancelled.
+        """Stop all workers. Wait for the reconciliations that are running and for the Kubernetes
+        Events that are being recorded. Reconciliations and Events that take too long are cancelled.
         """
         self.workers.stop()
         await self._waiting.close()
@@ -341,7 +325,6 @@ class MLJobController:
     # Steps
 
     def _drop(self, key: Key) -> None:
-        """Forget an MLJob that is deleted or has nothing more to do."""
         if (worker := self.workers.get(key)) is not None and worker.tracked is not None:
             self._past.leave(worker.tracked)
         self._classifier.forget(key)
@@ -353,14 +336,13 @@ class MLJobController:
         self._writer.end_step(key, waits=False)
 
     def _wake_admitted(self) -> None:
-        """Wake the MLJobs that may submit their runs now."""
         for key in self._classifier.admitted():
             self.workers.wake(key)
 
     def _after_step(self, key: Key, worker: WorkerState) -> None:
         self._follow_up(key, worker)
         self._count(key, worker)
-        self._follow_again(key)
+        self._refresh_entry(key)
         if worker.failures:
             self._admission.release_waiting(key)
         self._wake_admitted()
@@ -373,29 +355,18 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Start updates of statuses after one of these changes: many runs have vanished from an
-        Airflow, vanished runs are back, or vanished runs were accepted as lost.
-
-        Request a probe of the Airflow, which updates the status of the AirflowInstance. Wake the
-        MLJobs that wait for the Airflow.
+        """Called when many runs have vanished from an Airflow, when vanished runs are back, or when
+        vanished runs were accepted as lost.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)
 
     def _follow_up(self, key: Key, worker: WorkerState) -> None:
-        """After a step, record for which other MLJobs the MLJob waits, and update the index of
-        backfills in progress.
-
-        Also request an early pass over the change feed (Airflow's list of changes) in two cases:
-
-        - The run may change without a Kafka event.
-        - The run is missing. The next list of all active runs has to show whether other runs are
-          missing too.
-        """
         state = worker.state
         self._upstreams.follow(key, waited_for(state) if state is not None and worker.tracked is not None else ())
         if state is None:
             return
+        # The next list of all active runs has to show whether other runs are missing too.
         vanished = state.presence.vanished and self._missing_runs.needs_relist(key)
         if vanished or is_hot(state, self._clock()):
             self.early_pass(state.run.airflow).set()
@@ -406,10 +377,7 @@ class MLJobController:
         self._classifier.reserve(state)
         self._index.update(state)
 
-    def _follow_again(self, key: Key) -> None:
-        """Update or remove the MLJob's entry in the index by which the readers of the change feeds
-        find MLJobs.
-        """
+    def _refresh_entry(self, key: Key) -> None:
         if self.workers.get(key) is None or not self.workers.of_each(self._update_index, [key]):
             self._index.remove(key)
 
@@ -420,7 +388,6 @@ class MLJobController:
             self._index.update(worker.last_state(self._classifier.state))
 
     def _state(self, worker: WorkerState) -> State:
-        """Return the current state of the worker's MLJob."""
         assert worker.tracked is not None
         return self._classifier.state(worker.tracked)
 
@@ -431,10 +398,8 @@ def _job(worker: WorkerState) -> Job:
 
 
 def _needs_step(before: Job, after: Job) -> bool:
-    """Return whether a worker has to run a step for a new version of an MLJob.
-
-    Most versions result from the operator's own status patches, and need no step. A step is needed
-    if the spec or the finalizer has changed, or if the deletion has begun.
+    """Return whether a new version of an MLJob needs a step of its worker. Versions from the
+    operator's own status patches need none.
     """
     return (before.generation, before.deleted_at, before.has_finalizer) != (
         after.generation,

@@ -1,8 +1,7 @@
 """Wakes finished MLJobs at the end of their time to live (``spec.ttlSecondsAfterFinished``).
 
-A finished MLJob has no worker. Until the end of the time to live, the operator keeps only a timer
-for the MLJob in memory. At the end of the time to live, the MLJob gets a new worker, which reads
-the MLJob again.
+A finished MLJob has no worker, only a timer in memory. At the end of the time to live, the MLJob
+gets a new worker, which reads the MLJob again.
 """
 
 from __future__ import annotations
@@ -35,12 +34,10 @@ class Expiry:
 
 
 class Expiries:
-    """Keeps a timer for each finished MLJob that has a time to live. The timer wakes the MLJob at
-    the end of this time.
+    """Keeps a timer for each finished MLJob that has a time to live.
 
     Args:
-        wake: Called with the MLJob's key when the time to live is over. Gives the MLJob a new
-            worker.
+        wake: Called with the MLJob's key when the time to live is over.
     """
 
     def __init__(self, wake: Callable[[Key], None]) -> None:
@@ -70,8 +67,7 @@ class Expiries:
 
         Args:
             key: The namespace and name of the MLJob.
-            uid: The uid of the MLJob for which the timer was set. A timer for another uid stays. If
-                None, the uid does not matter.
+            uid: Only a timer for the MLJob with this uid is cancelled. None means any uid.
         """
         expiry = self._expiries.get(key)
         if expiry is None or uid not in (None, expiry.uid):

@@ -1,9 +1,7 @@
-"""An index of the unfinished MLJobs for the readers of the change feeds. A change feed is one
-Airflow's list of recent changes. The reader of a change feed requests this list every few seconds.
+"""An index of the unfinished MLJobs for the readers of the change feeds. A change feed is an
+Airflow's list of recent changes. A reader requests the list every few seconds.
 
-Several times a minute, a reader asks the index whether a change is expected, which DAGs have runs,
-and which runs Airflow should list. The index is updated when an MLJob changes, so an answer needs
-no search through all MLJobs.
+The index is updated when an MLJob changes, so an answer needs no search through all MLJobs.
 """
 
 from __future__ import annotations
@@ -21,21 +19,19 @@ from ...core.run.run_key import Key, RunKey
 
 @frozen
 class _Entry:
-    """The entry of one MLJob that has an attempt.
+    """The entry of an MLJob that has an attempt.
 
     Attributes:
-        run: The run of the attempt. For an MLJob of type Backfill, ``run`` stands for the backfill.
-        active: Whether the attempt has or had a run in Airflow, as far as the operator knows, and
-            the stored status does not show yet that the attempt is over.
-        is_backfill: Whether the run is a backfill.
+        run: The run or backfill of the attempt.
+        active: Whether the attempt has or had a run in Airflow, and the stored status does not show
+            yet that the attempt is over.
+        is_backfill: Whether ``run`` is a backfill.
         over: Whether the run has ended.
         unread: Whether the operator does not know all tasks of the run yet. For a backfill, whether
-            the operator does not know yet that Airflow has created the backfill's runs.
-        missed: Whether Airflow's last answer about the run was that the run does not exist.
-        hot: Whether the run may change at any moment without a Kafka event, for example because the
-            run is being cancelled.
-        last_event_at: The time at which the last Kafka event of a run in the backfill was read.
-            None if there was no such event, or if the run is not a backfill.
+            Airflow has not created the backfill's runs yet.
+        missed: Whether Airflow's last answer was that the run does not exist.
+        hot: Whether the run may change at any moment without a Kafka event.
+        last_event_at: When the last Kafka event of a run in the backfill was read.
         halts: Whether the reader has to ask Airflow whether the run's DAG schedules tasks.
         still: Whether no task of the run is active.
         halt: The last observed reason why the run's DAG schedules no tasks. None if the DAG
@@ -75,12 +71,11 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """For one DAG, the MLJobs because of which the reader asks whether the DAG schedules tasks. The
-    run of such an MLJob is in progress, or the DAG was last observed to schedule no tasks.
+    """The MLJobs for which the reader asks whether one DAG schedules tasks.
 
     Attributes:
-        by_halt: A dict that maps each halt to the MLJobs with this halt. A halt is the last
-            observed reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
+        by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no
+            tasks, or None if the DAG schedules tasks.
         moving: The MLJobs whose run has an active task.
     """
 
@@ -90,26 +85,22 @@ class DagRunsOfJobs:
 
 @dataclass(slots=True)
 class FollowedRuns:
-    """The MLJobs that have an attempt in one Airflow, and their runs. Each attribute answers a
-    question of the change feed's reader. An attempt is active if it has or had a run in Airflow,
-    and its MLJob's status does not show yet that the attempt is over.
+    """The runs of the MLJobs that have an attempt in one Airflow. An attempt is active if it has or
+    had a run, and the MLJob's status does not show yet that the attempt is over.
 
     Attributes:
-        runs: The run of each MLJob.
-        submitted: The run of each MLJob with an active attempt. Backfills are left out.
-        backfills: A dict that maps the backfill of each active attempt to the MLJob. Attempts
-            without a backfill are left out.
-        in_progress: The run or the backfill of each MLJob with an active attempt. Runs and
-            backfills that are known to have ended are left out.
+        runs: The run or backfill of each MLJob.
+        submitted: The run of each MLJob with an active attempt, without backfills.
+        backfills: The MLJob of each backfill with an active attempt.
+        in_progress: The run or backfill of each MLJob with an active attempt, without runs and
+            backfills that have ended.
         unread: The MLJobs with an active attempt whose run has tasks that the operator does not
-            know yet. An MLJob with a backfill is included until the operator knows that Airflow has
-            created the backfill's runs.
-        missed: The MLJobs whose run Airflow does not have, according to Airflow's last answer.
+            know yet, or whose backfill has no runs yet.
+        missed: The MLJobs whose run does not exist, according to Airflow's last answer.
         hot: The MLJobs whose run may change at any moment without a Kafka event.
-        events: For each MLJob with an active backfill, the time at which the last Kafka event of a
-            run in this backfill was read. :meth:`is_hot` removes old times.
-        dags: A dict that maps the id of each DAG to the MLJobs because of which the reader asks
-            whether this DAG schedules tasks.
+        events: When the last Kafka event of each active backfill was read, by MLJob. :meth:`is_hot`
+            removes old times.
+        dags: By DAG id, the MLJobs for which the reader asks whether the DAG schedules tasks.
     """
 
     runs: dict[Key, RunKey] = field(default_factory=dict)
@@ -124,8 +115,7 @@ class FollowedRuns:
 
     def is_hot(self, now: datetime) -> bool:
         """Return whether at least one run may change at any moment without a Kafka event. The
-        result is also True shortly after a Kafka event of a run in a backfill, because more changes
-        are then likely.
+        result is also True shortly after a Kafka event of a run in a backfill.
         """
         if self.hot:
             return True
@@ -134,10 +124,10 @@ class FollowedRuns:
         return bool(self.events)
 
     def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
-        """Return the MLJobs in ``dags[dag_id]`` whose last observed halt differs from ``halt``. A
-        halt is the reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
+        """Return the MLJobs of the DAG whose last observed halt is neither ``halt`` nor ``unless``.
+        If ``unless`` is None, only ``halt`` is compared.
 
-        If ``unless`` is given, also leave out the MLJobs whose last observed halt is ``unless``.
+        A halt is the reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
         """
         if (dag := self.dags.get(dag_id)) is None:
             return []
@@ -145,7 +135,7 @@ class FollowedRuns:
         return sorted(key for before, keys in dag.by_halt.items() if before not in skipped for key in keys)
 
     def add(self, key: Key, entry: _Entry) -> None:
-        """Add an MLJob to each attribute whose description fits the MLJob's ``entry``."""
+        """Add an MLJob to each attribute that applies to its entry."""
         run = self.runs[key] = entry.run
         if entry.active:
             if entry.is_backfill:
@@ -169,9 +159,7 @@ class FollowedRuns:
                 dag.moving.add(key)
 
     def remove(self, key: Key, entry: _Entry) -> None:
-        """Remove an MLJob from all attributes. ``entry`` is the entry with which the MLJob was
-        added.
-        """
+        """Remove an MLJob from all attributes. ``entry`` must be the entry that was added."""
         self.runs.pop(key, None)
         self.submitted.pop(key, None)
         self.backfills.pop(entry.run, None)
@@ -190,9 +178,7 @@ class FollowedRuns:
 
 
 class FeedIndex:
-    """The index of the unfinished MLJobs of all Airflows. The reader of each Airflow's change feed
-    asks the index.
-    """
+    """The unfinished MLJobs of all Airflows, for the readers of the change feeds."""
 
     def __init__(self) -> None:
         self._entries: dict[Key, _Entry | None] = {}
