@@ -15,12 +15,9 @@ from ...ports import JobStore
 
 
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
-    """Return the texts in a run's conf that may be from a Secret.
-
-    This function merges ``spec.conf``, the ConfigMaps and the outputs of other MLJobs, with their
-    present contents. A key of the run's conf is public if the merged conf has the same value for
-    the key. The result has the texts in the values of all other keys. If ``reads_secrets`` is true,
-    the result also has all values that the Secrets have now.
+    """Return the texts in a run's conf that may be from a Secret. These texts are in the values
+    that ``spec.conf``, the ConfigMaps and the outputs of other MLJobs don't have at present. If
+    ``reads_secrets`` is true, the result also has all present values of the Secrets.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
@@ -36,11 +33,8 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
 
 
 async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIterator[Source]:
-    """Yield the present contents of the ConfigMaps, Secrets and outputs in ``spec.confFrom``.
-
-    Objects that don't exist, or that the operator may not read, are left out. Secrets are left out
-    if ``reads_secrets`` is false. If an object that is left out has set a value of the conf, this
-    value counts as secret, because nothing shows that the value is public.
+    """Yield the ConfigMaps, Secrets and outputs of ``spec.confFrom`` that can be read now. Values
+    from the other objects of ``spec.confFrom`` count as secret.
     """
     for reference in job.spec.conf_from:
         source: Source | None = None
@@ -56,9 +50,6 @@ async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIte
 
 
 async def _outputs(jobs: JobStore, job: Job, reference: OutputsReference) -> Source | None:
-    """Return the outputs that were taken from another MLJob into the conf of the newest run. Return
-    None if the other MLJob does not exist any more, or has the outputs of a later run.
-    """
     found = await jobs.get((job.namespace, reference.name))
     upstream = Upstream.of(found) if found is not None else Upstream()
     took = upstream.run is not None and upstream.run in (job.status.upstreams or ())

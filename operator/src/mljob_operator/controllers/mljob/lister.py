@@ -1,6 +1,5 @@
-"""Lists the MLJobs that have a worker. The list is for the readers of the change feeds, and for the
-controller of AirflowInstances, which does not release an AirflowInstance while MLJobs need the
-AirflowInstance.
+"""Lists the MLJobs that use an Airflow, for the readers of the change feeds and for the controller
+of AirflowInstances.
 """
 
 from __future__ import annotations
@@ -32,16 +31,13 @@ class MLJobLister:
         self._index = index
 
     def followed(self, airflow: str) -> FollowedRuns:
-        """Return the part of the index for one Airflow: the unfinished MLJobs that have an attempt
-        in this Airflow.
-        """
+        """Return the index of the unfinished MLJobs that have an attempt in this Airflow."""
         return self._index.of(airflow)
 
     def state(self, key: Key, airflow: str) -> State | None:
-        """Return the current state of an unfinished MLJob. Return None if the MLJob has no worker,
-        was not read yet, is finished, or has no attempt in this Airflow. Also return None if an
-        unexpected error prevents the computation of the state. The error is logged with the level
-        DEBUG.
+        """Return the current state of an unfinished MLJob that has an attempt in this Airflow.
+        Return None if there is no such MLJob, if the MLJob was not read yet, or if an unexpected
+        error prevents the computation.
         """
         worker = self._workers.get(key)
         if worker is None:
@@ -49,20 +45,15 @@ class MLJobLister:
         return next((state for _, state in self._workers.of_each(partial(self._unfinished, airflow), [key])), None)
 
     def has_answer(self, key: Key) -> bool:
-        """Return whether the operator has an answer of Airflow that the MLJob's next reconciliation
-        step will evaluate, or a reconciliation step of the MLJob is running. In both cases, a
-        caller need not request the run from Airflow now.
+        """Return whether the MLJob is being reconciled, or whether an answer of Airflow waits for
+        the next reconciliation. In both cases, a caller need not request the run from Airflow now.
         """
         worker = self._workers.get(key)
         return worker is not None and (worker.task is not None or bool(worker.inbox.snapshots))
 
     def unfinished(self, airflow: str) -> Iterator[State]:
-        """Yield the states of unfinished MLJobs that have an attempt in an Airflow.
-
-        MLJobs that wait for their first attempt have no run yet, and are left out.
-
-        This method checks each MLJob. Callers that ask often should use the index
-        (:meth:`followed`).
+        """Yield the states of the unfinished MLJobs that have an attempt in an Airflow. This method
+        checks all MLJobs, so callers that ask often should use :meth:`followed`.
         """
         for key in list(self._workers.tracked):
             if (state := self.state(key, airflow)) is not None:
@@ -78,17 +69,11 @@ class MLJobLister:
         return None if worker.finished or attempt is None or attempt.airflow != airflow else state
 
     def users(self, airflow: str) -> list[Key]:
-        """Return the MLJobs that still need an Airflow.
+        """Return the MLJobs that still need an Airflow. The operator still needs the run of such an
+        MLJob (:func:`.needs_airflow`), or is reconciling the MLJob and may submit a run.
 
-        An MLJob needs the Airflow if its newest attempt is in this Airflow, and one of these
-        conditions holds:
-
-        - The MLJob has the operator's finalizer, and the attempt has a run that the operator
-          follows, cancels or still reads (:func:`.needs_airflow`). A run that may exist counts too.
-        - The attempt is not over, and a step of the MLJob is running. The step may submit the run.
-
-        If an unexpected error prevents this check, the MLJob counts as needing the Airflow if its
-        stored status names a run in this Airflow.
+        If an unexpected error prevents the check, an MLJob is included if its stored status names a
+        run in this Airflow.
         """
 
         def is_user(worker: WorkerState) -> bool:
@@ -99,11 +84,6 @@ class MLJobLister:
         answers = dict(self._workers.of_each(is_user))
 
         def is_named(worker: WorkerState) -> bool:
-            """Return whether the stored status names a run in this Airflow.
-
-            The caller uses this result if :func:`is_user` has raised an unexpected error. Without
-            this result, the operator could release the AirflowInstance too early.
-            """
             status = worker.tracked.job.status if worker.tracked is not None else None
             return (
                 status is not None

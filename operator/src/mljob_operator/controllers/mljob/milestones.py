@@ -1,5 +1,5 @@
-"""Records in metrics how long the stages of an attempt take (waiting for the submission, waiting in
-Airflow, running), and exports a trace of each attempt that has ended.
+"""Records in metrics how long an attempt waited for its submission, waited in Airflow, and ran.
+Exports a trace of each attempt that has ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...ports import Clock, JobMeter, Tracer
 
 class Milestones:
     """Records in metrics and traces that an MLJob, an attempt or a stage of an attempt has ended.
-    Each end is recorded only once: by the process that stores the status in which the end appears.
+    Only the process that stores the status with the end records the end.
 
     Args:
         meter: The metrics of MLJobs.
@@ -29,8 +29,8 @@ class Milestones:
         self._clock = clock
 
     def record(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
-        """Record what has ended between two statuses of an MLJob: stages of the attempt, the
-        attempt, or the MLJob.
+        """Record what has ended between two statuses: stages of the attempt, the attempt, or the
+        MLJob.
 
         Args:
             job: The MLJob with the status ``new``.

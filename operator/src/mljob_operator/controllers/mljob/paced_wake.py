@@ -1,10 +1,5 @@
-"""Wakes MLJobs in batches. So the operator and the Kubernetes API have time for other requests
-while one change wakes many MLJobs.
-
-Ten thousand MLJobs may wait for the outputs of one MLJob, and this MLJob may change every second.
-Each change wakes every waiting MLJob: the worker of the MLJob runs once, and usually writes a
-status. If a second change comes before a waiting MLJob was woken, this waiting MLJob is woken once
-for both changes.
+"""Wakes many MLJobs in batches, so that the operator and the Kubernetes API have time for other
+requests. For example, ten thousand MLJobs may wait for the outputs of one MLJob.
 """
 
 from __future__ import annotations
@@ -39,9 +34,8 @@ class PacedWake:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, keys: Iterable[Key]) -> None:
-        """Wake MLJobs in the given order: the first batch now, and the other batches later. If
-        MLJobs of an earlier call are still pending (not woken yet), the new MLJobs are woken after
-        the pending MLJobs. An MLJob that is already pending keeps its place.
+        """Wake MLJobs in the given order: the first batch now, and the other batches later. MLJobs
+        from earlier calls that were not woken yet come first.
         """
         self._pending.update(dict.fromkeys(keys))
         if self.tasks:
@@ -52,13 +46,13 @@ class PacedWake:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The asyncio task that wakes the pending MLJobs, in a list. The list is empty if no MLJob
-        is pending.
+        """A list with the asyncio task that wakes the later batches. The list is empty if no MLJob
+        waits.
         """
         return [self._task] if self._task is not None and not self._task.done() else []
 
     def stop(self) -> None:
-        """Stop waking MLJobs. The MLJobs that are pending are not woken."""
+        """Stop waking MLJobs. MLJobs that were not woken yet are dropped."""
         self._pending.clear()
         if self._task is not None:
             self._task.cancel()

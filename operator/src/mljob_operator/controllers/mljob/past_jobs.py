@@ -1,9 +1,8 @@
 """Remembers which MLJobs and runs need no worker any more.
 
-A finished MLJob has no worker. But the watch of MLJobs may still deliver versions of the MLJob from
-before its end, and Airflow's list of changed runs may still deliver its run. Without this memory,
-each such delivery would add a worker, which would read the MLJob from the Kubernetes API to find
-that there is nothing to do.
+A finished MLJob has no worker. But the watch may still deliver old versions of the MLJob, and
+Airflow may still list its run. Without this memory, each delivery would add a worker that finds
+nothing to do.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ checked once more when it is delivered again. The check changes nothing.
 
 
 class PastJobs:
-    """Remembers MLJobs and runs that need no worker any more: the last ``MAX_REMEMBERED`` MLJobs,
-    and the last ``MAX_REMEMBERED`` runs.
+    """Remembers the last ``MAX_REMEMBERED`` MLJobs and the last ``MAX_REMEMBERED`` runs that need
+    no worker any more.
     """
 
     def __init__(self) -> None:
@@ -32,8 +31,8 @@ class PastJobs:
         self._queued_at: dict[RunKey, datetime | None] = {}
 
     def leave(self, tracked: TrackedJob) -> None:
-        """Remember that an MLJob has nothing more to do. Remember its last version, and its run if
-        the run has ended.
+        """Remember the last version of an MLJob that has nothing more to do. Also remember the
+        MLJob's run if the run has ended.
         """
         job, fact, attempt = tracked.job, tracked.observed_run.run, attempts.current(tracked.job.status)
         self._versions.pop(job.key, None)
@@ -44,23 +43,19 @@ class PastJobs:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
     def has(self, job: Job) -> bool:
-        """Return whether an MLJob needs no worker, because its version is not later than the
-        remembered version. In the remembered version, the MLJob had nothing more to do.
+        """Return whether this version of an MLJob needs no worker, because it is not later than the
+        remembered version.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
-        """Return whether the MLJob of a run has to be read from the Kubernetes API, to find out
-        whether the MLJob needs a worker. The result is False only if the run was already checked
-        with the same queue time (``fact.queued_at``). So the result is True after Airflow has
-        queued the run again.
+        """Return whether it is unknown if the MLJob of a run needs a worker. The result is False
+        only if the run was already checked with the same queue time (``fact.queued_at``).
         """
         return run not in self._queued_at or self._queued_at[run] != fact.queued_at
 
     def note_checked(self, run: RunKey, fact: RunFact) -> None:
-        """Remember that the MLJob of a run needs no worker. The run is checked again if Airflow
-        queues the run again.
-        """
+        """Remember that the MLJob of a run needs no worker, unless Airflow queues the run again."""
         self._queued_at.pop(run, None)
         self._queued_at[run] = fact.queued_at
         if len(self._queued_at) > MAX_REMEMBERED:

@@ -46,15 +46,15 @@ class QueuedJobs:
         return await self._jobs.find(key)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Patch the status (:meth:`.JobStore.write_status`). The write has the priority of a
-        cancellation if the MLJob is being deleted, and otherwise the priority of a submission.
+        """Patch the status (:meth:`.JobStore.write_status`) with the priority of a submission. If
+        the MLJob is being deleted, the write has the priority of a cancellation.
         """
         priority = Priority.CANCELLATION if job.deleting else Priority.SUBMISSION
         written, _ = await self.store_status(job, patch, priority)
         return written
 
     async def store_status(self, job: Job, patch: Mapping[str, Any], priority: Priority) -> tuple[Job, float]:
-        """Wait until the write has its turn in the queue. Then patch the status.
+        """Patch the status when the write has its turn in the queue.
 
         Args:
             job: The version of the MLJob that the patch was made from.

@@ -1,7 +1,4 @@
-"""The reconciler of MLJobs repeats two steps: it decides on the next action for an MLJob, and
-carries out this action. The reconciler stops when the caller has to carry out the next action
-(:meth:`Reconciler.advance`).
-
+"""The reconciler decides on actions for an MLJob, and carries the actions out.
 :mod:`...core.mljob.decisions` makes the decisions.
 """
 
@@ -51,12 +48,10 @@ exist.
 
 @frozen
 class Outcome:
-    """What :meth:`Reconciler.advance` returns: the MLJob after the actions, its state, and the last
-    action.
+    """The result of :meth:`Reconciler.advance`.
 
     Attributes:
-        tracked: The MLJob and its observed run after all actions, or None if the MLJob does not
-            exist any more.
+        tracked: The MLJob after all actions, or None if the MLJob does not exist any more.
         state: The state for which ``action`` was decided, or None if ``tracked`` is None.
         action: The last action, which the caller has to carry out. ``Wait`` if ``tracked`` is None.
     """
@@ -67,17 +62,15 @@ class Outcome:
 
 
 class Reconciler:
-    """Repeats two steps: decide on the next action for an MLJob, and carry out this action. The
-    reconciler stops when the next action is one of the four actions that the caller carries out
-    (:meth:`advance`).
+    """Decides on actions for an MLJob, and carries the actions out.
 
     Args:
         airflows: All Airflows.
         jobs: The MLJobs in the Kubernetes API.
         clock: Returns the current time.
-        classifier: Determines the states of MLJobs, and admits MLJobs to their Airflow.
-        confs: Builds the confs of runs, and knows their secret values.
-        upstreams: Knows the MLJobs whose outputs other MLJobs wait for.
+        classifier: Determines the states of MLJobs.
+        confs: Builds the confs of runs.
+        upstreams: The MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.
         process: A unique name of this process.
     """
@@ -125,22 +118,19 @@ class Reconciler:
         }
 
     def transient(self, job: Job) -> TransientState:
-        """Return the first transient state for an MLJob that this process has not acted on yet. A
-        transient state says what this process has tried in Airflow.
+        """Return the transient state (facts in memory only) for an MLJob on which this process has
+        not acted yet.
 
-        If the status has an attempt without a recorded submission, an earlier process may have
-        crashed while it waited for the answer to the submission. The transient state then says that
-        the run may still appear in Airflow during the next 30 seconds (``UNKNOWN_FOR``). Otherwise
-        the transient state is empty.
+        If the status has an attempt without a submit time, an earlier process may have crashed
+        during the submission. The transient state then says that the run may still appear in
+        Airflow within 30 seconds (``UNKNOWN_FOR``).
         """
-        return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
+        return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _lacks_submit_time(job) else TransientState()
 
     def takeover_state(self, job: Job) -> TransientState | None:
-        """If this process has begun the MLJob's attempt, return None. Otherwise, return a new
-        transient state. A transient state says what this process has tried in Airflow.
-
-        If another process has begun the attempt and may still submit the run, the new state says
-        that this process must not act on the attempt for 30 seconds (``UNKNOWN_FOR``).
+        """Return None if this process has begun the MLJob's attempt. Otherwise return a new
+        transient state (:meth:`transient`). If another process may still submit the run, this
+        process must not act on the attempt for 30 seconds (``UNKNOWN_FOR``).
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
@@ -153,18 +143,15 @@ class Reconciler:
         return self._airflows.ui_url(airflow)
 
     def request_probe(self, airflow: str) -> None:
-        """Schedule an early probe of the Airflow with this name. If the Airflow has an
-        AirflowInstance, the status of the AirflowInstance then shows sooner that runs are missing
-        from Airflow, or are found again.
+        """Schedule an early probe of the Airflow with this name. The probe updates the status of
+        the AirflowInstance.
         """
         self._airflows.request_probe(airflow)
 
     async def advance(self, tracked: TrackedJob) -> Outcome:
         """Decide on the next action and carry it out, repeatedly, until the next action is Wait,
-        Store, Release or Expire. The caller carries out these four actions.
-
-        An action that fails with an ``AirflowError`` or ``ReferenceMissing`` is recorded in the
-        transient state, and the next decision takes the failure into account.
+        Store, Release or Expire. The caller carries out these four actions. An ``AirflowError`` or
+        ``ReferenceMissing`` is recorded in the transient state instead of being raised.
 
         Raises:
             Conflict: The MLJob has changed meanwhile. The caller has to read the MLJob, and call
@@ -193,10 +180,6 @@ class Reconciler:
             )
 
     async def _failed(self, context: ActionContext, action: Action, error: OperatorError) -> TrackedJob:
-        """Log a failed action, and return the tracked MLJob with the error in its transient state.
-        If Airflow is unavailable, or the credentials are wrong or lack a permission, also request a
-        probe of this Airflow.
-        """
         state = context.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
             self._airflows.request_probe(state.run.airflow, user_of(state))
@@ -207,15 +190,9 @@ class Reconciler:
         return tracked
 
     def _actions_of(self, context: ActionContext) -> Actions:
-        """Return the actions for a backfill if the MLJob is a backfill, or else the actions for a
-        single run.
-        """
         return self._backfill if context.job.is_backfill else self._single_run
 
     def _after_failure(self, error: OperatorError, action: Action, state: State) -> TransientState:
-        """Return the transient state (what this process has tried, and what failed) after a failed
-        action. The new state has the error, and the time of the next try.
-        """
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
         starting = isinstance(action, actions.CountRuns | actions.Submit | actions.ClearFailed)
         if starting:
@@ -232,19 +209,13 @@ class Reconciler:
 
 
 def _message(error: OperatorError, state: State) -> str:
-    """Return the error's message. If the error says that the DAG does not exist, add the ids of at
-    most three similar DAGs that the MLJob's namespace may run.
-    """
     if not isinstance(error, DagNotFound):
         return str(error)
     allowed = [dag_id for dag_id in error.similar if state.catalog.may_run(state.run.airflow, dag_id)]
     return f"{error} Did you mean {' or '.join(allowed[:MAX_SUGGESTED])}?" if allowed else str(error)
 
 
-def _announced(job: Job) -> bool:
-    """Return whether the status has an attempt that has not ended and has no submit time. The run
-    of such an attempt is perhaps not submitted yet.
-    """
+def _lacks_submit_time(job: Job) -> bool:
     status = job.status
     open_attempt = attempts.current(status) is not None and not attempts.closed(status)
     return open_attempt and status.submit_time is None and status.phase not in TERMINAL_PHASES

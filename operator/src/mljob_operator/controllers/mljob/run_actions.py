@@ -41,8 +41,8 @@ class RunActions:
         self._clock = clock
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
-        """Build the conf, check it against the DAG's params, and trigger the run. If the action
-        names an earlier run, use the conf of that run without a check.
+        """Build the conf, check the conf against the DAG's params, and trigger the run. If the
+        action names an earlier run, use the conf of that run without a check.
         """
         state, run = context.state, context.state.run
         if action.conf_of is not None:
@@ -87,8 +87,8 @@ class RunActions:
         return context.with_result(observed_run=_observed(context, fact), transient=transient)
 
     async def list_tasks(self, context: ActionContext) -> TrackedJob:
-        """Request the run's state and tasks from Airflow. If the run has ended, also request its
-        outputs.
+        """Request the run's state and tasks from Airflow. If the run has ended, also request the
+        run's outputs.
         """
         run, now = context.state.run, context.state.now
         fact = await self._run(context)
@@ -120,10 +120,8 @@ class RunActions:
         return context.with_result(observed_run=observed_run, transient=transient, outputs=outputs)
 
     async def _run(self, context: ActionContext) -> RunFact | None:
-        """Return the run's state, or None if Airflow has no such run.
-
-        If Airflow has confirmed the run's end within the last second (``LIST_AGAIN_AFTER``), the
-        known state is returned without a request.
+        """Return the run's state, or None if Airflow has no such run. If Airflow has confirmed the
+        run's end within the last second (``LIST_AGAIN_AFTER``), no request is sent.
         """
         run, looked_at = context.state.run, context.transient.looked_up_at
         if context.observed_run.over and looked_at is not None and context.state.now < looked_at + LIST_AGAIN_AFTER:
@@ -131,10 +129,8 @@ class RunActions:
         return await context.dag_runs.get(run.dag_id, run.run_id)
 
     async def cancel(self, context: ActionContext) -> TrackedJob:
-        """Set the run's unfinished task instances to failed, and then set the run to failed.
-
-        The cancellation DAG may have a queued run that was triggered to cancel this run. If so, set
-        the queued run to failed too, because the queued run has nothing left to do.
+        """Set the run's unfinished task instances to failed, and then set the run to failed. If a
+        run of the cancellation DAG is queued for this run, set the queued run to failed too.
         """
         run, now = context.state.run, context.state.now
         await context.confirm()
@@ -151,9 +147,6 @@ class RunActions:
 
 
 def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
-    """Return what is known of the run (the observed run) after an answer of Airflow. ``fact`` is
-    the state of the run in the answer, or None if Airflow has no such run.
-    """
     if fact is None:
         return observe_absence(context.observed_run, context.state.now, context.transient.unknown_until)
     return observe(context.observed_run, Snapshot(context.state.now, run=fact))
@@ -161,12 +154,7 @@ def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
 
 def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
     """Return whether an ended run's tasks need not be listed again: all tasks have ended, or more
-    than ``FINAL_AFTER`` (10 seconds) have passed since the first list.
-
-    Args:
-        tasks: The task instances in the list.
-        over_since: The time of the first list of the ended run's tasks. None if there was no list.
-        asked_at: The time of the request for the list.
+    than ``FINAL_AFTER`` (10 seconds) have passed since the first list (``over_since``).
     """
     late = over_since is not None and asked_at - over_since > FINAL_AFTER
     return late or all(task.state in FINISHED_TASK for task in tasks)

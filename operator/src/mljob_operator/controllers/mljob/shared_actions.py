@@ -1,6 +1,5 @@
-"""The actions that are the same for a single run and for a backfill, except the actions of a
-cancellation (:mod:`.cancellation_actions`). Most of these actions are needed before a run or a
-backfill is submitted.
+"""The actions that are the same for a single run and a backfill. :mod:`.cancellation_actions` has
+the actions of a cancellation.
 """
 
 from __future__ import annotations
@@ -32,18 +31,16 @@ count.
 
 class SharedActions:
     """Implements the actions that are the same for a single run and a backfill, except the actions
-    of a cancellation.
+    of a cancellation. Each action returns the MLJob after the action.
 
-    Each action returns the MLJob after the action, with all facts that this process knows about the
-    MLJob. An action that sends requests raises ``AirflowError`` if Airflow fails or refuses,
-    ``Conflict`` if the MLJob has changed, and ``StoreError`` if the Kubernetes API fails.
+    An action that sends requests raises ``AirflowError`` if Airflow fails or refuses, ``Conflict``
+    if the MLJob has changed, and ``StoreError`` if the Kubernetes API fails.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
         clock: Returns the current time.
-        confs: Knows the secret values of the runs' confs.
-        upstreams: Reads the MLJobs whose outputs go into the confs of other MLJobs, and keeps facts
-            about these MLJobs in memory.
+        confs: Reads the runs' confs from Airflow.
+        upstreams: Reads the MLJobs whose outputs other MLJobs wait for.
         process: A unique name of this process.
     """
 
@@ -82,12 +79,11 @@ class SharedActions:
         return context.with_result()
 
     async def count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
-        """Count the runs that an earlier MLJob with the same name and the same spec has left in
-        Airflow. With ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
+        """Count the runs that an earlier MLJob with the same name and spec has left in Airflow.
+        With ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
 
-        The runs are numbered from 1. The count is complete when Airflow does not have the run with
-        the next number, and still does not have this run at least ``ABSENCE_CONFIRMED_AFTER`` (3
-        seconds) later.
+        The count is complete if the run with the next number is still missing after
+        ``ABSENCE_CONFIRMED_AFTER`` (3 seconds).
 
         Raises:
             AirflowUnreadable: The count reaches ``MAX_RUNS_OF_A_SPEC``.
@@ -105,15 +101,12 @@ class SharedActions:
         return context.with_result(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
 
     async def _has_run(self, context: ActionContext, number: int) -> bool:
-        """Return whether Airflow has the run with this number for the MLJob's spec. The number is
-        part of the run id.
-        """
         run = first_attempt(context.state.inputs, number)
         return await context.dag_runs.get(run.dag_id, run.run_id) is not None
 
     async def begin_attempt(self, context: ActionContext, action: actions.BeginAttempt) -> TrackedJob:
         """Begin an attempt in memory only. The next action ``Store`` writes the attempt into the
-        status of the MLJob in the Kubernetes API.
+        status.
         """
         state, observed_run = context.state, context.observed_run
         attempt = replace(action.attempt, submitter=self._process)
@@ -133,7 +126,7 @@ class SharedActions:
         return context.with_result(observed_run=observed_run, transient=begun)
 
     async def read_questions(self, context: ActionContext, _: actions.ReadQuestions) -> TrackedJob:
-        """Read from Airflow the questions of the tasks that await the input of a person (human in
+        """Read from Airflow the questions of tasks that wait for the input of a person (human in
         the loop).
         """
         run = context.state.run
@@ -143,8 +136,8 @@ class SharedActions:
         )
 
     async def note_retention(self, context: ActionContext, _: actions.NoteRetention) -> TrackedJob:
-        """Write into the note of the run that the run continues without its MLJob. An error of
-        Airflow is only logged.
+        """Write into the run's note that the run continues without its MLJob. An error of Airflow
+        is only logged.
         """
         run = context.state.run
         try:

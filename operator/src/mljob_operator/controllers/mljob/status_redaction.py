@@ -1,6 +1,4 @@
-"""Redacts the texts of a status. A status must not show values that came into a run's conf from
-Secrets.
-"""
+"""Redacts values from Secrets in the texts of a status."""
 
 from __future__ import annotations
 
@@ -18,12 +16,11 @@ from .confs import Confs
 
 
 class StatusRedaction:
-    """Returns the :class:`.Redaction` of an MLJob, which replaces values from Secrets in the texts
-    of statuses, Events and log lines.
+    """Returns the :class:`.Redaction` of an MLJob, which replaces values from Secrets in texts.
 
     Args:
         airflows: All Airflows.
-        confs: Knows the secret values of the runs' confs.
+        confs: Reads the runs' confs from Airflow.
     """
 
     def __init__(self, airflows: Airflows, confs: Confs) -> None:
@@ -31,12 +28,9 @@ class StatusRedaction:
         self._confs = confs
 
     async def of(self, state: State) -> Redaction:
-        """Return the redaction for an MLJob's status.
-
-        If the values from Secrets in the run's conf are not known, the run's conf is read from
-        Airflow first, on two conditions: the Airflow was ready at the last check, and
-        :meth:`.Confs.read_at` returns a time that has come. If the values stay unknown, the
-        redaction withholds the texts that come from the run. An error of Airflow is only logged.
+        """Return the redaction for an MLJob's status. If values from Secrets in the run's conf are
+        unknown, the conf is read from Airflow first. If the values stay unknown, the redaction
+        withholds the texts that come from the run. An error of Airflow is only logged.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -59,8 +53,7 @@ class StatusRedaction:
         return self._confs.redaction(state)
 
     async def transient(self, state: State) -> TransientState:
-        """Return the transient state of an MLJob (what this process has tried, and what failed),
-        with redacted texts.
+        """Return the transient state of an MLJob with redacted texts.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -56,8 +56,8 @@ class Patch:
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
-        urgent: Whether the patch must be sent without a delay. While an attempt is in progress, a
-            patch is not urgent if it only makes values more exact, for example times.
+        urgent: Whether the patch must be sent without a delay. False if the patch only makes values
+            more exact while an attempt is in progress.
     """
 
     content: Mapping[str, Any]
@@ -66,12 +66,6 @@ class Patch:
 
 class StatusWriter:
     """Writes the statuses of MLJobs, and the Events about changes of the statuses.
-
-    The reconciler's actions send three kinds of requests without this class:
-
-    - the patch of ``submittedBy`` by which this process takes over an attempt;
-    - the empty patch that checks that a version is the latest (:meth:`.ActionContext.confirm`);
-    - the Events about runs that a cancelled run has started.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.
@@ -94,23 +88,22 @@ class StatusWriter:
         return self._background
 
     def has_turn(self, key: Key, priority: Priority) -> bool:
-        """Return whether the status of an MLJob may be stored now. If not, the MLJob waits in the
-        queue of writes. At its turn, the MLJob is woken and stores its current status.
+        """Return whether the status of an MLJob may be stored now. If not, the MLJob is woken at
+        its turn in the queue of writes.
         """
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """Call this method after each step of an MLJob. If the MLJob had its turn in the queue of
-        writes and has not written, the next write gets the turn. ``waits`` says whether the MLJob
-        still waits for a turn. If not, the MLJob is removed from the queue.
+        """End an unused turn of an MLJob in the queue of writes. Call this method after each step
+        of an MLJob. If ``waits`` is false, the MLJob leaves the queue.
         """
         self._writes.end_turn(key)
         if not waits:
             self._writes.leave(key)
 
     async def store(self, job: Job, patch: Patch, priority: Priority = Priority.SUBMISSION) -> tuple[Job, float]:
-        """Wait for the turn of the write, store the status, and record the Events about the changes
-        of the status.
+        """Store the status when the write has its turn, and record Events about the changes of the
+        status.
 
         Args:
             job: The version of the MLJob that the patch was made from.
@@ -118,8 +111,7 @@ class StatusWriter:
             priority: The priority of the write.
 
         Returns:
-            The stored MLJob, and the time at which the patch was sent, in seconds of the event
-            loop's clock.
+            The stored MLJob, and when the patch was sent, in seconds of the event loop's clock.
 
         Raises:
             StoreError: The Kubernetes API fails or refuses the status, or the MLJob has changed or
@@ -132,10 +124,8 @@ class StatusWriter:
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
         """Count a status that the Kubernetes API server refused as invalid. Record an Event only
-        for the first of several refusals in a row.
-
-        The caller drops all facts that the operator has observed about the run. Otherwise the
-        operator would make an invalid status from the same facts again.
+        for the first of several refusals in a row. The caller has to drop the facts about the run
+        from which the status was made.
 
         Args:
             job: The MLJob.
@@ -152,11 +142,9 @@ class StatusWriter:
             self._record(job, KubeEvent(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
 
     async def report_abandonment(self, state: State, redaction: Redaction) -> None:
-        """Log and record as an Event that the operator has given up cancelling a run: the run may
-        still be active in Airflow although its MLJob is being deleted.
-
-        The caller removes the finalizer after this method has returned. The Event is then the only
-        trace of the run in the Kubernetes API. A failure to record the Event is only logged.
+        """Log and record as an Event that the operator has given up cancelling a run. The MLJob is
+        being deleted, so the Event is the last trace of the run in the Kubernetes API. A failure to
+        record the Event is only logged.
         """
         job, run = state.job, state.run
         last_error = redacted_state(state, None, redaction)[0].transient.last_error
@@ -220,9 +208,8 @@ class StatusWriter:
             )
 
     def _record(self, job: Job, event: KubeEvent) -> None:
-        """Create a Kubernetes Event in the background, so that no status waits for the Event. If
-        ``MAX_WAITING_EVENTS`` Events already wait to be created, create the Event only if it is a
-        Warning.
+        """Create a Kubernetes Event in the background. An Event that is no Warning is left out
+        while ``MAX_WAITING_EVENTS`` Events wait.
         """
         if event.type != WARNING and self._writes.waiting(Priority.EVENT) >= MAX_WAITING_EVENTS:
             log.debug("%s/%s: event %s is left out, because too many wait", *job.key, event.reason)
@@ -247,11 +234,9 @@ def difference(
     Args:
         state: The state of the MLJob.
         outputs: The outputs of the run. None if the outputs were not read.
-        ui_url: The base URL of the Airflow's UI. None if no Airflow has the name that the status
-            contains.
+        ui_url: The base URL of the Airflow's UI, or None.
         redaction: Redacts values from Secrets.
-        run_tasks: A cache of the tasks of the last status, so that tasks that have not changed are
-            not computed again.
+        run_tasks: A cache of the tasks in the last status.
     """
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)
@@ -267,8 +252,7 @@ def priority_of(state: State, patch: Patch, action: Action) -> Priority:
     Args:
         state: The state that the status shows.
         patch: The change of the status.
-        action: The next action that the operator has decided on. If the action is not ``Wait``, the
-            step can continue only after the status is written.
+        action: The next action. An action other than ``Wait`` follows only after the write.
     """
     phase = patch.content.get("phase")
     if state.cancellation.reason is not None or state.job.deleting:

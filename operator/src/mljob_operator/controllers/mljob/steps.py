@@ -1,8 +1,6 @@
-"""Runs the steps of an MLJob's worker.
-
-A step adds the input that has arrived (the inbox) to the known facts about the run (the observed
-run). Then the step carries out actions (:meth:`.Reconciler.advance`), writes the status, and
-acknowledges the Kafka messages whose facts are stored.
+"""Runs the steps of an MLJob's worker. A step adds the input in the worker's inbox to the observed
+run, carries out actions (:meth:`.Reconciler.advance`), writes the status, and acknowledges the
+Kafka messages whose facts are stored.
 """
 
 from __future__ import annotations
@@ -46,11 +44,11 @@ class Steps:
     """Runs the steps of workers. A worker runs one step at a time.
 
     Args:
-        reconciler: Decides on the next action for an MLJob, and carries it out.
+        reconciler: Decides on actions for an MLJob, and carries the actions out.
         jobs: The MLJobs in the Kubernetes API.
         writer: Stores statuses.
         conf_sources: Watches the ConfigMaps and Secrets that MLJobs wait for.
-        confs: Knows the redaction of the secret values in the confs of runs.
+        confs: Returns the redactions of MLJobs.
     """
 
     def __init__(
@@ -70,14 +68,12 @@ class Steps:
         self._clock = clock
 
     async def take(self, key: Key, worker: WorkerState) -> float | None:
-        """Run one step of an MLJob's worker.
-
-        An error with one MLJob affects no other MLJob. A step that fails is repeated, in most cases
-        after a delay.
+        """Run one step of an MLJob's worker. A step that fails is repeated, in most cases after a
+        delay.
 
         Returns:
-            The seconds until the next step is due. None if the next step waits for input, or
-            follows at once (``worker.needs_step``), or if no step follows.
+            The seconds until the next step. None if the next step waits for input or follows at
+            once (``worker.needs_step``), or if no step follows.
         """
         try:
             return await self._taken(key, worker)
@@ -111,14 +107,8 @@ class Steps:
         return until
 
     async def _read_again(self, key: Key, worker: WorkerState, refused: Conflict) -> float | None:
-        """Read the MLJob's latest version after a Conflict. Then the worker repeats the step.
-
-        A Conflict means that the Kubernetes API server has a later version than the worker. If the
-        read fails or returns no later version, the first repetition follows at once, and the next
-        repetitions follow after a delay.
-
-        Returns:
-            The seconds until the next step. None if the next step follows at once.
+        """Read the MLJob again after a Conflict. Return the seconds until the next step, or None if
+        the next step follows at once.
         """
         before = worker.job
         error: StoreError = refused
@@ -173,15 +163,11 @@ class Steps:
             return None
         worker.state = state
         self._conf_sources.follow(key, waited_for(state))
-        return self._until(worker, state, action)
+        return self._seconds_until_next_step(worker, state, action)
 
     async def _advance(self, worker: WorkerState) -> tuple[State, Action] | None:
-        """Let the reconciler carry out actions, and write the status, until no further action is
-        possible now.
-
-        Returns:
-            The state and the last action, or None if the step is over, because the MLJob was
-            deleted or another process has begun an attempt meanwhile.
+        """Carry out actions and write the status, until no further action is possible now. Return
+        None if the MLJob was deleted or if another process has begun an attempt meanwhile.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count
@@ -223,13 +209,10 @@ class Steps:
                 return _with_stored_job(state, worker.tracked), action
 
     async def _write(self, worker: WorkerState, state: State, action: Action) -> bool:
-        """Store the status if it has changed, and return whether the status was stored. In two
-        cases a changed status is not stored yet:
-
-        - The action is not ``Store``, the change only makes values more exact, and less than
-          ``REFINEMENT_WAITS`` (5 seconds) have passed since such a change was first seen.
-        - The action is ``Wait``, and the write has to wait in the queue of writes. When the write's
-          turn comes, the MLJob gets another step.
+        """Store the status if it has changed, and return whether it was stored. Unless the action
+        is ``Store``, the write may be left to a later step: a change that only makes values more
+        exact waits for ``REFINEMENT_WAITS`` (5 seconds), and any write may have to wait in the
+        queue of writes.
         """
         worker.awaits_turn = False
         job = state.job
@@ -281,9 +264,6 @@ class Steps:
         worker.start_over()
 
     def _report_contradictions(self, worker: WorkerState, state: State) -> None:
-        """Count the events of the run that Airflow has contradicted since the last step, and log
-        the first such event of each run.
-        """
         before, worker.contradicted = worker.contradicted, state.observed_run.contradicted
         if new := worker.contradicted - before:
             self._writer.report_contradiction(state, len(new), first=not before)
@@ -302,10 +282,7 @@ class Steps:
         # deletion.
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
 
-    def _until(self, worker: WorkerState, state: State, action: Action) -> float | None:
-        """Return the number of seconds after which the next step follows even without new input.
-        Return None if the next step only follows new input.
-        """
+    def _seconds_until_next_step(self, worker: WorkerState, state: State, action: Action) -> float | None:
         times = [
             action.until if isinstance(action, Wait) else None,
             worker.refining_since + REFINEMENT_WAITS if worker.refining_since is not None else None,
@@ -316,23 +293,17 @@ class Steps:
 
 
 def _needs_no_step(worker: WorkerState, state: State) -> bool:
-    """Return whether the MLJob needs no further step, because the MLJob is finished and its status
-    is final.
-
-    A finished MLJob still needs steps if it has a time to live, if the inbox has an answer of
-    Airflow's REST API about a run, or if its run has appeared late in Airflow.
-    """
     ttl = state.job.spec.ttl_seconds_after_finished
     return is_done(state.job) and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
 def _require_stored(patch: Patch, written: Job) -> None:
-    """Check that the Kubernetes API server has stored those fields of the patch that an old CRD
-    does not have (``_RECEIPTS``). For example, without ``lastHandledRetry`` the operator would
-    begin two attempts for the same request for a retry.
+    """Check that the Kubernetes API server has stored the fields that an old CRD does not have.
+    Without ``lastHandledRetry``, for example, the operator would begin two attempts for one request
+    for a retry.
 
     Raises:
-        FieldsDropped: The API server has dropped a field, because its CRD doesn't have the field.
+        FieldsDropped: The API server has dropped a field.
     """
     dropped = [f"status.{name}" for name in _RECEIPTS if patch.content.get(name) and name not in written.stored.content]
     if dropped:
@@ -343,19 +314,15 @@ def _require_stored(patch: Patch, written: Job) -> None:
 
 
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
-    """Return the state with the MLJob as the Kubernetes API server has stored it.
-
-    The other parts of the state stay valid, because the stored status was made from this state.
+    """Return the state with the stored MLJob. The other parts of the state stay valid, because the
+    stored status was made from this state.
     """
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)
     return replace(state, inputs=inputs)
 
 
 def _start_times(job: Job) -> tuple[datetime | None, bool]:
-    """Return two facts on which time limits depend: the time from which ``activeDeadlineSeconds``
-    counts, and whether the MLJob has finished. The time is None if ``activeDeadlineSeconds`` does
-    not count yet.
-
-    When the MLJob finishes, its time to live and the backoff of a requested retry begin.
+    """Return the time from which ``activeDeadlineSeconds`` counts, and whether the MLJob has
+    finished. A change of one of these values starts a time limit.
     """
     return job.status.active_since, job.status.phase in TERMINAL_PHASES
