@@ -1,8 +1,8 @@
-"""Finds orphaned runs, reports them, and cancels them if ``MLJOB_ORPHANED_RUNS`` is ``Cancel``.
+"""Finds orphaned runs, reports the runs, and cancels the runs if ``MLJOB_ORPHANED_RUNS`` is
+``Cancel``.
 
-An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). The
-operator regularly requests a list of each Airflow's active runs. Such a request is called a relist.
-This controller checks each list.
+An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). This
+controller checks each list of an Airflow's active runs (a relist).
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Orphans:
     """Finds runs in progress that no MLJob follows (orphaned runs), in all Airflows.
 
     Args:
-        airflows: Gives access to the Airflows, to cancel runs.
+        airflows: Access to the Airflows, to cancel runs.
         jobs: Reads MLJobs from the Kubernetes API.
         operator: Records the Kubernetes Events about orphaned runs.
         prefix: The prefix of the operator's dag run ids.
-        namespaces: The watched namespaces. If there are none, all namespaces are watched. Runs of
-            other namespaces belong to another operator.
+        namespaces: The watched namespaces. Empty means all namespaces. Runs of other namespaces
+            belong to another operator.
         cancel: Whether to cancel orphaned runs.
     """
 
@@ -72,14 +72,13 @@ class Orphans:
     async def relist(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
-        """Find orphaned runs in a list of an Airflow's active runs, and report them. If the
-        operator is to cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` orphaned
-        runs.
+        """Report the orphaned runs in a list of an Airflow's active runs. If the operator is to
+        cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` of these runs.
 
-        A run that is not in ``followed`` is only suspected at first. For at most ``MAX_LOOK_UPS``
-        runs that have been suspected for ``SUSPECTED_FOR``, this method then asks the Kubernetes
-        API whether an MLJob follows the run. If the Kubernetes API fails, or after
-        ``TIMEOUT_SECONDS``, this method ends, and the next relist checks the remaining runs.
+        A run counts as orphaned if ``followed`` lacks the run for ``SUSPECTED_FOR``, and the
+        Kubernetes API has no MLJob that follows the run. Each call checks at most ``MAX_LOOK_UPS``
+        runs, and ends after ``TIMEOUT_SECONDS`` or when the Kubernetes API fails. The next call
+        checks the remaining runs.
 
         Args:
             airflow: The Airflow's name.
@@ -108,12 +107,9 @@ class Orphans:
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _mljob_of(self, change: RunChange) -> Key | None:
-        """Return the key of the MLJob for which this operator has submitted the run ``change``. The
-        MLJob may be deleted. Return None if another operator or a user has submitted the run, or if
-        the MLJob was deleted with ``deletionPolicy: Retain``.
-
-        Both the run id and the note of the run must name the MLJob, because users of Airflow can
-        give any id to a run.
+        """Return the key of the MLJob for which this operator has submitted the run, or None. Both
+        the run id and the run's note must name the MLJob, because users of Airflow can give any id
+        to a run.
         """
         run = RunId.parse(change.run_id)
         if run is None or run.prefix != self._prefix or (self._namespaces and run.namespace not in self._namespaces):
@@ -122,17 +118,8 @@ class Orphans:
         return key if change.note == orphans.note(key) else None
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
-        """Ask the Kubernetes API for the MLJob of a run. Return True if the MLJob does not exist or
-        does not follow the run. Otherwise return False, and record ``at`` as the time at which the
-        suspicion about the run began.
-
-        Args:
-            run: The run.
-            key: The MLJob for which the run was submitted.
-            at: The time of the relist.
-
-        Raises:
-            StoreError: The Kubernetes API fails.
+        """Return whether the Kubernetes API has no MLJob that follows the run. If there is such an
+        MLJob, the suspicion about the run begins again at ``at``.
         """
         # An MLJob whose labels were changed belongs to another operator, which follows the run.
         job = await self._jobs.find(key)
@@ -150,12 +137,6 @@ class Orphans:
             log.warning("event %s was not recorded: %s", event.reason, error)
 
     async def _cancel_run(self, run: RunKey, key: Key, at: datetime) -> None:
-        """Cancel an orphaned run, unless an MLJob follows the run by now. An error of Airflow is
-        only logged.
-
-        Raises:
-            StoreError: The Kubernetes API fails.
-        """
         if not await self._is_orphaned(run, key, at):
             return
         try:

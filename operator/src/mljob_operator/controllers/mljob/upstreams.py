@@ -1,10 +1,9 @@
-"""Keeps facts about upstream MLJobs (the MLJobs whose outputs other MLJobs take), and finds the
+"""Keeps facts about upstream MLJobs (the MLJobs whose outputs other MLJobs wait for), and finds the
 MLJobs to wake when an upstream MLJob changes.
 
-An upstream MLJob that has finished has no worker, so no worker knows its outputs. This module keeps
-the facts about an upstream MLJob while at least one MLJob waits for the outputs. The operator reads
-the upstream MLJob from the Kubernetes API when the first MLJob begins to wait. After that the
-operator's watch of MLJobs delivers the changes.
+A finished upstream MLJob has no worker. So this module keeps the facts while an MLJob waits for the
+outputs. The first facts are read from the Kubernetes API. After that, the watch delivers the
+changes.
 """
 
 from __future__ import annotations
@@ -25,21 +24,17 @@ from ...ports import Clock, JobStore
 
 @dataclass(slots=True)
 class _Known:
-    """The known facts about one upstream MLJob: an MLJob whose outputs other MLJobs wait for.
+    """The facts about one upstream MLJob.
 
     Attributes:
         waiting: The keys of the MLJobs that wait for the outputs.
         upstream: The facts that the waiting MLJobs need. None if the upstream MLJob was not read
-            yet, or was not found. After an upstream MLJob has succeeded and was deleted, the value
-            is an ``Upstream`` whose attribute ``deleted`` is True.
-        uid: The uid of the last known version. Empty if no version is known.
-        version: The resourceVersion of the last known version, as a number. 0 if no version is
-            known.
-        known_at: When the upstream MLJob was last read from the API or delivered by the watch. None
-            before the first time.
+            yet, or was not found and had no outputs.
+        uid: The uid of the last version. Empty if no version was read.
+        version: The resourceVersion of the last version, as a number. 0 if no version was read.
+        known_at: When the upstream MLJob was last read from the API or delivered by the watch.
         observed: How many versions and deletions of the upstream MLJob the watch has delivered.
-        reading: A lock that is held during a read. With the lock, the upstream MLJob is read only
-            once even if thousands of MLJobs wait for its outputs, for example after a restart.
+        reading: A lock, so that thousands of waiting MLJobs cause only one read at a time.
     """
 
     waiting: set[Key] = field(default_factory=set)
@@ -51,9 +46,8 @@ class _Known:
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def take(self, job: Job, at: datetime) -> bool:
-        """Store the facts in a version of the upstream MLJob. Return whether these facts differ
-        from the facts before, or are the first. A version that is not newer than the last known
-        version is ignored.
+        """Store the facts in a newer version of the upstream MLJob. Return whether the facts have
+        changed.
         """
         if int(job.resource_version) <= self.version:
             return False
@@ -63,9 +57,7 @@ class _Known:
         return first or self.upstream != before
 
     def remove(self, at: datetime) -> bool:
-        """Record that the upstream MLJob does not exist. Return whether this changes the known
-        facts, or is the first known fact.
-        """
+        """Record that the upstream MLJob does not exist. Return whether the facts have changed."""
         first, before = self.known_at is None, self.upstream
         had_outputs = before is not None and (before.run is not None or before.deleted)
         self.upstream, self.known_at = Upstream(deleted=True) if had_outputs else None, at
@@ -73,8 +65,7 @@ class _Known:
 
 
 class Upstreams:
-    """Keeps the known facts about upstream MLJobs, and finds the MLJobs that wait for their
-    outputs.
+    """Keeps facts about upstream MLJobs (the MLJobs whose outputs other MLJobs wait for).
 
     Args:
         jobs: Reads MLJobs.
@@ -88,14 +79,12 @@ class Upstreams:
         self._followed: dict[Key, frozenset[Key]] = {}
 
     def of(self, job: Job) -> tuple[Mapping[str, Upstream | None], datetime | None]:
-        """Return the known facts about the MLJobs whose outputs an MLJob takes, and about the
-        MLJobs that these MLJobs wait for in turn.
+        """Return the facts about the MLJobs whose outputs an MLJob takes, and about the MLJobs that
+        these MLJobs wait for in turn.
 
         Returns:
-            tuple: The facts by the MLJobs' names, as :func:`.upstream.dependencies` takes them, and
-                the time of the oldest facts. This is the earliest of the times at which the MLJobs
-                in ``spec.confFrom`` were last read or observed. The time is None if none of these
-                MLJobs was read or observed yet.
+            tuple: The facts by the MLJobs' names, and when the oldest facts about the MLJobs in
+                ``spec.confFrom`` were read. The time is None if no such MLJob was read yet.
         """
         names = upstream_names(job.spec)
         if not names:
@@ -118,9 +107,6 @@ class Upstreams:
         """Read from the Kubernetes API the MLJobs for which an MLJob waits. An MLJob that was read
         or observed within the last 5 minutes (``READ_AGAIN_AFTER``) is not read again.
 
-        The waiting MLJob is registered before the read, so that no change of an awaited MLJob
-        during the read is missed.
-
         Args:
             key: The key of the waiting MLJob.
             names: The names of the awaited MLJobs, which are in the same namespace.
@@ -128,6 +114,7 @@ class Upstreams:
         Raises:
             StoreError: The Kubernetes API fails.
         """
+        # This comes before the read, so that no change of an awaited MLJob during the read is missed.
         self._follow(key, self._followed.get(key, frozenset()) | {(key[0], name) for name in names})
         for name in names:
             if (known := self._known.get((key[0], name))) is not None:
@@ -151,14 +138,14 @@ class Upstreams:
         known.known_at = now
 
     def follow(self, key: Key, names: Iterable[str]) -> None:
-        """Set the MLJobs for which an MLJob waits. ``key`` is the key of the waiting MLJob.
-        ``names`` is empty if the MLJob waits for no other MLJob.
+        """Set the MLJobs for which an MLJob waits. ``names`` is empty if the MLJob waits for no
+        other MLJob.
         """
         self._follow(key, frozenset((key[0], name) for name in names))
 
     def observe(self, job: Job) -> list[Key]:
-        """Store the facts in an MLJob's version, which the watch has delivered. Return the keys of
-        the waiting MLJobs to wake.
+        """Store a version of an MLJob that the watch has delivered. Return the keys of the MLJobs
+        to wake.
         """
         known = self._known.get(job.key)
         if known is None:
@@ -167,7 +154,7 @@ class Upstreams:
         return sorted(known.waiting) if known.take(job, self._clock()) else []
 
     def observe_deletion(self, key: Key, uid: str) -> list[Key]:
-        """Record an MLJob's deletion, which the watch has reported. Return the keys of the waiting
+        """Record the deletion of an MLJob that the watch has reported. Return the keys of the
         MLJobs to wake.
         """
         known = self._known.get(key)
@@ -194,7 +181,7 @@ class Upstreams:
 
 
 def waited_for(state: State) -> tuple[str, ...]:
-    """Return the names of the MLJobs whose outputs go into the conf of an MLJob's next run. The
-    result is empty if the MLJob neither starts a run now nor waits to start a run.
+    """Return the names of the MLJobs whose outputs go into the conf of an MLJob's next run. Empty
+    if the MLJob neither starts a run now nor waits to start a run.
     """
     return state.start.needed.names if state.start is not None else ()

@@ -1,9 +1,9 @@
 """Wakes the MLJobs whose runs are missing in Airflow, when these runs begin or cease to count as
 deleted.
 
-Usually, a missing run counts as deleted, and its MLJob fails. If many runs are missing at once,
-something has happened to the Airflow, such as the restore of an old backup. Then the runs don't
-count as deleted (:mod:`...core.run.vanishing`).
+A missing run counts as deleted, and its MLJob fails. But if many runs are missing at once, for
+example after the restore of an old backup, the runs don't count as deleted
+(:mod:`...core.run.vanishing`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class VanishedRuns:
-    """Records which runs are missing in Airflow's lists of active runs. Wakes the MLJobs of these
-    runs when missing runs begin or cease to count as deleted.
+    """Records which runs are missing in Airflow's lists of active runs, and wakes the MLJobs of
+    these runs.
 
     Args:
-        missing_runs: Knows the missing runs of each Airflow.
+        missing_runs: The missing runs of each Airflow.
         meter: Records how many runs have vanished from each Airflow.
         wake: Wakes an MLJob.
-        changed: Called with the name of an Airflow when many runs have vanished from the Airflow.
-            Called again when all of these runs are back or an administrator has accepted their
-            loss.
+        changed: Called with the name of an Airflow when many runs have vanished from the Airflow,
+            and when all of these runs are back or accepted as lost.
     """
 
     def __init__(
@@ -42,8 +41,8 @@ class VanishedRuns:
         self._vanished: set[str] = set()
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Update the missing runs of an Airflow after a relist, in which the Airflow has listed its
-        active runs. Then call :meth:`report`, and record in ``meter`` how many runs have vanished.
+        """Update the missing runs of an Airflow from a relist (a new list of all active runs). Then
+        call :meth:`report`.
 
         Args:
             airflow: The Airflow's name.
@@ -57,27 +56,21 @@ class VanishedRuns:
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether a relist (a new list of all active runs) is needed soon.
-
-        If the operator has three or more runs in this Airflow, and one of these runs is missing, a
-        relist has to show whether other runs are missing too.
+        """Return whether a relist (a new list of all active runs) is needed soon, because a run is
+        missing. The relist shows whether other runs are missing too.
         """
         return self._missing_runs.wants_relist(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
-        """Return whether many runs have vanished from an Airflow at once.
-
-        In this case a missing run does not count as deleted, unless an administrator has accepted
-        its loss.
+        """Return whether many runs have vanished from an Airflow at once. Then a missing run does
+        not count as deleted, unless an administrator has accepted the loss.
         """
         return self._missing_runs.have_vanished(airflow)
 
     def report(self) -> None:
         """Wake the MLJobs whose missing runs have begun or ceased to count as deleted since the
-        last call.
-
-        If many runs have vanished from an Airflow, or if all vanished runs are back or accepted as
-        lost, also log the change and call ``changed``.
+        last call. Also call ``changed`` if many runs have vanished from an Airflow, or if all
+        vanished runs are back or accepted as lost.
         """
         missing_runs = self._missing_runs
         for airflow in missing_runs.take_changes():

@@ -1,8 +1,5 @@
 """Wakes the MLJobs that wait for Airflows, access rules, logins or limits, after one of these has
-changed. To wake an MLJob means to let its worker run a step.
-
-A change may concern ten thousand MLJobs, and checking all of them takes seconds. So the check is
-spread over many rounds of the event loop.
+changed. The check of ten thousand MLJobs takes seconds, so other asyncio tasks can run in between.
 """
 
 from __future__ import annotations
@@ -26,9 +23,8 @@ class Change:
 
     Attributes:
         namespace: The namespace whose MLJobs the change concerns, or None for all namespaces.
-        airflow: The Airflow that the change concerns, or None for all Airflows. A change of one
-            Airflow concerns the MLJobs that have a run in this Airflow or want to start a run in
-            this Airflow.
+        airflow: The Airflow whose MLJobs the change concerns, or None for all Airflows. These
+            MLJobs have a run in this Airflow, or want to start one.
     """
 
     namespace: str | None = None
@@ -49,7 +45,7 @@ class WaitingJobs:
 
     Args:
         workers: The workers of all MLJobs.
-        classifier: Determines the states of MLJobs, and keeps the admission queue.
+        classifier: Determines the states of MLJobs.
     """
 
     def __init__(self, workers: Workers, classifier: Classifier) -> None:
@@ -59,9 +55,8 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Wake the MLJobs that wait (:func:`_waits`) and that the change concerns. An asyncio task
-        wakes these MLJobs after this method has returned. The last errors of these MLJobs are
-        dropped, so that no MLJob waits for the end of a backoff.
+        """Wake the MLJobs that wait for the change, in a background task. The last errors of these
+        MLJobs are dropped, so that no MLJob waits for the end of a backoff.
         """
         self._changes.add(change)
         if not self.tasks:
@@ -69,13 +64,13 @@ class WaitingJobs:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """A list with the asyncio task that finds and wakes MLJobs. The list is empty if no such
-        task is running.
+        """A list with the asyncio task that wakes MLJobs. The list is empty if no such task is
+        running.
         """
         return [self._task] if self._task is not None and not self._task.done() else []
 
     async def close(self) -> None:
-        """Forget the changes so far, cancel the asyncio task, and wait until the task has ended."""
+        """Stop waking MLJobs. Changes whose MLJobs were not woken yet are dropped."""
         self._changes.clear()
         for task in self.tasks:
             task.cancel()
@@ -97,9 +92,8 @@ class WaitingJobs:
                 await asyncio.sleep(clock() - began)
 
     async def _waiting(self, changes: set[Change]) -> list[Key]:
-        """Check all MLJobs. If one of ``changes`` concerns an MLJob, update the MLJob's reservation
-        in the admission queue. Return the MLJobs that a change concerns and that wait
-        (:func:`_waits`). Other asyncio tasks can run between the checks of two MLJobs.
+        """Return the MLJobs that wait and that one of ``changes`` concerns. Update the admission
+        queue for all MLJobs that a change concerns.
         """
 
         def waits(worker: WorkerState) -> bool:
@@ -118,12 +112,7 @@ class WaitingJobs:
 
 
 def _waits(state: State) -> bool:
-    """Return whether an MLJob waits for a change of Airflows, access rules, logins or limits.
-
-    The result is True if the MLJob is to start a run, if the last request failed, or if the run is
-    missing in Airflow. The result is also True if the AirflowInstance was deleted or created again,
-    and the status does not show this yet.
-    """
+    """Return whether an MLJob waits for a change of Airflows, access rules, logins or limits."""
     reports_lost = state.job.status.reason == AIRFLOW_GONE
     failed = state.transient.last_error is not None or state.observed_run.missed_at is not None
     return state.start is not None or failed or is_lost(state) is not reports_lost

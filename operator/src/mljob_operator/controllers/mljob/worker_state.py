@@ -1,5 +1,4 @@
-"""The state of an MLJob's worker: what the worker has observed, and the inbox for the next step. In
-a step, the worker reads the inbox, carries out actions for the MLJob, and writes the status
+"""The state of an MLJob's worker: what the worker has observed, and the input for the next step
 (:mod:`.steps`).
 """
 
@@ -32,17 +31,14 @@ class Inbox:
     """The input for an MLJob since its last step.
 
     Attributes:
-        facts: Facts (changes of runs and tasks) from Kafka events, and the states of a backfill's
-            runs from Airflow's REST API, each with the runs that the fact may be about.
+        facts: Changes of runs and tasks from Kafka events, and states of a backfill's runs from
+            Airflow's REST API. Each fact comes with the runs that the fact may be about.
         snapshots: Answers of Airflow's REST API about single runs, each with the run.
-        halts: A tuple with one item if the run's DAG was checked since the last step: the reason
-            why the DAG schedules no tasks, or None if the DAG schedules tasks. Otherwise an empty
-            tuple.
+        halts: Empty if the run's DAG was not checked since the last step. Otherwise one item: the
+            reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
         look_up: Whether the run has to be requested from Airflow.
-        forget_error: Whether the next step drops the last error and its backoff, because the cause
-            of the error may be gone.
-        retry_now: Whether the next step ends the backoff of the last error, because an object that
-            the conf needs (a ConfigMap, a Secret or another MLJob) has changed. The error is kept.
+        forget_error: Whether the next step drops the last error and ends its backoff.
+        retry_now: Whether the next step ends the backoff of the last error, but keeps the error.
     """
 
     facts: list[tuple[Collection[RunKey], TaskFact | RunFact | BackfillRun]] = field(default_factory=list)
@@ -58,41 +54,33 @@ class WorkerState:
     """The state of one MLJob's worker.
 
     Attributes:
-        takeover_state: Called with a version of the MLJob. Returns None if this process has begun
-            the attempt that the version's status names. If another process has begun the attempt,
-            or if there is no attempt, returns the transient state (what is known about requests to
-            Airflow) with which this process continues.
+        takeover_state: Returns the transient state with which this process continues another
+            process's attempt (:meth:`.Reconciler.takeover_state`).
         tracked: The MLJob with its observed run, or None if the MLJob was not read yet or is
             deleted.
-        state: The state that was computed last, or None. The state may be outdated:
-            :meth:`last_state` computes it again if needed.
+        state: The state that was computed last, or None. The state may be outdated
+            (:meth:`last_state`).
         inbox: The input since the last step.
-        run_tasks: A cache of the tasks in the last status. Tasks that have not changed are not
-            computed again.
-        contradicted: The Kafka events that Airflow's REST API has contradicted. The metrics have
-            counted these events already.
+        run_tasks: A cache of the tasks in the last status.
+        contradicted: The Kafka events that Airflow's REST API has contradicted, and that the
+            metrics have counted.
         done: Callbacks for the Kafka facts in the inbox. Each callback is called when its fact is
             stored, or when the fact is not needed.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
         woken_at: When the first input woke the worker after the start of the last step, in the
-            event loop's seconds. None if no input has woken the worker since then. If a step fails,
-            or the step's status must wait (``awaits_turn``), this attribute gets its value from
-            before the step again.
-        task: The asyncio task that runs the steps, and waits before a step if needed. None if no
-            step is running or waiting.
+            event loop's seconds. None if there was no such input.
+        task: The asyncio task that runs the steps. None if no step is running or waiting.
         timer: Wakes the worker at the planned time of the next step. None if no time is planned.
         written_at: When the last status patch was sent, in the event loop's seconds. Minus infinity
             if no patch was sent since ``begin``.
         refining_since: Since when a patch that only makes values more exact has been waiting, or
             None if no such patch is waiting.
-        awaits_turn: Whether a changed status waits for its turn among the status writes of all
-            MLJobs.
-        writing: Whether a status patch is being sent. Meanwhile, the watch may deliver the patched
-            MLJob before the answer to the patch arrives.
+        awaits_turn: Whether a changed status waits in the queue of writes.
+        writing: Whether a status patch is being sent.
         failures: The number of failed steps in a row.
         begin_count: How many times ``begin`` was called. If the number changes during a step, the
-            step's outcome is out of date, and is dropped.
+            step's outcome is dropped.
     """
 
     takeover_state: Callable[[Job], TransientState | None]
@@ -125,11 +113,8 @@ class WorkerState:
         return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
-        """Return the state of the tracked MLJob.
-
-        This is the state that was computed last. If there is no such state, or if the MLJob, its
-        observed run or its transient state has changed since then, ``classify`` computes the state
-        again.
+        """Return the state of the tracked MLJob. ``classify`` is called only if the tracked MLJob
+        has changed since the state was computed.
         """
         state, tracked = self.state, self.tracked
         assert tracked is not None
@@ -142,8 +127,8 @@ class WorkerState:
         return state
 
     def rest(self) -> None:
-        """Save memory until the next input. Keep the MLJob in a compact form, and drop the data
-        that the next step can compute again. A worker whose step is running stays as it is.
+        """Save memory until the next input: keep the MLJob in a compact form, and drop data that
+        can be computed again. Do nothing if a step is running.
         """
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
@@ -152,25 +137,19 @@ class WorkerState:
                 self.tracked.job.stored.pack()
 
     def begin(self, job: Job, transient: TransientState) -> None:
-        """Start to track an MLJob, or an attempt that another process has begun.
-
-        The inbox is kept, because facts about the MLJob or the attempt may have arrived already. A
-        status patch that is being sent was made for the MLJob or the attempt that was tracked
-        before, so it no longer counts as ``writing``.
+        """Start to track an MLJob, or an attempt that another process has begun. The inbox is kept,
+        because facts may have arrived already.
         """
         self.tracked = TrackedJob(job, remember(job.status), transient)
         self.state = None
         self.written_at = float("-inf")
+        # A status patch that is being sent was made for the MLJob or attempt before this one.
         self.writing = False
         self.begin_count += 1
 
     def update(self, job: Job) -> None:
-        """Track a later version of the MLJob.
-
-        If another process has begun the attempt that this version names, the observed run belongs
-        to an earlier attempt and is dropped. If the MLJob has ended between the tracked version and
-        this version, and the worker is not sending a status patch, the observed run is older than
-        the status and is dropped too.
+        """Track a later version of the MLJob. If another process has begun the version's attempt or
+        has ended the MLJob, the observed run is dropped.
         """
         assert self.tracked is not None
         if not self.writing and _ends(self.tracked.job, job):
@@ -185,33 +164,22 @@ class WorkerState:
 
     def drop_outdated_run(self, before: Job) -> None:
         """Drop the observed run if the MLJob has ended since the version ``before``. Call this
-        method if the write of a status has failed. ``before`` is the version from which this status
-        was computed.
-
-        Either another process has written the end of the MLJob, or the write has succeeded and only
-        the API server's answer was lost.
+        method if the write of a status has failed that was computed from ``before``.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)
 
     def _begin_after_end(self, job: Job) -> None:
-        """Track an MLJob anew, because the stored status has the end of its run. Another process
-        has written this status, or this process has written it without receiving the answer.
-
-        The answers of Airflow in the inbox are dropped, because they may be from before the end. If
-        somebody has cleared the run since then, Airflow's change feed or the next list of active
-        runs contains the run again.
+        """Track an MLJob anew, because the stored status has the end of its run. Airflow's answers
+        in the inbox are dropped, because these answers may be from before the end.
         """
         self.inbox.snapshots.clear()
         self.begin(job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
-        """Track the version of an MLJob that the Kubernetes API has sent as the answer to a
-        request.
-
-        The watch may be faster than the answer. If the watch has delivered a later version, the
-        deletion, or another MLJob with this name, the answer is dropped. If the answer itself is
-        another MLJob with this name, the worker tracks that MLJob from now on.
+        """Track the version of an MLJob in an answer of the Kubernetes API. If the watch has
+        delivered a later version, the deletion, or another MLJob with this name, the answer is
+        dropped.
 
         Args:
             answer: The MLJob in the answer. None if the MLJob is deleted.
@@ -235,21 +203,17 @@ class WorkerState:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Track the MLJob as it is after the actions of a step (``after``), and return the tracked
-        MLJob. If the watch has delivered a later version, this version replaces the version in
-        ``after``.
+        """Track the MLJob as it is after the actions of a step, and return the tracked MLJob. If
+        the watch has delivered a later version, this version replaces the version in ``after``.
         """
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Add a snapshot of the run to the observed run without a step, if the snapshot contains
-        nothing new. A snapshot is Airflow's answer about the state and the tasks of a run. Return
-        whether the snapshot was added.
-
-        The result is also False if a step is due or running, if the MLJob is finished, if the
-        snapshot is about another run, or if the state was not determined since the last change.
+        """Add a snapshot (Airflow's answer about a run) to the observed run without a step, and
+        return whether this was possible. It is not possible if the snapshot contains something new,
+        or if a step is due or running.
         """
         tracked, state = self.tracked, self.state
         if tracked is None or state is None or self.needs_step or self.task is not None or self.finished:
@@ -265,11 +229,8 @@ class WorkerState:
         return True
 
     def fold_inbox(self, state: State) -> None:
-        """Empty the inbox, and add the input from the inbox to the observed run and to the
-        transient state (what this process has tried, and what failed).
-
-        Facts and snapshots about other runs than ``state.run`` have no effect, because such runs
-        belong to earlier attempts or to an earlier MLJob of this name.
+        """Empty the inbox, and add its input to the observed run and to the transient state. Facts
+        and snapshots about other runs than ``state.run`` have no effect.
         """
         assert self.tracked is not None
         inbox, self.inbox = self.inbox, Inbox()
@@ -295,11 +256,9 @@ class WorkerState:
             self.tracked = replace(self.tracked, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
-        """Go back to the observed run that the stored status describes, because the Kubernetes API
-        server refused a newer status.
-
-        The facts that are not stored yet are dropped, and their callbacks are called. The next step
-        reads the run from Airflow again.
+        """Go back to the observed run of the stored status, because the Kubernetes API server
+        refused a newer status. Facts that are not stored yet are dropped. The next step reads the
+        run from Airflow again.
         """
         assert self.tracked is not None
         job, transient = self.tracked.job, self.tracked.transient
@@ -309,16 +268,13 @@ class WorkerState:
         self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Call the callbacks in ``unstored``, because their facts are stored now or are dropped.
-        The Kafka messages with these facts then count as handled.
-        """
+        """Call the callbacks in ``unstored``, because their facts are stored or dropped."""
         unstored, self.unstored = self.unstored, []
         for done in unstored:
             done()
 
     def forget(self) -> None:
-        """Drop the facts and snapshots of the inbox, cancel the timer, and call all callbacks,
-        because no MLJob needs the input.
+        """Drop the input and the timer, and call all callbacks, because no MLJob needs the input.
         """
         self.unstored += self.done
         self.done = []
@@ -330,7 +286,4 @@ class WorkerState:
 
 
 def _ends(before: Job, after: Job) -> bool:
-    """Return whether an MLJob has ended between two versions: only the later version has a terminal
-    phase.
-    """
     return before.status.phase not in TERMINAL_PHASES and after.status.phase in TERMINAL_PHASES

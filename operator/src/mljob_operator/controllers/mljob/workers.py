@@ -1,9 +1,7 @@
 """The workers of all MLJobs. Each MLJob that is not finished has one worker.
 
-A worker runs steps, one at a time. A step reads new facts about the MLJob and its run, carries out
-the next actions and stores the status (:mod:`.steps`). A worker runs a step when the worker is
-woken (:meth:`Workers.wake`), and at the time that the last step has set for the next step. Input
-that arrives during a step waits in the worker's inbox, and the next step takes the whole inbox.
+A worker runs steps (:mod:`.steps`), one at a time. A step starts when the worker is woken, or at
+the time that the last step has set.
 """
 
 from __future__ import annotations
@@ -51,12 +49,12 @@ class Workers:
 
     Args:
         steps: Runs one step of a worker.
-        confs: Knows which values came from Secrets, so that log lines don't show these values.
-        takeover_state: If another process has begun an attempt, returns the transient state with
-            which this process continues the attempt. The transient state is what is known about
-            requests to Airflow. If this process has begun the attempt, returns None.
+        confs: The values from Secrets, which log lines must not show.
+        takeover_state: Returns the transient state with which this process continues another
+            process's attempt (:meth:`.Reconciler.takeover_state`).
         after_step: Called after each step, with the MLJob and its worker.
-        drop: Forgets an MLJob that is deleted, or for which the operator has nothing left to do.
+        drop: Called with an MLJob that is deleted, or for which the operator has nothing left to
+            do.
         meter: Records the time from an input to the stored status that includes the input.
         min_interval: The minimum number of seconds between two patches of one status.
     """
@@ -93,10 +91,8 @@ class Workers:
         """Return a context manager. While its block runs, no worker starts a step, except a worker
         that already waits for ``min_interval`` before its step.
 
-        After the start of the operator, the operator lists all MLJobs in such a block. Until the
-        list is complete, the number of active runs is not known, so no MLJob may be admitted. After
-        a change of limits or access rules, the operator updates the admission queue in such a
-        block, so that MLJobs are admitted in the order of the queue.
+        The operator fills the admission queue in such a block, so that no MLJob is admitted before
+        the queue is complete.
         """
         self._holds += 1
         try:
@@ -134,8 +130,8 @@ class Workers:
         return worker
 
     def remove(self, key: Key) -> None:
-        """Remove the worker of a deleted MLJob. The MLJob must have a worker. If a step of the
-        worker is running, the worker is removed at the end of the step.
+        """Remove the worker of a deleted MLJob. The MLJob must have a worker. If a step is running,
+        the worker is removed at the end of the step.
         """
         worker = self._states[key]
         worker.forget()
@@ -150,24 +146,21 @@ class Workers:
         self._awake.pop(key, None)
 
     def expire(self, seconds: float, job: Job) -> None:
-        """Set a timer that wakes a finished MLJob (:meth:`wake`) after ``seconds``, the rest of the
-        MLJob's time to live. If a timer was set before for this version of the MLJob, or for a
-        later version, this method does nothing.
+        """Set a timer that wakes a finished MLJob after ``seconds``, the rest of the MLJob's time
+        to live. Do nothing if a timer was set for this version or a later version of the MLJob.
         """
         if not self._expiries.covers(job):
             self._expiries.begin(seconds, job)
 
     def end_expiry(self, key: Key, uid: str) -> None:
-        """Cancel the timer of a deleted MLJob (:meth:`expire`). The timer of another MLJob with the
-        same name but another ``uid`` stays.
+        """Cancel the timer of a deleted MLJob (:meth:`expire`). A timer for another ``uid`` stays.
         """
         self._expiries.end(key, uid)
 
     def wake(self, key: Key) -> None:
-        """Make the worker of an MLJob run a step as soon as possible: now, after the step in
-        progress, or after the block of :meth:`hold_steps`. A finished MLJob with a timer
-        (:meth:`expire`) loses the timer and gets a new worker. If any other MLJob has no worker,
-        this method does nothing. After :meth:`stop`, this method does nothing for any MLJob.
+        """Make the worker of an MLJob run a step as soon as possible. A finished MLJob with a timer
+        (:meth:`expire`) gets a new worker. Any other MLJob without a worker is ignored. After
+        :meth:`stop`, do nothing.
         """
         if self._closing:
             return
@@ -184,8 +177,8 @@ class Workers:
             self._start(key, worker)
 
     def wake_after(self, key: Key, seconds: float) -> None:
-        """Make the worker of an MLJob run a step after ``seconds`` at the latest. If the worker is
-        running a step, this method does nothing.
+        """Make the worker of an MLJob run a step after ``seconds`` at the latest. If a step is
+        running, do nothing.
         """
         worker = self._states.get(key)
         if worker is None or worker.task is not None or self._closing:
@@ -199,9 +192,6 @@ class Workers:
         worker.timer = asyncio.get_running_loop().call_at(at, self.wake, key)
 
     def _start(self, key: Key, worker: WorkerState) -> None:
-        """Start the steps of a worker. If ``MAX_STARTS`` workers have already started in the
-        current iteration of the event loop, the worker starts in a later iteration.
-        """
         if self._starts == 0:
             asyncio.get_running_loop().call_soon(self._next_round)
         if self._starts >= MAX_STARTS:
@@ -219,7 +209,7 @@ class Workers:
             self.wake(key)
 
     def retry_now(self, key: Key) -> None:
-        """Tell an MLJob's worker to retry a refused submission at once. The number of failures in a
+        """Make an MLJob's worker retry a refused submission at once. The number of failures in a
         row is kept, so another failure makes the backoff longer.
         """
         if (worker := self._states.get(key)) is not None:
@@ -227,31 +217,28 @@ class Workers:
             self.wake(key)
 
     def retry_paced(self, keys: Iterable[Key]) -> None:
-        """Tell the workers of many MLJobs to retry refused submissions, in batches
-        (:mod:`.paced_wake`).
-        """
+        """Call :meth:`retry_now` for many MLJobs, in batches (:mod:`.paced_wake`)."""
         if not self._closing:
             self._paced.wake(keys)
 
     def forget_last_error(self, key: Key) -> None:
-        """Tell an MLJob's worker to forget the MLJob's last error and to end the backoff early,
-        because the cause of the error may be gone.
+        """Make an MLJob's worker drop the last error and end the backoff, because the cause of the
+        error may be gone.
         """
         if (worker := self._states.get(key)) is not None:
             worker.inbox.forget_error = True
             self.wake(key)
 
     def of_each(self, function: Callable[[WorkerState], T], keys: Collection[Key] | None = None) -> list[tuple[Key, T]]:
-        """Call ``function`` once for each MLJob, with the worker of the MLJob. Return a list of
-        pairs: an MLJob, and what ``function`` returned for it.
+        """Call ``function`` with the worker of each MLJob. Return a list of pairs: an MLJob, and
+        the result of ``function``.
 
-        The list lacks MLJobs that were not read yet or are deleted. The list also lacks an MLJob
-        for which ``function`` raises an error, because a defect with one MLJob must not affect
-        other MLJobs. The error is logged with the level DEBUG only.
+        The list lacks MLJobs that were not read yet or are deleted, and MLJobs for which
+        ``function`` raises an error. Such an error is only logged, with the level DEBUG.
 
         Args:
             function: Takes a worker.
-            keys: MLJobs, each of which has a worker. If None, all MLJobs that have a worker.
+            keys: MLJobs, each of which has a worker. None means all MLJobs that have a worker.
         """
         answers = []
         for key in list(self._states if keys is None else keys):
@@ -266,10 +253,6 @@ class Workers:
         return answers
 
     def _keep_awake(self, key: Key) -> None:
-        """Keep the MLJob in memory in the full form, which a step needs. If more than ``MAX_AWAKE``
-        MLJobs have the full form, convert one of these MLJobs to the compact form
-        (:meth:`.WorkerState.rest`): the MLJob that was not used for the longest time.
-        """
         self._awake.pop(key, None)
         self._awake[key] = None
         if len(self._awake) > MAX_AWAKE:
@@ -279,8 +262,8 @@ class Workers:
                 worker.rest()
 
     def stop(self) -> None:
-        """Start no more steps. Steps that are running continue, and a worker that already waits for
-        ``min_interval`` still takes its step.
+        """Start no more steps. Steps that are running continue. A worker that already waits for
+        ``min_interval`` still runs its step.
         """
         self._closing = True
         self._due.clear()
@@ -291,8 +274,8 @@ class Workers:
                 worker.timer.cancel()
 
     async def close(self) -> None:
-        """Start no more steps (:meth:`stop`), wait for the running steps for up to ``LAST_STEPS``
-        seconds, and cancel the steps that take longer.
+        """Start no more steps (:meth:`stop`), and wait for the running steps. Steps that take
+        longer than ``LAST_STEPS`` seconds are cancelled.
         """
         self.stop()
         if under_way := self._steps_under_way():
@@ -304,11 +287,8 @@ class Workers:
         return [worker.task for worker in self._states.values() if worker.task is not None]
 
     async def _measured(self, key: Key, worker: WorkerState) -> float | None:
-        """Run a step, and return the seconds until the next step, or None (:meth:`.Steps.take`).
-
-        If the step stores a status, record the time from the first input that woke the worker to
-        the stored status. A later step records this time if this step fails, or if the status must
-        wait in the queue of the status writes of all MLJobs.
+        """Run a step (:meth:`.Steps.take`). If the step stores a status, record the time since the
+        first input that woke the worker.
         """
         (woken_at, worker.woken_at), written_at = (worker.woken_at, None), worker.written_at
         until = await self._steps.take(key, worker)
@@ -319,13 +299,8 @@ class Workers:
         return until
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
-        """Run steps for an MLJob as long as the MLJob needs another step now. Stop early if no step
-        may start (:meth:`hold_steps`, :meth:`stop`). After a failed step and its backoff, run
-        another step.
-
-        If no step is needed now, set the timer for the next step. If the MLJob is deleted, or the
-        operator has nothing left to do for the MLJob, remove the worker instead. A finished MLJob
-        whose time to live has not ended then gets a timer (:meth:`expire`).
+        """Run steps until the MLJob needs no step now, or no step may start. Then set the timer for
+        the next step, or remove the worker if the operator has nothing left to do for the MLJob.
         """
         redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None

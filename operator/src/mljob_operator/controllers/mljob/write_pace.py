@@ -1,14 +1,9 @@
-"""Decides from the Kubernetes API server's answers how many writes may be under way at once.
+"""Decides from the Kubernetes API server's answers how many writes may be under way at once. The
+other writes wait in the operator's own queue (:mod:`.write_queue`).
 
-If an API server gets more writes than it can carry out at once, the writes wait in the API server.
-Writes that wait in the API server have no priority any more, and can't be merged with later writes.
-So the operator sends as many writes as keep the API server busy, and lets the other writes wait in
-its own queue (:mod:`.write_queue`).
-
-Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time that an answer has taken counts as
-the time without waiting. If another answer takes longer, the difference is the time for which the
-write has waited in the API server. The number of writes under way is changed until a few of them
-wait in the API server.
+Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time of an answer counts as the time
+without waiting. The rest of a longer time is the time for which the write has waited in the API
+server. The limit changes until only a few writes wait in the API server.
 """
 
 from __future__ import annotations
@@ -46,8 +41,7 @@ class WritePace:
 
     def answered(self, seconds: float, now: float) -> None:
         """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write.
-        Every ``FASTEST_COUNTS`` (30) seconds, forget the shortest time of an answer so far, and set
-        the limit to ``LEAST``, so that the shortest time is measured again while no write waits.
+        Every ``FASTEST_COUNTS`` (30) seconds, the limit goes back to ``LEAST``.
 
         Args:
             seconds: The time from the write to the answer.
@@ -65,13 +59,13 @@ class WritePace:
             self._limit = max(LEAST, self._limit - 1 / self._limit)
 
     def refused(self, retry_after: float, now: float) -> None:
-        """Halve the limit, but not below ``LEAST``, because the Kubernetes API server was too busy
-        for a write or did not answer. Also begin the pause that the API server has asked for: until
-        the end of the pause, no write may be sent.
+        """Halve the limit, but not below ``LEAST``, and send no writes during the pause that the
+        Kubernetes API server asks for. Call this method if the API server was too busy for a write
+        or did not answer.
 
         Args:
-            retry_after: The seconds for which the API server asks for a pause (``Retry-After``). 0
-                if the API server asks for no pause.
+            retry_after: The length of the pause in seconds (``Retry-After``). 0 if the API server
+                asks for no pause.
             now: The current time.
         """
         self._limit = max(LEAST, self._limit / 2)

@@ -1,9 +1,8 @@
 """The priority queue of all writes about MLJobs.
 
-While the Kubernetes API server keeps up, each write is sent at once. Otherwise each write waits in
-this queue until the write has its turn. If no further action depends on the write of a status, the
-status is built only when the write has its turn: the MLJob is woken, and writes its newest status.
-So all changes of one MLJob that wait in the queue become one write.
+While the Kubernetes API server keeps up, each write is sent at once. Otherwise writes wait in this
+queue. A waiting status is built only at its turn, so all waiting changes of one MLJob become one
+write.
 """
 
 from __future__ import annotations
@@ -35,15 +34,13 @@ class Priority(IntEnum):
     goes to the write that has waited longest.
 
     Attributes:
-        CANCELLATION: Stores the status of an MLJob whose run is to be cancelled, is being cancelled
-            or was cancelled. Or changes an MLJob that is being deleted, for example by removing its
-            finalizer.
+        CANCELLATION: Stores the status of an MLJob with a cancellation, or changes an MLJob that is
+            being deleted.
         END: Stores how an MLJob, or an attempt, has ended.
         SUBMISSION: Stores the status before an action that depends on it, such as the submission of
             a run.
         FIRST: Adds the finalizer to an MLJob. This write comes after the submissions, so that a
-            burst of new MLJobs is submitted one by one, and not only after the last MLJob has its
-            finalizer.
+            burst of new MLJobs is submitted one by one.
         START: Changes the phase.
         RELEASE: Removes the finalizer of a finished MLJob, or deletes the MLJob after its time to
             live.
@@ -62,9 +59,7 @@ class Priority(IntEnum):
 
 
 class WriteQueue:
-    """The queue of the writes that wait, and the number of writes under way. All methods run in the
-    event loop's thread.
-    """
+    """The queue of the writes that wait. All methods run in the event loop's thread."""
 
     def __init__(self) -> None:
         self._pace = WritePace()
@@ -92,13 +87,12 @@ class WriteQueue:
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
         """Return whether an MLJob has a turn, so that the MLJob may write now. The first
-        :meth:`send` of the MLJob in the turn does not wait, and ends the turn. Otherwise the turn
-        ends after ``TURN_SECONDS``.
+        :meth:`send` of the MLJob does not wait then, and ends the turn. An unused turn ends after
+        ``TURN_SECONDS``, or with :meth:`end_turn`.
 
         If the result is False, the MLJob waits in the queue, and ``wake`` is called when the MLJob
-        gets a turn. If the MLJob waits already, but with another priority, the call moves the MLJob
-        to the end of the queue of the new priority. The caller calls :meth:`end_turn` after each
-        reconciliation of an MLJob.
+        gets a turn. A call with another priority moves a waiting MLJob to the end of the queue of
+        this priority.
         """
         if key in self._turns:
             return True
@@ -131,8 +125,8 @@ class WriteQueue:
         self._expiry = loop.call_at(next_at, self._end_expired_turns) if next_at is not None else None
 
     def end_turn(self, key: Key) -> None:
-        """End the turn of an MLJob that has not written in its turn, so that the next write gets
-        the turn.
+        """End the unused turn of an MLJob, so that the next write gets the turn. Call this method
+        after each reconciliation of an MLJob.
         """
         if self._turns.pop(key, None) is not None:
             self._end_write()
@@ -143,14 +137,13 @@ class WriteQueue:
             waiting.pop(key, None)
 
     async def send(self, priority: Priority, request: Callable[[], Awaitable[T]], *, key: Key | None = None) -> T:
-        """Wait until a write has its turn, send the write, and return the result of ``request``.
+        """Send a write when the write has its turn, and return the result of ``request``.
 
         Args:
             priority: The priority of the write.
             request: Sends the write.
             key: The MLJob that the write is about. If this MLJob has a turn (:meth:`has_turn`), the
-                write uses the turn. If the MLJob has no turn, or if ``key`` is None, the write
-                waits for a turn of its own.
+                write uses the turn. Otherwise, the write waits for a turn of its own.
 
         Raises:
             StoreError: The error of the write.
@@ -225,10 +218,6 @@ class WriteQueue:
         self._give_turns()
 
     def _next(self) -> Priority:
-        """Return the priority of the next write: in one of ``LONGEST_WAITING_EVERY`` turns the
-        priority of the write that has waited longest, and otherwise the most urgent priority that
-        has a waiting write. Within a priority, the longest waiting write is next.
-        """
         present = [priority for priority, waiting in self._waiting.items() if waiting]
         if self._grants % LONGEST_WAITING_EVERY == 0:
             return min(present, key=lambda priority: next(iter(self._waiting[priority].values()))[0])
