@@ -1,8 +1,7 @@
-"""Finds orphaned runs, reports the runs, and cancels the runs if ``MLJOB_ORPHANED_RUNS`` is
-``Cancel``.
+"""Finds and reports orphaned runs. Cancels these runs if ``MLJOB_ORPHANED_RUNS`` is ``Cancel``.
 
-An orphaned run is in progress in Airflow, and no MLJob follows it (:mod:`.core.orphans`). This
-controller checks each list of an Airflow's active runs (a relist).
+An orphaned run is in progress in Airflow, but belongs to no attempt of an MLJob
+(:mod:`.core.orphans`). This controller checks each list of an Airflow's active runs (a relist).
 """
 
 from __future__ import annotations
@@ -75,10 +74,10 @@ class Orphans:
         """Report the orphaned runs in a list of an Airflow's active runs. If the operator is to
         cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` of these runs.
 
-        A run counts as orphaned if ``followed`` lacks the run for ``SUSPECTED_FOR``, and the
-        Kubernetes API has no MLJob that follows the run. Each call checks at most ``MAX_LOOK_UPS``
-        runs, and ends after ``TIMEOUT_SECONDS`` or when the Kubernetes API fails. The next call
-        checks the remaining runs.
+        A run counts as orphaned if ``followed`` lacks the run for ``SUSPECTED_FOR`` (60 seconds),
+        and the Kubernetes API has no MLJob that follows the run. Each call checks at most
+        ``MAX_LOOK_UPS`` runs, and ends after ``TIMEOUT_SECONDS`` or when the Kubernetes API fails.
+        The next call checks the remaining runs.
 
         Args:
             airflow: The Airflow's name.

@@ -1,4 +1,4 @@
-"""The controller of MLJobs.
+"""The controller of MLJobs. Its most important modules are:
 
 - :mod:`.controller` receives input from the watch, from Kafka and from Airflow, and passes each
   input to the worker of an MLJob.

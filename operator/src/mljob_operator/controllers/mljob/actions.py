@@ -196,7 +196,8 @@ def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
     credentials.
 
     Raises:
-        AirflowError: The Airflow is not known or not ready, or the credentials can't be used.
+        AirflowError: No Airflow has this name, the Airflow is not ready, or the credentials can't
+            be used.
     """
     cancelling = state.cancellation.reason is not None
     return airflows.dag_runs(state.run.airflow, user_of(state), cancelling=cancelling)

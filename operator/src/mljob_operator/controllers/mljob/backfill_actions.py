@@ -1,8 +1,9 @@
 """The actions in Airflow for an MLJob that is a backfill.
 
-Airflow chooses the id of a backfill. So the operator puts a marker with the MLJob's run id and
-attempt number into the backfill's conf. Before the operator creates a backfill, the operator looks
-for this marker, so that no backfill is created twice.
+Airflow chooses the id of a backfill, so the operator can't compute the id. Instead, the operator
+puts a marker with the MLJob's run id and attempt number into the backfill's conf. Before the
+operator creates a backfill, the operator looks for this marker, so that no backfill is created
+twice.
 """
 
 from __future__ import annotations

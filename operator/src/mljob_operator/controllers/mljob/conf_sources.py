@@ -68,8 +68,8 @@ class ConfSources:
         """Set the objects for which an MLJob waits. ``references`` is empty if the MLJob waits for
         no object.
 
-        If an object is new for the MLJob and exists, the MLJob is also woken once, because the
-        object may have changed before this call.
+        The MLJob is also woken once for new objects in ``references`` that exist, because these
+        objects may have changed before this call.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):
@@ -101,7 +101,8 @@ class ConfSources:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ensure_watch(self, reference: ConfObject) -> bool:
-        """Start a watch of the object if there is none. Return False if there are too many watches.
+        """Start a watch of the object if there is none. Return False if too many objects are
+        watched already.
         """
         if reference in self._watches:
             return True

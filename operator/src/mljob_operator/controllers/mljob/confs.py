@@ -93,12 +93,12 @@ class Confs:
 
     async def make(self, s: State, dag_runs: DagRuns) -> BuiltConf:
         """Build the conf from the spec, and check the conf against the DAG's params. A key that the
-        DAG does not declare is an error if the params forbid more keys. Otherwise the result has a
-        warning about the key.
+        DAG does not declare is an error if the schema of a param forbids additional keys. Otherwise
+        the result has a warning about the key.
 
         Raises:
-            ReferenceMissing: An object of ``spec.confFrom`` does not exist, has invalid data, or
-                can't be read without more permissions.
+            ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data, or
+                the operator may not read the object.
             ValidationFailed: The conf exceeds the limits of a conf, or does not fit the params.
             AirflowError: The params can't be read from Airflow.
             StoreError: The Kubernetes API fails.

@@ -355,8 +355,8 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Called when many runs have vanished from an Airflow, when vanished runs are back, or when
-        vanished runs were accepted as lost.
+        """Update statuses after many runs have vanished from an Airflow, are back, or were accepted
+        as lost.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

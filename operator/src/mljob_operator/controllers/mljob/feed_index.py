@@ -71,7 +71,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class DagRunsOfJobs:
-    """The MLJobs for which the reader asks whether one DAG schedules tasks.
+    """The MLJobs for which the reader of the change feed asks whether one DAG schedules tasks.
 
     Attributes:
         by_halt: The MLJobs by halt. A halt is the last observed reason why the DAG schedules no

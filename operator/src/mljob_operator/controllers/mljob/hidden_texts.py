@@ -15,8 +15,10 @@ from ...ports import JobStore
 
 
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
-    """Return the texts in a run's conf that may be from a Secret. These texts are in the values
-    that ``spec.conf``, the ConfigMaps and the outputs of other MLJobs don't have at present. If
+    """Return the texts in a run's conf that may be from a Secret.
+
+    A value in the conf is public if ``spec.conf``, the ConfigMaps and the outputs of other MLJobs
+    now give the same value for its key. The result has the texts in all other values. If
     ``reads_secrets`` is true, the result also has all present values of the Secrets.
 
     Args:

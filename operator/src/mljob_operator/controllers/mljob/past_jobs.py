@@ -43,14 +43,15 @@ class PastJobs:
             self.note_checked(RunKey(attempt.airflow, attempt.dag_id, attempt.run_id), fact)
 
     def has(self, job: Job) -> bool:
-        """Return whether this version of an MLJob needs no worker, because it is not later than the
-        remembered version.
+        """Return whether this version of an MLJob needs no worker. That is so if the version is not
+        later than the remembered version.
         """
         return int(job.resource_version) <= self._versions.get(job.key, -1)
 
     def needs_check(self, run: RunKey, fact: RunFact) -> bool:
-        """Return whether it is unknown if the MLJob of a run needs a worker. The result is False
-        only if the run was already checked with the same queue time (``fact.queued_at``).
+        """Return whether the MLJob of a run has to be read, to find out whether the MLJob needs a
+        worker. The result is False if the run was already checked with the same queue time
+        (``fact.queued_at``).
         """
         return run not in self._queued_at or self._queued_at[run] != fact.queued_at
 

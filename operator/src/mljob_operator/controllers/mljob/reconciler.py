@@ -125,12 +125,14 @@ class Reconciler:
         during the submission. The transient state then says that the run may still appear in
         Airflow within 30 seconds (``UNKNOWN_FOR``).
         """
-        return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _lacks_submit_time(job) else TransientState()
+        return (
+            TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _lacks_submit_time(job) else TransientState()
+        )
 
     def takeover_state(self, job: Job) -> TransientState | None:
         """Return None if this process has begun the MLJob's attempt. Otherwise return a new
-        transient state (:meth:`transient`). If another process may still submit the run, this
-        process must not act on the attempt for 30 seconds (``UNKNOWN_FOR``).
+        transient state (:meth:`transient`). If another process may still submit the run, the new
+        state says that this process must not act on the attempt for 30 seconds (``UNKNOWN_FOR``).
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:

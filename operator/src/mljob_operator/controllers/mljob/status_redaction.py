@@ -16,7 +16,7 @@ from .confs import Confs
 
 
 class StatusRedaction:
-    """Returns the :class:`.Redaction` of an MLJob, which replaces values from Secrets in texts.
+    """Returns redactions for MLJobs. A :class:`.Redaction` replaces values from Secrets in texts.
 
     Args:
         airflows: All Airflows.

@@ -94,8 +94,9 @@ class StatusWriter:
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """End an unused turn of an MLJob in the queue of writes. Call this method after each step
-        of an MLJob. If ``waits`` is false, the MLJob leaves the queue.
+        """Call this method after each step of an MLJob. If the MLJob has not used its turn in the
+        queue of writes, the next write gets the turn. If ``waits`` is false, the MLJob leaves the
+        queue.
         """
         self._writes.end_turn(key)
         if not waits:
@@ -124,8 +125,10 @@ class StatusWriter:
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
         """Count a status that the Kubernetes API server refused as invalid. Record an Event only
-        for the first of several refusals in a row. The caller has to drop the facts about the run
-        from which the status was made.
+        for the first of several refusals in a row.
+
+        The caller has to drop the observed facts about the run, because the same facts would make
+        an invalid status again.
 
         Args:
             job: The MLJob.

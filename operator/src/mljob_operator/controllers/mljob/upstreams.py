@@ -29,7 +29,8 @@ class _Known:
     Attributes:
         waiting: The keys of the MLJobs that wait for the outputs.
         upstream: The facts that the waiting MLJobs need. None if the upstream MLJob was not read
-            yet, or was not found and had no outputs.
+            yet, or does not exist. If an MLJob with outputs was deleted, ``upstream.deleted`` is
+            True instead.
         uid: The uid of the last version. Empty if no version was read.
         version: The resourceVersion of the last version, as a number. 0 if no version was read.
         known_at: When the upstream MLJob was last read from the API or delivered by the watch.
@@ -181,7 +182,7 @@ class Upstreams:
 
 
 def waited_for(state: State) -> tuple[str, ...]:
-    """Return the names of the MLJobs whose outputs go into the conf of an MLJob's next run. Empty
-    if the MLJob neither starts a run now nor waits to start a run.
+    """Return the names of the MLJobs whose outputs go into the conf of an MLJob's next run. The
+    result is empty if the MLJob neither starts a run now nor waits to start a run.
     """
     return state.start.needed.names if state.start is not None else ()

@@ -24,7 +24,7 @@ class Change:
     Attributes:
         namespace: The namespace whose MLJobs the change concerns, or None for all namespaces.
         airflow: The Airflow whose MLJobs the change concerns, or None for all Airflows. These
-            MLJobs have a run in this Airflow, or want to start one.
+            MLJobs have a run in this Airflow, or want to start a run there.
     """
 
     namespace: str | None = None
@@ -55,8 +55,8 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Wake the MLJobs that wait for the change, in a background task. The last errors of these
-        MLJobs are dropped, so that no MLJob waits for the end of a backoff.
+        """Wake the waiting MLJobs that the change concerns, in a background task. The last errors
+        of these MLJobs are dropped, so that no MLJob waits for the end of a backoff.
         """
         self._changes.add(change)
         if not self.tasks:

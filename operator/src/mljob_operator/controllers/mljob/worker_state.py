@@ -164,7 +164,7 @@ class WorkerState:
 
     def drop_outdated_run(self, before: Job) -> None:
         """Drop the observed run if the MLJob has ended since the version ``before``. Call this
-        method if the write of a status has failed that was computed from ``before``.
+        method after a failed write of a status that was computed from ``before``.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)
@@ -177,9 +177,8 @@ class WorkerState:
         self.begin(job, TransientState())
 
     def accept(self, answer: Job | None, of: Job) -> bool:
-        """Track the version of an MLJob in an answer of the Kubernetes API. If the watch has
-        delivered a later version, the deletion, or another MLJob with this name, the answer is
-        dropped.
+        """Track the MLJob in an answer of the Kubernetes API. If the watch has already delivered a
+        later version, the deletion, or another MLJob with this name, the answer is dropped.
 
         Args:
             answer: The MLJob in the answer. None if the MLJob is deleted.
@@ -211,9 +210,9 @@ class WorkerState:
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Add a snapshot (Airflow's answer about a run) to the observed run without a step, and
-        return whether this was possible. It is not possible if the snapshot contains something new,
-        or if a step is due or running.
+        """Add a snapshot (Airflow's answer about a run) to the observed run without a step. If the
+        snapshot contains something new, or if a step is due or running, add nothing and return
+        False.
         """
         tracked, state = self.tracked, self.state
         if tracked is None or state is None or self.needs_step or self.task is not None or self.finished:
@@ -274,8 +273,7 @@ class WorkerState:
             done()
 
     def forget(self) -> None:
-        """Drop the input and the timer, and call all callbacks, because no MLJob needs the input.
-        """
+        """Drop the input and the timer, and call all callbacks, because no MLJob needs the input."""
         self.unstored += self.done
         self.done = []
         self.inbox.facts, self.inbox.snapshots = [], []

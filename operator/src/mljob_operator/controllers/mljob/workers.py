@@ -153,8 +153,7 @@ class Workers:
             self._expiries.begin(seconds, job)
 
     def end_expiry(self, key: Key, uid: str) -> None:
-        """Cancel the timer of a deleted MLJob (:meth:`expire`). A timer for another ``uid`` stays.
-        """
+        """Cancel the timer of a deleted MLJob (:meth:`expire`). A timer for another ``uid`` stays."""
         self._expiries.end(key, uid)
 
     def wake(self, key: Key) -> None:

@@ -2,8 +2,8 @@
 other writes wait in the operator's own queue (:mod:`.write_queue`).
 
 Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time of an answer counts as the time
-without waiting. The rest of a longer time is the time for which the write has waited in the API
-server. The limit changes until only a few writes wait in the API server.
+without waiting. If another answer takes longer, the difference is the time for which the write has
+waited in the API server. The limit changes until only a few writes wait in the API server.
 """
 
 from __future__ import annotations

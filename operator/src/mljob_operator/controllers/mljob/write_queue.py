@@ -1,7 +1,7 @@
 """The priority queue of all writes about MLJobs.
 
 While the Kubernetes API server keeps up, each write is sent at once. Otherwise writes wait in this
-queue. A waiting status is built only at its turn, so all waiting changes of one MLJob become one
+queue. Most statuses are built only at their turn, so all waiting changes of one MLJob become one
 write.
 """
 
@@ -34,8 +34,8 @@ class Priority(IntEnum):
     goes to the write that has waited longest.
 
     Attributes:
-        CANCELLATION: Stores the status of an MLJob with a cancellation, or changes an MLJob that is
-            being deleted.
+        CANCELLATION: Stores the status of an MLJob whose run is or will be cancelled, or changes an
+            MLJob that is being deleted.
         END: Stores how an MLJob, or an attempt, has ended.
         SUBMISSION: Stores the status before an action that depends on it, such as the submission of
             a run.
@@ -86,8 +86,8 @@ class WriteQueue:
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
-        """Return whether an MLJob has a turn, so that the MLJob may write now. The first
-        :meth:`send` of the MLJob does not wait then, and ends the turn. An unused turn ends after
+        """Return whether an MLJob has a turn, so that the MLJob may write now. Then the first
+        :meth:`send` of the MLJob does not wait, and ends the turn. An unused turn ends after
         ``TURN_SECONDS``, or with :meth:`end_turn`.
 
         If the result is False, the MLJob waits in the queue, and ``wake`` is called when the MLJob
