@@ -33,7 +33,7 @@ class Metrics:
         )
         self._contradicted = Counter(
             "mljob_events_disbelieved",
-            "Events that Airflow's REST API has contradicted, and that the status does not show any more",
+            "Kafka events that Airflow's REST API has contradicted; statuses do not show them any more",
             registry=self.registry,
         )
         self._patches = Histogram(
@@ -45,7 +45,7 @@ class Metrics:
         self._waiting_writes = WaitingWrites(self.registry)
         self._latency = Histogram(
             "mljob_event_to_status_seconds",
-            "From a Kafka message's timestamp to the stored status that holds it",
+            "Time from a Kafka message's timestamp to the stored status that includes the message",
             buckets=_FAST,
             registry=self.registry,
         )
@@ -58,7 +58,7 @@ class Metrics:
         )
         self._lag = Histogram(
             "mljob_status_write_lag_seconds",
-            "From the first input of a step to the stored status",
+            "Time from the first input that wakes an MLJob's worker to the stored status",
             buckets=_FAST,
             registry=self.registry,
         )
@@ -79,34 +79,35 @@ class Metrics:
         )
         self._waiting = Gauge(
             "mljob_airflow_waiting_jobs",
-            "MLJobs that wait for a place in an AirflowInstance",
+            "MLJobs that wait for admission to an AirflowInstance",
             ["airflow"],
             registry=self.registry,
         )
         self._vanished = Gauge(
             "mljob_airflow_runs_vanished",
-            "Runs that are missing in an Airflow from which many have vanished at once; 0: they have not",
+            "Missing runs of an Airflow from which many runs have vanished at once, otherwise 0",
             ["airflow"],
             registry=self.registry,
         )
         self._orphaned = Gauge(
             "mljob_airflow_orphaned_runs",
-            "Runs of the operator's that go on in an Airflow, and that no MLJob follows",
+            "Runs in progress in an Airflow that the operator has submitted, but that belong to no MLJob",
             ["airflow"],
             registry=self.registry,
         )
         self._connected = Gauge(
             "mljob_kafka_connected",
-            "Whether the brokers that a topic is read from are connected: 1 or 0",
+            "Whether the operator is connected to the Kafka brokers of a topic: 1 or 0",
             ["topic"],
             registry=self.registry,
         )
         self._unread = Gauge(
-            "mljob_kafka_lag", "Messages of a topic that were not read yet", ["topic"], registry=self.registry
+            "mljob_kafka_lag",
+            "Messages of a topic that the operator has not read yet",
+            ["topic"],
+            registry=self.registry,
         )
-        self._leader = Gauge(
-            "mljob_leader", "Whether this process is the leader, which alone acts: 1 or 0", registry=self.registry
-        )
+        self._leader = Gauge("mljob_leader", "Whether this process is the leader: 1 or 0", registry=self.registry)
         self._of_airflows: tuple[MetricWrapperBase, ...] = (
             self._requests,
             self._resyncs,
@@ -118,7 +119,9 @@ class Metrics:
             self._orphaned,
         )
         self._in_flight = Gauge(
-            "mljob_events_in_flight", "Kafka messages read whose status is not stored yet", registry=self.registry
+            "mljob_events_in_flight",
+            "Kafka messages that were read, but are not in a stored status yet",
+            registry=self.registry,
         )
 
     def event(self, outcome: str) -> None:

@@ -84,8 +84,9 @@ def credentials_advice(namespace: str) -> str:
     """
     if in_cluster():
         return (
-            f"Check that the operator's ServiceAccount is in namespace {namespace}, and was not made again since the Pod was: its token counts no more "
-            "then, and a Pod that you delete comes back with a new one"
+            f"Check that the operator's ServiceAccount exists in namespace {namespace}. If the ServiceAccount was "
+            "deleted and created again, the Pod's token is no longer valid: delete the Pod, and its Deployment "
+            "creates a Pod with a new token"
         )
     return f"Check the user and the token in {os.environ.get('KUBECONFIG') or '~/.kube/config'}"
 
