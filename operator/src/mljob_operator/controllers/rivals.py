@@ -1,11 +1,9 @@
-"""Finds operators that claim the same MLJobs, run ids or events. The purpose is that only one of
-these operators acts on the MLJobs, runs and events. The claims of an operator are in an annotation
-of its Lease.
+"""Finds rivals: other operators that claim the same MLJobs, run ids or events. Only one of them may
+act. Each operator writes its claims into an annotation of its Lease.
 
-An operator takes its own Lease before it lists the Leases of other operators. So of two operators
-that start at the same time, at least one sees the Lease of the other. If each of them sees the
-Lease of the other, the operator whose Lease has the smaller name continues, and the other operator
-ends with an error.
+An operator takes its own Lease before it lists the other Leases. So if two operators start at the
+same time, at least one of them sees both Leases. If both operators see both Leases, the operator
+whose Lease has the smaller name continues, and the other operator ends with an error.
 """
 
 from __future__ import annotations
@@ -24,11 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class Rivals:
-    """Finds the rivals of this operator: the other operators of the namespace that claim the same
+    """Finds the rivals of this operator: other operators in the namespace that claim the same
     MLJobs, run ids or events.
 
-    A Lease alone does not show whether its operator still runs. A rival is known to run when it
-    renews its Lease, and is ignored when its Lease has run out.
+    A rival certainly runs if it renews its Lease. A rival with an expired Lease is ignored.
 
     Args:
         leases: The Leases in the Kubernetes API.
@@ -44,27 +41,22 @@ class Rivals:
         self._interval = interval
 
     async def refuse_acting(self) -> None:
-        """Wait until no rival is running. If a running rival already acts on MLJobs, runs or
-        events, raise an error instead.
-
-        An operator begins to act once the operator's own check has found no running rival. Until
-        then, the operator only holds its Lease.
+        """Wait until no rival runs.
 
         Raises:
-            CannotStart: A running rival acts.
+            CannotStart: A rival runs, and has begun its work as the leader.
         """
         await self._settle(lambda rival: rival.acting)
 
     async def yield_to_others(self, own_lease: str) -> None:
-        """Wait until no rival is running. If a rival has precedence over this operator, raise an
-        error instead.
+        """Wait until no rival runs.
 
         Args:
-            own_lease: The name of the Lease that this process holds.
+            own_lease: The name of this operator's Lease.
 
         Raises:
-            CannotStart: A running rival acts, or the name of its Lease is smaller than
-                ``own_lease``.
+            CannotStart: A rival runs, and either has begun its work as the leader or has a Lease
+                whose name is smaller than ``own_lease``.
         """
         await self._settle(lambda rival: rival.acting or rival.name < own_lease)
 
@@ -97,9 +89,8 @@ class Rivals:
 
         Args:
             rivals: The Leases of the rivals, each with a text that describes the conflict.
-            observations: For each Lease, by its name, the newest version that this process knows.
-            has_precedence: Returns whether this operator must end if the rival with this Lease is
-                running.
+            observations: The newest version of each Lease, by the name of the Lease.
+            has_precedence: Returns whether a running rival with this Lease ends this operator.
 
         Raises:
             CannotStart: A rival that has precedence is running.
@@ -116,9 +107,8 @@ class Rivals:
         return left
 
     async def _rivals(self) -> list[tuple[Lease, str]]:
-        """Return the Leases of other operators that have a holder and conflicting claims. Each
-        Lease comes with a text that describes the conflict. Claims that can't be read count as a
-        conflict.
+        """Return the Leases of the rivals, each with a text that describes the conflict. Claims
+        that can't be read count as a conflict.
         """
         found = []
         for lease in await self._leases.others():

@@ -1,10 +1,8 @@
 """Access rules determine which namespace may run which DAG in an Airflow. This module finds the
-rule that applies to an MLJob, and makes the message if no rule matches. Reserved DAGs are checked
-elsewhere (:meth:`.AirflowCatalog.is_reserved`).
+rule for an MLJob, and writes the message if no rule matches.
 
-A rule can only allow. So one matching rule suffices, whatever the order of the rules, and adding a
-rule never takes a permission away. The order matters for the rule's other fields (credentials,
-maxActiveRuns, priority): the first rule that matches an MLJob applies to the MLJob.
+A rule can only allow, so one matching rule suffices. The first rule that matches an MLJob also
+determines the MLJob's credentials, maxActiveRuns and priority.
 
 Source: Python's fnmatch for globs.
 """
@@ -39,14 +37,13 @@ may trigger them. Monitoring DAGs are an exception if an access rule has their f
 
 @frozen
 class Namespace:
-    """The name and the labels of a namespace. An access rule selects namespaces by labels.
+    """The name and the labels of a namespace.
 
     Attributes:
-        labels: The known labels of the namespace.
-        complete: Whether ``labels`` has all labels of the namespace. If not, a selector with a
-            requirement on an unknown label does not select the namespace.
-        pending: Whether the operator will soon know all labels of the namespace. An operator that
-            doesn't watch namespaces never learns more than the names of namespaces.
+        labels: The labels that the operator knows.
+        complete: Whether ``labels`` has all labels of the namespace.
+        pending: Whether the operator will soon know all labels. An operator that doesn't watch
+            namespaces never knows more than their names.
     """
 
     name: str
@@ -62,7 +59,7 @@ class Namespace:
 
 def selects(selector: LabelSelector, namespace: Namespace) -> bool:
     """Return whether a label selector selects a namespace. An empty selector selects every
-    namespace. A requirement on an unknown label is not fulfilled.
+    namespace. A selector with a requirement on an unknown label does not select the namespace.
     """
     return labels.selects(selector, namespace.labels, complete=namespace.complete)
 
@@ -73,8 +70,8 @@ def matches(globs: Iterable[str], dag_id: str) -> bool:
 
 
 def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> int | None:
-    """Return the index of the first rule that selects a namespace and has a glob that matches a DAG
-    id, or None if there is no such rule. Whether the DAG is reserved is not considered.
+    """Return the index of the first rule that lets a namespace run a DAG, or None if there is no
+    such rule. The function does not check whether the DAG is reserved for the platform.
     """
     for index, rule in enumerate(rules):
         if selects(rule.namespace_selector, namespace) and matches(rule.dags, dag_id):
@@ -83,22 +80,18 @@ def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) 
 
 
 def depends_on_labels(rules: Iterable[AccessRule], dag_id: str) -> bool:
-    """Return whether the first rule whose globs match a DAG selects namespaces by their labels. If
-    so, the operator must know the labels of a namespace to find the rule that applies to the
-    namespace.
-    """
+    """Return whether the first rule whose globs match the DAG selects namespaces by labels."""
     first = next((rule for rule in rules if matches(rule.dags, dag_id)), EVERYBODY)
     return first.namespace_selector != EVERYBODY.namespace_selector
 
 
 def refusal(airflow: str, where: str, rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> str:
-    """Return the message for an MLJob that may not run: the cause, and the access rule that is
+    """Return the message for an MLJob that may not run. The message shows the access rule that is
     missing.
 
     Args:
-        airflow: How the message names the Airflow, such as ``AirflowInstance prod``.
-        where: How the message names the field with the Airflow's access rules, such as ``its
-            spec.access``.
+        airflow: Words for the Airflow, such as ``AirflowInstance prod``.
+        where: Words for the field with the access rules, such as ``its spec.access``.
         rules: The access rules of the Airflow.
         namespace: The namespace of the MLJob.
         dag_id: The DAG that the MLJob is to run.

@@ -1,17 +1,17 @@
 """Decides which MLJob may submit a run next if the number of active runs in an Airflow is limited.
 
-Two fields limit the number: ``maxActiveRuns`` of the AirflowInstance, and ``maxActiveRuns`` of an
-access rule. An MLJob that wants to submit a run makes a reservation, and waits until the queue
-admits the MLJob. An admitted MLJob counts against the limits until the operator knows that its run
-has ended or does not exist.
+``maxActiveRuns`` of the AirflowInstance and ``maxActiveRuns`` of an access rule limit the number.
+An MLJob that wants to submit a run makes a reservation, and waits until the queue admits the MLJob.
+An admitted MLJob counts against the limits until the operator knows that its run has ended or does
+not exist.
 
 An MLJob has the priority of its access rule. MLJobs with a higher priority are admitted first.
-Within a priority, namespaces take turns, separately for each access rule, and each namespace begins
-with its oldest MLJob. If one access rule has reached its limit, MLJobs of other rules are still
-admitted.
+MLJobs with the same priority and access rule are admitted in turns of their namespaces, and each
+namespace begins with its oldest MLJob. If one access rule has reached its limit, MLJobs of other
+rules are still admitted.
 
-A new process rebuilds the queue from the statuses of all MLJobs. The statuses don't contain the
-turns of namespaces, so the namespace with the oldest MLJob has the first turn again.
+After a restart, the operator rebuilds the queue from the statuses of all MLJobs. The turns are not
+in the statuses, so the namespace with the oldest MLJob has the first turn again.
 
 Sources: Kueue for the terms reservation and admission; round robin, as in fair queuing (Nagle, RFC
 970), for the turns.
@@ -39,10 +39,10 @@ class Reservation:
 
     Attributes:
         airflow: The name of the Airflow.
-        rule: The index of the access rule that applies to the MLJob, or None if no rule matches.
+        rule: The index of the MLJob's access rule, or None if no rule matches.
         priority: The priority of the access rule.
-        active: Whether the MLJob certainly or possibly has a run in the Airflow. If not, the MLJob
-            wants to submit a run.
+        active: Whether the MLJob has, or may have, a run in the Airflow. If not, the MLJob wants to
+            submit a run.
     """
 
     airflow: str
@@ -69,9 +69,7 @@ class Limits:
 
 
 class AdmissionQueue:
-    """Keeps the reservations of all MLJobs in all Airflows, and admits waiting MLJobs when the
-    limits allow further active runs.
-    """
+    """The reservations of all MLJobs in all Airflows."""
 
     def __init__(self) -> None:
         self._reservations: dict[Key, tuple[Reservation, QueueKey]] = {}
@@ -98,9 +96,7 @@ class AdmissionQueue:
         return True
 
     def release(self, key: Key) -> None:
-        """Remove the reservation of an MLJob, for example because the MLJob neither has a run nor
-        wants to submit a run.
-        """
+        """Remove the reservation of an MLJob, if there is a reservation."""
         if (stored := self._reservations.pop(key, None)) is None:
             return
         reservation, queue_key = stored
@@ -113,25 +109,22 @@ class AdmissionQueue:
             del self._airflows[reservation.airflow]
 
     def release_waiting(self, key: Key) -> None:
-        """Remove the reservation of an MLJob that can't submit its run for now, so that another
-        MLJob can be admitted instead. If the MLJob certainly or possibly has a run, the reservation
-        stays.
+        """Remove the reservation of an MLJob, unless the MLJob has, or may have, a run. Another
+        MLJob can then be admitted instead.
         """
         if (stored := self._reservations.get(key)) is not None and not stored[0].active:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Return whether an MLJob is admitted to an Airflow: the MLJob certainly or possibly has a
-        run in this Airflow, or is allowed to submit a run. An admitted MLJob counts against the
-        limits.
+        """Return whether an MLJob is admitted to an Airflow: the MLJob may submit a run, or has, or
+        may have, a run in this Airflow.
         """
         reservations = self._airflows.get(airflow)
         return reservations is not None and key in reservations.admitted
 
     def has_to_wait(self, key: Key, airflow: str, rule: Rule, limits: Limits) -> bool:
         """Return whether an MLJob waits for admission to an Airflow, or would have to wait if it
-        made a reservation now. Call this method only for an MLJob that is not admitted
-        (:meth:`is_admitted`).
+        made a reservation now. The MLJob must not be admitted already.
         """
         stored = self._reservations.get(key)
         if stored is not None and stored[0].airflow == airflow:
@@ -140,8 +133,8 @@ class AdmissionQueue:
         return reservations is not None and not reservations.has_capacity(rule, limits)
 
     def admit(self, airflow: str, limits: Limits) -> list[Key]:
-        """Admit as many waiting MLJobs as the limits allow. Return the admitted MLJobs in the order
-        of their admission.
+        """Admit as many waiting MLJobs as the limits allow. Return these MLJobs in the order of
+        admission.
         """
         reservations = self._airflows.get(airflow)
         return list(reservations.admit_next(limits)) if reservations is not None else []
@@ -151,7 +144,7 @@ class AdmissionQueue:
         return [name for name, airflow in self._airflows.items() if airflow.waiting]
 
     def active(self, airflow: str) -> int:
-        """Return how many MLJobs certainly or possibly have a run in an Airflow."""
+        """Return how many MLJobs have, or may have, a run in an Airflow."""
         return self._active[airflow]
 
     def waiting(self, airflow: str) -> int:
@@ -161,8 +154,6 @@ class AdmissionQueue:
 
 
 class _AirflowReservations:
-    """The reservations in one Airflow: the admitted MLJobs, and the waiting MLJobs by priority."""
-
     def __init__(self) -> None:
         self.admitted: set[Key] = set()
         self.waiting = 0
@@ -219,10 +210,10 @@ class _PriorityQueue:
     """The MLJobs of one priority that wait for admission to one Airflow. Namespaces take turns,
     separately for each access rule.
 
-    After the admission of an MLJob, its namespace goes to the end of the order. A namespace whose
-    first MLJob enters the queue goes to the place before the namespace of the most recently
-    admitted MLJob. Namespaces that enter the queue between the same two admissions are ordered by
-    their oldest MLJobs. So every new process begins with the same order.
+    After the admission of an MLJob, its namespace goes to the end of the order. A namespace that is
+    new in the queue goes to the place before the namespace of the most recently admitted MLJob.
+    Namespaces that enter the queue between the same two admissions are ordered by their oldest
+    MLJobs.
     """
 
     def __init__(self) -> None:
@@ -240,9 +231,7 @@ class _PriorityQueue:
         self._queues[rule].remove(queue_key)
 
     def first(self, has_capacity: Callable[[Rule], bool]) -> tuple[QueueKey, Rule] | None:
-        """Return two values: the next MLJob to admit, and the access rule of this MLJob. An MLJob
-        is skipped if ``has_capacity`` returns False for the MLJob's access rule, because the rule
-        has reached its limit. Return None if no MLJob is left.
+        """Return the next MLJob to admit and its access rule, or None if no MLJob can be admitted.
         """
         first_of_rules = [(queue.head, rule) for rule, queue in self._queues.items() if queue and has_capacity(rule)]
         if not first_of_rules:
@@ -251,15 +240,14 @@ class _PriorityQueue:
         return queue_key, rule
 
     def pop(self, queue_key: QueueKey, rule: Rule) -> None:
-        """Remove an admitted MLJob, and move its namespace to the end of the order."""
         self._round += 2
         self._queues[rule].remove(queue_key, next_turn=self._round)
 
 
 class _RuleQueue:
-    """The namespaces whose MLJobs wait under one access rule. A turn is a number; the namespace
-    with the lowest turn is the next. Of the namespaces with the same turn, the namespace with the
-    oldest MLJob is the next.
+    """The namespaces whose MLJobs wait under one access rule. A turn is a number, and the namespace
+    with the lowest turn is the next. If turns are equal, the namespace with the oldest MLJob is the
+    next.
     """
 
     def __init__(self) -> None:
@@ -275,8 +263,8 @@ class _RuleQueue:
         return self._order[0]
 
     def add(self, queue_key: QueueKey, turn: int) -> None:
-        """Add an MLJob. If the MLJob's namespace has no other MLJob in this queue, the namespace
-        gets the turn ``turn``. Otherwise the namespace keeps its turn.
+        """Add an MLJob. Its namespace gets the turn ``turn``, unless the namespace already has an
+        MLJob in this queue.
         """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys.setdefault(namespace, [])
@@ -288,8 +276,8 @@ class _RuleQueue:
         self._enqueue(namespace)
 
     def remove(self, queue_key: QueueKey, next_turn: int | None = None) -> None:
-        """Remove an MLJob. If other MLJobs of its namespace wait in this queue, the namespace gets
-        the turn ``next_turn``, or keeps its turn if ``next_turn`` is None.
+        """Remove an MLJob. Its namespace gets the turn ``next_turn``, or keeps its turn if
+        ``next_turn`` is None.
         """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys[namespace]

@@ -1,9 +1,8 @@
-"""Finds out what an MLJob may do in each Airflow, and what blocks the start of its next run.
+"""Determines what an MLJob may do in each Airflow, and what blocks the start of its next run.
 
-Airflows and their access rules change while MLJobs wait. So, before each decision about an MLJob,
-the operator determines again the Airflow for the next run, and the reason that blocks the start
-(the blocker). A blocker disappears as soon as its cause disappears. Once an attempt has begun, the
-status names the attempt's Airflow, which does not change any more.
+Airflows and their access rules change while MLJobs wait. So the operator determines the Airflow and
+the blocker of the next run again before each decision. Once an attempt has begun, its Airflow does
+not change any more.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ AIRFLOW_GONE = "AirflowInstanceNotFound"
 
 @frozen
 class Blocker:
-    """A reason why a run can't start. Failed requests are not blockers.
+    """A reason why a run can't start. A failed request is not a blocker.
 
     Attributes:
         reason: The reason in the status, in one CamelCase word.
@@ -54,21 +53,19 @@ class AirflowCatalog:
     """The Airflows that the operator knows, and what one MLJob may do with them.
 
     Attributes:
-        instances: The AirflowInstances by name. The Airflow of the operator's settings is not among
-            them.
-        not_ready: For the name of each Airflow that can't be used now, the reason. An Airflow that
-            can be used has no entry.
+        instances: The AirflowInstances by name.
+        not_ready: The reason why an Airflow can't be used now, by the name of the Airflow. An
+            Airflow that can be used has no entry.
         own: Whether the operator's settings name an Airflow.
         own_access: The access rules of the settings' Airflow, or None if the setting
             ``MLJOB_AIRFLOW_ACCESS`` is absent.
         default: The Airflow for MLJobs without spec.airflowRef, or ``NO_AIRFLOW`` if there is no
             such Airflow.
         namespace: The MLJob's namespace.
-        reserved: Globs of the ids of DAGs that are reserved for the platform. An MLJob may run such
-            a DAG only if it is a monitoring DAG that an access rule names (:meth:`is_reserved`).
-        logins: Maps the name of an Airflow and the credentials of one of its access rules to the
-            reason why these credentials can't be used now, or to None if they can be used.
-            Credentials that are still being read have no entry.
+        reserved: Globs of the ids of DAGs that are reserved for the platform (:meth:`is_reserved`).
+        logins: The reason why the credentials of an access rule can't be used now, or None if they
+            can be used. The keys are the name of the Airflow and the credentials. Credentials that
+            are still being read have no entry.
         full: The Airflows whose limits on active runs leave no room for this MLJob now.
     """
 
@@ -87,11 +84,11 @@ class AirflowCatalog:
         return self.own if airflow == SETTINGS_AIRFLOW else airflow in self.instances
 
     def access(self, airflow: str) -> Sequence[AccessRule]:
-        """Return the access rules of an Airflow. An unknown AirflowInstance has no rules.
+        """Return the access rules of an Airflow. An unknown AirflowInstance has no rules. No MLJob
+        may run in an Airflow without rules.
 
-        No MLJob may run in an Airflow without rules. The exception is the Airflow of the operator's
-        settings: if there is no AirflowInstance and ``own_access`` is None, the result is a rule
-        that lets every namespace run every DAG.
+        If there is no AirflowInstance and ``own_access`` is None, the Airflow of the operator's
+        settings has a rule that lets every namespace run every DAG.
         """
         if airflow == SETTINGS_AIRFLOW:
             return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)
@@ -99,30 +96,25 @@ class AirflowCatalog:
         return (instance.spec.access if instance is not None else None) or ()
 
     def undecided(self, airflow: str, dag_id: str) -> bool:
-        """Return whether the access rule for a DAG is not known yet, because the rule depends on
-        labels of the MLJob's namespace. The operator does not know all these labels yet, but will
-        soon know them.
+        """Return whether the access rule for a DAG is not known yet, because the operator does not
+        know all labels of the MLJob's namespace yet.
         """
         return self.namespace.pending and depends_on_labels(self.access(airflow), dag_id)
 
     def rule(self, airflow: str, dag_id: str) -> int | None:
-        """Return the index of the first access rule of an Airflow that lets the MLJob's namespace
-        run a DAG. Return None if there is no such rule, or if the rule is not known yet
-        (:meth:`undecided`).
+        """Return the index of the first access rule that lets the MLJob's namespace run a DAG.
+        Return None if there is no such rule, or if the rule is not known yet (:meth:`undecided`).
         """
         if self.undecided(airflow, dag_id):
             return None
         return first_match(self.access(airflow), self.namespace, dag_id)
 
     def may_run(self, airflow: str, dag_id: str) -> bool:
-        """Return whether the MLJob's namespace may run a DAG in an Airflow. If so, the status of
-        the MLJob may also show facts about the DAG.
-        """
+        """Return whether the MLJob's namespace may run a DAG in an Airflow."""
         return not self.is_reserved(airflow, dag_id) and self.rule(airflow, dag_id) is not None
 
     def is_reserved(self, airflow: str, dag_id: str) -> bool:
-        """Return whether a DAG of an Airflow is reserved for the platform, so that the MLJob may
-        not run the DAG.
+        """Return whether a DAG is reserved for the platform, so that the MLJob may not run the DAG.
 
         Monitoring DAGs are reserved because they read the runs of all tenants. A monitoring DAG is
         not reserved if the MLJob's access rule names the DAG by its full id.
@@ -135,9 +127,8 @@ class AirflowCatalog:
         return index is None or dag_id not in self.access(airflow)[index].dags
 
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
-        """Return the credentials of the access rule that applies to the MLJob (:meth:`rule`).
-        Return None if the rule has no credentials. The MLJob then uses the credentials of the
-        Airflow. Also return None if no rule applies or the rule is not known yet.
+        """Return the credentials of the MLJob's access rule. Return None if the rule has no
+        credentials, if there is no such rule, or if the rule is not known yet (:meth:`undecided`).
         """
         index = self.rule(airflow, dag_id)
         return self.access(airflow)[index].credentials if index is not None else None
@@ -150,8 +141,7 @@ class AirflowCatalog:
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
         """Return the MLJob's claim to one of the active runs that an Airflow's limits allow.
-        ``active`` says whether the MLJob certainly or possibly has a run in this Airflow. If not,
-        the MLJob wants to submit a run.
+        ``active`` says whether the MLJob has, or may have, a run in this Airflow.
         """
         index = self.rule(airflow, dag_id)
         priority = self.access(airflow)[index].priority if index is not None else 0
@@ -159,24 +149,19 @@ class AirflowCatalog:
 
 
 def invalid_spec(problem: str) -> Blocker:
-    """Return the blocker for an MLJob whose spec is invalid. This blocker applies in every
-    Airflow.
-    """
+    """Return the blocker for an MLJob whose spec is invalid."""
     return Blocker("ValidationFailed", f"{problem}. Correct the spec to run the MLJob.", stalls=True)
 
 
 def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return the first reason why the MLJob can't run a DAG in an Airflow now, or None if nothing
-    blocks the run.
-    """
+    """Return the first reason why the MLJob can't run a DAG in an Airflow now, or None."""
     return next((found for check in CHECKS if (found := check(catalog, airflow, dag_id)) is not None), None)
 
 
 def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return the reason why the MLJob's namespace may not run a DAG in an Airflow, and so may not
-    read the DAG's runs either. Return None if the namespace may do both
-    (:meth:`AirflowCatalog.may_run`). An AirflowInstance that does not exist or is invalid, and an
-    access rule that is not known yet, are reasons too.
+    """Return the reason why the MLJob's namespace may neither run a DAG in an Airflow nor read its
+    runs. Return None if the namespace may do both. An AirflowInstance that does not exist or is
+    invalid, and an access rule that is not known yet, are reasons too.
 
     Unlike :func:`find_blocker`, this function ignores limits on active runs, the credentials of
     access rules, whether the Airflow is ready, and whether the AirflowInstance is being deleted.
@@ -225,9 +210,6 @@ def _not_found(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | 
 
 
 def _invalid_instance(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return a blocker if the spec of the AirflowInstance is invalid. The operator then uses
-    neither the URL nor the access rules in that spec.
-    """
     instance = catalog.instances.get(airflow)
     if instance is None or instance.problem is None:
         return None
@@ -283,14 +265,6 @@ CHECKS = (_reserved, _not_found, _invalid_instance, _refused, _not_ready, _no_lo
 
 @frozen
 class _Names:
-    """The words for an Airflow and its access rules in messages.
-
-    Attributes:
-        airflow: Words for the Airflow, such as ``AirflowInstance prod``.
-        field: The path of the field with the access rules, such as ``spec.access``.
-        where: Words for the place of the access rules, such as ``its spec.access``.
-    """
-
     airflow: str
     field: str
     where: str

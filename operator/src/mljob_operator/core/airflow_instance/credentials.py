@@ -45,19 +45,17 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
 
 def fits_header(token: str) -> bool:
-    """Return whether a bearer token can be sent in an HTTP header.
+    """Return whether a bearer token can be sent in an HTTP header. RFC 6750, section 2.1, allows
+    even fewer characters.
 
-    If an HTTP library refuses a header, its error quotes the header. So a token that doesn't fit
-    must not reach the library. RFC 6750, section 2.1, allows even fewer characters than this
-    function.
+    Check a token before an HTTP library gets it, because the library's error may quote the token.
     """
     return _VISIBLE.fullmatch(token) is not None
 
 
 def unfit_header(name: str, value: str) -> str | None:
-    """Return the reason why the operator can't send a header to Airflow, or None if the header can
-    be sent. Name and value of the header come from a Secret. The reason is a text for people, and
-    doesn't quote the value.
+    """Return the reason why a header from a Secret can't be sent to Airflow, or None if the header
+    can be sent. The reason is a text for people, and doesn't quote the value.
 
     Source: RFC 9110, sections 5.1 and 5.5.
     """
@@ -73,9 +71,9 @@ def unfit_header(name: str, value: str) -> str | None:
 
 
 def unfit_headers(headers: Mapping[str, str]) -> str | None:
-    """Return the reason why one request can't have all of these headers: there are too many
-    headers, or the operator can't send one of the headers (:func:`unfit_header`). Return None if
-    the headers can be sent. The reason is a text for people, and doesn't quote the values.
+    """Return the reason why one request can't have all of these headers, or None if it can. The
+    reason is a text for people, and doesn't quote the values. A request has at most ``MAX_HEADERS``
+    headers.
     """
     if len(headers) > MAX_HEADERS:
         return f"there are {len(headers)} headers, and at most {MAX_HEADERS} can be sent"
@@ -84,7 +82,7 @@ def unfit_headers(headers: Mapping[str, str]) -> str | None:
 
 @frozen
 class OAuth2Client:
-    """The id and the secret of a client of an OAuth 2 provider, and how the client requests tokens.
+    """A client of an OAuth 2 provider, and how the client requests tokens.
 
     Attributes:
         token_url: The URL of the token endpoint, or None for Airflow's own ``/auth/token``.
@@ -105,7 +103,7 @@ class Login:
 
     Attributes:
         token_file: The path of a file with a bearer token.
-        headers: The name and value of each additional HTTP header. Every request has these headers.
+        headers: The name and value of each additional HTTP header.
         source: The place where the credentials are stored, as text for people.
     """
 
@@ -118,8 +116,8 @@ class Login:
     source: str = "the Secret that the operator's settings name"
 
     def secrets(self) -> Iterator[str]:
-        """Yield the secret values in these credentials, so that the caller can keep the values out
-        of logs. The token in the file ``token_file`` is not among the values.
+        """Yield the secret values in these credentials. The token in the file ``token_file`` is not
+        among these values.
         """
         held = [self.password, self.token, self.oauth2.client_secret if self.oauth2 else None]
         yield from (value.get_secret_value() for value in (*held, *(value for _, value in self.headers)) if value)

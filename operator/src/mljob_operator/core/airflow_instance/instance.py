@@ -1,7 +1,7 @@
 """Reads AirflowInstances from objects of the Kubernetes API, and chooses the default
 AirflowInstance.
 
-The Airflow of the operator's settings is not an object of the Kubernetes API. Its name is
+The Airflow of the operator's settings is not an AirflowInstance. Its name is
 ``run_key.SETTINGS_AIRFLOW``, an empty text.
 """
 
@@ -38,10 +38,10 @@ class Instance:
     Attributes:
         annotated: Whether the object is annotated as the default.
         accepts: The value of the annotation ``mljob.dev/accept-vanished-runs``, or None if the
-            annotation is absent or empty. With each new value, an administrator tells the operator
-            once that the runs that have vanished from this Airflow count as deleted.
-        stored_status: The status in the form in which the API server has sent it. Patches of the
-            status contain the differences from this status.
+            annotation is absent or empty. By setting a new value, an administrator confirms once
+            that the runs that have vanished from this Airflow count as deleted.
+        stored_status: The status as the API server has sent it. A patch of the status contains the
+            differences from this status.
         problem: A text for people that names the missing and the invalid fields of the spec. None
             if all fields are valid. An AirflowInstance with a problem is not used.
     """
@@ -71,8 +71,8 @@ class Instance:
         return self.spec.ui_url or self.spec.url
 
     def newer_than(self, other: Instance | None) -> bool:
-        """Return whether this version of the object is later than the version ``other``. The result
-        is also True if ``other`` is None or has another uid.
+        """Return whether this version of the object is later than ``other``. The result is also
+        True if ``other`` is None or has another uid.
         """
         return other is None or self.uid != other.uid or int(self.resource_version) > int(other.resource_version)
 
@@ -80,9 +80,8 @@ class Instance:
     def from_object(cls, body: Mapping[str, Any]) -> Instance:
         """Return the AirflowInstance from an object that the Kubernetes API server has sent.
 
-        Invalid fields raise no error. Optional fields that are invalid are left out. Required
-        fields of the spec that are missing or invalid have placeholders as values. ``problem``
-        names the missing or invalid fields of the spec.
+        Invalid fields raise no error. Invalid optional fields are left out. Required fields of the
+        spec that are missing or invalid get placeholders, and ``problem`` names the fields.
         """
         meta = body["metadata"]
         spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, placeholders=_PLACEHOLDERS)
@@ -107,7 +106,7 @@ class Instance:
 
 def defaults(instances: Iterable[Instance]) -> list[str]:
     """Return the names of the AirflowInstances that are annotated as the default and aren't being
-    deleted. The first name is the name of the default AirflowInstance.
+    deleted. The first name is the default AirflowInstance.
 
     The newest AirflowInstance comes first, as for StorageClasses. AirflowInstances that were
     created in the same second are sorted by name.
@@ -121,13 +120,12 @@ def _timestamp(instance: Instance) -> float:
 
 
 def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
-    """Return whether requests to a URL leave the cluster without TLS. The host in the URL decides
-    whether a request leaves the cluster. A URL that can't be parsed counts as leading out of the
-    cluster.
+    """Return whether requests to a URL leave the cluster without TLS. A URL that can't be parsed
+    counts as leading out of the cluster.
 
-    Requests to loopback addresses and to names of Services stay inside the cluster. For example, a
-    Service ``airflow`` has the names ``airflow``, ``airflow.<namespace>`` if ``namespaces`` has the
-    namespace, and ``airflow.<namespace>.svc`` with or without the cluster's domain.
+    Requests to loopback addresses and to names of Services stay inside the cluster. The names of a
+    Service ``airflow`` are ``airflow``, ``airflow.<namespace>`` for each of ``namespaces``, and
+    ``airflow.<namespace>.svc`` with or without the cluster's domain.
     """
     if not url.lower().startswith("http://"):
         return False
