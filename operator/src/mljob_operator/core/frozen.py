@@ -10,11 +10,10 @@ T = TypeVar("T")
 
 @dataclass_transform(eq_default=True, frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
-    """Make a class a dataclass with slots, whose objects can be compared and hashed.
+    """Make a class a dataclass with slots. Its objects can be compared and hashed.
 
-    Only the type checker refuses an assignment to an attribute of such an object. At run time, the
-    assignment succeeds. ``dataclass(frozen=True)`` would also refuse the assignment at run time,
-    but would make the creation of an object five times as expensive. A step of an MLJob creates
-    about fifty objects (ADR 0043).
+    Only the type checker refuses an assignment to an attribute of such an object.
+    ``dataclass(frozen=True)`` would refuse the assignment at run time too, but creating an object
+    would take five times as long (ADR 0043).
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

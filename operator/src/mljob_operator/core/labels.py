@@ -1,5 +1,4 @@
-"""Label selectors: which objects a selector selects, and whether two selectors may select the same
-object.
+"""Label selectors.
 
 Source: metav1.LabelSelector; Kubernetes' documentation, "Labels and Selectors".
 """
@@ -14,8 +13,7 @@ from .frozen import frozen
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str], *, complete: bool = True) -> bool:
-    """Return whether a selector selects an object with these labels. An empty selector selects
-    every object.
+    """Return whether a selector selects an object. An empty selector selects every object.
 
     Args:
         selector: The selector.
@@ -38,15 +36,15 @@ def may_overlap(one: LabelSelector, other: LabelSelector) -> bool:
 
 
 def query(selector: LabelSelector) -> str:
-    """Return a selector as the value of the query parameter ``labelSelector``. An empty text
-    selects every object.
+    """Return a selector as the value of the query parameter ``labelSelector``. The value of an
+    empty selector is an empty text.
     """
     return ",".join(map(_condition, _requirements(selector)))
 
 
 @frozen
 class _Allowed:
-    """A set of values that a label may have. ``None`` stands for an object without the label.
+    """A set of values that a label may have. The value None means that an object lacks the label.
 
     Attributes:
         values: The allowed values. If ``inverted`` is true, the values that are not allowed.
@@ -58,7 +56,6 @@ class _Allowed:
 
     @classmethod
     def by(cls, requirement: LabelRequirement) -> _Allowed:
-        """Return the values that meet a requirement."""
         match requirement.operator:
             case SelectorOperator.IN:
                 return cls(frozenset(requirement.values))
@@ -85,9 +82,6 @@ class _Allowed:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no value is allowed. An inverted set always allows values, because ``values``
-        can't list every value of a label.
-        """
         return not self.values and not self.inverted
 
 

@@ -1,8 +1,8 @@
 """Merges the conf of a run from ConfigMaps, Secrets, outputs of other MLJobs and ``spec.conf``, and
 checks the conf against the DAG's params.
 
-The operator sends values from Secrets to Airflow only. If an MLJob has such values, all texts about
-the MLJob, for example its status, go through :mod:`.redaction`.
+The operator sends values from Secrets to Airflow only. :mod:`.redaction` removes them from all
+other texts, such as the status.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Source:
     Attributes:
         what: The kind and name of the object for messages, such as ``Secret warehouse``.
         data: The keys and values of the object.
-        secret: Whether the object is a Secret. The values of a Secret must not be shown.
+        secret: Whether the object is a Secret.
         typed: Whether the values are JSON values, as outputs are. The values of ConfigMaps and
             Secrets are strings.
         field: The field of the spec that names the object, such as ``spec.confFrom[0]``.
@@ -60,9 +60,9 @@ class Source:
 def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     """Merge the sources and ``own`` (``spec.conf``) into one conf.
 
-    Later sources override earlier sources, and ``own`` overrides all sources. If a key in a
-    ConfigMap or Secret ends in ``.json``, the value of the key is a JSON object, and the fields of
-    this object become keys of the conf. The other keys of the same source override these fields.
+    Later sources override earlier sources, and ``own`` overrides all sources. A key of a ConfigMap
+    or Secret that ends in ``.json`` has a JSON object as its value, and the fields of this object
+    become keys of the conf. Other keys of the same source override these fields.
 
     Raises:
         ValueError: The value of a ``.json`` key is not a JSON object, or the object exceeds the
@@ -85,11 +85,6 @@ def origins(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Sour
 
 
 def _fields(source: Source) -> dict[str, Any]:
-    """Return the keys and values that a source adds to a conf.
-
-    Raises:
-        ValueError: As for :func:`merged`.
-    """
     if source.typed:
         return dict(source.data)
     fields: dict[str, Any] = {}
@@ -104,8 +99,8 @@ def has_secrets(spec: MLJobSpec) -> bool:
 
 
 def secrets(sources: Iterable[Source]) -> set[str]:
-    """Return the texts of the Secrets in ``sources``: each value, and each string and number in the
-    JSON of a ``.json`` key.
+    """Return the values of the Secrets in ``sources``. For a ``.json`` key, also return each string
+    and number in the JSON.
     """
     found: set[str] = set()
     for source in sources:
@@ -118,12 +113,11 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 
 
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
-    """Return the texts of a run's conf that may have come from a Secret.
+    """Return the texts of a run's conf that may have come from a Secret, even if the Secret was
+    changed or deleted after the submission.
 
-    The function merges the ConfigMaps, the outputs and ``own``, but not the Secrets. A key of the
-    run's conf is public if the merged conf has the same value for the key. The texts in the values
-    of all other keys are returned. So the result has the old values of a Secret that was changed or
-    deleted after the submission.
+    A key is public if the ConfigMaps, the outputs and ``own`` together give the key the same value.
+    The result has the texts of all other keys.
 
     Args:
         conf: The conf of the run, as Airflow has it.
@@ -142,9 +136,9 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
 def unknown_keys(
     conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> list[str]:
-    """Return the keys of a conf that the DAG does not declare as params, each as ``<field>.<key>:
-    <reason>``. If there are more than ``MAX_UNKNOWN`` such keys, the last entry says how many more
-    there are. The result is empty for a DAG without params, which may read any key.
+    """Return the keys of a conf that are not params of the DAG, each as ``<field>.<key>:
+    <reason>``. After ``MAX_UNKNOWN`` keys, the last entry says how many more there are. The result
+    is empty for a DAG without params, because such a DAG may read any key.
 
     Args:
         conf: The conf to submit.
@@ -160,9 +154,8 @@ def unknown_keys(
 
 
 def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
-    """Return whether a conf may have only those keys that are params of the DAG. The DAG's author
-    declares this restriction: the schema of at least one param has the key ``ADDITIONAL_PARAMS``
-    with the value false.
+    """Return whether a conf may have only keys that are params of the DAG. This is so if the schema
+    of at least one param has the key ``ADDITIONAL_PARAMS`` with the value false.
     """
     schemas = (param.get("schema") for param in params.values() if isinstance(param, Mapping))
     return any(isinstance(schema, Mapping) and schema.get(ADDITIONAL_PARAMS) is False for schema in schemas)
@@ -171,13 +164,12 @@ def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
 def problems(
     conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> list[str]:
-    """Return the problems for which Airflow would refuse a conf: at most ``MAX_PROBLEMS`` problems,
-    each as ``<field>.<path>: <reason>``. The field is ``spec.conf``, or the entry of
-    ``spec.confFrom`` from which the invalid value comes.
+    """Return the problems for which Airflow would refuse a conf, each as ``<field>.<path>:
+    <reason>``. The field is ``spec.conf``, or the entry of ``spec.confFrom`` with the invalid
+    value. The result has at most ``MAX_PROBLEMS`` problems.
 
-    The function does not check some keywords of schemas, which only Airflow checks (see
-    :mod:`.param_schemas`). A param that is not in the conf has its default value. As in Airflow,
-    the conf may have keys that are not params (see :func:`unknown_keys`).
+    Only Airflow checks some keywords of schemas (:mod:`.param_schemas`). A param that is not in the
+    conf has its default value. Keys that are not params are no problem (see :func:`unknown_keys`).
 
     Args:
         conf: The conf to submit.
@@ -209,8 +201,8 @@ def problems(
 
 
 def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
-    """Return an error message if a merged conf exceeds a limit. The message names the limit and the
-    sources of the conf, and says what a user can do. Return None if the conf exceeds no limit.
+    """Return an error message if a merged conf exceeds a limit of size or depth. Otherwise return
+    None.
     """
     if (over := CONF.excess(conf)) is None:
         return None
@@ -219,20 +211,16 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
 
 
 def _field(sources: Mapping[str, Source] | None, key: str) -> str:
-    """Return a text that says from where a key of the conf comes, such as ``spec.confFrom[0]
-    (Secret warehouse)``. The text names the field of the spec, and the object that this field
-    names. If the key comes from ``spec.conf``, the text is ``spec.conf``. Messages contain this
-    text.
+    """Return words for the place of a key, such as ``spec.confFrom[0] (Secret warehouse)`` or
+    ``spec.conf``.
     """
     source = (sources or {}).get(key)
     return f"{source.field} ({source.what})" if source is not None else "spec.conf"
 
 
 def _hint(error: ValidationError, name: str, value: Any, source: Source | None) -> str:
-    """Return a hint that says how a user writes a valid value of a param. The hint is appended to
-    the message about an invalid value. The hint is in parentheses and begins with a space. If there
-    is no hint, return an empty text. ``source`` is the object from which the value comes, or None
-    if the value does not come from ``spec.confFrom``.
+    """Return a hint for the message about an invalid value, in parentheses after a space. Return an
+    empty text if there is no hint.
     """
     hints = [of_param(error.message)]
     is_text = source is not None and not source.typed and source.data.get(name) == value

@@ -1,11 +1,10 @@
 """Checks the values of a conf against the JSON schemas of the DAG's params.
 
-The operator must not trust the schemas or the values. The schemas come from the author of a DAG, or
-from a server that answers in Airflow's place. The values come from a tenant. Matching a pattern may
-take years, comparing all items of a list may take hours, and a reference may lead to any URL or
-into a cycle. So the operator skips schemas with the keywords for these checks, and values whose
-check would exceed the work limit of the operator. Airflow makes the skipped checks when the run is
-submitted, and refuses the run if a value is wrong.
+Neither the schemas nor the values can be trusted. Matching a pattern may take years, comparing all
+items of a list may take hours, and a reference may lead to any URL or into a cycle. So the operator
+skips a schema with a keyword for such a check, and a value whose check would exceed a work limit.
+Airflow makes the skipped checks when the run is submitted, and refuses the run if a value is
+invalid.
 """
 
 from __future__ import annotations
@@ -48,12 +47,11 @@ class Checks:
         self._work = 0
 
     def problem(self, value: Any, schema: Any) -> jsonschema.ValidationError | None:
-        """Return the error in a param's value. Return None if the value is valid, or if the
-        operator leaves the check to Airflow, in one of these cases:
+        """Return the error in a param's value. Return None if the value is valid, or in one of
+        these cases:
 
         - The schema is not a JSON object, or is not a valid JSON schema.
-        - The schema has a keyword that the operator doesn't check (``LEFT_TO_AIRFLOW``), or
-          ``"format": "regex"``.
+        - The schema has a keyword of ``LEFT_TO_AIRFLOW``, or ``"format": "regex"``.
         - Together with the earlier checks of this conf, the check would exceed the work limit.
         """
         if not isinstance(schema, dict) or not schema:
@@ -78,8 +76,8 @@ class Checks:
 
 def _parts(value: Any, most: int) -> list[tuple[str | None, Any]]:
     """Return a JSON value and all values nested in it, each as a pair of its key and the value. The
-    outermost value and the items of lists have the key None. The search stops once it has found
-    more than ``most`` values.
+    outermost value and the items of lists have the key None. The search ends once it has found more
+    than ``most`` values.
     """
     found: list[tuple[str | None, Any]] = [(None, value)]
     for _, part in found:

@@ -1,11 +1,10 @@
-"""Redaction replaces each text that came from a Secret by ``***``, in all texts that may quote it.
+"""Redaction replaces each text that came from a Secret by ``***``. Such a text is called a hidden
+text.
 
-The texts from Secrets are called hidden texts. A hidden text is found as it is, in base64, and in
-the encodings of JSON, Python's ``repr``, URLs and HTML. Some parts of a hidden text are also found
-where the whole hidden text does not occur: lines of at least ``MIN_LINE`` characters, the password
-in a URL, and the values in a JSON object. A text may have been cut in the middle of a hidden text,
-because the producer of an event cuts texts without knowing what is secret in them. Then the part of
-the hidden text before the cut is found, if this part has at least ``MIN_LENGTH`` characters.
+A hidden text is found as it is, in base64, and in the encodings of JSON, Python's ``repr``, URLs
+and HTML. Some parts of a hidden text are found on their own: lines of at least ``MIN_LINE``
+characters, the password in a URL, and the values in a JSON object. A hidden text that was cut off
+is found if at least its first ``MIN_LENGTH`` characters are left.
 
 A hidden text in another form is not found. Examples are a hidden text in the middle of base64 data,
 and a hidden text that is encrypted, reversed, or in upper case.
@@ -71,13 +70,12 @@ _ENCODINGS: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Redaction:
-    """Replaces the hidden texts of one MLJob by ``***``. A hidden text is a text that the MLJob has
-    from a Secret.
+    """Replaces the hidden texts of one MLJob by ``***``. A hidden text is a text that came from a
+    Secret.
 
     Attributes:
         hidden: The hidden texts.
-        complete: Whether ``hidden`` has all texts that the run has from Secrets. If not,
-            :meth:`untrusted` withholds every text that came from the run.
+        complete: Whether ``hidden`` has all texts that the run has from Secrets.
     """
 
     hidden: frozenset[str] = frozenset()
@@ -101,14 +99,14 @@ class Redaction:
         return redacted
 
     def untrusted(self, text: str) -> str:
-        """Replace the hidden texts in a text that came from the run, such as an error of a task.
-        Return the new text. While ``hidden`` is not complete, return ``WITHHELD``.
+        """Return a text that came from the run, such as an error of a task, with hidden texts
+        replaced by ``***``. While ``complete`` is false, return ``WITHHELD``.
         """
         return self.text(text) if self.complete else WITHHELD
 
     def value(self, value: Any) -> Any:
-        """Replace the hidden texts in a JSON value, in keys too, and return the new value. A number
-        that equals a hidden text becomes ``***``.
+        """Return a JSON value with hidden texts replaced by ``***``, in keys too. A number that
+        equals a hidden text also becomes ``***``.
         """
         match value:
             case str():
@@ -128,13 +126,10 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """The encodings of all hidden texts, in two parts for the search:
-
-        - The encodings of at least ``MIN_LENGTH`` characters, which are found anywhere in a text.
-        - A pattern that finds the shorter encodings, only as whole words. None if there are no
-          shorter encodings.
-
-        The property is None if the encodings exceed ``MAX_FORMS`` or ``MAX_CHARACTERS``.
+        """The encodings of all hidden texts, or None if they exceed ``MAX_FORMS`` or
+        ``MAX_CHARACTERS``. The first part has the encodings that are found anywhere in a text. The
+        second part is a pattern for encodings of less than ``MIN_LENGTH`` characters, which are
+        found only as whole words.
         """
         forms: set[str] = set()
         size = 0
@@ -151,8 +146,8 @@ class Redaction:
 
     @staticmethod
     def _found(text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
-        """Yield the span of each hidden text in a text, as start and end. If the text was cut
-        within a hidden text, also yield the span of the part before the cut.
+        """Yield the start and the end of each hidden text in a text. If the text was cut within a
+        hidden text, the part before the cut counts too.
         """
         begin = forms.begin_in(text)
         for form in begin:
@@ -169,9 +164,8 @@ class Redaction:
 
 
 class _Forms:
-    """The encodings of hidden texts, indexed by their first characters. The index keeps the search
-    short: hundreds of texts are searched for thousands of encodings, and hardly any of these texts
-    contains an encoding.
+    """The encodings of hidden texts, indexed by their first characters. Thousands of encodings are
+    searched for in hundreds of texts, and the index keeps this search short.
     """
 
     def __init__(self, forms: Iterable[str]) -> None:
@@ -182,16 +176,13 @@ class _Forms:
             self._by_start[form[:MIN_LENGTH]].append(form)
 
     def begin_in(self, text: str) -> list[str]:
-        """Return the encodings whose first ``MIN_LENGTH`` characters occur in a text. The text
-        can't contain any of the other encodings.
-        """
+        """Return the encodings whose first ``MIN_LENGTH`` characters occur in a text."""
         starts = {text[at : at + MIN_LENGTH] for at in range(len(text) - MIN_LENGTH + 1)}
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Find an encoding that was cut off at the position ``cut``. At least its first
-        ``MIN_LENGTH`` characters must be left. Return the position where the encoding begins, or
-        None if there is no such encoding.
+        """Return where an encoding begins that was cut off at the position ``cut``, or None. At
+        least ``MIN_LENGTH`` characters must be left of the encoding.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
@@ -199,9 +190,6 @@ class _Forms:
         return None
 
     def _is_beginning(self, text: str) -> bool:
-        """Return whether an encoded form of a hidden text begins with ``text``. In the sorted list
-        of encoded forms, the first such form is at the index at which ``text`` would be inserted.
-        """
         index = bisect_left(self._sorted, text)
         return index < len(self._sorted) and self._sorted[index].startswith(text)
 
@@ -228,9 +216,9 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Yield the strings to search for in order to find a hidden text. These strings are the hidden
-    text and its secret parts, each as it is and in each encoding. Only the whole hidden text is
-    also encoded in base64. Strings of less than ``MIN_LENGTH`` characters are not encoded.
+    """Yield the forms in which a hidden text may occur: the text and its secret parts, each as it
+    is and in each encoding. Only the whole hidden text is encoded in base64. Strings of less than
+    ``MIN_LENGTH`` characters are not encoded.
     """
     for whole in {text, text.strip()}:
         if len(whole) >= MIN_LENGTH:
@@ -251,8 +239,7 @@ def _forms(text: str) -> Iterator[str]:
 def _secret_parts(text: str) -> Iterator[str]:
     """Yield the parts of a hidden text that are secret on their own:
 
-    - each line of at least ``MIN_LINE`` characters, if the text has several lines, such as a key
-      file
+    - each line of at least ``MIN_LINE`` characters, if the text has several lines
     - the password, if the text is a URL
     - all strings and numbers, if the text is a JSON object
     """
@@ -280,7 +267,7 @@ def _password(url: str) -> str | None:
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the spans, which must be sorted. Spans that touch or overlap are joined."""
+    """Yield the sorted spans. Spans that touch or overlap are joined."""
     current: tuple[int, int] | None = None
     for start, end in spans:
         if current is not None and start <= current[1]:

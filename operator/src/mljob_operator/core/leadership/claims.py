@@ -1,9 +1,8 @@
 """The claims of an operator, and the check whether two operators may run side by side. An operator
 claims the MLJobs that it manages, the prefix of its dag run ids, and its Kafka consumer group.
 
-An operator writes its claims into an annotation of its Lease, where other operators of the
-namespace read them. Other programs can write the annotation too, so the operator limits the length
-of the text and checks the claims in it.
+An operator writes its claims into an annotation of its Lease, where other operators in the
+namespace read them.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ _Name = Annotated[str, Field(max_length=2048)]
 
 
 class Claims(BaseModel):
-    """The claims of one operator: the MLJobs, the dag run ids and the consumer group that it uses.
+    """The claims of one operator: MLJobs, dag run ids and a consumer group.
 
     Attributes:
         selector: The label selector of the MLJobs that the operator manages.
         namespaces: The namespaces whose MLJobs the operator manages. Empty for all namespaces.
         run_id_prefix: The first part of the operator's dag run ids.
-        brokers: The setting MLJOB_KAFKA_BOOTSTRAP_SERVERS: the addresses of the Kafka brokers, as
-            one text. None if the operator reads no events.
+        brokers: The addresses of the Kafka brokers, as in the setting
+            MLJOB_KAFKA_BOOTSTRAP_SERVERS. None if the operator reads no events.
         group_id: The operator's consumer group.
     """
 
@@ -47,12 +46,12 @@ class Claims(BaseModel):
     group_id: _Name
 
     def annotation(self) -> str:
-        """Return the claims as the text of the annotation ``ANNOTATION``."""
+        """Return the claims as the value of the annotation ``ANNOTATION``."""
         return self.model_dump_json(by_alias=True, exclude_defaults=True)
 
     @classmethod
     def of_annotation(cls, text: str) -> Claims | None:
-        """Return the claims in an annotation, or None if the text is too long or holds no valid
+        """Return the claims in an annotation, or None if the text is too long or has no valid
         claims.
         """
         if len(text) > MAX_ANNOTATION:
@@ -63,9 +62,9 @@ class Claims(BaseModel):
             return None
 
     def conflict(self, other: Claims) -> str | None:
-        """Return why this operator must not run beside an operator with the claims ``other``.
-        Return None if both operators may run side by side. The text is the end of a sentence about
-        the other operator, and says what to change.
+        """Return why this operator must not run beside an operator with the claims ``other``, or
+        None if both may run. The text is the end of a sentence about the other operator, and says
+        what to change.
         """
         if self._share_namespaces(other):
             if may_overlap(self.selector, other.selector):
@@ -90,7 +89,6 @@ class Claims(BaseModel):
 
 
 def _shown(claims: Claims) -> str:
-    """Describe the MLJobs that an operator with these claims manages, and return the text."""
     labels = query(claims.selector)
     where = f"namespaces {', '.join(claims.namespaces)}" if claims.namespaces else "all namespaces"
     what = f"MLJobs with the labels {cut(labels, _SHOWN)}" if labels else "all MLJobs"

@@ -1,9 +1,8 @@
 """A version of a Lease, and how long the holder of the Lease may act as the leader.
 
-The times in a Lease come from the clocks of other machines, so the operator does not use these
-times. A process measures on its own monotonic clock how long it has known the same version of a
-Lease. A holder that renews its Lease makes new versions. If the version stays the same for the
-duration of the Lease, the holder may no longer act as the leader.
+The times in a Lease come from the clocks of other machines, so the operator does not use them. A
+process measures on its own monotonic clock how long the version of a Lease stays the same. If the
+version stays the same for the duration of the Lease, the holder may no longer act as the leader.
 
 Sources: the Kubernetes API reference, ``coordination.k8s.io/v1`` Lease; client-go's package
 ``leaderelection``.
@@ -26,15 +25,12 @@ class Lease:
 
     Attributes:
         name: The name of the Lease, which all processes of one operator share.
-        uid: The uid of the Lease object.
         version: The resourceVersion.
         holder: The identity of the process that holds the Lease. None if no process holds it.
         seconds: How many seconds the holder may act as the leader after the holder has written this
             version.
         transitions: How many times another process has become the holder.
-        claims: What the operator claims for itself: MLJobs, a prefix of run ids and a consumer
-            group. The claims are in an annotation of the Lease. None if the Lease has no annotation
-            with valid claims.
+        claims: The claims in an annotation of the Lease. None if the Lease has no valid claims.
         acting: Whether the holder acts as the leader. Before the holder acts, it checks the claims
             of the other operators.
     """
@@ -50,9 +46,7 @@ class Lease:
 
 
 class Observation:
-    """The newest version of a Lease that this process knows, and the time at which the process
-    learnt of this version.
-    """
+    """The newest version of a Lease that this process knows, and since when."""
 
     def __init__(self) -> None:
         self._lease: Lease | None = None
@@ -79,6 +73,6 @@ class Observation:
 
     def is_free(self, now: float) -> bool:
         """Return whether no process may act as the holder of the Lease at the time ``now``. The
-        result is also True if no version of the Lease was recorded yet.
+        result is also True if no version was recorded yet.
         """
         return self._lease is None or self._lease.holder is None or now >= self._since + self._lease.seconds

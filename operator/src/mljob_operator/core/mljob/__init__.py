@@ -2,8 +2,7 @@
 
 - :mod:`.resource`: the object in the Kubernetes API, read into typed fields.
 - :mod:`.identity`: the dag run ids of an MLJob.
-- :mod:`.capabilities`: what Airflow can do with a single run, and what Airflow can do with a
-  backfill.
+- :mod:`.capabilities`: what Airflow can do with a single run, and what with a backfill.
 - :mod:`.outstanding`: whether the operator still has to act for the MLJob.
 - :mod:`.retry_request`: the retries that users request.
 - :mod:`.upstream`: the MLJobs whose outputs the MLJob takes.
@@ -14,13 +13,8 @@
 - :mod:`.remembered`: the knowledge about the run that a stored status contains.
 - :mod:`.tracked`: everything that this process knows of an MLJob, as one value.
 - :mod:`.timeline`, :mod:`.attempt_trace`: the times of an MLJob for metrics and traces.
-
-Before each decision, :func:`.classification.state.classify` builds one
-:class:`.classification.state.State`. The decisions, and the code that builds the status, read this
-state.
-
 - :mod:`.classification`: the state of an MLJob, and its parts.
 - :mod:`.afterwards`, :mod:`.airflow_use`, :mod:`.activity`: functions that answer questions about a
   state, such as whether the run is in progress.
-- :mod:`.decisions`: what to do next, by stage. This module chooses one of the :mod:`.actions`.
+- :mod:`.decisions`: what to do next. This module chooses one of the :mod:`.actions`.
 """

@@ -15,9 +15,10 @@ class AddFinalizer:
 
 @frozen
 class CountRuns:
-    """Count the runs in Airflow that were started for the MLJob's spec. An MLJob with the runPolicy
-    OncePerSpec needs this count: an earlier MLJob of the same name may have started several runs
-    for the same spec, and the new MLJob takes over the newest run.
+    """Count the runs in Airflow that earlier MLJobs of the same name have started for the same
+    spec.
+
+    An MLJob with runPolicy OncePerSpec takes over the newest of these runs.
     """
 
 
@@ -39,16 +40,15 @@ class BeginAttempt:
 
 @frozen
 class TakeOver:
-    """Record in the status that this process submits the run of the attempt. Before this action,
-    the status names another process. That process may still submit the run during the 2 seconds
-    after this action, but not later.
+    """Record in the status that this process submits the run of the attempt, instead of the process
+    that the status names. That process may still submit the run until 2 seconds after this action.
     """
 
 
 @frozen
 class Store:
-    """Write the status before the next action. After a crash, the status then tells the next
-    operator process which action was planned, or how the attempt ended.
+    """Write the status before the next action. After a crash, the status then shows the next
+    operator process what was planned.
     """
 
 
@@ -66,15 +66,17 @@ class Submit:
 
 @frozen
 class ClearFailed:
-    """Clear the failed tasks of a single run, and the tasks that did not run because of the failed
-    tasks. Airflow then runs all of these tasks again. For a backfill, create another backfill that
-    repeats the failed runs and creates the missing runs.
+    """Clear the failed tasks of a single run, and the tasks that did not run because of the
+    failures, so that Airflow runs all of these tasks again. For a backfill, create another backfill
+    that repeats the failed runs and creates the missing runs.
     """
 
 
 @frozen
 class Pause:
-    """Pause or resume the backfill. Airflow starts no further runs of a paused backfill."""
+    """Pause the backfill, or resume the backfill if ``paused`` is false. Airflow starts no further
+    runs of a paused backfill.
+    """
 
     paused: bool
 
@@ -98,37 +100,34 @@ class ReadQuestions:
 
 @frozen
 class TriggerCancellation:
-    """Trigger the cancellation DAG, which comes with the Airflow provider, to cancel the run inside
-    Airflow.
-    """
+    """Trigger the cancellation DAG, which cancels the run inside Airflow."""
 
 
 @frozen
 class CheckCancellation:
-    """Ask Airflow whether the cancellation DAG is executing its task, which cancels the run."""
+    """Ask Airflow whether the cancellation DAG is executing its task."""
 
 
 @frozen
 class CancelDirectly:
     """Cancel the run through Airflow's REST API: set its unfinished task instances to failed, and
-    then set the run to failed. For a backfill, first cancel the backfill, so that no further run
-    starts, and then cancel its active runs.
+    then set the run to failed. For a backfill, first cancel the backfill, and then cancel its
+    active runs.
     """
 
 
 @frozen
 class HandleChildren:
-    """Look for active runs that tasks of the cancelled run have started. If
-    ``spec.cancellation.children`` is Cancel, cancel those runs for which :func:`.may_be_cancelled`
-    returns True. Events report all of the runs, cancelled or not.
+    """Report, in Events, the active runs that tasks of the cancelled run have started. If
+    ``spec.cancellation.children`` is Cancel, also cancel those runs for which
+    :func:`.may_be_cancelled` returns True.
     """
 
 
 @frozen
 class NoteRetention:
-    """Write into the run's note in Airflow that somebody wants the run to continue without its
-    MLJob. If this request fails, the operator does not repeat the request, because the deletion of
-    the MLJob does not wait for Airflow.
+    """Write into the run's note in Airflow that the run continues without its MLJob. A failed
+    request is not repeated, so that the deletion of the MLJob does not wait for Airflow.
     """
 
 
@@ -151,8 +150,8 @@ class Expire:
 
 @frozen
 class Wait:
-    """Do nothing until the operator observes a change that concerns this MLJob, or until the time
-    ``until``. If ``until`` is None, there is no time limit.
+    """Do nothing until the time ``until``, or until the operator observes a change that concerns
+    this MLJob. None means no time limit.
     """
 
     until: datetime | None = None

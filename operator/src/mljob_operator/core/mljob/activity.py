@@ -1,5 +1,5 @@
 """Functions that return whether the run of an MLJob is in progress, and whether the run may change
-at any moment without an event.
+without an event.
 """
 
 from __future__ import annotations
@@ -17,31 +17,30 @@ run of the backfill.
 
 
 def is_in_progress(state: State) -> bool:
-    """Return whether the MLJob has a run in Airflow, and the operator does not know that the run
-    has ended.
+    """Return whether the MLJob has a run in Airflow that has not ended, as far as the operator
+    knows.
     """
     return state.current.active and state.observed_run.run is not None and not state.observed_run.over
 
 
 def is_still(state: State) -> bool:
-    """Return whether none of the run's tasks that the operator knows is in an active state
-    (``ACTIVE_TASK``). For example, the DAG is paused, so Airflow schedules no tasks.
+    """Return whether no known task of the run is in an active state (``ACTIVE_TASK``), for example
+    because the DAG is paused.
     """
     return not any(fact.state in ACTIVE_TASK for fact in state.observed_run.tasks.values())
 
 
 def is_hot(state: State, now: datetime) -> bool:
-    """Return whether the run may change at any moment without an event that reports the change. The
-    operator asks Airflow about such a run more often than about other runs.
+    """Return whether the run may change at any moment without an event. The operator asks Airflow
+    about such a run more often than about other runs.
     """
     at = last_event_at(state)
     return expects_change(state) or (state.current.active and at is not None and has_recent_event(at, now))
 
 
 def expects_change(state: State) -> bool:
-    """Return whether the run is likely to change without an event that reports the change. This is
-    so if the run is being cancelled, if the operator doesn't know all tasks of the run, or if all
-    known tasks have ended.
+    """Return whether the run is likely to change without an event. This is so if the run is being
+    cancelled, if the operator doesn't know all tasks of the run, or if all known tasks have ended.
     """
     if not state.current.active:
         return False
@@ -53,15 +52,15 @@ def expects_change(state: State) -> bool:
 
 def last_event_at(state: State) -> datetime | None:
     """Return the time at which the operator read the last event about a run of the MLJob's
-    backfill. Return None if the operator has read no such event, or knows no backfill of the MLJob.
+    backfill. Return None if there was no such event, or if the operator knows no backfill of the
+    MLJob.
     """
     observed_backfill = state.observed_run.observed_backfill
     return observed_backfill.last_event_at if observed_backfill is not None else None
 
 
 def has_recent_event(at: datetime, now: datetime) -> bool:
-    """Return whether ``at`` is less than ``CHANGE_FOLLOWS_WITHIN`` ago. ``at`` is the time at which
-    the operator read the last event about a run of a backfill. For so long after the event, more
-    changes are likely.
+    """Return whether ``at``, the time of a backfill's last event, is less than
+    ``CHANGE_FOLLOWS_WITHIN`` before ``now``.
     """
     return now - at < CHANGE_FOLLOWS_WITHIN

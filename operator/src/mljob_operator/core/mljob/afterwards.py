@@ -1,6 +1,4 @@
-"""Functions that check a run after the end of its attempt: whether somebody has cleared the run,
-and whether the run has appeared in Airflow only after the end of the attempt.
-"""
+"""Functions that check a run after the end of its attempt."""
 
 from __future__ import annotations
 
@@ -10,9 +8,8 @@ from .classification.state import State
 
 
 def was_cleared(state: State) -> bool:
-    """Return whether somebody has cleared the run in Airflow after the run's end. Airflow queues a
-    cleared run again, so the run has a later queue time. The result is False if ``spec.cancel`` is
-    true, or if the attempt was given up (it ended without a run).
+    """Return whether somebody has cleared the run in Airflow after the run's end. The result is
+    False if ``spec.cancel`` is true, or if the attempt ended without a run.
     """
     status, run = state.job.status, state.observed_run.run
     ended = attempts.ended_at(status)
@@ -22,8 +19,7 @@ def was_cleared(state: State) -> bool:
 
 
 def arrived_late(state: State) -> bool:
-    """Return whether the run is in progress, although the attempt ended without a run. This happens
-    if the submission reaches Airflow late: the operator has already looked for the run, has not
-    found the run, and has ended the attempt.
+    """Return whether the run is in progress, although its attempt has ended without a run, because
+    the submission reached Airflow too late.
     """
     return state.current.given_up and state.observed_run.run is not None and not state.observed_run.over

@@ -1,4 +1,4 @@
-"""How an MLJob uses its Airflow: whether the operator knows, reaches and needs this Airflow for the
+"""How an MLJob uses its Airflow: whether the operator can reach and needs this Airflow for the
 MLJob, and how the MLJob counts against the limits on active runs.
 """
 
@@ -9,23 +9,18 @@ from .classification.state import State
 
 
 def is_lost(state: State) -> bool:
-    """Return whether the MLJob has an active run in an Airflow that is no longer configured: the
-    AirflowInstance was deleted, or the operator's settings no longer name the Airflow.
-    """
+    """Return whether the MLJob has an active run in an Airflow that is no longer configured."""
     return state.current.active and not state.catalog.knows(state.run.airflow)
 
 
 def is_reachable(state: State) -> bool:
-    """Return whether the operator knows the Airflow of the run, and this Airflow was ready at the
-    last check.
-    """
+    """Return whether the Airflow of the run is configured, and was ready at the last check."""
     airflow = state.run.airflow
     return state.catalog.knows(airflow) and airflow not in state.catalog.not_ready
 
 
 def needs_airflow(state: State) -> bool:
-    """Return whether the operator may still send requests about the newest attempt's run, for
-    example to read the state of the run, to cancel the run, or to read the outputs of the run.
+    """Return whether the operator may still send requests about the newest attempt's run.
 
     The result is False if the MLJob does not have the operator's finalizer. Otherwise the result is
     True in two cases: the MLJob is finished, or the attempt is open (:class:`.CurrentAttempt`) and
@@ -38,8 +33,7 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """Return the reservation of an MLJob, or None. The reservation either counts against an
-    Airflow's limits on active runs, or waits until these limits allow a run. An MLJob has a
+    """Return the reservation of an MLJob under the limits on active runs, or None. An MLJob has a
     reservation in each of these cases:
 
     - The MLJob has an active run, or may have an active run.
@@ -56,7 +50,7 @@ def reservation(state: State) -> Reservation | None:
 
 
 def active_reservation(state: State) -> Reservation:
-    """Return the reservation of an MLJob for the run of its newest attempt. The reservation counts
-    the run as active, even if the submission of the run is still under way.
+    """Return the reservation of an MLJob for the run of its newest attempt. The run counts as
+    active, even if its submission is still under way.
     """
     return state.catalog.reservation(state.run.airflow, state.run.dag_id, active=True)

@@ -1,11 +1,10 @@
 """One attempt of an MLJob as an OpenTelemetry trace. The trace begins when the attempt was due, and
-ends when the operator has stored the status with the result of the attempt. The first attempt is
-due when the MLJob is created, and a later attempt when the previous attempt has ended.
-:class:`.Timeline` describes the exceptions.
+ends when the status with the attempt's result was stored. The first attempt is due when the MLJob
+is created, and a later attempt when the previous attempt ends. :class:`.Timeline` describes the
+exceptions.
 
-The ids of the trace and of its spans are computed from the run's id and the number of the attempt.
-So the operator need not store these ids while the run is in progress, and a reader can compute the
-trace id from the status.
+The ids of the trace and of its spans are computed from the run's id and the number of the attempt,
+so a reader of the status can compute the ids too.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ class AttemptTrace:
     Attributes:
         run_id: The id of the attempt's dag run.
         number: The number of the attempt.
-        whole: The interval of the whole trace, from when the attempt was due until the status with
-            the attempt's result was stored.
+        whole: The interval of the whole trace.
         parts: The intervals of the stages ``submission``, ``queue``, ``run`` and ``verdict``, by
             name. ``verdict`` begins at the end of the attempt, and ends when the status was stored.
             A stage that the attempt did not have, or whose times are not known, has no entry.
@@ -50,13 +48,13 @@ class AttemptTrace:
 
     @property
     def trace_id(self) -> int:
-        """The id of the trace, a 128-bit integer: the first half of the SHA-256 of the text
-        ``<run id>#<attempt>``.
+        """The id of the trace, a 128-bit integer: the first half of the SHA-256 of ``<run
+        id>#<attempt>``.
         """
         return int.from_bytes(self._hash()[:16])
 
     def span_id(self, name: str) -> int:
-        """Return the id of the span with this name in the attempt's trace, a 64-bit integer."""
+        """Return the id of the span with this name, a 64-bit integer."""
         return int.from_bytes(self._hash(f"/{name}")[:8])
 
     def _hash(self, part: str = "") -> bytes:
@@ -65,8 +63,7 @@ class AttemptTrace:
     @classmethod
     def of(cls, job: Job, status: MLJobStatus, stored_at: datetime) -> AttemptTrace | None:
         """Return the trace of the attempt that a status describes. Return None if the attempt has
-        not ended, if the status does not name the attempt's run, or if the time when the attempt
-        was due is not known.
+        not ended or has no run, or if the time when the attempt was due is not known.
 
         Args:
             job: The MLJob.

@@ -1,16 +1,14 @@
-"""Makes the attempts of an MLJob. An MLJob has one attempt at a time. An attempt starts a new dag
-run, takes over an earlier run (runPolicy OncePerSpec), or continues the previous attempt's run
-after tasks of this run were cleared.
+"""The attempts of an MLJob. An MLJob has one attempt at a time. An attempt starts a new dag run,
+takes over an earlier run (runPolicy OncePerSpec), or continues the previous attempt's run after
+tasks of this run were cleared.
 
-The operator's process may die between any two steps, so the status records the attempt: the number,
-DAG, run id and spec hash of an attempt are in the status before the run is submitted. Attempts in
-``status.history`` have ended.
+The status names an attempt before the run of the attempt is submitted, so that the next process
+finds the attempt after a crash. ``status.history`` has attempts that have ended.
 
 After the first attempt, a new attempt begins in these cases:
 
 - The operator retries the MLJob after a failure, or because a user has requested a retry.
-- A suspended MLJob is resumed. But if the suspension has paused a backfill, the backfill continues
-  in the same attempt.
+- A suspended MLJob is resumed. A paused backfill continues in the same attempt instead.
 - The spec changes.
 - Somebody has cleared the run in Airflow.
 """
@@ -68,9 +66,9 @@ class Attempt:
     Attributes:
         number: The number of the attempt, counted from 1 over the whole life of the MLJob.
         dag_id: The id of the DAG.
-        run_id: The id of the dag run. For a backfill, the run id in the marker: the entry that the
-            operator adds to the conf of the backfill (:mod:`mljob_contract.backfill_marker`). An
-            attempt that continues the run of the previous attempt has the same run id.
+        run_id: The id of the dag run. For a backfill, the run id in the entry that the operator
+            adds to the conf of the backfill (:mod:`mljob_contract.backfill_marker`). An attempt
+            that continues the run of the previous attempt has the same run id.
         spec_hash: The hash of the spec that the attempt runs.
         airflow: The name of the AirflowInstance for the run, or ``SETTINGS_AIRFLOW`` for the
             Airflow of the operator's settings.
@@ -110,9 +108,7 @@ def are_same(one: MLJobStatus, other: MLJobStatus) -> bool:
 
 
 def closed(status: MLJobStatus) -> bool:
-    """Return whether the attempt that the status describes has ended without ending the MLJob.
-    Another attempt may follow.
-    """
+    """Return whether the attempt that the status describes has ended, but the MLJob has not."""
     return bool(status.history) and (status.history or [])[-1].attempt == status.attempts
 
 
@@ -124,16 +120,15 @@ def next_run(
 
     Run ids end in a number. A new run gets the highest number of this MLJob's earlier runs plus 1.
     With runPolicy OncePerSpec, only the earlier runs of the current spec count. If the newest of
-    these runs succeeded, and no retry is requested, the attempt takes over this run. For example,
-    a user has changed the spec back to the spec of this run.
+    these runs succeeded, and no retry is requested, the attempt takes over this run.
 
     Args:
         job: The MLJob.
         prefix: The prefix of dag run ids.
         number: The number of the attempt.
         airflow: The name of the Airflow for the run.
-        unused: A run id that is in the status, although Airflow has no such run. A new run may get
-            the number of this run id. None if there is no such run id.
+        unused: A run id that is in the status, although Airflow has no such run. Its number may be
+            used again. None if there is no such run id.
         newest: The number of the run that the first attempt takes over from a deleted MLJob of the
             same name, or 0 if there is no such run.
     """
@@ -167,13 +162,12 @@ def goes_on(status: MLJobStatus) -> bool:
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
-    """Return the time at which the facts of this attempt about the run begin. Facts from before
-    this time belong to an earlier attempt. A fact is an event or an answer of Airflow. Return None
-    if all facts belong to this attempt, or if this attempt is closed.
+    """Return the time before which events and answers of Airflow about the run belong to an earlier
+    attempt. Return None if all of them belong to this attempt, or if this attempt is closed.
 
-    A run that was cleared ends twice, and an event of the first end may arrive late, or a second
-    time after a restart of the operator. The result is the time at which Airflow queued the run
-    again. Until Airflow has reported this time, the result is one second after the first end.
+    A run that was cleared ends twice, and an event of the first end may arrive late. The result is
+    the time at which Airflow queued the run again. Until Airflow has reported this time, the result
+    is one second after the first end.
     """
     if not goes_on(status) or closed(status):
         return None
@@ -193,8 +187,8 @@ def ended_at(status: MLJobStatus) -> datetime | None:
 
 
 def last_end(status: MLJobStatus) -> tuple[Phase, str] | None:
-    """Return the phase and the reason with which the attempt of a status ended, or None if this
-    attempt has not ended.
+    """Return the phase and the reason with which the attempt that the status describes ended.
+    Return None if the attempt has not ended.
     """
     if status.phase in TERMINAL_PHASES:
         return status.phase, status.reason or str(status.phase)
@@ -205,10 +199,9 @@ def last_end(status: MLJobStatus) -> tuple[Phase, str] | None:
 def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
-    """Return the status with a new entry at the end of its history: the entry of the current
-    attempt. The new entry replaces an earlier entry with the same number. Only the last
-    ``MAX_HISTORY`` entries are kept. If ``failed`` is true, the field ``failed_attempts`` of the
-    status increases by one.
+    """Return the status with the current attempt as the last entry of its history. The entry
+    replaces an earlier entry with the same number. Only the last ``MAX_HISTORY`` entries are kept.
+    If ``failed`` is true, ``failed_attempts`` increases by one.
     """
     number = status.attempts or 1
     entry = AttemptStatus(
@@ -228,9 +221,8 @@ def close(
 
 
 def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
-    """Return the status that announces an attempt: the status names the attempt before the run of
-    the attempt is submitted. If the status describes an earlier attempt that is not in the history
-    yet, that attempt is added to the history.
+    """Return the status that names an attempt before the run of the attempt is submitted. An
+    earlier attempt that the status describes is added to the history.
     """
     finished = status.phase in TERMINAL_PHASES
     if not finished and not closed(status) and status.attempts is not None and attempt.number > status.attempts:

@@ -1,9 +1,5 @@
-"""Defines what the operator and Airflow can do with a single run and with a backfill. The code that
-decides about an MLJob checks these capabilities instead of the type of the MLJob.
-
-A single run and a backfill also differ in the texts of the status
-(:class:`..status.workload.Workload`) and in the requests to Airflow, which are not part of the
-core.
+"""What the operator and Airflow can do with a single run and with a backfill. Decisions about an
+MLJob check these capabilities instead of the type of the MLJob.
 """
 
 from __future__ import annotations
@@ -23,19 +19,17 @@ class Capabilities:
         has_chosen_id: Whether the operator chooses the id of the workload. If so, Airflow refuses a
             second submission with the same id, and the operator finds the runs of an earlier MLJob
             by their ids.
-        has_tasks: Whether the operator follows the tasks of the workload. The operator then knows
-            whether a task has started. If the operator does not follow the tasks, the workload
-            counts as started as soon as a run is in progress.
-        has_note: Whether the workload has a note in Airflow, in which the operator can write that
-            the workload continues without its MLJob.
+        has_tasks: Whether the operator reads the tasks of the workload. If not, the workload counts
+            as started as soon as a run is in progress.
+        has_note: Whether the operator can write a note at the workload in Airflow.
         cancelled_by_dag: Whether the cancellation DAG can cancel the workload. If not, the operator
             cancels the workload through Airflow's REST API.
         has_children: Whether the operator, after a cancellation of the workload, looks for runs
             that tasks of the workload have triggered.
         repeats_cancelled: Whether a retry with retryStrategy ClearFailed repeats everything that a
-            cancellation has stopped. True for a backfill, because Airflow repeats each failed run
-            of a backfill as a whole. False for a single run, because Airflow repeats only its
-            failed tasks, and a cancellation may leave other tasks skipped.
+            cancellation has stopped. Airflow repeats each failed run of a backfill as a whole. Of a
+            single run, Airflow repeats only the failed tasks, and a cancellation may leave other
+            tasks skipped.
     """
 
     pausable: bool
@@ -68,7 +62,7 @@ BACKFILL = Capabilities(
 
 
 def capabilities(job: Job) -> Capabilities:
-    """Return the capabilities of a backfill for an MLJob of type Backfill, and the capabilities of
-    a single run for any other MLJob.
+    """Return the capabilities of a backfill if the MLJob has the type Backfill, and the
+    capabilities of a single run otherwise.
     """
     return BACKFILL if job.is_backfill else SINGLE_RUN

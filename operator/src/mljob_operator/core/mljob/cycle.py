@@ -20,8 +20,8 @@ class CycleSearch:
     """The result of a search for a cycle: MLJobs that wait for each other's outputs.
 
     Attributes:
-        members: The names of the MLJobs in the cycle. Each MLJob waits for the next MLJob in the
-            list, and the last MLJob waits for the first MLJob. Empty if no cycle was found.
+        members: The names of the MLJobs in the cycle. Each MLJob waits for the next MLJob, and the
+            last MLJob waits for the first MLJob. Empty if no cycle was found.
         complete: False if the search stopped after ``MAX_SEARCHED`` MLJobs without a result.
     """
 
@@ -44,13 +44,13 @@ class CycleSearch:
 
 
 def find_cycle(name: str, names: Iterable[str], waits_for: Callable[[str], Iterable[str]]) -> CycleSearch:
-    """Search for a cycle that contains a given MLJob, and return the result.
+    """Search for a cycle that contains the MLJob ``name``.
 
     Args:
-        name: The name of the given MLJob.
-        names: The names of the MLJobs whose outputs the given MLJob waits for.
-        waits_for: Takes the name of any other MLJob, and returns the names of the MLJobs whose
-            outputs this other MLJob waits for.
+        name: The name of the MLJob.
+        names: The names of the MLJobs whose outputs this MLJob waits for.
+        waits_for: Returns the names of the MLJobs whose outputs another MLJob waits for. The
+            argument is the name of the other MLJob.
     """
     reached_from = dict.fromkeys(names, name)
     pending = deque(reached_from)

@@ -20,16 +20,16 @@ def is_retryable(job: Job) -> bool:
 
 
 def wants_retry(job: Job) -> bool:
-    """Return whether a user has requested a retry that ``status.lastHandledRetry`` does not name
-    yet, and that the operator can carry out now (:func:`is_retryable`).
+    """Return whether a user has requested a retry that the operator has not carried out yet
+    (``status.lastHandledRetry``) and can carry out now (:func:`is_retryable`).
     """
     return is_retryable(job) and job.retry_request not in (None, job.status.last_handled_retry)
 
 
 def is_done(job: Job) -> bool:
     """Return whether the operator has nothing left to do for an MLJob. The MLJob must have
-    finished, and must have no finalizer. Unless the MLJob is being deleted, two more conditions
-    apply: the status describes the current spec, and no retry is requested (:func:`wants_retry`).
+    finished, and must have no finalizer. Unless the MLJob is being deleted, the status must
+    describe the current spec, and no retry may be requested.
     """
     seen = job.status.observed_generation == job.generation and not wants_retry(job)
     return job.status.phase in TERMINAL_PHASES and not job.has_finalizer and (seen or job.deleting)

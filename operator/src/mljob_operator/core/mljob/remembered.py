@@ -1,6 +1,4 @@
-"""Reads from a stored status what the operator knew about the run of the MLJob. A new operator
-process starts with this knowledge.
-"""
+"""Reads from a stored status what an earlier operator process knew about the run of the MLJob."""
 
 from __future__ import annotations
 
@@ -15,13 +13,10 @@ from .attempts import ended_at
 
 
 def remember(status: MLJobStatus) -> ObservedRun:
-    """Read from a stored status what the operator knew about the run, and return this knowledge as
-    an observed run.
+    """Return what a stored status contains about the run.
 
-    The state of the run is taken from the status only if the attempt has ended. The operator later
-    reads the states of all tasks from Airflow's REST API. Progress, metrics and the texts of
-    failures come only in events and not from the REST API, so they are taken from the status. For a
-    mapped task, the status has only the counts of its task instances, so mapped tasks are left out.
+    The state of the run is included only if the attempt has ended. Mapped tasks are left out,
+    because the status has only the counts of their task instances.
     """
     source = status.status_source or StatusSource.REST
     at = status.last_event_time or LONG_AGO

@@ -1,17 +1,13 @@
 """The record of how an MLJob ended, in the annotation ``mljob.dev/finished``.
 
 The Kubernetes API server drops the status of an object that is created from a manifest. So an MLJob
-that somebody saves with ``kubectl get -o yaml`` and restores with ``kubectl apply``, or backs up
-and restores with Velero, would be a new MLJob to the operator, and would run again. The record has
-the fields of the status that say which run the MLJob had and how the MLJob ended. An MLJob without
-a status and with a record counts as finished, exactly as if its status had been restored. The
-operator reads tasks and outputs from Airflow again.
+that is restored with ``kubectl apply`` or Velero has no status, and would run again. An MLJob with
+a record but without a status counts as finished, as if its status had been restored.
 
-People can write annotations, so a record is checked like any other input. Its size is limited, and
-the operator ignores the record unless its run id has the prefix of this operator and the namespace
-and name of the MLJob. The annotation gives its author no further permissions: the run that the
-annotation names is a run of this MLJob, and access rules are checked before each request to
-Airflow.
+People can write annotations. So the operator limits the size of a record, and ignores the record
+unless its run id has the prefix of this operator and the namespace and name of the MLJob. The
+record gives its author no further permissions, because access rules are checked before each request
+to Airflow.
 """
 
 from __future__ import annotations
@@ -59,8 +55,8 @@ _NAMES = frozenset(str(MLJobStatus.model_fields[name].alias or name) for name in
 
 
 def record(status: MLJobStatus) -> str | None:
-    """Return the record of a finished MLJob as JSON, for the annotation. Return None if the MLJob
-    has not finished, or had no run.
+    """Return the record of a finished MLJob as JSON. Return None if the MLJob has not finished, or
+    had no run.
     """
     if status.phase not in TERMINAL_PHASES or status.dag_run_id is None or status.completion_time is None:
         return None
@@ -70,8 +66,8 @@ def record(status: MLJobStatus) -> str | None:
 
 
 def restored(key: Key, annotations: object, status: MLJobStatus, prefix: str) -> MLJobStatus | None:
-    """Return the status that the record of an MLJob describes, if the MLJob has lost its status.
-    Return None if the MLJob has a status, or no valid record of its own.
+    """Return the status in an MLJob's record. Return None if the MLJob has a status, or no valid
+    record of its own.
 
     Args:
         key: Namespace and name of the MLJob.

@@ -1,9 +1,8 @@
-"""An MLJob with typed fields. The fields are read once from the object in the Kubernetes API.
+"""An MLJob with typed fields, read from the object in the Kubernetes API.
 
-Invalid fields of the spec or the status raise no error. ``ParsedSpec.problem`` names the invalid
-fields of the spec. The operator starts no run with such a spec. But the operator still observes a
-run that is already in progress, and applies ``spec.deletionPolicy`` to the run when the MLJob is
-deleted. An invalid field of the status counts as absent.
+Invalid fields of the spec or the status raise no error, and count as absent. ``ParsedSpec.problem``
+names the invalid fields of the spec. The operator starts no run with such a spec, but still
+observes a run in progress and applies ``spec.deletionPolicy``.
 """
 
 from __future__ import annotations
@@ -36,9 +35,7 @@ class Job:
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
         recorded: The status in the annotation mljob.dev/finished, if the object has lost its own
-            status. For example, ``kubectl apply`` of a saved MLJob restores annotations, but no
-            status. None if the object has a status, if the annotation is absent or invalid, or if
-            the annotation was ignored (:meth:`from_object`).
+            status (:mod:`.finished`). Otherwise None.
     """
 
     namespace: str
@@ -61,23 +58,20 @@ class Job:
 
     @property
     def spec(self) -> MLJobSpec:
-        """The spec with its valid fields only. An invalid field counts as absent. If the DAG id is
-        missing or invalid, ``dag_id`` is ``-``.
+        """The valid fields of the spec. If the DAG id is missing or invalid, ``dag_id`` is ``-``.
         """
         return self.parsed.spec
 
     @property
     def status(self) -> MLJobStatus:
         """The valid fields of the status. If the object has lost its status, the fields come from
-        the annotation mljob.dev/finished (``recorded``).
+        ``recorded``.
         """
         return (self.recorded or self.stored).fields
 
     @property
     def deleting(self) -> bool:
-        """Whether the object is being deleted. Such an object exists only because of its
-        finalizers.
-        """
+        """Whether the object is being deleted."""
         return self.deleted_at is not None
 
     @property
@@ -87,18 +81,17 @@ class Job:
 
     @property
     def is_backfill(self) -> bool:
-        """Whether the MLJob has the type Backfill, and so starts runs for a range of dates."""
+        """Whether the MLJob has the type Backfill."""
         return self.spec.type is JobType.BACKFILL
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None, *, prefix: str | None = None) -> Job:
-        """Read an MLJob from an object in the form in which the Kubernetes API server sends it.
+        """Return the MLJob from an object that the Kubernetes API server has sent.
 
         Args:
             body: The object.
             earlier: An earlier version of the MLJob, or None. Parts that have not changed since
-                this version are not parsed again. ``earlier`` is ignored if its uid is not the uid
-                of ``body``.
+                this version are not parsed again. Ignored if the uid is not the uid of ``body``.
             prefix: The prefix of this operator's dag run ids. If None, the annotation
                 mljob.dev/finished is ignored.
         """
@@ -126,9 +119,6 @@ class Job:
     def newer_than(self, other: Job | None) -> bool:
         """Return whether this version of the object is later than ``other``. A later MLJob of the
         same name also counts as later. If ``other`` is None, return True.
-
-        The operator needs this check because the watch may deliver an old version of an MLJob after
-        the operator has patched the MLJob.
         """
         return other is None or int(self.resource_version) > int(other.resource_version)
 
