@@ -1,21 +1,16 @@
 """Decides what to do next for one MLJob. A policy is a function that returns an action, or None to
-leave the decision to the next policy.
+leave the decision to the next policy. The first policy that returns an action decides.
 
 Guards are policies that apply in every stage and come first. Then come the policies of the MLJob's
-stage. The first policy that returns an action decides. The operator carries out the action, adds
-the result to the inputs, determines the state again and asks for the next action, until the action
-is to wait, to remove the finalizer or to delete the MLJob.
+stage. After each action, the operator determines the state again and asks for the next action,
+until the action is to wait, to remove the finalizer or to delete the MLJob.
 
-Some terms: An attempt is announced while the stored status names the attempt and its run is not
-submitted. An attempt is given up if it ended without a run. The change feed is the list of recent
-changes that the operator reads from Airflow every few seconds.
+Every action is safe to repeat, because a new process does not know what the previous process has
+tried. A second submission of a single run has the same id, and Airflow answers 409. For a backfill,
+the operator first looks for the backfill of an earlier request.
 
-The operator stores its knowledge about an MLJob in the MLJob itself, except for
-``TransientState``, which is lost when the operator's process ends. The next process still acts
-correctly, because every action is safe to repeat. The id of a single run is computed from the
-MLJob, so a second submission has the same id, and Airflow answers 409. For a backfill, the operator
-first looks for the backfill of an earlier request. A repeated cancellation does not change tasks
-that have failed already.
+The change feed is the list of recent changes that the operator reads from Airflow every few
+seconds.
 """
 
 from __future__ import annotations
@@ -76,14 +71,13 @@ Policy = Callable[[State], Action | None]
 
 
 def decide(state: State) -> Action:
-    """Return the next action: the action of the first policy that returns an action, or ``Wait`` if
-    no policy returns an action.
+    """Return the next action: the action of the first policy that returns an action, or ``Wait``.
 
     Two rules can change this action:
 
     - A wait ends no later than the next time at which the state changes without an event.
-    - If Airflow did not find the run, only a later, second answer can prove that the run does not
-      exist. Until the operator may ask for the run again, the action is to wait.
+    - After Airflow did not find the run, a look-up waits until a second answer can prove that the
+      run does not exist.
     """
     policies = (*GUARDS, *POLICIES[state.stage])
     action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
@@ -114,10 +108,10 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Decide to look for child runs: runs that tasks of the cancelled run have started. The
-    operator reports the active child runs. If ``spec.cancellation.children`` is Cancel, the
-    operator also cancels the child runs that may be cancelled. The operator looks for child runs
-    only after the cancelled run has ended, because an ended run starts no further child runs.
+    """Decide to look for child runs: active runs that tasks of the cancelled run have started.
+
+    The search begins after the end of the cancelled run, because an ended run starts no further
+    runs.
     """
     if not s.ending.children_due:
         return None
@@ -130,9 +124,9 @@ def let_deletion_through(s: State) -> Action | None:
     """Decide to remove the finalizer of an MLJob that is being deleted, in one of these cases:
 
     - There is no run to cancel.
-    - ``spec.deletionPolicy`` is Retain. If a run is in progress and Airflow can be reached, the
-      operator first adds a note to the run in Airflow. A backfill gets no note.
-    - The deadline of the deletion has passed, and the operator has requested a cancellation without
+    - ``spec.deletionPolicy`` is Retain. The operator first writes a note at a single run in
+      progress, if Airflow can be reached.
+    - The deadline of the deletion has passed, and the operator has tried to cancel the run without
       success.
     """
     if not s.job.deleting:
@@ -149,13 +143,8 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """Decide to take over an attempt that another process has begun. The other process has stored
-    the attempt in the status, but has not stored that the run is submitted. The policies of the
-    MLJob's stage act on the attempt only after this takeover.
-
-    Usually the takeover happens immediately after a start of the operator. If the other process may
-    still submit the run, decide to wait until the time ``left_until`` of the transient state, and
-    to take over the attempt afterwards.
+    """Decide to take over an attempt that another process has stored in the status, but may not
+    have submitted. If that process may still submit the run, decide to wait first.
     """
     if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
         return None
@@ -167,7 +156,7 @@ def take_over(s: State) -> Action | None:
 def store_first(s: State) -> Action | None:
     """Decide to store the status before the first request for an attempt, and before the first
     request to cancel a run. The status then names the attempt, the reason for the cancellation, and
-    the requested retry that caused the attempt.
+    the requested retry.
     """
     if _is_beyond_status(s):
         return None
@@ -180,10 +169,7 @@ def store_first(s: State) -> Action | None:
 
 def _is_beyond_status(s: State) -> bool:
     """Return whether the MLJob is being deleted and the Kubernetes API server has refused the last
-    status as invalid.
-
-    The operator cancels the run of such an MLJob without storing the reason for the cancellation,
-    because the object's deletionTimestamp already gives the reason.
+    status as invalid. The run of such an MLJob is cancelled without storing the reason.
     """
     return s.job.deleting and s.transient.refused
 
@@ -192,10 +178,7 @@ def _is_beyond_status(s: State) -> bool:
 
 
 def cancel_late_run(s: State) -> Action | None:
-    """Decide to cancel a run that appeared in Airflow after its attempt was given up (had ended
-    without a run). No other policy cancels this run, and the MLJob's next run starts only after
-    this run has ended.
-    """
+    """Decide to cancel a run that appeared in Airflow after its attempt had ended without a run."""
     if not arrived_late(s):
         return None
     cancelled_at = s.transient.cancel_requests.sent_at
@@ -205,9 +188,8 @@ def cancel_late_run(s: State) -> Action | None:
 
 
 def follow_cleared_run(s: State) -> Action | None:
-    """Decide to begin a new attempt if somebody has cleared the ended run in Airflow. The new
-    attempt has the same run as the earlier attempt. If the MLJob has no finalizer, decide to add
-    the finalizer first.
+    """Decide to begin a new attempt with the same run if somebody has cleared the ended run in
+    Airflow. If the MLJob has no finalizer, decide to add the finalizer first.
     """
     attempt = s.current.attempt
     if s.current.open or attempt is None or s.cancellation.reason is not None or not was_cleared(s):
@@ -216,9 +198,7 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """If an event reports that the run has ended, decide to request the state of the run from
-    Airflow immediately, because the event may be wrong. If Airflow has not stored the end yet,
-    decide to repeat the request later.
+    """Decide to read the run from Airflow if an unconfirmed event reports that the run has ended.
     """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
@@ -253,18 +233,6 @@ def cancel_the_run(s: State) -> Action | None:
 
 
 def _cancel_directly_at(s: State) -> datetime:
-    """Return the time at which to cancel the run through Airflow's REST API. The first of these
-    cases that applies determines the time:
-
-    - The operator has already cancelled the run in this way: ``CANCEL_AGAIN_AFTER`` after the last
-      time.
-    - The cancellation DAG was not triggered or can't cancel the run, or the deadline of a deletion
-      has passed: now.
-    - The cancellation DAG is executing the cancellation: ``CANCEL_DAG_TAKES`` after the operator
-      has seen this.
-    - Otherwise: the setting ``cancel_fallback`` (a duration) after the cancellation DAG was
-      triggered.
-    """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:
         return requests.sent_at + CANCEL_AGAIN_AFTER
@@ -278,9 +246,8 @@ def _cancel_directly_at(s: State) -> datetime:
 def pause_or_resume(s: State) -> Action | None:
     """Decide to pause or resume a backfill, as ``spec.suspend`` says.
 
-    The operator writes the pause into the status before the operator asks Airflow to pause the
-    backfill. The status shows the pause until Airflow has resumed the backfill. After a restart,
-    only the status shows whether the MLJob or a person paused the backfill.
+    The status shows the pause from before the request to pause until Airflow has resumed the
+    backfill. So the operator can tell its own pause from a person's pause, even after a restart.
     """
     if s.backfill_pause is None or s.backfill_pause.done or s.presence.vanished:
         return None
@@ -293,9 +260,9 @@ def pause_or_resume(s: State) -> Action | None:
 
 
 def collect_results(s: State) -> Action | None:
-    """Decide to read all tasks and the outputs after the run has ended. While Airflow still lists
-    unfinished tasks, decide to repeat these reads. A finished MLJob that is about to run again
-    skips this policy.
+    """Decide to read all tasks and the outputs after the run has ended, and to repeat this while
+    Airflow still lists unfinished tasks. A finished MLJob that is about to run again skips this
+    policy.
     """
     observed_run, transient = s.observed_run, s.transient
     forgotten = s.current.finished and s.current.submitted and observed_run.run is None
@@ -313,11 +280,9 @@ def collect_results(s: State) -> Action | None:
 
 
 def hold_restored(s: State) -> Action | None:
-    """Decide to add the finalizer to a finished MLJob after its status was lost. The operator has
-    restored this status from the annotation mljob.dev/finished. The operator reads the tasks and
-    outputs from Airflow again only if the MLJob has the finalizer. The operator deletes an expired
-    MLJob only after these reads. If Airflow can't be reached, the restored status still shows how
-    the MLJob ended. This policy does not apply to backfills.
+    """Decide to add the finalizer to a finished MLJob whose status was restored from the annotation
+    mljob.dev/finished. The operator can then read the tasks and outputs from Airflow again. This
+    policy does not apply to backfills.
     """
     if s.job.recorded is None or s.job.has_finalizer:
         return None
@@ -325,8 +290,8 @@ def hold_restored(s: State) -> Action | None:
 
 
 def store_the_end(s: State) -> Action | None:
-    """Decide to store the end of the attempt in the status. The next attempt, if any, begins only
-    after the end is stored.
+    """Decide to store the end of the attempt in the status. The next attempt begins only after
+    this.
     """
     return Store()
 
@@ -343,25 +308,19 @@ def expire(s: State) -> Action | None:
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
-    """Decide to wait until the next run may start: until the end of the backoff that follows a
-    failed attempt or a failed request.
-    """
+    """Decide to wait until the next run may start after a failed attempt or a failed request."""
     return Wait(s.start.at if s.start is not None else None)
 
 
 def read_upstreams(s: State) -> Action | None:
-    """Decide to read the upstream MLJobs: the MLJobs whose outputs are put into the conf. This
-    policy applies if upstream MLJobs block the start of the run. This process must not have read
-    the upstream MLJobs yet, or the last read was at least ``READ_AGAIN_AFTER`` ago.
+    """Decide to read the upstream MLJobs, whose outputs become part of the conf, if they block the
+    start of the run. The read is repeated after ``READ_AGAIN_AFTER``.
     """
     at = _read_upstreams_at(s)
     return ReadUpstreams(s.start.needed.names) if s.start is not None and at is not None and s.now >= at else None
 
 
 def _read_upstreams_at(s: State) -> datetime | None:
-    """Return the time at which to read the upstream MLJobs, whose outputs are put into the conf.
-    Return None if upstream MLJobs do not block the start of the run.
-    """
     if s.stage is not Stage.BLOCKED or s.start is None or s.start.blocker is not s.start.needed.blocker:
         return None
     known_at = s.inputs.upstreams_known_at
@@ -369,14 +328,11 @@ def _read_upstreams_at(s: State) -> datetime | None:
 
 
 def clear_up(s: State) -> Action | None:
-    """Decide what to do for an MLJob that can't start its next run at present. If the MLJob has
-    finished, decide to remove its finalizer. Otherwise, if the operator does not know whether the
-    MLJob has a run, decide to ask Airflow. The deletion of an AirflowInstance waits until such runs
-    have ended and such finalizers are removed.
+    """Decide what to do for an MLJob that can't start its next run at present: remove the finalizer
+    of a finished MLJob, or look up a run that may exist.
 
-    If the MLJob has not finished, an operator that crashed may have submitted a run without storing
-    this in the status. So the operator asks Airflow for this run. A finished MLJob has no run in
-    progress. The operator adds the finalizer again before the MLJob's next run.
+    The deletion of an AirflowInstance waits until such runs have ended and such finalizers are
+    removed.
     """
     if s.current.finished:
         return release(s)
@@ -390,10 +346,7 @@ def start_the_run(s: State) -> Action | None:
     """Decide on the next step to start the run: add the finalizer, count the runs of an earlier
     MLJob if there may be such runs, begin an attempt, then submit the run.
 
-    The finalizer comes first, so that the operator can cancel the run if the MLJob is deleted. The
-    id of a single run depends only on the MLJob and the number of the run. If an operator that has
-    crashed has already submitted the run, the submission of the next operator has the same id.
-    Airflow then answers 409 and starts no second run.
+    The finalizer comes first, so that the operator can cancel the run if the MLJob is deleted.
     """
     start = s.start
     if start is None:
@@ -408,9 +361,9 @@ def start_the_run(s: State) -> Action | None:
 
 
 def _replace(s: State, start: Start) -> Action:
-    """Decide to replace the announced attempt. This is the attempt that the stored status names,
-    but for which no submission is recorded. An operator that crashed may have submitted the run of
-    this attempt, so decide to ask Airflow for the run first.
+    """Decide to replace an attempt that the stored status names, but whose run is not submitted as
+    far as the status shows. An operator that crashed may have submitted the run, so look up the run
+    first.
     """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()
@@ -434,8 +387,8 @@ def _submit(s: State) -> Action:
 
 def _count_runs(s: State) -> Action:
     """Decide to count the runs that an earlier MLJob of the same name has left in Airflow for this
-    spec. The count ends when Airflow has answered twice that no further run exists. A single answer
-    may be wrong, and the MLJob would then take over an older run and its result.
+    spec. Airflow must answer twice, because after a single wrong answer the MLJob would take over
+    an older run and its result.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now

@@ -1,6 +1,4 @@
-"""Decides whether the operator pauses or resumes a backfill, depending on ``spec.suspend``. This
-module is not about paused DAGs, which are the subject of :mod:`..run.halt`.
-"""
+"""Decides whether the operator pauses or resumes a backfill, depending on ``spec.suspend``."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ RESUMING = "Resuming"
 
 @frozen
 class BackfillPause:
-    """The pause or the resumption of a backfill in progress, depending on ``spec.suspend``.
+    """The pause or the resumption of a backfill in progress.
 
     Attributes:
         pauses: True if the backfill is to be paused, False if it is to be resumed.
@@ -32,15 +30,15 @@ class BackfillPause:
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> BackfillPause | None:
         """Return the pause if ``spec.suspend`` is true, or the resumption if ``spec.suspend`` is
-        false. The operator may have carried out the pause or the resumption already (``done``).
+        false.
 
         Return None in any of these cases:
 
         - The MLJob has no backfill in progress.
         - The backfill has to be cancelled.
         - ``spec.suspend`` is false, and the stored status shows neither a pause nor a resumption by
-          the operator. So the operator does not resume a backfill that a person paused in Airflow,
-          unless the MLJob is suspended and then resumed.
+          the operator. So the operator does not resume a backfill that a person has paused in
+          Airflow.
         """
         if not cancellation.pausable or cancellation.reason is not None:
             return None
@@ -60,9 +58,8 @@ def _announced(inputs: Inputs) -> bool:
 def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
     """Return whether the operator knows that Airflow has paused or resumed the backfill.
 
-    A pause is known from the last state of the backfill that Airflow returned. A resumption is
-    known only from Airflow's answer to the operator's request to resume. Any other answer in which
-    the backfill is not paused may be older than the pause.
+    Only Airflow's answer to the request to resume proves a resumption, because any other answer may
+    be older than the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
     if pauses:

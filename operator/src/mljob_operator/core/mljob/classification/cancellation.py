@@ -16,9 +16,8 @@ from .spec_change import SpecChange
 
 
 class CancelReason(StrEnum):
-    """The reason why a run is cancelled. The value is the reason in the status, which is stored
-    before the cancellation begins. If several reasons apply, the operator uses the reason that
-    comes first in this class, with these exceptions:
+    """The reason why a run is cancelled, as in the status. If several reasons apply, the first
+    reason in this class is used, with these exceptions:
 
     - If the MLJob is being deleted with deletionPolicy Retain, no reason applies.
     - If the stored status already has PRE_RUNNING, DEADLINE does not replace this reason.
@@ -43,22 +42,16 @@ class Cancellation:
     Attributes:
         reason: Why the run must not start or continue. None if there is no such reason, or if the
             run has ended and the MLJob is not being deleted.
-        announced: The reason of the cancellation in the stored status, or None if the stored status
-            announces no cancellation. An announced cancellation continues even if its cause
-            disappears, because a partly cancelled run can't continue. There are two exceptions. If
-            the cause was a suspension and Airflow has created the backfill meanwhile, the backfill
-            is not cancelled, because a backfill can be paused. If the MLJob is deleted with
-            deletionPolicy Retain, the run continues.
+        announced: The reason of the cancellation in the stored status, or None. The cancellation
+            continues even if its cause disappears, with two exceptions: the cause was a suspension
+            and Airflow has created the backfill meanwhile, or the MLJob is deleted with
+            deletionPolicy Retain.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
-            exists in Airflow can be paused, and later resumed.
+            exists in Airflow can be paused.
         by_dag: Whether the cancellation DAG is to cancel the run, as ``spec.cancellation.strategy``
-            says. The cancellation DAG cancels single runs only. The runs of a backfill are
-            cancelled through Airflow's REST API.
+            says. False for a backfill.
         asked_in_vain: Whether this process has tried without success to cancel or to find the run.
-            Only meaningful until the operator knows that the run has ended. True in three cases:
-            this process has read the run from Airflow after a request to Airflow's REST API to
-            cancel the run; or Airflow did not find the run; or the last request failed, and was not
-            a request to start the run.
+            Only meaningful until the operator knows that the run has ended.
     """
 
     reason: CancelReason | None
@@ -87,8 +80,8 @@ def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
     """Return the time at which the operator repeats the last failed request. Return None if no
     failure delays the next request.
 
-    A failure to start the run does not delay its cancellation. Every change of the spec, and a
-    deletion, gives the MLJob a new generation, so failures of an older generation are ignored.
+    A failure to start the run does not delay its cancellation. Failures of an older generation of
+    the MLJob are ignored.
     """
     last_error = inputs.transient.last_error
     if (

@@ -1,5 +1,5 @@
-"""Decides when the operator asks Airflow to confirm events. An event is only a hint, and decisions
-depend on answers of the REST API.
+"""Decides when the operator asks Airflow's REST API to confirm events. Events may be wrong, so
+decisions depend on answers of the REST API.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ class Confirmation:
     """The times at which the operator asks Airflow to confirm events.
 
     Attributes:
-        end_at: When to ask whether the run has ended. None if no event reports the end, if Airflow
-            has confirmed or contradicted this event, if Airflow does not find the run, or if the
-            attempt is not :attr:`~.CurrentAttempt.active`.
+        end_at: When to ask whether the run has ended. None if no unconfirmed event reports the end,
+            if Airflow does not find the run, or if the attempt is not
+            :attr:`~.CurrentAttempt.active`.
         unconfirmed_end: The end of the run that an event reports, if Airflow has not been asked
             about the run since that event. Otherwise None.
-        verify_at: When the operator stops believing unconfirmed events and asks Airflow. The event
-            of the run's end is left out, because ``end_at`` is for this event. None if all other
-            events are confirmed, if the run has ended, or if the attempt is not
+        verify_at: When to ask about unconfirmed events other than the end of the run. None if there
+            are no such events, if the run has ended, or if the attempt is not
             :attr:`~.CurrentAttempt.active`.
     """
 
@@ -40,9 +39,8 @@ class Confirmation:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
-        """Return the times at which the operator asks Airflow to confirm events of the newest
-        attempt's run. ``retry_at`` is the earliest time for a request after a failed request, or
-        None if no failure delays requests.
+        """Return the times for the newest attempt's run. ``retry_at`` is the earliest time for a
+        request after a failed request, or None if no failure delays requests.
         """
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
         reported = observed_run.reported_end

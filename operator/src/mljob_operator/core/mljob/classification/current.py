@@ -17,8 +17,7 @@ class CurrentAttempt:
     """The newest attempt of an MLJob, and how far the attempt has come.
 
     Attributes:
-        attempt: The attempt that the status describes or is about to describe, or None before the
-            first attempt.
+        attempt: The newest attempt, or None before the first attempt.
         status: The status that describes the attempt: the stored status, or the status to store
             next.
         recorded: Whether the stored status describes this attempt. Also True before the first
@@ -28,8 +27,8 @@ class CurrentAttempt:
         open: True if the run of the attempt is in Airflow, may be in Airflow, or is about to be
             submitted. False if the attempt is over, and before the first attempt.
         submitted: Whether Airflow has or had a run of the attempt, as far as the operator knows.
-        by_clearing: Whether the attempt continues the run of the previous attempt: the attempt
-            clears the failed tasks of this run, or somebody has cleared this run in Airflow.
+        by_clearing: Whether the attempt continues the run of the previous attempt, because tasks of
+            this run are or were cleared.
         given_up: Whether the attempt ended without a run, as far as the operator knew at that time.
         run: The run of the attempt. Before the first attempt, the run that the first attempt would
             have.
@@ -47,9 +46,7 @@ class CurrentAttempt:
 
     @classmethod
     def of(cls, inputs: Inputs) -> CurrentAttempt:
-        """Return the newest attempt of an MLJob. ``inputs`` has the MLJob with its stored status,
-        and what else the operator knows of the MLJob and its run.
-        """
+        """Return the newest attempt of the MLJob in ``inputs``."""
         stored, observed_run = inputs.job.status, inputs.observed_run
         recorded_attempt = attempts.current(stored)
         attempt = inputs.transient.attempt or recorded_attempt
@@ -85,9 +82,8 @@ class CurrentAttempt:
 
 
 def first_attempt(inputs: Inputs, newest: int = 0) -> Attempt:
-    """Return the MLJob's first attempt. ``newest`` is the number of the newest run that an earlier
-    MLJob of the same name has left in Airflow for this spec. The attempt takes over that run. If
-    ``newest`` is 0, there is no such run, and the attempt gets a new run.
+    """Return the MLJob's first attempt. ``newest`` is the number of the run that the attempt takes
+    over from an earlier MLJob of the same name. If ``newest`` is 0, the attempt gets a new run.
     """
     return attempts.next_run(inputs.job, inputs.prefix, 1, airflow=inputs.target, newest=newest)
 

@@ -1,8 +1,4 @@
-"""The deadlines of an MLJob and of its deletion, and the end of its time to live.
-
-When the deadline ``active`` or ``pre_running`` has passed, :mod:`.cancellation` gives the reason to
-cancel the run.
-"""
+"""The deadlines of an MLJob and of its deletion, and the end of its time to live."""
 
 from __future__ import annotations
 
@@ -24,18 +20,17 @@ _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.F
 
 @frozen
 class Deadlines:
-    """Times at which the MLJob's state changes without an event, and two facts about these times. A
-    time is None if the MLJob has no such deadline.
+    """Times at which the MLJob's state changes without an event. A time is None if the MLJob has no
+    such deadline.
 
     Attributes:
         active: When ``spec.activeDeadlineSeconds`` ends.
         pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt, or a run
-            of the backfill, must have started by then. ``pre_running`` is also None if Airflow's
-            REST API has shown that a task or such a run has started.
-        start_unconfirmed: Whether three facts hold: ``pre_running`` has passed, a Kafka event that
-            the REST API has not confirmed may report the start, and the operator has not read the
-            run from the REST API since ``pre_running``. If they hold, the operator reads the run
-            from the REST API before the operator cancels the run.
+            of the backfill, must have started by then. Also None if Airflow's REST API has shown
+            such a start.
+        start_unconfirmed: Whether the operator must read the run from Airflow's REST API before the
+            operator may cancel the run for ``pre_running``, because an unconfirmed event may report
+            the start.
         deletion: When the deletion of the MLJob stops waiting for Airflow to cancel the run
             (``spec.cancellation.timeoutSeconds``).
         overdue: Whether ``deletion`` has passed.
@@ -71,8 +66,7 @@ def expires_at(job: Job) -> datetime | None:
     """Return when the finished MLJob is to be deleted. Return None if the MLJob has not finished,
     has no time to live, or is being deleted already.
 
-    An MLJob may take over a run that ended before the MLJob was created. In this case, the time to
-    live begins at the creation of the MLJob.
+    The time to live begins at ``status.completionTime``, but not before the creation of the MLJob.
     """
     ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
     if ttl is None or ended is None or job.status.phase not in TERMINAL_PHASES or job.deleting:

@@ -21,19 +21,17 @@ Clients that wait for the final phase read the outputs next.
 
 @frozen
 class Ending:
-    """Whether and how the newest attempt has ended, and what the operator still has to do about the
-    ended run.
+    """Whether and how the newest attempt has ended.
 
     Attributes:
         over: Whether the attempt is over, and the stored status does not show this yet.
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
-        verdict_at: Until this time, the operator tries to read the tasks and outputs of the run
-            from Airflow. After this time, the status shows the end of the attempt even if tasks or
-            outputs are missing. None if the status does not wait for tasks and outputs.
-        cancelled_for: Why the attempt was cancelled, or None if the attempt ended without a
-            cancellation. If a submitted run ends before the stored status shows the cancellation,
-            the attempt counts as not cancelled.
+        verdict_at: Until when the operator waits for the tasks and outputs of the ended run. After
+            this time, the status shows the end of the attempt without them. None if the status does
+            not wait for tasks and outputs.
+        cancelled_for: Why the attempt was cancelled, or None. Also None if a submitted run ended
+            before the stored status showed the cancellation.
         succeeded: Whether the run succeeded. If so, a cancellation that was requested before the
             end of the run has no effect.
     """
@@ -76,9 +74,8 @@ class Ending:
 def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines, cancellation: Cancellation) -> bool:
     """Return whether to look for runs that the cancelled run's tasks have started.
 
-    The cancellation's timeout and the deadline of a deletion end the search. As soon as the result
-    is False, the operator may store the end of the attempt in the status. So the result must not
-    become True again later.
+    Once False, the result must not become True again, because the operator may have stored the end
+    of the attempt.
     """
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:
@@ -97,7 +94,6 @@ def _verdict_at(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
 
 
 def _awaits_results(inputs: Inputs, verdict_at: datetime | None) -> bool:
-    """Return whether the tasks and outputs of the ended run must still be read."""
     job, observed_run = inputs.job, inputs.observed_run
     nothing_to_read = (
         not job.has_finalizer

@@ -1,4 +1,4 @@
-"""Everything from which the state of an MLJob is computed (:mod:`.state`)."""
+"""The inputs from which :mod:`.state` computes the state of an MLJob."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Inputs:
         catalog: The Airflows that the operator knows, and what this MLJob may do with them.
         absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist,
             because many other runs in the same Airflow are missing too, or may be missing.
-        upstreams: The MLJobs whose outputs the MLJob takes, and the MLJobs for which these MLJobs
-            wait in turn. Each key is the name of an MLJob. The value is None if there is no MLJob
-            of that name. An MLJob that was not read yet has no entry.
+        upstreams: By name, the MLJobs whose outputs the MLJob takes, and the MLJobs for which these
+            MLJobs wait in turn. None for a name without an MLJob. An MLJob that was not read yet
+            has no entry.
         upstreams_known_at: The earliest of the times at which the MLJobs in ``spec.confFrom`` were
             last read or observed. None if the operator has no information about these MLJobs yet.
     """
@@ -49,8 +49,6 @@ class Inputs:
 
     @property
     def target(self) -> str:
-        """The name of the Airflow for the next run: the Airflow that the spec names, or the default
-        Airflow.
-        """
+        """The name of the Airflow for the next run."""
         reference = self.job.spec.airflow_ref
         return reference.name if reference is not None else self.catalog.default

@@ -1,5 +1,5 @@
-"""Decides whether Airflow has the newest attempt's run. The decision that the run is absent needs
-proof, because its consequences can't be undone.
+"""Decides whether Airflow has the newest attempt's run. A wrong decision that the run is absent
+can't be undone, so this decision needs proof.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ VANISHED_LOOK_UP_EVERY = timedelta(seconds=60)
 
 @frozen
 class Presence:
-    """Whether Airflow has the run of the newest attempt, as far as Airflow's answers and the
-    requests of this process prove this.
+    """What Airflow's answers and the requests of this process prove about the newest attempt's run.
 
     Attributes:
-        absent: Whether two facts are proved: Airflow has no such run, and no submission of the run
-            can still arrive.
+        absent: Whether Airflow has no such run, and no submission of the run can still arrive.
         vanished: Whether many other runs are missing at the same time as this run. In this case,
             Airflow's answers do not prove that the run was deleted.
         unsent: Whether this process began the attempt, and none of its submissions can have reached
@@ -30,7 +28,7 @@ class Presence:
         in_doubt: Whether a submission may have taken effect, or may still take effect.
         ask_again_at: When to ask Airflow again for a run that Airflow did not find. None if Airflow
             has not answered yet, if Airflow's last answer contained the run, or if the run is
-            proved absent.
+            ``absent``.
     """
 
     absent: bool
@@ -58,11 +56,9 @@ class Presence:
 
 
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
-    """Return whether the run is proved absent.
-
-    Airflow must have answered two requests with "no such run". Both requests must be sent after the
-    latest time at which a submission can arrive. One answer is enough if the attempt starts a new
-    run, and this process knows that none of its own submissions can have reached Airflow.
+    """Return whether the run is proved absent. The proof is two answers "no such run" to requests
+    that were sent when no submission could still arrive. One answer is enough if the attempt starts
+    a new run, and no submission of this process can have reached Airflow.
     """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:

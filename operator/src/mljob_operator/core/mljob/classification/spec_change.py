@@ -27,9 +27,7 @@ class SpecChange(StrEnum):
 
 
 def spec_change(inputs: Inputs, current: CurrentAttempt) -> SpecChange:
-    """Return whether the current spec differs from the spec that the newest attempt runs, and
-    whether a new attempt is to run the current spec.
-    """
+    """Return how the current spec differs from the spec that the newest attempt runs."""
     job, attempt = inputs.job, current.attempt
     if attempt is None or job.parsed.problem is not None or attempt.spec_hash in ("", job.parsed.hash):
         return SpecChange.NONE

@@ -27,7 +27,7 @@ _MISSED_DEADLINES = (CancelReason.DEADLINE, CancelReason.PRE_RUNNING)
 
 @frozen
 class Start:
-    """The start of an MLJob's next run: which attempt, when, and what prevents the start.
+    """The start of an MLJob's next run.
 
     Attributes:
         attempt: The attempt whose run is to be started: the attempt that the status describes
@@ -36,8 +36,8 @@ class Start:
             of a retry. None if the run may start at once.
         due: Whether ``at`` is None or not in the future.
         blocker: What prevents the start, or None. A failed request is not a blocker.
-        superseded: Whether ``attempt`` replaces an announced attempt, which is in the status but
-            whose run is not submitted yet. Has no meaning if no attempt is announced.
+        superseded: Whether ``attempt`` replaces an attempt that is in the status, but whose run is
+            not submitted yet. Has no meaning if there is no such attempt.
         rerun: Whether the MLJob has finished, and its spec or a requested retry asks for another
             run.
         may_have_run: Whether Airflow must still be asked for runs of this spec that an earlier
@@ -64,7 +64,7 @@ class Start:
         presence: Presence,
     ) -> Start | None:
         """Return the start of the next run. Return None if the MLJob neither starts a run now nor
-        waits to start a run, for example because its run is in progress.
+        waits to start a run.
         """
         job = inputs.job
         if job.deleting or cancellation.reason is not None or current.active:
@@ -98,8 +98,8 @@ def backoff_ends_at(job: Job) -> datetime | None:
     """Return the time at which the operator may retry the last attempt. Return None if the attempt
     has not ended, or is not to be retried.
 
-    A retry that a user requests has the delay of a first retry. The delay begins at the end of the
-    attempt. If the user requests the retry after this delay, the retry starts at once.
+    A retry that a user requests has the delay of a first retry, counted from the end of the
+    attempt.
     """
     status = job.status
     if status.phase in TERMINAL_PHASES:
@@ -111,9 +111,6 @@ def backoff_ends_at(job: Job) -> datetime | None:
 
 
 def _failed_at(status: MLJobStatus) -> datetime | None:
-    """Return the time at which the last attempt of an unfinished MLJob failed. Return None if this
-    attempt has not ended, or has ended in another way.
-    """
     ended = (status.history or [])[-1] if attempts.closed(status) else None
     return ended.completion_time if ended is not None and ended.phase is Phase.FAILED else None
 
@@ -121,9 +118,8 @@ def _failed_at(status: MLJobStatus) -> datetime | None:
 def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker | None:
     """Return what prevents the start of an attempt, or None.
 
-    If both missing outputs of other MLJobs and a limit on active runs prevent the start, return the
-    missing outputs. The MLJob then is not admitted under the limit, so that an MLJob that can start
-    is admitted instead.
+    Missing outputs of other MLJobs come before a limit on active runs, so that an MLJob that can
+    start is admitted instead.
     """
     if inputs.job.parsed.problem is not None:
         return invalid_spec(inputs.job.parsed.problem)
@@ -132,9 +128,8 @@ def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker 
 
 
 def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, *, superseded: bool) -> bool:
-    """Return whether the operator builds the conf of the next run from the spec. Such a conf
-    contains the outputs that the spec takes from other MLJobs. Two kinds of attempts keep an
-    earlier conf:
+    """Return whether the conf of the next run takes the current outputs of other MLJobs. Two kinds
+    of attempts keep an earlier conf instead:
 
     - an attempt that clears tasks of a run, unless Airflow has lost the conf;
     - any attempt after a change of the spec that runPolicy Once has refused.
@@ -147,8 +142,7 @@ def _takes_outputs(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bool:
     """Return whether an attempt takes over a run that Airflow already has (runPolicy OncePerSpec).
-    The run keeps its conf. The operator does not know which upstream runs made the outputs in this
-    conf. So the attempt names no upstream runs.
+    The run keeps its conf.
     """
     if inputs.transient.conf_lost:
         return False
@@ -158,13 +152,10 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
 
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
-    """Return whether an upstream MLJob has run again since the announced attempt took the outputs
-    of the upstream MLJob. An announced attempt is in the status, but the run of the attempt is not
-    submitted yet. If the function returns True, another attempt takes the new outputs, so that the
-    status names the runs whose outputs are in the conf.
+    """Return whether the newest attempt took outputs of earlier runs of the upstream MLJobs, so
+    that another attempt must take the new outputs.
 
-    An announced attempt that took no outputs keeps its conf, unless Airflow has lost the conf
-    (``lost``). If the conf is lost, another attempt takes the outputs that exist now.
+    An attempt that took no outputs keeps its conf, unless Airflow has lost the conf (``lost``).
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:
@@ -190,10 +181,6 @@ def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 
 def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> Attempt:
-    """Return the next attempt. If failed tasks are to run again, the attempt continues the run of
-    the last attempt. Otherwise the attempt has a new run, or takes over an earlier run
-    (:func:`.attempts.next_run`).
-    """
     status, last = inputs.job.status, current.attempt
     if last is None:
         return _run_of_its_own(inputs, None, change, 1)

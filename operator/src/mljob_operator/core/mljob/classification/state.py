@@ -1,5 +1,5 @@
-"""The state of an MLJob: its stage, and the other facts from which the operator decides what to do
-next, and builds the status.
+"""The state of an MLJob: its stage, and the facts from which the operator decides what to do next
+and builds the status.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from .starting import Start
 
 
 class Stage(StrEnum):
-    """The stage of an MLJob. Exactly one stage holds at a time. :mod:`.decisions` has the policies
-    for each stage, and :mod:`..status.messages` has the message for each stage.
+    """The stage of an MLJob. Exactly one stage holds at a time.
 
     Attributes:
         BLOCKED: The MLJob should start a run now, but a blocker prevents the start. Failed requests
@@ -42,8 +41,7 @@ class Stage(StrEnum):
         STOPPED: No attempt is open. Suspension, cancellation, a deadline or deletion prevents
             another attempt.
         RETAINED: The MLJob is being deleted with deletionPolicy Retain, and as far as the operator
-            knows, no open attempt has a run in Airflow. No run is started. If an open attempt has a
-            run, the stage is RUNNING or COLLECTING instead.
+            knows, no open attempt has a run in Airflow. No run is started.
         FINISHED: The status shows how the MLJob ended, and no further run is to be started.
     """
 
@@ -66,10 +64,9 @@ class State:
     Attributes:
         change: How the spec has changed since the newest attempt began.
         backfill_pause: Whether the backfill is to be paused or resumed because of ``spec.suspend``.
-            None if ``spec.suspend`` asks for no pause and no resumption, if no backfill is in
-            progress, or if the backfill is being cancelled.
+            None if neither applies.
         start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
-            start one.
+            start a run.
         retry_at: The time at which the last failed request is sent again, or None if no failure
             delays the next request.
     """
@@ -89,7 +86,7 @@ class State:
 
     @property
     def job(self) -> Job:
-        """The MLJob that is in this state."""
+        """The MLJob."""
         return self.inputs.job
 
     @property
@@ -99,8 +96,8 @@ class State:
 
     @property
     def transient(self) -> TransientState:
-        """The requests that this process has sent to Airflow for the newest attempt, and the
-        results of these requests.
+        """The requests that this process has sent to Airflow for the newest attempt, and their
+        results.
         """
         return self.inputs.transient
 
@@ -117,8 +114,7 @@ class State:
     @property
     def handles_retry(self) -> bool:
         """Whether the newest attempt is the retry that the user has requested, and the stored
-        status does not show this retry yet. Then the stored status lacks the attempt, or the run of
-        the attempt is still to be submitted.
+        status does not show this retry yet.
         """
         return wants_retry(self.job) and self.current.open and (not self.current.recorded or self.start is not None)
 
@@ -131,7 +127,7 @@ class State:
 
 
 def classify(inputs: Inputs) -> State:
-    """Return the state of an MLJob: its stage, and the facts from which the stage follows."""
+    """Return the state of an MLJob."""
     current = CurrentAttempt.of(inputs)
     change = spec_change(inputs, current)
     deadlines = Deadlines.of(inputs, current)
