@@ -5,10 +5,9 @@ An MLJob that wants to submit a run makes a reservation, and waits until the que
 An admitted MLJob counts against the limits until the operator knows that its run has ended or does
 not exist.
 
-An MLJob has the priority of its access rule. MLJobs with a higher priority are admitted first.
-MLJobs with the same priority and access rule are admitted in turns of their namespaces, and each
-namespace begins with its oldest MLJob. If one access rule has reached its limit, MLJobs of other
-rules are still admitted.
+An MLJob has the priority of its access rule. MLJobs with a higher priority are admitted first. If
+priority and access rule are equal, namespaces take turns, and each namespace begins with its oldest
+MLJob. If one access rule has reached its limit, MLJobs of other rules are still admitted.
 
 After a restart, the operator rebuilds the queue from the statuses of all MLJobs. The turns are not
 in the statuses, so the namespace with the oldest MLJob has the first turn again.
@@ -231,8 +230,6 @@ class _PriorityQueue:
         self._queues[rule].remove(queue_key)
 
     def first(self, has_capacity: Callable[[Rule], bool]) -> tuple[QueueKey, Rule] | None:
-        """Return the next MLJob to admit and its access rule, or None if no MLJob can be admitted.
-        """
         first_of_rules = [(queue.head, rule) for rule, queue in self._queues.items() if queue and has_capacity(rule)]
         if not first_of_rules:
             return None

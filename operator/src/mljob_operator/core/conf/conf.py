@@ -136,9 +136,9 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
 def unknown_keys(
     conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> list[str]:
-    """Return the keys of a conf that are not params of the DAG, each as ``<field>.<key>:
-    <reason>``. After ``MAX_UNKNOWN`` keys, the last entry says how many more there are. The result
-    is empty for a DAG without params, because such a DAG may read any key.
+    """Return the keys of a conf that are not params of the DAG, each as
+    ``<field>.<key>: <reason>``. After ``MAX_UNKNOWN`` keys, the last entry says how many more there
+    are. The result is empty for a DAG without params, because such a DAG may read any key.
 
     Args:
         conf: The conf to submit.
@@ -164,9 +164,9 @@ def refuses_unknown_keys(params: Mapping[str, Any]) -> bool:
 def problems(
     conf: Mapping[str, Any], params: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> list[str]:
-    """Return the problems for which Airflow would refuse a conf, each as ``<field>.<path>:
-    <reason>``. The field is ``spec.conf``, or the entry of ``spec.confFrom`` with the invalid
-    value. The result has at most ``MAX_PROBLEMS`` problems.
+    """Return the problems for which Airflow would refuse a conf, each as
+    ``<field>.<path>: <reason>``. The field is ``spec.conf``, or the entry of ``spec.confFrom`` with
+    the invalid value. The result has at most ``MAX_PROBLEMS`` problems.
 
     Only Airflow checks some keywords of schemas (:mod:`.param_schemas`). A param that is not in the
     conf has its default value. Keys that are not params are no problem (see :func:`unknown_keys`).
@@ -211,9 +211,7 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
 
 
 def _field(sources: Mapping[str, Source] | None, key: str) -> str:
-    """Return words for the place of a key, such as ``spec.confFrom[0] (Secret warehouse)`` or
-    ``spec.conf``.
-    """
+    """Return words for the source of a key, such as ``spec.confFrom[0] (Secret warehouse)``."""
     source = (sources or {}).get(key)
     return f"{source.field} ({source.what})" if source is not None else "spec.conf"
 

@@ -176,13 +176,12 @@ class _Forms:
             self._by_start[form[:MIN_LENGTH]].append(form)
 
     def begin_in(self, text: str) -> list[str]:
-        """Return the encodings whose first ``MIN_LENGTH`` characters occur in a text."""
         starts = {text[at : at + MIN_LENGTH] for at in range(len(text) - MIN_LENGTH + 1)}
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Return where an encoding begins that was cut off at the position ``cut``, or None. At
-        least ``MIN_LENGTH`` characters must be left of the encoding.
+        """Return the start of an encoding that was cut off at the position ``cut``, or None. At
+        least ``MIN_LENGTH`` characters of the encoding must be left.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):

@@ -46,7 +46,7 @@ class Lease:
 
 
 class Observation:
-    """The newest version of a Lease that this process knows, and since when."""
+    """The newest version of a Lease that this process knows, and the time of its first observation."""
 
     def __init__(self) -> None:
         self._lease: Lease | None = None

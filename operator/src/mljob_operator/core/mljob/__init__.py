@@ -2,13 +2,12 @@
 
 - :mod:`.resource`: the object in the Kubernetes API, read into typed fields.
 - :mod:`.identity`: the dag run ids of an MLJob.
-- :mod:`.capabilities`: what Airflow can do with a single run, and what with a backfill.
+- :mod:`.capabilities`: what Airflow can do with a single run and with a backfill.
 - :mod:`.outstanding`: whether the operator still has to act for the MLJob.
 - :mod:`.retry_request`: the retries that users request.
 - :mod:`.upstream`: the MLJobs whose outputs the MLJob takes.
 - :mod:`.cycle`: the MLJobs that wait for each other.
-- :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or continues the run of the
-  previous attempt after tasks of this run were cleared.
+- :mod:`.attempts`: the attempts. Each attempt starts a new dag run, or continues an earlier run.
 - :mod:`.transient_state`: what this process has tried for an MLJob, and what failed.
 - :mod:`.remembered`: the knowledge about the run that a stored status contains.
 - :mod:`.tracked`: everything that this process knows of an MLJob, as one value.

@@ -48,8 +48,8 @@ class AttemptTrace:
 
     @property
     def trace_id(self) -> int:
-        """The id of the trace, a 128-bit integer: the first half of the SHA-256 of ``<run
-        id>#<attempt>``.
+        """The id of the trace, a 128-bit integer: the first half of the SHA-256 of
+        ``<run id>#<attempt>``.
         """
         return int.from_bytes(self._hash()[:16])
 

@@ -163,7 +163,8 @@ def goes_on(status: MLJobStatus) -> bool:
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
     """Return the time before which events and answers of Airflow about the run belong to an earlier
-    attempt. Return None if all of them belong to this attempt, or if this attempt is closed.
+    attempt. Return None if all of them belong to this attempt, or if this attempt is
+    :func:`closed`.
 
     A run that was cleared ends twice, and an event of the first end may arrive late. The result is
     the time at which Airflow queued the run again. Until Airflow has reported this time, the result
@@ -221,8 +222,8 @@ def close(
 
 
 def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
-    """Return the status that names an attempt before the run of the attempt is submitted. An
-    earlier attempt that the status describes is added to the history.
+    """Return the status to store before the run of an attempt is submitted. An earlier attempt that
+    the status describes is added to the history.
     """
     finished = status.phase in TERMINAL_PHASES
     if not finished and not closed(status) and status.attempts is not None and attempt.number > status.attempts:

@@ -21,7 +21,7 @@ class Capabilities:
             by their ids.
         has_tasks: Whether the operator reads the tasks of the workload. If not, the workload counts
             as started as soon as a run is in progress.
-        has_note: Whether the operator can write a note at the workload in Airflow.
+        has_note: Whether the operator can add a note to the workload in Airflow.
         cancelled_by_dag: Whether the cancellation DAG can cancel the workload. If not, the operator
             cancels the workload through Airflow's REST API.
         has_children: Whether the operator, after a cancellation of the workload, looks for runs

@@ -108,10 +108,9 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Decide to look for child runs: active runs that tasks of the cancelled run have started.
-
-    The search begins after the end of the cancelled run, because an ended run starts no further
-    runs.
+    """Decide to find the active runs that tasks of the cancelled run have started, and to report or
+    cancel these runs. The search begins after the end of the cancelled run, because an ended run
+    starts no further runs.
     """
     if not s.ending.children_due:
         return None
@@ -124,8 +123,8 @@ def let_deletion_through(s: State) -> Action | None:
     """Decide to remove the finalizer of an MLJob that is being deleted, in one of these cases:
 
     - There is no run to cancel.
-    - ``spec.deletionPolicy`` is Retain. The operator first writes a note at a single run in
-      progress, if Airflow can be reached.
+    - ``spec.deletionPolicy`` is Retain. The operator first adds a note to a single run in progress,
+      if Airflow can be reached.
     - The deadline of the deletion has passed, and the operator has tried to cancel the run without
       success.
     """
@@ -198,8 +197,7 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """Decide to read the run from Airflow if an unconfirmed event reports that the run has ended.
-    """
+    """Decide to read the run from Airflow if an unconfirmed event reports that the run has ended."""
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
 
@@ -387,8 +385,8 @@ def _submit(s: State) -> Action:
 
 def _count_runs(s: State) -> Action:
     """Decide to count the runs that an earlier MLJob of the same name has left in Airflow for this
-    spec. Airflow must answer twice, because after a single wrong answer the MLJob would take over
-    an older run and its result.
+    spec. Airflow must answer twice that no further run exists, because after one wrong answer the
+    MLJob would take over an older run and its result.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now

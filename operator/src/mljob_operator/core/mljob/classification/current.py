@@ -28,7 +28,7 @@ class CurrentAttempt:
             submitted. False if the attempt is over, and before the first attempt.
         submitted: Whether Airflow has or had a run of the attempt, as far as the operator knows.
         by_clearing: Whether the attempt continues the run of the previous attempt, because tasks of
-            this run are or were cleared.
+            this run were cleared or are to be cleared.
         given_up: Whether the attempt ended without a run, as far as the operator knew at that time.
         run: The run of the attempt. Before the first attempt, the run that the first attempt would
             have.

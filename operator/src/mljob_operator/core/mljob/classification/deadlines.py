@@ -20,8 +20,7 @@ _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.F
 
 @frozen
 class Deadlines:
-    """Times at which the MLJob's state changes without an event. A time is None if the MLJob has no
-    such deadline.
+    """The deadlines of an MLJob. A time is None if the MLJob has no such deadline.
 
     Attributes:
         active: When ``spec.activeDeadlineSeconds`` ends.

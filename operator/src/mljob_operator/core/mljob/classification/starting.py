@@ -205,9 +205,6 @@ def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -
 
 
 def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
-    """Return whether the failed tasks of the last attempt's run are to run again (retryStrategy
-    ClearFailed).
-    """
     job = inputs.job
     phase, reason = attempts.last_end(job.status) or (None, None)
     if phase is not Phase.FAILED or reason == "DagRunDeleted":

@@ -58,8 +58,7 @@ class Job:
 
     @property
     def spec(self) -> MLJobSpec:
-        """The valid fields of the spec. If the DAG id is missing or invalid, ``dag_id`` is ``-``.
-        """
+        """The valid fields of the spec. If the DAG id is missing or invalid, ``dag_id`` is ``-``."""
         return self.parsed.spec
 
     @property
