@@ -85,12 +85,8 @@ class Rivals:
         observations: defaultdict[str, Observation],
         has_precedence: Callable[[Lease], bool],
     ) -> bool:
-        """Return whether a rival may still be running.
-
-        Args:
-            rivals: The Leases of the rivals, each with a text that describes the conflict.
-            observations: The newest version of each Lease, by the name of the Lease.
-            has_precedence: Returns whether a running rival with this Lease ends this operator.
+        """Return whether a rival may still be running. Each rival's Lease comes with a text that
+        describes the conflict.
 
         Raises:
             CannotStart: A rival that has precedence is running.

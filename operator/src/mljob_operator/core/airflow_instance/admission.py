@@ -174,7 +174,6 @@ class _AirflowReservations:
         self._by_rule[rule] += 1
 
     def end(self, key: Key, rule: Rule) -> bool:
-        """Stop counting an MLJob against the limits. Return whether the MLJob was admitted."""
         if key not in self.admitted:
             return False
         self.admitted.discard(key)
@@ -260,9 +259,6 @@ class _RuleQueue:
         return self._order[0]
 
     def add(self, queue_key: QueueKey, turn: int) -> None:
-        """Add an MLJob. Its namespace gets the turn ``turn``, unless the namespace already has an
-        MLJob in this queue.
-        """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys.setdefault(namespace, [])
         if queue_keys:
@@ -273,9 +269,6 @@ class _RuleQueue:
         self._enqueue(namespace)
 
     def remove(self, queue_key: QueueKey, next_turn: int | None = None) -> None:
-        """Remove an MLJob. Its namespace gets the turn ``next_turn``, or keeps its turn if
-        ``next_turn`` is None.
-        """
         namespace = queue_key[1][0]
         queue_keys = self._queue_keys[namespace]
         self._dequeue(namespace)

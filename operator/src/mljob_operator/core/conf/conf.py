@@ -211,15 +211,11 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
 
 
 def _field(sources: Mapping[str, Source] | None, key: str) -> str:
-    """Return words for the source of a key, such as ``spec.confFrom[0] (Secret warehouse)``."""
     source = (sources or {}).get(key)
     return f"{source.field} ({source.what})" if source is not None else "spec.conf"
 
 
 def _hint(error: ValidationError, name: str, value: Any, source: Source | None) -> str:
-    """Return a hint for the message about an invalid value, in parentheses after a space. Return an
-    empty text if there is no hint.
-    """
     hints = [of_param(error.message)]
     is_text = source is not None and not source.typed and source.data.get(name) == value
     if source is not None and is_text and error.validator == "type" and not error.path:
