@@ -57,6 +57,8 @@ class World:
     """The brokers of Kafka, or None without Kafka. Tests deliver the events in both cases."""
     reserved: Sequence[str] = ()
     """Glob patterns of additional DAGs that no MLJob may run."""
+    status_interval = 0.0
+    """The shortest time in seconds between two patches of one status."""
 
     def __init__(self, jobs: Any = None) -> None:
         self.clock = FakeClock()
@@ -98,7 +100,7 @@ class World:
             namespaces=tuple(self.namespaces),
             orphaned_runs="Cancel" if self.cancels_orphans else "Report",
             reserved_dags=tuple(self.reserved),
-            status_interval_seconds=0,
+            status_interval_seconds=self.status_interval,
         )
         self.duties: list[asyncio.Task[None]] = []
         self.parts = wire(settings, ports, run_in_background=self._do, process=secrets.token_hex(4))

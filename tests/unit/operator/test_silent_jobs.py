@@ -280,6 +280,35 @@ async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World
     assert world.status.current_task == "extract"
 
 
+@pytest.fixture
+async def pausing(world: World, monkeypatch: pytest.MonkeyPatch) -> CallCounter:
+    """Counts the steps. The worker of the MLJob has an event, and pauses before its step."""
+    await world.job_controller.close()
+    world.status_interval = 0.2
+    world.start()
+    await world.apply()
+    await world.settle()
+    steps = CallCounter(monkeypatch, Steps, "take")
+    run = RunKey(SETTINGS_AIRFLOW, "train", world.airflow.only_run().run_id)
+    world.job_controller.observe_event(KEY, {run}, event("extract", TaskState.RUNNING), lambda: None)
+    await asyncio.sleep(0)
+    assert world.job_controller.workers.tasks
+    return steps
+
+
+async def test_worker_that_pauses_starts_no_step_while_steps_are_held(world: World, pausing: CallCounter) -> None:
+    with world.job_controller.workers.hold_steps():
+        await asyncio.gather(*world.job_controller.workers.tasks)
+        assert pausing.calls == 0
+    await world.settle()
+    assert world.status.current_task == "extract"
+
+
+async def test_worker_that_pauses_starts_no_step_after_the_stop(world: World, pausing: CallCounter) -> None:
+    await world.job_controller.close()
+    assert pausing.calls == 0
+
+
 async def test_mljobs_that_are_deleted_before_their_step_hold_up_no_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,8 +88,7 @@ class Workers:
 
     @contextmanager
     def hold_steps(self) -> Iterator[None]:
-        """Return a context manager. While its block runs, no worker starts a step, except a worker
-        that already waits for ``min_interval`` before its step.
+        """Return a context manager. While its block runs, no worker starts a step.
 
         The operator fills the admission queue in such a block, so that no MLJob is admitted before
         the queue is complete.
@@ -261,9 +260,7 @@ class Workers:
                 worker.rest()
 
     def stop(self) -> None:
-        """Start no more steps. Steps that are running continue. A worker that already waits for
-        ``min_interval`` still runs its step.
-        """
+        """Start no more steps. Steps that are running continue."""
         self._closing = True
         self._due.clear()
         self._expiries.stop()
@@ -306,10 +303,11 @@ class Workers:
         try:
             while worker.needs_step and not self._closing and not self._holds:
                 pause = worker.written_at + self._min_interval - asyncio.get_running_loop().time()
-                worker.needs_step = False
                 if pause > 0:
                     await asyncio.sleep(pause)
-                    worker.needs_step = False
+                    # Steps may be held or stopped by now.
+                    continue
+                worker.needs_step = False
                 until = await self._measured(key, worker)
                 self._after_step(key, worker)
                 if worker.failures and until is not None:
