@@ -1,5 +1,5 @@
-"""Finds orphaned runs. These are runs in progress that the operator has submitted and that no MLJob
-follows. An MLJob follows the run of its current attempt and some earlier runs (:func:`follows`).
+"""Finds orphaned runs: runs in progress that the operator has submitted and that no MLJob follows
+(:func:`follows`).
 
 A run is orphaned in two cases:
 
@@ -7,8 +7,8 @@ A run is orphaned in two cases:
   MLJob was deleted or began another attempt.
 - The operator stopped trying to cancel the run (CancellationAbandoned).
 
-In both cases, only Airflow's list of active runs shows that the run is in progress. The operator
-reads this list periodically. Each reading is called a relist.
+The operator finds orphaned runs in Airflow's list of active runs. The operator reads this list
+periodically. Each reading is called a relist.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ the Kubernetes API server for the MLJob. In this time, the watch reports the MLJ
 
 def note(key: Key) -> str:
     """Return the note that the operator writes on the run of an MLJob in Airflow. The operator
-    recognises its runs by the run id and this note. The run id alone is not enough, because users
-    of Airflow can give any id to a run.
+    recognises its runs by the run id and this note, because users of Airflow can give any id to a
+    run.
     """
     return f"MLJob {key[0]}/{key[1]}"
 
@@ -47,16 +47,14 @@ def note_of_retained(key: Key) -> str:
 
 
 def follows(job: Job, run: RunKey) -> bool:
-    """Return whether an MLJob follows a run, or may follow the run when the MLJob begins its first
-    attempt.
+    """Return whether an MLJob follows a run. An MLJob follows these runs:
 
-    An MLJob follows the run of its current attempt. The MLJob also follows the runs of earlier
-    attempts, if these runs had started, because somebody may have cleared such a run in Airflow.
-    Before its first attempt, an MLJob may follow each run whose id contains the hash that
-    identifies the MLJob (:func:`.pin`).
+    - Before the first attempt, each run whose id contains the MLJob's hash (:func:`.pin`).
+    - Later, the run of the current attempt, and the runs of earlier attempts that had started.
+      Somebody may have cleared such an earlier run in Airflow.
 
-    The comparison ignores the name of the AirflowInstance: two AirflowInstances may have the same
-    Airflow, and then both list all runs of this Airflow.
+    The name of the AirflowInstance is not compared, because two AirflowInstances may have the same
+    Airflow.
     """
     attempt = attempts.current(job.status)
     if attempt is None:
@@ -75,8 +73,8 @@ def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
     Args:
         run: The orphaned run.
         key: The namespace and name of the MLJob for which the run was submitted.
-        cancelled: Whether the Event says that the operator cancels the run. Otherwise the Event
-            says how to cancel the run.
+        cancelled: Whether the operator cancels the run. Otherwise the Event says how to cancel the
+            run.
     """
     where = (
         f"AirflowInstance {run.airflow}"
@@ -98,12 +96,10 @@ def orphan_event(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
 
 @dataclass(slots=True)
 class Suspects:
-    """The runs of one Airflow that may be orphaned. A relist, which is the operator's periodic
-    reading of Airflow's list of active runs, finds these runs.
+    """The runs of one Airflow that may be orphaned.
 
     Attributes:
-        since: When the suspicion about each run began: when a relist first listed the run without a
-            known MLJob, or when the Kubernetes API server last said that an MLJob follows the run.
+        since: When the suspicion about each run began. :meth:`clear` sets a later time.
         orphaned: The runs that no MLJob follows, according to the Kubernetes API server. The caller
             adds these runs.
         cancelled_at: When the operator last tried to cancel each orphaned run.
@@ -114,14 +110,17 @@ class Suspects:
     cancelled_at: dict[RunKey, datetime] = field(default_factory=dict)
 
     def update(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
-        """Replace the suspects by ``runs``: the runs that a relist listed at the time ``at`` and
-        that no known MLJob follows. A run that was a suspect before keeps its time in
+        """Replace the suspects by ``runs``. Runs that were suspects before keep their time in
         :attr:`since`.
 
+        Args:
+            runs: The runs in a relist (a list of active runs) that no known MLJob follows.
+            at: The time of the relist.
+
         Returns:
-            list: The runs that have been suspected for at least ``SUSPECTED_FOR`` and that are not
-                known to be orphaned. The runs are sorted: the longest suspected run comes first.
-                The caller must look up the MLJobs of these runs in the Kubernetes API server.
+            list: The runs that have been suspects for at least ``SUSPECTED_FOR`` and are not in
+                :attr:`orphaned`. The caller must look up the MLJobs of these runs in the Kubernetes
+                API server. The longest suspected run comes first.
         """
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
@@ -132,9 +131,8 @@ class Suspects:
         return sorted(due, key=lambda run: self.since[run])
 
     def next_to_cancel(self, count: int, at: datetime) -> list[RunKey]:
-        """Return at most ``count`` orphaned runs to cancel now. Runs whose cancellation was tried
-        before come last, because the cancellation may be impossible. ``cancelled_at`` of the
-        returned runs becomes ``at``.
+        """Return at most ``count`` orphaned runs to cancel now, and set their ``cancelled_at`` to
+        ``at``. Runs without an earlier try come first.
         """
         found = sorted(self.orphaned, key=lambda run: (run in self.cancelled_at, self.cancelled_at.get(run, at), run))[
             :count
@@ -143,8 +141,8 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Remove the run from :attr:`orphaned`, because the Kubernetes API server has an MLJob that
-        follows the run. The time of suspicion, :attr:`since`, starts again at ``at``.
+        """Remove a run from :attr:`orphaned`, because an MLJob follows the run. The run's time in
+        :attr:`since` becomes ``at``.
         """
         self.orphaned.discard(run)
         self.since[run] = at

@@ -1,5 +1,5 @@
-"""The stages of an MLJob's newest attempt, with the times at which they began and ended. All these
-times come from the MLJob's metadata and status, so the operator stores nothing else.
+"""Computes when the stages of an attempt began and ended, from the metadata and the status of the
+MLJob.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _ends_of_stages = attrgetter(
 
 @frozen
 class Interval:
-    """The time from the beginning to the end of a stage that is over.
+    """The beginning and the end of a stage.
 
-    The times may come from different clocks: Kubernetes', the operator's and Airflow's. Most of
-    them have whole seconds.
+    The two times may come from different clocks: Kubernetes', the operator's or Airflow's. Most of
+    the times have whole seconds.
     """
 
     begins_at: datetime
@@ -33,15 +33,13 @@ class Interval:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds. If two clocks disagree and the end is before the beginning, the
-        length is 0.
-        """
+        """The length in seconds. 0 if different clocks put the end before the beginning."""
         return max(0.0, (self.ends_at - self.begins_at).total_seconds())
 
 
 @frozen
 class Timeline:
-    """The stages of one attempt. A stage that is not over, or that the attempt did not have, is
+    """The stages of one attempt. A stage that has not ended, or that the attempt did not have, is
     None.
 
     The first attempt is due when the MLJob is created. A later attempt is due when the previous
@@ -50,8 +48,7 @@ class Timeline:
 
     Attributes:
         number: The number of the attempt.
-        submission: From the time when the attempt was due until Airflow had queued its run. The
-            MLJob may wait for a limit, for another MLJob, or for Airflow.
+        submission: From the time when the attempt was due until Airflow had queued its run.
         queue: From the time when Airflow had queued the run until Airflow started the run.
         run: From the start of the run until its end.
         whole: From the time when the attempt was due until its end.
@@ -67,13 +64,12 @@ class Timeline:
 
     @classmethod
     def of(cls, job: Job, status: MLJobStatus) -> Timeline | None:
-        """Return the timeline of the attempt that a status describes, or None before the first
+        """Return the timeline of the newest attempt in ``status``, or None before the first
         attempt.
 
         Args:
             job: The MLJob.
-            status: The status whose attempt the timeline is for: the current status of the MLJob or
-                an earlier status.
+            status: The current status of the MLJob, or an earlier status.
         """
         if status.attempts is None:
             return None
@@ -89,9 +85,8 @@ class Timeline:
         )
 
     def news(self, before: Timeline | None) -> Timeline:
-        """Return a copy of the timeline that has only the stages that have ended since ``before``,
-        which is an earlier timeline of the MLJob. If ``before`` is None or the timeline of another
-        attempt, the copy has all stages.
+        """Return a copy with only the stages that have ended since ``before``, an earlier timeline
+        of the MLJob. If ``before`` is None or is about another attempt, the copy has all stages.
         """
         if before is None or before.number != self.number:
             return self
@@ -106,9 +101,7 @@ class Timeline:
 
 
 def may_have_news(before: MLJobStatus, after: MLJobStatus) -> bool:
-    """Return whether a stage may have ended between two statuses of an MLJob. Most new statuses
-    only report progress, and their timelines need not be compared.
-    """
+    """Return whether a stage may have ended between two statuses of an MLJob."""
     return _ends_of_stages(before) != _ends_of_stages(after)
 
 
@@ -117,12 +110,6 @@ def _interval(begins_at: datetime | None, ends_at: datetime | None) -> Interval 
 
 
 def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
-    """Return when the attempt was due, or None if this time is not known.
-
-    The first attempt is due when the MLJob is created. A later attempt is due when the attempt
-    before it has ended. A suspension, a changed spec or a requested retry may make an attempt due
-    later: the status then has a later ``activeSince``.
-    """
     before = [entry for entry in status.history or () if entry.attempt != status.attempts]
     if before:
         return max(before[-1].completion_time, status.active_since or before[-1].completion_time)
@@ -131,13 +118,10 @@ def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
 
 
 def _started_at(status: MLJobStatus) -> datetime | None:
-    """Return when Airflow started the run in the newest attempt, or None if Airflow has not started
-    the run in this attempt.
+    """Return when Airflow started the run in the newest attempt, or None before this start.
 
-    An attempt may clear tasks and continue the run of the previous attempt. Until Airflow starts
-    the cleared run, the status keeps the ``startTime`` of the previous attempt. So a ``startTime``
-    one second or more before ``submitTime`` belongs to the previous attempt. Smaller differences
-    are ignored, because ``startTime`` has whole seconds and ``submitTime`` has microseconds.
+    If the attempt continues an earlier run, ``startTime`` is from the earlier attempt at first.
+    Only a difference of one second or more shows this, because ``startTime`` has whole seconds.
     """
     started, queued = status.start_time, status.submit_time
     if started is None or queued is None or status.dag_run_state == RunState.QUEUED:

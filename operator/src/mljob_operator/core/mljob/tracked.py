@@ -1,4 +1,4 @@
-"""Everything that this process knows of one MLJob, in one immutable object."""
+"""Everything that this operator process knows of one MLJob."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from .transient_state import TransientState
 
 @frozen
 class TrackedJob:
-    """One MLJob with everything that this process knows of it. The object is immutable: each change
-    creates a new object.
+    """One MLJob with everything that this operator process knows of it. The object is immutable.
 
     Attributes:
         job: The MLJob as last read or written.
         observed_run: What the operator knows of the newest attempt's run.
-        transient: What this process has tried for the newest attempt.
+        transient: The requests of this process for the newest attempt, and their results.
         outputs: What the run's tasks published, or None if Airflow was not asked yet.
-        confirmed_at: The time at which the operator sent the last confirming status patch. A status
-            patch is confirming if its answer shows that no other client had changed the MLJob since
-            the operator last read or wrote the MLJob. In seconds of the event loop's clock. Minus
-            infinity before the first confirming patch.
+        confirmed_at: When the operator last sent a status patch whose answer showed no change by
+            another client. In seconds of the event loop's clock. Minus infinity before the first
+            such patch.
     """
 
     job: Job

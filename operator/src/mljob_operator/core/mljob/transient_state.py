@@ -1,6 +1,5 @@
-"""The transient state of an MLJob: the requests that this process has sent to Airflow for the
-MLJob, and their results. The transient state is never stored. After a restart, the next process
-asks Airflow instead.
+"""The requests that this process has sent to Airflow for an MLJob, and their results. This state is
+never stored. After a restart, the next process asks Airflow instead.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from .attempts import Attempt
 
 @frozen
 class LastError:
-    """The last request that failed, with its error and the time of the next try.
+    """The last request that failed.
 
     Attributes:
         reason: The reason in the status, in one CamelCase word.
         message: What is wrong, and what to do about it.
-        generation: The generation of the spec when the request failed. With another generation, the
-            request is sent again at once.
+        generation: The generation of the spec when the request failed. After a change of the spec,
+            the request is sent again at once.
         retry_at: When to send the request again.
         failures: How many times in a row requests have failed with this reason.
         starting: Whether the request belonged to the start of the run. A cancellation does not wait
             for the retry of such a request.
         stalls: Whether the condition Stalled is True, because somebody has to change the spec or
-            the DAG that the spec was checked against.
+            the DAG.
     """
 
     reason: str
@@ -47,12 +46,11 @@ class CancelRequests:
 
     Attributes:
         dag_triggered_at: When the operator triggered the cancellation DAG, or None.
-        dag_checked_at: When the operator last asked whether the cancellation DAG was executing the
-            cancellation, or None.
-        dag_running: Whether the cancellation DAG was executing the cancellation at the time
+        dag_checked_at: When the operator last read ``dag_running`` from Airflow, or None.
+        dag_running: Whether the cancellation DAG was executing the cancellation at
             ``dag_checked_at``.
         dag_refused: Why the cancellation DAG can't cancel the run, for example because the DAG is
-            paused. None if the operator knows of no such reason.
+            paused. None if no reason is known.
         sent_at: When the operator last cancelled the run directly, or None.
     """
 
@@ -65,53 +63,45 @@ class CancelRequests:
 
 @frozen
 class TransientState:
-    """What only this process knows about an attempt: the requests that this process has sent to
-    Airflow, and their results.
+    """What only this process knows about an attempt of an MLJob.
 
     Attributes:
         attempt: The newest attempt, if this process has begun it or has taken it over from another
             process. Otherwise None.
         last_error: The last request that failed. None if no request has failed, if a request has
             succeeded since, or if the cause of the error may be gone.
-        kept_by: The error of the last failed request to start the run, as text for people, or None
-            if no such request has failed.
+        kept_by: The text of the last error that prevented the start of the run, or None.
         newest: With runPolicy OncePerSpec, the number of the newest run that an earlier MLJob of
-            the same name has left in Airflow for this spec, or 0 if there is no such run. None
-            until the operator has counted these runs.
-        counted: How many runs the operator has found so far, while it counts runs to find
-            ``newest``.
-        counted_at: When Airflow first answered that no run follows the ``counted`` runs. None
-            before this answer.
-        unknown_until: Until this time, a submission that Airflow did not answer may still take
-            effect. The submission may come from an earlier process. None if there is no such
-            submission.
-        left_until: The time until which this process does nothing for the attempt, because another
-            process has begun the attempt and may still submit the run. None if this process need
-            not wait.
+            the same name has left in Airflow for this spec. 0 if there is no such run. None until
+            the operator has counted these runs.
+        counted: How many runs the operator has counted so far for ``newest``.
+        counted_at: When Airflow first answered that there are no more runs to count, or None.
+        unknown_until: Until when a submission without an answer may still take effect. The
+            submission may come from an earlier process. None if there is no such submission.
+        left_until: Until when this process waits, because another process has begun the attempt and
+            may still submit the run. None if this process need not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
         conf_lost: Whether a retry lacks its conf, because Airflow no longer has the earlier
-            backfill with this conf. Only True if the conf takes outputs of other MLJobs, which the
-            retry then has to read again.
+            backfill with this conf. Only True if the conf contains outputs of other MLJobs.
         cancel_requests: The requests of this process to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.
         children_handled: Whether the operator has looked for runs that tasks of the cancelled run
-            have started, and has cancelled or reported these runs
-            (:class:`~.actions.HandleChildren`).
+            have started, and has cancelled or reported these runs.
         looked_up_at: When the operator last asked Airflow for the run, or None. A direct
             cancellation sets an earlier time, so that the operator asks again at once.
         over_since: When the operator first read the tasks and outputs of the ended run, or first
             read that the backfill has ended. None before that.
-        needs_look_up: Whether the run may be missing or not all of its tasks are known, so that the
-            operator must ask Airflow for the run and its tasks.
-        resumed: The generation of the spec for which Airflow has resumed the backfill, or None if
-            this process has not resumed the backfill.
-        unknown_params: The message about keys of the run's conf that the DAG does not declare as
-            params. Empty if the DAG declares all keys. None if this process has not built the conf.
+        needs_look_up: Whether the operator must ask Airflow for the run and its tasks, because the
+            run may be missing or not all of its tasks are known.
+        resumed: The generation of the spec for which this process has resumed the backfill, or
+            None.
+        unknown_params: The message about conf keys that the DAG does not declare as params. Empty
+            if the DAG declares all keys. None if this process has not built the conf.
         halt: Why the DAG of the run schedules no tasks, or None if the DAG schedules tasks.
-        refused: Whether the Kubernetes API server refused the last status as invalid. The operator
-            then forgets all facts that the stored status does not have. Until the server accepts a
-            status, the operator can record neither an attempt nor the reason for a cancellation.
+        refused: Whether the Kubernetes API server refused the last status as invalid. Until the
+            server accepts a status, the operator can record neither an attempt nor the reason for a
+            cancellation.
     """
 
     attempt: Attempt | None = None

@@ -1,14 +1,10 @@
-"""The MLJobs whose outputs another MLJob takes (``spec.confFrom[].outputsRef``).
+"""The MLJobs whose outputs another MLJob uses (``spec.confFrom[].outputsRef``).
 
-As with tasks in Airflow, an MLJob whose outputs are taken is upstream of the MLJob that takes them.
-Both are in the same namespace. An MLJob that waits for outputs has no finalizer, no place in the
-admission queue and no run.
+As with tasks in Airflow, an MLJob is upstream of the MLJob that uses its outputs. An MLJob that
+waits for outputs has no finalizer, no place in the admission queue and no run.
 
-The conditions of an upstream MLJob show whether the upstream MLJob can still succeed: an MLJob that
-is Stalled needs a change. So :func:`dependencies` treats a Stalled MLJob in the same way whether
-the MLJob failed, was cancelled, was refused, or ran an older spec. If an MLJob of a chain is
-Stalled, all MLJobs after this MLJob become Stalled too. The later MLJobs recover as soon as the
-first MLJob of the chain is not Stalled any more.
+If an MLJob is Stalled, all MLJobs downstream of it become Stalled too. The downstream MLJobs
+recover when the first MLJob of the chain is not Stalled any more.
 """
 
 from __future__ import annotations
@@ -59,18 +55,17 @@ MLJob. The name and the failure of the first failed MLJob follow.
 
 @frozen
 class Upstream:
-    """An MLJob whose outputs another MLJob takes.
+    """An MLJob whose outputs another MLJob uses.
 
     Attributes:
         run: The run that succeeded for the current spec, once its outputs are read completely. None
             if there is no such run.
         outputs: The outputs of that run.
         omitted: The entries of ``status.outputsOmitted``.
-        failure: Why the MLJob does not succeed without a change, as the predicate of a sentence,
-            such as "is Failed with reason TaskFailed: ...". None if the MLJob has succeeded or may
-            still succeed.
+        failure: Why the MLJob can't succeed without a change, such as "is Failed with reason
+            TaskFailed: ...". None if the MLJob has succeeded or may still succeed.
         suspended: Whether the MLJob is suspended.
-        deleted: Whether the MLJob has succeeded and was deleted before its outputs were taken.
+        deleted: Whether the MLJob has succeeded and was deleted before its outputs were used.
         waits_for: The names of the MLJobs for whose outputs this MLJob waits.
         has_secrets: Whether the outputs may contain ``***`` in place of texts from Secrets.
     """
@@ -92,7 +87,7 @@ class Upstream:
         reconciling, stalled = conditions.get("Reconciling"), conditions.get("Stalled")
         waits = reconciling is not None and reconciling.reason in (WAITING, FAILED)
         waits_for = upstream_names(job.spec) if waits else ()
-        if stalled is not None and _holds_now(stalled, job):
+        if stalled is not None and _is_true_for_current_spec(stalled, job):
             failure = _passed_on(stalled.message) if stalled.reason == FAILED else None
             if failure is None:
                 failure = f"is {status.phase} with reason {stalled.reason}: {cut(stalled.message, MAX_QUOTED)}"
@@ -112,13 +107,13 @@ class Upstream:
 
 @frozen
 class Dependencies:
-    """The upstream MLJobs of an MLJob, and whether they let the MLJob start a run.
+    """The upstream MLJobs of an MLJob, and whether the MLJob can start its run.
 
     Attributes:
         names: The names of the upstream MLJobs.
-        unread: Whether this process still has to read at least one of these MLJobs.
-        blocker: What prevents the start of a run, or None if all outputs exist.
-        runs: The runs whose outputs the conf takes, if there is no blocker.
+        unread: Whether the operator has not read all of these MLJobs yet.
+        blocker: What prevents the start of the run, or None if all outputs exist.
+        runs: The runs whose outputs the conf uses. Empty if there is a blocker.
     """
 
     names: tuple[str, ...] = ()
@@ -132,28 +127,19 @@ NO_DEPENDENCIES = Dependencies()
 
 
 def upstream_names(spec: MLJobSpec) -> tuple[str, ...]:
-    """Return the names of the MLJobs whose outputs a spec takes, in order and without
-    repetitions.
+    """Return the names of the MLJobs whose outputs a spec uses, each name once, in the order of the
+    spec.
     """
     return tuple(dict.fromkeys(reference.name for _, reference in _references(spec)))
 
 
 def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependencies:
-    """Return the upstream MLJobs of an MLJob, and what prevents the start of its run. One of these
-    facts prevents the start:
-
-    - an upstream MLJob was not read yet
-    - the MLJobs wait for each other in a cycle
-    - an upstream MLJob can't succeed without a change
-    - an upstream MLJob has succeeded without an output that the MLJob takes
-    - an output that the MLJob takes contains ``***`` instead of a text from a Secret
-    - an upstream MLJob does not exist or has not succeeded yet
+    """Return the upstream MLJobs of an MLJob, and what prevents the start of its run.
 
     Args:
         job: The MLJob.
-        upstreams: The upstream MLJobs by name, and also the upstream MLJobs of these MLJobs. The
-            value is None if there is no MLJob of that name. An MLJob that was not read yet has no
-            entry.
+        upstreams: By name, the upstream MLJobs, and also the upstream MLJobs of these MLJobs. The
+            value is None if the MLJob does not exist. An MLJob that was not read yet has no entry.
     """
     names = upstream_names(job.spec)
     if not names:
@@ -186,9 +172,8 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
 
 def outputs_of(reference: OutputsReference, upstream: Upstream) -> Source:
-    """Return the :class:`Source` of the conf for an ``outputsRef``: those outputs of the upstream
-    MLJob ``upstream`` that the ``outputsRef`` names, or all outputs if the ``outputsRef`` names
-    none. The function leaves out outputs that the upstream MLJob does not have.
+    """Return the outputs of ``upstream`` that an ``outputsRef`` names, as a source of the conf.
+    Without ``keys``, return all outputs. Outputs that ``upstream`` does not have are left out.
     """
     keys = upstream.outputs if reference.keys is None else reference.keys
     taken = {key: upstream.outputs[key] for key in keys if key in upstream.outputs}
@@ -201,8 +186,7 @@ def _references(spec: MLJobSpec) -> Iterator[tuple[int, OutputsReference]]:
             yield index, source.outputs_ref
 
 
-def _holds_now(condition: Condition, job: Job) -> bool:
-    """Return whether a condition is True for the current spec."""
+def _is_true_for_current_spec(condition: Condition, job: Job) -> bool:
     return condition.status is ConditionStatus.TRUE and condition.observed_generation == job.generation
 
 
@@ -211,13 +195,11 @@ _OF_UPSTREAM = re.compile(rf"(MLJob \S+) \(spec\.confFrom\[\d+\]\.outputsRef\) (
 
 
 def _passed_on(message: str) -> str | None:
-    """Return the text for :attr:`Upstream.failure` of an MLJob that is Stalled because an upstream
-    MLJob has failed. Return None if the MLJob is Stalled for another reason. The text consists of
-    "gets no outputs, because", the first failed MLJob of the chain, and the failure of the first
-    failed MLJob.
+    """Return the :attr:`Upstream.failure` of an MLJob whose own upstream MLJob has failed: "gets no
+    outputs, because", and the failure of the first failed MLJob of the chain. Return None if the
+    MLJob is Stalled for another reason.
 
-    The text does not name the MLJobs between the first failed MLJob and the Stalled MLJob.
-    Otherwise the text would grow with the length of the chain.
+    Other MLJobs of the chain are not named, so that long chains don't make the text longer.
 
     Args:
         message: The message of the MLJob's condition Stalled.
@@ -242,10 +224,9 @@ def _progress(namespace: str, upstream: Upstream | None) -> str:
 
 
 def _failure(what: str, reference: OutputsReference, upstream: Upstream | None) -> str | None:
-    """Return a message that says why the outputs that ``reference`` takes can't become available
-    until somebody changes an MLJob. Return None in three cases: the outputs are available, the
-    upstream MLJob may still succeed, or the upstream MLJob does not exist. ``what`` names the
-    upstream MLJob in the message.
+    """Return a message that says why the outputs in ``reference`` can't become available without a
+    change. Return None if these outputs are available or may still become available. ``what`` names
+    the upstream MLJob in the message.
     """
     if upstream is None:
         return None

@@ -1,5 +1,5 @@
-"""The labels of the metrics that count MLJobs. No label contains an MLJob's name, so the number of
-time series does not grow with the number of MLJobs.
+"""The metric labels of an MLJob. The name of the MLJob is not among the labels, so that the number
+of time series stays small.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .job import Job
 
 @frozen
 class JobLabels:
-    """The metric labels of one MLJob. The metrics with these labels count MLJobs.
+    """The metric labels of one MLJob.
 
     Attributes:
         namespace: The namespace of the MLJob.
@@ -21,8 +21,7 @@ class JobLabels:
         phase: The phase in the status, or Pending if the status has no phase.
         reason: The reason in the status, or an empty text if the status has no reason.
         airflow: The name of the AirflowInstance of the newest attempt. Before the first attempt,
-            the name in ``spec.airflowRef``. Without such a name, ``SETTINGS_AIRFLOW``, which stands
-            for the Airflow of the operator's settings.
+            the name in ``spec.airflowRef``. ``SETTINGS_AIRFLOW`` if there is no such name.
     """
 
     namespace: str

@@ -1,5 +1,5 @@
-"""Compresses the spec and the status of an MLJob in memory while the operator does nothing for the
-MLJob. Compressed JSON takes about a tenth of the memory of the same JSON as Python objects.
+"""Compresses JSON in memory. The compressed JSON takes about a tenth of the memory of the Python
+objects.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ def packed(value: Any) -> bytes:
 
 
 def unpacked(data: bytes) -> Any:
-    """Return the JSON value in compressed bytes from :func:`packed`."""
+    """Return the JSON value that :func:`packed` has compressed."""
     return json.loads(zlib.decompress(data))

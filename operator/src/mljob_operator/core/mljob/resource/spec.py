@@ -1,9 +1,4 @@
-"""The spec of an MLJob, read once for each generation.
-
-The Kubernetes API server increments the generation of an MLJob at each change of the spec. If a
-later version of an MLJob has the same generation, the operator uses the spec that it has already
-read.
-"""
+"""The spec of an MLJob, parsed once for each ``metadata.generation``."""
 
 from __future__ import annotations
 
@@ -24,13 +19,12 @@ _PLACEHOLDERS = {"dagId": "-"}
 
 
 class ParsedSpec:
-    """A spec as the operator has read it. The contents of this object never change. :meth:`pack`
-    only compresses the spec in memory.
+    """The parsed spec of an MLJob. The content never changes.
 
     Args:
         spec: The spec with only its valid fields. The DAG id is ``-`` if ``dagId`` is missing or
             invalid.
-        problem: What is invalid in the spec, as text for people, or None if the spec is valid.
+        problem: The message about the invalid fields, or None if the spec is valid.
     """
 
     __slots__ = ("_hash", "_packed", "_spec", "problem")
@@ -44,8 +38,8 @@ class ParsedSpec:
 
     @classmethod
     def of(cls, value: object) -> ParsedSpec:
-        """Parse a spec from the JSON of the Kubernetes API server. Parsing never fails: ``problem``
-        names the invalid fields.
+        """Parse a spec from JSON. An invalid spec raises no error: ``problem`` names the invalid
+        fields.
         """
         spec, problems = fitting(MLJobSpec, value, "spec", bounds={"conf": CONF}, placeholders=_PLACEHOLDERS)
         if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
@@ -67,25 +61,24 @@ class ParsedSpec:
 
     @property
     def hash(self) -> str:
-        """The hash of the spec, from :func:`spec_hash`."""
+        """The result of :func:`spec_hash` for the spec."""
         if self._hash is None:
             self._hash = spec_hash(self.spec)
         return self._hash
 
     def pack(self) -> None:
-        """Compress the spec in memory. The next read of :attr:`spec` decompresses the spec."""
+        """Compress the spec in memory until :attr:`spec` is read."""
         if self._packed is None:
             self._packed = packed(self.spec.model_dump(mode="json", by_alias=True, exclude_unset=True))
         self._spec = None
 
 
 def spec_hash(spec: MLJobSpec) -> str:
-    """Return ten characters that identify the parts of the spec that determine a run: dagId, conf,
-    confFrom, airflowRef, backfill and logicalDate.
+    """Return a hash of dagId, conf, confFrom, airflowRef, backfill and logicalDate, in ten
+    characters. These fields determine the run.
 
-    Fields with default values are left out. Otherwise a field that a later version of the operator
-    adds would change the hashes of all specs, and the upgrade would start the runs of all MLJobs
-    again.
+    Fields with default values are left out. So an upgrade of the operator that adds a field does
+    not change the hashes of existing specs.
     """
     relevant = spec.model_dump(
         mode="json",
@@ -97,7 +90,5 @@ def spec_hash(spec: MLJobSpec) -> str:
 
 
 def digest(text: str) -> str:
-    """Return ten characters that identify a text: the beginning of its SHA-256, in lower-case
-    base32.
-    """
+    """Return the first ten characters of a text's SHA-256, in lower-case base32."""
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:DIGEST_LENGTH]

@@ -1,9 +1,4 @@
-"""The status of an MLJob as the Kubernetes API server has it, read into typed fields.
-
-The operator may have nothing to do for an MLJob for hours. During this time, the operator may keep
-the status in compressed form. When the operator needs the status, the operator decompresses and
-parses the status again.
-"""
+"""The status of an MLJob as the Kubernetes API server has stored it."""
 
 from __future__ import annotations
 
@@ -22,13 +17,11 @@ _LISTS = frozenset({"tasks", "conditions", "history"})
 
 class StoredStatus:
     """The status of an MLJob as the Kubernetes API server has stored it. The content never changes.
-    :meth:`pack` only compresses the content in memory.
 
     Args:
         value: The status as JSON. A value that is not a mapping counts as an empty status.
-        earlier: An earlier version of the status, or None. If possible, only the fields and list
-            items that differ between the two versions are parsed. The other parsed values are taken
-            from the earlier version (:meth:`read_later`).
+        earlier: An earlier version of the status, or None. Values that are the same in both
+            versions are not parsed again.
     """
 
     __slots__ = ("_content", "_fields", "_packed", "is_invalid")
@@ -43,7 +36,7 @@ class StoredStatus:
 
     @classmethod
     def of(cls, fields: MLJobStatus) -> StoredStatus:
-        """Return a StoredStatus with these fields, as if the API server had stored the fields."""
+        """Return a StoredStatus with these fields."""
         return cls(fields.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def __eq__(self, other: object) -> bool:
@@ -67,16 +60,16 @@ class StoredStatus:
         return self._fields
 
     def pack(self) -> None:
-        """Keep the status in compressed form until :attr:`content` or :attr:`fields` is read."""
+        """Compress the status in memory until :attr:`content` or :attr:`fields` is read."""
         if self._packed is None:
             self._packed = packed(self.content)
         self._content = self._fields = None
 
     def read_later(self, later: Mapping[str, Any]) -> MLJobStatus | None:
-        """Return the parsed fields of ``later``, which is a later version of the status. Parse only
-        the fields that differ between the two versions.
+        """Return the parsed fields of ``later``, a later version of the status. Only changed fields
+        are parsed.
 
-        Return None in these cases. The caller must then parse the whole later version:
+        Return None in two cases. The caller must then parse all fields:
 
         - This version is compressed or has an invalid field.
         - The later version has an invalid field, or lacks a field of this version.
@@ -86,24 +79,14 @@ class StoredStatus:
             return None
         changed = {name: value for name, value in later.items() if name not in content or content[name] != value}
         for name in _LISTS & changed.keys() & content.keys():
-            changed[name] = _with_models(changed[name], content[name], getattr(fields, name))
+            changed[name] = _reuse_unchanged(changed[name], content[name], getattr(fields, name))
         read, problems = _fitting(changed)
         if problems:
             return None
         return fields.model_copy(update={name: getattr(read, name) for name in read.model_fields_set})
 
 
-def _with_models(later: object, earlier: Sequence[Any], models: Sequence[Any]) -> object:
-    """Return the list ``later``, in which a parsed item (a model) replaces each unchanged item. So
-    an unchanged item is not parsed again. An item is unchanged if ``earlier`` has an equal item at
-    the same index.
-
-    Args:
-        later: A list field of the later version of a status, as JSON. A value that is not a list is
-            returned as it is.
-        earlier: The same field of the earlier version, as JSON.
-        models: The parsed items of ``earlier``.
-    """
+def _reuse_unchanged(later: object, earlier: Sequence[Any], models: Sequence[Any]) -> object:
     if not isinstance(later, list):
         return later
     read = [model if item == before else item for item, before, model in zip(later, earlier, models, strict=False)]
