@@ -1,17 +1,16 @@
-"""A run in Airflow, and what the operator knows of the run.
+"""What the operator knows of a run in Airflow.
 
 - :mod:`.run_key`: the keys of MLJobs and runs.
-- :mod:`.states`: Airflow's states of runs and tasks, and the order of these states.
-- :mod:`.events`: reads Kafka messages of the MLJob provider and of Airflow's own producer into
-  facts.
-- :mod:`.offsets`: which Kafka offsets are safe to commit.
-- :mod:`.facts`: the content of events and of answers of Airflow's REST API, in one form.
+- :mod:`.states`: Airflow's states of runs and tasks.
+- :mod:`.events`: reads Kafka messages into facts.
+- :mod:`.offsets`: the Kafka offsets that are safe to commit.
+- :mod:`.facts`: what events and answers of Airflow's REST API say about runs and tasks.
 - :mod:`.task_merging`: combines facts about one task instance.
-- :mod:`.observed_run`: combines facts into everything that the operator knows of one run.
-- :mod:`.backfill`: a backfill and its runs, which the operator treats as one run.
+- :mod:`.observed_run`: combines facts about one run.
+- :mod:`.backfill`: a backfill, which the operator treats as one run.
 - :mod:`.outputs`: what the tasks of a run published.
-- :mod:`.followed_try`: the task whose log people want to see, and the state of a task's try.
-- :mod:`.log_lines`: the entries of a task's log as lines of text.
+- :mod:`.followed_try`: the task whose log is shown, and the state of its try.
+- :mod:`.log_lines`: writes a task's log as lines of text.
 - :mod:`.halt`: a DAG that schedules no tasks.
 - :mod:`.children`: runs that the tasks of a run have started.
 - :mod:`.task_order`: the order in which a cancellation sets tasks to failed.

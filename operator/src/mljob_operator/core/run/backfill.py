@@ -1,10 +1,8 @@
-"""A backfill has the runs of a scheduled DAG for a range of dates. Airflow creates all of these
-runs at once and limits how many are active.
+"""A backfill: the runs of a scheduled DAG for a range of dates.
 
-Airflow stores whether a backfill is paused, when it was closed, and the state of each of its runs.
-Airflow does not store whether the backfill as a whole has started, has ended or has failed.
-:func:`as_one_run` derives these facts from the runs, and returns the backfill as one run. So
-deadlines, retries and cancellation work for a backfill as for a single run.
+Airflow stores the state of each run, but no state of the whole backfill. :func:`as_one_run` derives
+this state from the runs. So deadlines, retries and cancellation work for a backfill as for a single
+run.
 
 The operator adds a marker to the conf of a backfill's runs (:mod:`mljob_contract.backfill_marker`).
 The marker names the MLJob and the attempt.
@@ -27,8 +25,7 @@ from .states import RunState
 
 @frozen
 class BackfillRequest:
-    """The range of dates, the conf and the options of a backfill that the operator asks Airflow to
-    create.
+    """A backfill that the operator asks Airflow to create.
 
     Attributes:
         start: The first logical date.
@@ -67,16 +64,14 @@ class BackfillRequest:
 
     @classmethod
     def repeating(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
-        """Return a request with the range, the conf and the options of an existing backfill. Only
-        ``backwards`` comes from the spec of the MLJob, because Airflow does not return this option.
+        """Return a request that repeats an existing backfill. Only ``backwards`` comes from the
+        spec, because Airflow does not return this option.
         """
         backwards = spec.backfill is not None and spec.backfill.run_backwards
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def for_failed_runs(self) -> BackfillRequest:
-        """Return a copy of this request for the failed runs. With the returned request, Airflow
-        repeats the failed runs and creates the runs that don't exist.
-        """
+        """Return a copy of this request that only repeats failed runs and creates missing runs."""
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
 
@@ -86,16 +81,15 @@ class Backfill:
 
     Attributes:
         id: The id of the backfill in Airflow.
-        marker: The marker in the conf, which names the MLJob and the attempt that created the
-            backfill. None if no MLJob created the backfill.
+        marker: The MLJob and the attempt that created the backfill, or None if no MLJob created it.
         start: The first logical date.
         end: The last logical date, inclusive.
         conf: The conf of each run, without the marker.
         paused: Whether the backfill is paused. Airflow starts no further run of a paused backfill.
         created_at: When the backfill was created, on Airflow's clock.
         completed_at: When Airflow closed the backfill, or None if it is open. Airflow closes a
-            backfill when the backfill is cancelled, or up to 30 s after its last run has ended. If
-            Airflow failed to create the runs, it closes the backfill after about 2 minutes.
+            backfill when the backfill is cancelled, or up to 30 s after the last run has ended. If
+            Airflow failed to create the runs, Airflow closes the backfill after about 2 minutes.
     """
 
     id: int
@@ -116,16 +110,14 @@ class BackfillRun:
     """What the operator knows of one run of a backfill.
 
     Attributes:
-        run: The state of the run, from Airflow's REST API. In the argument of :func:`with_change`
-            and in :attr:`ObservedBackfill.shown`, the state may come from an event instead.
+        run: The state of the run according to the REST API. In the argument of :func:`with_change`
+            and in :attr:`ObservedBackfill.shown`, the state may come from an event.
         date: The logical date of the run, or None for an event, which has no date.
         attempt: The number of the MLJob's attempt that created the run or ran it again, or None for
             an event, which has no such number.
-        reported: The event that reports a later state than the REST API, or None. The event is a
-            hint: the status may show the reported state, and the operator may ask Airflow for the
-            true state. No other decision depends on the event.
-        denied: The id of the newest event of this run that an answer of the REST API has
-            contradicted, or None.
+        reported: The event that reports a later state than the REST API, or None. The status may
+            show this state. Decisions depend on ``run`` only.
+        denied: The id of the newest event that the REST API has contradicted, or None.
     """
 
     run_id: str
@@ -143,16 +135,13 @@ class BackfillRun:
 
 @frozen
 class ObservedBackfill:
-    """Everything that the operator knows of a backfill and its runs. The object is immutable: each
-    change creates a new one.
+    """Everything that the operator knows of a backfill and its runs. The object is immutable.
 
     Attributes:
         members: The runs of the backfill, by run id.
-        not_created: The number of runs in the range that existed before the backfill and that the
-            backfill does not repeat.
+        not_created: The number of existing runs in the range that the backfill does not repeat.
         last_event_at: When the operator last read an event of one of the runs, on the operator's
-            clock. None if there was no event. For a few seconds after an event, the operator
-            expects changes that no event reports (:mod:`~mljob_operator.core.mljob.activity`).
+            clock. None if there was no event.
     """
 
     backfill: Backfill
@@ -162,8 +151,8 @@ class ObservedBackfill:
 
     @property
     def shown(self) -> ObservedBackfill:
-        """The backfill as the status shows it. A run has the state that an event reports, if this
-        state is later than the state in the REST API.
+        """The backfill as the status shows it: with the state of a run from an event, if this state
+        is later than the state in the REST API.
         """
         return replace(self, members={run_id: _shown(member) for run_id, member in self.members.items()})
 
@@ -180,11 +169,9 @@ class ObservedBackfill:
 
     @property
     def created(self) -> bool:
-        """Whether Airflow has created the runs of the newest attempt.
-
-        Airflow creates the runs of an attempt in one transaction, so either all of them are visible
-        or none. The value is also True for a backfill that Airflow has closed, even if Airflow
-        created no run.
+        """Whether Airflow has created the runs of the newest attempt. Airflow creates all of these
+        runs in one transaction. Also True if Airflow has closed the backfill without creating a
+        run.
         """
         attempt = self.backfill.marker.attempt if self.backfill.marker else None
         return self.backfill.completed_at is not None or any(
@@ -198,21 +185,20 @@ class ObservedBackfill:
 
     @property
     def empty(self) -> bool:
-        """Whether the backfill is over, has no runs, and has left no existing run as it was.
-        Airflow refuses to create a backfill for a range without runs, so an empty backfill means
-        that Airflow failed to create the runs.
+        """Whether the backfill is over and has no runs, although no run in the range existed
+        before. Then Airflow failed to create the runs, because Airflow refuses a backfill for a
+        range without runs.
         """
         return self.over and not self.members and not self.not_created
 
 
 @frozen
 class BackfillSnapshot:
-    """The state of a backfill and of all its runs in Airflow's REST API at one time.
+    """A backfill and all its runs in Airflow's REST API at one time.
 
     Attributes:
         members: The runs of the backfill.
-        not_created: The number of runs in the range that existed before the backfill and that the
-            backfill does not repeat.
+        not_created: The number of existing runs in the range that the backfill does not repeat.
         final: Whether the backfill and all its runs had ended at that time. The snapshot then
             replaces all earlier facts about the runs.
     """
@@ -224,9 +210,8 @@ class BackfillSnapshot:
 
 
 def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> ObservedBackfill:
-    """Return a new ObservedBackfill from a snapshot of the whole backfill and from the earlier
-    facts in ``old``. A run that only ``old`` contains is dropped, because the run was deleted or
-    belongs to another backfill now.
+    """Combine a snapshot with the earlier facts in ``old``. Runs that only ``old`` contains are
+    removed, because they were deleted or belong to another backfill now.
     """
     old_members = old.members if old is not None else {}
     members = {
@@ -239,8 +224,7 @@ def with_snapshot(old: ObservedBackfill | None, snapshot: BackfillSnapshot) -> O
 
 
 def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
-    """Return a new ObservedBackfill that includes the change of one run. The change comes from an
-    event or from the change feed (the list of recent changes in Airflow).
+    """Return a new ObservedBackfill with the change of one run.
 
     These changes are ignored:
 
@@ -264,15 +248,6 @@ def with_change(observed_backfill: ObservedBackfill, member: BackfillRun) -> Obs
 
 
 def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
-    """Combine the earlier facts about one run of a backfill with an answer of the REST API, and
-    return the result.
-
-    Args:
-        old: The earlier facts about the run, or None if there are none.
-        new: The run in the answer.
-        final: Whether ``new`` replaces ``old`` in any case, because all runs of the backfill had
-            ended at the time of the answer.
-    """
     if old is None or final:
         return new
     run, asked_at = later_run(old.run, new.run), new.run.observed_at
@@ -296,11 +271,11 @@ def _shown(member: BackfillRun) -> BackfillRun:
 
 
 def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
-    """Return the backfill as one run.
+    """Return the state of the whole backfill as the state of one run.
 
-    This one run is queued until a run of the backfill starts, and then running until all runs of
-    the backfill have ended. At the end, the one run has failed if a run of the backfill has failed,
-    or if the backfill is empty. Otherwise the one run has succeeded.
+    The backfill is queued until one of its runs starts, and then running until all runs have ended.
+    At the end, the backfill has failed if one of its runs has failed, or if it is empty
+    (:attr:`ObservedBackfill.empty`).
     """
     backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
     newest = max(runs, key=lambda run: run.occurred_at, default=None)
@@ -322,7 +297,4 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
-    """Return whether the run ended at or after ``since``. If ``since`` is the creation time of a
-    backfill, an end before ``since`` means that the backfill has not repeated the run yet.
-    """
     return run.ended and (run.end or run.occurred_at) >= since

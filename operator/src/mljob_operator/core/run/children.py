@@ -33,19 +33,18 @@ class Child:
 
 
 def may_be_cancelled(child: Child, parent: RunKey, prefix: str, *, allowed: bool) -> bool:
-    """Return whether a child may be cancelled together with its parent.
+    """Return whether a child may be cancelled together with its parent. A task can claim to have
+    started any run, so all of these conditions must hold:
 
-    A task can claim to have started any run. So three conditions must hold: the namespace of the
-    parent's MLJob may run the child's DAG (``allowed``), Airflow's own data confirms that a task
-    started the child, and the child is not the run of another MLJob. A child counts as the run of
-    another MLJob if its id has the form of MLJobs' run ids and begins with ``prefix``. The
-    exception is a child that has the run id of its parent and another DAG than the parent, because
-    a task can give its own run id to a child.
+    - The namespace of the parent's MLJob may run the child's DAG (``allowed``).
+    - Airflow's own data confirms that a task started the child.
+    - The child's run id does not have the form of MLJobs' run ids, or is the parent's run id in
+      another DAG. A task can give its own run id to a child.
 
     Args:
         child: The run that a task claims to have started.
         parent: The run of that task.
-        prefix: The prefix of the dag run ids of MLJobs.
+        prefix: The prefix of the run ids of MLJobs.
         allowed: Whether the parent's MLJob may run the child's DAG.
     """
     run = RunId.parse(child.run_id)
@@ -55,8 +54,8 @@ def may_be_cancelled(child: Child, parent: RunKey, prefix: str, *, allowed: bool
 
 
 def in_words(children: Sequence[Child]) -> str:
-    """Return a part of a message: the run ids and DAGs of at most ``MAX_NAMED`` children, and how
-    many other children there are.
+    """Return the run ids and DAGs of at most ``MAX_NAMED`` children, and the number of the other
+    children, as a part of a sentence.
     """
     named = [f"{child.run_id} of DAG {child.dag_id}" for child in children[:MAX_NAMED]]
     more = f" and {len(children) - MAX_NAMED} more" if len(children) > MAX_NAMED else ""

@@ -1,15 +1,14 @@
-"""Reads Kafka messages into facts about runs and tasks (:mod:`.facts`).
+"""Converts Kafka messages into facts about runs and tasks (:mod:`.facts`).
 
-Two producers send messages to the topic, and each has its own format. Messages of the MLJob
-provider (this project's package for Airflow) have the field ``mljob_version``
-(:mod:`mljob_contract.events`). These messages report tasks, and what the cancellation DAG did to a
-run. Messages of Airflow's own ``kafka_event_producer`` have the field ``schema_version``
-(apache-airflow-providers-apache-kafka, "Kafka event producer").
+Two producers send messages to the topic:
 
-Everybody who may write to the topic can write any message. So the operator checks every field that
-it uses: the type, the length or range, and whether a time is plausible. For a message that has
-neither format or has an invalid field, :func:`read` raises :class:`Unreadable`. The caller counts
-such messages and reads the next message.
+- The MLJob provider, this project's package for Airflow. Its messages have the field
+  ``mljob_version`` (:mod:`mljob_contract.events`).
+- Airflow's own ``kafka_event_producer``. Its messages have the field ``schema_version``
+  (apache-airflow-providers-apache-kafka, "Kafka event producer").
+
+Everybody who may write to the topic can write any message. So the operator checks the type, the
+length or range, and the times of each field that it uses.
 """
 
 from __future__ import annotations
@@ -59,9 +58,8 @@ class Unreadable(ValueError):
     """The error for a Kafka message that the operator can't read.
 
     Attributes:
-        kind: The kind of the problem, for logs: too_large, not_json, unknown_format (the message is
-            neither from the MLJob provider nor from Airflow's own producer) or invalid (a field is
-            invalid).
+        kind: The kind of the problem, for logs: too_large, not_json, unknown_format (neither from
+            the MLJob provider nor from Airflow's own producer) or invalid (a field is invalid).
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -71,13 +69,12 @@ class Unreadable(ValueError):
 
 @frozen
 class Envelope:
-    """The content of a message: the run that the message is about, and the fact that the message
-    reports.
+    """The content of a message.
 
     Attributes:
-        fact: The fact, or None if the message reports no fact that the operator uses.
-        source: The name that the sending Airflow gives itself, or None if the message does not
-            contain such a name.
+        fact: The fact that the message reports, or None if the operator does not use the message.
+        source: The name that the sending Airflow gives itself, or None if the message has no such
+            name.
     """
 
     dag_id: str
@@ -189,9 +186,8 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
-    """Return the content of a message about what the cancellation DAG did to a run. If the
-    cancellation DAG ended the run, the field ``fact`` is the end of the run. Otherwise ``fact`` is
-    None, also for a run that had ended before, because the message does not say when.
+    """Return the content of a message about what the cancellation DAG did to a run. If the run had
+    ended before, ``fact`` is None, because the message does not say when the run ended.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
@@ -222,11 +218,6 @@ def _from_airflow_producer(event: OfficialEvent, now: datetime) -> Envelope:
 
 
 def _plausible(field: str, at: datetime, now: datetime) -> datetime:
-    """Return a time from a message, in UTC.
-
-    Raises:
-        Unreadable: The time has no time zone, or is not plausible (``OLDEST``, ``MAX_AHEAD``).
-    """
     if at.tzinfo is None:
         raise Unreadable("invalid", f"{field}: no time zone")
     if not OLDEST <= at <= now + MAX_AHEAD:

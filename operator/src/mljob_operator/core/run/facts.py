@@ -1,8 +1,6 @@
-"""A fact is a statement about a run or a task instance, from an event on Kafka or from an answer of
-Airflow's REST API. After a restart, the operator also takes facts from stored statuses.
-
-All facts have the same form, and :mod:`.observed_run` combines them. Each fact records its source,
-because answers of the REST API take precedence over events.
+"""A fact is a statement about a run or a task instance. It comes from a Kafka event, from an answer
+of Airflow's REST API or, after a restart, from a stored status. :mod:`.observed_run` combines
+facts.
 """
 
 from __future__ import annotations
@@ -29,21 +27,18 @@ EventId = tuple[object, ...]
 
 @frozen
 class RunFact:
-    """A fact about a dag run: the state that an event or the REST API reports.
+    """The state of a dag run according to an event, the REST API or a stored status.
 
     Attributes:
         occurred_at: In an event: when the run entered the state, on Airflow's clock. In an answer
             of the REST API: the same as ``observed_at``. In a stored status: the time of the last
-            event. Events are ordered by their states first: queued, then running, then success or
-            failed. Among events with the same state, and among events with success or failed, this
-            time decides.
+            event.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock. For a stored status: a time long ago.
         start: When the run started, or None if the source does not contain this time.
         end: When the run ended, or None if the source does not contain this time.
         queued_at: When the run was last queued, on Airflow's clock, or None if the source does not
-            contain this time. If this time changes, the run was cleared, and events from before the
-            new time are ignored.
+            contain this time. If this time changes, the run was cleared.
     """
 
     state: RunState
@@ -68,11 +63,11 @@ class RunFact:
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """Return the fact with the later state of a run. If both states are equally late, return
-    ``old``. A start, end or queue time that the returned fact lacks comes from the other fact.
+    """Return the fact with the later state of a run, or ``old`` if both states are equally late.
+    Missing times are added from the other fact.
 
-    If the run was cleared between the two facts, so that Airflow queued the run again, return the
-    fact from after the clear unchanged. Without a clear, a run that has ended stays ended.
+    If the run was cleared between the two facts, return the fact from after the clear unchanged.
+    Without a clear, a run that has ended stays ended.
     """
     if old is None:
         return new
@@ -98,15 +93,14 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Choose from two events, ``reported`` and ``event``, the event with the later state of a run.
-    Return this event if its state is later than the state that the REST API has reported, or if the
-    REST API has not returned the run yet. Otherwise return None. Also return None if this event is
-    from before the run was last queued. The order in which events arrive does not matter.
+    """Return the event with the later state: ``reported`` or ``event``. Return None if the REST API
+    has reported a state that is as late or later, or if the run was cleared since the later event.
+    The order in which events arrive does not matter.
 
     Args:
-        run: What the REST API has reported about the run, or None if the REST API has not returned
-            the run yet.
-        reported: The event that reported the latest state so far, or None.
+        run: The run according to the REST API, or None if the REST API has not returned the run
+            yet.
+        reported: The event with the latest state so far, or None.
         event: Another event.
     """
     latest = event if reported is None else max(reported, event, key=_run_order)
@@ -120,19 +114,14 @@ def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
 def report_after_answer(
     reported: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
-    """Check after a new answer of the REST API whether an event still counts. An event counts while
-    the event reports a later state of the run than the REST API.
+    """Return ``reported`` if this event still reports a later state than the REST API after a new
+    answer. Otherwise return None, and also if the answer contradicts the event (:func:`denies`).
 
     Args:
-        reported: The event that counted before the answer, or None.
-        run: What the REST API has reported about the run, including the new answer.
+        reported: The event with the latest state before the answer, or None.
+        run: The run according to the REST API, including the new answer.
         answer: The new answer alone.
         asked_at: When the request was sent, on the operator's clock.
-
-    Returns:
-        RunFact: ``reported`` if the event still counts. None if there is no event, if the event
-            does not report a later state any more, or if the answer contradicts the event
-            (:func:`denies`).
     """
     if reported is None or not _is_later(reported, run) or denies(answer, reported, asked_at):
         return None
@@ -141,65 +130,49 @@ def report_after_answer(
 
 def denies(answer: RunFact, reported: RunFact, asked_at: datetime) -> bool:
     """Return whether an answer of the REST API contradicts an event: the answer has an earlier
-    state, although the request was sent (``asked_at``) at least ``END_GRACE`` after the event was
-    read. Airflow needs less time than ``END_GRACE`` to store the change that an event reports.
+    state, although the request was sent at least ``END_GRACE`` after the event was read.
     """
     return RUN_RANK[answer.state] < RUN_RANK[reported.state] and asked_at >= reported.observed_at + END_GRACE
 
 
 def _is_later(event: RunFact, run: RunFact | None) -> bool:
-    """Return whether an event reports a later state than the REST API. The result is False for an
-    event from before the run was last queued, and True if the REST API has not returned the run.
-    """
     if run is None:
         return True
     return RUN_RANK[event.state] > RUN_RANK[run.state] and not is_before_queuing(event, run)
 
 
 def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
-    """Return whether an event is from before the run was last queued. If so, somebody has cleared
-    the run since that event.
-    """
+    """Return whether somebody has cleared the run since an event."""
     return run.queued_at is not None and event.occurred_at < run.queued_at
 
 
 def _is_outdated(fact: RunFact, queued_at: datetime, observed_at: datetime) -> bool:
-    """Return whether a fact is from before the run was last queued. Another fact shows this: its
-    queue time ``queued_at`` is later than the queue time of ``fact``, and the operator observed the
-    other fact later, at ``observed_at``.
-    """
     return fact.queued_at is not None and fact.queued_at < queued_at and fact.observed_at < observed_at
 
 
 def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:
     """Return whether Airflow has queued a run again after the run ended.
 
-    Two conditions must hold:
-
-    - The queue time has changed: ``at`` is later than ``queued``, to the microsecond. Comparing
-      ``at`` with ``ended`` alone is not enough. The process that queues a run and the process that
-      ends the run have different clocks, so a short run may seem to have ended before it was
-      queued.
-    - The run had ended before: ``at`` is not before ``ended``, in whole seconds, because a status
-      stores the end in whole seconds. Clearing a task of a run in progress changes the queue time
-      too, and does not start another run.
+    Clearing a task of a run in progress changes the queue time too. So the new queue time must also
+    be at or after ``ended``. Only whole seconds are compared, because a status stores the end in
+    whole seconds.
 
     Args:
         at: When the run was queued, according to the newer fact.
-        queued: When the run was queued, as known before. If None, this time is not known, and
-            ``at`` only has to be later than ``ended``.
-        ended: When the run ended, as known before.
+        queued: When the run was queued, according to the older fact. If None, ``at`` only has to be
+            later than ``ended``.
+        ended: When the run ended, according to the older fact.
     """
     if queued is None:
         return at > ended
+    # Comparing with ``ended`` alone is not enough. The clocks of Airflow's processes differ, so a short
+    # run may seem to have ended before it was queued.
     return at > queued and at.replace(microsecond=0) >= ended.replace(microsecond=0)
 
 
 @frozen
 class Report:
-    """A report that a task sends while it runs: the progress (0 to 1) or the metrics. Within one
-    try, the latest report replaces the earlier reports.
-    """
+    """The progress (0 to 1) or the metrics that a task sends while it runs."""
 
     try_number: int
     occurred_at: datetime
@@ -219,9 +192,7 @@ class Failure:
 
 @frozen
 class Question:
-    """The question that a task asks a person while the task awaits input. ``subject`` is None if
-    Airflow was asked and returned no subject.
-    """
+    """A question of a task to a person. ``subject`` is None if Airflow returned no subject."""
 
     try_number: int
     subject: str | None = None
@@ -229,15 +200,14 @@ class Question:
 
 @frozen
 class Details:
-    """What the operator knows about a task instance in addition to its state: the reports, the
-    error and the question of the task instance.
+    """What the operator knows about a task instance in addition to its state.
 
     Attributes:
         progress: The latest report with the progress of the task.
         metrics: The latest report with metrics.
         failure: The error of the last try that failed.
-        question: The question that the task asks while the task awaits input. None if the task does
-            not await input, or if Airflow was not asked for the question yet.
+        question: The question that the task asks while it awaits input. None if the task does not
+            await input, or if the operator has not read the question yet.
     """
 
     progress: Report | None = None
@@ -251,7 +221,7 @@ NO_DETAILS = Details()
 
 @frozen
 class TaskFact:
-    """A fact about a task instance: the state that an event or the REST API reports.
+    """The state of a task instance according to an event, the REST API or a stored status.
 
     Attributes:
         try_number: The number of the current try, from 1; 0 before the first try.
@@ -259,16 +229,12 @@ class TaskFact:
             does not show whether a retry follows.
         occurred_at: In an event: when the task instance entered the state, on Airflow's clock. In a
             progress report: the time of the report. In an answer of the REST API: the same as
-            ``observed_at``. In a stored status: the time of the last event. Of two events with the
-            same ``try_number``, ``rank`` and ``certain``, the operator believes the event with the
-            later ``occurred_at``.
+            ``observed_at``. In a stored status: the time of the last event.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock. For a stored status: a time long ago.
         max_tries: The number of the last try that a retry may follow, or None if the source does
-            not contain this number. At first, this is the number of retries of the task. Airflow
-            raises the number when the task is cleared.
-        confirmed: Whether the REST API has confirmed the try and the state that an event had
-            reported before.
+            not contain this number. Airflow raises the number when the task is cleared.
+        confirmed: Whether the REST API has confirmed the state that an event had reported.
     """
 
     task_id: str
@@ -287,7 +253,7 @@ class TaskFact:
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether only an event reports this state, and the REST API has not confirmed it."""
+        """Whether only an event reports this state."""
         return self.source is StatusSource.KAFKA and not self.confirmed
 
     @property
@@ -309,23 +275,22 @@ class TaskFact:
 
     @property
     def rank(self) -> int:
-        """How far the task instance is within its try. A failure that may be retried has the rank
-        of up_for_retry.
+        """How far the task instance is within its try. A failure that is not ``certain`` has the
+        rank of up_for_retry.
         """
         return TASK_RANK[self.state] if self.certain else RETRY_RANK
 
     @property
     def order(self) -> tuple[int, int, bool, datetime, str]:
-        """The sort key of events of a task instance. The operator believes the event with the
-        greatest key. The order is total, so that the result does not depend on the sequence in
-        which the events arrive.
+        """The sort key of events of a task instance. The event with the greatest key counts, in
+        whatever order the events arrive.
         """
         return self.try_number, self.rank, self.certain, self.occurred_at, self.state
 
     @property
     def shown_state(self) -> TaskState:
-        """The state that people see. A failure that is not ``certain`` is shown as up_for_retry if
-        ``max_tries`` is known and allows another try.
+        """The state that the status shows. A failure that is not ``certain`` is shown as
+        up_for_retry if ``max_tries`` allows another try.
         """
         if not self.certain and self.max_tries is not None and self.try_number <= self.max_tries:
             return TaskState.UP_FOR_RETRY
@@ -334,17 +299,15 @@ class TaskFact:
 
 @frozen
 class Snapshot:
-    """The state of one run, or of its task instances, in Airflow's REST API at one time.
+    """A run, its task instances, or both, in Airflow's REST API at one time.
 
     Attributes:
-        requested_at: When the request was sent, on the operator's clock. Facts that the operator
-            observed after this time may be newer than the snapshot.
+        requested_at: When the request was sent, on the operator's clock.
         run: The run, or None if the request was not about the run.
         tasks: Task instances of the run.
         complete: Whether ``tasks`` has all task instances of the run.
-        final: Whether ``tasks`` need not be listed again: the run had ended, and all of its tasks
-            had ended or enough time had passed. The states in ``tasks`` then replace all earlier
-            states.
+        final: Whether ``tasks`` replaces all earlier states, because the run has ended. The tasks
+            are not listed again.
     """
 
     requested_at: datetime

@@ -1,9 +1,8 @@
-"""Chooses the task of a run whose log people want to see, and finds out whether a try of a task is
-in progress.
+"""Chooses the task of a run whose log is shown, and finds out whether a try of a task is in
+progress.
 
-Airflow raises the number of a task's try when it schedules the next try. A task that was deferred
-or rescheduled continues with the same number. When a task that has ended is cleared, it has no
-state and keeps the number of its last try, until Airflow schedules the task again.
+Airflow raises the try number of a task when it schedules the next try. Deferring, rescheduling or
+clearing a task does not change the number.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ from .states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState
 
 
 class TryState(StrEnum):
-    """Whether a try of a task has not begun, is in progress or has ended, and whether another try
-    follows.
-    """
+    """The state of one try of a task."""
 
     WAITING = "waiting"
     """The try has not begun, or waits for a worker again."""
@@ -34,8 +31,8 @@ class TryState(StrEnum):
 
 
 def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None) -> TaskFact | None:
-    """Return the task instance whose log is shown. The first of these rules that applies chooses
-    among the instances that have begun:
+    """Return the task instance whose log is shown. The first rule that applies chooses among the
+    instances that have begun:
 
     1. The instance that failed first.
     2. The active instance that started last. Instances that are deferred or wait to be rescheduled
@@ -49,9 +46,8 @@ def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None
         map_index: The map index of the instance, or None for any instance.
 
     Returns:
-        TaskFact: The task instance. If no instance of the given task has begun, the instance with
-            the lowest map index. None if no instance fits ``task_id`` and ``map_index``, or if
-            ``task_id`` is None and no instance has begun.
+        TaskFact: The task instance. If no instance of task ``task_id`` has begun, the instance with
+            the lowest map index. None if there is no such instance.
     """
     found = [fact for fact in facts if task_id in (None, fact.task_id) and map_index in (None, fact.map_index)]
     begun = [fact for fact in found if fact.try_number > 0 and fact.start is not None]

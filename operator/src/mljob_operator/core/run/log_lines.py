@@ -1,9 +1,8 @@
 """Writes the entries of a task's log as lines of text, for terminals.
 
-An entry comes from a task, so it may hold anything: control characters that move the cursor of a
-terminal, values from Secrets, or texts of any length. Control characters are removed first, then
-values from Secrets are redacted, because a control character within a value would hide the value
-from redaction.
+A task can write anything: control characters that move the cursor of a terminal, values from
+Secrets, or texts of any length. Control characters are removed before values from Secrets are
+redacted, because a control character within a value would hide the value from redaction.
 
 Source: ``StructuredLogMessage`` in ``airflow/utils/log/file_task_handler.py``; structlog's
 ``ExceptionDictTransformer`` for ``error_detail``.
@@ -77,7 +76,7 @@ _SHOWN_OTHERWISE = frozenset(
 
 @frozen
 class LogEntry:
-    """One entry of a task's log, as Airflow's REST API returns the entry.
+    """One entry of a task's log, as Airflow's REST API returns it.
 
     Attributes:
         value: The entry as JSON: an object with ``event``, ``timestamp`` and other fields, or a
@@ -99,23 +98,19 @@ class LogEntry:
 
 
 class EntryLines:
-    """Turns the entries of one answer of Airflow into lines of text.
+    """Converts the entries of one answer of Airflow into lines of text.
 
-    The answer may begin with Airflow's header, whose entries describe the sources of the log. The
-    header is left out of the lines, because the header names hosts and paths. The entries of the
-    header are not counted either, because the header of a later answer may have more or fewer
-    entries.
+    The answer may begin with Airflow's header, whose entries name the hosts and paths of the log.
+    The header is left out and not counted.
 
     Args:
         redaction: Redacts the values from Secrets.
         skip: The number of entries to skip, because an earlier answer had them.
-        has_header: Whether the answer may begin with a header. Airflow sends a header only if the
-            log is read from its beginning. In any other answer, entries that look like a header
-            come from the task.
+        has_header: Whether the answer may begin with a header. Airflow sends a header only at the
+            beginning of a log. Elsewhere, entries that look like a header come from the task.
 
     Attributes:
-        count: The number of entries so far. Skipped entries count. Entries of the header do not
-            count.
+        count: The number of entries so far, including skipped entries, without the header.
         unreadable: The lines of the header's first ``MAX_UNREADABLE`` entries about sources that
             can't be read.
     """
@@ -130,8 +125,8 @@ class EntryLines:
         self.unreadable: list[str] = []
 
     def __call__(self, entry: LogEntry) -> list[str]:
-        """Return the lines of the next entry. The list is empty if the entry is skipped, belongs to
-        the header, or has no lines (:func:`lines`).
+        """Return the lines of the next entry. The list is empty if the entry is skipped or belongs
+        to the header.
         """
         if self._may_begin:
             self._may_begin, self._in_header = False, entry.event == HEADER
@@ -149,11 +144,10 @@ class EntryLines:
 
 
 def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of an entry, without line breaks and without values from Secrets. If the
-    entry is only the beginning of a longer entry, the last line says so.
+    """Yield the lines of an entry, without values from Secrets. If the entry is only the beginning
+    of a longer entry, the last line says so.
 
-    Entries that only fold the log in Airflow's UI ("Pre Execute", "Post Execute" and the ends of
-    groups) have no lines. Otherwise most of the last lines of a log would come from such entries.
+    Entries that only fold the log in Airflow's UI, such as "Pre Execute", have no lines.
     """
     if entry.event in _FOR_THE_UI:
         return
@@ -163,9 +157,8 @@ def lines(entry: LogEntry, redaction: Redaction) -> Iterator[str]:
 
 
 def plain_lines(text: str, redaction: Redaction) -> Iterator[str]:
-    """Yield the lines of a text that a task or another program wrote. The lines contain no line
-    breaks, no control characters and no values from Secrets. If a line has more than ``MAX_LINE``
-    characters, the rest of the line is replaced by a remark.
+    """Yield the lines of a text, without control characters and without values from Secrets. In a
+    line of more than ``MAX_LINE`` characters, a remark replaces the rest.
     """
     text = whole(_without_controls(text))
     while text:
@@ -201,9 +194,6 @@ def _text(entry: LogEntry) -> str:
 
 
 def _time(value: Any) -> str:
-    """Convert a time from Airflow to a text in UTC with milliseconds. Return an empty text if the
-    value is not a time.
-    """
     try:
         at = datetime.fromisoformat(value).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
@@ -212,11 +202,6 @@ def _time(value: Any) -> str:
 
 
 def _fields(value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the first ``MAX_FIELDS`` fields of an entry, each as ``name=value``. The fields in
-    ``_SHOWN_OTHERWISE`` are left out. Some of these fields, such as the time, appear in the lines
-    in another form. The other fields in ``_SHOWN_OTHERWISE`` name the task instance, or the code
-    that wrote the entry.
-    """
     names = [name for name in value if name not in _SHOWN_OTHERWISE]
     for name in names[:MAX_FIELDS]:
         text = value[name] if isinstance(value[name], str) else _json(value[name])
@@ -225,9 +210,8 @@ def _fields(value: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _traceback(details: Any) -> Iterator[str]:
-    """Yield the lines of a traceback, in Python's format: the exception that caused the others
-    comes first. ``details`` is the field ``error_detail`` of an entry. Yield nothing if ``details``
-    is not a list.
+    """Yield the lines of a traceback in Python's format: the exception that caused the others comes
+    first.
     """
     if not isinstance(details, list):
         return

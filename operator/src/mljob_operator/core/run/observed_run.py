@@ -1,26 +1,19 @@
 """The observed run: everything that the operator knows of one run, combined from facts.
 
-Facts come from events and from Airflow's REST API. An event is a hint: the status shows the
-reported state at once, except the end of the run, and the operator may ask Airflow for the true
-state. No other decision depends on an event. The state of the run (``ObservedRun.run``) comes from
-the REST API alone. If an event reports a later state, this event is stored separately
-(``ObservedRun.reported``).
+The state of a run comes from Airflow's REST API. An event is only a hint: the status shows the
+state in the event, except the end of the run, and the operator may ask Airflow for the true state.
 
 The events of a task instance are ordered by try, then by the rank of the state within the try, then
 by Airflow's clock. So the result is the same if events arrive twice, late or in another order.
 
-The REST API has the true state, but an answer may be older than an event that reached the operator
-first. Within ``task_merging.GRACE`` after an event, an answer may therefore move a task forward,
-but not back. An event of a try's end is believed for ``task_merging.CONFIRMED_WITHIN``, because a
-worker publishes the end before it reports the end to Airflow (:mod:`.task_merging`).
+An answer of the REST API may be older than an event that the operator has read before. So within
+``task_merging.GRACE`` after an event, an answer does not move a task back. For the end of a try,
+this time is ``task_merging.CONFIRMED_WITHIN``.
 
 Most answers come from the change feed, which is the list of recent changes that the operator reads
-every few seconds. The change feed repeats each change for longer than ``GRACE``, so a change that
-was ignored at first comes again. The change feed lists only changes, so it never contradicts a
-wrong event. If the REST API has not confirmed an event within ``CONFIRMED_WITHIN``, the operator
-therefore lists all tasks of the run one time, and believes this list instead of the event. The
-observed run remembers contradicted events (``ObservedRun.denied``), so that a copy of such an event
-changes nothing.
+every few seconds. The change feed lists only changes, so it never contradicts a wrong event. So if
+the REST API has not confirmed an event within ``CONFIRMED_WITHIN``, the operator lists all tasks of
+the run, and believes this list instead of the event.
 """
 
 from __future__ import annotations
@@ -68,28 +61,27 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @frozen
 class ObservedRun:
-    """One run and its task instances. The object is immutable: each change creates a new one.
+    """One run and its task instances. The object is immutable.
 
     Attributes:
         run: The state of the run according to the REST API, or None if the REST API has not
             returned the run yet.
-        reported: The event that reports a later state than the state in ``run``, or None. The event
-            is a hint: the status may show the reported state, and the operator may ask Airflow for
-            the true state. No other decision depends on the event.
+        reported: The event that reports a later state than ``run``, or None. The status may show
+            this state. Decisions depend on ``run`` only.
         tasks: The task instances by task id and map index.
         listed: Whether all task instances, or all runs of the backfill, were listed after the end
             of the run, so that another list would show nothing new.
         complete: Whether all task instances of the run are known. Only then are the counts of task
             instances totals.
-        missed_at: The time of the first request that Airflow answered with "no such run". This time
-            is from the operator's clock. None if Airflow has not answered yet, or if Airflow's last
-            answer contained the run.
+        missed_at: When the operator sent the first request that Airflow answered with "no such
+            run", on the operator's clock. None if Airflow has not answered yet, or if Airflow's
+            last answer contained the run.
         not_found: Whether Airflow has answered two requests with "no such run". The second request
-            must be sent at least ``ABSENCE_CONFIRMED_AFTER`` later than the first request.
+            is sent at least ``ABSENCE_CONFIRMED_AFTER`` after the first request.
         denied: The ids of the newest ``MAX_DENIED`` events that the REST API has contradicted. For
             the runs of a backfill, ``observed_backfill`` has these ids.
-        since: A time. Facts from before this time are about an earlier attempt, whose run was
-            cleared. None if all facts are about the newest attempt.
+        since: Facts from before this time are about an earlier attempt, whose run was cleared. None
+            if all facts are about the newest attempt.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` then
             stands for the whole backfill.
     """
@@ -112,24 +104,21 @@ class ObservedRun:
 
     @property
     def reported_end(self) -> RunFact | None:
-        """The event that reports the end of the run before the REST API does. None if there is no
-        such event.
-        """
+        """The event that reports the end of the run before the REST API does, or None."""
         return self.reported if self.reported is not None and self.reported.ended else None
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The state that the status shows for the run, or None if no state is known. The end of the
-        run comes from the REST API only. Any other state may come from an event.
+        """The state that the status shows for the run, or None if no state is known. Any state
+        except the end of the run may come from an event.
         """
         return self.reported if self.reported is not None and not self.reported.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
-        """The time at which the operator read the oldest event that the REST API has not confirmed.
-        This time is from the operator's clock. None if the REST API has confirmed all events. An
-        event that reports the end of the run does not count, because the operator asks Airflow
-        about the end at once.
+        """When the operator read the oldest event that the REST API has not confirmed, on the
+        operator's clock. None if there is no such event. An event about the end of the run does not
+        count, because the operator asks Airflow about the end at once.
         """
         observed = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
         if self.reported is not None and self.reported_end is None:
@@ -144,26 +133,24 @@ class ObservedRun:
 
     @property
     def contradicted(self) -> frozenset[EventId]:
-        """The ids of the events that the REST API has contradicted: events of the run, of its tasks
-        and of the runs of a backfill.
-        """
+        """The ids of the events that the REST API has contradicted."""
         members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
 
     @property
     def all_tasks_ended(self) -> bool:
-        """Whether at least one task is known, every known task has ended, and the run has not
-        ended. The run will end soon, perhaps without an event that reports its end.
+        """Whether every known task has ended, and the run has not ended. Also False if no task is
+        known.
         """
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
 
 
 def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
-    """Add facts to an observed run, and return the new observed run. Facts about a run and its
-    tasks come from events. Facts about the runs of a backfill also come from the change feed.
+    """Add facts from events to an observed run, and return the new observed run. Facts about the
+    runs of a backfill may also come from the REST API.
 
-    Repeated facts, or the same facts in another order, give the same result. After all task
-    instances were listed at the end of the run, an event changes no state of a task instance.
+    Repeated facts, or the same facts in another order, give the same result. If ``listed`` is True,
+    an event changes no state of a task instance.
     """
     reported = observed_run.reported
     tasks: dict[TaskKey, TaskFact] | None = None
@@ -200,11 +187,6 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 
 def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return the event that reports the later state of the run: ``reported`` or ``event``. Return
-    None if the REST API has reported a state that is as late or later, or if the event with the
-    later state is from before the run was last queued. If ``event`` is about an earlier attempt, or
-    if the REST API has contradicted ``event``, return ``reported``.
-    """
     past = observed_run.since is not None and _attempt_time(event) < observed_run.since
     return (
         reported if past or event.event_id in observed_run.denied else latest_report(observed_run.run, reported, event)
@@ -212,9 +194,7 @@ def _report(observed_run: ObservedRun, reported: RunFact | None, event: RunFact)
 
 
 def observe_backfill(observed_run: ObservedRun, snapshot: BackfillSnapshot) -> ObservedRun:
-    """Add a snapshot of a backfill from the REST API to an observed run, and return the new
-    observed run.
-    """
+    """Add a snapshot of a backfill to an observed run, and return the new observed run."""
     observed_run = _with_backfill(observed_run, with_snapshot(observed_run.observed_backfill, snapshot))
     return replace(
         observed_run, complete=True, listed=observed_run.listed or snapshot.final, missed_at=None, not_found=False
@@ -233,8 +213,8 @@ def _with_backfill(observed_run: ObservedRun, observed_backfill: ObservedBackfil
 
 
 def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
-    """Add a snapshot from the REST API to an observed run, and return the new observed run. The
-    snapshot contains the run, its task instances, or both.
+    """Add a snapshot of a run or its task instances to an observed run, and return the new observed
+    run.
     """
     run, reported, answer = observed_run.run, observed_run.reported, snapshot.run
     contradicted: list[EventId] = []
@@ -274,9 +254,8 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
 
 
 def tells_nothing_new(after: ObservedRun, before: ObservedRun) -> bool:
-    """Return whether a snapshot has left the observed run unchanged. Changes of the times of the
-    requests do not count. The change feed repeats each change for longer than ``GRACE``, so most of
-    its snapshots change nothing.
+    """Return whether a snapshot has left the observed run unchanged, except for the times of the
+    requests.
     """
     if len(after.tasks) != len(before.tasks) or replace(after, tasks=before.tasks) != before:
         return False
@@ -288,20 +267,16 @@ def _repeats(new: TaskFact, old: TaskFact) -> bool:
 
 
 def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
-    """Change an observed run after Airflow has answered a request with "no such run". Return the
-    new observed run.
+    """Add Airflow's answer "no such run" to an observed run, and return the new observed run.
 
-    One such answer may be wrong, and the consequences of a wrong answer can't be undone. So the run
-    counts as not found only when Airflow repeats the answer to a request that is sent at least
-    ``ABSENCE_CONFIRMED_AFTER`` later.
+    One such answer may be wrong. So the run counts as not found only when Airflow repeats the
+    answer to a request that is sent at least ``ABSENCE_CONFIRMED_AFTER`` later.
 
     Args:
         observed_run: What the operator knows of the run.
         asked_at: When Airflow was asked, on the operator's clock.
-        arrives_by: The latest time at which a submission without an answer can reach Airflow. None
-            if there is no such submission. An answer to an earlier request doesn't prove that the
-            run will stay absent. So ``missed_at`` becomes the time of the first request after
-            ``arrives_by``, and Airflow must answer a second request in the same way.
+        arrives_by: The latest time at which a submission without an answer can reach Airflow.
+            Answers to earlier requests don't count. None if there is no such submission.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -310,9 +285,7 @@ def observe_absence(observed_run: ObservedRun, asked_at: datetime, arrives_by: d
 
 
 def has_unread_question(observed_run: ObservedRun) -> bool:
-    """Return whether a task awaits a person's input, and the operator has not asked Airflow for the
-    task's question yet.
-    """
+    """Return whether a task awaits input and the operator has not read the task's question yet."""
     return any(map(_awaits_question, observed_run.tasks.values()))
 
 
@@ -321,9 +294,9 @@ def _awaits_question(fact: TaskFact) -> bool:
 
 
 def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
-    """Return the observed run with the questions of the tasks that await a person's input. If
-    Airflow returned no question for a task, the task gets a question without a subject. Otherwise
-    the operator would ask Airflow again.
+    """Return the observed run with the questions of the tasks that await input. A task that is
+    missing in ``questions`` gets a question without a subject, so that the operator does not ask
+    Airflow again.
     """
     tasks = dict(observed_run.tasks)
     for key, fact in observed_run.tasks.items():
@@ -334,9 +307,8 @@ def add_questions(observed_run: ObservedRun, questions: Mapping[TaskKey, Questio
 
 
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
-    """Remove the placeholders of expanded mapped tasks, and return the tasks. A placeholder is the
-    one task instance with map index -1 that Airflow has for a mapped task before the task is
-    expanded.
+    """Remove the placeholders of mapped tasks. A placeholder is the task instance with map index -1
+    that Airflow has for a mapped task before the task is expanded.
     """
     for task_id in {task_id for task_id, index in tasks if index >= 0}:
         tasks.pop((task_id, -1), None)
@@ -344,35 +316,20 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
-    """Return the later of two answers of the REST API about a run.
-
-    The queue times of both answers show whether the answers are about the same attempt. If ``old``
-    is None or one queue time is missing, ``since`` decides instead: if ``new`` is from before
-    ``since``, ``new`` is about an earlier attempt, so return ``old``.
-    """
     compared = old is not None and old.queued_at is not None and new.queued_at is not None
     return old if since is not None and not compared and _attempt_time(new) < since else later_run(old, new)
 
 
 def _attempt_time(fact: RunFact) -> datetime:
-    """Return the time that decides which attempt a fact is about. This is the first of these times
-    that the fact has: the queue time, the end of the run, the time at which the run entered its
-    state.
-    """
     if fact.queued_at is not None:
         return fact.queued_at
     return (fact.end or fact.occurred_at) if fact.ended else fact.occurred_at
 
 
 def started_by(fact: TaskFact) -> RunFact:
-    """Convert an event about a task into an event which says that the task's run is running. A task
-    has events only after its run has started.
-    """
+    """Convert an event about a task into an event which says that the task's run is running."""
     return RunFact(RunState.RUNNING, fact.source, fact.occurred_at, fact.observed_at)
 
 
 def _is_outdated_event(fact: TaskFact, run: RunFact | None) -> bool:
-    """Return whether a fact about a task comes from an event, and this event is from before the run
-    was last queued.
-    """
     return fact.source is StatusSource.KAFKA and run is not None and is_before_queuing(fact, run)

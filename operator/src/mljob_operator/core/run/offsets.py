@@ -1,11 +1,9 @@
-"""Finds, for each partition of a Kafka topic, the offset that is safe to commit. This offset is the
-offset of the first message that was read and is not done. If all messages that were read are done,
-the safe offset is the offset after the last of these messages.
+"""Finds the offset that is safe to commit for each partition of a Kafka topic.
 
-A committed offset states that all messages before this offset are done. A message is done when the
-status that the message changes is stored, or when no MLJob needs the message. The operator writes
-the statuses of several MLJobs concurrently, so messages are not done in the order of their offsets.
-After a crash, some messages are read again, and the statuses do not change.
+A message is done when the status that the message changes is stored, or when no MLJob needs the
+message. Messages are not done in the order of their offsets, because the operator writes the
+statuses of several MLJobs concurrently. The safe offset is the offset of the first message that is
+not done.
 """
 
 from __future__ import annotations
@@ -17,9 +15,7 @@ Partition = tuple[str, int]
 
 
 class Offsets:
-    """Tracks which messages of each partition were read and are not done, to find the offset that
-    is safe to commit.
-    """
+    """Tracks which messages of each partition are done."""
 
     def __init__(self) -> None:
         self._pending: dict[Partition, OrderedDict[int, bool]] = {}
@@ -28,9 +24,7 @@ class Offsets:
 
     @property
     def in_flight(self) -> int:
-        """How many messages were read and can't be committed yet: they are not done, or come after
-        a message that is not done.
-        """
+        """The number of messages that were read and can't be committed yet."""
         return sum(map(len, self._pending.values()))
 
     def read(self, partition: Partition, offset: int) -> None:
@@ -41,8 +35,8 @@ class Offsets:
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
-        """Record that a message is done: the status that the message changes is stored, or no MLJob
-        needs the message. If the partition was revoked after the message was read, do nothing.
+        """Record that a message is done. Do nothing if the partition was revoked after the message
+        was read.
         """
         pending = self._pending.get(partition)
         if pending is None or offset not in pending:
@@ -52,9 +46,8 @@ class Offsets:
             pending.popitem(last=False)
 
     def to_commit(self) -> dict[Partition, int]:
-        """Return the offsets to commit, by partition. A partition is left out if its offset has not
-        changed since the last call. A consumer that starts later begins with the message at the
-        committed offset.
+        """Return the offsets to commit, by partition, without the offsets that an earlier call has
+        returned.
         """
         moved = {}
         for partition, following in self._next.items():
@@ -65,8 +58,8 @@ class Offsets:
         return moved
 
     def revoked(self, partition: Partition) -> None:
-        """Forget the messages and the committed offset of a partition that now belongs to another
-        consumer, or that is now read from another position.
+        """Forget a partition that now belongs to another consumer, or that is now read from another
+        position.
         """
         for table in (self._pending, self._next, self._committed):
             table.pop(partition, None)

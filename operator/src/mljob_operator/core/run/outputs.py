@@ -1,5 +1,5 @@
-"""The outputs of a run. A status has room for a limited number of bytes, so the status has the
-outputs that fit, and the names of the other outputs.
+"""The outputs of a run. The status has only the outputs that fit into its limit, and the names of
+the other outputs.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ class Outputs:
 
     Attributes:
         values: The outputs by name. In a status, at most 16 KiB of JSON.
-        omitted: The names of outputs that are lacking in ``values``, some with the reason. The
-            possible reasons: the output is too large or nested too deeply, was not published, was
-            deleted, or comes from a task that the run does not have. A status has at most 32
-            entries. If there are more names, the last entry says how many more there are.
+        omitted: The names of outputs that are missing in ``values``, some with the reason in
+            parentheses. In a status, at most 32 entries. The last entry may say how many more there
+            are.
     """
 
     values: Mapping[str, Any]
@@ -44,8 +43,7 @@ class Outputs:
 
 
 def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collection[str]) -> list[str]:
-    """Return an entry for :attr:`Outputs.omitted` for each output that was not read because the run
-    does not have the task of the output. An entry has the name of the output and this reason.
+    """Return an entry for :attr:`Outputs.omitted` for each output whose task the run does not have.
 
     Args:
         sources: The entries of ``spec.outputs``.
@@ -60,8 +58,9 @@ def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collecti
 
 
 def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
-    """Return whether outputs may be lacking because somebody deleted the run while the operator
-    read the outputs. For a deleted run, Airflow returns the same answer as for a run without XComs.
+    """Return whether outputs are missing, perhaps because somebody deleted the run while the
+    operator read the outputs. For a deleted run, Airflow returns the same answer as for a run
+    without XComs.
 
     Args:
         sources: The entries of ``spec.outputs``.
@@ -71,16 +70,13 @@ def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
-    """Return the outputs for a status: as many as fit, and the names of the others. The result has
-    neither the value nor the name of an output whose value is null. Small outputs come first, so
-    that a large output, such as a model's weights, does not displace small outputs, such as a
-    score.
+    """Return the outputs for a status: as many as fit, and the names of the others. Small outputs
+    come first. Outputs whose value is null are left out.
 
     Args:
         outputs: The outputs by name.
-        too_large: Entries for :attr:`Outputs.omitted` about outputs that are not in ``outputs``:
-            their names, perhaps with the reason. For example, an output is too large to read, or
-            the run does not have the output's task.
+        too_large: More entries for :attr:`Outputs.omitted`, about outputs that are not in
+            ``outputs``.
     """
     sized: list[tuple[int, str, Any]] = []
     omitted = [whole(name) for name in too_large]

@@ -15,9 +15,8 @@ SETTINGS_AIRFLOW = ""
 class RunKey(NamedTuple):
     """Identifies a dag run among the runs of all Airflows.
 
-    Airflow's run ids are unique within a DAG only: a ``TriggerDagRunOperator`` with
-    ``trigger_run_id="{{ run_id }}"`` gives a child run the id of its parent. So two keys mean the
-    same run only if all three parts are equal.
+    The run id alone is not enough, because a ``TriggerDagRunOperator`` may give a child run the id
+    of its parent.
 
     Attributes:
         airflow: The name of the AirflowInstance, or ``SETTINGS_AIRFLOW`` for the Airflow of the
@@ -33,7 +32,5 @@ class RunKey(NamedTuple):
 
 
 def in_any_of(airflows: Collection[str], dag_id: str, run_id: str) -> frozenset[RunKey]:
-    """Return the possible keys of the run that an event is about: one key for each Airflow that may
-    have sent the event.
-    """
+    """Return one key for each Airflow that may have the run."""
     return frozenset(RunKey(airflow, dag_id, run_id) for airflow in airflows)

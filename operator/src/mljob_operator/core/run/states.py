@@ -1,5 +1,5 @@
-"""Airflow's states of runs and tasks, the order of these states (their ranks), and the phases of an
-MLJob that may follow each phase.
+"""The states of runs and tasks in Airflow, the order of these states, and the phases of an MLJob
+that may follow each phase.
 
 Sources: ``airflow.utils.state`` (TaskInstanceState, DagRunState) of Airflow 3.3.
 """
@@ -21,7 +21,8 @@ class RunState(StrEnum):
 
 
 class TaskState(StrEnum):
-    """A task instance's state. NONE stands for Airflow's null, which means not scheduled yet."""
+    """A task instance's state in Airflow. NONE means not scheduled yet, for which Airflow has null.
+    """
 
     NONE = "none"
     SCHEDULED = "scheduled"
@@ -103,8 +104,8 @@ a backfill pauses the backfill while its active runs continue, so a suspended ba
 
 
 def task_state(name: str | None) -> TaskState:
-    """Return the task state whose name in Airflow is ``name``. None and an empty text mean NONE. An
-    unknown state, which a later Airflow may add, counts as running, because running is not final.
+    """Return the task state with this name in Airflow. None and an empty text mean NONE. An unknown
+    state, which a later Airflow may add, counts as running.
     """
     if not name:
         return TaskState.NONE
@@ -115,8 +116,8 @@ def task_state(name: str | None) -> TaskState:
 
 
 def run_state(name: str | None) -> RunState:
-    """Return the run state whose name in Airflow is ``name``. None and an empty text mean queued.
-    An unknown state, which a later Airflow may add, counts as running.
+    """Return the run state with this name in Airflow. None and an empty text mean queued. An
+    unknown state, which a later Airflow may add, counts as running.
     """
     try:
         return RunState(name or "queued")

@@ -1,6 +1,5 @@
-"""Combines a new fact about a task instance with the fact that is already known. The new fact comes
-from an event or from an answer of the REST API. :mod:`.observed_run` explains which of the two
-facts the operator believes.
+"""Combines a new fact about a task instance with the fact that is already known.
+:mod:`.observed_run` explains the rules.
 """
 
 from __future__ import annotations
@@ -27,10 +26,13 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 
 def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
-    """Return what is known of a task instance after an event. ``old`` is what was known before, and
-    ``new`` is the task instance in the event. The result has the later of the two states, the
-    latest progress and metrics, and the failure of the latest try that failed. If ``past`` is true,
-    the event is from before the run was cleared, and its state is ignored.
+    """Combine what is known of a task instance with a new event. The result has the later of the
+    two states.
+
+    Args:
+        old: What is known of the task instance.
+        new: The task instance in the event.
+        past: Whether the run was cleared since the event. The state in the event is then ignored.
     """
     facts = (old,) if past else (old, new)
     latest = max(facts, key=lambda fact: fact.order)
@@ -56,14 +58,13 @@ def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
 
 
 def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
-    """Return what is known of a task instance after an answer of the REST API.
+    """Combine what is known of a task instance with an answer of the REST API.
 
     Args:
-        old: What was known of the task instance before the answer.
+        old: What is known of the task instance.
         rest: The task instance in the answer.
         final: Whether the state in the answer replaces the state in ``old`` even if ``old`` is
-            newer. True if the answer is the last list of the tasks of an ended run, or if ``old``
-            comes from an event and somebody has cleared the run since that event.
+            newer.
     """
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
@@ -96,10 +97,6 @@ def merge_answer(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
 
 
 def _without_contradicted(details: Details, rest: TaskFact) -> Details:
-    """Return the details of a task instance, except details that the REST API contradicts: details
-    of tries that have not begun according to the REST API, and the failure of a try that is still
-    in progress.
-    """
     try_number = rest.try_number
 
     def reached(report: Report | None) -> Report | None:
@@ -113,27 +110,24 @@ def _without_contradicted(details: Details, rest: TaskFact) -> Details:
 
 
 def is_recent(fact: TaskFact, requested_at: datetime) -> bool:
-    """Return whether a fact comes from an event, and is so recent that an answer of the REST API
-    possibly does not include the fact yet. The answer was requested at ``requested_at``.
+    """Return whether a fact comes from an event that an answer of the REST API may not include yet.
+    The answer was requested at ``requested_at``.
     """
     return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 
 
 def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
-    """Return whether the answer of the REST API was requested before the event was read, and both
-    report different active states of the same try. For example, such an answer may say that a task
-    waits for a person, although the person has answered since.
+    """Return whether an answer is older than an event, and the two report different active states
+    of the same try.
     """
     moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
     return moved and event.try_number == rest.try_number and rest.observed_at < event.observed_at
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Return whether the event ``old`` reports the end of a try, but the answer of the REST API
-    (``rest``) shows the same try in progress. Return False if the REST API has confirmed the event
-    before, or if the answer was requested ``CONFIRMED_WITHIN`` or more after the event was read.
-
-    Airflow's worker publishes the end of a try before it reports the end to Airflow's API server.
+    """Return whether the event ``old`` reports the end of a try that Airflow may not have stored
+    yet. Airflow's worker publishes the end of a try before it reports the end to Airflow's API
+    server.
     """
     recent = not old.confirmed and rest.observed_at < old.observed_at + CONFIRMED_WITHIN
     return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
@@ -151,9 +145,6 @@ def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
 
 
 def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
-    """Return the failure of the later try. If both failures are of the same try, prefer a failure
-    that names the class of its exception, and otherwise the later failure.
-    """
     if one is None or other is None:
         return one or other
     order_one = (one.try_number, one.type is not None, one.occurred_at, one.message)

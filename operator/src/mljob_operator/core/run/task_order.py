@@ -1,10 +1,9 @@
 """The order in which a cancellation sets the tasks of a run to failed: upstream tasks first.
 
-When a task is set to failed, Airflow clears the failed tasks downstream of this task. If the run
-has ended, Airflow also queues the run again (``set_task_instance_state``). In another order than
-upstream first, Airflow would clear tasks that the cancellation has set to failed, and the run might
-even end as a success with its last task skipped. Within one request, Airflow sets the tasks in no
-fixed order. So the tasks are divided into groups, and each group has its own request.
+When a task is set to failed, Airflow clears the failed tasks downstream of this task
+(``set_task_instance_state``). In another order, Airflow would clear tasks that the cancellation has
+already set to failed. Within one request, Airflow sets the tasks in no fixed order, so each group
+of tasks needs its own request.
 """
 
 from __future__ import annotations
@@ -23,9 +22,8 @@ def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collec
 
     Args:
         instances: Task ids and map indexes, in any order.
-        downstream: For each task of the DAG, the tasks directly downstream of this task. If the
-            task of a task instance is not in the DAG any more, the task instance is in the last
-            group.
+        downstream: For each task of the DAG, the tasks directly downstream. Instances of other
+            tasks come last.
     """
     ranks = task_ranks(downstream)
     last = max(ranks.values(), default=0) + 1

@@ -1,24 +1,18 @@
-"""Detects that many runs have vanished from an Airflow at once. While many runs are missing, the
-operator does not conclude from the absence of a run that the run was deleted.
+"""Detects that many runs have vanished from an Airflow at once.
 
-For each MLJob that has a run in progress, the operator follows the run or the backfill. This means
-that the operator observes the state of the run or the backfill in Airflow. Usually, a run that
-Airflow no longer has was deleted, and the MLJob of the run fails. When many runs are missing at
+The operator follows the runs in progress of MLJobs. A followed run that Airflow no longer has is
+missing. Usually, somebody has deleted the run, and its MLJob fails. If many runs are missing at
 once (:func:`are_many`), somebody emptied or restored Airflow's database, or the URL leads to
-another Airflow. The runs may still be in progress then. So they don't count as deleted, and the
-operator starts no run in that Airflow, until the runs are found again or an administrator accepts
-their loss.
+another Airflow. These runs don't count as deleted, and the operator starts no run in that Airflow,
+until the runs are found again or an administrator accepts their loss.
 
 If all missing runs belong to one namespace, and the operator also follows runs of other namespaces,
-the missing runs do count as deleted. Airflow has the runs of the other namespaces, so a team has
-deleted its own runs. Without this rule, a team that deletes its own runs would block the MLJobs of
-all other teams.
+the missing runs do count as deleted. Otherwise a team that deletes its own runs would block the
+MLJobs of all other teams.
 
-A relist is a periodic list of all active runs of an Airflow. If the operator follows three or more
-runs in an Airflow, a missing run counts as deleted only after a relist that did not list the run.
-Such a relist shows whether other runs are missing too. The operator then asks Airflow for each run
-that the relist did not list. Until Airflow answers, such a run is treated as missing. Otherwise the
-first missing runs would count as deleted before the operator knows how many runs are missing.
+If the operator follows three or more runs in an Airflow, a missing run counts as deleted only after
+a relist, which is a list of all active runs. Before a run counts as deleted, the operator also
+looks up all other followed runs that the relist did not list.
 """
 
 from __future__ import annotations
@@ -45,7 +39,6 @@ missing runs look like runs that somebody deleted.
 
 def are_many(missing: int, followed: int) -> bool:
     """Return whether many runs are missing: at least three, and at least half of the followed runs.
-    Nobody deletes so many runs one by one.
     """
     return missing >= MIN_VANISHED and 2 * missing >= followed
 
@@ -55,13 +48,11 @@ class Vanished:
     """How many runs have vanished from an Airflow, and since when.
 
     Attributes:
-        missing: The number of MLJobs whose run in this Airflow is missing. Runs whose loss is
-            accepted are not included.
+        missing: The number of MLJobs whose run is missing, without runs whose loss is accepted.
         followed: The number of all MLJobs that have a run in progress in this Airflow, including
-            those whose run is missing.
-        since: When the first of the runs was found missing. None if the previous operator process
-            found that many runs were missing, and this process has not found any of them missing
-            yet.
+            MLJobs whose run is missing.
+        since: When the first of the missing runs was found missing. None if only the previous
+            operator process has found missing runs.
     """
 
     missing: int
@@ -82,8 +73,8 @@ class _FollowedRuns:
         accepted: The missing runs whose loss an administrator has accepted. These runs count as
             deleted.
         relisted_at: When the last relist was requested, or None if there was no relist.
-        vanished: Whether many runs were missing at once, in this process or in the previous one,
-            and not all of them have been found again or accepted as lost.
+        vanished: Whether many runs were missing at once, in this process or in the previous
+            process, and not all of them have been found again or accepted as lost.
     """
 
     followed: set[Key] = field(default_factory=set)
@@ -96,55 +87,35 @@ class _FollowedRuns:
 
     @property
     def lost(self) -> int:
-        """How many runs are missing. Runs whose loss is accepted do not count."""
         return len(self.missing) - len(self.accepted)
 
     @property
     def expected(self) -> int:
-        """How many runs the operator follows. Runs whose loss is accepted do not count."""
         return len(self.followed) - len(self.accepted)
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether so many runs may be missing that no missing run counts as deleted, except the
-        runs whose loss is accepted.
+        """Whether so many runs may be missing that they don't count as deleted, unless their loss
+        is accepted.
         """
         return self.vanished or self._are_many(self.lost + len(self.unchecked), self.missing.keys() | self.unchecked)
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
-        """Return whether so many runs are missing (:func:`are_many`) that they must not count as
-        deleted. Return False if all missing runs belong to one namespace, and the operator also
-        follows runs of other namespaces.
-
-        Args:
-            count: The number of missing runs. Runs whose loss is accepted do not count.
-            missing: The MLJobs of the missing runs. MLJobs whose run is accepted as lost are
-                ignored.
-        """
         if not are_many(count, self.expected):
             return False
         namespaces = {key[0] for key in missing if key not in self.accepted}
         return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
 
     def has(self, key: Key) -> bool:
-        """Return whether the operator follows the run of an MLJob in this Airflow, and the run is
-        present as far as the operator knows. The result is False if an answer of Airflow or a
-        relist suggests that the run is missing.
-        """
         return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unchecked)
 
     def update_vanished(self) -> None:
-        """Update ``vanished``. The value becomes True when many runs are missing. It becomes False
-        when this process has made a relist, has looked up all unlisted runs, and no run is missing
-        any more, except runs whose loss is accepted.
-        """
         if self._are_many(self.lost, self.missing.keys()):
             self.vanished = True
         elif self.relisted_at is not None and not self.lost and not self.unchecked:
             self.vanished = False
 
     def drop(self, key: Key) -> None:
-        """Forget an MLJob that has no run in this Airflow any more."""
         self.followed.discard(key)
         self.missing.pop(key, None)
         self.unlisted.discard(key)
@@ -153,12 +124,11 @@ class _FollowedRuns:
 
 
 class MissingRuns:
-    """Remembers which runs the operator follows in each Airflow, and which of these runs are
-    missing.
+    """The followed runs in each Airflow, and which of them are missing.
 
     Args:
-        lost_before: A time for some of the Airflows, by the name of the Airflow. The loss of a
-            missing run that was submitted before this time counts as accepted.
+        lost_before: A time by the name of the Airflow. The loss of a missing run that was submitted
+            before this time counts as accepted.
     """
 
     def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
@@ -177,16 +147,16 @@ class MissingRuns:
         answered_at: datetime | None,
         submitted_at: datetime | None,
     ) -> bool:
-        """Follow the run of an MLJob: record whether the run is missing. Return True if the record
-        may have changed. The caller then has to determine the state of the MLJob again.
+        """Record whether the run of an MLJob is missing. Return True if the record may have
+        changed. The caller then has to determine the state of the MLJob again.
 
         Args:
             key: The namespace and the name of the MLJob.
-            airflow: The name of the Airflow that the run is in.
+            airflow: The name of the Airflow that has the run.
             missed_at: When Airflow first answered that it has no such run. None if Airflow has not
                 answered yet, or if the last answer of Airflow contained the run.
-            answered_at: When the operator last asked Airflow for the run
-                (``TransientState.looked_up_at``), or None if this process has not asked yet.
+            answered_at: When the operator last asked Airflow for the run, or None if this process
+                has not asked yet.
             submitted_at: When the run was submitted, or None if this time is not known.
         """
         runs = self._runs[airflow]
@@ -212,8 +182,8 @@ class MissingRuns:
         return True
 
     def forget(self, key: Key) -> bool:
-        """Forget an MLJob that has no run in progress. Return whether a run of this MLJob was
-        followed until now.
+        """Forget an MLJob that has no run in progress. Return whether its run was followed until
+        now.
         """
         airflow = self._airflow_of.pop(key, None)
         if airflow is None:
@@ -223,8 +193,12 @@ class MissingRuns:
         return True
 
     def relist(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Record which followed runs were not in the list of all active runs (a relist).
-        ``asked_at`` is the time when Airflow was asked for the list.
+        """Record which followed runs were not in the list of all active runs.
+
+        Args:
+            airflow: The name of the Airflow.
+            asked_at: When the list was requested.
+            unlisted: The MLJobs whose runs were not in the list.
         """
         runs = self._runs[airflow]
         runs.relisted_at = asked_at
@@ -234,15 +208,15 @@ class MissingRuns:
 
     def assume_vanished(self, airflow: str) -> None:
         """Record that many runs were missing in an Airflow when the previous operator process
-        ended. Many runs then count as vanished until this process has made a relist (a list of all
-        active runs), and no run is missing any more, except runs whose loss is accepted.
+        ended. Many runs then count as vanished until this process has listed all active runs and no
+        run is missing any more.
         """
         self._runs[airflow].vanished = True
         self._update_vanished(airflow)
 
     def accept(self, airflow: str) -> int:
-        """Accept the loss of the runs that are missing now, as an administrator has asked. Return
-        how many of these runs were not accepted as lost before.
+        """Accept the loss of the runs that are missing now. Return how many of these runs were not
+        accepted before.
         """
         runs = self._runs[airflow]
         lost = runs.lost
@@ -251,20 +225,18 @@ class MissingRuns:
         return lost
 
     def knows_missing(self, airflow: str) -> bool:
-        """Return whether the operator knows which runs are missing. For this, the operator lists
-        the active runs (a relist), and then asks Airflow for each followed run that was not listed.
+        """Return whether this process knows which runs are missing: it has listed all active runs,
+        and has looked up each followed run that was not in the list.
         """
         runs = self._runs[airflow]
         return runs.relisted_at is not None and not runs.unchecked
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether another relist (a list of all active runs) should be made soon, because a
-        missing run in this Airflow can't count as deleted before this relist.
-        """
+        """Return whether :meth:`needs_relist` is True for a missing run in this Airflow."""
         return any(self.needs_relist(key) for key in self._runs[airflow].missing)
 
     def withholds_absence(self, key: Key) -> bool:
-        """Return whether this MLJob's run must not count as deleted yet, even if Airflow answers
+        """Return whether the run of an MLJob must not count as deleted yet, even if Airflow answers
         that the run does not exist.
         """
         airflow = self._airflow_of.get(key)
@@ -276,9 +248,8 @@ class MissingRuns:
         return self.needs_relist(key) or runs.is_uncertain
 
     def needs_relist(self, key: Key) -> bool:
-        """Return whether a relist (a list of all active runs) is needed before this MLJob's run can
-        count as deleted, because other runs may be missing too. Return False for an MLJob whose run
-        is not followed.
+        """Return whether the operator must list all active runs before the run of an MLJob can
+        count as deleted. Return False if the run is not followed.
         """
         airflow = self._airflow_of.get(key)
         if airflow is None:
@@ -294,8 +265,8 @@ class MissingRuns:
         return runs is not None and runs.vanished
 
     def vanished(self, airflow: str) -> Vanished | None:
-        """Return how many runs have vanished from an Airflow and since when, or None if not many
-        runs are missing.
+        """Return how many runs have vanished from an Airflow and since when. Return None if
+        :meth:`have_vanished` is False.
         """
         if not self.have_vanished(airflow):
             return None
@@ -311,9 +282,8 @@ class MissingRuns:
         return list(runs.missing) if runs is not None else []
 
     def take_changes(self) -> list[str]:
-        """Return the names of the Airflows with a change since the last call of this method. There
-        are two kinds of changes: the result of :meth:`have_vanished` has changed, or missing runs
-        now count as deleted or no longer do.
+        """Return the names of the Airflows for which :meth:`have_vanished` or
+        :meth:`withholds_absence` may have changed since the last call of this method.
         """
         changed, self._changed = self._changed, set()
         return sorted(changed)
@@ -328,15 +298,13 @@ class MissingRuns:
 
 
 def vanished_message(airflow: str) -> str:
-    """Return the message for MLJobs that wait because many runs have vanished from their
-    Airflow.
-    """
+    """Return the message for MLJobs that wait because many runs have vanished."""
     return f"{REASON}: it no longer has the runs of many MLJobs. {_remedy(airflow)}"
 
 
 def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
-    """Return the message for the administrators of the platform: how many runs have vanished, why,
-    and what to do.
+    """Return the message for platform administrators: how many runs have vanished, why, and what to
+    do.
     """
     since = f" (since {vanished.since:%Y-%m-%d %H:%M:%S} UTC)" if vanished.since is not None else ""
     return (
@@ -346,9 +314,8 @@ def vanished_report(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def how_to_accept(airflow: str) -> str:
-    """Return how an administrator accepts that the missing runs of an Airflow are lost. The result
-    is part of a sentence. For an AirflowInstance, the result is a ``kubectl annotate`` command. For
-    the Airflow of the operator's settings, the result names ``helm upgrade`` and the flags.
+    """Return the command with which an administrator accepts that the missing runs of an Airflow
+    are lost, as a part of a sentence.
     """
     if airflow == SETTINGS_AIRFLOW:
         return "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
