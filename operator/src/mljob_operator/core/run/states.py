@@ -21,8 +21,7 @@ class RunState(StrEnum):
 
 
 class TaskState(StrEnum):
-    """A task instance's state in Airflow. NONE means not scheduled yet, for which Airflow has null.
-    """
+    """A task instance's state in Airflow. NONE means not scheduled yet, for which Airflow has null."""
 
     NONE = "none"
     SCHEDULED = "scheduled"

@@ -38,8 +38,7 @@ missing runs look like runs that somebody deleted.
 
 
 def are_many(missing: int, followed: int) -> bool:
-    """Return whether many runs are missing: at least three, and at least half of the followed runs.
-    """
+    """Return whether many runs are missing: at least three, and at least half of the followed runs."""
     return missing >= MIN_VANISHED and 2 * missing >= followed
 
 

@@ -1,11 +1,9 @@
 """The status of an AirflowInstance, and the Kubernetes Events for its changes.
 
-The condition Ready shows whether the operator submits runs to this Airflow, and clients can wait
-for this condition. The status never has the condition Stalled, because an AirflowInstance that is
-not ready may become ready by itself. So tools that follow the rules of kstatus report an
-AirflowInstance with Ready False as in progress. The condition Healthy is Airflow's own report about
-its components. The operator submits runs even if Healthy is False, because a scheduler that is down
-may be back soon.
+The condition Ready shows whether the operator submits runs to this Airflow. The condition Healthy
+is Airflow's own report about its components. The operator submits runs even if Healthy is False,
+because an unhealthy scheduler may recover soon. There is no condition Stalled, because an
+AirflowInstance may become ready by itself.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ class Readiness:
 
 @frozen
 class LoginProblem:
-    """Why the credentials of an access rule can't be used: the reason and the message for a
+    """Why the credentials of an access rule can't be used, as the reason and the message of a
     condition.
     """
 
@@ -53,9 +51,7 @@ class LoginProblem:
 
 
 class Brokers(Protocol):
-    """Shows whether the operator is connected to the Kafka brokers that have the events of an
-    Airflow.
-    """
+    """The connection to the Kafka brokers that have the events of an Airflow."""
 
     @property
     def connected(self) -> bool:
@@ -85,20 +81,19 @@ class View:
         version: The version that Airflow reports, or None if Airflow did not answer.
         health: The health of Airflow's components as Airflow reports it, or None if Airflow did not
             answer.
-        defaults: The names of all AirflowInstances that are annotated as the default. The first of
-            them is the default.
+        defaults: The names of all AirflowInstances that are annotated as the default. The first
+            name is the effective default.
         active: How many MLJobs certainly or possibly have a run in progress in this Airflow.
         waiting: How many MLJobs wait because of a limit on active runs.
-        users: While the AirflowInstance is being deleted, the MLJobs that still need this Airflow.
-            The status names them. Otherwise empty.
+        users: The MLJobs that still need this Airflow while the AirflowInstance is being deleted.
+            Otherwise empty.
         now: The current time.
-        logins: For the credentials of each access rule, the reason why they can't be used, or None
-            if no such reason is known. Credentials that were not read yet have no entry.
+        logins: For the credentials of each access rule, why they can't be used, or None.
+            Credentials that were not read yet have no entry.
         namespaces: The names of all namespaces.
-        accepted: The value of the annotation mljob.dev/accept-vanished-runs that this process last
-            handled, or None if this process has handled no value.
-        brokers: The connection to the brokers that have the events of this Airflow, or None if the
-            operator reads no events.
+        accepted: The last value of the annotation mljob.dev/accept-vanished-runs that this process
+            has applied, or None.
+        brokers: The connection to the Kafka brokers, or None if the operator reads no events.
     """
 
     instance: Instance
@@ -215,11 +210,8 @@ def _ready(view: View) -> DesiredCondition:
 
 
 def _events(view: View, link: Brokers) -> DesiredCondition | None:
-    """Return the condition EventsConnected, or None if the operator does not know the state of the
-    connection yet.
-
-    Without events, statuses come from the REST API, so the AirflowInstance stays ready. A short
-    interruption does not change the condition.
+    """Return the condition EventsConnected, or None while the state of the connection is unknown. A
+    short interruption does not change the condition.
     """
     if link.connected:
         return DesiredCondition(
@@ -239,10 +231,6 @@ def _events(view: View, link: Brokers) -> DesiredCondition | None:
 
 
 def _access_credentials(view: View) -> DesiredCondition:
-    """Return the condition AccessCredentials, which shows whether the credentials of all access
-    rules work. Wrong credentials affect only the namespaces of one rule, so the AirflowInstance
-    stays ready.
-    """
     problems = [
         (f"spec.access[{index}].credentials: {problem.message}", problem.reason)
         for index, rule in enumerate(view.instance.spec.access or ())

@@ -1,5 +1,5 @@
-"""The parts of a status that are different for a backfill. The status of a backfill shows runs
-instead of tasks.
+"""The parts of the status that differ for a backfill. The status of a backfill shows runs instead
+of tasks.
 """
 
 from __future__ import annotations
@@ -30,27 +30,25 @@ NAMED = 5
 
 
 class BackfillOfRuns:
-    """Makes the parts of a backfill's status that differ from the status of a single run. The class
-    implements :class:`.workload.Workload`.
+    """Builds the parts of the status that differ for a backfill. Implements
+    :class:`.workload.Workload`.
     """
 
     noun = "backfill"
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """Return the URL of the page with the DAG's backfills. Airflow has no page for a single
+        """Return the URL of the page with all backfills of the DAG. Airflow has no page for one
         backfill.
         """
         return f"{dag_url(ui_url, run.dag_id)}/{BACKFILLS}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return the status fields about the backfill's runs. Return no fields while the runs are
-        not known.
-        """
+        """Return the status fields about the runs, or no fields if the runs are not known."""
         return fields_of(observed_run.observed_backfill, url) if observed_run.observed_backfill is not None else {}
 
     def in_progress(self, context: Context) -> StatusSummary:
         """Return the phase, reason and message of a backfill that has been submitted and has not
-        ended. The backfill may be paused, or may still wait for its first run to start.
+        ended.
         """
         state = context.state
         observed_backfill, run, halted = (
@@ -70,28 +68,19 @@ class BackfillOfRuns:
         return progress_of(observed_backfill)
 
     def cancelling(self, state: State) -> str:
-        """Return the message about a backfill that is being cancelled: the operator cancels the
-        backfill and its runs through Airflow's REST API.
-        """
+        """Return the message about a backfill that is being cancelled."""
         return "Cancelling the backfill and its runs through Airflow's REST API."
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a backfill that has ended. The three values are
-        the same as in :meth:`in_progress`, because a backfill has no outputs that the operator
-        reads.
-        """
+        """Return the same as :meth:`in_progress`, because a backfill has no outputs to collect."""
         return self.in_progress(context)
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a backfill that succeeded, because all its runs
-        succeeded or there was nothing to run.
-        """
+        """Return the phase, reason and message of a backfill that succeeded."""
         return succeeded_runs(context.state.observed_run.observed_backfill)
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """Return the phase, reason and message of a backfill that failed, because runs failed or
-        because Airflow closed the backfill without any run.
-        """
+        """Return the phase, reason and message of a backfill that failed."""
         return failed_runs(observed_run.observed_backfill)
 
 
@@ -99,9 +88,11 @@ BACKFILL = BackfillOfRuns()
 
 
 def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str, Any]:
-    """Return the status fields about a backfill's runs: ``progress``, ``percent`` and ``backfill``.
-    ``url`` is the URL of the page with the DAG's backfills, from which the URLs of the backfill's
-    runs are derived. If ``url`` is None, the runs have no URLs.
+    """Return the status fields ``progress``, ``percent`` and ``backfill``.
+
+    Args:
+        observed_backfill: The backfill.
+        url: The URL of the page with the DAG's backfills. If None, the runs get no URLs.
     """
     observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
@@ -157,9 +148,6 @@ def progress_of(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
-    """Return the phase, reason and message of a backfill that is paused because its MLJob is
-    suspended.
-    """
     running = sum(member.run.state is RunState.RUNNING for member in observed_backfill.shown.members.values())
     rest = f" {_runs(running)} in progress will end." if running else ""
     return StatusSummary(
@@ -170,8 +158,8 @@ def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _being_paused(context: Context, pause: BackfillPause, observed_backfill: ObservedBackfill) -> StatusSummary:
-    """Return the phase, reason and message of a backfill that is to be paused or resumed. Airflow
-    has not accepted the request for this change yet.
+    """Return the phase, reason and message while the operator asks Airflow to pause or resume a
+    backfill.
     """
     suspended = context.state.job.status.phase is Phase.SUSPENDED and not pause.pauses
     phase = Phase.SUSPENDED if suspended else progress_of(observed_backfill).phase
@@ -181,8 +169,10 @@ def _being_paused(context: Context, pause: BackfillPause, observed_backfill: Obs
 
 
 def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """Return the phase, reason and message of a backfill that succeeded, because all its runs
-    succeeded or there was nothing to run. ``observed_backfill`` is None if the runs are not known.
+    """Return the phase, reason and message of a backfill that succeeded.
+
+    Args:
+        observed_backfill: The backfill, or None if its runs are not known.
     """
     if observed_backfill is None:
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
@@ -197,9 +187,10 @@ def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """Return the phase, reason and message of a backfill that failed, because runs failed or
-    because Airflow closed the backfill without any run. ``observed_backfill`` is None if the runs
-    are not known.
+    """Return the phase, reason and message of a backfill that failed.
+
+    Args:
+        observed_backfill: The backfill, or None if its runs are not known.
     """
     if observed_backfill is None:
         return StatusSummary(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")
@@ -223,9 +214,8 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def dates(members: Sequence[BackfillRun]) -> str:
-    """Return the logical dates of runs as a text, such as ``2026-01-01 and 2026-01-02``. The text
-    is for the middle of a sentence. A run without a known date is named by its id. At most
-    ``NAMED`` runs are named. There must be at least one run.
+    """Return the logical dates of at least one run as a part of a sentence, such as ``2026-01-01
+    and 2026-01-02``. A run without a date is named by its id. At most ``NAMED`` runs are named.
     """
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)

@@ -55,14 +55,11 @@ def report(
 
     Args:
         state: The state of the MLJob.
-        ui_url: The base URL of the UI of the run's Airflow, or None if the operator no longer knows
-            the Airflow. The stored URL of the run then stays.
-        outputs: The outputs that the run has published. None if the operator has not read the
-            outputs now. With None, the outputs in the stored status stay, unless the outputs are
-            lost.
+        ui_url: The base URL of Airflow's UI. With None, the stored URL of the run stays.
+        outputs: The outputs that the run has published. With None, the stored outputs stay, unless
+            the outputs are lost.
         redaction: The texts from Secrets that the status must not show.
-        run_tasks: A cache of the run's tasks. A task that has not changed since the last status is
-            taken from the cache. If None, all tasks are computed.
+        run_tasks: A cache of the run's tasks. With None, all tasks are computed again.
     """
     state, outputs = redacted_state(state, outputs, redaction)
     context = _context(state, ui_url, run_tasks)
@@ -91,10 +88,8 @@ def _context(state: State, ui_url: str | None, run_tasks: RunTasks | None) -> Co
 def _tasks(
     old: MLJobStatus, observed_run: ObservedRun, url: str | None, run_tasks: RunTasks | None
 ) -> TaskSummary | None:
-    """Return the summary of the run's tasks. Return None in two cases: no task is known, or only
-    some tasks are known and the stored status was made with all tasks. With None, the new status
-    keeps the tasks of the stored status. After a restart of the operator, for example, the first
-    events report fewer tasks than the stored status has.
+    """Return the run's tasks, or None to keep the stored tasks. The stored tasks stay if they are
+    complete and only some tasks are known now, for example after a restart of the operator.
     """
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
@@ -148,12 +143,8 @@ def _of_tasks(context: Context, summary: StatusSummary) -> dict[str, Any]:
 
 
 def _percent(state: State, tasks: TaskSummary) -> int | None:
-    """Return how much of the run has succeeded, in percent. Return None if no task is known.
-
-    If the computed percentage is lower than the stored percentage, return the stored percentage.
-    The computed percentage can fall because the first events of a mapped task don't show how many
-    instances the task has. If the run has failed, always return the computed percentage, because
-    skipped tasks of a failed run don't count as succeeded.
+    """Return how much of the run has succeeded, in percent, or None if no task is known. The
+    percentage does not fall below the stored percentage, unless the run has failed.
     """
     run, before = state.observed_run.shown_run, state.current.status.percent
     if tasks.percent is None or before is None or (run is not None and run.state is RunState.FAILED):
@@ -162,10 +153,6 @@ def _percent(state: State, tasks: TaskSummary) -> int | None:
 
 
 def _failed_task(state: State, summary: StatusSummary) -> str | None:
-    """Return the id of the task that failed first, if the MLJob has failed. Return None if the
-    MLJob has not failed, if no task failed, or if the operator cancelled the run. If the stored
-    status already shows the end of the MLJob, return the task in the stored status.
-    """
     if state.current.finished:
         return state.current.status.current_task
     if summary.phase is not Phase.FAILED or summary.reason in CANCEL_REASONS:
@@ -182,9 +169,8 @@ def _of_outputs(state: State, outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return ``status``, with the attempt added to the history if the attempt is over and the MLJob
-    has not ended. The last attempt of an MLJob is not in the history, because the other fields of
-    the status show the last attempt.
+    """Add an attempt that is over to the history. The last attempt of an MLJob is not added,
+    because the other fields of the status show this attempt.
     """
     state = context.state
     if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
@@ -195,13 +181,8 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
 
 
 def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Return ``status`` unchanged if the MLJob has not ended. Otherwise return ``status`` with the
-    completion time.
-
-    If the stored status does not show the end yet, and the last attempt failed without being
-    cancelled, ``failed_attempts`` is increased by 1. If the stored status already shows the end,
-    only the completion time changes: it becomes the run's end time as soon as the operator knows
-    the end time.
+    """Add the completion time if the MLJob has ended, and increase ``failed_attempts`` if the last
+    attempt failed.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:
@@ -222,14 +203,11 @@ def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) ->
 
 
 def _submit_time(state: State) -> datetime | None:
-    """Return the time at which Airflow queued the attempt's run, on Airflow's clock, to the
-    microsecond. If the operator does not know this time, return the stored submit time. If there is
-    no stored time either, return the time of the latest event or answer about the run. Return None
-    if the operator knows none of these times.
+    """Return when Airflow queued the attempt's run, on Airflow's clock, to the microsecond. If this
+    time is not known, return the stored time, or the time of the latest fact about the run.
 
-    After the end of the attempt, return the stored time. The operator compares the stored time with
-    Airflow's queue time to notice that somebody has cleared the run. An attempt that was given up
-    before its run existed has no submit time, even if Airflow creates the run later.
+    After the end of the attempt, the stored time does not change. A later queue time in Airflow
+    shows that somebody has cleared the run.
     """
     stored, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
@@ -245,12 +223,9 @@ def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
 
 
 def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, Any]:
-    """Return the status as JSON. The JSON has at most ``MAX_STATUS_BYTES`` bytes: tasks that don't
-    fit are left out, and ``tasksOmitted`` has their number.
-
-    Args:
-        status: The status.
-        tasks: The tasks to show. None to show the tasks that ``status`` already has.
+    """Return the status as JSON of at most ``MAX_STATUS_BYTES`` bytes. Tasks that don't fit are
+    left out, and ``tasksOmitted`` has their number. If ``tasks`` is None, use the tasks of
+    ``status``.
     """
     entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
     data = _without_tasks(status)
@@ -264,9 +239,6 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
 
 
 def _without_tasks(status: MLJobStatus) -> dict[str, Any]:
-    """Return the status as JSON, without ``tasks`` and ``tasksOmitted``. In ``taskCounts``, counts
-    of zero are left out, except ``total``.
-    """
     data = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"tasks", "tasks_omitted"})
     if counts := data.get("taskCounts"):
         data["taskCounts"] = {key: value for key, value in counts.items() if value or key == "total"}

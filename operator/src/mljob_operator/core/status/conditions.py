@@ -1,10 +1,7 @@
 """Conditions and their transition times.
 
 The ``lastTransitionTime`` of a condition changes only when the condition's status changes between
-True and False (Kubernetes API conventions, "Typical status properties"). A new reason or message
-alone does not change this time. The conditions Complete and Failed appear only when they are true,
-as in a batch/v1 Job. The conditions Reconciling and Stalled come from kstatus, and are in every
-status that the operator has written for an MLJob.
+True and False (Kubernetes API conventions, "Typical status properties").
 """
 
 from __future__ import annotations
@@ -33,8 +30,7 @@ def transition(
     old: Sequence[Condition] | None, conditions: Iterable[DesiredCondition], generation: int, now: datetime
 ) -> list[Condition]:
     """Return the conditions to write into the status. A condition whose status has not changed
-    keeps the transition time of the old condition. If nothing else has changed either, the old
-    condition itself is returned.
+    keeps its transition time.
     """
     before = {condition.type: condition for condition in old or ()}
     after = []

@@ -1,9 +1,8 @@
-"""Redacts texts from Secrets in the state and in the outputs of an MLJob. Texts of tasks, Airflow's
-answers and errors may quote texts that come from Secrets.
+"""Redacts texts from Secrets in the state and in the outputs of an MLJob. Texts of tasks and errors
+of Airflow may quote such texts.
 
-The status is built from the redacted state. Long texts are cut only after the redaction. A cut
-before the redaction might leave a short beginning of a text from a Secret, which the redaction
-would not find.
+Long texts are cut only after the redaction, because the redaction would not find the beginning of a
+text from a Secret.
 """
 
 from __future__ import annotations
@@ -26,13 +25,11 @@ Redact = Callable[[str], str]
 
 
 def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
-    """Return the state and the outputs, with texts from Secrets redacted in both. The second value
-    is None if ``outputs`` is None.
+    """Return the state and the outputs, without texts from Secrets.
 
-    Sometimes the operator doesn't know all texts that the run has from Secrets. In this case, texts
-    of the run's tasks, errors about the run, and the outputs are withheld. A task's text that is
-    already in the stored status is not withheld, because the text was redacted before it was
-    stored.
+    If the operator does not know all texts that the run has from Secrets, texts of the run's tasks,
+    errors about the run, and the outputs are withheld. A text that is already in the stored status
+    is not withheld, because the text was redacted before.
     """
     if redaction == NOTHING_HIDDEN:
         return s, outputs
@@ -49,7 +46,7 @@ def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> t
 
 def may_quote(s: State) -> bool:
     """Return whether the state has texts that may quote the conf of the MLJob's run: texts of the
-    run's tasks, or an error about the run. The result is False if the attempt has no run yet.
+    run's tasks, or an error about the run.
     """
     transient = s.transient
     errors = transient.last_error, transient.kept_by, transient.cancel_requests.dag_refused
@@ -58,8 +55,8 @@ def may_quote(s: State) -> bool:
 
 
 def _has_run(s: State) -> bool:
-    """Return whether the attempt has a run already. If so, the operator may have restarted since it
-    built the conf of the run, and may no longer know which texts in the conf come from Secrets.
+    """Return whether the attempt has a run. If so, an earlier process may have built the conf of
+    the run, and this process may not know which texts in the conf come from Secrets.
     """
     return s.current.submitted or s.current.by_clearing
 
@@ -75,9 +72,6 @@ def _redact(text: str, *, redaction: Redaction, stored_texts: frozenset[str]) ->
 
 
 def _stored_texts(status: MLJobStatus) -> frozenset[str]:
-    """Return the texts of tasks in the stored status. These texts were redacted before they were
-    stored.
-    """
     found: set[str] = set()
     for task in status.tasks or ():
         if task.error is not None:
@@ -113,9 +107,6 @@ def _failure(failure: Failure, redact: Redact) -> Failure:
 
 
 def _transient(transient: TransientState, redact: Redact) -> TransientState:
-    """Return the transient state (what this process has tried for the MLJob) with redacted errors,
-    because errors may quote Airflow's answers.
-    """
     last_error, kept_by, requests = transient.last_error, transient.kept_by, transient.cancel_requests
     if requests.dag_refused is not None:
         requests = replace(requests, dag_refused=redact(requests.dag_refused))

@@ -1,7 +1,5 @@
-"""The Kubernetes Events for changes of an MLJob's status, as ``kubectl describe`` shows them.
-
-Only changes create Events. An unchanged status creates no Event, and an error that every retry of a
-request repeats creates one Event. The reasons of Events are stable, because alerts match on them.
+"""The Kubernetes Events for changes of an MLJob's status, as ``kubectl describe`` shows them. An
+unchanged status creates no Event. The reasons of Events are stable, because alerts match on them.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ class KubeEvent:
     Attributes:
         type: Normal or Warning.
         reason: The reason in one CamelCase word.
-        message: One or more sentences. Its first ``MAX_NOTE`` characters are stored.
+        message: One or more sentences. The first ``MAX_NOTE`` characters are stored.
     """
 
     type: str
@@ -109,8 +107,12 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> list[KubeEvent]:
-    """Return the Events about runs that tasks of a cancelled run had started. The runs ``ended``
-    were cancelled, and the runs ``left`` are still in progress.
+    """Return the Events about runs that tasks of a cancelled run had started.
+
+    Args:
+        ended: The runs that were cancelled.
+        left: The runs that are still in progress.
+        run_id: The id of the cancelled run.
     """
     events = []
     if ended:
@@ -171,9 +173,6 @@ def _warning(new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return an Event for each task that has begun to wait for a person, if the MLJob is running. A
-    notifier can forward the Event to the person.
-    """
     before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
     events = []
     for task in new.tasks or ():
@@ -188,9 +187,6 @@ def _questions(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning if the status ``new`` names keys of the run's conf that the DAG does not
-    declare as params, and the status ``old`` does not name the same keys.
-    """
     before, after = _condition(old, "UnknownParams"), _condition(new, "UnknownParams")
     if after is None or (before is not None and before.message == after.message):
         return []
@@ -199,19 +195,12 @@ def _unknown_params(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 def _was_cancelled(status: MLJobStatus) -> bool:
     """Return whether the status says that the operator is cancelling the run or has cancelled it.
-    The operator writes such a status before it sends the first request of the cancellation to
-    Airflow. So a task that fails because of the cancellation fails after the operator has written
-    such a status.
+    The operator writes this status before it sends the first request of the cancellation.
     """
     return status.phase in _CANCELLED or status.reason in CANCEL_REASONS
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning for each task that has failed since the status ``old``. The Warning of a
-    mapped task says how many of its instances have failed. A task that fails after the operator has
-    begun to cancel the run causes no Warning. Return an empty list until the operator has listed
-    all tasks through the REST API.
-    """
     if _was_cancelled(old):
         return []
     if new.progress is None:
@@ -241,10 +230,6 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """Return a Warning for each failed run that the status ``new`` of a backfill names and the
-    status ``old`` does not name. If there are more than ``MAX_RUN_EVENTS`` such runs, return one
-    Warning for all of them.
-    """
     if new.backfill is None:
         return []
     before = {run.dag_run_id for run in old.backfill.failed_runs or ()} if old.backfill else set()

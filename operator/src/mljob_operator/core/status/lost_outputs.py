@@ -1,5 +1,5 @@
-"""Finds out whether the outputs of a successful run are lost. Lost outputs can't be read any more.
-The status shows the loss, because otherwise the run would seem to have published nothing.
+"""Finds out whether the outputs of a successful run are lost. The status shows the loss, because
+otherwise the run would seem to have published nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ LOST = " Its outputs are lost, as status.outputsOmitted says. To get them, run i
 
 
 def lost_outputs(state: State) -> str | None:
-    """Return the entry of ``status.outputsOmitted`` for the lost outputs of a successful run.
-    Return None if the outputs were read or can still be read. Also return None if the run did not
-    succeed, the MLJob is being deleted, or the MLJob is a backfill.
+    """Return the entry of ``status.outputsOmitted`` for lost outputs of a successful run, or None
+    if no outputs are lost.
 
-    The outputs are lost if Airflow does not have the run any more. They are also lost if somebody
-    has removed the finalizer from the MLJob, because the operator reads the outputs of an MLJob
-    only while the MLJob has the finalizer.
+    The outputs are lost if somebody deletes the run in Airflow before the operator has read the
+    outputs. The outputs are also lost if somebody removes the finalizer from the MLJob before.
     """
     job, observed_run = state.job, state.observed_run
     was_read = state.transient.over_since is not None or observed_run.listed
@@ -33,7 +31,6 @@ def lost_outputs(state: State) -> str | None:
 
 
 def _awaits_outputs(state: State) -> bool:
-    """Return whether the run succeeded, and its outputs are not in the stored status yet."""
     if state.current.finished:
         return (state.job.status.message or "").endswith(NOT_READ)
     return state.current.open and state.ending.succeeded

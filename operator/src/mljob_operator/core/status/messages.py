@@ -1,5 +1,4 @@
-"""Makes the phase, reason and message of an MLJob from the MLJob's stage, such as ``STARTING`` or
-``RUNNING`` (:class:`..mljob.classification.state.Stage`).
+"""The phase, reason and message of an MLJob.
 
 A message says what the MLJob does or waits for. If the MLJob is stuck, the message also says what
 to do.
@@ -40,7 +39,7 @@ MAX_MESSAGE_BYTES = 2048
 
 def summarise(context: Context) -> StatusSummary:
     """Return the phase, reason and message of an MLJob. A terminal phase stays until another
-    attempt begins. Later facts may add tasks and outputs, but don't change the phase.
+    attempt begins.
     """
     state = context.state
     summary = _verdict(context) if state.current.finished else _BY_STAGE[state.stage](context)
@@ -78,14 +77,6 @@ def _blocked(context: Context) -> StatusSummary:
 
 
 def _waiting(context: Context) -> StatusSummary:
-    """Return the phase, reason and message of an MLJob that is to start a run, now or later. The
-    message is about the first item of this list that applies:
-
-    - the last error
-    - the pause before the next attempt
-    - an earlier submission that may still take effect
-    - the submission of the run
-    """
     state = context.state
     noun = workload(state.job).noun
     if (last_error := state.transient.last_error) is not None:
@@ -143,11 +134,6 @@ def _cancellation_method(context: Context) -> str:
 
 
 def _running(context: Context) -> StatusSummary:
-    """Return the phase, reason and message of an MLJob whose run has been submitted, and has not
-    ended according to the last answer of Airflow's REST API. This includes a run that is missing in
-    Airflow but does not count as deleted, and a run in an Airflow that the operator does not know
-    any more.
-    """
     state = context.state
     status, observed_run = state.job.status, state.observed_run
     noun = workload(state.job).noun
@@ -186,9 +172,6 @@ def _airflow_lost(context: Context) -> StatusSummary:
 
 
 def _phase_so_far(status: MLJobStatus) -> Phase:
-    """Return the phase to show while Airflow says nothing new about the run: Running or Suspended
-    if the stored status has this phase, and otherwise Queued.
-    """
     return status.phase if status.phase in (Phase.RUNNING, Phase.SUSPENDED) else Phase.QUEUED
 
 
@@ -199,9 +182,6 @@ def _collecting(context: Context) -> StatusSummary:
 
 
 def _ended(context: Context) -> StatusSummary:
-    """Return the phase, reason and message after the end of an attempt. Either the MLJob has ended
-    too, or another attempt follows.
-    """
     state = context.state
     if state.ending.succeeded:
         return workload(state.job).succeeded(context)
@@ -222,9 +202,8 @@ def _ended(context: Context) -> StatusSummary:
 
 
 def _with_how_to_retry(context: Context, failure: StatusSummary) -> StatusSummary:
-    """Return the phase, reason and message of a failed MLJob. If a retry is possible, the message
-    ends with the command that requests a retry. If the message is too long, the text of the failure
-    is cut, and the command is kept.
+    """Add the command that requests a retry to the message of a failed MLJob. If the message gets
+    too long, only the text before the command is cut.
     """
     job = context.state.job
     if not is_retryable(job):
@@ -240,10 +219,6 @@ def _stopped(context: Context) -> StatusSummary:
 
 
 def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary:
-    """Return the phase, reason and message of an MLJob after a cancellation for ``reason``. The
-    MLJob has no run in progress any more. Depending on ``reason``, the MLJob is now cancelled,
-    failed or suspended, or another attempt follows.
-    """
     state = context.state
     noun = workload(state.job).noun
     match reason:
@@ -296,7 +271,7 @@ def _cancel_message(context: Context, reason: CancelReason) -> str:
 
 def _retained(context: Context) -> StatusSummary:
     """Return the phase, reason and message of an MLJob that is being deleted with deletionPolicy
-    Retain, and has no run in progress. The phase and the reason stay as stored.
+    Retain and has no run in progress.
     """
     status = context.state.job.status
     message = f"The MLJob is being deleted, so no {workload(context.state.job).noun} is started."

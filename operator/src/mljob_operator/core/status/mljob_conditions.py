@@ -1,6 +1,4 @@
-"""Computes the conditions of an MLJob from the state of the MLJob and from its status summary
-(phase, reason and message).
-"""
+"""The conditions of an MLJob."""
 
 from __future__ import annotations
 
@@ -27,9 +25,9 @@ _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec t
 
 
 def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return the conditions of the MLJob. Reconciling and Stalled are always included, with the
-    status True or False. Complete, Failed, Suspended, SpecApplied and UnknownParams are included
-    only if they have something to report.
+    """Return the conditions of the MLJob. Reconciling and Stalled, the conditions of kstatus, are
+    always included. Complete, Failed, Suspended, SpecApplied and UnknownParams are included only if
+    they have something to report.
     """
     unapplied = _unapplied(state)
     conditions = [*_verdict(summary), *_suspended(state, summary), *unapplied, *_unknown_params(state)]
@@ -54,9 +52,9 @@ def conditions_of(state: State, summary: StatusSummary) -> list[DesiredCondition
 
 
 def rerun_blocker(state: State) -> Blocker | None:
-    """Return the reason why a finished MLJob can't run again now, although its changed spec or a
-    requested retry demands another run. Return None if there is no such reason, or if nothing
-    demands another run.
+    """Return why a finished MLJob can't run again now, although its changed spec or a requested
+    retry demands another run. Return None if nothing demands another run, or if nothing prevents
+    it.
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
@@ -71,18 +69,10 @@ def _verdict(summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _condition(kind: str, holds: bool, summary: StatusSummary) -> DesiredCondition:
-    """Return the condition of type ``kind`` with the reason of the summary. If the condition does
-    not hold, the message of the summary is left out, so that the output of `kubectl describe` is
-    short.
-    """
     return DesiredCondition(kind, holds, summary.reason, summary.message if holds else "")
 
 
 def _needs_a_change(state: State) -> bool:
-    """Return whether the run can't start before somebody changes something. If the MLJob has a
-    blocker (a reason why the run can't start), the blocker decides. Otherwise the last error
-    decides.
-    """
     if state.stage is Stage.BLOCKED and state.start is not None and state.start.blocker is not None:
         return state.start.blocker.stalls
     last_error = state.transient.last_error
@@ -90,12 +80,8 @@ def _needs_a_change(state: State) -> bool:
 
 
 def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
-    """Return a list with the condition Suspended, or an empty list. The condition is included if
-    the MLJob is suspended, already has this condition, or has a backfill that is being paused or
-    resumed.
-
-    The condition is True while the MLJob is suspended. Until Airflow accepts the pause or the
-    resumption of a backfill, the reason is Suspending or Resuming.
+    """Return the condition Suspended if the MLJob is suspended, already has this condition, or has
+    a backfill that is being paused or resumed. Otherwise return an empty list.
     """
     suspended = summary.phase is Phase.SUSPENDED
     pause = state.backfill_pause if summary.phase not in TERMINAL_PHASES else None
@@ -110,9 +96,8 @@ def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
 
 
 def _unknown_params(state: State) -> list[DesiredCondition]:
-    """Return a list with the condition UnknownParams if the run's conf has keys that the DAG does
-    not declare as params. Otherwise return an empty list. If this process has not built the conf,
-    return the stored condition, but only if the stored condition is about the same spec.
+    """Return the condition UnknownParams, or an empty list. If this process has not built the conf,
+    the stored condition stays while it is about the same spec.
     """
     message = state.transient.unknown_params
     if message is None and state.current.status.spec_hash == state.job.status.spec_hash:
@@ -124,9 +109,8 @@ def _unknown_params(state: State) -> list[DesiredCondition]:
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:
-    """Return a list with the condition SpecApplied (status False) if the current spec has no effect
-    on the run: the spec was changed under runPolicy Once, or the changed spec is not valid.
-    Otherwise return an empty list.
+    """Return the condition SpecApplied, with the status False, if the current spec has no effect on
+    the run. Otherwise return an empty list.
     """
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
