@@ -120,8 +120,9 @@ def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
 def _started_at(status: MLJobStatus) -> datetime | None:
     """Return when Airflow started the run in the newest attempt, or None before this start.
 
-    If the attempt continues an earlier run, ``startTime`` is from the earlier attempt at first.
-    Only a difference of one second or more shows this, because ``startTime`` has whole seconds.
+    If the attempt continues an earlier run, ``startTime`` is from the earlier attempt until Airflow
+    starts the run again. The earlier time is at least one second before ``submitTime``. Smaller
+    differences come from rounding ``startTime`` to whole seconds.
     """
     started, queued = status.start_time, status.submit_time
     if started is None or queued is None or status.dag_run_state == RunState.QUEUED:

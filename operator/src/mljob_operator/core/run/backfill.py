@@ -151,8 +151,8 @@ class ObservedBackfill:
 
     @property
     def shown(self) -> ObservedBackfill:
-        """The backfill as the status shows it: with the state of a run from an event, if this state
-        is later than the state in the REST API.
+        """The backfill as the status shows it. If an event reports a later state of a run than the
+        REST API, the run has the state in the event.
         """
         return replace(self, members={run_id: _shown(member) for run_id, member in self.members.items()})
 

@@ -186,8 +186,8 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
-    """Return the content of a message about what the cancellation DAG did to a run. If the run had
-    ended before, ``fact`` is None, because the message does not say when the run ended.
+    """Return the content of a message about what the cancellation DAG did to a run. ``fact`` is the
+    end of the run if the cancellation DAG ended the run, and otherwise None.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None

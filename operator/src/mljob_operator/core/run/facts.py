@@ -282,8 +282,8 @@ class TaskFact:
 
     @property
     def order(self) -> tuple[int, int, bool, datetime, str]:
-        """The sort key of events of a task instance. The event with the greatest key counts, in
-        whatever order the events arrive.
+        """The sort key of events of a task instance. The operator believes the event with the
+        greatest key, in whatever order the events arrive.
         """
         return self.try_number, self.rank, self.certain, self.occurred_at, self.state
 

@@ -139,9 +139,7 @@ class ObservedRun:
 
     @property
     def all_tasks_ended(self) -> bool:
-        """Whether every known task has ended, and the run has not ended. Also False if no task is
-        known.
-        """
+        """Whether every known task has ended, and the run has not ended. False if no task is known."""
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
 
 

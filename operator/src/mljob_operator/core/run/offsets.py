@@ -1,4 +1,4 @@
-"""Finds the offset that is safe to commit for each partition of a Kafka topic.
+"""For each partition of a Kafka topic, finds the offset that is safe to commit.
 
 A message is done when the status that the message changes is stored, or when no MLJob needs the
 message. Messages are not done in the order of their offsets, because the operator writes the

@@ -126,8 +126,8 @@ class MissingRuns:
     """The followed runs in each Airflow, and which of them are missing.
 
     Args:
-        lost_before: A time by the name of the Airflow. The loss of a missing run that was submitted
-            before this time counts as accepted.
+        lost_before: Times by the name of the Airflow. The loss of a missing run that was submitted
+            before the time of its Airflow counts as accepted.
     """
 
     def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:

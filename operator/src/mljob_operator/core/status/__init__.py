@@ -9,7 +9,7 @@
 - :mod:`.workload`: the parts that differ between a run and a backfill.
 - :mod:`.single_run`: these parts for a run.
 - :mod:`.backfill`: these parts for a backfill.
-- :mod:`.workloads`: chooses between the two.
+- :mod:`.workloads`: chooses between :mod:`.single_run` and :mod:`.backfill`.
 - :mod:`.tasks`: the tasks, within the limits of a status.
 - :mod:`.task_entry`: the entry of one task.
 - :mod:`.whole_seconds`: the precision of the times in a status.

@@ -88,8 +88,8 @@ class View:
         users: The MLJobs that still need this Airflow while the AirflowInstance is being deleted.
             Otherwise empty.
         now: The current time.
-        logins: For the credentials of each access rule, why they can't be used, or None.
-            Credentials that were not read yet have no entry.
+        logins: For the credentials of each access rule, why these credentials can't be used, or
+            None. Credentials that were not read yet have no entry.
         namespaces: The names of all namespaces.
         accepted: The last value of the annotation mljob.dev/accept-vanished-runs that this process
             has applied, or None.

@@ -1,8 +1,8 @@
 """Redacts texts from Secrets in the state and in the outputs of an MLJob. Texts of tasks and errors
-of Airflow may quote such texts.
+of Airflow may quote texts from Secrets.
 
-Long texts are cut only after the redaction, because the redaction would not find the beginning of a
-text from a Secret.
+Long texts are redacted before they are cut, because the redaction does not find a short beginning
+of a text from a Secret.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ def lost_outputs(state: State) -> str | None:
     """Return the entry of ``status.outputsOmitted`` for lost outputs of a successful run, or None
     if no outputs are lost.
 
-    The outputs are lost if somebody deletes the run in Airflow before the operator has read the
-    outputs. The outputs are also lost if somebody removes the finalizer from the MLJob before.
+    The outputs are lost if the run was deleted in Airflow, or the finalizer was removed from the
+    MLJob, before the operator has read the outputs.
     """
     job, observed_run = state.job, state.observed_run
     was_read = state.transient.over_since is not None or observed_run.listed
