@@ -1,6 +1,4 @@
-"""JSON merge patches (RFC 7396). A patch holds only the differences between two JSON objects, with
-null for each removed key.
-"""
+"""JSON merge patches (RFC 7396)."""
 
 from __future__ import annotations
 
@@ -9,8 +7,8 @@ from typing import Any
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the patch that turns ``old`` into ``new``. The patch is empty if both are equal. A
-    changed list is replaced as a whole.
+    """Return the patch that turns ``old`` into ``new``. The patch is empty if both are equal, has
+    null for each removed key, and replaces a changed list as a whole.
     """
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():

@@ -1,12 +1,9 @@
-"""Decides which changes of a status are written immediately. Each patch costs the Kubernetes API
-server, etcd and every watcher some work, so a patch should show readers something new.
+"""Decides which changes of a status are written to Kubernetes immediately.
 
-The MLJob provider and Airflow's own ``kafka_event_producer`` can both send events. Then two Kafka
-messages report each state of a task, some milliseconds apart. The second message only makes the
-times of the state more exact. The operator writes such a refinement together with the next
-significant change, or after ``REFINEMENT_WAITS`` if no significant change follows. If the process
-dies before the refinement is written, nothing is lost, because Airflow's REST API has the same
-times.
+The MLJob provider and Airflow's own ``kafka_event_producer`` can both report the same state of a
+task, some milliseconds apart. The second message only makes the times of the state more exact. The
+operator writes this refinement together with the next significant change, or after
+``REFINEMENT_WAITS`` (5 seconds).
 """
 
 from __future__ import annotations
@@ -52,9 +49,11 @@ def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 def shows_nothing_new(patch: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Return whether a patch shows a reader nothing new. ``new`` is the status after the patch.
 
-    Two kinds of patches show nothing new: an empty patch, and a patch of ``statusSource`` and
-    ``lastEventTime`` that only shows that the newest fact comes from Airflow's REST API. After a
-    restart, the REST API repeats for each MLJob what the stored status already shows.
+    Two kinds of patches show nothing new:
+
+    - an empty patch
+    - a patch that changes only ``statusSource`` or ``lastEventTime``, if the newest fact then comes
+      from Airflow's REST API
     """
     return not patch or (patch.keys() <= _OF_NEWEST and new.get("statusSource") == StatusSource.REST)
 
@@ -64,9 +63,7 @@ def _conditions(conditions: Sequence[Mapping[str, Any]] | None, ignored: frozens
 
 
 def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:
-    """Return whether tasks differ in more than their times. The order of the tasks is ignored too,
-    because the order follows from the tasks' start times.
-    """
+    """Return whether tasks differ in more than their times and their order."""
     before = {task["taskId"]: task for task in old or ()}
     after = {task["taskId"]: task for task in new or ()}
     return before.keys() != after.keys() or any(

@@ -1,4 +1,4 @@
-"""The parts of a single run's status that are different for a backfill."""
+"""The parts of a status that are special to an MLJob with a single run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ from .workload import dag_url
 
 
 class SingleRun:
-    """Makes the parts of a single run's status that are different for a backfill. The class
-    implements :class:`.workload.Workload`.
-    """
+    """The :class:`.workload.Workload` of an MLJob with a single run."""
 
     noun = "run"
 
@@ -35,14 +33,12 @@ class SingleRun:
         return f"{dag_url(ui_url, run.dag_id)}/runs/{path_segment(run.run_id)}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Return an empty dict. Besides the fields about its tasks, a single run has no fields of
-        its own.
-        """
+        """Return an empty dict, because a single run has no fields of its own."""
         return {}
 
     def in_progress(self, context: Context) -> StatusSummary:
         """Return the phase, reason and message of a run that is queued or running. If the DAG is
-        halted (paused, or no longer in a DAG file), the reason and the message say so.
+        paused or no longer in a DAG file, the reason and the message say so.
         """
         state = context.state
         run, halted = state.observed_run.shown_run, state.transient.halt
@@ -54,8 +50,8 @@ class SingleRun:
         return _running(context)
 
     def cancelling(self, state: State) -> str:
-        """Return a sentence that says how the run is being cancelled: by the cancellation DAG, or
-        through Airflow's REST API.
+        """Return a sentence that says whether the cancellation DAG or Airflow's REST API cancels
+        the run.
         """
         requests = state.transient.cancel_requests
         if state.cancellation.by_dag and requests.dag_refused is None and requests.sent_at is None:
@@ -64,8 +60,8 @@ class SingleRun:
         return f"Cancelling the run through Airflow's REST API{why}."
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of an ended run whose tasks and outputs are being
-        read.
+        """Return the phase, reason and message of a run that has ended, while the operator reads
+        the run's tasks and outputs.
         """
         run = context.state.observed_run.run
         ended = f" ({run.state})" if run is not None else ""
@@ -77,7 +73,7 @@ class SingleRun:
 
     def succeeded(self, context: Context) -> StatusSummary:
         """Return the phase, reason and message of a successful run. The message mentions outputs
-        that could not be read yet or are lost.
+        that the operator has not read or that are lost.
         """
         state = context.state
         unread = "" if state.transient.over_since is not None or state.job.deleting else NOT_READ
@@ -87,7 +83,7 @@ class SingleRun:
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
         """Return the phase, reason and message of a failed run. The message names the task that
-        failed first, with its error, or says that no task failed.
+        failed first and its error, or says that no task failed.
         """
         fact = first_failure(observed_run)
         if fact is None:
@@ -110,16 +106,6 @@ SINGLE_RUN = SingleRun()
 
 
 def _running(context: Context) -> StatusSummary:
-    """Return the phase, reason and message of a run in the state running. The message is about the
-    first item of this list that the run has:
-
-    - tasks that wait for a person's answer
-    - a task that will be retried
-    - active tasks, if all of them are deferred or all are rescheduled, so that none has a worker
-    - the current task
-
-    If the run has none of these, the message says that the run is in progress.
-    """
     facts = context.state.observed_run.tasks.values()
     if waiting := [fact for fact in facts if fact.awaits_input]:
         return _awaiting_input(context, waiting)
@@ -170,8 +156,8 @@ def _awaiting_input(context: Context, waiting: list[TaskFact]) -> StatusSummary:
 
 
 def _subject(facts: list[TaskFact]) -> str:
-    """Return the beginning of a sentence about tasks: "Task a is", or "Task a and 2 more are". The
-    text names the task that started first, and counts the other tasks.
+    """Return the beginning of a sentence about tasks, such as "Task a is" or "Task a and 2 more
+    are".
     """
     first = min(facts, key=_start_order)
     return f"Task {_name(first)}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"

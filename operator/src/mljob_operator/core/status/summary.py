@@ -1,4 +1,4 @@
-"""The phase of an MLJob, with a reason and a message that explain the phase."""
+"""The phase of an MLJob, and its reason and message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from ..frozen import frozen
 
 @frozen
 class StatusSummary:
-    """The phase of an MLJob, with the reason of the phase in one CamelCase word, and a message for
-    people.
+    """The phase of an MLJob.
+
+    Attributes:
+        phase: The phase.
+        reason: The reason of the phase, one CamelCase word.
+        message: An explanation for people.
     """
 
     phase: Phase

@@ -52,17 +52,16 @@ _OfTry = TypeVar("_OfTry", Report, Failure)
 
 @frozen
 class TaskEntry:
-    """One entry of ``status.tasks``, with the size of the entry, and with the sort keys by which
-    entries are chosen and listed.
+    """One entry of ``status.tasks``.
 
     Attributes:
         status: The entry.
         content: The entry as a JSON object.
         size: The size of the entry in etcd, in bytes.
-        importance: The sort key for the choice of entries. If not all entries fit, the entries with
-            the smallest values are kept.
-        position: The sort key for the order of the list. Tasks are listed in the order in which
-            they started. Tasks that have not started come last.
+        importance: A sort key. If not all entries fit into the status, the entries with the
+            smallest values are kept.
+        position: A sort key for the order of the list: by start time, tasks without a start time
+            last.
     """
 
     status: TaskStatus
@@ -73,9 +72,7 @@ class TaskEntry:
 
     @classmethod
     def of(cls, status: TaskStatus) -> TaskEntry:
-        """Return the entry with this status. The other attributes of the entry are computed from
-        ``status``.
-        """
+        """Return the entry with this status."""
         content = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         return cls(
             status,
@@ -88,20 +85,17 @@ class TaskEntry:
 
 @frozen
 class RunTask:
-    """A task of a run, with all facts about its task instances that the status needs. The operator
-    reuses this object for the next status if the task instances and the URL of the run have not
-    changed.
+    """A task of a run.
 
     Attributes:
         facts: The task instances. A task that is not mapped has one task instance.
-        entry: The entry of the task.
-        states: How many task instances are in each state.
-        progress: The sum of the progress of the active task instances. The progress of each task
-            instance is a number from 0 to 1.
-        activity: The sort key for the choice of the current task: the task with the largest value
-            is the current task. None if no task instance is active. A task that waits for a person
-            has the largest value, then a task on a worker, then an active task without a worker.
-            Among tasks of the same kind, the task that started last has the largest value.
+        entry: The entry of the task in ``status.tasks``.
+        states: The number of task instances in each state.
+        progress: The sum of the progress of the active task instances, each a number from 0 to 1.
+        activity: A sort key: the task with the largest value is the run's current task. None if no
+            task instance is active. A task that waits for a person's answer has the largest value,
+            then a task on a worker, then an active task without a worker. Of two such tasks, the
+            task that started later has the larger value.
     """
 
     facts: tuple[TaskFact, ...]
@@ -112,9 +106,11 @@ class RunTask:
 
     @classmethod
     def of(cls, facts: tuple[TaskFact, ...], run_url: str | None) -> RunTask:
-        """Return the task to which the task instances ``facts`` belong. There must be at least one
-        task instance. ``run_url`` is the URL of the run's page in Airflow. The link to the task's
-        log is derived from this URL. If ``run_url`` is None, the entry has no link.
+        """Return the task whose task instances are ``facts``.
+
+        Args:
+            facts: All task instances of the task, at least one.
+            run_url: The URL of the run's page in Airflow. None if the entry shall have no links.
         """
         states = Counter([fact.shown_state for fact in facts]) if len(facts) > 1 else {facts[0].shown_state: 1}
         progress = sum(map(_own_progress, facts))
@@ -134,7 +130,7 @@ def _activity(fact: TaskFact) -> tuple[bool, bool, float, tuple[str, int]]:
 
 def error_text(fact: TaskFact) -> str | None:
     """Return the error of a failed task instance, such as ``ValueError: no such column``. Return
-    None if the error of the task instance's current try is not known.
+    None if no error is known for the current try.
     """
     failure = _of_try(fact.details.failure, fact)
     if failure is None:
@@ -144,9 +140,8 @@ def error_text(fact: TaskFact) -> str | None:
 
 
 def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
-    """Return the URL of the page where a person can answer the question of a task. If one task
-    instance waits for an answer, return the URL of this task instance's page. If several task
-    instances wait, return the URL of the page with all waiting tasks of the run.
+    """Return the URL of the page where a person can answer the questions of the task instances
+    ``waiting``. With several task instances, this page lists all questions of the run.
     """
     if len(waiting) > 1:
         return f"{run_url}/required_actions"
@@ -156,9 +151,6 @@ def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
 
 
 def _own_progress(fact: TaskFact) -> float:
-    """Return the progress that an active task instance has reported, as a number from 0 to 1.
-    Return 0 for a task instance that is not active or has reported no progress in its current try.
-    """
     report = _of_try(fact.details.progress, fact)
     if report is None or fact.shown_state not in ACTIVE_TASK:
         return 0.0
@@ -166,9 +158,7 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
-    """Return ``detail`` if it is about the current try of the task instance ``fact``. Otherwise
-    return None. ``detail`` is a report of the task's progress, or a failure of the task.
-    """
+    """Return ``detail`` if it is about the task instance's current try, and None otherwise."""
     return detail if detail is not None and detail.try_number == fact.try_number else None
 
 
@@ -242,19 +232,11 @@ def _error(failure: Failure) -> TaskErrorStatus:
 
 
 def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
-    """Sort the metrics by name, and return the first ``MAX_METRICS`` metrics. Long names are cut.
-    Metrics that are NaN or an infinity are left out, because JSON has neither.
-    """
     numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
     return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
 
 
 def _input(group: Sequence[TaskFact], run_url: str | None) -> InputRequest | None:
-    """Return the question that a person must answer before the task continues. The result has the
-    URL of the page where the person can answer. If several task instances wait for an answer,
-    return the question of the first task instance. Return None if no task instance waits for an
-    answer.
-    """
     waiting = [fact for fact in group if fact.awaits_input]
     if not waiting:
         return None

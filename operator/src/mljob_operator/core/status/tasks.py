@@ -1,10 +1,9 @@
-"""The tasks of an observed run as the status shows them: counts, entries for tasks, and the
-progress. Even for a large DAG, the size of these parts of the status is limited.
+"""The parts of a status about a run's tasks: counts, progress, and one entry for each task.
 
 The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks and
 tasks that wait for a retry, then tasks in the state upstream_failed, then the tasks that ran last.
-A status stays below 64 KiB, because etcd stores a status as a whole (1.5 MiB a request by default)
-and the Kubernetes API server sends it as a whole to every watcher.
+A status stays below 64 KiB, because etcd limits a request to 1.5 MiB by default, and the Kubernetes
+API server sends the whole status to every watcher.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ MAX_TASKS_BYTES = 40 * 1024
 
 
 class RunTasks:
-    """Keeps the :class:`.RunTask` objects of a run from one status to the next. The object of a
-    task is computed again only if one of the task's instances or the URL of the run has changed.
+    """A cache of a run's :class:`.RunTask` objects. The cache spares the operator the work for
+    tasks that have not changed since the last status.
     """
 
     __slots__ = ("_run_url", "_tasks")
@@ -35,9 +34,11 @@ class RunTasks:
         self._tasks: dict[str, RunTask] = {}
 
     def of(self, facts: Iterable[TaskFact], run_url: str | None) -> list[RunTask]:
-        """Return the tasks to which the task instances ``facts`` belong, and remember these tasks.
-        ``run_url`` is the URL of the run's page in Airflow, from which the links to the tasks' logs
-        are derived. If ``run_url`` is None, the entries have no links.
+        """Return the tasks whose task instances are ``facts``, and cache these tasks.
+
+        Args:
+            facts: All task instances of the run.
+            run_url: The URL of the run's page in Airflow. None if the entries shall have no links.
         """
         by_task: dict[str, list[TaskFact]] = defaultdict(list)
         for fact in facts:
@@ -58,12 +59,12 @@ class TaskSummary:
     """The summary of a run's tasks in the status.
 
     Attributes:
-        counts: How many task instances are in each state.
-        progress: Two numbers, such as ``3/5``: the number of task instances that succeeded (see
-            :func:`_counts_as_succeeded`), and the number of all task instances. None if no task is
-            known.
-        percent: How much of the run has succeeded, from 0 to 100 (see :func:`_percent`). A running
-            task counts with the progress that it reports. None if no task is known.
+        counts: The number of task instances in each state.
+        progress: The number of succeeded task instances and the number of all task instances, such
+            as ``3/5``. Skipped and removed task instances count as succeeded unless the run failed.
+            None if no task is known.
+        percent: How much of the run has succeeded, from 0 to 100. Each task has the same share. A
+            running task counts with the progress that it reports. None if no task is known.
         current_task: The id of the current task (see :attr:`.RunTask.activity`), or None if no task
             is active.
         entries: One entry for each task id, without a limit.
@@ -86,10 +87,8 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
 
     Args:
         observed_run: What the operator knows of the run.
-        run_url: The URL of the run's page in Airflow, from which the links to the tasks' logs are
-            derived.
-        tasks: A cache of the run's tasks. A task that has not changed since the run's last status
-            is taken from the cache. If None, all tasks are computed.
+        run_url: The URL of the run's page in Airflow. None if the entries shall have no links.
+        tasks: A cache of the run's tasks. None if there is no cache.
     """
     found = (tasks if tasks is not None else RunTasks()).of(observed_run.tasks.values(), run_url)
     states: defaultdict[TaskState, int] = defaultdict(int)
@@ -108,9 +107,9 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
 
 
 def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
-    """Return the states in which a task instance counts as succeeded. Skipped and removed task
-    instances count too, unless the run failed: Airflow skips the remaining tasks of a run that
-    somebody set to failed, or that exceeded its ``dagrun_timeout``.
+    """Return the states in which a task instance counts as succeeded. Airflow skips the remaining
+    tasks of a run that somebody set to failed or that exceeded its ``dagrun_timeout``, so skipped
+    tasks of a failed run don't count.
     """
     if observed_run.run is not None and observed_run.run.state is RunState.FAILED:
         return (TaskState.SUCCESS,)
@@ -118,9 +117,8 @@ def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
 
 
 def _percent(tasks: Sequence[RunTask], done: Sequence[TaskState]) -> int:
-    """Return how much of the run has succeeded, from 0 to 100. Each task has the same share of the
-    percentage. The instances of a mapped task divide the share of their task, because otherwise the
-    percentage would fall when Airflow expands the task into more instances.
+    """Return how much of the run has succeeded, from 0 to 100. Each task has the same share.
+    Otherwise the percentage would fall when Airflow expands a mapped task into many instances.
     """
     share = 0.0
     for task in tasks:
@@ -131,16 +129,14 @@ def _percent(tasks: Sequence[RunTask], done: Sequence[TaskState]) -> int:
 
 
 def first_failure(observed_run: ObservedRun) -> TaskFact | None:
-    """Return the task instance that failed first, for the message that says why the run failed.
-    Return None if no task failed.
-    """
+    """Return the task instance that failed first, or None if no task failed."""
     failed = [fact for fact in observed_run.tasks.values() if fact.shown_state is TaskState.FAILED]
     return min(failed, key=lambda fact: (fact.end or fact.occurred_at, fact.key), default=None)
 
 
 def within_bounds(entries: Sequence[TaskEntry], room: int) -> list[TaskEntry]:
     """Return the most important entries that fit into ``room`` bytes, but at most ``MAX_TASKS``
-    entries and ``MAX_TASKS_BYTES`` bytes. The entries are in the order in which the tasks started.
+    entries and ``MAX_TASKS_BYTES`` bytes. The result is sorted by the start time of the tasks.
     """
     room = min(room, MAX_TASKS_BYTES)
     if len(entries) <= MAX_TASKS and sum(entry.size for entry in entries) <= room:

@@ -1,4 +1,4 @@
-"""Cuts times to whole seconds, which is the precision of times in Kubernetes objects."""
+"""Cuts times to whole seconds, the precision of times in Kubernetes objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 
 def whole_seconds(at: datetime | None) -> datetime | None:
-    """Return the time without microseconds, since Kubernetes times have whole seconds
-    (metav1.Time). Return None for None.
+    """Return the time without microseconds (see ``metav1.Time`` of Kubernetes). Return None for
+    None.
     """
     return at.replace(microsecond=0) if at else None

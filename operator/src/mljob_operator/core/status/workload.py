@@ -1,6 +1,5 @@
-"""Makes the parts of a status that differ between the two kinds of workload. An MLJob's workload in
-Airflow is a run, or a backfill with many runs. ``Workload`` is the typing protocol of the two
-implementations, :mod:`.single_run` and :mod:`.backfill`.
+"""The parts of a status that differ between an MLJob with a single run and an MLJob with a
+backfill.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from .summary import StatusSummary
 
 
 class Workload(Protocol):
-    """Makes the parts of a status that differ between a run and a backfill.
+    """The interface of :class:`.single_run.SingleRun` and :class:`.backfill.BackfillOfRuns`.
 
     Attributes:
-        noun: The noun for the workload in messages: "run" or "backfill".
+        noun: The word for the workload in messages: "run" or "backfill".
     """
 
     noun: str
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """Return the URL of the page in Airflow's UI that shows the workload."""
+        """Return the URL of the workload's page in Airflow's UI."""
         ...
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
@@ -33,9 +32,7 @@ class Workload(Protocol):
         ...
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a workload that is in progress according to
-        Airflow.
-        """
+        """Return the phase, reason and message of a workload that has not ended."""
         ...
 
     def cancelling(self, state: State) -> str:
@@ -43,8 +40,8 @@ class Workload(Protocol):
         ...
 
     def collecting(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a workload that has ended and whose results are
-        being read.
+        """Return the phase, reason and message of a workload that has ended, while the operator
+        reads the results.
         """
         ...
 
@@ -58,7 +55,5 @@ class Workload(Protocol):
 
 
 def dag_url(ui_url: str, dag_id: str) -> str:
-    """Return the URL of the DAG's page in Airflow's UI. Airflow's REST API does not return such
-    URLs.
-    """
+    """Return the URL of the DAG's page in Airflow's UI."""
     return f"{ui_url.rstrip('/')}/dags/{path_segment(dag_id)}"

@@ -1,4 +1,4 @@
-"""Chooses the implementation of :class:`.workload.Workload` for an MLJob."""
+"""Chooses the :class:`.workload.Workload` of an MLJob."""
 
 from __future__ import annotations
 
@@ -9,7 +9,5 @@ from .workload import Workload
 
 
 def workload(job: Job) -> Workload:
-    """Return the implementation for a backfill if the MLJob has type Backfill, and the
-    implementation for a single run otherwise.
-    """
+    """Return the ``Workload`` of an MLJob, by the MLJob's type."""
     return BACKFILL if job.is_backfill else SINGLE_RUN

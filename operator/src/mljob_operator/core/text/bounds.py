@@ -1,10 +1,8 @@
 """Limits for the depth and the size of a JSON value.
 
-The operator checks the depth and the size of a value before it calls any function that recurses
-into the value, such as hashing, merging, comparing and validating. The Kubernetes API server stores
-objects that are nested 10,000 levels deep (the limit of Go's ``encoding/json``). Python's own
-functions fail at about 1,000 levels and pydantic at 255. The operator reads lists of objects, and
-an exception for one object would affect the whole list.
+The operator checks these limits before it calls a function that recurses into the value. The
+Kubernetes API server stores objects that are nested 10,000 levels deep (the limit of Go's
+``encoding/json``), but Python's functions fail at about 1,000 levels and pydantic at 255.
 """
 
 from __future__ import annotations
@@ -20,19 +18,19 @@ from .storable import MAX_DEPTH
 
 @frozen
 class Bounds:
-    """How deep and how large a JSON value may be.
+    """Limits for a JSON value.
 
     Attributes:
-        levels: How deep objects and lists may be nested, as :func:`levels` counts the depth.
-        size: How many bytes the value may have as compact JSON in UTF-8.
+        levels: The maximum depth, as :func:`levels` counts it.
+        size: The maximum size as compact JSON in UTF-8, in bytes.
     """
 
     levels: int
     size: int
 
     def excess(self, value: Any) -> str | None:
-        """Return which limit the value exceeds, as the end of a sentence, such as "is nested 40
-        levels deep, over the limit of 32". Return None if the value exceeds no limit.
+        """Return the end of a sentence about the limit that the value exceeds, such as "is nested
+        40 levels deep, over the limit of 32". Return None if the value exceeds no limit.
         """
         if (deep := levels(value)) > self.levels:
             return f"is nested {deep} levels deep, over the limit of {self.levels}"
@@ -52,9 +50,8 @@ outputs that another client has written exceed these limits.
 
 
 def levels(value: Any) -> int:
-    """Return the depth of a JSON value. The depth of an object or a list is 1 more than the
-    greatest depth of its values, or 1 if the object or list is empty. The depth of any other value
-    is 0. The function does not recurse.
+    """Return the depth of a JSON value. A text, number, boolean or null has depth 0, and an empty
+    object or list has depth 1. The function does not recurse.
     """
     depth, layer = 0, [value]
     while layer := [node for node in layer if isinstance(node, dict | list)]:
@@ -64,7 +61,7 @@ def levels(value: Any) -> int:
 
 
 def json_size(value: Any) -> int:
-    """Return the size of a value as compact JSON in UTF-8, in bytes. The caller must check the
-    levels of the value first, because this function recurses.
+    """Return the size of a value as compact JSON in UTF-8, in bytes. The function recurses, so the
+    caller must check the depth of the value first.
     """
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))

@@ -1,10 +1,9 @@
 """Reads the spec and the status of objects from the Kubernetes API server, field by field. A field
-that doesn't fit the model is left out and reported. All other fields are read.
+that doesn't fit the model is left out and reported.
 
-The API server accepts only objects that fit the CRD. But an object may have been stored under an
-older or a hand-edited CRD, or a field may exceed a limit that a CRD can't express. Even so, the
-operator must complete the deletion of such an object, and must report the state of the object's run
-in progress. The invalid object must not stop the operator from acting for other objects.
+An object may not fit the model if it was stored under an older or a hand-edited CRD, or if a field
+exceeds a limit that a CRD can't express. The operator must still delete such an object and report
+the state of the object's run.
 """
 
 from __future__ import annotations
@@ -29,22 +28,20 @@ MAX_SHOWN = 80
 def fitting(
     model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], placeholders: Mapping[str, Any]
 ) -> tuple[M, tuple[str, ...]]:
-    """Read a spec or status into a model, and leave out the fields that don't fit the model. Return
-    the model's object, and the problems of the fields that were left out.
+    """Read a spec or status into a model, and leave out the fields that don't fit the model.
 
     Args:
         model: The model of a spec or of a status.
         value: The spec or status, as the Kubernetes API server sent it.
         path: ``spec`` or ``status``, for messages.
-        bounds: For the name of each field that may hold any JSON, the limits of this field. The
-            limits are checked before pydantic validates the fields.
-        placeholders: For the name of a required field, the value that is used if the field is
-            missing or doesn't fit.
+        bounds: The limits of each field that may hold any JSON, by the name of the field.
+        placeholders: The value of each required field that is missing or doesn't fit, by the name
+            of the field.
 
     Returns:
         tuple: An object of the class ``model``, and a text for each problem, such as ``spec.conf is
-            nested 300 levels deep, over the limit of 32``. If only a part of a field of ``value``
-            has a problem, the whole field is left out.
+            nested 300 levels deep, over the limit of 32``. A field of the spec or status is left
+            out as a whole, even if only a part of the field has a problem.
     """
     fields = dict(value) if isinstance(value, Mapping) else {}
     problems = []
@@ -63,8 +60,8 @@ def fitting(
 
 
 def in_one_sentence(problems: tuple[str, ...]) -> str | None:
-    """Return the first ``MAX_PROBLEMS`` (3) problems and the number of the other problems, as a
-    text for people. Return None if there are no problems.
+    """Return a text with the first ``MAX_PROBLEMS`` (3) problems and the number of the other
+    problems. Return None if there are no problems.
     """
     if not problems:
         return None

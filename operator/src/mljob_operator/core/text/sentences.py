@@ -1,21 +1,18 @@
-"""Functions for the beginning and the end of a sentence, for messages that combine texts from
-several sources.
-"""
+"""The beginning and the end of a sentence in a message."""
 
 from __future__ import annotations
 
 
 def sentence(text: str) -> str:
-    """Turn a text of another program (such as a message of Airflow) into a sentence, so that
-    another sentence can follow, and return the sentence. A full stop is added unless the text is
-    empty or ends in a full stop, an exclamation mark or a question mark.
+    """Return the text with a full stop at the end. An empty text, and a text that ends in ".", "!"
+    or "?", get no full stop.
     """
     text = text.rstrip()
     return text if text.endswith((".", "!", "?")) or not text else f"{text}."
 
 
 def capitalised(text: str) -> str:
-    """Return the text with a capital first letter, for the beginning of a sentence. All other
-    letters stay as they are, because they may belong to names. The text must not be empty.
+    """Return the text with a capital first letter. The other letters stay as they are. The text
+    must not be empty.
     """
     return f"{text[0].upper()}{text[1:]}"

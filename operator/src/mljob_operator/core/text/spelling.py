@@ -1,6 +1,4 @@
-"""Hints for messages about invalid values. A hint shows how to write a duration or a time, or which
-name the user may have meant.
-"""
+"""Hints for messages about invalid values. For example, a hint shows how to write a duration."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ def of_field(name: str, problem: str) -> str | None:
 
     Args:
         name: The name of the field.
-        problem: The type of pydantic's error (see "Validation Errors" in its documentation).
+        problem: The type of pydantic's error (see "Validation Errors" in pydantic's documentation).
     """
     if name.endswith("Seconds") and problem.startswith(("int_", "float_")):
         return SECONDS
@@ -37,10 +35,11 @@ def of_field(name: str, problem: str) -> str | None:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return a space and a hint such as ``(did you mean epochs?)``. The hint contains the known
-    name that is most similar to ``name``. Return an empty text if no known name is similar. Only
-    the first ``MAX_COMPARED`` known names are compared, and only names of at most
-    ``MAX_COMPARED_LENGTH`` characters.
+    """Return a space and a hint such as ``(did you mean epochs?)``, or an empty text if no name in
+    ``known`` is similar to ``name``.
+
+    Only the first ``MAX_COMPARED`` (100) names in ``known`` are compared, and only names of at most
+    ``MAX_COMPARED_LENGTH`` (60) characters.
     """
     compared = [other for other in islice(known, MAX_COMPARED) if len(other) <= MAX_COMPARED_LENGTH]
     similar = get_close_matches(name, compared, n=1) if len(name) <= MAX_COMPARED_LENGTH else []
@@ -49,7 +48,7 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 def of_param(refusal: str) -> str | None:
     """Return a hint on how to write the value of a DAG's param, or None if there is no hint.
-    ``refusal`` is jsonschema's message about the value, from the operator or from Airflow.
+    ``refusal`` is jsonschema's message about the value.
     """
     if _NO_NUMBER.search(refusal):
         return "write the duration as a number; in seconds, two hours are 7200"

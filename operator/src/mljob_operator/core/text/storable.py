@@ -1,9 +1,8 @@
 """The values that the Kubernetes API server can store in a status, and their size in etcd.
 
-etcd stores a status as JSON, which Go's encoder writes. Airflow's values come from Python, whose
-JSON allows more: NaN, integers of any size, and lone surrogates. The operator changes a status by
-merge patches (RFC 7396). In a merge patch, null removes a field, so null can't be stored in an
-object.
+Airflow's values come from Python, whose JSON allows NaN, integers of any size, and lone surrogates.
+The Kubernetes API server can't store these values. A status is changed by JSON merge patches (RFC
+7396), in which null removes a field, so an object can't store null either.
 """
 
 from __future__ import annotations
@@ -49,9 +48,8 @@ def stored_size(value: Any) -> int:
     """Return the size of a value's JSON in etcd, in bytes. The value must not have lone surrogates,
     which :func:`whole` replaces.
 
-    The result is never too small. The result is a little too large for some numbers that Python
-    writes with an exponent, such as ``1e+16``. The result may also be too large for a text that
-    contains such an exponent, or a backslash before ``b`` or ``f``.
+    The result is never too small. For some numbers with an exponent and for some texts, the result
+    is a little too large.
     """
     text = _encoded(value)
     size = len(text.encode())
@@ -61,17 +59,21 @@ def stored_size(value: Any) -> int:
 
 
 def whole(text: str) -> str:
-    """Return the text with lone surrogates replaced by question marks, because UTF-8 can't encode
-    them.
+    """Return the text with a question mark for each lone surrogate, because UTF-8 can't encode lone
+    surrogates.
     """
     return text.encode("utf-8", "replace").decode()
 
 
 def cut(text: str, length: int, size: int | None = None) -> str:
-    """Return the text without whitespace at both ends, cut to at most ``length`` characters and
-    ``size`` bytes. The bytes are counted in the text's JSON, without the quotes. If ``size`` is
-    None, only the characters are limited. A text that was cut ends in three dots. Lone surrogates
-    are replaced (:func:`whole`).
+    """Return the text without whitespace at both ends, cut to ``length`` characters and ``size``
+    bytes. A text that was cut ends in three dots. Lone surrogates are replaced (:func:`whole`).
+
+    Args:
+        text: The text.
+        length: The maximum number of characters.
+        size: The maximum size of the text's JSON in etcd without the quotes, in bytes. None for no
+            limit.
     """
     text = whole(text.strip())
     shown = text if len(text) <= length else text[: length - 3] + "..."
@@ -85,13 +87,14 @@ def cut(text: str, length: int, size: int | None = None) -> str:
 
 
 def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return the value in a form that the Kubernetes API server can store. Numbers that JSON or Go
-    can't represent, and values of Python types that JSON lacks, become text. Nulls in objects are
-    removed, and lone surrogates are replaced (:func:`whole`).
+    """Return the value in a form that the Kubernetes API server can store.
+
+    Numbers that JSON or Go can't represent, and values of types that JSON lacks, become text. Nulls
+    in objects are removed, and lone surrogates are replaced (:func:`whole`).
 
     Raises:
-        ValueError: The value has more than ``depth`` levels. An item of an object or list is one
-            level deeper than the object or list.
+        ValueError: The value has more than ``depth`` levels. A value that is neither an object nor
+            a list has one level.
     """
     if depth == 0:
         raise ValueError(f"more than {MAX_DEPTH} levels")
