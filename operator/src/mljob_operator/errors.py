@@ -1,55 +1,41 @@
-"""The operator's errors. Each class has a CamelCase reason for conditions and Events, and a retry
-policy.
+"""The operator's errors. Adapters turn the failures of other libraries into these classes.
 
-::
+The tree shows what the operator does after each error::
 
     OperatorError
     ├── AirflowError
-    │   ├── AirflowUnavailable      no answer, a server error, or an answer that is not Airflow's:
-    │   │   │                       retried
-    │   │   └── AirflowUnreadable   an answer came, but its content can't be used or is too large:
-    │   │                           retried
-    │   ├── AirflowUnauthorized     the credentials are wrong: retried slowly, they may be rotated
-    │   ├── AirflowForbidden        the credentials lack a permission: retried slowly
-    │   ├── AirflowUnsupported      the Airflow is too old: retried slowly, it may be upgraded
-    │   ├── AirflowInstanceNotFound the run's AirflowInstance does not exist: retried, it may be
-    │   │                           created again
-    │   ├── AirflowInstanceNotReady the AirflowInstance can't be used, for example because its
-    │   │   │                       Secret is missing: retried
-    │   │   └── InvalidCredentials  the credentials can't be sent to Airflow: retried
-    │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
-    │   ├── DagImportError          retried: the DAG may be fixed
-    │   ├── DagRefused              the cancellation DAG can't be triggered, for example because it is
-    │   │                           paused: the run is cancelled through Airflow's REST API
-    │   ├── BackfillActive          the DAG has another backfill, and Airflow allows one: retried
-    │   ├── NothingToClear          a failed run has no failed task: the retry needs a new run
-    │   ├── SubmissionRefused       a setting of Airflow or of the DAG forbids the run: retried
-    │   │                           slowly, the setting may be changed
-    │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly,
-    │   │                           that run may be deleted
-    │   └── ValidationFailed        Airflow or the operator refused the run, for example its conf:
-    │                               the MLJob is Stalled. The run is retried slowly, because the DAG
-    │                               may be changed instead of the spec
-    ├── ReferenceMissing            a ConfigMap or Secret does not exist or can't be read: retried
-    │   └── SecretUnlabelled        a Secret lacks the label for Airflow's credentials: retried
-    ├── KafkaUnavailable            mljob-api, which shows the events of runs, can't read them: its
-    │   │                           client asks again
-    │   └── TooManyReaders          as many readers of events are open as the settings allow
+    │   ├── AirflowUnavailable      retries
+    │   │   └── AirflowUnreadable   retries
+    │   ├── AirflowUnauthorized     retries slowly: the credentials may be rotated
+    │   ├── AirflowForbidden        retries slowly: the permission may be added
+    │   ├── AirflowUnsupported      retries slowly: the Airflow may be upgraded
+    │   ├── AirflowInstanceNotFound retries: the AirflowInstance may be created again
+    │   ├── AirflowInstanceNotReady retries
+    │   │   └── InvalidCredentials  retries
+    │   ├── DagNotFound             retries: the DAG may be deployed after the MLJob
+    │   ├── DagImportError          retries: the DAG may be fixed
+    │   ├── DagRefused              cancels the run through Airflow's REST API
+    │   ├── BackfillActive          retries: the other backfill ends
+    │   ├── NothingToClear          submits a new run instead of clearing the failed run
+    │   ├── SubmissionRefused       retries slowly: the setting may be changed
+    │   ├── LogicalDateTaken        retries slowly: the other run may be deleted
+    │   └── ValidationFailed        sets the MLJob to Stalled, and retries slowly: the DAG may be
+    │                               changed instead of the spec
+    ├── ReferenceMissing            retries
+    │   └── SecretUnlabelled        retries
+    ├── KafkaUnavailable            only in mljob-api: its client asks again
+    │   └── TooManyReaders          only in mljob-api: its client asks again
     └── StoreError
-        ├── StoreUnavailable        the Kubernetes API gives no answer: retried
-        ├── Refused                 the Kubernetes API refuses the written object as invalid: the
-        │                           operator asks Airflow again and writes another status, with
-        │                           growing pauses
-        ├── StoreForbidden          the operator lacks a permission in Kubernetes: retried
-        ├── FieldsDropped           the CRD lacks fields of the written object: retried slowly
-        ├── NotLeading              this process is not the leader, or not any more: it changes
-        │                           nothing
-        ├── Conflict                another client wrote first: read and decide again at once
-        └── Gone                    the object does not exist any more: nothing left to do
+        ├── StoreUnavailable        retries
+        ├── Refused                 reads the run again and writes another status, with growing
+        │                           pauses
+        ├── StoreForbidden          retries
+        ├── FieldsDropped           retries slowly
+        ├── NotLeading              changes nothing
+        ├── Conflict                reads the object again and decides again at once
+        └── Gone                    does nothing
 
-Adapters turn the failures that other libraries report into these classes, so that the rest of the
-operator handles only these classes. ``CannotStart`` is outside of the tree, because it ends the
-process.
+``CannotStart`` is outside of the tree, because it ends the process.
 """
 
 from __future__ import annotations
@@ -65,7 +51,7 @@ the same time are retried at different times.
 
 
 class OperatorError(Exception):
-    """The base class of all errors of the operator.
+    """The base class of the operator's errors.
 
     Attributes:
         reason: The reason in conditions and Events: one CamelCase word.
@@ -74,8 +60,8 @@ class OperatorError(Exception):
         first_delay: The time before the first retry, in seconds. Each further retry doubles the
             delay.
         longest_delay: The longest delay, in seconds. A longer ``retry_after`` takes precedence.
-        retry_after: How many seconds the server asks the client to wait (``Retry-After`` of HTTP).
-            0 if the server does not ask for a pause.
+        retry_after: The value of the HTTP header ``Retry-After``, in seconds. 0 if the server sent
+            no such header.
     """
 
     reason: str = "Error"
@@ -86,15 +72,12 @@ class OperatorError(Exception):
 
 
 class AirflowError(OperatorError):
-    """An operation on an Airflow failed: Airflow answered with an error or did not answer, or the
-    Airflow can't be used.
+    """An operation on an Airflow failed.
 
     Attributes:
-        outcome_unknown: Whether the request may have taken effect, or may still take effect. True
-            in two cases. First, the request was sent, and no answer says whether the request
-            succeeded, for example after a timeout or a server error. Second, the request took
-            effect, and a second request, which followed the first request, failed
-            (:func:`after_effect`).
+        outcome_unknown: Whether the operation may have taken effect, or may still take effect. For
+            example, no answer came before the timeout, or the operation succeeded and the operator
+            could not read the result.
     """
 
     reason = "AirflowError"
@@ -102,14 +85,13 @@ class AirflowError(OperatorError):
 
 
 class AirflowUnavailable(AirflowError):
-    """Airflow is out of reach or too busy: there is no answer, a server error, 429 (too many
-    requests), or an answer that does not come from Airflow. After several such failures in a row,
-    the operator sends no requests for some seconds, and raises this error instead.
+    """Airflow gives no answer, or the answer is a server error, 429 (too many requests), or does
+    not come from Airflow. After several such failures in a row, the operator sends no requests for
+    some seconds, and raises this error instead.
 
     Attributes:
-        of_one_request: Whether this request alone may have caused the error, so that Airflow may
-            answer other requests. For example, Airflow answers 500 because of the DAG in the
-            request, or Airflow has not sent a whole log in time.
+        of_one_request: Whether the cause may be this request alone, so that Airflow may answer
+            other requests. For example, Airflow answers 500 because of the DAG in the request.
     """
 
     reason = "AirflowUnavailable"
@@ -125,21 +107,19 @@ class AirflowUnavailable(AirflowError):
 
 
 class AirflowUnreadable(AirflowUnavailable):
-    """Airflow or a token endpoint has answered, but the content of the answer can't be used: the
-    content is not what the request asks for, or is too large.
-
-    The error does not count as a sign that Airflow is out of reach.
+    """The content of an answer can't be used, for example because it is too large. The answer comes
+    from Airflow or from a token endpoint. The error does not count as a sign that Airflow is out of
+    reach.
     """
 
 
 @contextmanager
 def after_effect() -> Iterator[None]:
-    """A context manager for a request that is sent after another request has taken effect, for
-    example to read the run that was submitted. If the second request fails, the effect of the first
-    request stays.
+    """A context manager for a request that depends on the success of an earlier request, for
+    example to read the run that was submitted.
 
     Raises:
-        AirflowError: The error of the second request, with ``outcome_unknown`` set.
+        AirflowError: The error of the second request, with ``outcome_unknown`` set to True.
     """
     try:
         yield
@@ -163,14 +143,14 @@ class AirflowForbidden(AirflowError):
 
 
 class AirflowUnsupported(AirflowError):
-    """The Airflow is too old for the operator, or for one of the operator's features."""
+    """The Airflow is too old for the operator, or for a feature of the operator."""
 
     reason = "AirflowUnsupported"
     first_delay = 5.0
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """The AirflowInstance of the run's Airflow does not exist at the moment."""
+    """The AirflowInstance of the run does not exist."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0
@@ -179,7 +159,8 @@ class AirflowInstanceNotFound(AirflowError):
 
 class AirflowInstanceNotReady(AirflowError):
     """The AirflowInstance exists but can't be used, for example because its Secret is missing. Or
-    the run is in the Airflow of the operator's settings, and the settings name no Airflow any more.
+    the run is in the Airflow of the operator's settings, and the settings no longer name an
+    Airflow.
     """
 
     reason = "AirflowInstanceNotReady"
@@ -188,13 +169,13 @@ class AirflowInstanceNotReady(AirflowError):
 
 
 class InvalidCredentials(AirflowInstanceNotReady):
-    """Credentials can't be used. Either a value in the credentials' Secret can't be sent to
-    Airflow, or the credentials need a token file and the operator has no folder of token files.
+    """A value in the Secret can't be sent to Airflow. Or the credentials need a token file, and the
+    operator has no folder of token files.
     """
 
 
 class DagNotFound(AirflowError):
-    """Airflow has no such DAG at the moment.
+    """Airflow does not have the DAG.
 
     Attributes:
         similar: The ids of similar DAGs in Airflow, the most similar first. The caller must filter
@@ -219,15 +200,15 @@ class DagImportError(AirflowError):
 
 
 class DagRefused(AirflowError):
-    """The cancellation DAG can't be triggered at the moment. For example, the cancellation DAG is
-    missing, broken or paused. The operator triggers the cancellation DAG to cancel runs.
+    """Airflow can't trigger the cancellation DAG, for example because this DAG is missing, broken
+    or paused.
     """
 
     reason = "DagRefused"
 
 
 class BackfillActive(AirflowError):
-    """Another backfill of the DAG is in progress: Airflow allows one backfill per DAG at a time."""
+    """Another backfill of the DAG is in progress. Airflow allows one backfill per DAG at a time."""
 
     reason = "BackfillActive"
     first_delay = 2.0
@@ -235,16 +216,14 @@ class BackfillActive(AirflowError):
 
 
 class NothingToClear(AirflowError):
-    """Clearing the run would repeat no task, because the run has no failed task."""
+    """Clearing the failed run would repeat no task, because the run has no failed task."""
 
     reason = "NothingToClear"
 
 
 class SubmissionRefused(AirflowError):
-    """Airflow refuses the run, whatever its conf is.
-
-    Either the DAG allows no manual runs (``allowed_run_types``), or Airflow's
-    ``allowed_run_id_pattern`` forbids the run id.
+    """Airflow refuses every run like this, whatever the conf is. Either the DAG allows no manual
+    runs (``allowed_run_types``), or Airflow's ``allowed_run_id_pattern`` forbids the run id.
     """
 
     reason = "SubmissionRefused"
@@ -253,7 +232,7 @@ class SubmissionRefused(AirflowError):
 
 
 class LogicalDateTaken(AirflowError):
-    """The DAG has another run of this logical date: Airflow allows one run per logical date."""
+    """The DAG has another run with this logical date. Airflow allows one run per logical date."""
 
     reason = "LogicalDateTaken"
     first_delay = 30.0
@@ -261,7 +240,7 @@ class LogicalDateTaken(AirflowError):
 
 
 class ValidationFailed(AirflowError):
-    """Airflow or the operator refused the run, for example because its conf does not fit the DAG's
+    """Airflow or the operator refused the run, for example because the conf does not fit the DAG's
     params.
     """
 
@@ -272,8 +251,8 @@ class ValidationFailed(AirflowError):
 
 
 class ReferenceMissing(OperatorError):
-    """An object does not exist, can't be read or has invalid data. The object is a ConfigMap or a
-    Secret in ``spec.confFrom``, or a Secret with credentials for Airflow.
+    """A ConfigMap or Secret does not exist, can't be read or has invalid data. An MLJob names the
+    object in ``spec.confFrom``, or the object has credentials for Airflow.
     """
 
     reason = "ReferenceMissing"
@@ -282,8 +261,8 @@ class ReferenceMissing(OperatorError):
 
 
 class SecretUnlabelled(ReferenceMissing):
-    """A Secret with credentials for Airflow lacks the label ``mljob.dev/airflow-credentials``.
-    Without the label, the operator never sends the Secret to an Airflow.
+    """A Secret with credentials for Airflow lacks the label ``mljob.dev/airflow-credentials``. The
+    operator uses only Secrets with this label for Airflow.
     """
 
 
@@ -294,7 +273,7 @@ class KafkaUnavailable(OperatorError):
 
 
 class TooManyReaders(KafkaUnavailable):
-    """No further reader of events can be opened, because as many are open as the settings allow."""
+    """The maximum number of readers of events is already open. The number is a setting."""
 
 
 class StoreError(OperatorError):
@@ -306,8 +285,8 @@ class StoreError(OperatorError):
 
 
 class StoreUnavailable(StoreError):
-    """The Kubernetes API did not answer, or answered with a server error, with 429 (too many
-    requests), or with something that the operator can't read.
+    """The Kubernetes API did not answer. Or the answer was a server error, 429 (too many requests),
+    or unreadable.
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
@@ -316,7 +295,9 @@ class StoreUnavailable(StoreError):
 
 
 class Refused(StoreError):
-    """The Kubernetes API refused the written object as invalid, and would refuse it again."""
+    """The Kubernetes API refused the written object as invalid. A retry with the same object would
+    fail too.
+    """
 
     first_delay = 1.0
     longest_delay = 60.0
@@ -327,8 +308,8 @@ class StoreForbidden(StoreError):
 
 
 class FieldsDropped(StoreError):
-    """The Kubernetes API stored the written object without some of the object's fields, because the
-    CRD of the object lacks these fields.
+    """The Kubernetes API stored an object without some of its fields, because the CRD lacks these
+    fields.
     """
 
     first_delay = 1.0
@@ -336,19 +317,18 @@ class FieldsDropped(StoreError):
 
 
 class NotLeading(StoreError):
-    """The process is not the leader, or may not be the leader any more. The request of the process
-    was not sent.
-    """
+    """The request was not sent, because this process may not be the leader."""
 
 
 class Conflict(StoreError):
-    """The object has changed since it was read, or another process has created it first."""
+    """The object has changed since the operator read it, or another process has created it
+    first.
+    """
 
 
 class Gone(StoreError):
-    """The object does not exist any more, or another object has its name.
-
-    The error is also raised if the object's namespace is being deleted and accepts no new objects.
+    """The object does not exist any more, another object has its name, or its namespace is being
+    deleted.
     """
 
 
@@ -361,7 +341,7 @@ submits the run again.
 
 
 class CannotStart(Exception):
-    """The process can't start, and waiting would not help. The message says what to change.
+    """The process can't start, and a retry would not help. The message says what to change.
 
     Attributes:
         code: The exit code of the process: 2 if the settings are wrong, 1 for any other cause.
@@ -373,11 +353,10 @@ class CannotStart(Exception):
 
 
 def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = random.random) -> float:
-    """Return how many seconds the caller should wait before the caller tries again.
+    """Return the delay before the next retry, in seconds.
 
-    The result is the longer of two times. The first time is the delay that the error's class has
-    for this number of failures, shortened by a random share of up to ``SPREAD``. The second time is
-    the server's ``retry_after``, lengthened by the same share.
+    The delay grows with the number of failures (see :class:`OperatorError`), is shortened by a
+    random share of up to ``SPREAD`` (20%), and is never shorter than the server's ``retry_after``.
 
     Args:
         error: The last error.

@@ -1,11 +1,8 @@
-"""The handlers for kopf: startup, cleanup, login, and events of the watched resources.
+"""The operator's handlers for kopf: startup, cleanup, login, and the events of MLJobs,
+AirflowInstances and namespaces.
 
-The watched resources are MLJobs and, if the operator uses AirflowInstances, also AirflowInstances
-and namespaces.
-
-For the watched resources, the operator uses only kopf's low-level event handlers. The operator is
-level-triggered: it acts on the current state of an MLJob, not on changes. So kopf does not have to
-keep state, and adds no annotation to users' objects.
+The operator uses only kopf's low-level event handlers, so kopf adds no annotation to users'
+objects.
 """
 
 from __future__ import annotations
@@ -36,7 +33,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ControllerManager(Protocol):
-    """The attributes and methods of :class:`.operator.Operator` that the handlers use."""
+    """The part of :class:`.operator.Operator` that the handlers use."""
 
     job_controller: MLJobController
     instances: AirflowInstanceController
@@ -59,8 +56,8 @@ def registry(
     Args:
         operator: The operator that receives the watched objects.
         stop: A function that is called at SIGINT and SIGTERM, and tells the process to end.
-        with_instances: Whether to watch AirflowInstances, and also namespaces, because the access
-            rules of AirflowInstances select namespaces by their labels.
+        with_instances: Whether to watch AirflowInstances and namespaces. Access rules of
+            AirflowInstances select namespaces by labels.
         prefix: The prefix of this operator's dag run ids.
         selector: The label selector of the watched MLJobs. An empty text selects all MLJobs.
     """
@@ -135,8 +132,8 @@ def _watch_instances(registry: kopf.OperatorRegistry, operator: ControllerManage
 
 @contextmanager
 def _isolated(body: kopf.Body) -> Iterator[None]:
-    """Catch and log an unexpected error of the ``with`` block. The block passes the object ``body``
-    to the operator. kopf would catch the error too, but would log the error in another format.
+    """Log an unexpected error of the ``with`` block, and continue after the block. kopf would log
+    the error in another format.
     """
     try:
         yield
@@ -147,18 +144,16 @@ def _isolated(body: kopf.Body) -> Iterator[None]:
 
 
 def handle_signals(stop: Callable[[], None]) -> None:
-    """Let SIGINT and SIGTERM call ``stop``, instead of kopf's own signal handler, which would fail
-    at the second signal.
+    """Call ``stop`` at SIGINT and SIGTERM. kopf's own signal handler would fail at the second
+    signal.
     """
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 def ignore_signals() -> None:
-    """Ignore further SIGINTs and SIGTERMs while the process ends.
-
-    By default another signal would end the process at once, and the exit status would show the
-    signal instead of the operator's exit code.
+    """Ignore further SIGINTs and SIGTERMs while the process ends. Otherwise the exit status would
+    show the signal instead of the operator's exit code.
     """
     for number in SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)
@@ -195,23 +190,16 @@ def configure(settings: kopf.OperatorSettings, selector: str = "") -> None:
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """A storage for kopf that stores nothing. kopf's default storage keeps the last version of each
-    object in an annotation of the object.
-
-    Only kopf's change handlers need the last version, and the operator has no such handlers. kopf's
-    default storage would copy every received object with its status. The copies took a third of the
-    operator's time per event.
+    """A storage for kopf that stores nothing. kopf's default storage would copy every received
+    object into an annotation, which took a third of the operator's time per event. Only kopf's
+    change handlers need the copy, and the operator has no change handlers.
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        """Return an empty essence (kopf's extract of an object), because the operator compares no
-        versions of an object.
-        """
         return kopf.BodyEssence()
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        """Return None, because no version is stored."""
         return None
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        """Store nothing."""
+        ...

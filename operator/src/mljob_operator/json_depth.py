@@ -1,15 +1,13 @@
-"""Lets Python's ``json`` read every object that the Kubernetes API server stores, however deeply
-nested.
+"""Lets Python's ``json`` read every object that the Kubernetes API server stores, at any depth.
 
 The API server accepts objects with up to 10,000 nested levels (the limit of Go's
-``encoding/json``), and Python's ``json`` recurses once per level. If Python's recursion limit is
-lower, one such object makes the whole list of MLJobs unreadable.
+``encoding/json``). Python's ``json`` recurses once per level, so at a lower limit one such object
+would make the whole list of MLJobs unreadable.
 
-Up to Python 3.11, the recursion limit counts the levels of C code too. Since Python 3.12, C code
-has a limit of its own, which can't be changed: 1,497 levels in Python 3.12.1, and 9,998 in 3.13.
-``json`` has a scanner and an encoder in C, and also a scanner and an encoder in Python. The
-recursion limit applies to the Python code. The Python code is slower, so it is used only for values
-that are too deep for the C code.
+Up to Python 3.11, Python's recursion limit also counts calls of C code. Since Python 3.12, C code
+has a fixed limit: 1,497 levels in Python 3.12.1, and 9,998 in 3.13. ``json`` has a second
+implementation in Python, to which the recursion limit applies. The Python code is slower, so it is
+used only for values that are too deep for the C code.
 
 Source: Python's documentation, "What's New In Python 3.12", ``sys.setrecursionlimit``.
 """
@@ -33,9 +31,8 @@ calls per level, which take memory from the heap.
 
 
 def allow_deep_json() -> None:
-    """Raise the recursion limit of this process. Since Python 3.12, also let ``json`` use its
-    Python code for values that are too deep for its C code. The second change has an effect only
-    on calls of ``json.loads`` and ``json.dumps`` without options.
+    """Raise the recursion limit of this process, so that ``json.loads`` and ``json.dumps`` accept
+    values with 10,000 levels. Since Python 3.12, only calls without options accept such values.
     """
     if sys.version_info < (3, 12):
         sys.setrecursionlimit(RECURSION_LIMIT)
@@ -60,12 +57,11 @@ def _with_fallback(fast: Callable[..., Any], deep: Callable[..., Any]) -> Callab
 
 
 class _DeepEncoder(json.JSONEncoder):
-    """A JSON encoder that uses the C code of ``json``, and the Python code of ``json`` for values
-    that are too deep for the C code.
+    """A JSON encoder that uses the C code of ``json``, and the Python code for values that are too
+    deep for the C code.
     """
 
     def encode(self, o: Any) -> str:
-        """Return the value as JSON."""
         try:
             return super().encode(o)
         except RecursionError:

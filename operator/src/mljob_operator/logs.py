@@ -1,8 +1,7 @@
-"""Configures the log: one JSON object per line for machines, or plain lines for people.
+"""Configures the log: one JSON object per line, or plain lines for people.
 
-Most JSON lines about an MLJob have the fields namespace and job, and also run_id, phase and reason
-if these are known. No line contains a secret: neither the operator's own credentials nor a value
-that an MLJob gets from a Secret.
+JSON lines about an MLJob have the fields namespace and job, and often run_id, phase and reason. No
+line contains a secret.
 """
 
 from __future__ import annotations
@@ -34,12 +33,11 @@ _of_the_operator = NOTHING_HIDDEN
 
 
 def hide(owner: str, *credentials: str | None) -> None:
-    """Redact credentials in all log lines from now on. This function forgets earlier credentials of
-    the same owner.
+    """Redact credentials in all log lines from now on. Earlier credentials of the same owner are no
+    longer redacted.
 
     Args:
-        owner: The source of the credentials: ``settings``, or the name of an Airflow together with
-            the place where a login for this Airflow is stored.
+        owner: A name for the source of the credentials, such as ``settings``.
         credentials: The credentials. None and empty strings are ignored.
     """
     global _of_the_operator
@@ -48,21 +46,20 @@ def hide(owner: str, *credentials: str | None) -> None:
 
 
 def redacted(text: str) -> str:
-    """Redact a text, and return the result. The credentials of this process are redacted, and also
-    everything that looks like a token.
+    """Return the text without this process's credentials, and without everything that looks like a
+    token.
     """
     return _redacted(text, NOTHING_HIDDEN)
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts secrets in log records, and in the texts of exceptions in log records. While the
-    operator does not know all secrets of an MLJob's run, the log lines about the MLJob have the
-    class and the traceback of an exception, but not the exception's message. The filter keeps all
-    records.
+    """Removes secrets from log records and from the exceptions in log records. As long as not all
+    secrets of an MLJob are known, the filter also removes the message of an exception. The filter
+    drops no record.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact a record in place, and return True."""
+        """Redact the record in place, and return True."""
         redaction = redacting.get()()
         record.msg, record.args = _redacted(record.getMessage(), redaction), None
         if record.exc_info:
@@ -88,8 +85,8 @@ def redacted_logger(name: str) -> logging.Logger:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as a JSON object with time, level, logger and message. The object also has
-    the operator's fields from ``extra``, and the traceback of an exception.
+    """Formats a record as a JSON object with time, level, logger and message, with the operator's
+    fields from ``extra``, and with the traceback of an exception.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -107,10 +104,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Configure the log of the process, which goes to standard error. The operator's own messages
-    are logged from ``log_level`` up. Messages of libraries are logged from the level WARNING up.
-    With ``log_format`` ``json``, each line is a JSON object. With any other ``log_format``, the
-    lines are plain text.
+    """Configure the log of the process, which goes to standard error.
+
+    Args:
+        log_format: ``json`` for one JSON object per line. Any other value gives plain text.
+        log_level: The lowest level of the operator's own messages. For libraries, this level is
+            always WARNING.
     """
     handler = logging.StreamHandler()
     if log_format == "json":
@@ -132,8 +131,6 @@ def _redacted(text: str, redaction: Redaction) -> str:
 
 def _is_relevant(record: logging.LogRecord) -> bool:
     """Return False for kopf's log lines about single tries of a request, because these lines
-    contain the raw answer of each failed try. Return True for all other log lines.
-
-    :mod:`.adapters.watch` logs why a request fails, and logs again only if the cause changes.
+    contain the raw answer of the server. :mod:`.adapters.watch` logs why a request fails.
     """
     return not (record.name.startswith("kopf") and str(record.msg).startswith("Request attempt #"))

@@ -1,4 +1,4 @@
-"""The entry point of the operator: reads and checks the settings, and runs the process."""
+"""The entry point of the operator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Run the operator until a signal stops it.
+    """Read the settings, and run the operator until a signal stops it.
 
     Returns:
         The exit code: 2 if the settings are wrong, 1 if the operator can't run for another reason,

@@ -1,7 +1,4 @@
-"""The parts of the operator that run only while this process is the leader: the controllers, and
-the readers of Kafka topics and change feeds. :mod:`.process` runs kopf and these parts in the same
-process.
-"""
+"""The parts of the operator that run only while this process is the leader."""
 
 from __future__ import annotations
 
@@ -40,9 +37,8 @@ def now() -> datetime:
 
 
 class Operator:
-    """Starts and stops the parts of the operator that run only in the leader: the controllers, and
-    the readers of Kafka topics and change feeds. An object of this class serves one period of
-    leadership.
+    """Starts and stops the controllers and the readers of Kafka topics and change feeds. An object
+    of this class serves one period of leadership.
 
     Args:
         settings: The operator's settings.
@@ -51,8 +47,8 @@ class Operator:
         authentication: Tracks whether the Kubernetes API accepts the operator's credentials.
         metrics: The metrics of the process.
         tracer: Exports the traces of attempts. None if traces are off.
-        gate: Lets requests that change something pass only while the process is the leader.
-        name: A name that is unique for this process and this period of leadership.
+        gate: Blocks requests that change something while the process is not the leader.
+        name: A unique name for this process and this period of leadership.
     """
 
     def __init__(
@@ -97,11 +93,12 @@ class Operator:
         """Whether a background task has ended by itself."""
 
     async def start(self) -> None:
-        """List all MLJobs and, if the operator manages AirflowInstances, all AirflowInstances and
-        namespaces. Then start the readers of Kafka topics and change feeds.
+        """List all MLJobs, AirflowInstances and namespaces, and then start the readers of Kafka
+        topics and change feeds.
 
-        If a request for a list fails, the operator repeats the request until the request succeeds.
-        If :meth:`settle` is called before all objects are listed, no reader is started.
+        AirflowInstances and namespaces are listed only if the operator manages AirflowInstances. A
+        failed list request is repeated until it succeeds. If :meth:`settle` is called before all
+        lists are complete, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
@@ -114,9 +111,9 @@ class Operator:
         self._started = True
 
     async def settle(self) -> None:
-        """Start no further reconciliation step of an MLJob. Wait up to about a second for the steps
-        in progress, and cancel the steps that take longer. Also tell the readers of Kafka topics
-        and change feeds to end, without waiting for them.
+        """Stop reconciling MLJobs. Wait about a second for the reconciliations in progress, and
+        then cancel them. Also tell the readers of Kafka topics and change feeds to end, without
+        waiting for the end.
 
         This method may be called in any state. Further calls have no effect.
         """
@@ -160,12 +157,11 @@ class Operator:
         )
 
     async def _list_all(self) -> None:
-        """List the AirflowInstances and namespaces, if the operator manages AirflowInstances. Then
-        list the MLJobs.
+        """List all AirflowInstances, namespaces and MLJobs.
 
-        All MLJobs must be known before events are read. Otherwise the operator would drop the
-        events of backfills whose MLJobs are unknown. For each other event of an unknown MLJob, the
-        operator would request the MLJob from the Kubernetes API.
+        All MLJobs must be listed before events are read. Otherwise the operator would drop the
+        events of backfills whose MLJobs are not listed yet, and would request the MLJob of each
+        other event from the Kubernetes API.
         """
         if self._settings.airflow_instances:
             for instance in await _until_answered(self._instance_objects.list, "AirflowInstances"):
@@ -177,7 +173,6 @@ class Operator:
         log.info("watching MLJobs: %d there, %d of them not finished", count, self.job_controller.lister.count())
 
     async def _observe_all(self) -> int:
-        """Pass every MLJob to the controller. Return the number of MLJobs."""
         count = 0
         async for job in self._jobs.list():
             self.job_controller.observe(job)
@@ -185,19 +180,15 @@ class Operator:
         return count
 
     def run_in_background(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a background task that must not end by itself. If the task does end by itself,
-        ``/livez`` fails.
-        """
+        """Start a background task. If the task ends without being cancelled, ``/livez`` fails."""
         task = asyncio.create_task(coroutine, name=name)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Make ``/livez`` fail if a background task has ended without being cancelled.
-
-        Only a defect makes a background task end by itself. Without the task, statuses may no
-        longer be updated, so the kubelet has to restart the process.
+        """Make ``/livez`` fail if the task has ended without being cancelled. This is a defect, and
+        the kubelet must restart the process because statuses may no longer be updated.
         """
         self._tasks.remove(task)
         if task.cancelled():
@@ -211,16 +202,15 @@ class Operator:
 
     @property
     def ready(self) -> bool:
-        """Whether everything was listed, the watches have begun and the readers were started. False
-        again after :meth:`settle`.
+        """Whether :meth:`start` is complete, all watches have begun, and :meth:`settle` was not
+        called.
         """
         return self._started and self.watch.listed and not self._settled
 
 
 async def _until_answered(ask: Callable[[], Awaitable[T]], noun: str) -> T:
-    """Call ``ask`` until a call raises no StoreError, and return the result of this call. The time
-    between two calls grows with each failure. A StoreError is logged, unless the StoreError of the
-    previous call had the same text. ``noun`` names the requested objects in the log line.
+    """Call ``ask`` until it raises no StoreError, with growing pauses, and return the result.
+    ``noun`` names the requested objects in the log.
     """
     failures, cause = 0, ""
     while True:

@@ -1,9 +1,6 @@
-"""A process of the operator. The process competes for the Lease, and runs an :class:`.Operator`
-while the process is the leader.
+"""A process of the operator: the HTTP endpoints, the heartbeat, and the election of the leader.
 
-This module has the parts that last as long as the process: the HTTP endpoints, the heartbeat, and
-the election. A term is a period for which the process is the leader. Each term has a new
-:class:`.Operator`, so a later term uses none of the parts of an earlier term.
+A term is a period for which the process is the leader. Each term has a new :class:`.Operator`.
 """
 
 from __future__ import annotations
@@ -55,8 +52,7 @@ async def run(settings: Settings) -> None:
 
 
 class Process:
-    """Competes for the Lease, and runs an :class:`.Operator` in each period for which it holds the
-    Lease (a term).
+    """Competes for the Lease, and runs an :class:`.Operator` in each term.
 
     Args:
         settings: The operator's settings.
@@ -77,8 +73,8 @@ class Process:
         self._last_beat = time.monotonic()
 
     async def run(self) -> None:
-        """Compete for the Lease until a signal tells the process to end, or until kopf ends by
-        itself. Run an :class:`.Operator` in each term of this process.
+        """Compete for the Lease, and run an :class:`.Operator` in each term. Return when a signal
+        tells the process to end, or when kopf ends by itself.
 
         Raises:
             CannotStart: One of these causes:
@@ -93,7 +89,7 @@ class Process:
         await Candidate(self._election, self._stop, self._act).run()
 
     async def listen(self) -> None:
-        """Start the HTTP endpoints. They report that the process is alive, but not ready yet.
+        """Start the HTTP endpoints, which say at first that the process is alive but not ready.
 
         Raises:
             CannotStart: The operator can't listen on the port.
@@ -102,9 +98,7 @@ class Process:
         await self._endpoints.start(self._settings.http_host, self._settings.http_port)
 
     async def close(self) -> None:
-        """Stop the endpoints and close the connections. This method may also be called if
-        :meth:`listen` has failed or was not called.
-        """
+        """Stop the endpoints and close the connections. This method may be called in any state."""
         self._stop.set()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
@@ -116,7 +110,7 @@ class Process:
             await self._traces.close()
 
     async def make_operator(self, term: Term) -> Operator:
-        """Return a new :class:`.Operator` for a term in which this process is the leader.
+        """Return a new :class:`.Operator` for a term.
 
         Raises:
             CannotStart: The operator finds no valid configuration for the Kubernetes API.
@@ -135,9 +129,11 @@ class Process:
         return self._operator
 
     def is_alive(self) -> bool:
-        """Return whether the process is alive (``/livez``): no background task has ended by itself,
-        the Kubernetes API does not keep refusing the credentials, and the event loop is not
-        blocked. If the process is not alive, the kubelet restarts it.
+        """Return the answer of ``/livez``. False if one of these is true:
+
+        - A background task has ended by itself.
+        - The Kubernetes API keeps refusing the operator's credentials.
+        - The event loop has been blocked for ``STUCK_AFTER`` (30 seconds).
         """
         return (
             not (self._operator is not None and self._operator.has_defect)
@@ -146,18 +142,15 @@ class Process:
         )
 
     def is_ready(self) -> bool:
-        """Return whether the process is ready (``/readyz``). A leader is ready when it has listed
-        all objects, watches them, and has started its readers. Any other process is ready when it
-        has seen that another process holds the Lease. A process that was told to end is not ready.
+        """Return the answer of ``/readyz``. The leader is ready when :attr:`.Operator.ready`
+        is true. Any other process is ready when it has seen that another process holds the Lease.
+        A process that was told to end is not ready.
         """
         if self._stop.is_set() or self._election is None:
             return False
         return self._operator.ready if self._operator is not None else self._election.stands_by
 
     async def _enter(self) -> Election:
-        """Create the client of the Kubernetes API for requests about the Lease, and return the
-        election that uses the client.
-        """
         settings = self._settings
         self._lease_api = observed(await connect(), self._authentication.answered)
         leases = Leases(
@@ -172,14 +165,13 @@ class Process:
         return f"{self._host}-{secrets.token_hex(3)}"
 
     async def _act(self, term: Term, over: asyncio.Event) -> None:
-        """Run the operator's parts until the term is over or the process is told to end."""
+        """Run an :class:`.Operator` until the term is over or the process is told to end."""
         assert self._election is not None
         election, operator = self._election, await self.make_operator(term)
 
         async def leave() -> None:
-            """Wait until the term is over or the process has to end. Then stop the operator's work,
-            release the Lease, and close the connections. The connections are closed last, because
-            closing them may take seconds, and another process can take the Lease meanwhile.
+            """Release the Lease before the connections are closed, because closing may take
+            seconds.
             """
             await over.wait()
             await operator.settle()

@@ -1,8 +1,5 @@
-"""Connects the parts of the operator: the controllers, the readers, and the adapters for Airflow,
-Kubernetes and Kafka.
-
-:mod:`.operator` passes adapters to :func:`wire`. Tests pass fakes, which need none of these
-systems.
+"""Connects the controllers, the readers, and the adapters for Airflow, Kubernetes and Kafka. Tests
+replace the adapters by fakes.
 """
 
 from __future__ import annotations
@@ -50,7 +47,7 @@ from .sources.supervisor import RunInBackground, SourceSupervisor
 
 @frozen
 class Ports:
-    """The implementations of the protocol classes in :mod:`.ports`: adapters, or fakes in tests.
+    """The adapters that implement the protocol classes in :mod:`.ports`, or fakes in tests.
 
     Attributes:
         jobs: Reads and writes MLJobs in the Kubernetes API.
@@ -58,11 +55,11 @@ class Ports:
         operator: Records Events about the operator.
         changes: Watches ConfigMaps and Secrets.
         own: The Airflow in the operator's settings. None if the settings name no Airflow.
-        connect: Creates an adapter for an AirflowInstance and a login.
-        subscribe: Creates the consumer of a topic. The first argument is the topic. The second
-            argument is a function. Each time the state of the consumer's connection to the brokers
-            changes, the consumer calls this function with the new state. When the consumer is
-            closed, the consumer calls this function with None.
+        connect: Creates the adapter of an AirflowInstance with a login.
+        subscribe: Creates the consumer of a topic. The consumer calls the second argument with each
+            new state of its connection to the brokers, and with None when the consumer is closed.
+        clock: Returns the current time.
+        meter: Records the metrics.
         tracer: Exports the traces of attempts. None if traces are off.
     """
 
@@ -84,15 +81,15 @@ class Parts:
 
     Attributes:
         airflows: The registry of all Airflows.
-        links: Knows for each topic whether its consumer is connected to the Kafka brokers.
+        links: For each topic, the state of its consumer's connection to the Kafka brokers.
         instances: The controller of AirflowInstances.
         own_probe: Probes the Airflow in the operator's settings. None if the settings name no
             Airflow.
         own_logins: Refreshes the logins of the settings' access rules. None if no rule has
             credentials.
         job_controller: The controller of MLJobs.
-        orphans: Finds orphaned runs, which are active runs that no MLJob follows. Cancels these
-            runs if the settings say so.
+        orphans: Finds orphaned runs: active runs without an MLJob. Cancels these runs if the
+            settings say so.
         sources: The readers of the topics and of the change feeds.
         run_in_background: Starts a background task that must not end by itself.
     """
@@ -110,8 +107,8 @@ class Parts:
     def start(self) -> None:
         """Start the readers of topics and change feeds, and start probing the Airflows.
 
-        Call this method after all AirflowInstances and MLJobs were listed. Otherwise the operator
-        would drop the events of backfills that are not known yet.
+        Call this method only after all AirflowInstances and MLJobs were listed. Otherwise the
+        operator would drop the events of backfills that are not listed yet.
         """
         self.sources.start()
         self.instances.start()
@@ -121,27 +118,25 @@ class Parts:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def settle(self) -> None:
-        """Stop the controllers, and wait for the reconciliation steps in progress. Steps that take
-        too long are cancelled.
-
-        This method does not end the tasks that ``run_in_background`` has started.
+        """Stop the controllers, and wait for the reconciliations in progress. A reconciliation that
+        takes too long is cancelled. The tasks of ``run_in_background`` continue.
         """
         await self.job_controller.close()
         await self.instances.close()
 
     async def close(self) -> None:
-        """Close the adapters of the Airflows. Call :meth:`settle` before this method."""
+        """Close the adapters of the Airflows. Call :meth:`settle` first."""
         await self.airflows.close()
 
 
 def wire(settings: Settings, ports: Ports, *, run_in_background: RunInBackground, process: str) -> Parts:
-    """Create and connect the parts of one operator process, and return them.
+    """Create and connect the parts of one operator process.
 
     Args:
         settings: The operator's settings.
         ports: The implementations of the ports.
         run_in_background: Starts a background task that must not end by itself.
-        process: A name that is unique for this process and this period of leadership.
+        process: A unique name for this process and this period of leadership.
     """
     airflows = AirflowRegistry(
         Logins(ports.instances, settings.airflow_token_files),
