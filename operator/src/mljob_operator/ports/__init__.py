@@ -1,7 +1,6 @@
 """The ports: protocol classes (:class:`typing.Protocol`) through which the controllers and sources
-use Airflow, Kubernetes, Kafka, metrics and traces. Most ports are implemented in
-:mod:`mljob_operator.adapters`. Airflows and Gate are implemented in
-:mod:`mljob_operator.controllers`.
+use Airflow, Kubernetes, Kafka, metrics and traces. Adapters implement most ports. The controllers
+implement ``Airflows`` and ``Gate``.
 
 The methods of the ports raise only errors of :mod:`mljob_operator.errors`.
 """

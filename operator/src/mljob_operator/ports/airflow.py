@@ -1,6 +1,4 @@
-"""Two protocol classes: :class:`Airflow` has the operations on one Airflow, and :class:`Airflows`
-has the operations on all Airflows, each of which is found by its name.
-"""
+"""The protocol classes for one Airflow and for all Airflows."""
 
 from __future__ import annotations
 
@@ -23,20 +21,17 @@ class ProbeResult:
 
 
 class Airflow(DagRuns, Protocol):
-    """The operations on one Airflow: the operations on its dag runs, and the probe, which reads the
-    version and the health.
-    """
+    """The operations on one Airflow."""
 
     @property
     def cancelling(self) -> DagRuns:
-        """The operations on the dag runs of MLJobs that are being cancelled. Requests of these
-        operations never wait until submissions have ended.
+        """The operations on the dag runs of MLJobs that are being cancelled. These requests never
+        wait for submissions.
         """
         ...
 
     async def probe(self) -> ProbeResult:
-        """Check that Airflow answers and accepts the credentials. Return Airflow's version and
-        health.
+        """Check that Airflow answers and accepts the credentials.
 
         Raises:
             AirflowUnavailable: There is no answer, or the answer is a server error or is not from
@@ -48,16 +43,14 @@ class Airflow(DagRuns, Protocol):
         ...
 
     async def close(self) -> None:
-        """Discard the operations that have not begun, and wait until the running operations have
-        ended.
-        """
+        """Discard the operations that have not begun, and wait for the running operations."""
         ...
 
 
 @frozen
 class User:
-    """The namespace and the DAG of the MLJob for which requests are sent to an Airflow. An access
-    rule lets the namespace run the DAG. The access rule may have its own credentials.
+    """The namespace and the DAG of an MLJob. They select an access rule of an Airflow, which may
+    have its own credentials.
     """
 
     namespace: str
@@ -65,8 +58,8 @@ class User:
 
 
 class Airflows(Protocol):
-    """Gives access to all Airflows by their names. The Airflow of the operator's settings has the
-    name ``run_key.SETTINGS_AIRFLOW``, which is an empty text.
+    """All Airflows, by name. The Airflow of the operator's settings has the name
+    ``run_key.SETTINGS_AIRFLOW``, an empty text.
     """
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
@@ -74,12 +67,10 @@ class Airflows(Protocol):
         because the URL and the credentials may change.
 
         Args:
-            name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW`` for the Airflow of the
-                operator's settings.
-            user: The namespace and the DAG of the MLJob, or None for the operator's own requests.
-                An access rule lets the namespace run the DAG. If this access rule has credentials,
-                the requests use these credentials. In all other cases, the requests use the
-                credentials of the Airflow.
+            name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW``.
+            user: The namespace and the DAG of the MLJob. If their access rule has credentials,
+                requests use these credentials instead of the Airflow's. None for the operator's own
+                requests.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
@@ -99,16 +90,19 @@ class Airflows(Protocol):
         ...
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """Return the Airflows that the operator knows, and what MLJobs in this namespace may do
-        with these Airflows. The result does not show which Airflows have reached their limits on
-        active runs.
+        """Return all Airflows, and what MLJobs in this namespace may do with each Airflow. The
+        result does not show which Airflows have reached their limits on active runs.
         """
         ...
 
     def request_probe(self, name: str, user: User | None = None) -> None:
         """Schedule an early probe of an Airflow, because the Airflow rejected credentials or did
-        not answer. If the access rule for ``user`` (the namespace and the DAG of an MLJob) has
-        credentials, these credentials are checked too. For the Airflow of the operator's settings,
-        only the credentials of access rules are checked.
+        not answer.
+
+        Args:
+            name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW``. For ``SETTINGS_AIRFLOW``,
+                only the credentials of access rules are checked.
+            user: The namespace and the DAG of an MLJob. If their access rule has credentials, these
+                credentials are checked too.
         """
         ...

@@ -21,17 +21,17 @@ class BackfillRunChange:
 
 
 class Backfills(Protocol):
-    """The operations on the backfills of an Airflow. The operator puts a marker into a backfill's
-    conf: the entry that names the MLJob to which the backfill belongs.
+    """The operations on the backfills of an Airflow. The operator puts a marker into the conf of
+    each backfill, which names the MLJob.
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:
         """Create a backfill with this marker in its conf. If Airflow already has a backfill with
-        the same marker, return that backfill.
+        this marker, return the existing backfill.
 
         Raises:
             BackfillActive: Another backfill of this DAG is in progress.
-            DagNotFound: Airflow has no such DAG at the moment.
+            DagNotFound: Airflow does not have the DAG.
             ValidationFailed: The DAG has no periodic schedule, or Airflow refuses the range or the
                 conf.
             AirflowUnsupported: This version of Airflow can't find the runs of one backfill.
@@ -39,8 +39,8 @@ class Backfills(Protocol):
         ...
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """Return the newest backfill whose marker (the part of its conf that names the MLJob) has
-        this run id, or None if Airflow has no such backfill.
+        """Return the newest backfill whose marker has this run id, or None if Airflow has no such
+        backfill.
 
         Args:
             dag_id: The DAG.
@@ -50,14 +50,14 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return the runs of ``backfill``, and the runs of the other backfills whose marker has the
-        same run id. These other backfills belong to other attempts of the same MLJob.
+        """Return the runs of the backfill, and the runs of backfills of the same MLJob's other
+        attempts.
         """
         ...
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many runs in the backfill's range existed already when Airflow created the
-        backfill. The backfill did not create these runs.
+        """Return the number of runs in the backfill's range that already existed when Airflow
+        created the backfill.
 
         Args:
             backfill: The backfill.
@@ -66,21 +66,19 @@ class Backfills(Protocol):
         ...
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """Pause or resume the backfill. Airflow starts no run of a paused backfill. The call has no
-        effect if the backfill is closed or deleted in Airflow.
+        """Pause or resume the backfill. Airflow starts no run of a paused backfill. A backfill that
+        is closed or deleted stays as it is.
         """
         ...
 
     async def cancel(self, backfill_id: int) -> None:
-        """Cancel the backfill. Airflow then closes the backfill and sets its queued runs to failed.
-        Runs in progress continue.
-
-        The call has no effect if the backfill is closed or deleted in Airflow.
+        """Cancel the backfill. Airflow closes the backfill and sets its queued runs to failed.
+        Running runs continue. A backfill that is closed or deleted stays as it is.
         """
         ...
 
     async def changed(self, since: datetime) -> list[BackfillRunChange]:
-        """Return those runs of MLJobs' backfills that changed at or after ``since`` (on Airflow's
-        clock).
+        """Return the runs of MLJobs' backfills that changed at or after ``since``, a time on
+        Airflow's clock.
         """
         ...

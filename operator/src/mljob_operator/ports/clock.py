@@ -1,4 +1,4 @@
-"""The protocol class for reading the current time. Tests use a clock of their own."""
+"""The protocol class for reading the current time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The interface to the dag runs of an Airflow, with their tasks, logs and outputs, as a protocol
-class.
-"""
+"""The protocol class for the dag runs of an Airflow, with their tasks, logs and outputs."""
 
 from __future__ import annotations
 
@@ -23,11 +21,10 @@ T = TypeVar("T")
 
 @frozen
 class RunChange:
-    """A run and its state, as read from one of Airflow's lists: the list of recent changes, or the
-    list of active runs.
+    """The state of a run, from Airflow's list of recent changes or of active runs.
 
     Attributes:
-        note: The text of the run's note in Airflow, or None if the run has no note.
+        note: The run's note in Airflow, or None if the run has no note.
     """
 
     dag_id: str
@@ -38,9 +35,7 @@ class RunChange:
 
 @frozen
 class TaskChange:
-    """A task instance and its state, as read from Airflow's change feed (the list of recent changes
-    in the REST API).
-    """
+    """The state of a task instance, from Airflow's list of recent changes."""
 
     dag_id: str
     run_id: str
@@ -54,8 +49,8 @@ class DagTask:
     Attributes:
         task_id: The task's id, which begins with the ids of the task's groups, if any.
         label: The task's display name, or the id if the DAG gives no display name.
-        operator: The name of the class of the task's Airflow operator, or None if Airflow does not
-            return it.
+        operator: The class name of the task's Airflow operator, or None if Airflow does not return
+            the name.
         downstream: The ids of the tasks that run after this task.
     """
 
@@ -66,22 +61,21 @@ class DagTask:
 
 
 class TaskLog(Protocol):
-    """The log of one try of a task instance, opened for reading. The log has the entries up to the
-    time of the request. To read entries that Airflow adds later, call :meth:`DagRuns.open_log`
-    again.
+    """The log of one try of a task instance, up to the time of :meth:`DagRuns.open_log`. Call
+    :meth:`DagRuns.open_log` again to read later entries.
     """
 
     @property
     def token(self) -> str | None:
-        """The token with which :meth:`DagRuns.open_log` returns only later entries. The value is
-        None until :meth:`read` has returned None at the end of the log. The value is also None if
-        Airflow expects no later entries.
+        """The token with which :meth:`DagRuns.open_log` returns only later entries. None until
+        :meth:`read` has returned None at the end of the log, and None if Airflow expects no later
+        entries.
         """
         ...
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Return the next entries. Return None if all entries were returned already, or if
-        :meth:`close` was called.
+        """Return the next entries. Return None at the end of the log, or if :meth:`close` was
+        called.
 
         Args:
             convert: Converts an entry to an item of the result. The function is called in another
@@ -99,11 +93,10 @@ class TaskLog(Protocol):
 
 
 class DagRuns(Protocol):
-    """The operations on the dag runs of an Airflow, such as to submit, to read or to cancel a run.
+    """The operations on the dag runs of an Airflow.
 
-    A result that is None or empty is based on an answer of Airflow itself, such as the answer that
-    the requested object does not exist. If a proxy or another service answers instead, the method
-    raises AirflowUnavailable.
+    A result that is None or empty comes from Airflow itself. If a proxy or another service answers
+    instead of Airflow, the methods raise AirflowUnavailable.
     """
 
     @property
@@ -113,9 +106,8 @@ class DagRuns(Protocol):
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock is ahead of the operator's clock, according to Airflow's last
-        answer. Negative if Airflow's clock is behind. A difference of up to two seconds counts as
-        zero.
+        """How far Airflow's clock is ahead of the operator's clock. Negative if Airflow's clock is
+        behind. A difference of up to two seconds counts as zero.
         """
         ...
 
@@ -123,10 +115,10 @@ class DagRuns(Protocol):
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
         """Trigger a run, and return its state. If Airflow already has a run with this id, return
-        the state of that run.
+        the state of the existing run.
 
         Raises:
-            DagNotFound: Airflow has no such DAG at the moment.
+            DagNotFound: Airflow does not have the DAG.
             DagImportError: Airflow can't import the file of the DAG.
             SubmissionRefused: Airflow refuses the run for a reason that does not depend on the
                 conf.
@@ -137,8 +129,7 @@ class DagRuns(Protocol):
 
     async def params(self, dag_id: str) -> dict[str, Any]:
         """Return the DAG's params by name, each with its default ``value`` and its JSON ``schema``.
-
-        The result is empty if Airflow does not know the DAG.
+        The result is empty if Airflow does not have the DAG.
         """
         ...
 
@@ -154,16 +145,15 @@ class DagRuns(Protocol):
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
         """Clear the failed tasks of an ended run, and the tasks that did not run because of the
-        failures.
+        failures. Airflow then runs these tasks again. A run that has not ended stays as it is.
 
-        Airflow then runs these tasks again. Return the state of the run after the request, or None
-        if Airflow has no such run. Change nothing if the run has not ended.
+        Return the state of the run after the request, or None if Airflow does not have the run.
 
         Args:
             dag_id: The DAG.
             run_id: The run.
-            since: A time on Airflow's clock, or None. If the run was queued again at or after this
-                time, the run was cleared already, and is not cleared again.
+            since: A time on Airflow's clock, or None. A run that was queued again at or after this
+                time was cleared already, and is not cleared again.
             latest_version: Whether the tasks run the latest version of the DAG's bundle. If None,
                 Airflow's own setting decides.
 
@@ -173,56 +163,58 @@ class DagRuns(Protocol):
         ...
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """Return the state of a run, or None if Airflow has no such run."""
+        """Return the state of a run, or None if Airflow does not have the run."""
         ...
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """Return all task instances of a run. The list is empty if Airflow has no such run."""
+        """Return all task instances of a run. The list is empty if Airflow does not have the
+        run.
+        """
         ...
 
     async def structure(self, dag_id: str) -> list[DagTask]:
-        """Return the tasks of the latest version of a DAG. Tasks that can't be read from Airflow's
-        answer are left out. The list is empty if Airflow has no such DAG.
+        """Return the tasks of the latest version of a DAG, without tasks that can't be read. The
+        list is empty if Airflow does not have the DAG.
         """
         ...
 
     async def open_log(
         self, dag_id: str, run_id: str, task: TaskKey, try_number: int, token: str | None = None
     ) -> TaskLog | None:
-        """Open the log of one try of a task instance for reading. Return None if Airflow has no
-        such try.
+        """Open the log of one try of a task instance for reading. Return None if Airflow does not
+        have the try.
 
         Args:
             dag_id: The DAG.
             run_id: The run.
             task: The task id and the map index.
             try_number: The number of the try, from 1.
-            token: The token of an earlier :class:`TaskLog` of this try (:attr:`TaskLog.token`), to
-                read only later entries. None to read the log from its beginning.
+            token: :attr:`TaskLog.token` of an earlier log of this try, to read only later entries.
+                None to read the log from its beginning.
         """
         ...
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the questions that the run's tasks ask people, by task id and map index. Questions
-        that people have answered already are left out.
-
-        The result is empty if the operator lacks the permission to read the questions.
+        """Return the questions of the run's tasks that nobody has answered yet, by task id and map
+        index. The result is empty if the operator lacks the permission to read the questions.
         """
         ...
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """Return the outputs of a run, and the names of outputs that could not be read, for example
-        because they are too large.
+        """Return the outputs of a run, and the names of the outputs that could not be read, for
+        example because they are too large.
 
-        There are two kinds of outputs: the outputs that the run's tasks published, and the XComs
-        that ``sources`` (the entries of ``spec.outputs``) name.
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            sources: The entries of ``spec.outputs``, which name XComs. Outputs that the run's tasks
+                published are always returned.
         """
         ...
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG for the run ``run_id`` of the DAG ``dag_id``. The
-        cancellation DAG then ends this run. Further calls for the same run don't trigger the
-        cancellation DAG again.
+        """Trigger the cancellation DAG, which then ends this run. Further calls for the same run
+        have no effect.
 
         Raises:
             DagRefused: The cancellation DAG is missing, broken or paused.
@@ -230,46 +222,41 @@ class DagRuns(Protocol):
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the task of the cancellation DAG that cancels the run ``run_id`` is
-        executing now.
-        """
+        """Return whether the cancellation DAG's task that cancels this run is executing now."""
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Cancel a run through the REST API: set its unfinished task instances to failed, and then
-        the run. If a time limit ends before all task instances are set, Airflow ends the remaining
-        task instances when the run is set to failed. A run that does not exist is no error.
+        the run. A run that does not exist is no error.
         """
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the active runs that tasks of this run claim to have started, directly or through
-        other started runs. A task makes this claim in an XCom. :attr:`.Child.by_task` says whether
-        Airflow confirms that a task started the run. Only a limited number of claims is read.
+        """Return the active runs that this run has started, directly or through other runs. Tasks
+        name the started runs in XComs. :attr:`.Child.by_task` says whether Airflow confirms that a
+        task started the run. Only a limited number of XComs is read.
         """
         ...
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """Change the run's note. The call has no effect if Airflow has no such run."""
+        """Change the run's note. The call has no effect if Airflow does not have the run."""
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Drop the cancellation of the run ``run_id``, because this run has ended already. If a run
-        of the cancellation DAG is queued for this cancellation, set the queued run to failed.
+        """Set the queued run of the cancellation DAG for the run ``run_id`` to failed, because the
+        run ``run_id`` has already ended. The call has no effect if no such run is queued.
         """
         ...
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Return the runs that changed at or after ``since``, which is a time on Airflow's clock.
-        The result has only runs whose ids have the operator's prefix.
+        """Return the operator's runs that changed at or after ``since``, a time on Airflow's clock.
+        The ids of these runs have the operator's prefix.
         """
         ...
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances that changed at or after ``since``, which is a time on
-        Airflow's clock.
-
-        The result has only task instances of runs whose ids have the operator's prefix.
+        """Return the task instances of the operator's runs that changed at or after ``since``, a
+        time on Airflow's clock.
         """
         ...
 
@@ -278,9 +265,9 @@ class DagRuns(Protocol):
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return a dict from the id of each of these DAGs to the reason why the DAG is halted, or
-        to None if the DAG is not halted. A halted DAG is paused, or is in none of Airflow's DAG
-        files (any more). Airflow schedules no tasks of a halted DAG.
+        """Return, for each DAG, the reason why the DAG is halted, or None if the DAG is not halted.
+        Airflow schedules no tasks of a halted DAG. A DAG is halted if it is paused or is in no DAG
+        file.
 
         The result leaves out a DAG that the operator may not read, or for which Airflow's answer
         can't be read.

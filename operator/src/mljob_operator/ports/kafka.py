@@ -1,4 +1,4 @@
-"""The interfaces (``typing.Protocol``) that read Kafka topics, and send unreadable messages to the
+"""The protocol classes for reading Kafka topics, and for sending unreadable messages to the
 dead-letter topic.
 """
 
@@ -20,9 +20,8 @@ class Message:
 
     Attributes:
         offset: The offset of the message in its partition.
-        timestamp_ms: The timestamp of the message, in milliseconds since the epoch: the time at
-            which the producer created the message, or the time at which the broker stored the
-            message. 0 or less if the message has no timestamp.
+        timestamp_ms: The time at which the producer created the message or the broker stored the
+            message, in milliseconds since the epoch. 0 or less if the message has no timestamp.
     """
 
     partition: Partition
@@ -38,9 +37,9 @@ class Link:
 
     Attributes:
         connected: Whether the operator is connected to the brokers.
-        brokers: The configured addresses of the brokers in one text, separated by commas.
-        problem: Why the operator is not connected to the brokers. None if the operator is
-            connected, or has lost the connection only a short time ago.
+        brokers: The configured addresses of the brokers, separated by commas.
+        problem: Why the operator is not connected. None if the operator is connected, or has lost
+            the connection only a short time ago.
     """
 
     connected: bool
@@ -54,7 +53,7 @@ class EventSource(Protocol):
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Start reading. ``deliver`` and ``revoked`` are called in the thread of the event loop.
+        """Start reading. Both functions are called in the thread of the event loop.
 
         Args:
             deliver: Receives messages in the order in which they were read.
@@ -63,14 +62,14 @@ class EventSource(Protocol):
         ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit offsets without waiting for the result. A failure is logged. A failed commit is
-        not repeated, because a later commit of the same partition has a higher offset.
+        """Commit offsets without waiting for the result. A failure is logged, and the commit is not
+        repeated.
         """
         ...
 
     def pause(self, *, paused: bool) -> None:
-        """Pause or resume the fetching of messages. While the fetching is paused, the reader stays
-        a member of the consumer group.
+        """Pause or resume the fetching of messages. The reader stays a member of the consumer
+        group.
         """
         ...
 
@@ -87,12 +86,12 @@ class EventSource(Protocol):
 
 @frozen
 class HistoryBatch(Generic[T]):
-    """The result of one read of a run's events.
+    """The result of :meth:`RunHistory.read`.
 
     Attributes:
-        items: The items that the caller's function ``convert`` has returned for the messages. The
-            items of one partition are in the order of their offsets.
-        positions: For each partition number, the offset of the next message.
+        items: The items that ``convert`` has returned. The items of one partition are in the order
+            of their offsets.
+        positions: The offset of the next message, by partition number.
         caught_up: Whether the reader has reached the end of each partition at least once.
     """
 
@@ -102,18 +101,18 @@ class HistoryBatch(Generic[T]):
 
 
 class RunHistory(Protocol):
-    """Reads the messages of one run from a topic. These messages have the same key."""
+    """Reads the messages of one run from a topic. All messages of the run have the same key."""
 
     @property
     def incomplete(self) -> bool:
-        """Whether Kafka may have deleted the oldest messages of the run before this reader could
-        read them.
+        """Whether Kafka may have deleted the oldest messages of the run before this reader read
+        them.
         """
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait for messages for at most half a second. Return a batch with the items that
-        ``convert`` returns for the messages. ``convert`` runs in another thread.
+        """Wait for messages for at most half a second, and return them as items. ``convert`` makes
+        the items, in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer or report an error, or this reader was
@@ -122,7 +121,7 @@ class RunHistory(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop reading. The call does not wait until the reader has stopped."""
+        """Stop reading, without waiting for the end."""
         ...
 
 
@@ -135,10 +134,9 @@ class History(Protocol):
         Args:
             topic: The topic.
             key: The key of the messages.
-            since: The time from which messages are read. Messages with an earlier timestamp are
-                skipped.
-            after: Offsets by partition. A partition in this mapping is read from its offset, and
-                ``since`` has no effect on the partition.
+            since: The earliest timestamp of the messages.
+            after: Offsets by partition. A partition in this mapping is read from its offset,
+                whatever ``since`` is.
 
         Raises:
             TooManyReaders: As many readers are open as the settings allow, and no reader was closed

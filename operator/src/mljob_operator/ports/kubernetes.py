@@ -1,4 +1,4 @@
-"""The interfaces (protocol classes) through which the operator uses the Kubernetes API."""
+"""The protocol classes through which the operator uses the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..core.status.events import KubeEvent
 
 
 class InstanceStore(Protocol):
-    """Reads and writes AirflowInstances in the Kubernetes API. Also reads the labels of namespaces,
-    and reads the Secrets that AirflowInstances name.
+    """Reads and writes AirflowInstances in the Kubernetes API, and reads their namespaces and
+    Secrets.
 
     All methods raise ``StoreError`` if the Kubernetes API fails.
     """
 
     async def list(self) -> list[Instance]:
-        """Return all AirflowInstances. An AirflowInstance that can't be read is left out."""
+        """Return all AirflowInstances, without AirflowInstances that can't be read."""
         ...
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
@@ -35,19 +35,17 @@ class InstanceStore(Protocol):
         ...
 
     async def secret(self, name: str) -> dict[str, str]:
-        """Return the data of a Secret that has credentials for Airflow: the decoded text for each
-        key. The Secret is in the only namespace from which the operator reads credentials.
+        """Return the data of a Secret in the operator's namespace: the decoded text for each key.
 
         Raises:
-            ReferenceMissing: The Secret does not exist, or the operator lacks the permission to
-                read it.
+            ReferenceMissing: The Secret does not exist, or the operator may not read the Secret.
             SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
         """
         ...
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """Patch the status of the AirflowInstance, if ``instance`` is still its current version.
-        Return the AirflowInstance with the new status.
+        """Patch the status of the AirflowInstance, if ``instance`` is the current version. Return
+        the AirflowInstance with the new status.
 
         Raises:
             Conflict: The AirflowInstance has changed.
@@ -58,10 +56,9 @@ class InstanceStore(Protocol):
         ...
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
-        """Add or remove the operator's finalizer. Other finalizers stay.
-
-        Return the changed AirflowInstance. Return None if the AirflowInstance does not exist any
-        more, for example because Kubernetes deleted it when its last finalizer was removed.
+        """Add or remove the operator's finalizer, and return the changed AirflowInstance. Return
+        None if the AirflowInstance no longer exists, for example because its last finalizer was
+        removed.
 
         Raises:
             Conflict: The AirflowInstance has changed.
@@ -74,23 +71,22 @@ class InstanceStore(Protocol):
 
 
 class JobStore(Protocol):
-    """Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that the
+    """Reads and writes MLJobs in the Kubernetes API, and reads the ConfigMaps and Secrets that
     MLJobs name.
 
     All methods raise ``StoreError`` if the Kubernetes API fails.
     """
 
     def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs of this operator. An MLJob belongs to this operator if its namespace is
-        watched and the operator's selector selects the MLJob. An MLJob that can't be read is left
-        out. If an MLJob changes during the call, the yielded version may be from before or after
-        the change.
+        """Yield the MLJobs of this operator: the MLJobs in the watched namespaces that the
+        operator's selector selects. An MLJob that can't be read is left out. An MLJob that changes
+        during the call may be yielded in its old or its new version.
         """
         ...
 
     async def get(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob. Return None if the MLJob does not exist, if its
-        namespace is not watched, or if this operator's selector does not select it.
+        """Return the latest version of an MLJob. Return None if the MLJob does not exist or does
+        not belong to this operator (:meth:`list`).
 
         Raises:
             StoreUnavailable: The MLJob exists but can't be read.
@@ -98,8 +94,8 @@ class JobStore(Protocol):
         ...
 
     async def find(self, key: Key) -> Job | None:
-        """Return the latest version of an MLJob, even if this operator's selector does not select
-        the MLJob. Return None if the MLJob does not exist, or if its namespace is not watched.
+        """Return the latest version of an MLJob in a watched namespace, even if the operator's
+        selector does not select the MLJob. Return None if there is no such MLJob.
 
         Raises:
             StoreUnavailable: The MLJob exists but can't be read.
@@ -107,8 +103,8 @@ class JobStore(Protocol):
         ...
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Patch the status of the MLJob, if ``job`` is still its current version. Return the MLJob
-        with the new status.
+        """Patch the status of the MLJob, if ``job`` is the current version. Return the MLJob with
+        the new status.
 
         Raises:
             Conflict: The MLJob has changed.
@@ -120,11 +116,9 @@ class JobStore(Protocol):
     async def set_finalizer(
         self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> Job | None:
-        """Add or remove the operator's finalizer, and set annotations. Other finalizers and
-        annotations stay.
-
-        Return the changed MLJob. Return None if the MLJob does not exist any more, for example
-        because Kubernetes deleted it when its last finalizer was removed.
+        """Add or remove the operator's finalizer, set the annotations, and return the changed
+        MLJob. Return None if the MLJob no longer exists, for example because its last finalizer was
+        removed.
 
         Raises:
             Conflict: The MLJob has changed.
@@ -132,17 +126,17 @@ class JobStore(Protocol):
         ...
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """Return the data of the object that an entry of ``spec.confFrom`` names, or None if the
-        object is optional and does not exist.
+        """Return the data of the ConfigMap or Secret in an entry of ``spec.confFrom``. Return None
+        if the object is optional and does not exist.
 
         Raises:
-            ReferenceMissing: The object does not exist and is not optional, or the operator lacks
-                the permission to read it.
+            ReferenceMissing: The object does not exist and is not optional, or the operator may not
+                read the object.
         """
         ...
 
     async def delete(self, job: Job) -> None:
-        """Delete the MLJob, if ``job`` is still its current version.
+        """Delete the MLJob, if ``job`` is the current version.
 
         Raises:
             Conflict: The MLJob has changed.
@@ -157,11 +151,12 @@ class JobStore(Protocol):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ConfObject:
-    """The namespace, kind and name of a ConfigMap or Secret from which an MLJob takes parameters
-    (``spec.confFrom``).
+    """A ConfigMap or Secret in ``spec.confFrom`` of an MLJob.
 
     Attributes:
+        namespace: The namespace of the object and the MLJob.
         kind: ConfigMap or Secret.
+        name: The name of the object.
     """
 
     namespace: str
@@ -170,8 +165,8 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """Return the namespace, kind and name of the object that ``source`` names. ``source`` is an
-        entry of ``spec.confFrom``. ``namespace`` is the namespace of the MLJob.
+        """Return the object in an entry of ``spec.confFrom``. ``namespace`` is the MLJob's
+        namespace.
         """
         named = source.secret_ref or source.config_map_ref
         assert named is not None, "the CRD's rules ask for one of the two"
@@ -185,24 +180,22 @@ class SourceChanges(Protocol):
     """Watches ConfigMaps and Secrets for changes."""
 
     def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Watch an object. The iterator yields None after the object appears, changes or is
-        deleted. Several changes that arrive together yield a single None.
-
-        If the object exists, the first None comes at once. The iterator may end at any time, and
-        the caller then watches again.
+        """Yield None whenever the object appears, changes or is deleted, and at once if the object
+        exists. Changes that arrive together yield a single None. The iterator may end at any time,
+        and the caller then calls this method again.
 
         Raises:
-            StoreError: The Kubernetes API does not answer, or the operator lacks the permission to
-                watch the object.
+            StoreError: The Kubernetes API does not answer, or the operator may not watch the
+                object.
         """
         ...
 
 
 class OperatorStore(Protocol):
-    """Records Events about the operator. The Events are about the operator's Pod, or about the
-    operator's namespace if the operator does not run in a Pod.
+    """Records Events about the operator's Pod, or about the operator's namespace if the operator
+    does not run in a Pod.
     """
 
     async def record(self, event: KubeEvent) -> None:
-        """Create a Kubernetes Event about the operator, in the namespace of the operator."""
+        """Create a Kubernetes Event in the operator's namespace."""
         ...

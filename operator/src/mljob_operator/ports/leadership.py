@@ -1,6 +1,4 @@
-"""The protocol classes for leadership: the gate that lets only the leader change anything, and the
-Leases by which processes agree on the leader.
-"""
+"""The protocol classes for the election of the leader. Only the leader changes anything."""
 
 from __future__ import annotations
 
@@ -12,14 +10,11 @@ from ..errors import NotLeading
 
 
 class Gate(Protocol):
-    """Lets a request pass while the process is the leader, and refuses the request otherwise.
-
-    The adapters call :meth:`check` right before they send a request that changes something. Any
-    thread may call this method.
-    """
+    """Blocks requests that change something while the process is not the leader."""
 
     def check(self) -> None:
-        """Do nothing if the process is the leader. Otherwise raise an error.
+        """Raise an error unless the process is the leader. Adapters call this method right before
+        they send a request that changes something. Any thread may call this method.
 
         Raises:
             NotLeading: The process is not the leader, or its time as the leader may be over.
@@ -28,12 +23,10 @@ class Gate(Protocol):
 
 
 class ReadOnly:
-    """A :class:`Gate` that refuses every request that would change something. A process that only
-    reads uses this gate.
-    """
+    """The :class:`Gate` of a process that only reads."""
 
     def check(self) -> None:
-        """Refuse the request.
+        """Raise an error.
 
         Raises:
             NotLeading: Always.
@@ -42,28 +35,23 @@ class ReadOnly:
 
 
 class LeaseStore(Protocol):
-    """Reads and writes the Leases of operators in the Kubernetes API.
-
-    Every write names the version of the Lease that it is based on. The Kubernetes API refuses the
-    write if another process has written the Lease since then. All methods raise ``StoreError`` if
-    the Kubernetes API fails.
+    """Reads and writes the Leases of operators in the Kubernetes API. All methods raise
+    ``StoreError`` if the Kubernetes API fails.
     """
 
     async def get(self) -> Lease | None:
-        """Return the operator's Lease, or None if the Kubernetes API says that the Lease does not
-        exist.
-        """
+        """Return the operator's Lease, or None if the Lease does not exist."""
         ...
 
     async def take(self, lease: Lease | None, holder: str, claims: Claims) -> Lease:
-        """Make a process the holder of the Lease, and return the new version. The Lease also
-        records that the holder does not do the leader's work yet.
+        """Make a process the holder of the Lease, and return the new version. The Lease says that
+        the holder does not yet do the leader's work.
 
         Args:
-            lease: The newest version that the process knows, or None to create the Lease.
+            lease: The current version, or None to create the Lease.
             holder: The identity of the process.
-            claims: The MLJobs, the dag run ids and the consumer group that the operator claims for
-                itself.
+            claims: The MLJobs, the dag run ids and the consumer group that only this operator may
+                use.
 
         Raises:
             Conflict: Another process has written or created the Lease.
@@ -73,7 +61,7 @@ class LeaseStore(Protocol):
 
     async def renew(self, lease: Lease, *, acting: bool) -> Lease:
         """Write a new time of renewal for the same holder, and return the new version. ``acting``
-        is whether the holder has begun to do the leader's work.
+        says whether the holder has begun to do the leader's work.
 
         Raises:
             Conflict: Another process has written the Lease.

@@ -10,7 +10,7 @@ from ..core.run.run_key import Key
 
 
 class RequestMeter(Protocol):
-    """Records the outcomes and the durations of operations on Airflow, as metrics."""
+    """Records metrics of the operations on Airflow."""
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
         """Record the outcome and the duration of an operation on an Airflow.
@@ -25,22 +25,19 @@ class RequestMeter(Protocol):
 
 
 class JobMeter(Protocol):
-    """Records the values of the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the
-    metrics. All durations are in seconds. ``run_id`` is the id of the dag run to which a duration
-    belongs. Prometheus gets the id as the exemplar of the duration, so that people find the run.
+    """Records the metrics of MLJobs. ``adapters/job_metrics.py`` has their names. All durations are
+    in seconds. ``run_id`` is the id of the dag run, which Prometheus stores as the exemplar of the
+    duration.
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
-        """Count an unfinished MLJob. ``labels`` are the labels of the metric. The MLJob is counted
-        with these labels until the next call of this method or of :meth:`forget` for the same
-        MLJob.
+        """Count an unfinished MLJob with these labels, until the next call of :meth:`follow` or
+        :meth:`forget` for the same MLJob.
         """
         ...
 
     def forget(self, key: Key) -> None:
-        """Stop counting an MLJob as unfinished, because the MLJob has finished or does not exist
-        any more.
-        """
+        """Stop counting an MLJob as unfinished."""
         ...
 
     def finished(self, labels: JobLabels) -> None:
@@ -48,8 +45,8 @@ class JobMeter(Protocol):
         ...
 
     def submission_wait(self, labels: JobLabels, seconds: float, run_id: str) -> None:
-        """Record how long an attempt waited, from the time at which the attempt was due to start
-        until the run of the attempt was queued in Airflow.
+        """Record the time from the planned start of an attempt until Airflow queued the run of the
+        attempt.
         """
         ...
 
@@ -62,27 +59,25 @@ class JobMeter(Protocol):
         ...
 
     def duration(self, labels: JobLabels, phase: str, seconds: float, run_id: str) -> None:
-        """Record how long an attempt took, from the time at which the attempt was due to start
-        until the end of the attempt. ``phase`` is the phase with which the attempt ended.
+        """Record the time from the planned start of an attempt until its end. ``phase`` is the
+        phase at the end.
         """
         ...
 
     def namespace_deleted(self, namespace: str) -> None:
-        """Remove all series of a namespace, because the namespace does not exist any more."""
+        """Remove all series of a namespace that no longer exists."""
         ...
 
     def airflow_exists(self, airflow: str) -> None:
-        """Record that an AirflowInstance exists. From then on, its MLJobs are counted with its name
-        as the value of the label ``airflow``. To record the deletion of the AirflowInstance, call
+        """Record that an AirflowInstance exists. From then on, the label ``airflow`` of its MLJobs
+        has its name. To record the deletion of the AirflowInstance, call
         :meth:`Meter.airflow_ready` with None.
         """
         ...
 
 
 class Meter(RequestMeter, Protocol):
-    """Records the values of the metrics for Prometheus. ``adapters/metrics.py`` has the names of
-    the metrics.
-    """
+    """Records the operator's metrics for Prometheus. ``adapters/metrics.py`` has their names."""
 
     @property
     def jobs(self) -> JobMeter:
@@ -93,32 +88,30 @@ class Meter(RequestMeter, Protocol):
         """Count a Kafka message that was read.
 
         Args:
-            outcome: One of four words. ``applied``: the message was passed to the worker of an
-                MLJob. ``foreign``: the message has nothing for any MLJob's worker. ``tombstone``:
-                the message has no value. ``unreadable``: the message has no valid format.
+            outcome: ``applied`` if an MLJob's worker received the message, ``foreign`` if no MLJob
+                needs the message, ``tombstone`` if the message has no value, or ``unreadable``.
         """
         ...
 
     def events_contradicted(self, number: int) -> None:
-        """Count Kafka events that Airflow's REST API has contradicted, so that the status does not
-        show them any more.
+        """Count Kafka events that the status no longer shows, because Airflow's REST API
+        contradicts them.
         """
         ...
 
     def status_written(self, seconds: float) -> None:
-        """Record how long a successful patch of an MLJob's status took, in seconds."""
+        """Record the duration of a successful patch of an MLJob's status, in seconds."""
         ...
 
     def write_lag(self, seconds: float) -> None:
-        """Record the seconds from the first input that woke an MLJob's worker until the worker
-        stored a status. An input is an event, an answer of Airflow or a change of the MLJob.
+        """Record the seconds from the first input for an MLJob until a status was stored. An input
+        is an event, an answer of Airflow or a change of the MLJob.
         """
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """From now on, export how many writes to the Kubernetes API wait for their turn. Each
-        scrape calls ``waiting``, which returns the number of waiting writes by the name of the
-        priority.
+        """Export the number of waiting writes to the Kubernetes API from now on. Each scrape calls
+        ``waiting``, which returns the number of waiting writes by the name of their priority.
         """
         ...
 
@@ -127,51 +120,49 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def event_latency(self, seconds: float) -> None:
-        """Record the seconds from the timestamp of a Kafka message until a status that takes the
-        message into account was stored, or until the MLJob's worker dropped the message.
+        """Record the seconds from the timestamp of a Kafka message until the message is in a stored
+        status, or until the MLJob's worker dropped the message.
         """
         ...
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """Count a pass over an Airflow's change feed: the operator requests the recent changes of
-        all runs every few seconds. ``outcome`` is ``ok`` or ``failed``.
+        """Count a request for the recent changes of all runs in an Airflow. ``outcome`` is ``ok``
+        or ``failed``.
         """
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Record whether an Airflow is ready. The Airflow is an AirflowInstance or the Airflow of
-        the operator's own settings. If ``ready`` is None, the AirflowInstance was deleted, and all
-        of its series are removed.
+        """Record whether an Airflow is ready. If ``ready`` is None, the AirflowInstance was
+        deleted, and all of its series are removed.
         """
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record how many of the operator's runs are missing in an Airflow, if many runs have
-        vanished at once. Otherwise ``runs`` is 0, even if a few runs are missing.
+        """Record how many of the operator's runs are missing in an Airflow. ``runs`` is 0 unless
+        many runs have vanished at once.
         """
         ...
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Record the number of orphaned runs in an Airflow. An orphaned run is an active run that
-        the operator has submitted, and whose MLJob does not exist any more or no longer follows the
-        run.
+        """Record the number of orphaned runs in an Airflow: active runs of the operator that no
+        MLJob follows.
         """
         ...
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Record how many MLJobs have, or may have, an active run in an AirflowInstance, and how
-        many MLJobs wait until the limits of the AirflowInstance allow their run.
+        """Record how many MLJobs may have an active run in an AirflowInstance, and how many MLJobs
+        wait until the limits of the AirflowInstance allow their run.
         """
         ...
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
         """Record whether the operator is connected to the brokers of a topic. If ``connected`` is
-        None, the operator doesn't read the topic any more, and all series of the topic are removed.
+        None, the operator no longer reads the topic, and all series of the topic are removed.
         """
         ...
 
     def kafka_lag(self, topic: str, messages: int) -> None:
-        """Record the number of messages of a topic that were not read yet."""
+        """Record the number of messages of a topic that the operator has not read yet."""
         ...
 
     def leader(self, leads: bool) -> None:
@@ -179,7 +170,7 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def in_flight(self, messages: int) -> None:
-        """Record the number of Kafka messages that are in progress: the operator has read the
-        message, but has neither stored the content in a status nor dropped the message.
+        """Record the number of Kafka messages that the operator has read, but has neither stored in
+        a status nor dropped.
         """
         ...

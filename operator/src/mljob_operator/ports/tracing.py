@@ -1,6 +1,4 @@
-"""The protocol class for exporting traces to OpenTelemetry, and the class that holds the metrics
-and the traces.
-"""
+"""The protocol class for exporting traces to OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -12,13 +10,11 @@ from .metrics import Meter
 
 
 class Tracer(Protocol):
-    """Exports traces. Each attempt of an MLJob has one trace, which is exported when the attempt
-    has ended.
-    """
+    """Exports one trace for each attempt of an MLJob."""
 
     def attempt_ended(self, trace: AttemptTrace) -> None:
-        """Export the trace of an attempt that has ended. Don't wait for the export, and raise no
-        error if it fails.
+        """Export the trace of an ended attempt, without waiting for the export. The method raises
+        no error if the export fails.
         """
         ...
 
