@@ -1,8 +1,8 @@
 """Writes the chart that a release publishes:
 ``python release/chart.py <image> <view image> <folder>``.
 
-The published chart is the chart of the repository with the released images as defaults, so that
-users can run ``helm install oci://...`` without building an image.
+The published chart has the released images as defaults, so that ``helm install oci://...`` works
+without building an image.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def write(image: str, view: str, target: Path, root: Path = ROOT) -> None:
     """Write the chart to a new folder.
 
     Args:
-        image: The released image of the operator, without a tag: the chart's appVersion is the tag.
+        image: The released image of the operator, without a tag. The tag is the chart's appVersion.
         view: The released image of the view, without a tag.
         target: The new folder.
         root: The repository.

@@ -1,9 +1,8 @@
 """Writes the version from the file ``VERSION`` to the files that repeat the version (``make
-generate``). With ``--check`` (``make verify``) the command fails if a file has another version.
+generate``). With ``--check`` (``make verify``), the command fails if a file has another version.
 
-Each Python package and the chart have a file with the version, because a build reads only the files
-of its package or chart. The provider's ``__version__`` is the version that Airflow lists. Examples
-in the documentation contain the version as the tag of the image.
+Each Python package and the chart repeat the version, because a build reads only the files of its
+package or chart. Examples in the documentation contain the version as the tag of the image.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ examples.
 
 
 class VersionError(Exception):
-    """The version can't be read or written. The message names the file, and says what the file must
+    """The version can't be read or written. The message names the file, and what the file must
     have.
     """
 
@@ -85,8 +84,8 @@ def expected(root: Path = ROOT) -> dict[Path, str]:
     """Return the text that each file must have, by path.
 
     Raises:
-        VersionError: The content of ``VERSION`` is invalid, or a file has no line that states the
-            version, or has this line several times.
+        VersionError: The content of ``VERSION`` is invalid, or a file does not state the version
+            exactly once.
     """
     version = read(root)
     files = {root / path: with_version(path, (root / path).read_text(), version) for path in STATED}
@@ -96,11 +95,11 @@ def expected(root: Path = ROOT) -> dict[Path, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the version to the files, and return 0. After a :class:`VersionError`, print the error
-    and return 1.
+    """Write the version to the files. With ``--check``, only print the names of the files that have
+    another version.
 
-    With ``--check``, write nothing. Instead print the names of the files that have another version.
-    Return 1 if there is such a file, otherwise 0.
+    Return the exit status: 1 after a :class:`VersionError`, or if ``--check`` finds a file with
+    another version, and otherwise 0.
     """
     try:
         differing = {path: text for path, text in expected().items() if path.read_text() != text}

@@ -15,7 +15,7 @@ The tree shows what the operator does after each error::
     │   ├── DagNotFound             retries: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retries: the DAG may be fixed
     │   ├── DagRefused              cancels the run through Airflow's REST API
-    │   ├── BackfillActive          retries: the other backfill ends
+    │   ├── BackfillActive          retries: the other backfill may end
     │   ├── NothingToClear          submits a new run instead of clearing the failed run
     │   ├── SubmissionRefused       retries slowly: the setting may be changed
     │   ├── LogicalDateTaken        retries slowly: the other run may be deleted
@@ -23,8 +23,8 @@ The tree shows what the operator does after each error::
     │                               changed instead of the spec
     ├── ReferenceMissing            retries
     │   └── SecretUnlabelled        retries
-    ├── KafkaUnavailable            only in mljob-api: its client asks again
-    │   └── TooManyReaders          only in mljob-api: its client asks again
+    ├── KafkaUnavailable            only in mljob-api: the client of mljob-api asks again
+    │   └── TooManyReaders          only in mljob-api: the client of mljob-api asks again
     └── StoreError
         ├── StoreUnavailable        retries
         ├── Refused                 reads the run again and writes another status, with growing
@@ -222,7 +222,7 @@ class NothingToClear(AirflowError):
 
 
 class SubmissionRefused(AirflowError):
-    """Airflow refuses every run like this, whatever the conf is. Either the DAG allows no manual
+    """Airflow refuses the run for a reason other than the conf. Either the DAG allows no manual
     runs (``allowed_run_types``), or Airflow's ``allowed_run_id_pattern`` forbids the run id.
     """
 

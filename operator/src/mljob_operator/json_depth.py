@@ -1,8 +1,8 @@
 """Lets Python's ``json`` read every object that the Kubernetes API server stores, at any depth.
 
 The API server accepts objects with up to 10,000 nested levels (the limit of Go's
-``encoding/json``). Python's ``json`` recurses once per level, so at a lower limit one such object
-would make the whole list of MLJobs unreadable.
+``encoding/json``). Python's ``json`` recurses once per level. With a lower recursion limit, one
+such object would make the whole list of MLJobs unreadable.
 
 Up to Python 3.11, Python's recursion limit also counts calls of C code. Since Python 3.12, C code
 has a fixed limit: 1,497 levels in Python 3.12.1, and 9,998 in 3.13. ``json`` has a second

@@ -142,9 +142,9 @@ class Process:
         )
 
     def is_ready(self) -> bool:
-        """Return the answer of ``/readyz``. The leader is ready when :attr:`.Operator.ready`
-        is true. Any other process is ready when it has seen that another process holds the Lease.
-        A process that was told to end is not ready.
+        """Return the answer of ``/readyz``. The leader is ready when :attr:`.Operator.ready` is
+        true. Any other process is ready when it has seen that another process holds the Lease. A
+        process that was told to end is not ready.
         """
         if self._stop.is_set() or self._election is None:
             return False

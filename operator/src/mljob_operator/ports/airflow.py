@@ -25,8 +25,8 @@ class Airflow(DagRuns, Protocol):
 
     @property
     def cancelling(self) -> DagRuns:
-        """The operations on the dag runs of MLJobs that are being cancelled. These requests never
-        wait for submissions.
+        """The operations on the dag runs of MLJobs that are being cancelled. The requests of these
+        operations never wait for submissions.
         """
         ...
 
@@ -49,8 +49,8 @@ class Airflow(DagRuns, Protocol):
 
 @frozen
 class User:
-    """The namespace and the DAG of an MLJob. They select an access rule of an Airflow, which may
-    have its own credentials.
+    """The namespace and the DAG of an MLJob. They select an access rule of an Airflow. An access
+    rule may have its own credentials.
     """
 
     namespace: str
@@ -68,9 +68,9 @@ class Airflows(Protocol):
 
         Args:
             name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW``.
-            user: The namespace and the DAG of the MLJob. If their access rule has credentials,
-                requests use these credentials instead of the Airflow's. None for the operator's own
-                requests.
+            user: The namespace and the DAG of the MLJob, or None for the operator's own requests.
+                If the access rule for the namespace and the DAG has credentials, requests use these
+                credentials instead of the Airflow's credentials.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
@@ -102,7 +102,7 @@ class Airflows(Protocol):
         Args:
             name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW``. For ``SETTINGS_AIRFLOW``,
                 only the credentials of access rules are checked.
-            user: The namespace and the DAG of an MLJob. If their access rule has credentials, these
-                credentials are checked too.
+            user: The namespace and the DAG of an MLJob. If the access rule for the namespace and
+                the DAG has credentials, these credentials are checked too.
         """
         ...

@@ -21,8 +21,8 @@ class BackfillRunChange:
 
 
 class Backfills(Protocol):
-    """The operations on the backfills of an Airflow. The operator puts a marker into the conf of
-    each backfill, which names the MLJob.
+    """The operations on the backfills of an Airflow. The conf of each backfill has a marker, which
+    names the MLJob.
     """
 
     async def create(self, dag_id: str, marker: Marker, request: BackfillRequest) -> Backfill:

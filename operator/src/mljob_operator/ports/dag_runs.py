@@ -243,8 +243,9 @@ class DagRuns(Protocol):
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Set the queued run of the cancellation DAG for the run ``run_id`` to failed, because the
-        run ``run_id`` has already ended. The call has no effect if no such run is queued.
+        """Withdraw the cancellation of the run ``run_id``, because this run has already ended. If
+        the cancellation DAG's run for this cancellation is still queued, set the queued run to
+        failed.
         """
         ...
 

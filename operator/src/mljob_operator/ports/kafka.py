@@ -111,8 +111,8 @@ class RunHistory(Protocol):
         ...
 
     async def read(self, convert: Callable[[Message], Sequence[T]]) -> HistoryBatch[T]:
-        """Wait for messages for at most half a second, and return them as items. ``convert`` makes
-        the items, in another thread.
+        """Wait for messages for at most half a second, and return the items that ``convert`` makes
+        from the messages. ``convert`` runs in another thread.
 
         Raises:
             KafkaUnavailable: The brokers don't answer or report an error, or this reader was

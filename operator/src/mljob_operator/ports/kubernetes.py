@@ -16,8 +16,8 @@ from ..core.status.events import KubeEvent
 
 
 class InstanceStore(Protocol):
-    """Reads and writes AirflowInstances in the Kubernetes API, and reads their namespaces and
-    Secrets.
+    """Reads and writes AirflowInstances in the Kubernetes API, and reads namespaces and the Secrets
+    of AirflowInstances.
 
     All methods raise ``StoreError`` if the Kubernetes API fails.
     """
@@ -78,9 +78,9 @@ class JobStore(Protocol):
     """
 
     def list(self) -> AsyncIterator[Job]:
-        """Yield the MLJobs of this operator: the MLJobs in the watched namespaces that the
-        operator's selector selects. An MLJob that can't be read is left out. An MLJob that changes
-        during the call may be yielded in its old or its new version.
+        """Yield the MLJobs of this operator. An MLJob belongs to the operator if its namespace is
+        watched and the operator's selector selects the MLJob. An MLJob that can't be read is left
+        out. An MLJob that changes during the call may be yielded in its old or its new version.
         """
         ...
 

@@ -25,9 +25,9 @@ class RequestMeter(Protocol):
 
 
 class JobMeter(Protocol):
-    """Records the metrics of MLJobs. ``adapters/job_metrics.py`` has their names. All durations are
-    in seconds. ``run_id`` is the id of the dag run, which Prometheus stores as the exemplar of the
-    duration.
+    """Records the metrics of MLJobs. ``adapters/job_metrics.py`` has the names of the metrics. All
+    durations are in seconds. ``run_id`` is the id of the dag run, which Prometheus stores as the
+    exemplar of the duration.
     """
 
     def follow(self, key: Key, labels: JobLabels) -> None:
@@ -69,15 +69,17 @@ class JobMeter(Protocol):
         ...
 
     def airflow_exists(self, airflow: str) -> None:
-        """Record that an AirflowInstance exists. From then on, the label ``airflow`` of its MLJobs
-        has its name. To record the deletion of the AirflowInstance, call
-        :meth:`Meter.airflow_ready` with None.
+        """Record that an AirflowInstance exists. From then on, the metrics of its MLJobs have the
+        AirflowInstance's name in the label ``airflow``. To record the deletion of the
+        AirflowInstance, call :meth:`Meter.airflow_ready` with None.
         """
         ...
 
 
 class Meter(RequestMeter, Protocol):
-    """Records the operator's metrics for Prometheus. ``adapters/metrics.py`` has their names."""
+    """Records the operator's metrics for Prometheus. ``adapters/metrics.py`` has the names of the
+    metrics.
+    """
 
     @property
     def jobs(self) -> JobMeter:

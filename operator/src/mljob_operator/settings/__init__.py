@@ -1,7 +1,5 @@
-"""The operator's settings. The operator reads its settings once, from environment variables with
-the prefix ``MLJOB_``, into a frozen object. The modules :mod:`.telemetry`, :mod:`.scope`,
-:mod:`.runs`, :mod:`.kafka` and :mod:`.airflow` have the settings of one concept each. The other
-modules read and check the values.
+"""The operator's settings, from environment variables with the prefix ``MLJOB_``. The operator
+reads the settings once, when it starts.
 """
 
 from __future__ import annotations
@@ -24,14 +22,13 @@ class Settings(TelemetrySettings, ScopeSettings, RunSettings, KafkaSettings, Air
     """All settings of the operator.
 
     Raises:
-        ValidationError: A variable has a value that can't be used, or settings contradict each
-            other. :func:`explained` returns the problems as sentences.
+        ValidationError: A variable has an invalid value, or settings contradict each other.
+            :func:`explained` returns the problems as sentences.
     """
 
     def claims(self) -> Claims:
-        """Return the MLJobs, the dag run ids and the consumer group that this operator claims for
-        itself. No other operator of the namespace may claim the same MLJobs, dag run ids or
-        consumer group.
+        """Return the MLJobs, the dag run ids and the consumer group that no other operator in the
+        namespace may use.
         """
         return Claims(
             selector=self.selector or LabelSelector(),

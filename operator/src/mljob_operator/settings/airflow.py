@@ -1,5 +1,5 @@
-"""The settings for Airflows: the URL, the login and the access rules of the operator's own Airflow
-(which needs no AirflowInstance), and whether the operator uses AirflowInstances.
+"""The settings of the operator's own Airflow, which needs no AirflowInstance, and of
+AirflowInstances.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from .values import BaseUrl, Token, Url, json_of
 
 
 class AirflowSettings(EnvironmentSettings):
-    """The settings of the operator's own Airflow (which needs no AirflowInstance), and whether the
-    operator also manages AirflowInstances.
-    """
+    """The settings of the operator's own Airflow and of AirflowInstances."""
 
     airflow_url: BaseUrl | None = None
     """The base URL of the API server of the operator's own Airflow, without ``/api/v2`` and without
@@ -135,9 +133,8 @@ class AirflowSettings(EnvironmentSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Return a dict with the time ``airflow_accept_vanished_runs_before``. The key is the name
-        of the operator's own Airflow. A run that was submitted to this Airflow before this time,
-        and is missing in this Airflow, counts as deleted. The dict is empty if the time is not set.
+        """Return a dict from the name of the operator's own Airflow to
+        ``airflow_accept_vanished_runs_before``. The dict is empty if the setting is absent.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}

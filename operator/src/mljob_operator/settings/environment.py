@@ -1,4 +1,4 @@
-"""How a setting gets its value: from an environment variable with the prefix ``MLJOB_``."""
+"""Reads settings from environment variables with the prefix ``MLJOB_``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PREFIX = "MLJOB_"
 
 class EnvironmentSettings(BaseSettings):
     """The base class of each group of settings. White space around a value is removed. An empty
-    environment variable counts as absent.
+    value counts as absent.
     """
 
     model_config = SettingsConfigDict(
@@ -26,9 +26,7 @@ class EnvironmentSettings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _trimmed(cls, values: Any) -> Any:
-        """Remove white space around all values, and drop empty values. For example, a password may
-        end in a newline, because an editor added it to the file from which a Secret was created.
-        """
+        # Editors add a newline to files, and a Secret may come from such a file.
         trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in trimmed.items() if value != ""}
 

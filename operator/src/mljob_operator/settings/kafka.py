@@ -1,6 +1,4 @@
-"""The settings for Kafka: the brokers, the security of the connection, the topics, and additional
-properties of librdkafka, the Kafka client library.
-"""
+"""The settings for Kafka."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from .values import Brokers, Url
 
 class KafkaSettings(EnvironmentSettings):
     """The settings for the Kafka brokers, the security of the connection, the topics, and
-    additional properties of librdkafka.
+    librdkafka, the Kafka client library.
     """
 
     kafka_bootstrap_servers: Brokers | None = None
@@ -97,11 +95,11 @@ class KafkaSettings(EnvironmentSettings):
         return self
 
     def kafka(self) -> dict[str, Any]:
-        """Return the properties for librdkafka that come from these settings. The adapter for Kafka
-        adds further properties, such as ``group.id``.
+        """Return the properties for librdkafka that come from these settings.
 
         Raises:
-            Unusable: ``kafka_extra_config_file`` can't be read, or has a property that is refused.
+            Unusable: ``kafka_extra_config_file`` can't be read, or has a property that the operator
+                refuses.
         """
         return properties(self)
 

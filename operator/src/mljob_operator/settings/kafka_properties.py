@@ -1,12 +1,10 @@
-"""Makes the properties for librdkafka from the operator's settings. librdkafka also has properties
-for which the operator has no setting. Users can set such properties, which are called extra
-properties.
+"""The properties for librdkafka, the Kafka client library.
 
-Users set extra properties as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret extra properties in
-the file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses an extra property for
-which it has a setting, and the properties in ``RESERVED``. For example, it refuses the properties
-about committing offsets, because the operator itself commits the offset of an event, after the
-status that contains the event is stored.
+Some properties have a setting of the operator. Users can set the other properties as extra
+properties: as JSON in ``MLJOB_KAFKA_EXTRA_CONFIG``, and secret properties in the file that
+``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses the properties in ``RESERVED``. For
+example, users can't change when offsets are committed, because the operator commits the offset of
+an event after it has stored the status.
 """
 
 from __future__ import annotations
@@ -100,18 +98,16 @@ set properties whose names end in ``_cb``, and the properties in ``SETTINGS`` an
 
 
 class Unusable(ValueError):
-    """The error for extra properties that can't be used. The message has the reason, but not the
-    value of any property.
-    """
+    """Extra properties can't be used. The message has the reason, but no property's value."""
 
 
 def properties(settings: KafkaSettings) -> dict[str, Any]:
-    """Return the properties for librdkafka: the extra properties, and the properties that the
-    operator makes from its settings.
+    """Return all properties for librdkafka. The values of the operator's settings take precedence
+    over extra properties.
 
     Raises:
         Unusable: The file with extra properties can't be read, is too large, has lines of another
-            form than ``name=value``, or has a property that is refused.
+            form than ``name=value``, or has a property that the operator refuses.
     """
     given = {key: _plain(value) for key, name in SETTINGS.items() if (value := getattr(settings, name)) is not None}
     if settings.kafka_oauth_method == "OIDC":
@@ -120,17 +116,16 @@ def properties(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def secrets(given: Mapping[str, Any]) -> list[str]:
-    """Return those values of librdkafka's properties that are secret, so that the log can redact
-    these values.
-    """
+    """Return the secret values of librdkafka's properties, for redaction in the log."""
     return [value for name, value in given.items() if isinstance(value, str) and _SECRET.search(name)]
 
 
 def from_json(text: str) -> dict[str, str]:
-    """Return the extra properties in the text of a JSON object. Numbers and booleans become text.
+    """Return the extra properties in a JSON object. Numbers and booleans become text.
 
     Raises:
-        Unusable: The text is not a JSON object, is too large, or has a property that is refused.
+        Unusable: The text is not a JSON object, is too large, or has a property that the operator
+            refuses.
     """
     _bound(len(text.encode(errors="replace")))
     try:
@@ -143,12 +138,13 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_lines(text: str) -> dict[str, str]:
-    """Read properties from a text whose lines have the form ``name=value``, and return them by name.
-    Empty lines and comments (#) are skipped. In a property whose value is PEM text, such as
-    ``ssl.ca.pem``, a backslash followed by an n stands for a line break.
+    """Return the extra properties in lines of the form ``name=value``. Empty lines and comments (#)
+    are skipped. In a property whose name ends in ``.pem``, a backslash followed by an n stands for
+    a line break.
 
     Raises:
-        Unusable: The text is too large, has another form, or has a property that is refused.
+        Unusable: The text is too large, has another form, or has a property that the operator
+            refuses.
     """
     _bound(len(text.encode(errors="replace")))
     pairs = []

@@ -1,6 +1,4 @@
-"""Finds the problems of the settings. Each problem is a sentence that names the environment
-variable and contains no secret.
-"""
+"""Finds the problems of the settings. Each problem is a sentence for the user, without secrets."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ _NUMBERS = {
 
 
 def unusable_files(settings: Settings) -> list[str]:
-    """Return the problems of the files that the settings name, one sentence each."""
+    """Return the problems of the files that the settings name, each in one sentence."""
     problems = []
     try:
         settings.airflow_login()
@@ -63,8 +61,8 @@ def unusable_files(settings: Settings) -> list[str]:
 
 
 def explained(error: ValidationError) -> list[str]:
-    """Return the problems that a ValidationError of the settings reports, without secret values.
-    Each setting has at most one sentence, about its first problem.
+    """Return the problems in a ValidationError of the settings, without secrets. Each setting has
+    at most one sentence.
     """
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     found: dict[str, str] = {}

@@ -1,7 +1,4 @@
-"""The settings for runs: the runs' ids, the runs' cancellation, DAGs that no MLJob may run,
-orphaned runs, how often the operator asks Airflow about runs, and how often the operator writes
-statuses.
-"""
+"""The settings for runs."""
 
 from __future__ import annotations
 
@@ -18,9 +15,8 @@ from .values import COMMA_SEPARATED
 
 
 class RunSettings(EnvironmentSettings):
-    """The settings for runs: the runs' ids, the runs' cancellation, DAGs that no MLJob may run,
-    orphaned runs (runs in progress that the operator has submitted, but that no MLJob follows), how
-    often the operator asks Airflow about runs, and how often the operator writes statuses.
+    """The settings for the ids and the cancellation of runs, reserved DAGs, orphaned runs, and the
+    intervals of requests and statuses.
     """
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (

@@ -16,9 +16,7 @@ from .values import COMMA_SEPARATED, Namespace, Selector, json_of
 
 
 class ScopeSettings(EnvironmentSettings):
-    """The settings for the MLJobs that the operator manages, and for the operator's own namespace,
-    Lease and Pod.
-    """
+    """The settings for the managed MLJobs, and for the operator's own namespace, Lease and Pod."""
 
     namespaces: Annotated[tuple[Namespace, ...], NoDecode, COMMA_SEPARATED] = ()
     """The namespaces to watch, comma-separated. Absent: all namespaces."""

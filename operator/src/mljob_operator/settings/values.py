@@ -1,5 +1,5 @@
-"""Types of settings whose values have a syntax of their own: URLs, brokers, tokens, selectors,
-comma-separated lists, and JSON.
+"""The types of settings whose values have a syntax of their own, such as URLs and comma-separated
+lists.
 """
 
 from __future__ import annotations
@@ -32,11 +32,6 @@ def _url(text: str) -> str:
 
 
 def _base_url(text: str) -> str:
-    """Check that the operator can append paths to a URL of Airflow, and return the URL unchanged.
-
-    Raises:
-        ValueError: The URL has a query or a fragment, or ends with the path of the API.
-    """
     parts = urlsplit(text)
     why = None
     if parts.query or parts.fragment:
@@ -49,8 +44,8 @@ def _base_url(text: str) -> str:
 
 
 def _url_problem(text: str) -> str | None:
-    """Return why a text is not a valid http or https URL, as the predicate of a sentence, such as
-    "names no host". Return None if the text is such a URL.
+    """Return why a text is not a valid http or https URL, such as "names no host". Return None for
+    a valid URL.
     """
     if _SPACE.search(text):
         return "holds white space"
@@ -87,12 +82,6 @@ def _token(token: SecretStr) -> SecretStr:
 
 
 def _label_syntax(selector: LabelSelector) -> LabelSelector:
-    """Check that the Kubernetes API accepts the labels in a selector, and return the selector
-    unchanged.
-
-    Raises:
-        ValueError: A key or a value in the selector is invalid.
-    """
     expressions = selector.match_expressions
     for key in (*selector.match_labels, *(expression.key for expression in expressions)):
         if not _LABEL_KEY.fullmatch(key):
@@ -110,10 +99,9 @@ def _between_commas(value: Any) -> Any:
 
 
 def json_of(wanted: Any) -> BeforeValidator:
-    """Return a validator that reads a value of type ``wanted`` from JSON.
-
-    Unknown fields are refused. Otherwise a rule or a selector with a misspelt field would lack that
-    field, and would select more objects than its author wants.
+    """Return a validator that reads a value of type ``wanted`` from JSON. Unknown fields are
+    refused, because a selector with a misspelt field would select more objects than its author
+    wants.
     """
     adapter = TypeAdapter(wanted)
 
@@ -129,9 +117,6 @@ def json_of(wanted: Any) -> BeforeValidator:
 
 
 def _all_problems(error: ValidationError) -> str:
-    """Return the problems of a JSON value as one text. A problem of a field begins with the path of
-    the field.
-    """
     found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
     return "; ".join(f"{where}: {what}" if where else what for where, what in found)
 

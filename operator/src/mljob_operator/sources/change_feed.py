@@ -1,25 +1,17 @@
-"""Reads the change feed of an Airflow. The change feed is the REST API's list of all runs and task
-instances that have changed since a given time.
+"""Reads the change feed of an Airflow: the REST API's list of all runs and task instances that have
+changed since a given time.
 
-Kafka events may be lost or late, and Airflow sends no event for some changes: ``airflow.listeners``
-has no hook for the task states queued, deferred, upstream_failed and removed. So the operator is
-level-triggered: the operator also reads the current states of runs from the REST API.
+Kafka events may be lost or late, and Airflow sends no event for the task states queued, deferred,
+upstream_failed and removed. So the operator also reads the states of runs from the REST API.
 
-The reader makes a pass over the feed every ``interval`` seconds. A pass requests the changed runs
-whose ids have the operator's prefix, and the changed task instances of such runs. The number of
-requested pages depends on the number of changes, not on the number of MLJobs. While a change
-without an event is expected at any moment, the next pass follows after ``hot_interval`` seconds.
-Such a change is expected in these cases:
+A pass is one read of the feed. A pass starts every ``interval`` seconds. The number of requests
+depends on the number of changes, not on the number of MLJobs. The next pass starts after
+``hot_interval`` seconds if the operator expects a change without an event, for example after all
+tasks of a run have ended.
 
-- All tasks of a run have ended.
-- A run is being cancelled.
-- The operator does not know all tasks of a run yet.
-- An event about a run of a backfill has arrived shortly before.
-
-The watermark is the time at which the last successful pass began, by Airflow's clock. Each pass
-requests the changes since ``OVERLAP`` before the watermark. The reason is that a change becomes
-visible later than the time of the change: a transaction of Airflow sets ``updated_at`` when the
-transaction writes the change, and the change becomes visible only when the transaction ends.
+The watermark is the time at which the last successful pass began, on Airflow's clock. A transaction
+of Airflow sets ``updated_at`` before the transaction ends, and the change becomes visible only at
+the end. So each pass requests the changes since ``OVERLAP`` before the watermark.
 """
 
 from __future__ import annotations
@@ -78,17 +70,16 @@ class ChangeFeedReader:
     """Reads the change feed of one Airflow every few seconds, and passes the changes to the workers
     of the MLJobs.
 
-    Each Airflow has its own reader, so a slow Airflow does not delay the readers of other Airflows.
-
     Args:
         airflow: The Airflow's name.
         airflows: Gives access to the Airflow.
         controller: Receives the changes.
-        orphans: Looks for orphaned runs, which are active runs that no MLJob follows.
+        clock: Returns the current time.
+        meter: Records the metrics.
+        orphans: Looks for orphaned runs: active runs that no MLJob follows.
         prefix: The prefix of the operator's dag run ids.
-        interval: Seconds between passes.
-        hot_interval: Seconds between passes while a change without an event is expected at any
-            moment.
+        interval: Seconds between two reads of the feed.
+        hot_interval: Seconds between two reads while a change without an event is expected.
     """
 
     def __init__(
@@ -122,7 +113,7 @@ class ChangeFeedReader:
         self._checks = 1
 
     async def run(self) -> None:
-        """Make passes over the change feed until the asyncio task is cancelled."""
+        """Read the change feed every few seconds until the asyncio task is cancelled."""
         while True:
             early_pass = self._controller.early_pass(self._airflow)
             early_pass.clear()
@@ -140,12 +131,11 @@ class ChangeFeedReader:
                 pass
 
     async def guarded_pass(self) -> tuple[float, bool]:
-        """Make one pass. If the pass fails, log and count the failure.
+        """Read the change feed once. If this fails, log and count the failure.
 
         Returns:
-            The seconds until the next pass, and whether a change without an event is expected at
-            any moment. If such a change is expected, the next pass should follow after
-            ``hot_interval`` seconds instead.
+            The seconds until the next read, and whether a change without an event is expected. If
+                True, the next read should follow after ``hot_interval`` seconds instead.
         """
         try:
             await self.pass_once()
@@ -165,9 +155,7 @@ class ChangeFeedReader:
         return self._interval, hot
 
     def _failed(self, error: AirflowError) -> float:
-        """Record a failed pass, and request an early probe of the Airflow. Return the seconds until
-        the next pass.
-        """
+        """Record a failed read of the feed, and return the seconds until the next read."""
         self._failures += 1
         if self._failures == 1:
             log.warning(
@@ -180,12 +168,12 @@ class ChangeFeedReader:
         return max(self._interval, backoff(error, self._failures))
 
     async def pass_once(self) -> None:
-        """Make one pass: read the changes since the last successful pass, and send these changes to
-        the workers of the MLJobs.
+        """Read the changes since the last successful read, and pass the changes to the workers of
+        the MLJobs.
 
         Raises:
-            AirflowError: A request failed. If a request for changes has failed, the next pass reads
-                the same changes again.
+            AirflowError: A request failed. If a request for changes has failed, the next read
+                returns the same changes again.
         """
         followed = self._followed
         first_pass, started = self._watermark is None, self._clock()
@@ -221,16 +209,15 @@ class ChangeFeedReader:
         since: datetime,
         started: datetime,
     ) -> None:
-        """Pass the changes of one run to the worker of the MLJob that the run's id names.
-
-        If the MLJob has another run in progress, drop the changes. If the MLJob has no run in
-        progress, or starts a backfill, pass only ``run_facts``.
+        """Pass the changes of one run to the worker of the MLJob.
 
         Args:
-            key: The MLJob.
+            key: The MLJob that the run's id names. If the MLJob has another run in progress, the
+                changes are dropped.
             run: The run.
             run_facts: The changes of the run.
-            task_facts: The changes of the run's task instances.
+            task_facts: The changes of the run's task instances. They are dropped if the MLJob has
+                no run in progress, or has a backfill.
             since: The time, on Airflow's clock, since which the feed shows all changes.
             started: When the pass began, on the operator's clock.
         """
@@ -263,13 +250,13 @@ class ChangeFeedReader:
         )
 
     async def _follow(self, since: datetime, now: datetime) -> None:
-        """Request the runs of backfills that have changed, and send the states of these runs to the
-        workers of the MLJobs. One request covers all backfills.
+        """Request the changed runs of all backfills, and pass the runs to the workers of the
+        MLJobs.
 
-        This request does not show whether a backfill itself was paused, closed or deleted. So every
-        ``RELIST_INTERVAL``, each worker of an MLJob with a backfill is told to request the backfill
-        from Airflow. Each worker that does not know the runs of its backfill yet is told to do so
-        in every pass.
+        The answer does not show whether a backfill itself was paused, closed or deleted. So every
+        ``RELIST_INTERVAL``, each worker of an MLJob with a backfill requests the backfill from
+        Airflow. A worker that does not know the runs of its backfill requests the backfill after
+        each pass.
         """
         followed = self._followed
         if not followed.backfills:
@@ -300,24 +287,20 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     async def _first(self) -> datetime:
-        """Return the first watermark after a start of the operator, by Airflow's clock. The first
-        watermark is the oldest submission time of the unfinished MLJobs that have an attempt in
-        this Airflow. If there is no submission time, the first watermark is the current time.
+        """Return the first watermark, on Airflow's clock: the oldest submission time of the
+        unfinished MLJobs in this Airflow, or the current time if no MLJob was submitted.
         """
         states = in_turns(self._controller.lister.unfinished(self._airflow))
         submitted = [at async for state in states if (at := state.job.status.submit_time) is not None]
         return min(submitted, default=self._clock() + self._dag_runs.clock_offset)
 
     async def _check_halts(self, now: datetime) -> None:
-        """Find out which DAGs of runs in progress are halted. A DAG is halted if it is paused, or
-        if no DAG file has it any more. Do nothing if the last check was less than
-        ``HALT_CHECK_INTERVAL`` ago.
+        """Find out which DAGs of runs in progress are paused or in no DAG file, because Airflow
+        sends no event about this. The check happens at most once in ``HALT_CHECK_INTERVAL``.
 
-        Airflow schedules no tasks of a halted DAG, and sends no event when a DAG is halted. The
-        check requests at most ``HALTS_PER_CHECK`` DAGs one by one. For all further DAGs, the check
-        requests the list of the paused DAGs. DAGs of which no run has an active task come before
-        the other DAGs, because such DAGs are probably halted. In both groups, the DAG that was not
-        requested for the longest time comes first.
+        The first ``HALTS_PER_CHECK`` DAGs are requested one by one. DAGs without an active task
+        come first, because these DAGs are probably halted. Among equal DAGs, the DAG with the
+        oldest request comes first.
         """
         dags = self._followed.dags
         if not dags or (self._halts_checked_at is not None and now < self._halts_checked_at + HALT_CHECK_INTERVAL):
@@ -339,26 +322,25 @@ class ChangeFeedReader:
             self._observe_halt(dag_id, Halt.PAUSED if dag_id in paused else None, unless=Halt.STALE)
 
     def _observe_halt(self, dag_id: str, halt: Halt | None, *, unless: Halt | None = None) -> None:
-        """Tell the workers of the MLJobs that have a run of this DAG whether the DAG is halted.
+        """Tell the workers of the MLJobs with a run of this DAG whether the DAG is halted.
 
         Args:
             dag_id: The DAG.
             halt: Why the DAG is halted, or None if it is not halted.
-            unless: Workers that already know ``halt`` are left out. Workers that know the reason
-                ``unless`` are left out too.
+            unless: Workers that know this reason are left out.
         """
         for key in self._followed.differing(dag_id, halt, unless):
             self._controller.observe_halt(key, halt)
 
     async def _relist(self, now: datetime) -> None:
-        """Request all active runs of the operator (a relist), and compare these runs with the runs
-        of the MLJobs. Do nothing if the next relist is not due yet.
+        """Request all active runs of the operator, and compare these runs with the runs of the
+        MLJobs. Do nothing if the next request is not due (see ``RELIST_INTERVAL``).
 
         If the list lacks an MLJob's run, or if the MLJob's worker does not know all tasks of the
-        run, the worker is told to request the run from Airflow. The worker is not told to request a
-        run that was submitted less than ``OVERLAP`` ago. If a user cleared the run of a finished
-        MLJob while the operator was not running, the MLJob gets a worker that follows the run
-        again. The list also shows the orphaned runs (active runs that no MLJob follows).
+        run, the worker requests the run from Airflow. A run that was submitted less than
+        ``OVERLAP`` ago is left out. If a user cleared the run of a finished MLJob while the
+        operator was not running, the MLJob gets a worker again. The list also shows active runs
+        that no MLJob follows.
         """
         interval = (
             ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL

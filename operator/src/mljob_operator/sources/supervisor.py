@@ -1,8 +1,4 @@
-"""Starts and stops the readers of change feeds and Kafka topics. Each Airflow has a
-ChangeFeedReader, and each topic has a TopicReader.
-
-When users create, change or delete AirflowInstances, this module starts or stops their readers.
-"""
+"""Starts and stops the readers of change feeds and Kafka topics."""
 
 from __future__ import annotations
 
@@ -25,21 +21,21 @@ RunInBackground = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class SourceSupervisor:
-    """Runs one reader for each Airflow, and one reader for each topic.
+    """Runs one reader for the change feed of each Airflow, and one reader for each topic.
 
     Args:
         airflows: The Airflows, and the topics of their events.
-        controller: The controller of MLJobs, which receives the changes and events that are read.
-        orphans: Finds orphaned runs: runs in progress that the operator has submitted, but that no
-            MLJob follows.
+        controller: The controller of MLJobs, which receives the changes and events.
+        clock: Returns the current time.
+        meter: Records the metrics.
+        orphans: Finds orphaned runs: active runs of the operator that no MLJob follows.
         subscribe: Creates the consumer of a topic. None if Kafka is not configured.
-        run_in_background: Starts a coroutine as a background task with a name. If the task ends by
-            itself, ``/livez`` fails.
+        run_in_background: Starts a background task with a name. If the task ends by itself,
+            ``/livez`` fails.
         prefix: The prefix of the operator's dag run ids.
         interval: Seconds between two reads of a change feed.
-        dead_letter_topic: The topic for unreadable messages. The operator never reads this topic,
-            even if an AirflowInstance names it in spec.kafka.topic. Otherwise the operator would
-            send each unreadable message to the topic again and again.
+        dead_letter_topic: The topic for unreadable messages. The operator never reads this topic.
+            Otherwise the operator would send each unreadable message to the topic again and again.
     """
 
     def __init__(
@@ -72,13 +68,13 @@ class SourceSupervisor:
         self._started = False
 
     def start(self) -> None:
-        """Start the readers. Calls of :meth:`follow` before this call do nothing."""
+        """Start the readers."""
         self._started = True
         self.follow()
 
     def follow(self) -> None:
-        """Start the readers of new Airflows and topics, and stop the readers that are not needed
-        any more.
+        """Start the readers of new Airflows and topics, and stop the readers of removed Airflows
+        and topics. Does nothing before :meth:`start`.
         """
         if not self._started:
             return

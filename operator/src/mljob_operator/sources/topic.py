@@ -1,17 +1,13 @@
-"""Reads the events of a Kafka topic and passes them to the workers of their MLJobs.
+"""Reads the events of a Kafka topic, and passes the events to the workers of their MLJobs.
 
-The reader converts each message to a fact about a run. The dag run id of a run that the operator
-submitted holds the namespace and the name of the MLJob. The ids of a backfill's runs come from
-Airflow, and name no MLJob. For such a run, the reader searches the runs of the MLJobs that have a
-backfill of the same DAG.
+The dag run id of a run that the operator submitted names the MLJob. Airflow makes the ids of a
+backfill's runs, so for these runs the reader searches the MLJobs that have a backfill of the DAG.
 
-A message is done when the MLJob's status with the message's fact is stored, or when no MLJob needs
-the message. Every second, the reader commits the offset before which all messages are done.
+A message is done when a status with its content is stored, or when no MLJob needs the message.
+Every second, the reader commits the offset before which all messages are done.
 
-An unreadable message never stops the consumer. The reader counts the message, and sends the message
-to the dead-letter topic if such a topic is set. For each kind of error, the reader logs the
-position of the first message with this error. A tombstone (a message without a value in a compacted
-topic) is counted and has no other effect.
+The reader counts an unreadable message, and sends the message to the dead-letter topic if the
+settings name such a topic. For each kind of error, the log names only the first message.
 """
 
 from __future__ import annotations
@@ -41,16 +37,17 @@ messages again when the number is half as large.
 
 
 class TopicReader:
-    """Reads the events in one Kafka topic, and passes the fact in each event to the MLJob that the
-    event concerns.
+    """Reads the events of one Kafka topic, and passes each event to the worker of its MLJob.
 
     Args:
         source: The consumer of the topic.
-        origins: A function that takes the field ``source`` of an event, and returns the names of
-            the Airflows that may have sent the event.
-        controller: Receives the facts.
-        prefix: The prefix of the operator's dag run ids. Events of other runs are ignored, unless
-            the run belongs to the backfill of an MLJob.
+        controller: Receives the facts in the events.
+        clock: Returns the current time.
+        meter: Records the metrics.
+        origins: Returns the names of the Airflows that may have sent an event, from the event's
+            field ``source``.
+        prefix: The prefix of the operator's dag run ids. Events of other runs are ignored, except
+            runs of an MLJob's backfill.
         commit_interval: Seconds between commits.
     """
 
@@ -77,10 +74,8 @@ class TopicReader:
         self._paused = False
 
     async def run(self) -> None:
-        """Read events until the asyncio task that runs this method is cancelled.
-
-        After the cancellation, commit the offsets of the messages that are done, and leave the
-        consumer group.
+        """Read events until the asyncio task is cancelled. Then commit the offsets of the messages
+        that are done, and leave the consumer group.
         """
         self._source.start(self.deliver, self.revoked)
         try:
@@ -93,7 +88,7 @@ class TopicReader:
             await self._source.close()
 
     def deliver(self, messages: Sequence[Message]) -> None:
-        """Pass messages from the topic to the workers. The consumer calls this method in the event
+        """Pass messages to the workers of the MLJobs. The consumer calls this method in the event
         loop's thread.
         """
         now = self._clock()
@@ -110,13 +105,11 @@ class TopicReader:
         self._throttle()
 
     def _pass_on(self, message: Message, now: datetime) -> bool:
-        """Pass the fact in a message (what the message says about a run) to the worker of the
-        MLJob.
+        """Pass the fact in a message to the worker of the MLJob.
 
         Returns:
-            True if a worker has taken the fact. The worker later reports the message as done, and
-            the message's offset must not be committed before this report. False if the message has
-            no fact, or if the run in the message belongs to no MLJob of this operator.
+            True if a worker has accepted the fact, and will later report the message as done. False
+                if the message has no fact, or belongs to no MLJob of this operator.
 
         Raises:
             Unreadable: The message can't be read.
@@ -140,8 +133,8 @@ class TopicReader:
         return is_taken
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Commit the offsets of the messages that are done. Then forget ``partitions``, which this
-        consumer no longer reads.
+        """Commit the offsets of the messages that are done, and then forget ``partitions``, which
+        this consumer no longer reads.
         """
         self._commit()
         for partition in partitions:

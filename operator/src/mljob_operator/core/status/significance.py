@@ -1,8 +1,8 @@
 """Decides which changes of a status are written to Kubernetes immediately.
 
 The MLJob provider and Airflow's own ``kafka_event_producer`` can both report the same state of a
-task, some milliseconds apart. The second message only makes the times of the state more exact. The
-operator writes this refinement together with the next significant change, or after
+task, some milliseconds apart. The second report only makes the times of the state more exact. The
+operator writes the more exact times together with the next significant change, or after
 ``REFINEMENT_WAITS`` (5 seconds).
 """
 

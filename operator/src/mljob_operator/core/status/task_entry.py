@@ -60,8 +60,8 @@ class TaskEntry:
         size: The size of the entry in etcd, in bytes.
         importance: A sort key. If not all entries fit into the status, the entries with the
             smallest values are kept.
-        position: A sort key for the order of the list: by start time, tasks without a start time
-            last.
+        position: A sort key for the order of the list: the start time. Tasks that have not started
+            come last.
     """
 
     status: TaskStatus
@@ -94,8 +94,8 @@ class RunTask:
         progress: The sum of the progress of the active task instances, each a number from 0 to 1.
         activity: A sort key: the task with the largest value is the run's current task. None if no
             task instance is active. A task that waits for a person's answer has the largest value,
-            then a task on a worker, then an active task without a worker. Of two such tasks, the
-            task that started later has the larger value.
+            then a task on a worker, then an active task without a worker. Of two tasks of the same
+            kind, the task that started later has the larger value.
     """
 
     facts: tuple[TaskFact, ...]

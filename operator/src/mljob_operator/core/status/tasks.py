@@ -2,8 +2,8 @@
 
 The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks and
 tasks that wait for a retry, then tasks in the state upstream_failed, then the tasks that ran last.
-A status stays below 64 KiB, because etcd limits a request to 1.5 MiB by default, and the Kubernetes
-API server sends the whole status to every watcher.
+A status stays below 64 KiB, because the Kubernetes API server sends the whole status to every
+watcher.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def summarise(observed_run: ObservedRun, run_url: str | None, tasks: RunTasks | 
 
 
 def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
-    """Return the states in which a task instance counts as succeeded. Airflow skips the remaining
-    tasks of a run that somebody set to failed or that exceeded its ``dagrun_timeout``, so skipped
-    tasks of a failed run don't count.
+    """Return the states in which a task instance counts as succeeded. Skipped and removed task
+    instances of a failed run don't count. Airflow skips the remaining tasks when somebody sets a
+    run to failed, or when a run exceeds its ``dagrun_timeout``.
     """
     if observed_run.run is not None and observed_run.run.state is RunState.FAILED:
         return (TaskState.SUCCESS,)
@@ -117,8 +117,9 @@ def _counts_as_succeeded(observed_run: ObservedRun) -> tuple[TaskState, ...]:
 
 
 def _percent(tasks: Sequence[RunTask], done: Sequence[TaskState]) -> int:
-    """Return how much of the run has succeeded, from 0 to 100. Each task has the same share.
-    Otherwise the percentage would fall when Airflow expands a mapped task into many instances.
+    """Return how much of the run has succeeded, from 0 to 100. Each task has the same share,
+    however many instances the task has. Otherwise the percentage would fall when Airflow expands a
+    mapped task into many instances.
     """
     share = 0.0
     for task in tasks:

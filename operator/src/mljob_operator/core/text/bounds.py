@@ -50,8 +50,8 @@ outputs that another client has written exceed these limits.
 
 
 def levels(value: Any) -> int:
-    """Return the depth of a JSON value. A text, number, boolean or null has depth 0, and an empty
-    object or list has depth 1. The function does not recurse.
+    """Return how deep objects and lists are nested in a JSON value. ``1`` has depth 0, ``[]`` and
+    ``[1]`` have depth 1, and ``[[1]]`` has depth 2. The function does not recurse.
     """
     depth, layer = 0, [value]
     while layer := [node for node in layer if isinstance(node, dict | list)]:

@@ -2,8 +2,8 @@
 that doesn't fit the model is left out and reported.
 
 An object may not fit the model if it was stored under an older or a hand-edited CRD, or if a field
-exceeds a limit that a CRD can't express. The operator must still delete such an object and report
-the state of the object's run.
+exceeds a limit that a CRD can't express. Even then, the operator must complete the deletion of the
+object, and report the state of the object's run.
 """
 
 from __future__ import annotations
