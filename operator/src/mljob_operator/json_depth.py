@@ -57,10 +57,6 @@ def _with_fallback(fast: Callable[..., Any], deep: Callable[..., Any]) -> Callab
 
 
 class _DeepEncoder(json.JSONEncoder):
-    """A JSON encoder that uses the C code of ``json``, and the Python code for values that are too
-    deep for the C code.
-    """
-
     def encode(self, o: Any) -> str:
         try:
             return super().encode(o)

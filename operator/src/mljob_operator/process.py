@@ -165,16 +165,13 @@ class Process:
         return f"{self._host}-{secrets.token_hex(3)}"
 
     async def _act(self, term: Term, over: asyncio.Event) -> None:
-        """Run an :class:`.Operator` until the term is over or the process is told to end."""
         assert self._election is not None
         election, operator = self._election, await self.make_operator(term)
 
         async def leave() -> None:
-            """Release the Lease before the connections are closed, because closing may take
-            seconds.
-            """
             await over.wait()
             await operator.settle()
+            # Closing the connections may take seconds, so another process gets the Lease first.
             await election.release(term)
             await operator.stop()
 

@@ -141,11 +141,6 @@ class AirflowSettings(EnvironmentSettings):
 
 
 def _headers(folder: Path) -> dict[str, str]:
-    """Return the headers in a folder, by name.
-
-    Raises:
-        ValueError: A header can't be read or can't be sent.
-    """
     headers = {}
     try:
         # In a mounted Secret, names that begin with a dot belong to files of the kubelet.

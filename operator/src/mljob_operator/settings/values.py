@@ -44,9 +44,6 @@ def _base_url(text: str) -> str:
 
 
 def _url_problem(text: str) -> str | None:
-    """Return why a text is not a valid http or https URL, such as "names no host". Return None for
-    a valid URL.
-    """
     if _SPACE.search(text):
         return "holds white space"
     if not text.startswith(("http://", "https://")):

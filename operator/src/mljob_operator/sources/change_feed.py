@@ -155,7 +155,6 @@ class ChangeFeedReader:
         return self._interval, hot
 
     def _failed(self, error: AirflowError) -> float:
-        """Record a failed read of the feed, and return the seconds until the next read."""
         self._failures += 1
         if self._failures == 1:
             log.warning(

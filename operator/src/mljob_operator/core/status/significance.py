@@ -63,7 +63,6 @@ def _conditions(conditions: Sequence[Mapping[str, Any]] | None, ignored: frozens
 
 
 def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:
-    """Return whether tasks differ in more than their times and their order."""
     before = {task["taskId"]: task for task in old or ()}
     after = {task["taskId"]: task for task in new or ()}
     return before.keys() != after.keys() or any(

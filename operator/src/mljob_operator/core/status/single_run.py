@@ -156,9 +156,6 @@ def _awaiting_input(context: Context, waiting: list[TaskFact]) -> StatusSummary:
 
 
 def _subject(facts: list[TaskFact]) -> str:
-    """Return the beginning of a sentence about tasks, such as "Task a is" or "Task a and 2 more
-    are".
-    """
     first = min(facts, key=_start_order)
     return f"Task {_name(first)}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"
 

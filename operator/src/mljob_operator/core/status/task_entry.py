@@ -158,7 +158,6 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _of_try(detail: _OfTry | None, fact: TaskFact) -> _OfTry | None:
-    """Return ``detail`` if it is about the task instance's current try, and None otherwise."""
     return detail if detail is not None and detail.try_number == fact.try_number else None
 
 
