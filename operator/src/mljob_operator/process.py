@@ -98,7 +98,9 @@ class Process:
         await self._endpoints.start(self._settings.http_host, self._settings.http_port)
 
     async def close(self) -> None:
-        """Stop the endpoints and close the connections. This method may be called in any state."""
+        """Stop the endpoints and close the connections, even if :meth:`listen` has failed or was
+        not called.
+        """
         self._stop.set()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
