@@ -1,13 +1,11 @@
-"""Read handwritten digits with a trained model. Each run reads the images of one day. The DAG has a
-schedule, and is for MLJobs of type Backfill.
+"""Predict the digits in the images of each day with a trained model. The DAG runs daily, and is for
+MLJobs of type Backfill.
 
-To repeat the predictions with a newer model, run a backfill of a range of dates. The backfill's
-conf names the version of the model. The predictions of a day are an artifact with versions:
-``latest`` is the version that was published last, and predictions of earlier models are kept.
+To repeat the predictions with a newer model, run a backfill that sets the param ``model_version``.
+Earlier predictions of a day are kept as older versions.
 
-The images of a day are made from scikit-learn's images of digits, without the images that models
-are trained on. The day is the seed, so all runs that have the same day and the same param ``rows``
-make the same images. The schedule ended in January 2026, so Airflow starts no more runs by itself.
+The images are made from scikit-learn's images of digits. The same day and the same ``rows`` give
+the same images. The schedule ended in January 2026, so Airflow starts no run by itself.
 """
 
 from __future__ import annotations
@@ -23,13 +21,13 @@ from mljob_examples.waiting import ModelParams, wait_for_model
 
 
 class DailyParams(ModelParams):
-    """Params of the DAG ``daily_predictions``. An MLJob sets these params in ``spec.conf``."""
+    """Params of the DAG ``daily_predictions``."""
 
     rows: int = Field(500, ge=1, le=1_000_000, description="Images of a day.")
 
 
 class DailyOutputs(BaseModel):
-    """Outputs of a run of ``daily_predictions``, for the predictions of one day."""
+    """Outputs of a run of ``daily_predictions``."""
 
     day: str = Field(description="The day.")
     model_version: str = Field(description="Version of the model.")
@@ -54,9 +52,7 @@ with mljob_dag(
 
     @task
     def read(version: str) -> None:
-        """Read the day's images, and publish the predictions. The card of the predictions names the
-        version of the model.
-        """
+        """Predict the digits in the day's images, and publish the predictions."""
         import joblib
         import pandas as pd
 

@@ -1,12 +1,11 @@
-"""Publish statistics of each day's images. The DAG has a schedule, and is for MLJobs of type
-Backfill.
+"""Publish statistics of each day's images. The DAG runs daily, and is for MLJobs of type Backfill.
 
-The images of a day are drawn at random from scikit-learn's images of digits. The day is the seed.
-So another run for the same day gives the same statistics, if the param ``rows`` is the same. The
-schedule ended in January 2026, so Airflow starts no more runs by itself.
+The images are drawn at random from scikit-learn's images of digits. The same day and the same
+``rows`` give the same images. The schedule ended in January 2026, so Airflow starts no run by
+itself.
 
-This DAG is written by hand, and uses ``mljob_callbacks()`` to send events about its tasks. The
-other examples are declared with ``mljob_dag``.
+This DAG is declared with Airflow's ``DAG`` and ``mljob_callbacks()``. The other examples are
+declared with ``mljob_dag``.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from mljob_airflow import mljob_callbacks, publish_outputs
 
 
 def data_dir() -> Path:
-    """Return the folder with the data of all example DAGs. Workers on several machines need a
+    """Return the folder for the files of all example DAGs. Workers on several machines need a
     shared volume for this folder.
     """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
 
 def day_dir() -> Path:
-    """Make and return the folder for the files of this run's day."""
+    """Create and return the folder for the files of the run's day."""
     path: Path = data_dir() / "daily" / get_current_context()["logical_date"].date().isoformat()
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -54,7 +53,7 @@ with DAG(
 
     @task
     def collect() -> str:
-        """Draw the day's images, and return the path of the file with the images."""
+        """Save the day's images to a file, and return the file's path."""
         import numpy as np
         from sklearn.datasets import load_digits
 
@@ -68,8 +67,7 @@ with DAG(
 
     @task
     def describe(path: str) -> None:
-        """Publish the number of images of each digit, and the mean and the standard deviation of
-        the pixels.
+        """Publish the count of each digit, and the mean and the standard deviation of the pixels.
         """
         import numpy as np
 

@@ -1,15 +1,13 @@
-"""Add features to a dataset, and publish the result as a new dataset with its own versions.
+"""Add features to a dataset, and publish the result as a new dataset.
 
-The features come in families: principal components, distances to clusters, and statistics of each
-row. The conf names the families, and a mapped task group has one instance for each family.
+There are three families of features: principal components, distances to clusters, and statistics of
+each row. Each instance of a mapped task group computes one family.
 
-Each version of a dataset has a card, which is a file that describes the version. The card of the
-enriched dataset names the version of the original dataset. The card also has the recipe of the
-features: the families, and the numbers of components and clusters. The models of the DAG
-``select_model`` take rows without the added features, and compute the features themselves with this
-recipe.
+The file ``card.json`` of the new dataset names the version of the original dataset, and has the
+settings of the features. The models of the DAG ``select_model`` compute the features themselves
+from these settings.
 
-The DAG waits for the original dataset, so an MLJob of this DAG can be applied together with the
+The DAG waits for the original dataset. So an MLJob of this DAG can be applied together with the
 MLJob that generates the dataset.
 """
 
@@ -27,7 +25,7 @@ from mljob_examples.waiting import DatasetParams, wait_for_dataset
 
 
 class EnrichParams(DatasetParams):
-    """Params of the DAG ``enrich_dataset``. An MLJob sets these params in ``spec.conf``."""
+    """Params of the DAG ``enrich_dataset``."""
 
     families: list[features.Family] = Field(
         ["components", "clusters", "statistics"],
@@ -40,7 +38,7 @@ class EnrichParams(DatasetParams):
 
 
 class EnrichOutputs(BaseModel):
-    """Outputs of a run of ``enrich_dataset``. They describe the enriched dataset."""
+    """Outputs of a run of ``enrich_dataset``."""
 
     dataset: str = Field(description="Name of the enriched dataset: the name of the dataset with the suffix -enriched.")
     dataset_version: str = Field(description="Version of the enriched dataset, which is now the latest.")
@@ -63,18 +61,16 @@ with mljob_dag(
 
     @task
     def choose_families() -> list[str]:
-        """Return the families to compute, one for each mapped task group."""
+        """Return the families that the run's params name."""
         return list(job.params().families)
 
     @task_group
     def family(name: features.Family, version: str) -> Any:
-        """Compute a family of features, and check the columns."""
+        """Compute and check the features of a family."""
 
         @task
         def compute(name: features.Family, version: str) -> str:
-            """Write the columns of the family for each row of the dataset to a file, and return the
-            file's path.
-            """
+            """Write the family's features to a file, and return the file's path."""
             import pandas as pd
 
             params = job.params()
@@ -91,9 +87,7 @@ with mljob_dag(
 
         @task
         def check(path: str) -> str:
-            """Refuse columns with values that are not finite, and columns in which all values are
-            the same. Return the path of the file with the columns.
-            """
+            """Raise ``ValueError`` if a column is constant, or has a value that is not finite."""
             import numpy as np
             import pandas as pd
 
@@ -109,7 +103,7 @@ with mljob_dag(
 
     @task
     def join(paths: list[str], version: str) -> None:
-        """Add the features to the dataset's columns, and publish the enriched dataset."""
+        """Add the features to the dataset, and publish the new dataset."""
         import pandas as pd
 
         params = job.params()

@@ -1,13 +1,16 @@
-"""Generate a dataset with any number of rows from 200 to 2,000,000, and publish the dataset.
-A dataset with missing values, a wrong number of rows, or too few rows of a class is not published.
+"""Generate a dataset with 200 to 2,000,000 rows from a dataset of scikit-learn, and publish the new
+dataset.
 
-Rows are drawn at random from the rows of a dataset of scikit-learn. The rows that are kept for
-predictions are not drawn (:mod:`mljob_examples.sources`). Each image of a digit is moved by at most
-one pixel horizontally and vertically, and all rows get noise. Mapped tasks generate parts of the
-dataset (shards) in parallel. Another task merges the shards into one Parquet file.
+Each new row is a random row of scikit-learn's dataset with noise. Images of digits are also moved
+by at most one pixel horizontally and vertically. Rows that are kept for predictions are not used
+(:mod:`mljob_examples.sources`).
 
-The dataset is published as a version with a card, which is a file that describes the version. The
-card has the number of rows, the columns with their statistics, and the MLJob that made the dataset.
+Mapped tasks generate parts of the dataset (shards) in parallel. Another task merges the shards into
+one Parquet file. The run fails if values are missing, the number of rows is wrong, or a class has
+too few rows.
+
+The file ``card.json`` of the published version has the number of rows, statistics of the columns,
+and the name of the MLJob.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from mljob_examples import artifacts, features, sources
 
 
 class DatasetParams(BaseModel):
-    """Params of the DAG ``generate_dataset``. An MLJob sets these params in ``spec.conf``."""
+    """Params of the DAG ``generate_dataset``."""
 
     dataset: str = Field("digits", pattern=artifacts.NAME, description="Name under which other DAGs find the dataset.")
     source: sources.Source = Field("digits", description="Dataset of scikit-learn to augment.")
@@ -36,7 +39,7 @@ class DatasetParams(BaseModel):
 
 
 class DatasetOutputs(BaseModel):
-    """Outputs of a run of ``generate_dataset``, which describe the published dataset."""
+    """Outputs of a run of ``generate_dataset``."""
 
     dataset: str = Field(description="Name of the dataset, for enrich_dataset.")
     dataset_version: str = Field(description="Version of the dataset, which is now the latest.")
@@ -59,9 +62,7 @@ with mljob_dag(
 
     @task
     def plan() -> list[dict[str, int]]:
-        """Divide the rows among the shards, and return the arguments of the tasks that generate the
-        shards. Each shard has its own seed, so that shards differ.
-        """
+        """Return the arguments of ``generate`` for each shard. Each shard has its own seed."""
         params = job.params()
         rows, shards = params.rows, params.shards
         return [
@@ -102,7 +103,7 @@ with mljob_dag(
 
     @task
     def merge(shards: list[str]) -> str:
-        """Merge the shards in their order into one file, and return the file's path."""
+        """Merge the shards into one file, and return the file's path."""
         import pandas as pd
 
         paths = [Path(path) for path in shards]
@@ -112,8 +113,8 @@ with mljob_dag(
 
     @task
     def check(path: str) -> dict[str, Any]:
-        """Refuse a dataset with missing values, a wrong number of rows, or too few rows of a class.
-        Return the numbers of rows, features and classes.
+        """Raise ``ValueError`` if values are missing, the number of rows is wrong, or a class has
+        too few rows. Return the numbers of rows, features and classes.
         """
         import pandas as pd
 
@@ -130,7 +131,7 @@ with mljob_dag(
 
     @task
     def publish(path: str, facts: dict[str, Any]) -> None:
-        """Publish the dataset as a version."""
+        """Publish the dataset, and the outputs of the run."""
         import pandas as pd
 
         params = job.params()

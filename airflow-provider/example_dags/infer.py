@@ -1,8 +1,8 @@
-"""Read the handwritten digits in a few images. The run's conf contains the images. The digits are
-read with a model that ``select_model`` or ``train_model`` has published.
+"""Predict the digits in a few images with a model of ``select_model`` or ``train_model``. The
+images are in the run's conf. The digits are in the MLJob's ``.status.outputs``.
 
-The MLJob's ``.status.outputs`` has the digits. Many runs can be active at the same time. To read
-many images in one run, use the DAG ``predict``.
+Many runs can be active at the same time. To predict many images in one run, use the DAG
+``predict``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ A_SEVEN = [
 
 
 class InferParams(ModelParams):
-    """Params of the DAG ``infer``: the images to read, and the model. An MLJob sets these params in
-    ``spec.conf``.
-    """
+    """Params of the DAG ``infer``."""
 
     images: list[Image] = Field(
         min_length=1,
@@ -41,7 +39,7 @@ class InferParams(ModelParams):
 
 
 class InferOutputs(BaseModel):
-    """Outputs of a run of ``infer``: the digits in the images, and the model's version."""
+    """Outputs of a run of ``infer``."""
 
     model_version: str = Field(description="Version of the model.")
     digits: list[int] = Field(description="The digit in each image, in the order of the images.")
@@ -61,7 +59,7 @@ with mljob_dag(
 
     @task
     def read(version: str) -> list[list[float]]:
-        """Return the probabilities of the ten digits for each image."""
+        """Return, for each image, the probability of each digit."""
         import joblib
         import numpy as np
 
@@ -74,7 +72,7 @@ with mljob_dag(
 
     @task
     def answer(probabilities: list[Any], version: str) -> None:
-        """Publish the most probable digit of each image, and its probability as the confidence."""
+        """Publish the most probable digit of each image, and the digit's probability."""
         job.publish(
             model_version=version,
             digits=[row.index(max(row)) for row in probabilities],

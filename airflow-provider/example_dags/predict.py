@@ -1,9 +1,8 @@
-"""Read the handwritten digits in many images, with a model that ``select_model`` or ``train_model``
-has published.
+"""Predict the digits in many images with a model of ``select_model`` or ``train_model``. Mapped
+tasks predict batches of images in parallel.
 
-The DAG waits for the model, so an MLJob that predicts can be applied together with the MLJob that
-trains the model. The DAG makes its images from scikit-learn's images of digits, without the images
-that models are trained on. Mapped tasks read the images in batches.
+The DAG waits for the model. So an MLJob of this DAG can be applied together with the MLJob that
+trains the model. The images are made from images of scikit-learn that no model was trained on.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from mljob_examples.waiting import ModelParams, wait_for_model
 
 
 class PredictParams(ModelParams):
-    """Params of the DAG ``predict``. An MLJob sets these params in ``spec.conf``."""
+    """Params of the DAG ``predict``."""
 
     rows: int = Field(5000, ge=1, le=1_000_000, description="Images to read.")
     batches: int = Field(3, ge=1, le=64, description="Batches that are read in parallel.")
@@ -27,7 +26,7 @@ class PredictParams(ModelParams):
 
 
 class PredictOutputs(BaseModel):
-    """Outputs of a run of ``predict``, which describe the predictions."""
+    """Outputs of a run of ``predict``."""
 
     model_id: str = Field(description="Id of the model.")
     model_version: str = Field(description="Version of the model.")
@@ -53,7 +52,8 @@ with mljob_dag(
 
     @task
     def draw() -> list[str]:
-        """Make the images, write each batch to a file, and return the paths of the files."""
+        """Make the images, write each batch of images to a file, and return the paths of the files.
+        """
         import numpy as np
 
         params = job.params()
@@ -68,7 +68,9 @@ with mljob_dag(
 
     @task
     def read(path: str, version: str) -> str:
-        """Read a batch of images, and return the path of the file with the predictions."""
+        """Predict the digits in a batch of images, and return the path of the file with the
+        predictions.
+        """
         import joblib
         import numpy as np
         import pandas as pd
@@ -95,9 +97,7 @@ with mljob_dag(
 
     @task
     def publish(paths: list[str], version: str) -> None:
-        """Merge the batches in their order, and publish the predictions. The card of the
-        predictions names the version of the model.
-        """
+        """Merge the predictions of all batches, and publish the predictions."""
         import pandas as pd
 
         model = artifacts.find("models", job.params().model_id, version)

@@ -1,18 +1,16 @@
-"""Compare candidate models on a version of a dataset, and publish the best one.
+"""Compare candidate models on a version of a dataset, and publish the best model.
 
-A mapped task cross-validates each candidate: for each fold, the candidate is tested on this fold
-after it was trained on the other folds. Rows of a generated dataset that were made from the same
-row of scikit-learn's dataset are in the same fold. If the dataset has added features, such as
-principal components, these features are also fitted anew for each fold, on the training rows only.
-So neither a model nor its features have seen the test rows.
+A mapped task cross-validates each candidate. Variants of the same row of scikit-learn's dataset are
+in the same fold. Added features, such as principal components, are fitted on the training rows
+only. So neither a model nor the features have seen the test rows.
 
-Another task then trains the best candidate on more and more rows, and finally on all rows. The
-MLJob's status shows the accuracy after each step. An accuracy that still rises suggests that more
-data would help. If the accuracy of the best candidate is below the param ``minimum_accuracy``, the
-run fails before this training.
+Another task trains the best candidate on more and more rows, and finally on all rows. The MLJob's
+status shows the accuracy after each step. If the accuracy still rises, more data may help. The run
+fails before this training if the accuracy of the best candidate is below the param
+``minimum_accuracy``.
 
-The published version of the model has metrics, a plot, and a card, which is a file that describes
-the version and names the version of the dataset.
+The published version has metrics, a plot, and the file ``card.json`` with the version of the
+dataset.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 
 
 class SelectParams(DatasetParams):
-    """Params of the DAG ``select_model``. An MLJob sets these params in ``spec.conf``."""
+    """Params of the DAG ``select_model``."""
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id under which the model is published.")
     candidates: list[Candidate] = Field(
@@ -49,7 +47,7 @@ class SelectParams(DatasetParams):
 
 
 class SelectOutputs(BaseModel):
-    """Outputs of a run of ``select_model``. They describe the published model."""
+    """Outputs of a run of ``select_model``."""
 
     model_id: str = Field(description="Id of the model, for predict.")
     model_version: str = Field(description="Version of the model, which is now the latest.")
@@ -73,8 +71,8 @@ with mljob_dag(
 ) as job:
 
     def load(version: str) -> tuple[artifacts.Artifact, Any, Any, Any, Any]:
-        """Return the dataset, its inputs of shape (rows, inputs), its labels and origins, and the
-        unfitted transformer that adds its features.
+        """Return the dataset, the inputs of shape (rows, inputs), the labels, the origins, and the
+        unfitted transformer that adds the features.
         """
         import pandas as pd
 
@@ -87,12 +85,12 @@ with mljob_dag(
 
     @task
     def choose_candidates() -> list[str]:
-        """Return the candidates, one for each mapped task."""
+        """Return the candidates that the run's params name."""
         return list(job.params().candidates)
 
     @task
     def cross_validate(candidate: Candidate, version: str) -> dict[str, Any]:
-        """Return the scores of one candidate in each fold."""
+        """Return the accuracy and the F1 score of a candidate in each fold."""
         from sklearn.metrics import accuracy_score, f1_score
         from threadpoolctl import threadpool_limits
 
@@ -112,9 +110,8 @@ with mljob_dag(
 
     @task
     def compare(scores: list[dict[str, Any]]) -> dict[str, Any]:
-        """Sort the candidates, best first, and report the accuracy of each candidate. Return the
-        sorted candidates with their scores. If the best candidate is not good enough, the task
-        fails without a retry.
+        """Return the candidates with their scores, best first. Fail without a retry if the best
+        accuracy is below ``minimum_accuracy``.
         """
         from statistics import mean, stdev
 
@@ -170,7 +167,7 @@ with mljob_dag(
 
     @task
     def publish(compared: dict[str, Any], fitted: dict[str, Any], version: str) -> None:
-        """Publish the model as a version, with metrics and a plot."""
+        """Publish the model with metrics and a plot."""
         import sklearn
 
         params = job.params()

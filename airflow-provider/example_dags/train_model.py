@@ -1,14 +1,12 @@
-"""Train a model that reads handwritten digits, and report each epoch during the training.
+"""Train a neural network that reads handwritten digits.
 
 The images are scikit-learn's images of digits, without the images that are kept for predictions
-(:mod:`mljob_examples.sources`). A small neural network is trained in epochs. Each epoch uses
-several copies of each training image. Each copy is moved at random by at most one pixel
-horizontally and vertically, and gets noise. After each epoch the task reports the loss, and the
-accuracy on test images. Both appear in the MLJob's status while the task runs.
+(:mod:`mljob_examples.sources`). Each epoch uses several copies of each training image. Each copy is
+moved at random by at most one pixel horizontally and vertically, and gets noise. The MLJob's status
+shows the loss and the test accuracy after each epoch.
 
-A model with at least the accuracy of the param ``minimum_accuracy`` is published for the DAG
-``predict``, with its metrics and a card, which is a file that describes the model. With a lower
-accuracy, the run fails.
+The run fails if the accuracy is below the param ``minimum_accuracy``. Otherwise the model is
+published for the DAG ``predict``, with metrics.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class TrainParams(BaseModel):
-    """Params of the DAG ``train_model``. An MLJob sets these params in ``spec.conf``."""
+    """Params of the DAG ``train_model``."""
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id under which the model is published.")
     epochs: int = Field(20, ge=1, le=1000, description="Passes over the training images.")
@@ -46,7 +44,7 @@ class TrainParams(BaseModel):
 
 
 class TrainOutputs(BaseModel):
-    """Outputs of a run of ``train_model``, which describe the published model."""
+    """Outputs of a run of ``train_model``."""
 
     model_id: str = Field(description="Id of the model, for predict.")
     model_version: str = Field(description="Version of the model, which is now the latest.")
@@ -78,8 +76,8 @@ with mljob_dag(
 
     @task
     def split(path: str) -> str:
-        """Divide the images into training and test images, with the same share of each digit in
-        both sets. Return the path of the file with both sets.
+        """Divide the images into training and test images, with the same share of each digit.
+        Return the path of the file with both sets.
         """
         import numpy as np
         from sklearn.model_selection import train_test_split
@@ -162,9 +160,7 @@ with mljob_dag(
 
     @task
     def publish(model_path: str, scores: dict[str, float]) -> None:
-        """Publish the model as a version. If the model is not good enough, the task fails without a
-        retry.
-        """
+        """Publish the model. Fail without a retry if the accuracy is below ``minimum_accuracy``."""
         import sklearn
 
         params = job.params()

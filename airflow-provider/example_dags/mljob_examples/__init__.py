@@ -1,3 +1,3 @@
 """Code that the example DAGs share. DAG files can import this package, because Airflow adds the
-folder of a DAG bundle to the import path of the bundle's DAG files.
+folder of a DAG bundle to the import path.
 """

@@ -1,15 +1,15 @@
 """Publishes and finds the artifacts that the example DAGs exchange: datasets, models and
-predictions. An artifact has versions, and a version never changes.
+predictions.
 
-The parents of a version are the versions from which the version was made. The name of a version is
-a hash of the version's files and parents. So publishing the same files with the same parents again,
-for example in a task's second try, makes no new version. Each version has a card, which describes
-the files, and names the parents and the MLJob that made the version. A reader can follow the cards
-from a prediction back to the dataset. The file ``latest`` has the name of the version that was
-published last::
+An artifact has versions, and a version never changes. The parents of a version are the versions
+from which the version was made. The name of a version is a hash of the version's files and parents.
+The file ``latest`` has the name of the version that was published last::
 
     <MLJOB_DATA_DIR>/models/digits/latest
     <MLJOB_DATA_DIR>/models/digits/3f9c0a51be77/{model.joblib, metrics.json, card.json, card.md}
+
+``card.json`` and ``card.md`` describe the version, the parents, and the MLJob that made the
+version.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ last.
 
 @dataclass(frozen=True)
 class Artifact:
-    """One version of an artifact. An artifact is a dataset, a model or predictions."""
+    """A version of a dataset, a model or predictions."""
 
     kind: Kind
     name: str
@@ -59,7 +59,7 @@ class Artifact:
 
     @property
     def card(self) -> dict[str, Any]:
-        """The contents of ``card.json``."""
+        """The contents of ``card.json``, which describes the version."""
         card: dict[str, Any] = json.loads((self.path / "card.json").read_text())
         return card
 
@@ -69,29 +69,25 @@ class Artifact:
         return [Artifact(**parent) for parent in self.card["parents"]]
 
     def file(self, name: str) -> Path:
-        """Return the path of one of the version's files."""
+        """Return the path of the version's file ``name``."""
         return self.path / name
 
     def as_parent(self) -> dict[str, str]:
-        """Return the JSON object that stands for this version in the field ``parents`` of a
-        card.
-        """
+        """Return this version as an entry of the list ``parents`` in ``card.json``."""
         return {"kind": self.kind, "name": self.name, "version": self.version}
 
 
 def data_dir() -> Path:
-    """Return the folder with all artifacts: the value of ``MLJOB_DATA_DIR``, or ``mljob-data`` in
-    the temporary folder of the machine. Workers on several machines need a shared volume for this
-    folder.
+    """Return the folder for all artifacts: the value of ``MLJOB_DATA_DIR``, by default
+    ``mljob-data`` in the temporary folder. Workers on several machines need a shared volume for
+    this folder.
     """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
 
 def run_dir() -> Path:
-    """Create the run's folder if the folder does not exist, and return the folder's path. Tasks
-    leave files in the folder for later tasks of the run. Each run has its own folder, so that runs
-    don't overwrite each other's files. Runs of two DAGs may have the same run id, for example two
-    scheduled runs of the same date.
+    """Create and return the folder for the files that tasks of the run exchange. Each run of each
+    DAG has its own folder.
     """
     run = get_current_context()["dag_run"]
     path: Path = data_dir() / "runs" / run.dag_id / run.run_id
@@ -102,15 +98,14 @@ def run_dir() -> Path:
 def publish(
     kind: Kind, name: str, files: Mapping[str, Path], *, parents: Iterable[Artifact] = (), **facts: Any
 ) -> Artifact:
-    """Publish files as a version, write the version's name to ``latest``, and return the version. A
-    reader never sees an incomplete version.
+    """Publish files as a version, write the version's name to ``latest``, and return the version.
 
     Args:
         kind: The kind of artifact.
         name: The artifact's name.
-        files: The current path of each file, by its name in the version. The files are copied.
-        parents: The versions that the files were made from.
-        facts: More entries of the card, as JSON values.
+        files: The path of each file, by the file's name in the version. The files are copied.
+        parents: The versions from which the files were made.
+        facts: More entries of ``card.json``, as JSON values.
     """
     made_from = [parent.as_parent() for parent in parents]
     sums = {file: hashlib.sha256(path.read_bytes()).hexdigest() for file, path in sorted(files.items())}
@@ -153,11 +148,11 @@ def publish(
 
 
 def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
-    """Return a version of an artifact. For ``latest``, return the version that was published last.
+    """Return a version of an artifact, without a check that the version exists.
 
-    The function does not check that a version exists; :func:`is_published` does. Only one task of a
-    run should call this function with ``latest``. The other tasks of the run should use the version
-    that this call returned, because ``latest`` may change during the run.
+    ``latest`` means the version that was published last, and may change during a run. So only one
+    task of a run should call this function with ``latest``, and pass the version to the other
+    tasks.
 
     Raises:
         FileNotFoundError: ``version`` is ``latest``, and the artifact has no version.
@@ -168,12 +163,11 @@ def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
 
 
 def is_published(kind: Kind, name: str, version: str, *, within: float, otherwise: str) -> bool:
-    """Return whether a version exists. Sensors call this function at each poke. For ``latest``,
-    return whether any version exists.
+    """Return whether a version exists. For ``latest``, return whether any version exists.
 
     Raises:
         AirflowFailException: The version does not exist ``within`` seconds after the start of the
-            run. The text of the error ends with ``otherwise``.
+            run. The message ends with ``otherwise``.
     """
     return is_there(_home(kind, name) / version, within=within, otherwise=otherwise)
 
@@ -191,9 +185,7 @@ def _made_by() -> dict[str, str]:
 
 
 def describe_columns(frame: Any) -> list[dict[str, Any]]:
-    """Return statistics of each column of a pandas frame, for the card of a dataset. All columns
-    must be numeric.
-    """
+    """Return statistics of each column of a pandas frame. All columns must be numeric."""
     return [
         {
             "column": str(name),

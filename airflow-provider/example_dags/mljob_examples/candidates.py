@@ -1,5 +1,4 @@
-"""Makes the candidate models that the DAG ``select_model`` compares, and the folds of the
-cross-validation.
+"""Makes the models that the DAG ``select_model`` compares, and the folds of their cross-validation.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
 
     Args:
         name: The kind of model.
-        recipe: The transformer that adds features, see :func:`mljob_examples.features.recipe`. The
-            transformer is part of the model, and is fitted on the training rows of the model.
+        recipe: The unfitted transformer that adds features
+            (:func:`mljob_examples.features.recipe`). The model contains a copy of the transformer.
         seed: The same seed gives the same model.
     """
     from sklearn.base import clone
@@ -39,19 +38,17 @@ def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
 def folds(labels: Any, origins: Any, number: int, seed: int) -> Iterator[tuple[Any, Any]]:
     """Yield the folds of a cross-validation.
 
-    All rows with the same origin are in one fold, and every label has about the same share of the
-    rows in each fold. A generated dataset has many variants of each row of scikit-learn's dataset,
-    so with random folds a model would be tested on variants of rows that it was trained on.
+    Rows with the same origin are nearly equal, and are in the same fold. Each label has about the
+    same share of the rows in each fold.
 
     Args:
         labels: Array of shape (rows,).
-        origins: Array of shape (rows,): for each row, the index of its original row in
-            scikit-learn's dataset.
+        origins: Array of shape (rows,): the index of each row's original in scikit-learn's dataset.
         number: The number of folds, at least 2.
         seed: The same seed gives the same folds.
 
     Yields:
-        For each fold, the indices of the rows to train on, and the indices of the rows to test on.
+        For each fold, the indices of the training rows, and the indices of the test rows.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

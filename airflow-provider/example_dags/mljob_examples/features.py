@@ -1,13 +1,12 @@
-"""Defines the features that the DAG ``enrich_dataset`` adds to a dataset. The features come in
-three families: principal components, distances to clusters, and statistics of each row. Models
-compute the features of new rows with the same code.
+"""Computes the features that the DAG ``enrich_dataset`` adds to a dataset.
 
-The columns of a dataset are, in this order: the inputs (the columns of scikit-learn's dataset), the
-columns :data:`LABEL` and :data:`ORIGIN`, and the features. The card of an enriched dataset, a file
-that describes the dataset, has the number of inputs and the recipe of the features. The recipe is
-the names of the families, and the numbers of components and clusters. A model receives only the
-inputs of a row, and computes the features itself, in the same way as during the training. So the
-callers of a model compute no features.
+A dataset has these columns, in this order:
+
+- the inputs, which are the columns of scikit-learn's dataset;
+- :data:`LABEL` and :data:`ORIGIN`;
+- the added features.
+
+A model receives only the inputs of a row, and computes the features itself.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
     Args:
         name: The family.
-        components: The number of principal components in the family ``components``, at most the
-            number of inputs.
-        clusters: The number of clusters in the family ``clusters``. The features of this family are
-            the distances to the centres of the clusters.
+        components: The number of features in the family ``components``, at most the number of
+            inputs.
+        clusters: The number of features in the family ``clusters``, which are distances to the
+            centres of clusters.
     """
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.decomposition import PCA
@@ -50,8 +49,8 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
 
 def columns(name: Family, number: int) -> list[str]:
-    """Return the names of the columns of a family. The family ``statistics`` always has the same
-    four columns. The other families have ``number`` columns.
+    """Return the names of the columns of a family. The family ``statistics`` always has four
+    columns, and ignores ``number``.
     """
     if name == "statistics":
         return ["mean", "spread", "maximum", "energy"]
@@ -60,8 +59,8 @@ def columns(name: Family, number: int) -> list[str]:
 
 
 def statistics(values: Any) -> Any:
-    """Return the mean, standard deviation, maximum and sum of squares of each row of an array of
-    shape (rows, inputs). The result has the shape (rows, 4).
+    """Return the mean, standard deviation, maximum and sum of squares of each row. ``values`` has
+    the shape (rows, inputs), and the result has the shape (rows, 4).
     """
     import numpy as np
 
@@ -71,8 +70,8 @@ def statistics(values: Any) -> Any:
 
 
 def recipe(families: Sequence[Family] = (), *, components: int = 1, clusters: int = 2) -> Any:
-    """Make an unfitted transformer that adds the families' features to the inputs. The field
-    ``recipe`` in the card of an enriched dataset contains the arguments of this function.
+    """Make an unfitted transformer that adds the features of the families to the inputs. In
+    ``card.json`` of a dataset, ``recipe`` has the arguments of this function.
     """
     from sklearn.pipeline import FeatureUnion
 

@@ -1,5 +1,5 @@
-"""Draws the plot of the DAG ``select_model`` as SVG. The plot shows the accuracy of each candidate
-model in each fold, and the learning curve of the chosen candidate.
+"""Draws the plot of the DAG ``select_model``: the accuracy of each candidate model in each fold,
+and the learning curve of the chosen candidate.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ INK, PALE, CHOSEN = "#444", "#bbb", "#0a7d55"
 
 
 def comparison(scores: Mapping[str, Sequence[float]], chosen: str, curve: Sequence[tuple[int, float]]) -> str:
-    """Return a plot that compares the candidates, as an SVG document.
+    """Return the plot as an SVG document.
 
     Args:
-        scores: For each candidate, its accuracy in each fold, from 0 to 1.
+        scores: The accuracy of each candidate in each fold, from 0 to 1.
         chosen: The name of the chosen candidate.
-        curve: The learning curve of the chosen candidate: numbers of training rows in ascending
-            order, each with the accuracy on the test rows.
+        curve: Pairs of the number of training rows and the accuracy, fewest rows first.
     """
     wide = WIDTH - LEFT - RIGHT
     values = [*(value for row in scores.values() for value in row), *(value for _, value in curve)]

@@ -1,9 +1,7 @@
-"""Divides the rows of scikit-learn's datasets into known rows and unseen rows. Datasets and models
-are made from known rows. Unseen rows are for predictions.
+"""Divides the rows of scikit-learn's datasets into known rows and unseen rows. Known rows are for
+datasets and models. Unseen rows are for predictions.
 
-A model predicts the rows that it was trained on better than other rows. So predictions for these
-rows would make the model look better than the model is. The division is always the same, so no
-model is trained on unseen rows.
+The division is always the same, so no model is trained on unseen rows.
 """
 
 from __future__ import annotations
@@ -37,27 +35,24 @@ class Rows:
 
 
 def known(source: Source = "digits") -> Rows:
-    """Return the known rows, from which datasets and models are made."""
+    """Return the rows that are for datasets and models."""
     return _rows(source, is_unseen=False)
 
 
 def unseen(source: Source = "digits") -> Rows:
-    """Return the unseen rows, which are for predictions. No dataset that the example DAGs generate
-    is made from these rows.
-    """
+    """Return the rows that are for predictions."""
     return _rows(source, is_unseen=True)
 
 
 def new_images(seed: int, number: int) -> tuple[Any, Any]:
-    """Make new images of handwritten digits from unseen rows. The digits are moved a little, and
-    noise is added, as in the datasets that the example DAGs generate.
+    """Make images of handwritten digits from unseen rows, with random moves and noise.
 
     Args:
         seed: The same seed gives the same images.
         number: The number of images.
 
     Returns:
-        Pixels from 0 (paper) to 16 (ink), of shape (number, 64), and the true digits, of shape
+        The pixels from 0 (paper) to 16 (ink), of shape (number, 64), and the true digits, of shape
         (number,).
     """
     import numpy as np
@@ -70,7 +65,8 @@ def new_images(seed: int, number: int) -> tuple[Any, Any]:
 
 
 def moved(images: Any, random: Any) -> Any:
-    """Return the images, each moved at random by at most one pixel horizontally and vertically.
+    """Return copies of the images, each moved at random by at most one pixel horizontally and
+    vertically.
 
     Args:
         images: Array of shape (number, 64): each image has 8 rows with 8 pixels.

@@ -1,8 +1,5 @@
-"""Lets a DAG run wait for a dataset or a model. The module has the params that name the dataset or
-the model, and the sensor that waits.
-
-Because of the sensor, an MLJob that predicts can be applied together with the MLJob that trains the
-model.
+"""Makes a DAG run wait until the dataset or the model in the run's params exists. So an MLJob that
+predicts can be applied together with the MLJob that trains the model.
 """
 
 from __future__ import annotations
@@ -32,9 +29,7 @@ class Wanted(NamedTuple):
 
 
 class DatasetParams(BaseModel):
-    """Params of a DAG that works on a dataset: the dataset, its version, and how long to wait until
-    the version exists.
-    """
+    """Params of a DAG that uses a dataset."""
 
     dataset: str = Field("digits", pattern=artifacts.NAME, description="Name of the dataset to work on.")
     dataset_version: str = Field("latest", pattern=artifacts.VERSION, description="Version of the dataset.")
@@ -49,9 +44,7 @@ class DatasetParams(BaseModel):
 
 
 class ModelParams(BaseModel):
-    """Params of a DAG that uses a model: the model, its version, and how long to wait until the
-    version exists.
-    """
+    """Params of a DAG that uses a model."""
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id of the model to use.")
     model_version: str = Field("latest", pattern=artifacts.VERSION, description="Version of the model.")
@@ -64,28 +57,22 @@ class ModelParams(BaseModel):
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """Add the sensor ``wait_for_dataset`` to a DAG that is declared as a :class:`Job`. Return the
-    sensor's output: the version of the dataset. The sensor reads the DAG's params, so their class
-    must be :class:`DatasetParams` or a subclass.
+    """Add a sensor that waits for the dataset. Return the sensor's output: the version of the
+    dataset. The class of the job's params must be :class:`DatasetParams` or a subclass.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
-    """Add the sensor ``wait_for_model`` to a DAG that is declared as a :class:`Job`. Return the
-    sensor's output: the version of the model. The sensor reads the DAG's params, so their class
-    must be :class:`ModelParams` or a subclass.
+    """Add a sensor that waits for the model. Return the sensor's output: the version of the model.
+    The class of the job's params must be :class:`ModelParams` or a subclass.
     """
     return _wait(job, "wait_for_model")
 
 
 def _wait(job: Job[Any], task_id: str) -> Any:
-    """Add a sensor to a DAG that is declared as a :class:`Job`, and return the sensor's output. The
-    sensor waits for the dataset or the model that is named in the run's params, and occupies no
-    worker slot between two pokes.
-
-    The sensor's output is the version that exists. All later tasks use this version, because
-    ``latest`` may change before the run has ended.
+    """Add a sensor, and return the sensor's output: the name of a version. All later tasks use this
+    version, because ``latest`` may change during the run.
     """
 
     @task.sensor(task_id=task_id, mode="reschedule", poke_interval=POKE_INTERVAL, timeout=24 * 3600)
