@@ -1,16 +1,14 @@
 """The Airflow side of the MLJob operator.
 
-DAG files and the code of tasks import these names from here:
+DAG files and tasks import these names:
 
-- :func:`mljob_dag`: declares a job: a DAG with an owner, typed params and outputs, and the
-  callbacks of :func:`mljob_callbacks` on every task. By default the DAG has no schedule.
-- :func:`mljob_callbacks`: makes callbacks for a DAG's ``default_args``. The callbacks send an event
-  when a task starts, ends, is retried or skips itself.
+- :func:`mljob_dag`: declares a job: a DAG with an owner, typed params and outputs, and callbacks
+  that send events.
+- :func:`mljob_callbacks`: makes these callbacks for the ``default_args`` of any other DAG.
 - :func:`report`: reports progress and metrics of the running task.
 - :func:`publish_outputs`: publishes small results of the run, which the MLJob's status shows.
 - :func:`fail_for_good`: makes the exception that fails a task without a retry.
-- :func:`is_there`: checks whether a file exists, for a sensor that waits for a file of another
-  DAG's run.
+- :func:`is_there`: checks whether a file exists, for a sensor that waits for the file.
 - :func:`mljob_of`: returns the namespace and the name of the MLJob that a run belongs to.
 - :class:`JobType`: the types of a job, for :func:`mljob_dag`.
 
@@ -19,14 +17,11 @@ The subpackages:
 - :mod:`.events` sends task events to Kafka.
 - :mod:`.tasks` has the functions that the code of a running task calls.
 - :mod:`.jobs` declares jobs, and describes DAGs for the command ``mljob-airflow`` (:mod:`.cli`).
-- :mod:`.cancellation` and :mod:`.monitoring` are the code of the DAGs in :mod:`.dags`. They reach
-  Airflow through :mod:`.rest`.
+- :mod:`.cancellation` and :mod:`.monitoring` are the code of the DAGs in :mod:`.dags`.
+- :mod:`.rest` sends requests to Airflow's REST API.
 
-Airflow itself loads :mod:`.policy` and :mod:`.provider_info` through entry points when it starts.
-
-Importing this package imports neither Airflow nor a Kafka client. So the import does not slow the
-parsing of a DAG file down, and training code that reports progress also runs on a laptop without
-Airflow.
+Importing this package imports neither Airflow nor a Kafka client. So training code that reports
+progress also runs without Airflow.
 """
 
 from __future__ import annotations

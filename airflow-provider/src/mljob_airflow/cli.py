@@ -1,9 +1,8 @@
-"""The command ``mljob-airflow``, for authors of MLJobs.
+"""The command ``mljob-airflow``, for authors of MLJobs: lists DAGs, explains a DAG or a param, and
+writes MLJob manifests.
 
-``list`` lists the DAGs, ``explain`` explains a DAG or one of its params, and ``manifests`` writes
-MLJob manifests for the author to complete. The command reads DAG files as Airflow does, from paths
-or from the DAG bundles of Airflow's configuration. The command needs neither Airflow's database nor
-a running Airflow, so the command also works in a CI job.
+The command reads DAG files as Airflow does, but needs neither Airflow's database nor a running
+Airflow.
 """
 
 from __future__ import annotations
@@ -25,9 +24,7 @@ MAX_NAMED = 20
 
 
 class UsageError(Exception):
-    """The arguments name a DAG that does not exist, select no DAG, or contradict each other. The
-    text of the error says what to change.
-    """
+    """The arguments name a DAG that does not exist, select no DAG, or contradict each other."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,5 @@
-"""Lets this package work with all supported versions of Airflow, 3.1 to 3.3.
-
-After 3.1, ``DagBag`` and the exceptions of tasks moved to other modules. The functions here import
-them from the module of the installed version. The REST API of 3.1 has no cursors for lists;
-:mod:`mljob_airflow.rest.paging` sends requests that work in all versions. This module can be
-imported without Airflow: its functions import Airflow when they are called.
+"""Lets this package work with Airflow 3.1 to 3.3, in which some classes are in different modules.
+Importing this module does not import Airflow.
 """
 
 from __future__ import annotations
@@ -31,8 +27,8 @@ class UnsupportedAirflowError(ImportError):
 
 @cache
 def installed_version() -> str | None:
-    """Return the version of the installed Airflow, or ``None`` if Airflow is not installed. The
-    function does not import Airflow.
+    """Return the version of the installed Airflow, or ``None`` if Airflow is not installed. Airflow
+    is not imported.
     """
     # Airflow 3 is the distribution apache-airflow-core. In Airflow 2, the distribution
     # apache-airflow has the code.
@@ -45,20 +41,17 @@ def installed_version() -> str | None:
 
 
 def assert_supported(version: str | None) -> None:
-    """Raise an error if Airflow is too old.
+    """Raise an error if Airflow is too old. Without Airflow there is no error, because training
+    code also runs without Airflow.
 
-    Without Airflow there is no error, because training code also runs without Airflow.
-
-    Each module that a DAG file may import calls this function when it is imported. The modules that
-    Airflow loads when it starts (:mod:`.policy`, :mod:`.provider_info` and their imports) don't
-    call this function when they are imported, because the error would stop Airflow.
+    A module that Airflow loads when it starts must not call this function during the import,
+    because the error would stop Airflow.
 
     Args:
         version: The version of Airflow, from :func:`installed_version`.
 
     Raises:
-        UnsupportedAirflowError: Airflow is too old. If a DAG file raises this error, Airflow's UI
-            shows it as an import error.
+        UnsupportedAirflowError: Airflow is too old.
     """
     number = version_number(version or "")
     if number is not None and number < OLDEST:
@@ -74,18 +67,15 @@ def fail_exception() -> type[Exception]:
 
 
 def skip_exception() -> type[Exception]:
-    """Return Airflow's class ``AirflowSkipException``. A task that raises this exception is
-    skipped.
-    """
+    """Return Airflow's class ``AirflowSkipException``, which skips the task."""
     return _exception("AirflowSkipException")
 
 
 def read_dag_files(path: Path) -> Any:
-    """Read a DAG file or a folder of DAG files, and return Airflow's ``DagBag`` with the DAGs.
+    """Read a DAG file or a folder of DAG files. Return Airflow's ``DagBag``, whose
+    ``import_errors`` has the error of each file that Airflow can't import.
 
-    The field ``import_errors`` of the ``DagBag`` has the error of each file that Airflow can't
-    import: usually a traceback, sometimes only a message. The folder with the DAG files is added
-    to ``sys.path``, as in Airflow's DAG processor.
+    As in Airflow's DAG processor, the folder is added to ``sys.path``.
     """
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:
@@ -105,13 +95,11 @@ def read_dag_files(path: Path) -> Any:
 
 
 def masked(text: str) -> str:
-    """Return ``text`` with ``***`` in place of each secret that Airflow's secrets masker knows in
-    this process. If this version of Airflow has no masker for tasks, return ``WITHHELD``, because
-    ``text`` may have a secret. Without Airflow, return ``text`` itself.
+    """Return ``text`` with ``***`` in place of the secrets that this process has read, such as
+    passwords of Connections.
 
-    The masker knows the passwords of Connections that the process has used, the values of Variables
-    with sensitive names, and the arguments of ``mask_secret``. Airflow itself does not mask the
-    texts that this package sends elsewhere, for example to Kafka.
+    Without Airflow, return ``text`` itself. Return ``WITHHELD`` if this version of Airflow can't
+    mask secrets.
     """
     try:
         from airflow.sdk.log import redact

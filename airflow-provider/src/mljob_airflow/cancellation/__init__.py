@@ -1,8 +1,6 @@
-"""Cancels dag runs.
+"""Cancels dag runs, for the DAG :mod:`mljob_airflow.dags.mljob_cancel`.
 
-- :mod:`.task` has the only task of the DAG ``mljob_cancel``
-  (:mod:`mljob_airflow.dags.mljob_cancel`). The task reads from the DAG's params which runs to
-  cancel, cancels the runs, and sends an event about each run.
+- :mod:`.task` is the code of the DAG's only task.
 - :mod:`.runs` has the steps of a cancellation.
 - :mod:`.plan` decides in which order the task instances of a run are set to failed.
 - :mod:`.airflow_runs` sends the requests to Airflow.

@@ -60,18 +60,12 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed, and return how many of them are in the state failed now.
-
-        For several task instances, one request for all of them is tried first. In this request,
-        Airflow skips task instances that it does not find. If Airflow reports an error, each task
-        instance gets a request of its own. Then the result also has a message about each task
-        instance that Airflow does not find. Neither a missing task instance nor one that has failed
-        already raises an exception.
+        """Set task instances to failed. A task instance that is missing or has failed already
+        raises no error.
 
         Raises:
-            AirflowApiError: Airflow did not answer, answered 401 or 403, or answered the request
-                for a single task instance with another error than 404 (not found) or 409 (failed
-                already).
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or refused a request for a
+                single task instance.
         """
         failed = self._fail_together(dag_id, dag_run_id, instances)
         if failed is not None:
@@ -81,14 +75,12 @@ class AirflowRuns:
         return BatchResult(len(instances) - len(errors), errors)
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run to failed, and add ``note`` as a line to the run's note.
-
-        The whole note has at most 1,000 characters, the most that Airflow stores. If the note would
-        be longer, the earlier text of the note is cut. A run that does not exist or has failed
-        already is not an error.
+        """Set the run to failed, and add ``note`` as a line to the run's note. If the whole note
+        exceeds 1,000 characters, the earlier text is cut. A run that is missing or has failed
+        already raises no error.
 
         Raises:
-            AirflowApiError: A request failed for another reason.
+            AirflowApiError: Airflow did not answer, or refused a request for another reason.
         """
         run = self._run(dag_id, dag_run_id)
         if run is None:
@@ -107,17 +99,12 @@ class AirflowRuns:
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> int | None:
-        """Set a batch of task instances to failed in one request. Return the number of task
-        instances that Airflow set to failed, or ``None`` if Airflow reported an error. After
-        ``None``, the caller sends a request for each task instance.
+        """Set a batch of task instances to failed in one request. Return how many Airflow set to
+        failed.
 
-        For a batch with one task instance, return ``None`` without a request. Airflow skips task
-        instances that do not exist. Airflow stops at the first task instance that it refuses, for
-        example a task instance that has failed already. The earlier task instances of the batch
-        stay failed.
-
-        Raises:
-            AirflowApiError: Airflow did not answer, or answered 401 or 403.
+        Return ``None`` if the caller must send a request for each task instance: the batch has only
+        one task instance, or Airflow reported an error. Some task instances may have been set to
+        failed before the error.
         """
         if len(batch) == 1:
             return None
@@ -155,9 +142,8 @@ class AirflowRuns:
         return len(update.get("success") or ())
 
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
-        """Set one task instance to failed. Return an error message if Airflow does not find the
-        task instance, otherwise ``None``. If the task instance has failed already, nothing happens.
-        Any other error is raised.
+        """Set a task instance to failed. Return an error message if Airflow does not find the task
+        instance.
         """
         body = self._client.PatchTaskInstanceBody(new_state="failed")
         operation = f"fail {instance.task_id}"
@@ -188,9 +174,7 @@ class AirflowRuns:
 
 
 def _with_line(note: str, line: str) -> str:
-    """Return ``note`` with ``line`` at its end, with at most ``MAX_NOTE_LENGTH`` characters. If the
-    text is longer, ``note`` is cut, because ``line`` has the reason of the cancellation.
-    """
+    # The earlier note is cut, because the line has the reason of the cancellation.
     line = truncated(line, MAX_NOTE_LENGTH)
     room = MAX_NOTE_LENGTH - len(line) - 1
     return f"{truncated(note, room)}\n{line}".strip() if room > 0 else line

@@ -1,10 +1,8 @@
-"""Decides in which order the task instances of a run are set to failed.
+"""Decides in which order the task instances of a run are set to failed: each task before its
+downstream tasks.
 
-When a task instance is set to failed, Airflow clears all tasks downstream of it that are failed or
-upstream_failed (``set_task_instance_state`` of Airflow 3.3). Cleared tasks would run again. So each
-task is set to failed before its downstream tasks.
-
-The functions do no I/O.
+When a task instance is set to failed, Airflow clears all downstream tasks that are failed or
+upstream_failed (``set_task_instance_state`` of Airflow 3.3). Cleared tasks would run again.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ of a request until all of them are set to failed, so large requests would block 
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """A task instance of the run; ``map_index`` is -1 for a task that is not mapped."""
+    """A task instance. ``map_index`` is -1 if the task is not mapped."""
 
     task_id: str
     map_index: int
@@ -37,12 +35,12 @@ class TaskInstance:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What Airflow did with a batch of task instances.
+    """The result of setting a batch of task instances to failed.
 
     Attributes:
-        failed: How many task instances Airflow set to failed, or had set to failed already.
-        errors: Error messages about task instances that Airflow did not find. A request for several
-            task instances gives no message about missing ones, because Airflow skips them.
+        failed: The number of task instances that Airflow set to failed, or that had failed already.
+        errors: An error message for each task instance that Airflow did not find. A request for
+            several task instances returns no such messages.
     """
 
     failed: int
@@ -51,7 +49,7 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of the DAG, with the ids of the tasks directly downstream."""
+    """A task of the DAG, with the ids of its direct downstream tasks."""
 
     task_id: str
     downstream_task_ids: tuple[str, ...] = ()
@@ -59,19 +57,17 @@ class Task:
 
 
 def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list[list[TaskInstance]]:
-    """Return the task instances in the order in which they are set to failed, one batch for each
-    request.
+    """Return the task instances in batches, in the order in which they are set to failed. All task
+    instances of a batch have the same rank, because Airflow may set them to failed in any order.
 
-    The rank of a task is higher than the ranks of all its upstream tasks. A batch has at most
-    ``BATCH_SIZE`` task instances of one rank, because Airflow does not keep to an order within a
-    request. Batches of lower ranks come first, and batches of tasks that the DAG no longer has come
-    last. Within a rank, task instances that are not running come first. If running task instances
-    came first, each of them would free a slot, and a task instance that is not running yet could
-    start in this slot.
+    Lower ranks come first. Tasks that the DAG no longer has come last. Within a rank, running task
+    instances come last, because each of them frees a slot in which another task instance could
+    start.
 
     Args:
         instances: The task instances to set to failed.
-        ranks: The rank of each task, from :func:`mljob_contract.task_ranks.task_ranks`.
+        ranks: The rank of each task, from :func:`mljob_contract.task_ranks.task_ranks`. A task has
+            a higher rank than its upstream tasks.
     """
     last = max(ranks.values(), default=0) + 1
     groups: dict[int, list[TaskInstance]] = {}

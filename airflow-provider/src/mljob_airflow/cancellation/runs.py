@@ -1,31 +1,23 @@
 """Cancels dag runs.
 
-A cancellation first sets every unfinished task instance of a run to failed, and then sets the run
-to failed. At the end, the cancellation verifies that the run and its task instances have ended.
+A cancellation sets the unfinished task instances of a run to failed, then sets the run to failed,
+and waits until the run and its task instances have ended. Three facts about Airflow 3.3 determine
+these steps:
 
-Three facts about Airflow 3.3 determine the steps:
+- Setting a task instance to failed clears the downstream tasks that are failed or upstream_failed.
+  Cleared tasks would run again. So upstream task instances are set to failed first (:mod:`.plan`),
+  in rounds. A round lists the task instances, and sets the unfinished ones to failed.
+- Setting one task instance to failed takes about 50 ms, and locks rows that the scheduler waits
+  for. So the rounds stop after :data:`FAIL_SECONDS`. The remaining task instances end when the run
+  is set to failed, which takes 50 ms for all of them together. The rounds come first, because the
+  end of the run gives each task that has not started the state ``skipped``. Somebody who later
+  clears the failed tasks would miss the skipped tasks.
+- Teardown tasks run when a run is set to failed. Mode ``graceful`` lets teardown tasks run, and
+  sets a teardown task to failed if the task does not end in time. Mode ``immediate`` sets teardown
+  tasks to failed like all other tasks.
 
-- *Setting a task instance to failed clears the tasks downstream of it that are failed or
-  upstream_failed*, and cleared tasks would run again. So upstream task instances are set to failed
-  first (:mod:`.plan`), in rounds. A round lists the task instances, and sets the unfinished ones to
-  failed. The rounds end when a list has no unfinished task instance.
-- *Setting one task instance to failed takes about 50 ms*, and locks rows that the scheduler waits
-  for. A run with thousands of mapped task instances would take minutes. So the rounds stop after
-  :data:`FAIL_SECONDS`. The remaining task instances end when the run is set to failed, which takes
-  50 ms for all of them together. Nevertheless the rounds come first. When a run is set to failed,
-  each task that has not started gets the state ``skipped``. Somebody who later clears the failed
-  tasks of the run would miss the skipped tasks.
-- *Teardown tasks run when a run is set to failed*, because they release the resources that setup
-  tasks have taken. Mode ``graceful`` lets teardown tasks run, and sets a teardown task to failed if
-  it does not end in time. Mode ``immediate`` sets teardown tasks to failed like all other tasks.
-
-When a running task instance is set to failed, its worker notices the new state at the next
-heartbeat, by default at most five seconds later. The worker then stops the task's process.
-
-Several runs are cancelled in parallel, because a cancellation spends most of its time waiting. An
-error with one run does not affect the other runs.
-
-This module needs no Airflow: all requests go through the protocol :class:`Runs`.
+The worker of a running task instance notices the state failed at the next heartbeat, by default at
+most five seconds later. The worker then stops the task's process.
 """
 
 from __future__ import annotations
@@ -104,23 +96,20 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed. Return the number of these task instances that are failed
-        now, and error messages.
-
-        A task instance that Airflow does not find, or that has failed already, raises no error. Any
-        other error is raised.
+        """Set task instances to failed. A task instance that is missing or has failed already
+        raises no error.
         """
         ...
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run to failed, and add ``note`` as a line to the run's note. A run that does not
-        exist or has failed already is not an error.
+        """Set the run to failed, and add ``note`` as a line to the run's note. A run that is
+        missing or has failed already raises no error.
         """
         ...
 
 
 class CancellationError(Exception):
-    """At least one run, or one of its task instances, has not ended. A retry may succeed."""
+    """A run, or one of its task instances, has not ended. A retry may succeed."""
 
 
 @dataclass
@@ -148,11 +137,8 @@ class Summary:
     """
 
     def note(self, error: object) -> bool:
-        """Add an error to the summary, unless the summary has the same error already. Return
-        whether the error was new, so that the caller logs only new errors.
-
-        If the summary has 20 errors already, a new error is not added, but the method still returns
-        True.
+        """Add an error, and return whether the summary lacked the error. After :data:`MAX_ERRORS`
+        errors, further errors are not added.
         """
         text = _short(error)
         new = text not in self.errors
@@ -166,7 +152,7 @@ class Summary:
         self.errors = [*self.errors[: MAX_ERRORS - 1], _short(error)]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the summary as a JSON object, for the XCom of the task."""
+        """Return the summary as a JSON object, for the task's XCom."""
         return {
             "dag_id": self.target.dag_id,
             "dag_run_id": self.target.dag_run_id,
@@ -181,10 +167,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class Timing:
-    """The times of a cancellation, in seconds: the maximum time of each step, and ``poll``, the
-    pause between two requests.
-
-    ``clock`` and ``sleep`` are functions of :mod:`time`, which tests replace.
+    """The maximum time of each step of a cancellation, in seconds. ``poll`` is the pause between
+    two requests.
     """
 
     fail: float = FAIL_SECONDS
@@ -203,18 +187,16 @@ def cancel_runs(
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
 ) -> Iterator[Summary]:
-    """Cancel runs in parallel, each by :func:`cancel_run`.
-
-    Yield the summary of each run as soon as the cancellation of the run has ended.
+    """Cancel runs in parallel. Yield the summary of each run as soon as its cancellation has ended.
+    An error with one run does not affect the other runs.
 
     Args:
         connect: Makes the connection to Airflow. If this function raises an error, the outcome of
-            each run is ``not_over``, and each summary has the error.
+            each run is ``not_over``.
         targets: The runs. A run that is named twice is cancelled once.
         reason: The reason of the cancellation, for the runs' notes in Airflow.
         mode: Whether teardown tasks may run.
-        timing: The maximum times of the steps. With ``None``, the defaults of :class:`Timing`
-            apply.
+        timing: The maximum times of the steps, by default ``Timing()``.
     """
     targets = list(dict.fromkeys(targets))
     try:
@@ -245,19 +227,15 @@ def cancel_run(
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
 ) -> Summary:
-    """Cancel a run.
+    """Cancel a run. An error is not raised: the outcome of the summary is ``not_over``, and the
+    last error of the summary is the reason.
 
     Args:
         runs: The requests to Airflow.
         target: The run.
         reason: The reason of the cancellation, for the run's note in Airflow.
         mode: Whether teardown tasks may run.
-        timing: The maximum times of the steps. With ``None``, the defaults of :class:`Timing`
-            apply.
-
-    Returns:
-        The summary. After an exception the outcome is ``not_over``, and the summary's last error is
-        the exception.
+        timing: The maximum times of the steps, by default ``Timing()``.
     """
     timing = timing or Timing()
     summary = Summary(target)
@@ -319,13 +297,9 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
 def _fail_unfinished(
     runs: Runs, summary: Summary, ranks: Mapping[str, int], timing: Timing, *, keep: Collection[str]
 ) -> None:
-    """Set unfinished task instances to failed, in rounds.
-
-    The rounds end in one of three cases:
-
-    - All task instances have ended, except the task instances of the tasks in ``keep`` (task ids).
-    - Airflow has found none of the task instances of a round.
-    - :attr:`Timing.fail` seconds have passed.
+    """Set unfinished task instances to failed, in rounds, for at most :attr:`Timing.fail` seconds.
+    Also stop if Airflow finds none of the task instances of a round. Ignore the tasks whose ids are
+    in ``keep``.
     """
     target = summary.target
     deadline = timing.clock() + timing.fail
@@ -382,10 +356,8 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
 
 
 def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
-    """Wait until the run and its task instances have ended, or the run no longer exists.
-
-    Task instances that are unfinished although the run has ended are set to failed. A task instance
-    that has no state, and whose task is no longer in the DAG, counts as ended.
+    """Wait until the run and its task instances have ended. Set the unfinished task instances of an
+    ended run to failed.
 
     Raises:
         CancellationError: The run or a task instance has not ended after :attr:`Timing.verify`

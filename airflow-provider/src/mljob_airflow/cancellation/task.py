@@ -1,7 +1,5 @@
-"""The task of the DAG ``mljob_cancel``.
-
-The task cancels the runs that are listed in the DAG's params, and sends a Kafka event about each
-run. The task fails if one of the runs has not ended, or if the state of a run is unknown.
+"""The task of the DAG ``mljob_cancel``: cancels the runs in the DAG's params, and sends a Kafka
+event about each run.
 """
 
 from __future__ import annotations
@@ -27,21 +25,19 @@ MAX_REASON_LENGTH = 1000
 
 
 def cancel(context: Context) -> dict[str, Any]:
-    """Cancel the runs that are listed in the params of this run of ``mljob_cancel``.
+    """Cancel the runs in the params of this run of ``mljob_cancel``.
 
     Args:
         context: Airflow's task context.
 
     Returns:
         A JSON object with the fields ``mode``, ``reason`` and ``targets``. ``targets`` has the
-        summaries of the runs, in the order of the params.
+        summary of each run.
 
     Raises:
         AirflowFailException: The params name no run, or have only one of ``dag_id`` and
             ``dag_run_id``.
-        CancellationError: At least one run has not ended, or its state is unknown. The message
-            names all such runs. A retry of the task leaves the other runs as they are, because they
-            have ended.
+        CancellationError: At least one run has not ended, or its state is unknown.
     """
     params: Mapping[str, Any] = context["params"]
     try:
@@ -66,9 +62,8 @@ def cancel(context: Context) -> dict[str, Any]:
 
 
 def targets_of(params: Mapping[str, Any]) -> list[Target]:
-    """Return the runs to cancel, without duplicates.
-
-    The run of the params ``dag_id`` and ``dag_run_id`` comes first, then the runs of ``targets``.
+    """Return the runs in the params, without duplicates. The run of ``dag_id`` and ``dag_run_id``
+    comes before the runs of ``targets``.
 
     Raises:
         ValueError: The params name no run, or have only one of ``dag_id`` and ``dag_run_id``.
@@ -94,13 +89,13 @@ def event_of(
     source: str,
     now: datetime,
 ) -> RunCancellation:
-    """Return the Kafka event about the cancellation of one run.
+    """Return the Kafka event about the cancellation of a run.
 
     Args:
         summary: The result of the cancellation.
-        mode: The mode of the cancellation: graceful or immediate.
-        reason: The reason of the cancellation. The event has the first ``MAX_REASON_LENGTH``
-            characters of the reason.
+        mode: The mode of the cancellation.
+        reason: The reason of the cancellation, cut to ``MAX_REASON_LENGTH`` characters in the
+            event.
         cancelled_by: The id of the run of ``mljob_cancel``.
         try_number: The try number of the task of ``mljob_cancel``.
         source: The name of this Airflow, from the option ``[mljob] source``.
@@ -126,10 +121,12 @@ def event_of(
 
 
 def not_over(unfinished: Iterable[Summary], asked: int) -> str:
-    """Return an error message about the runs that have not ended (``unfinished``). For each of
-    these runs, the message has the last error of the run's cancellation. If this cancellation had
-    no error, the message has the run's state. ``asked`` is the number of all runs that were to be
-    cancelled.
+    """Return the error message about runs that have not ended. The message has the last error of
+    each run. If a run has no error, the message has the run's state.
+
+    Args:
+        unfinished: The runs that have not ended.
+        asked: The number of all runs that were to be cancelled.
     """
     named = [f"{summary.target}: {summary.errors[-1] if summary.errors else summary.state}" for summary in unfinished]
     return f"{len(named)} of {asked} run(s) are not over: " + "; ".join(named)
@@ -143,12 +140,6 @@ def _connect() -> Runs:
 
 
 def _report(summary: Summary, **about: Any) -> None:
-    """Send the Kafka event about the cancellation of a run. Don't wait until the event is
-    delivered.
-
-    If the event can't be sent, only log the error: runs must also be cancelled while Kafka is out
-    of reach. ``about`` has the other arguments of :func:`event_of`.
-    """
     from mljob_airflow.events import producer
 
     with producer.logging_errors(f"event of {summary.target}'s cancellation"):

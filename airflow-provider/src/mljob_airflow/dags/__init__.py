@@ -1,4 +1,4 @@
-"""The DAGs of this package, one in each module. To use a DAG, import it by name in a DAG file."""
+"""The DAGs of this package. To use a DAG, import it by name in a DAG file."""
 
 from mljob_airflow.compatibility import assert_supported, installed_version
 

@@ -1,11 +1,9 @@
-"""Cancels dag runs: sets every unfinished task instance to failed, then the run, and verifies that
-the run and its task instances have ended. In the mode ``graceful``, teardown tasks get some time to
-run before they are set to failed too.
+"""Cancels dag runs: sets the unfinished task instances of each run to failed, and then the run
+itself. In the mode ``graceful``, teardown tasks may first run for a limited time.
 
 The operator triggers this DAG when a run has to be cancelled, for example because its MLJob is
-deleted. You can also trigger this DAG in the UI. A task can set other runs to failed only through
-Airflow's REST API. The task of this DAG logs in to the REST API with the Airflow Connection that
-``[mljob] airflow_conn_id`` names (``mljob_airflow`` by default).
+deleted. You can also trigger this DAG in the UI. The task uses Airflow's REST API. The option
+``[mljob] airflow_conn_id`` names the Airflow Connection for the API (``mljob_airflow`` by default).
 
 The return value of the task has the result of each run. The DAG also sends an event about each run
 to the Kafka topic of ``[mljob] topic``.
@@ -80,7 +78,7 @@ with DAG(
     # Without multiple_outputs=False, Airflow also stores each key of the dict as an XCom.
     @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))  # type: ignore[untyped-decorator]
     def cancel() -> dict[str, Any]:
-        """Cancel the runs. The return value has the result of each run."""
+        """Cancel the runs, and return the result of each run."""
         # Imported here, because the DAG processor parses this file again and again and doesn't need
         # the task's code.
         from mljob_airflow.cancellation import task as cancellation_task

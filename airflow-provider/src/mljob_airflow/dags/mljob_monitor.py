@@ -1,9 +1,8 @@
 """Finds problems in Airflow that a person has to solve, and notifies the owners of the DAGs. By
-default the DAG runs every quarter of an hour. The DAG finds:
+default the DAG runs every 15 minutes. The DAG finds:
 
 - DAG files that can't be imported;
-- DAGs that are paused or stale although a schedule, MLJobs or other DAGs need them (Airflow no
-  longer finds a stale DAG in its file);
+- DAGs that are needed, but are paused or no longer in their file;
 - tasks that fail again and again with the same error;
 - runs and tasks that don't start;
 - tasks that take or wait longer than before.
@@ -11,10 +10,10 @@ default the DAG runs every quarter of an hour. The DAG finds:
 Messages in Slack, HTML pages and Kafka events are off until you set ``slack_conn_id``,
 ``report_dir`` and ``report_topic`` in the section ``[mljob]`` of Airflow's configuration.
 
-You can set thresholds as fields of the Variable ``mljob_monitor`` (a JSON object), or as params of
-a run. You can mute findings by entries of the Variable ``mljob_mutes``, or by the tag
-``mljob-mute`` of a DAG. The option ``[mljob] monitor_schedule`` changes the schedule; with ``none``
-the DAG runs only when it is triggered.
+Set thresholds in the Variable ``mljob_monitor`` (a JSON object), or in the params of a run. Mute
+findings in the Variable ``mljob_mutes``, or by the tag ``mljob-mute`` of a DAG. The option
+``[mljob] monitor_schedule`` changes the schedule; with ``none`` the DAG runs only when it is
+triggered.
 
 To use this DAG, put a file with this line into a DAG folder, and unpause the DAG::
 

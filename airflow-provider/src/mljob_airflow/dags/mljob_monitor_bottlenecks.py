@@ -1,9 +1,8 @@
-"""Reports where the platform loses time: the slowest tasks, full pools, too few workers, and
-the tasks with the most retries. By default the DAG runs once a day.
+"""Reports where the platform loses time: the slowest tasks, full pools, too few workers, and the
+tasks with the most retries. By default the DAG runs once a day.
 
-Configure this DAG like ``mljob_monitor``, with two differences. The option ``[mljob]
-bottlenecks_schedule`` sets the schedule, and the Variable ``mljob_monitor_bottlenecks`` has the
-thresholds.
+Configure this DAG like ``mljob_monitor``, but set the schedule in the option ``[mljob]
+bottlenecks_schedule``, and thresholds in the Variable ``mljob_monitor_bottlenecks``.
 
 To use this DAG, put a file with this line into a DAG folder, and unpause the DAG::
 

@@ -1,13 +1,9 @@
-"""The task callbacks, which send an event when a task instance starts, ends, is retried or skips
-itself.
+"""The callbacks that send an event when a task starts, ends, is retried or skips itself.
 
-Airflow usually runs the callbacks in the process of the task. If the process was lost, the
-scheduler sets the task to failed or to up_for_retry, and the DAG processor runs the callback. The
-DAG processor knows neither the exception nor the start and the end of the task. So an event always
-identifies the task instance and has its state, but most other fields may be absent.
+If the process of a task is lost, Airflow's DAG processor runs the callback. The DAG processor does
+not know the exception and the times of the task, so most fields of the event may be absent.
 
-Airflow calls no callback for a state that is set through the UI or the REST API. The operator reads
-such states from the REST API.
+Airflow calls no callback for a state that is set through the UI or the REST API.
 
 Sources: Airflow's documentation, "Callbacks"; ``airflow.sdk.execution_time.task_runner.finalize``;
 ``airflow.dag_processing.processor``.
@@ -46,13 +42,13 @@ _STATES = {
 
 
 def mljob_callbacks() -> dict[str, list[TaskCallback]]:
-    """Return callbacks that send an event when a task starts, succeeds, fails, is retried or skips
-    itself. Use the callbacks in a DAG's ``default_args`` or as arguments of a task::
+    """Return callbacks that send events about a task. Use the callbacks in a DAG's ``default_args``
+    or as arguments of a task::
 
         with DAG("train", default_args={**mljob_callbacks(), "retries": 2}): ...
 
-    If a task sets a callback itself, the task's callback replaces the callback in ``default_args``,
-    as with any argument. To use both callbacks, give the task a list with both.
+    A callback that a task sets itself replaces the callback in ``default_args``. To use both
+    callbacks, give the task a list with both.
     """
     return {argument: [callback] for argument, callback in CALLBACKS.items()}
 
@@ -99,8 +95,8 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
 
     Args:
         event: The kind of the event.
-        context: Airflow's task context. The context must have ``ti``. The keys ``task``,
-            ``dag_run`` and ``exception`` may be missing.
+        context: Airflow's task context. The keys ``task``, ``dag_run`` and ``exception`` may be
+            missing.
         source: The name of this Airflow, from the option ``[mljob] source``.
         now: The time of the event, with a time zone.
     """
@@ -136,12 +132,11 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
 
 
 def mljob_of(run_id: str, conf: Mapping[str, Any] | None = None) -> MLJobRef | None:
-    """Return the namespace and the name of the MLJob that a run belongs to, or ``None`` for a run
-    that the operator did not start.
+    """Return the MLJob that a run belongs to, or ``None`` if the operator did not start the run.
 
     Args:
-        run_id: The run's id. The id names the MLJob, unless the run is part of a backfill.
-        conf: The run's conf. In a run of a backfill, the conf has a marker that names the MLJob.
+        run_id: The run's id, which names the MLJob unless the run is part of a backfill.
+        conf: The run's conf, which names the MLJob if the run is part of a backfill.
     """
     marker = Marker.read(conf) if conf else None
     parsed = RunId.parse(marker.run_id if marker else run_id)

@@ -1,11 +1,8 @@
-"""Turns events into Kafka messages, in the binary content mode of the Kafka protocol binding of
-CloudEvents 1.0.
+"""Turns events into Kafka messages, in the binary content mode of CloudEvents 1.0.
 
-The message's value is the event as JSON. The CloudEvents attributes (type, source, time and others)
-are Kafka headers, so a consumer can filter and route messages without parsing the JSON. The
-message's key is the DAG id and the run id, so all events of a run are in one partition. The events
-in a partition are usually in order, but after a retry of the producer, an event may be stored after
-a later event.
+The value of a message is the event as JSON, and the headers are the CloudEvents attributes. The key
+is the DAG id and the run id, so Kafka stores all events of a run in one partition. After a retry of
+the producer, the partition may have an event behind a later event.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ from mljob_contract.events import CE_TYPE_PREFIX, RunCancellation, TaskEvent
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A Kafka message: the key, the value and the headers that a producer sends."""
+    """A Kafka message to send."""
 
     key: bytes
     value: bytes
@@ -30,7 +27,7 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 
     Args:
         event: The event.
-        event_id: The CloudEvents attribute ``id``, which has to be unique for the event's source.
+        event_id: The CloudEvents attribute ``id``, unique for the event's source.
     """
     subject = f"{event.dag_id}/{event.run_id}/{event.task_id}"
     if event.map_index >= 0:
@@ -45,12 +42,9 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -> Message:
     """Make the message for the event about a cancelled run.
 
-    The messages of all events of a run have the same key, so Kafka stores them in the same
-    partition.
-
     Args:
         cancellation: The event.
-        event_id: The CloudEvents attribute ``id``, which has to be unique for the event's source.
+        event_id: The CloudEvents attribute ``id``, unique for the event's source.
     """
     subject = f"{cancellation.dag_id}/{cancellation.run_id}"
     return Message(
@@ -70,8 +64,7 @@ def headers(event_id: str, source: str, kind: str, time: datetime, subject: str)
         source: The name of this Airflow, from the option ``[mljob] source``.
         kind: The attribute ``type``.
         time: The time of the event, with a time zone.
-        subject: The attribute ``subject``, for example the DAG id, the run id and the task id,
-            joined by slashes.
+        subject: The attribute ``subject``, for example ``<DAG id>/<run id>/<task id>``.
     """
     attributes = {
         "ce_specversion": "1.0",

@@ -13,9 +13,8 @@ def instrument(task: Any) -> None:
     """Add the callbacks of :mod:`.callbacks` to a task, after the task's own callbacks. A second
     call for the same task adds nothing.
 
-    Usually the scheduler marks an EmptyOperator as succeeded without running it. With an execute
-    callback or a success callback, the task would need a worker. So an EmptyOperator doesn't get
-    these two callbacks, and the MLJob operator reads the state of such a task from the REST API.
+    An EmptyOperator needs a worker only if it has an execute callback or a success callback. So an
+    EmptyOperator doesn't get these two callbacks.
 
     Args:
         task: An Airflow operator or a mapped operator.

@@ -1,18 +1,12 @@
-"""Sends events to Kafka from the process of a task. If an event can't be sent, the task continues
+"""Sends events to Kafka from the process of a task. If Kafka is out of reach, the task continues
 after a short delay.
 
-A process has one Kafka producer, which is made when the first event is sent. Sending an event puts
-it into librdkafka's buffer, which has a maximum size. At the start and at the end of a task, the
-callback waits until the event is delivered, at most :data:`DELIVERY_SECONDS`. The callers of
-:func:`send` use :func:`logging_errors`, so an error only leads to a warning, at most one of each
-kind in each process. Lost events do no lasting harm, because the operator also reads Airflow's REST
-API.
+A process makes one Kafka producer when the first event is sent. A forked process makes its own
+producer, because the producer's threads stay in the parent process.
 
-The monitoring DAGs send their reports with :func:`deliver`, which raises an error if the report is
-not delivered.
-
-A producer does not survive a fork, because its threads stay in the parent process. So a forked
-process makes a producer of its own.
+The callers of :func:`send` only log errors (:func:`logging_errors`). Lost events do no lasting
+harm, because the operator also reads Airflow's REST API. The monitoring DAGs use :func:`deliver`,
+which raises an error if a report is not delivered.
 """
 
 from __future__ import annotations
@@ -67,8 +61,6 @@ can override each property."""
 
 
 class _State:
-    """The producer of a process, and the problems with Kafka that the process has seen."""
-
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.producer: Any = None
@@ -82,13 +74,13 @@ _state: _State | None = None
 
 
 def send(event: TaskEvent | RunCancellation) -> None:
-    """Put an event into librdkafka's buffer, and return without waiting for the delivery.
+    """Send an event without waiting for the delivery.
 
-    librdkafka delivers the event in its own thread. If the producer can't be made, the first call
-    in a process raises the error, and each later call drops its event.
+    If the producer can't be made, the first call in a process raises the error, and later calls
+    drop their events.
 
     Raises:
-        BufferError: The buffer is full.
+        BufferError: librdkafka's buffer is full.
         confluent_kafka.KafkaException: librdkafka refuses the event, for example because the event
             is too large.
     """
@@ -108,12 +100,12 @@ def send(event: TaskEvent | RunCancellation) -> None:
 
 
 def flush(timeout: float) -> None:
-    """Wait until Kafka has stored or refused each event. After the timeout, log how many events
-    Kafka has neither stored nor refused (:func:`warn_once`), and return.
+    """Wait until Kafka has stored or refused all events. After the timeout, log the number of the
+    other events.
 
     Args:
         timeout: The maximum number of seconds to wait. If no broker can be reached, the wait ends
-            earlier, after :data:`UNAVAILABLE_SECONDS`.
+            after :data:`UNAVAILABLE_SECONDS`.
     """
     state = _current_state()
     if state.producer is None:
@@ -135,9 +127,6 @@ class DeliveryError(Exception):
 def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
     """Send a message, and wait until Kafka has stored the message.
 
-    This function is for a task whose purpose is to send the message. Such a task has to fail if the
-    message is not delivered.
-
     Args:
         topic: The topic.
         message: The message.
@@ -146,7 +135,7 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
     Raises:
         DeliveryError: Kafka refused the message, or did not confirm the message in time.
         Exception: The producer can't be made from the Airflow Connection, or librdkafka refuses the
-            message, for example because the message is too large.
+            message.
     """
     reported: list[Any] = []
     connected = _connect(settings.kafka_config_id())
@@ -164,12 +153,11 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
 
 @contextmanager
 def logging_errors(what: str) -> Iterator[None]:
-    """If the ``with`` block raises an exception, log the exception by :func:`warn_once`. The
-    exception does not leave the block.
+    """Log an exception of the ``with`` block by :func:`warn_once`, and don't raise the exception.
 
     Args:
-        what: A name for the data that the block sends, for example ``progress report``. The logged
-            message contains this name.
+        what: The data that the block sends, for example ``progress report``. The logged message
+            contains this text.
     """
     try:
         yield
@@ -179,9 +167,8 @@ def logging_errors(what: str) -> Iterator[None]:
 
 
 def warn_once(message: str, *args: object, kind: str = "") -> None:
-    """Log a message: as a warning in a process's first call with this ``message`` and ``kind``, and
-    with level DEBUG in all later calls. After :data:`MAX_WARNINGS` warnings, each message has the
-    level DEBUG.
+    """Log a warning once for each pair of ``message`` and ``kind``. Repetitions, and all messages
+    after :data:`MAX_WARNINGS` warnings of the process, have the level DEBUG.
     """
     warned = _current_state().warned
     is_new = (message, kind) not in warned and len(warned) < MAX_WARNINGS
@@ -219,12 +206,6 @@ def _connect(kafka_config_id: str) -> Any:
     from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
     class Hook(KafkaProducerHook):  # type: ignore[misc]
-        """The hook of Airflow's Kafka provider, changed so that its producer has the properties in
-        :data:`DEFAULTS`.
-
-        The hook reads the Airflow Connection, and logs in to managed Kafka services.
-        """
-
         def _get_client(self, config: dict[str, Any]) -> Any:
             return make_producer(config)
 
@@ -232,19 +213,15 @@ def _connect(kafka_config_id: str) -> Any:
 
 
 def make_producer(config: dict[str, Any]) -> Any:
-    """Make a producer with :data:`DEFAULTS`, which the properties in ``config`` override."""
+    """Make a producer. The properties in ``config`` override :data:`DEFAULTS`."""
     from confluent_kafka import Producer
 
     return Producer({**DEFAULTS, "error_cb": _on_error, **config}, logger=_DebugLog())
 
 
 class _DebugLog:
-    """A logger that writes librdkafka's lines with level DEBUG.
-
-    While a broker is out of reach, librdkafka repeats a line several times a second.
-    """
-
     def log(self, level: int, message: str, *args: object) -> None:
+        # While a broker is out of reach, librdkafka repeats a line several times a second.
         log.debug("librdkafka: " + message, *args)
 
 

@@ -1,11 +1,8 @@
 """Limits how many progress reports a task sends.
 
-A training loop may report after every batch, but the status of an MLJob needs a few reports a
-second at most. The throttle lets one report pass, and holds further reports back for
-:data:`MIN_INTERVAL_SECONDS`. The throttle merges the reports that it holds back: the merged report
-has the newest progress, and the newest number of each metric. The first report after the interval
-is merged too, and then the merged report is sent. If the task ends before the first report after
-the interval, the merged report is sent just before the event about the task's end.
+In each interval of :data:`MIN_INTERVAL_SECONDS`, one report is sent. Further reports are merged
+into the next report that is sent. A merged report has the newest progress, and the newest value of
+each metric. When the task ends, the last merged report is sent before the event about the end.
 """
 
 from __future__ import annotations
@@ -30,9 +27,8 @@ class _Reported:
 
 
 class Throttle:
-    """A filter for progress reports. For each try of a task instance, at most one report passes in
-    an interval of ``min_interval`` seconds. The other reports are held back, and merged into the
-    next report that passes.
+    """Limits the progress reports of each try of a task instance to one in ``min_interval``
+    seconds. Further reports are held back, and merged into the next report.
     """
 
     def __init__(self, min_interval: float = MIN_INTERVAL_SECONDS) -> None:
@@ -40,9 +36,8 @@ class Throttle:
         self._reported: dict[TaskKey, _Reported] = {}
 
     def offer(self, event: TaskEvent, *, now: float) -> TaskEvent | None:
-        """Decide whether to send a progress report now. If so, return ``event``, merged with the
-        reports that were held back for the same try. Otherwise hold ``event`` back, and return
-        ``None``.
+        """Return the report to send now: ``event``, merged with the reports that were held back for
+        the same try. Return ``None`` if ``event`` is held back.
 
         Args:
             event: The progress report.
@@ -61,8 +56,8 @@ class Throttle:
         return merged
 
     def take(self, end: TaskEvent) -> TaskEvent | None:
-        """Forget a try of a task instance. Return the merged report that was held back for the try,
-        or ``None`` if no report was held back.
+        """Remove and return the merged report that was held back for a try. Return ``None`` if no
+        report was held back.
 
         Args:
             end: The event about the end of the try.
