@@ -4,16 +4,15 @@ params and outputs.
 These modules declare jobs:
 
 - :mod:`.declaration` makes the DAG of a declared job.
-- :mod:`.param_schema` turns the job's pydantic models into the JSON Schemas that Airflow stores,
-  and checks values against the schemas.
+- :mod:`.param_schema` turns the job's pydantic models into the JSON Schemas that Airflow stores.
 - :mod:`.value_hints` gives hints on how to write a value that a schema has refused.
 
 These modules are the parts of the command ``mljob-airflow``:
 
 - :mod:`.catalog` reads the DAGs in DAG files.
 - :mod:`.explanations` describes a DAG and its params.
-- :mod:`.manifests` writes the manifest of an MLJob, to be filled in.
-- :mod:`.import_errors` shortens the traceback of a DAG file that Airflow can't import.
+- :mod:`.manifests` writes the manifest of an MLJob for a DAG.
+- :mod:`.import_errors` shortens the error of a DAG file that Airflow can't import.
 - :mod:`.suggestions` suggests names for a name that does not exist.
 """
 

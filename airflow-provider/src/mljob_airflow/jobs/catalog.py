@@ -1,9 +1,5 @@
-"""Reads DAGs, and the params and outputs of the DAGs, from DAG files.
-
-Airflow's own code reads the files, without a database and without a running Airflow.
-
-Airflow has a JSON Schema for each param, so the params of every DAG are known. The outputs of a DAG
-are known only if the DAG was declared with ``mljob_dag``.
+"""Reads DAGs with their params and outputs from DAG files, without Airflow's database. The outputs
+are known only if the DAG is declared with ``mljob_dag``.
 """
 
 from __future__ import annotations
@@ -43,8 +39,11 @@ class DagEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The result of reading DAG files: the DAGs by DAG id, and the errors of the files that Airflow
-    can't import, by path. An error is Airflow's text, usually a traceback.
+    """The result of reading DAG files.
+
+    Attributes:
+        dags: The DAGs by DAG id.
+        broken: The error of each file that Airflow can't import, usually a traceback, by path.
     """
 
     dags: Mapping[str, DagEntry]
@@ -52,11 +51,10 @@ class Catalog:
 
 
 def load(paths: Iterable[Path]) -> Catalog:
-    """Read the DAGs in files and folders. Return the DAGs, and the errors of the files that Airflow
-    can't import.
+    """Read the DAGs in files and folders.
 
     Args:
-        paths: The DAG files, and folders of DAG files. Without paths, the DAG bundles of Airflow's
+        paths: DAG files, and folders of DAG files. Without paths, the DAG bundles of Airflow's
             configuration are read.
     """
     dags: dict[str, DagEntry] = {}
@@ -77,10 +75,8 @@ def load(paths: Iterable[Path]) -> Catalog:
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Disable the garbage collector within the ``with`` block.
-
-    The import of Airflow takes two seconds. With the garbage collector, the import takes a fifth
-    longer, although the collector frees nothing.
+    """Make the import of Airflow faster. With the garbage collector, the import takes a fifth
+    longer.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,21 +1,17 @@
-"""Declares jobs. A job is a DAG that has an owner, and params and outputs that are declared as
-pydantic models.
+"""Declares jobs. A job is a DAG with an owner, whose params and outputs are declared as pydantic
+models.
 
-:func:`mljob_dag` makes a DAG with the defaults of a job:
+:func:`mljob_dag` makes a DAG with these defaults:
 
 - The DAG has no schedule, and is not paused at first.
-- Params are validated before a run, and are typed in the run's tasks. The operator refuses a conf
-  with a key that is not a param, unless the params model allows other keys.
-- Every task has the callbacks that send events and, by default, at least one retry for transient
-  failures.
+- The operator refuses a conf with a key that is not a param, unless the params model allows other
+  keys.
+- Every task has the callbacks that send events, and at least one retry.
 
-Further defaults depend on the job type (:data:`PROFILES`). The DAG is an ordinary Airflow DAG, and
-takes every argument of ``DAG``. MLJobs can also run a DAG that is declared with Airflow's ``DAG``
-and ``mljob_callbacks()``.
+Further defaults depend on the job type (:data:`PROFILES`).
 
-The import of this module is fast: Airflow is imported only when a job is declared, and a Kafka
-client is never imported. The speed matters because the DAG processor parses DAG files again and
-again.
+The DAG processor parses DAG files again and again. So importing this module imports neither Airflow
+nor a Kafka client.
 """
 
 from __future__ import annotations
@@ -54,9 +50,7 @@ TAG = "mljob"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The defaults that a job type sets: the retries of the DAG's tasks, and the maximum number of
-    active runs of the DAG.
-    """
+    """The defaults that a job type sets."""
 
     retries: int = 1
     """The number of retries of each task, for chance failures. An MLJob can also retry the whole
@@ -81,11 +75,8 @@ PROFILES: Mapping[JobType, Profile] = {
 
 
 class Job(Generic[Params]):
-    """A DAG that is declared with :func:`mljob_dag`, and the models of the DAG's params and
-    outputs.
-
-    Tasks that are created in the ``with`` block of the job belong to the job's DAG. A running task
-    reads its params with :meth:`params`.
+    """A DAG that is declared with :func:`mljob_dag`. Create the tasks in the ``with`` block of the
+    job.
     """
 
     def __init__(self, dag: Any, type: JobType, params: type[Params], outputs: type[BaseModel] | None) -> None:  # noqa: A002
@@ -119,9 +110,7 @@ class Job(Generic[Params]):
         """Return the params of the running task's run, as an instance of the params model.
 
         Raises:
-            AirflowFailException: The model refuses the params. Airflow has validated each param
-                against its JSON Schema, but has not called the model's own validators. The task
-                fails without a retry, because the params stay the same.
+            AirflowFailException: The model refuses the params. The task fails without a retry.
         """
         from airflow.sdk import get_current_context
 
@@ -136,10 +125,8 @@ class Job(Generic[Params]):
             raise fail_for_good(str(error)) from error
 
     def publish(self, **outputs: Any) -> None:
-        """Publish outputs, as :func:`mljob_airflow.publish_outputs` does.
-
-        If an output differs from its declaration, the task's log has a warning. The output is still
-        published, because a misspelt name must not lose the result of hours of training.
+        """Publish outputs, as :func:`mljob_airflow.publish_outputs` does. An output that differs
+        from its declaration is also published, with a warning in the task's log.
         """
         try:
             differences = list(self._differences(as_json(outputs)[0]))
@@ -204,16 +191,15 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
             required param. An MLJob whose conf has other keys is refused, unless the model has
             ``extra="allow"``.
         owner: The person or team to ask when the job fails.
-        outputs: A pydantic model with a field for each output of a run. With ``None``, the job
-            declares no outputs, and published outputs are not compared with a declaration.
-        owner_link: The URL at which to reach the owner, ``https:`` or ``mailto:``.
+        outputs: A pydantic model with a field for each output of a run. With ``None``, published
+            outputs are not validated.
+        owner_link: The URL of the owner, ``https:`` or ``mailto:``.
         description: One line; by default the first sentence of ``doc_md``.
-        doc_md: The DAG's documentation in Airflow's UI, as Markdown, for example ``__doc__``. The
-            list of declared outputs is appended.
+        doc_md: The DAG's documentation in Airflow's UI, as Markdown. The list of declared outputs
+            is appended.
         retries: The number of retries of each task. The default depends on the job type.
         retry_delay: The time before a retry. The default depends on the job type.
-        max_active_runs: The maximum number of active runs of the DAG. The default depends on the
-            job type.
+        max_active_runs: The maximum number of active runs. The default depends on the job type.
         tags: Tags in addition to ``mljob`` and the job type.
         default_args: Arguments for all tasks, as for a ``DAG``. These arguments override ``owner``,
             ``retries`` and ``retry_delay``.
@@ -222,7 +208,6 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
     Raises:
         DeclarationError: ``params`` or ``outputs`` can't be declared (:func:`params_of`,
             :func:`outputs_of`), or the type is Backfill, which is a type of MLJobs and not of DAGs.
-            The text says what is wrong.
     """
     from airflow.sdk import DAG, Param
 
@@ -265,22 +250,14 @@ job replaces the earlier one, as in Airflow.
 
 
 def job_of(dag: Any) -> Job[Any] | None:
-    """Return the :class:`Job` of an Airflow DAG, if this process has declared the DAG with
-    :func:`mljob_dag`.
-
-    Return ``None`` for any other DAG, and for a DAG that a later job with the same id has replaced.
+    """Return the :class:`Job` of an Airflow DAG. Return ``None`` if this process has not declared
+    the DAG with :func:`mljob_dag`, or if a later job with the same id has replaced the DAG.
     """
     job = _declared.get(dag.dag_id)
     return job if job is not None and job.dag is dag else None
 
 
 def _keywords(params: type[BaseModel]) -> dict[str, Any]:
-    """Return the keyword that :func:`mljob_dag` adds to the JSON Schema of every param. Because of
-    this keyword, the operator refuses a conf with keys that the DAG does not declare.
-
-    The result is a dict from the keyword :data:`ADDITIONAL_PARAMS` to its value False. The dict is
-    empty if the params model allows other keys (pydantic's ``extra="allow"``).
-    """
     return {} if params.model_config.get("extra") == "allow" else {ADDITIONAL_PARAMS: False}
 
 

@@ -1,7 +1,4 @@
-"""Explains a DAG and its params, as ``kubectl explain`` explains a resource.
-
-The functions turn a DAG's entry in the catalog into text, and do no I/O.
-"""
+"""Explains a DAG and its params as text, as ``kubectl explain`` explains a resource."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ WIDTH = 80
 
 
 class UnknownPath(LookupError):
-    """The path names a param or a field that does not exist. The text of the error suggests a
-    similar name, or lists the names that exist.
+    """The path names a param or a field that does not exist. The message names params or fields
+    that exist.
     """
 
 
@@ -28,8 +25,8 @@ def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
 
     Args:
         entry: The DAG's entry in the catalog.
-        path: Empty for the DAG. Otherwise the parts of a dotted name such as ``optimizer.rate``:
-            the param, then a field of its value, and so on.
+        path: The parts of a dotted name such as ``optimizer.rate``: a param, and then fields. The
+            path of the DAG is empty.
 
     Raises:
         UnknownPath: The param or the field does not exist.
@@ -40,7 +37,7 @@ def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
 
 def wrapped(text: str, width: int) -> list[str]:
     """Split ``text`` into lines of at most ``width`` characters. The line breaks of the text are
-    kept. A word that is longer than ``width`` is not split.
+    kept. Words that are longer than ``width`` are not split.
     """
     lines: list[str] = []
     for paragraph in text.splitlines():
@@ -49,10 +46,8 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def type_name(schema: Schema) -> str:
-    """Return the type of the values that a schema allows, in a few words: ``integer``,
-    ``[]string``, ``object``, ``string or null``.
-
-    The result is ``any`` if the schema says nothing about the type.
+    """Return the type of the values that a schema allows, for example ``integer``, ``[]string`` or
+    ``string or null``. Return ``any`` if the schema says nothing about the type.
     """
     schema = _resolved(schema, schema) | {"$defs": _other_definitions(schema, schema)}
     kinds = schema.get("type")
@@ -69,9 +64,8 @@ def type_name(schema: Schema) -> str:
 
 
 def bounds(schema: Schema) -> list[str]:
-    """Return the rules that a schema has for a value in addition to the type, each in a few words.
-
-    Examples are ``1 to 1000``, ``one of a, b`` and ``pattern ^a$``.
+    """Return the rules of a schema in addition to the type, for example ``1 to 1000``, ``one of a,
+    b`` and ``pattern ^a$``.
     """
     found = []
     if "const" in schema:
@@ -181,13 +175,8 @@ def _of_param(entry: DagEntry, path: Sequence[str]) -> Iterator[str]:
 
 
 def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str]]:
-    """Return the param that a path begins with, and the rest of the path, which names a field in
-    the param's value.
-
-    The name of a param may have dots, so the name may be several parts of the path.
-
-    Raises:
-        UnknownPath: The path does not begin with the name of a param.
+    """Return the param at the beginning of a path, and the rest of the path. The name of the param
+    may have dots.
     """
     for end in range(len(path), 0, -1):
         spec = entry.param(".".join(path[:end]))
@@ -197,11 +186,8 @@ def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str
 
 
 def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
-    """Return the fields of the objects that a schema describes. For each field's name, the result
-    has the field's schema, and whether the field is required.
-
-    For a list, return the fields of the list's items. For a choice (``anyOf``, ``oneOf``), return
-    the fields of all objects in the choice.
+    """Return the schema of each field by name, and whether the field is required. The result
+    includes the fields of a list's items, and of all choices in ``anyOf`` and ``oneOf``.
     """
     required = schema.get("required", ())
     fields = {name: (own, name in required) for name, own in schema.get("properties", {}).items()}
@@ -212,22 +198,13 @@ def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
 
 
 def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
-    """Return ``schema`` with its ``$ref`` replaced. The ``$ref`` names a definition in the
-    ``$defs`` of ``root``, and this definition is the replacement.
-
-    If a DAG's params are declared with pydantic models, only the schemas of recursive models still
-    have a ``$ref``.
-    """
     target = root.get("$defs", {}).get(_referred(schema), {})
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """Return the definitions (``$defs``) of ``root``, without the definition that ``schema`` refers
-    to.
-
-    The caller searches ``schema`` with only the remaining definitions. So the search ends, although
-    the definitions of a recursive model refer to each other.
+    """Return the ``$defs`` of ``root`` without the definition that ``schema`` refers to. Without
+    this definition, the search of a recursive schema ends.
     """
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 
@@ -260,9 +237,6 @@ def _mark(required: bool) -> str:
 
 
 def _facts(schema: Schema, *, has_default: bool = True) -> list[str]:
-    """Return the rules of the schema (:func:`bounds`) and the schema's default, each in a few
-    words.
-    """
     shown = has_default and "default" in schema
     return bounds(schema) + ([f"default {json.dumps(schema['default'], ensure_ascii=False)}"] if shown else [])
 

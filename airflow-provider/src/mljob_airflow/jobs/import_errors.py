@@ -1,7 +1,4 @@
-"""Shortens the import error of a DAG file to one line: the line number in the file, and the error.
-
-The functions do no I/O.
-"""
+"""Shortens the import error of a DAG file to one line."""
 
 from __future__ import annotations
 
@@ -19,13 +16,14 @@ _NOT_THE_ERROR = ("Traceback (most recent call last)", "During handling of", "Th
 
 
 def one_line(file: str, traceback: str) -> str:
-    """Return the import error in one line: ``line 2: ZeroDivisionError: division by zero``. The
-    line number is missing if the traceback does not mention the DAG file.
+    """Return the error with its line number in the DAG file, for example ``line 2:
+    ZeroDivisionError: division by zero``. The line number is missing if the traceback does not
+    mention the file.
 
     Args:
         file: The DAG file's path.
-        traceback: Airflow's text of the import error. The text is a traceback, whose beginning may
-            be missing, or only a message.
+        traceback: Airflow's text of the import error: a traceback, or only a message. The beginning
+            of the traceback may be missing.
     """
     inside = [frame["line"] for frame in _FRAME.finditer(traceback) if file.endswith(frame["file"])]
     where = f"line {inside[-1]}: " if inside else ""

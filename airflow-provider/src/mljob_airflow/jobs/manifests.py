@@ -1,19 +1,14 @@
-"""Writes the manifest of an MLJob for a DAG. A user then fills in the values that are missing in
-the manifest.
+"""Writes the manifest of an MLJob for a DAG. The user then fills in the values that are missing.
 
-The manifest has a line for every param of the DAG, with comments about the valid values:
+The manifest has a line for every param, with comments about the valid values:
 
-- If the user has given a value for the param, the line sets this value.
-- If the user has not given a value for a required param, the user has to fill in the line. Until
-  then the line has an example, or ``null`` if the param has no valid example.
-- If the user has not given a value for a param with a default, the line is commented out, and shows
-  the default. So the manifest does not set the param, and the DAG's default applies.
+- If the user has given a value, the line sets this value.
+- If a required param has no value, the line has an example, or ``null`` if there is no valid
+  example. The user has to fill in the line.
+- If a param with a default has no value, the line is commented out, and shows the default.
 
 Explanations start with ``##``. A line that starts with a single ``#`` can be uncommented to set the
-param. If the manifest sets no param, the line ``conf:`` is a comment too, and has to be uncommented
-as well.
-
-The functions turn the facts about a DAG (:class:`.catalog.DagEntry`) into text, and do no I/O.
+param.
 """
 
 from __future__ import annotations
@@ -38,9 +33,7 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 class ManifestError(ValueError):
-    """The manifest would not be valid with the name or the values that the caller has given. The
-    text of the error says what to change.
-    """
+    """The given name or values would make the manifest invalid. The message says what to change."""
 
 
 def manifest(
@@ -50,9 +43,9 @@ def manifest(
 
     Args:
         entry: The DAG.
-        name: The MLJob's name. The default is made from the DAG's id (:func:`default_name`).
-        namespace: The MLJob's namespace. With ``None``, the manifest has no namespace, and
-            ``kubectl`` uses the namespace of its context.
+        name: The MLJob's name, by default made from the DAG's id (:func:`default_name`).
+        namespace: The MLJob's namespace. With ``None``, ``kubectl`` uses the namespace of its
+            context.
         conf: The values of params, by name.
 
     Raises:
@@ -70,12 +63,8 @@ def manifest(
 
 
 def default_name(dag_id: str) -> str:
-    """Make a name for an MLJob from the DAG's id.
-
-    The name is in lower case. Each group of characters other than ASCII letters, digits and dots
-    becomes a ``-``. The parts between dots do not start or end with ``-``, and are not empty. The
-    name is cut to ``MAX_NAME_LENGTH`` (140 characters). If no character is left, the name is
-    ``mljob``.
+    """Make a name for an MLJob from the DAG's id. The name is valid for an MLJob, and has at most
+    140 characters. If the id has no ASCII letter or digit, the name is ``mljob``.
     """
     parts = (part.strip("-") for part in re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).split("."))
     return ".".join(filter(None, parts))[:MAX_NAME_LENGTH].strip("-.") or "mljob"
@@ -87,20 +76,16 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 
 
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
-    """Make a conf from assignments such as ``epochs=20`` and ``optimizer.rate=0.1``.
+    """Make a conf from assignments such as ``epochs=20`` and ``optimizer.rate=0.1``. The values are
+    not validated.
 
-    The ``type`` in the schema of the param or field decides how the text after the ``=`` is parsed:
-
-    - If ``type`` contains ``string``, the value is the text itself. But the text ``null`` is null
-      if ``type`` contains ``null`` too.
-    - Otherwise the text is parsed as JSON. A text that is not valid JSON becomes a string.
-
-    The values are not validated; :func:`manifest` validates them.
+    If the param or field may be a string, the value is the text itself, except for ``null`` if null
+    is allowed too. Otherwise the text is parsed as JSON. A text that is not valid JSON becomes a
+    string.
 
     Args:
         entry: The DAG.
-        assignments: A dict. The keys are the texts before the ``=``, such as ``epochs`` or
-            ``optimizer.rate``. The values are the texts after the ``=``.
+        assignments: The texts after the ``=``, by the texts before the ``=``.
 
     Raises:
         ManifestError: An assignment sets a field of a value that has no fields.
@@ -127,19 +112,8 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """Return the new object to which an assignment such as ``optimizer.rate=0.1`` adds a field. The
-    function is needed if the conf does not have the object ``optimizer`` yet.
-
-    If the object is the value of a param, such as ``optimizer``, return a copy of the param's
-    default. A value in the conf replaces the whole default, and the copy keeps the other fields of
-    the default. Return an empty object if the param is unknown, if the param's default is not an
-    object, or if the object is nested inside a param's value.
-
-    Args:
-        spec: The param, or ``None`` if the DAG has no such param.
-        conf: The conf so far. If the conf has the param already, the result is empty.
-        key: The name of the param or field whose value is the object.
-        first: The name of the param.
+    """Return a copy of the param's default, because a value in the conf replaces the whole default.
+    Return an empty object if ``key`` is a field, or if the default is not an object.
     """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]
@@ -215,9 +189,7 @@ def _comment(text: str, *, indent: int = 0, hang: int = 0) -> Iterator[str]:
 
 
 def in_yaml(value: Any) -> str:
-    """Return a JSON value as one line of YAML. Parsers of YAML 1.1 and parsers of YAML 1.2 read the
-    same value from this line.
-    """
+    """Return a JSON value as one line of YAML, with the same value in YAML 1.1 and YAML 1.2."""
     match value:
         case str():
             plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS

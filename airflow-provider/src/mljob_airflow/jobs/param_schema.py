@@ -1,24 +1,17 @@
 """Makes the JSON Schemas of a DAG's params from a pydantic model, and instances of the model from a
 run's conf.
 
-Airflow stores one JSON Schema for each param. The operator validates a conf against these schemas
-before it triggers a run, and Airflow validates the conf again. Pydantic makes one schema with
-shared definitions for the whole model. So this module converts the schema of each field:
+Airflow stores one JSON Schema for each param. Pydantic makes one schema with shared definitions for
+the whole model. So this module converts the schema of each field:
 
-- References are resolved in place, so that Airflow's form and users of ``kubectl`` see which values
-  are valid. References of recursive models stay, together with their ``$defs``.
-- ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI knows.
-- The default and the description move from the schema to the param (:class:`ParamSpec`), and the
-  titles that pydantic derives from names are left out.
+- References are resolved in place, so that Airflow's form shows which values are valid. References
+  of recursive models stay, together with their ``$defs``.
+- ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI supports.
+- The default and the description move from the schema to the :class:`ParamSpec`.
 
-A validation with these schemas does not check every rule. Only pydantic checks the following rules,
-when a task of the run makes an instance of the model:
-
-- the model's validators, which JSON Schema can't express;
-- rules about several fields, such as fields that exclude each other: each param has its own schema;
-- formats that jsonschema does not check, such as date-time.
-
-This module imports no Airflow and does no I/O.
+The schemas lack some rules of the model: its validators, rules about several fields, and formats
+that jsonschema does not check, such as date-time. Only pydantic checks these rules, when a task of
+the run makes an instance of the model.
 """
 
 from __future__ import annotations
@@ -49,24 +42,20 @@ REQUIRED: Final = _Required.REQUIRED
 
 
 class DeclarationError(ValueError):
-    """The declaration of a job (a DAG with typed params and outputs) is invalid. For example, the
-    default of a param is not a JSON value.
-
-    Airflow's UI shows the text of this error as the import error of the DAG file.
+    """The declaration of a job is invalid. Airflow's UI shows the message as the import error of
+    the DAG file.
     """
 
 
 class ConfError(ValueError):
-    """A run's conf is not valid for the pydantic model of the DAG's params. If a task fails with
-    this error, a retry fails too, because the conf stays the same.
+    """A run's conf is not valid for the pydantic model of the DAG's params. A retry would fail too,
+    because the conf stays the same.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """A param of a DAG, or an output that a DAG declares: its name, its JSON Schema, its
-    description and, for a param, its default.
-    """
+    """A param of a DAG, or an output that a DAG declares."""
 
     name: str
     schema: Schema
@@ -78,20 +67,19 @@ class ParamSpec:
 
     @property
     def required(self) -> bool:
-        """Whether every run must have a value for the param. For an output, ``required`` is always
-        True and must be ignored, because a run may lack any output.
+        """Whether every run must have a value for the param. Ignore this property for an output:
+        the value is always True, but a run may lack any output.
         """
         return self.default is REQUIRED
 
 
 def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
-    """Return the params of ``model``: one for each field, in the order of the fields.
+    """Return a param for each field of ``model``, in the order of the fields.
 
     Raises:
-        DeclarationError: The model is a ``RootModel``, a field has no JSON Schema, or the default
-            of a field is invalid: the default is not a JSON value, the field refuses the default,
-            or the default factory needs the values of other fields or does not always return the
-            same value.
+        DeclarationError: The model is a ``RootModel``, a field has no JSON Schema, or a default is
+            invalid. A default must be a JSON value that the field accepts. A default factory must
+            always return the same value.
     """
     if issubclass(model, RootModel):
         raise DeclarationError(f"{model.__name__} has no fields: use a model with a field for each param")
@@ -115,7 +103,7 @@ def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
 
 
 def outputs_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
-    """Return the outputs of ``model``: one for each field, in the order of the fields. Defaults are
+    """Return an output for each field of ``model``, in the order of the fields. Defaults are
     ignored.
 
     Raises:
@@ -131,13 +119,12 @@ def outputs_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
 
 
 def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
-    """Make an instance of ``model`` from a conf.
-
-    Pydantic validates the conf as JSON, so a strict model accepts a string for a date.
+    """Make an instance of ``model`` from a conf. The conf is validated as JSON, so a strict model
+    accepts a string for a date.
 
     Raises:
-        ConfError: The model refuses the conf. The text lists each invalid value as ``conf.<path>:
-            <reason>``.
+        ConfError: The model refuses the conf. The message lists each invalid value as
+            ``conf.<path>: <reason>``.
     """
     try:
         return model.model_validate_json(json.dumps(conf))
@@ -146,10 +133,8 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
 
 
 def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """Return, by field name, the reason why ``model`` refuses the value of a field. The result is
-    empty if all values are valid.
-
-    Errors about several fields together are ignored.
+    """Return the reason why ``model`` refuses a value, by field name. Errors about several fields
+    together are ignored.
 
     Args:
         model: The model.
@@ -169,10 +154,8 @@ def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]
 
 
 def problems(value: Any, schema: Schema) -> list[str]:
-    """Return the reasons why a JSON value does not fit a param's schema. The list is empty for a
-    valid value.
-
-    The value is validated with jsonschema, as in Airflow.
+    """Return the reasons why a JSON value does not fit a param's schema. The value is validated
+    with jsonschema, as in Airflow.
     """
     # Imported here, because parsing a DAG file validates no value.
     from jsonschema import FormatChecker, validators
@@ -182,9 +165,6 @@ def problems(value: Any, schema: Schema) -> list[str]:
 
 
 def _with_hint(error: Any) -> str:
-    """Return the path of an invalid value and the message of jsonschema's error. If there is a hint
-    on how to write the value, the text ends with the hint.
-    """
     hint = ""
     if error.validator == "format":
         hint = value_hints.for_format(error.validator_value)
@@ -199,18 +179,15 @@ def _as_list(kinds: str | list[str]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """A generator of schemas without the titles that pydantic derives from field names. The form
-    with which Airflow's UI triggers a run would show such a title instead of the param's name.
+    """Leaves out the titles that pydantic derives from field names. Airflow's form would show these
+    titles instead of the names of the params.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """Ignore pydantic's warnings, for example about a default that is not JSON.
-
-        For such a default, ``_default`` raises an error that names the field.
-        """
+        """Ignore the warning. If a default is not JSON, :func:`_default` raises an error."""
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -223,9 +200,6 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
-    """Return a dict of the model's fields. The key is the field's name in a conf: the alias of the
-    field, or its name if it has no alias. The value is the field, and whether it is required.
-    """
     required = set(schema.get("required", ()))
     # The schema's properties have the order of the model's fields, and the names that a conf uses.
     names = schema.get("properties", {})
@@ -233,13 +207,6 @@ def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool
 
 
 def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> Any:
-    """Return the field's default as a JSON value. If the field has a default factory, call the
-    factory.
-
-    Raises:
-        DeclarationError: The default is not a JSON value, or the default factory needs the values
-            of other fields or does not always return the same value.
-    """
     way_out = "use a fixed JSON value, or None and choose the value in the task"
     if "default" in schema:
         default = schema["default"]
@@ -282,10 +249,8 @@ _REFERENCE = "#/$defs/"
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """Return ``schema`` with its references resolved, and with nullable types in the form of
-    :func:`_nullable`.
-
-    References to recursive definitions stay, and the result has these definitions in ``$defs``.
+    """Resolve the references in ``schema``. References to recursive definitions stay, and the
+    result has these definitions in ``$defs``.
     """
     kept: dict[str, Schema] = {}
 
@@ -319,7 +284,6 @@ def _inlined(schema: Schema, definitions: Schema) -> Schema:
 
 
 def _is_recursive(name: str, definitions: Schema) -> bool:
-    """Return whether a definition refers to itself, directly or through other definitions."""
     seen: set[str] = set()
     ahead = list(_references(definitions[name]))
     while ahead:
@@ -333,7 +297,6 @@ def _is_recursive(name: str, definitions: Schema) -> bool:
 
 
 def _references(node: Any) -> Iterator[str]:
-    """Yield the names of the definitions that a schema refers to."""
     if not isinstance(node, Mapping):
         return
     if isinstance(reference := node.get("$ref"), str):
@@ -350,15 +313,8 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """Turn ``anyOf: [X, null]`` into X with the type ``[X's type, "null"]``, and return the schema.
-
-    An ``enum`` or ``const`` of X becomes an ``enum`` that also contains null.
-
-    The schema is returned unchanged in any of these cases:
-
-    - The schema has no such ``anyOf``.
-    - X has several types, or lacks ``type``.
-    - X contains ``anyOf``, ``oneOf`` or ``not``.
+    """Turn ``anyOf: [X, null]`` into X with the type ``[X's type, "null"]``. Return the schema
+    unchanged if X has no single type, or contains ``anyOf``, ``oneOf`` or ``not``.
     """
     null = {"type": "null"}
     choices = schema.get("anyOf", ())

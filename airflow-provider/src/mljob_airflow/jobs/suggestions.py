@@ -1,4 +1,4 @@
-"""Suggests a similar name for a name that does not exist. The functions do no I/O."""
+"""Suggests a similar name for a name that does not exist."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Iterable, Sequence
 
 
 def unknown(owner: str, what: str, name: str, known: Sequence[str]) -> str:
-    """Return the text of an error about a name that does not exist, for example ``train has no
-    param 'epoch': did you mean 'epochs'?``.
+    """Return the message about a name that does not exist, for example ``train has no param
+    'epoch': did you mean 'epochs'?``.
 
     Args:
-        owner: The object that does not have the name: the id of a DAG, or the path of a param, for
-            example ``train.optimizer``.
+        owner: The id of the DAG, or the path of the param, that does not have the name.
         what: The kind of the name, for example ``param``.
         name: The name that does not exist.
-        known: The names that exist. If no name is similar, the text lists all names that exist.
+        known: The names that exist. If no name is similar, the message lists all of them.
     """
     text = f"{owner} has no {what} {name!r}"
     if close := closest(name, known):
@@ -31,5 +30,5 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def likeness(name: str, other: str) -> float:
-    """Return how similar two names are, from 0 to 1."""
+    """Return the similarity of two names, from 0 to 1."""
     return difflib.SequenceMatcher(None, name, other).ratio()

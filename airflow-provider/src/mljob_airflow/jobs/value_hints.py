@@ -1,5 +1,5 @@
-"""Returns hints on how to write a duration or a date. A hint is the end of the error message about
-an invalid value of a param, such as "write a date, for example 2026-01-01".
+"""Returns hints on how to write a duration or a date, for error messages about the values of
+params.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _OF_PROBLEMS = {
 
 
 def for_number(value: object) -> str:
-    """Return the hint for a param that must be a number, but whose value is a duration such as
-    ``2h``. Return an empty text if ``value`` is not a duration.
+    """Return a hint if ``value`` is a duration such as ``2h`` instead of a number. Otherwise return
+    an empty text.
     """
     if not isinstance(value, str) or (match := _DURATION.fullmatch(value.strip())) is None:
         return ""
@@ -39,15 +39,14 @@ def for_number(value: object) -> str:
 
 
 def for_format(name: object) -> str:
-    """Return the hint for a value that does not have the format ``name`` (the keyword ``format`` of
-    a JSON Schema), such as ``date``. Return an empty text if there is no hint for this format.
+    """Return the hint for a format of JSON Schema, such as ``date``. Return an empty text if there
+    is no hint.
     """
     return _OF_FORMATS.get(str(name), "")
 
 
 def for_problem(kind: str, value: object) -> str:
     """Return the hint for a value that pydantic refuses, or an empty text if there is no hint.
-
     ``kind`` is the type of pydantic's error, for example ``date_parsing``.
     """
     return for_number(value) if kind.startswith(("int_", "float_")) else _OF_PROBLEMS.get(kind, "")
