@@ -7,19 +7,16 @@ A monitoring DAG (:mod:`.dag`) has the tasks of :mod:`.tasks`. The first task ma
 - :mod:`.findings` compares the data with the :mod:`.thresholds`, and makes a finding for each
   problem.
 - :mod:`.variables` parses the Airflow Variables of the thresholds and of the notifications.
-- :mod:`.links` makes the URLs with which findings link to Airflow's UI, and :mod:`.wording` writes
-  numbers and lists in words.
+- :mod:`.links` makes URLs of Airflow's UI.
+- :mod:`.wording` writes numbers and lists in words.
 
-The other tasks use the report independently of each other:
+The other tasks use the report:
 
 - :mod:`.notifications` notifies the owners in Slack.
 - :mod:`.pages` writes an HTML page.
 - :mod:`.report_message` makes the Kafka message with the report.
 
-Pure functions, which need no Airflow, compute the findings and the notifications to send. Tasks of
-Airflow 3 have no access to the metadata database, so all data comes from the REST API.
-
-The first task reads at most a fixed number of rows of every list. If a list is longer, the report
-names the kinds of findings that may be missing. Such a report does not resolve earlier findings of
-these kinds.
+All data comes from the REST API, because tasks of Airflow 3 have no access to the metadata
+database. If a list is too long to be read completely, the report names the kinds of findings that
+may be missing. Such a report does not resolve earlier findings of these kinds.
 """

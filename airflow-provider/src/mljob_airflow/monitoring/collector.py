@@ -1,14 +1,9 @@
-"""Makes a report: reads data from Airflow, and passes the data to
-:mod:`mljob_airflow.monitoring.findings`, which makes a finding for each problem.
+"""Makes a report: reads data from Airflow, and makes a finding for each problem
+(:mod:`mljob_airflow.monitoring.findings`).
 
-:func:`collect_problems` reads lists from Airflow, such as DAGs, queued runs, and failed, waiting,
-running and recently succeeded tasks. The function requests details, such as the DAG's runs, or the
-task's history and logs, only if a DAG or a task in a list may have a problem. ``MAX_SUSPECTS`` and
-other constants of this module limit the number of such DAGs and tasks. On a platform with 5,500
-DAGs and 12,000 tasks a day, the lists have about sixty pages of DAGs and twenty pages of tasks.
-
-:func:`collect_bottlenecks` reads the task instances of the last hours, the pools, and the DAGs of
-tasks that are retried often.
+First, lists of DAGs, runs and tasks are read. Then details, such as a task's history and logs, are
+read only for DAGs and tasks that may have a problem. ``MAX_SUSPECTS`` and other constants limit the
+number of these DAGs and tasks.
 """
 
 from __future__ import annotations
@@ -57,8 +52,8 @@ HISTORY = 100
 
 
 class Airflow(Protocol):
-    """The requests to Airflow's REST API that a report needs. :class:`.rest_reader.AirflowReader`
-    implements and documents these requests.
+    """The requests to Airflow's REST API that a report needs. See
+    :class:`.rest_reader.AirflowReader` for the documentation of each request.
     """
 
     @property
@@ -100,8 +95,8 @@ class ReportContext:
     mutes: Mutes = field(default_factory=Mutes)
 
     def ago(self, **span: float) -> datetime:
-        """Return the time that is a given time span before :attr:`now`. The arguments are those of
-        ``timedelta``, for example ``hours=2``.
+        """Return :attr:`now` minus a time span. The arguments are those of ``timedelta``, for
+        example ``hours=2``.
         """
         return self.now - timedelta(**span)
 
@@ -114,8 +109,6 @@ Collector = Callable[[Airflow, Thresholds, ReportContext], MonitoringReport]
 
 @dataclass
 class _Collection:
-    """The DAGs and findings that have been collected for a report so far."""
-
     airflow: Airflow
     thresholds: Thresholds
     context: ReportContext
@@ -126,11 +119,6 @@ class _Collection:
 
     @contextmanager
     def readable(self, *kinds: FindingKind) -> Iterator[None]:
-        """End the ``with`` block without an error if Airflow answers a request in the block with
-        403. In this case, mark the report as incomplete for these kinds of findings.
-
-        Any other error is raised, and no report is made.
-        """
         try:
             yield
         except AirflowApiError as error:
@@ -139,30 +127,14 @@ class _Collection:
             self.mark_incomplete(str(error), *kinds)
 
     def mark_incomplete(self, why: str, *kinds: FindingKind) -> None:
-        """Record the reason ``why`` findings of these kinds may be missing. If a reason was
-        recorded for a kind earlier, keep the earlier reason.
-        """
         for kind in kinds:
             self.incomplete.setdefault(kind, why)
 
     def mark_if_cut(self, listing: Listing[Any], what: str, *kinds: FindingKind) -> None:
-        """Mark the report as incomplete for these kinds of findings if a list in Airflow has more
-        rows than were read.
-
-        Args:
-            listing: The rows that were read, and whether they are the whole list.
-            what: A noun for the rows, for example ``queued runs``. The reason contains this noun.
-            kinds: The kinds of findings that depend on the list.
-        """
         if not listing.complete:
             self.mark_incomplete(f"only the first {len(listing.rows)} {what} were read", *kinds)
 
     def dag(self, dag_id: str) -> Dag:
-        """Return the DAG with this id.
-
-        If the DAG was not read before, request the DAG from Airflow. If the DAG does not exist, or
-        after :data:`MAX_UNLISTED` such requests, return a DAG that has only its id.
-        """
         if dag_id not in self.dags:
             known = None
             if self.dag_requests < MAX_UNLISTED:
@@ -172,11 +144,6 @@ class _Collection:
         return self.dags[dag_id]
 
     def _dags_of(self, finding: Finding) -> list[Dag]:
-        """Return the DAGs that a finding is about. The list is empty for a finding about no DAG.
-
-        For a finding about a DAG file that can't be imported, return the collected DAGs of the
-        file.
-        """
         if finding.kind is FindingKind.IMPORT_ERROR:
             return [
                 dag for dag in self.dags.values() if dag.file and subject_of(dag.bundle, dag.file) == finding.subject
@@ -184,9 +151,6 @@ class _Collection:
         return [self.dags.get(finding.dag_id, Dag(finding.dag_id))] if finding.dag_id else []
 
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
-        """Remove the muted findings, add findings about invalid mutes, and make the report. The
-        report has at most :data:`MAX_FINDINGS` findings, the most severe ones first.
-        """
         result = apply_mutes(self.findings, self.context.mutes, self._dags_of, self.context.links, self.context.now)
         self.mark_incomplete(f"the report names only the first {MAX_FINDINGS} muted findings", *result.cut)
         ordered = sorted(result.findings, key=lambda finding: (-finding.severity.rank, finding.kind, finding.subject))
@@ -210,8 +174,8 @@ class _Collection:
 def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
     """Make the report of the monitoring DAG ``mljob_monitor``.
 
-    The report has findings about DAGs that are paused, stale or broken, about stuck runs and tasks,
-    about recurring failures, and about tasks that take or wait longer than before.
+    The report has findings about broken, paused and stale DAGs, stuck runs and tasks, recurring
+    failures, and tasks that take or wait longer than before.
     """
     collected = _Collection(airflow, thresholds, context)
     listing = airflow.dags_in_use(context.ago(days=thresholds.in_use_days))
@@ -232,8 +196,8 @@ def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportCo
 def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
     """Make the report of the monitoring DAG ``mljob_monitor_bottlenecks``.
 
-    The report shows where the platform lost time: in slow tasks, in retries, and in waits for a
-    pool's slots or for a worker.
+    The report shows the time that the platform lost in slow tasks, in retries, and in waits for
+    pool slots or workers.
     """
     collected = _Collection(airflow, thresholds, context)
     window = bottlenecks.window_of(context.now, thresholds.bottleneck_hours)

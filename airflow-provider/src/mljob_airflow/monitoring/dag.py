@@ -1,9 +1,8 @@
-"""Makes a monitoring DAG.
+"""Makes a monitoring DAG. The first task makes a report. The other tasks notify the owners in
+Slack, write an HTML page, and send the report to Kafka.
 
-The DAG has a task that makes a report, and three tasks that do not depend on each other: one task
-notifies the owners in Slack, one task writes the report as an HTML page, and one task sends the
-report to Kafka. The DAG processor parses DAG files again and again, so each task imports its code
-only when the task runs.
+The DAG processor parses DAG files again and again. So each task imports its code only when the task
+runs.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ def monitor_dag(
     """Make a monitoring DAG.
 
     Args:
-        dag_id: The DAG's id, which is also the name of the Variable with the DAG's thresholds.
+        dag_id: The DAG's id, and the name of the Variable with the DAG's thresholds.
         description: One line for the list of DAGs.
         doc_md: The DAG's documentation.
         schedule: A cron expression, or ``None`` if the DAG runs only when it is triggered.
-        collect: The name of the function of :mod:`.collector` that makes the report.
-        thresholds: The names of the thresholds that the function ``collect`` uses. These
-            thresholds, and the thresholds of notifications, become params of the DAG.
-        quiet_hours: The DAG's default for the threshold ``quiet_hours``: the hours after which an
-            owner is notified again of findings that still exist.
+        collect: The name of the function in :mod:`.collector` that makes the report.
+        thresholds: The names of the thresholds that ``collect`` uses. These thresholds, and the
+            thresholds of notifications, become params of the DAG.
+        quiet_hours: The default number of hours after which an owner is notified again of the same
+            finding.
     """
     notifying = ("quiet_hours", "settle_minutes", "min_severity")
     schemas = params_schema(*thresholds, *notifying, quiet_hours=quiet_hours)
@@ -59,23 +58,21 @@ def monitor_dag(
         # Without multiple_outputs=False, Airflow also stores each key of the dict as an XCom.
         @task(multiple_outputs=False)  # type: ignore[untyped-decorator]
         def observe() -> dict[str, Any]:
-            """Make the report. The return value is the report as a JSON object."""
+            """Make the report, and return it as a JSON object."""
             from mljob_airflow.monitoring import tasks
 
             return tasks.observe(get_current_context(), collect, quiet_hours)
 
         @task(multiple_outputs=False)  # type: ignore[untyped-decorator]
         def tell_owners(report: dict[str, Any]) -> dict[str, Any]:
-            """Notify the owners in Slack. The return value has the reason of each notification that
-            was sent, by owner.
-            """
+            """Notify the owners in Slack. Return the reason of each notification, by owner."""
             from mljob_airflow.monitoring import tasks
 
             return tasks.tell_owners(get_current_context(), report, quiet_hours)
 
         @task  # type: ignore[untyped-decorator]
         def write_page(report: dict[str, Any]) -> str:
-            """Write the report as an HTML page. The return value is the path of its file."""
+            """Write the report as an HTML page, and return the path of the page."""
             from mljob_airflow.monitoring import tasks
 
             return tasks.write_page(report)

@@ -1,8 +1,7 @@
 """Finds problems in the data from Airflow (:mod:`mljob_airflow.monitoring.observations`), and makes
-a finding for each problem. These modules make findings about Airflow:
+a finding for each problem:
 
-- :mod:`.health`: DAG files that can't be imported, and DAGs that are paused or stale although
-  something needs them.
+- :mod:`.health`: DAG files that can't be imported, and DAGs that are needed, but paused or stale.
 - :mod:`.stuck`: runs and tasks that don't start.
 - :mod:`.failures`: tasks that fail again and again with the same error. :mod:`.fingerprints`
   decides whether two errors are the same.
@@ -11,6 +10,7 @@ a finding for each problem. These modules make findings about Airflow:
 - :mod:`.bottlenecks`: full pools, too few workers, tasks with many retries.
 
 :mod:`.mljobs` adds the names of the MLJobs that a finding affects. :mod:`.mutes` removes muted
-findings, and makes findings about invalid mutes. All functions of the package are pure: they do no
-I/O and read no clock.
+findings.
+
+The functions do no I/O and read no clock.
 """

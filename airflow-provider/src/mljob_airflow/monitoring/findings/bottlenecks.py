@@ -1,14 +1,12 @@
 """Finds where the platform loses time: slow tasks, full pools, too few workers, and retries.
 
-Airflow knows how full a pool is now, but not how full the pool was earlier. From the start, the end
-and the slots of task instances, this module estimates how full the pool was. The estimate has two
-errors:
+Airflow does not store how full a pool was. So this module estimates the occupied slots from the
+start and the end of task instances. The estimate has two errors:
 
-- Airflow's list of task instances has only the dates of a task's last try. So a pool was fuller
-  than estimated while earlier tries ran.
-- The estimate assumes that a task occupies its slots from its start to its end. But a task that is
-  deferred occupies no slot, unless the pool has ``include_deferred``. So a pool without this option
-  was emptier than estimated while tasks were deferred.
+- The estimate is too low for earlier tries, because Airflow's list has only the dates of a task's
+  last try.
+- The estimate is too high for deferred tasks, because a deferred task occupies no slot, unless the
+  pool has ``include_deferred``.
 
 Therefore a full pool is a finding only if tasks have also waited for a slot.
 """
@@ -64,8 +62,7 @@ def bottleneck_findings(
     Args:
         instances: The task instances of the window.
         pools: Airflow's pools.
-        owners: The DAGs by DAG id. A finding about a task with many retries has the owners of the
-            task's DAG, or no owners if ``owners`` lacks the DAG.
+        owners: The DAGs by DAG id, for the owners in the findings.
         window: The time that the report covers.
         thresholds: The thresholds of findings.
         links: Makes URLs of Airflow's UI.
@@ -78,14 +75,9 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """Return the tasks with many retried instances, as pairs of DAG id and task id.
-
-    An instance counts as retried if it has had more than one try. A task is returned if both of
-    these conditions hold:
-
-    - The number of the task's retried instances is at least the threshold ``retry_times``.
-    - The share of retried instances among all instances of the task is at least the threshold
-      ``retry_share``.
+    """Return the tasks that were often retried, as pairs of DAG id and task id. The thresholds
+    ``retry_times`` and ``retry_share`` are the minimum number and the minimum share of the task's
+    instances with more than one try.
     """
     return [
         task
@@ -98,8 +90,8 @@ def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> 
 def bottleneck_tables(
     instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, links: Links
 ) -> tuple[Table, ...]:
-    """Return three tables: the tasks that took the most time, the pools that were used, and the
-    tasks with the most retries. A table has at most :data:`ROWS` rows.
+    """Return three tables with at most :data:`ROWS` rows: the slowest tasks, the pools that were
+    used, and the tasks with the most retries.
     """
     return (
         _slowest(instances, links),
@@ -109,12 +101,8 @@ def bottleneck_tables(
 
 
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
-    """Return charts of the occupied slots over time.
-
-    There is a chart for each pool that was used. These charts are sorted by the largest share of
-    the pool's slots that was occupied, the largest share first. Pools without a limit come last.
-    Only the first six of these charts are returned. A further chart shows all pools together,
-    unless exactly one pool was used.
+    """Return charts of the occupied slots over time: a chart for each of the six fullest pools, and
+    a chart for all pools together. If only one pool was used, return only the chart of this pool.
     """
     step = window.seconds / STEPS
     charts = []
@@ -141,8 +129,7 @@ def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window
 
 
 def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = STEPS) -> tuple[float, ...]:
-    """Split the window into equal steps, and return the average number of slots that the task
-    instances occupied in each step.
+    """Return the average number of occupied slots in each of ``steps`` equal parts of the window.
     """
     length = window.seconds / steps
     taken = [0.0] * steps
@@ -159,8 +146,8 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
     Args:
         instances: The task instances that occupied slots of the pool.
-        slots: The number of the pool's slots. The pool counts as full if at least the share
-            :data:`FULL` of the slots is occupied.
+        slots: The number of the pool's slots. A pool is full if at least the share :data:`FULL` of
+            the slots is occupied.
         window: The time that the report covers.
     """
     changes: list[tuple[float, int]] = []
@@ -175,11 +162,8 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
 
 def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
-    """Return the started task instances that overlap the window, each as a triple: its start, its
-    end, and the number of pool slots that it occupies.
-
-    Start and end are in seconds after the window's start. The parts before and after the window are
-    cut off. A task instance that has not ended counts up to the end of the window.
+    """Return the start, the end and the pool slots of each task instance that ran in the window.
+    Start and end are in seconds after the window's start, and limited to the window.
     """
     found = []
     for instance in instances:
@@ -346,9 +330,6 @@ def _by_task(instances: Iterable[TaskInstance]) -> dict[tuple[str, str], list[Ta
 
 
 def _p95(values: Iterable[float | None]) -> float:
-    """Return the 95% quantile of the values that are not ``None``. Return 0 if there is no such
-    value.
-    """
     known = sorted(value for value in values if value is not None)
     return quantile(known, 0.95) if known else 0.0
 

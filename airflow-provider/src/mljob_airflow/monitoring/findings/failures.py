@@ -1,8 +1,6 @@
 """Finds recurring failures: a task that fails with the same error in several of its last runs.
 
-Airflow shows and retries each single failure, but does not show that a task fails with the same
-error each time. A run counts as one failure of a task, even if a hundred instances of a mapped task
-fail in the run.
+A run counts as one failure of a task, even if several instances of a mapped task fail in the run.
 """
 
 from __future__ import annotations
@@ -39,9 +37,8 @@ class Failures:
 
 
 def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str, str]]:
-    """Return the tasks that failed in at least ``times`` runs, as pairs of DAG id and task id.
-
-    The tasks with the most failed runs come first.
+    """Return the tasks that failed in at least ``times`` runs, as pairs of DAG id and task id. The
+    tasks with the most failed runs come first.
     """
     runs: dict[tuple[str, str], set[str]] = {}
     for instance in failed:
@@ -53,16 +50,16 @@ def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str,
 def last_runs(
     dag: Dag, task_id: str, history: Sequence[TaskInstance], failed: Iterable[TaskInstance], *, runs: int
 ) -> Failures:
-    """Return the failures in the task's last runs. The field ``errors`` of the result is empty; the
-    caller fills in the errors.
+    """Return the failures in the task's last runs. The caller fills in the field ``errors`` of the
+    result.
 
     Args:
         dag: The task's DAG.
         task_id: The task.
         history: The task's last instances, newest first. Of a mapped task, the history has only the
             first instance of each run.
-        failed: Failed instances of the task. The history may lack some of these instances.
-        runs: The number of last runs whose failures are returned.
+        failed: Failed instances of the task, which the history may lack.
+        runs: The number of last runs.
     """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]
     failed_instances = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}
@@ -74,7 +71,7 @@ def last_runs(
 def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
     """Return a finding for each error that occurred in at least ``times`` of the task's last runs.
 
-    If there is no such error, but the errors of at least ``times`` runs are unknown, return one
+    If there is no such error, but the errors of at least ``times`` runs can't be read, return one
     finding about these failures.
     """
     groups: dict[str, list[TaskInstance]] = {}

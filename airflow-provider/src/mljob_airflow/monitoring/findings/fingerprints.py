@@ -1,11 +1,9 @@
 """Makes fingerprints of errors. Two errors with the same fingerprint count as the same error.
 
-A fingerprint is made from the class and the text of an exception. Parts of the text that change
-from run to run are replaced by placeholders: dates, ids, memory addresses, random parts of paths,
-and numbers.
+A fingerprint is made from the class and the text of an exception. In the text, placeholders replace
+the parts that change from run to run, such as dates, ids and numbers.
 
-The texts of errors come from task logs, for two reasons: task instances in the REST API have no
-error text, and Kafka has no event about a failure for which Airflow called no callback.
+The texts of errors come from task logs, because the REST API has no error text of a task instance.
 """
 
 from __future__ import annotations
@@ -37,9 +35,8 @@ _CHANGING = (
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """The error of a task: an exception, or a log line with level error or critical.
-
-    ``type`` is the exception's class, and empty for a log line.
+    """The error of a task. ``type`` is the class of an exception, and empty for a log line with
+    level error or critical.
     """
 
     type: str
@@ -51,13 +48,13 @@ class ErrorText:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint: ten hexadecimal characters that are equal for equal errors."""
+        """Ten hexadecimal characters that are the same for errors that count as the same error."""
         return hashlib.sha256(f"{self.type}\n{normalised(self.message)}".encode()).hexdigest()[:10]
 
 
 def normalised(text: str) -> str:
-    """Replace the parts of ``text`` that change from run to run by placeholders. Return at most the
-    first ``MAX_TEXT`` characters of the result.
+    """Replace the parts of ``text`` that change from run to run by placeholders. Return at most
+    ``MAX_TEXT`` characters.
     """
     # A log line may have megabytes, but the beginning suffices to recognise the error.
     text = text[: 4 * MAX_TEXT]
@@ -72,18 +69,14 @@ def shortened(text: str, length: int = MAX_TEXT) -> str:
 
 
 def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
-    """Return the last exception in a task's log. If the log has no exception, return the last line
-    with level error or critical.
-
-    Return ``None`` if the log has neither an exception nor such a line.
+    """Return the last exception in a task's log. Without an exception, return the last line with
+    level error or critical, or ``None``.
 
     Args:
-        lines: The log's lines from ``GET .../logs/{try}``. Each line is an object with ``event``,
-            ``level`` and, for an exception, ``error_detail``. The first entry of ``error_detail``
-            is the exception that was raised, and the other entries are its causes. Some log
-            handlers return lines of plain text instead of objects. A line of plain text
-            counts as an exception if it begins with a class such as ``ValueError``, whose name ends
-            in Error, Exception, Warning, Exit or Interrupt.
+        lines: The log's lines from ``GET .../logs/{try}``: objects with ``event``, ``level`` and,
+            for an exception, ``error_detail``. Some log handlers return lines of plain text. A line
+            of plain text counts as an exception if it begins with a class name that ends in Error,
+            Exception, Warning, Exit or Interrupt.
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None

@@ -1,18 +1,12 @@
-"""Finds DAG files that can't be imported, and DAGs that are paused or stale although something
-needs them.
+"""Finds DAG files that can't be imported, and DAGs that are needed, but paused or stale. Airflow no
+longer finds a stale DAG in its file.
 
-Airflow reports no problem with a paused or stale DAG: the runs of a paused DAG wait, and a stale
-DAG, which Airflow no longer finds in its file, is not scheduled any more. Most paused DAGs are
-paused on purpose, so there is a finding about a paused or stale DAG only if something needs the
-DAG. A DAG is needed in any of these cases:
+Most paused DAGs are paused on purpose. So a paused or stale DAG has a finding only in these cases:
 
 - The DAG has a schedule and ran lately.
 - MLJobs ran the DAG lately.
 - Runs of the DAG are waiting.
 - Other DAGs are scheduled on assets that the DAG updates.
-
-A DAG file that can't be imported has one finding. The DAGs of the file have no findings of their
-own.
 """
 
 from __future__ import annotations
@@ -31,9 +25,7 @@ from mljob_contract.reports import Finding, FindingKind, Severity
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The reasons, besides a schedule, why a DAG is needed: its queued runs, its recent runs that
-    belong to MLJobs, and the other DAGs that are scheduled on assets that the DAG updates.
-    """
+    """The reasons, besides a schedule, why a DAG is needed."""
 
     waiting: Sequence[QueuedRun] = ()
     """The DAG's queued runs, oldest first."""
@@ -48,9 +40,9 @@ class Health:
     """The input of :func:`health_findings`.
 
     Attributes:
-        dags: The DAGs to check. The keys are their ids.
+        dags: The DAGs to check, by DAG id.
         broken: The DAG files that can't be imported.
-        needs: The :class:`Need` of each DAG. The keys are the ids of the DAGs.
+        needs: The reasons why DAGs are needed, by DAG id.
     """
 
     dags: Mapping[str, Dag] = field(default_factory=dict)
@@ -59,17 +51,14 @@ class Health:
 
 
 def suspects(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
-    """Return the DAGs that are paused or stale, or whose file can't be imported. A paused or stale
-    DAG in the result gets a finding only if something needs the DAG (:class:`Need`).
-    """
+    """Return the DAGs that are paused or stale, or whose file can't be imported."""
     files = {(file.bundle, file.file) for file in broken}
     return [dag for dag in dags if dag.is_paused or dag.is_stale or (dag.bundle, dag.file) in files]
 
 
 def feeds_of(assets: Iterable[Asset]) -> dict[str, frozenset[str]]:
-    """For each DAG that updates assets, return the ids of the other DAGs that are scheduled on
-    these assets. The keys of the dict are the ids of the DAGs that update assets. DAGs whose assets
-    schedule no other DAG are left out.
+    """Return, for each DAG that updates assets, the ids of the other DAGs that are scheduled on
+    these assets. A DAG whose assets schedule no other DAG is left out.
     """
     feeds: dict[str, set[str]] = {}
     for asset in assets:
@@ -79,11 +68,8 @@ def feeds_of(assets: Iterable[Asset]) -> dict[str, frozenset[str]]:
 
 
 def health_findings(health: Health, links: Links) -> list[Finding]:
-    """Return the findings about DAG files and DAGs.
-
-    There is a finding for each DAG file that can't be imported, and a finding for each DAG that is
-    paused or stale although something needs the DAG. A DAG of a file that can't be imported has no
-    finding of its own.
+    """Return a finding for each DAG file that can't be imported, and for each paused or stale DAG
+    that is needed. The DAGs of a file that can't be imported have no findings of their own.
     """
     found = []
     in_broken_files: set[str] = set()
@@ -162,11 +148,6 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
 
 
 def _mljob_runs(need: Need) -> list[str]:
-    """Return the run ids from which a finding about a DAG takes the names of MLJobs.
-
-    The ids of the DAG's queued runs come first; some of these runs may belong to no MLJob. Then
-    come the ids of the DAG's recent runs that belong to MLJobs.
-    """
     return [*(run.run_id for run in need.waiting), *need.mljob_runs]
 
 
@@ -183,9 +164,7 @@ def _last_line(traceback: str) -> str:
 
 
 def grouped_by_dag(runs: Iterable[QueuedRun]) -> dict[str, list[QueuedRun]]:
-    """Return a dict that maps each DAG id to the queued runs of this DAG. The run that has been
-    queued for the longest time comes first.
-    """
+    """Return the queued runs of each DAG by DAG id. The run that was queued first comes first."""
     found: dict[str, list[QueuedRun]] = {}
     for run in sorted(runs, key=lambda run: run.since):
         found.setdefault(run.dag_id, []).append(run)

@@ -1,7 +1,5 @@
-"""Names the MLJobs that a finding affects. The names come from the ids of the finding's runs.
-
-The runs of a backfill have ids that Airflow makes. These ids don't name an MLJob, so a finding does
-not name MLJobs of type Backfill.
+"""Names the MLJobs that a finding affects. The names come from run ids, so MLJobs of type Backfill
+are not named.
 """
 
 from __future__ import annotations
@@ -27,19 +25,14 @@ def mljob_name(run_id: str) -> str | None:
 def finding_fields(
     run_ids: Iterable[str], detail: str, numbers: dict[str, float], *, lead: str | None = None
 ) -> dict[str, Any]:
-    """Return the fields ``detail``, ``numbers`` and ``mljobs`` of a finding about the runs
-    ``run_ids``.
-
-    The field ``mljobs`` has the names of at most :data:`MAX_NAMED` MLJobs. The field is left out if
-    no run id names an MLJob.
+    """Return the fields ``detail``, ``numbers`` and ``mljobs`` of a finding about runs. The field
+    ``mljobs`` has at most :data:`MAX_NAMED` names, and is left out if no run id names an MLJob.
 
     Args:
         run_ids: The ids of the runs, most important first.
-        detail: The text of the field ``detail``. The names of the MLJobs are put before this text.
-        numbers: The field ``numbers``. If a run id names an MLJob, the number of MLJobs is added
-            under the key ``mljobs``.
-        lead: The words before the names of the MLJobs. By default ``MLJob`` for one MLJob, and for
-            example ``3 MLJobs`` for several.
+        detail: The text of the field ``detail``, after the names of the MLJobs.
+        numbers: The field ``numbers``, to which the number of MLJobs is added as ``mljobs``.
+        lead: The words before the names of the MLJobs, by default for example ``3 MLJobs``.
     """
     names = list(dict.fromkeys(name for run_id in run_ids if (name := mljob_name(run_id))))
     if not names:

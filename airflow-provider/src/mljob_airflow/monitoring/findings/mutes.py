@@ -1,20 +1,16 @@
-"""Mutes findings, so that known problems cause no notifications. For example, a DAG may be paused
-on purpose.
+"""Mutes findings, so that known problems cause no notifications.
 
 There are two kinds of mutes:
 
-- An entry of the Variable ``mljob_mutes``, which is a JSON list that can be changed without a
-  release. An entry must have an end, so that nobody forgets the mute::
+- An entry of the Variable ``mljob_mutes``, which is a JSON list. An entry must have an end::
 
     [{"dags": "train_*", "kinds": ["dag_paused"], "until": "2026-06-01T00:00:00Z", "reason": "the source is closed until June"}]
 
 - A tag of a DAG. ``mljob-mute`` mutes all findings about the DAG, and ``mljob-mute:dag_paused``
-  mutes one kind. A tag has no end, because the tags of a DAG are code, and code is reviewed.
+  mutes one kind. A tag has no end.
 
-An invalid entry has no effect, and causes a finding about the entry. A tag with an unknown kind,
-such as ``mljob-mute:paused_dag``, has no effect. There is a finding about such a tag only if there
-is another finding about the DAG. The report shows how many findings each mute has muted, and which
-mutes have ended.
+An invalid entry has no effect, and causes a finding. A tag with an unknown kind has no effect, and
+causes a finding only if there is another finding about the DAG.
 """
 
 from __future__ import annotations
@@ -66,9 +62,7 @@ Glob = Annotated[str, Field(min_length=1, max_length=250)]
 
 
 class Entry(BaseModel):
-    """An entry of the Airflow Variable ``mljob_mutes``, which mutes findings about some DAGs until
-    a time.
-    """
+    """An entry of the Airflow Variable ``mljob_mutes``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -86,32 +80,25 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class _Rule:
-    """A valid entry with its compiled globs, and the entry's place in the Variable, for example
-    ``mljob_mutes[2]``.
-    """
+    """A valid entry with its place in the Variable, for example ``mljob_mutes[2]``."""
 
     place: str
     entry: Entry
     globs: Sequence[re.Pattern[str]]
 
     def covers(self, kind: FindingKind, dag_id: str) -> bool:
-        """Return whether the entry is about findings of this kind and this DAG. This method does
-        not check whether the entry has ended.
-        """
         kinds = self.entry.kinds
         return (not kinds or kind in kinds) and any(glob.match(dag_id) for glob in self.globs)
 
 
 @dataclass(frozen=True)
 class Mutes:
-    """The valid entries of the Airflow Variable ``mljob_mutes``, and the problems of the invalid
-    entries.
+    """The parsed Airflow Variable ``mljob_mutes``.
 
     Attributes:
         entries: The valid entries.
-        problems: The reasons why entries have no effect. The key is the place of the invalid entry,
-            for example ``mljob_mutes[2]``; ``mljob_mutes`` if the whole Variable is invalid; or
-            ``mljob_mutes[100:]`` for the entries after the first 100, which are not read.
+        problems: The reasons why entries have no effect, by the place of the entry. The place is
+            for example ``mljob_mutes[2]``, or ``mljob_mutes`` for the whole Variable.
     """
 
     entries: Sequence[_Rule] = ()
@@ -119,10 +106,8 @@ class Mutes:
 
 
 def parse(text: str | None) -> Mutes:
-    """Parse the text of the Variable ``mljob_mutes``. ``None`` means that the Variable does not
-    exist.
-
-    An invalid text raises no error: the result has the reasons in ``problems``.
+    """Parse the text of the Variable ``mljob_mutes``, or ``None`` if the Variable does not exist.
+    An invalid text raises no error: ``problems`` of the result has the reasons.
     """
     if text is None or not text.strip():
         return Mutes()
@@ -158,7 +143,7 @@ class MuteResult:
     Attributes:
         findings: The findings that are not muted, and the findings about invalid mutes.
         mutes: The valid entries of the Variable ``mljob_mutes``, and the tags that have muted a
-            finding. Each mute has the number and the keys of its muted findings.
+            finding.
         cut: The kinds of muted findings whose keys are left out. All mutes together have at most
             :data:`~mljob_contract.reports.MAX_FINDINGS` keys.
     """
@@ -175,15 +160,14 @@ def apply_mutes(
     links: Links,
     now: datetime,
 ) -> MuteResult:
-    """Remove muted findings, and add findings about invalid mutes. A finding that is not muted gets
-    a remark if an entry of the Variable muted findings of this kind about one of the DAGs, but has
-    ended.
+    """Remove muted findings, and add findings about invalid mutes. If the entry that muted a
+    finding has ended, the finding gets a remark.
 
     Args:
         findings: All findings.
         mutes: The parsed Variable ``mljob_mutes``. The other mutes are tags of the DAGs.
         dags_of: Returns the DAGs that a finding is about. A finding is muted only if each of these
-            DAGs has a mute for the finding. A finding about no DAG is never muted.
+            DAGs has a mute. A finding about no DAG is never muted.
         links: Makes URLs of Airflow's UI.
         now: The current time.
     """
@@ -209,11 +193,8 @@ def apply_mutes(
 
 
 def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | None:
-    """Return a text that names the mute which mutes findings of this kind about the DAG.
-
-    The text names an entry of the Variable, such as ``mljob_mutes[2]``, or a tag, such as ``tag
-    mljob-mute of train``. Return ``None`` if there is no such mute. An entry that has ended does
-    not count.
+    """Return the entry or the tag that mutes findings of this kind about the DAG, for example
+    ``mljob_mutes[2]`` or ``tag mljob-mute of train``.
     """
     for mute in mutes.entries:
         if now < mute.entry.until and mute.covers(kind, dag.dag_id):
@@ -239,10 +220,6 @@ def _is_misspelt(tag: str) -> bool:
 
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
-    """Return a copy of the finding if an entry of the Variable has ended, and the entry is about
-    this kind of finding and about one of ``dags``. The detail of the copy also names the end and
-    the reason of the entry. Without such an entry, return the finding itself.
-    """
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):
             end = f"{mute.entry.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

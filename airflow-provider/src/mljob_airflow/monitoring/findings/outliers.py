@@ -1,9 +1,7 @@
 """Finds tasks that run longer than in earlier runs, or that wait longer for slots and a worker.
-:mod:`.statistics` compares the durations and the waits.
 
-Of a mapped task, only the first instance of each run (map index 0) is compared, because the other
-instances are usually similar. A page of the task's history has a limited number of instances. With
-one instance of each run, the page covers many runs.
+Of a mapped task, only the first instance of each run (map index 0) is compared. So a page of the
+task's history covers many runs.
 """
 
 from __future__ import annotations
@@ -27,10 +25,8 @@ SHOWN = 60
 
 
 def elapsed(instance: TaskInstance, now: datetime) -> float | None:
-    """Return the seconds that a task instance took, or has taken so far.
-
-    Return ``None`` unless the task instance is running or has succeeded. A failure may end a task
-    early, so the duration of a failed task instance can't be compared.
+    """Return the seconds that a task instance took, or has taken so far. Return ``None`` unless the
+    task instance is running or has succeeded, because a failure may end a task early.
     """
     if instance.state == "running" and instance.start is not None:
         return (now - instance.start).total_seconds()
@@ -41,10 +37,8 @@ def candidates(
     recent: Iterable[TaskInstance], *, slow_seconds: float, wait_seconds: float, now: datetime
 ) -> list[tuple[str, str]]:
     """Return the tasks with an instance in ``recent`` that took at least ``slow_seconds`` or waited
-    at least ``wait_seconds``.
-
-    Each task is a pair of DAG id and task id. The task with the longest duration or wait comes
-    first.
+    at least ``wait_seconds``, as pairs of DAG id and task id. The task with the longest duration or
+    wait comes first.
     """
     size: dict[tuple[str, str], float] = {}
     for instance in recent:
@@ -67,13 +61,12 @@ def outlier_findings(
     since: datetime,
     now: datetime,
 ) -> list[Finding]:
-    """Return the findings about one task: that the task runs longer than in earlier runs, and that
-    the task waits longer than in earlier runs.
+    """Return the findings about one task that runs or waits longer than in earlier runs.
 
     Args:
         dag: The task's DAG.
         task_id: The task.
-        history: The task's instances, including running instances. The newest instance comes first.
+        history: The task's instances, newest first, including running instances.
         links: Makes URLs of Airflow's UI.
         slow_seconds: Shorter durations are never a finding.
         wait_seconds: Shorter waits are never a finding.

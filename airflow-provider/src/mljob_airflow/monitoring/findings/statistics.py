@@ -1,35 +1,26 @@
-"""Decides whether the duration or the wait of a task exceeds the task's baseline. The wait is the
-time for which the task waits for slots and a worker. The baseline is made of the task's earlier
-runs.
+"""Decides whether the duration or the wait of a task exceeds the baseline, which is made of the
+task's earlier runs.
 
-A task is compared with itself, never with other tasks. A finding is about a shift, when several
-runs take longer, or about a hang, when a single run takes much longer.
+A task exceeds the baseline in one of two ways:
 
-The distribution of durations and waits has three properties: it is skewed, with a long right tail;
-a few values are always outliers; and some tasks have two kinds of runs, with little and with much
-to do. So the baseline uses:
-
-- *Logarithms.* On a logarithmic scale, skewed durations are about symmetric, and "twice as long" is
-  the same distance for a minute and for an hour.
-- *Median and MAD* (median absolute deviation). The MAD is multiplied by 1.4826; for a normal
-  distribution the product equals the standard deviation. Almost half of the values may be outliers
-  without a large effect. With mean and standard deviation, a run that hangs for an hour would raise
-  the limit so much that the next such run is not found.
-- *Earlier extremes as a second limit.* A task that takes long in every tenth run has a small MAD,
-  although its long runs are normal. So the runs of a shift must also exceed the 95% quantile of the
-  earlier runs by 25%, and the run of a hang must exceed the longest earlier run by 50%.
-- *A minimum spread.* The spread is the MAD of the logarithms, multiplied by 1.4826. A task that
-  always takes 60 s has the MAD 0. Without a minimum, runs of 76 s would be a shift.
-
-A task exceeds its baseline in one of two ways:
-
-- a shift: two of its last three runs, including the newest, are above ``max(median * exp(3 *
+- a shift: two of the last three runs, including the newest, are above ``max(median * exp(3 *
   spread), 1.25 * 95% quantile)``;
 - a hang: the newest run is above ``max(median * exp(6 * spread), 1.5 * longest)``.
 
-Because of the minimum spread, a shift is at least 1.5 times the median, and a hang at least 2.3
-times. ``docs/monitoring.md`` states how often random variation looks like a shift, and how soon a
-real shift is noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
+The baseline uses:
+
+- *Logarithms.* Durations have a long right tail. On a logarithmic scale, they are about symmetric.
+- *Median and MAD* (median absolute deviation) of the logarithms. Almost half of the values may be
+  outliers without a large effect. The spread is the MAD, multiplied by 1.4826; for a normal
+  distribution, this product equals the standard deviation.
+- *Earlier extremes.* A task that takes long in every tenth run has a small MAD, although its long
+  runs are normal. So a limit also depends on the 95% quantile or the longest earlier run.
+- *A minimum spread.* A task that always takes 60 s has the MAD 0. Without a minimum, runs of 76 s
+  would be a shift. With the minimum, a shift is at least 1.5 times the median, and a hang at least
+  2.3 times.
+
+``docs/monitoring.md`` states how often random variation looks like a shift, and how soon a real
+shift is noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
 
 Literature: Leys et al., "Detecting outliers: Do not use standard deviation around the mean, use
 absolute deviation around the median", 2013; Iglewicz and Hoaglin, "How to Detect and Handle
@@ -65,9 +56,7 @@ baseline.
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Statistics of a task's earlier durations or waits, in seconds. New values are compared with
-    these statistics.
-    """
+    """Statistics of a task's earlier durations or waits, in seconds."""
 
     median: float
     spread: float
@@ -78,7 +67,7 @@ class Baseline:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Baseline:
-        """Compute the baseline of earlier values in seconds. There must be at least one value."""
+        """Compute the baseline of at least one earlier value in seconds."""
         logs = sorted(math.log(max(value, MIN_SECONDS)) for value in values)
         centre = quantile(logs, 0.5)
         deviations = sorted(abs(value - centre) for value in logs)
@@ -97,15 +86,16 @@ class Baseline:
 
 
 def exceeded_baseline(values: Sequence[float], *, min_history: int) -> Baseline | None:
-    """Return the baseline if the newest values exceed the baseline, which means a shift or a hang.
-    A shift: the newest value and at least one of the two values before it are above
-    :attr:`Baseline.limit`. A hang: the newest value is above :attr:`Baseline.hang_limit`.
+    """Return the baseline if the newest values are a shift or a hang. Return ``None`` otherwise, or
+    if there are too few earlier values.
 
-    The baseline is made of the values before the three newest values. Return ``None`` if there is
-    neither a shift nor a hang, or if there are too few earlier values.
+    - A shift: the newest value, and at least one of the two values before it, are above
+      :attr:`Baseline.limit`.
+    - A hang: the newest value is above :attr:`Baseline.hang_limit`.
 
     Args:
-        values: Durations or waits in seconds, newest first.
+        values: Durations or waits in seconds, newest first. The baseline is made of all values but
+            the first three.
         min_history: The minimum number of values for the baseline.
     """
     recent, earlier = values[:RECENT], values[RECENT:]
