@@ -67,8 +67,7 @@ with DAG(
 
     @task
     def describe(path: str) -> None:
-        """Publish the count of each digit, and the mean and the standard deviation of the pixels.
-        """
+        """Publish the count of each digit, and the mean and the standard deviation of the pixels."""
         import numpy as np
 
         data = np.load(path)

@@ -52,8 +52,7 @@ with mljob_dag(
 
     @task
     def draw() -> list[str]:
-        """Make the images, write each batch of images to a file, and return the paths of the files.
-        """
+        """Make the images, write each batch of images to a file, and return the paths of the files."""
         import numpy as np
 
         params = job.params()

@@ -1,5 +1,4 @@
-"""Makes the models that the DAG ``select_model`` compares, and the folds of their cross-validation.
-"""
+"""Makes the models that the DAG ``select_model`` compares, and the folds of their cross-validation."""
 
 from __future__ import annotations
 

@@ -129,8 +129,7 @@ def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window
 
 
 def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = STEPS) -> tuple[float, ...]:
-    """Return the average number of occupied slots in each of ``steps`` equal parts of the window.
-    """
+    """Return the average number of occupied slots in each of ``steps`` equal parts of the window."""
     length = window.seconds / steps
     taken = [0.0] * steps
     for begin, end, slots in _intervals(instances, window):
