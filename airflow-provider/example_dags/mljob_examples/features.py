@@ -31,8 +31,8 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
         name: The family.
         components: The number of features in the family ``components``, at most the number of
             inputs.
-        clusters: The number of features in the family ``clusters``, which are distances to the
-            centres of clusters.
+        clusters: The number of clusters. A feature in the family ``clusters`` is the distance to
+            the centre of a cluster.
     """
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.decomposition import PCA

@@ -64,8 +64,8 @@ class AirflowRuns:
         raises no error.
 
         Raises:
-            AirflowApiError: Airflow did not answer, answered 401 or 403, or refused a request for a
-                single task instance.
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or refused a single task
+                instance for another reason.
         """
         failed = self._fail_together(dag_id, dag_run_id, instances)
         if failed is not None:

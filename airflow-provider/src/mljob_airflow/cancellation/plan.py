@@ -61,8 +61,8 @@ def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list
     instances of a batch have the same rank, because Airflow may set them to failed in any order.
 
     Lower ranks come first. Tasks that the DAG no longer has come last. Within a rank, running task
-    instances come last, because each of them frees a slot in which another task instance could
-    start.
+    instances come last, because a running task instance frees a slot in which another task instance
+    could start.
 
     Args:
         instances: The task instances to set to failed.

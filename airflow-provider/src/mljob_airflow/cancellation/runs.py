@@ -137,8 +137,8 @@ class Summary:
     """
 
     def note(self, error: object) -> bool:
-        """Add an error, and return whether the summary lacked the error. After :data:`MAX_ERRORS`
-        errors, further errors are not added.
+        """Add an error, and return whether the error is new. After :data:`MAX_ERRORS` errors, no
+        error is added.
         """
         text = _short(error)
         new = text not in self.errors
@@ -297,9 +297,9 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
 def _fail_unfinished(
     runs: Runs, summary: Summary, ranks: Mapping[str, int], timing: Timing, *, keep: Collection[str]
 ) -> None:
-    """Set unfinished task instances to failed, in rounds, for at most :attr:`Timing.fail` seconds.
-    Also stop if Airflow finds none of the task instances of a round. Ignore the tasks whose ids are
-    in ``keep``.
+    """Set unfinished task instances to failed until all have ended, for at most :attr:`Timing.fail`
+    seconds. Also stop if Airflow finds none of the listed task instances. Ignore the tasks whose
+    ids are in ``keep``.
     """
     target = summary.target
     deadline = timing.clock() + timing.fail

@@ -85,7 +85,7 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
     Args:
         entry: The DAG.
-        assignments: The texts after the ``=``, by the texts before the ``=``.
+        assignments: A dict from paths such as ``optimizer.rate`` to texts such as ``0.1``.
 
     Raises:
         ManifestError: An assignment sets a field of a value that has no fields.
