@@ -1,4 +1,4 @@
-"""Makes URLs of pages in Airflow's UI, because the REST API does not return such URLs."""
+"""Makes URLs of pages in Airflow's UI. Airflow's REST API does not return such URLs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Makes the URLs of pages in Airflow's UI.
+    """Makes URLs of pages in Airflow's UI.
 
     ``base_url`` is the UI's address, for example ``https://airflow.example``.
     """
@@ -20,7 +20,7 @@ class Links:
         return f"{self.base_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"
 
     def task(self, dag_id: str, task_id: str) -> str:
-        """Return the URL of a task's page, which shows the task instances of all runs."""
+        """Return the URL of a task's page. The page lists the task's instances in all runs."""
         return f"{self.dag(dag_id)}/tasks/{quote(task_id, safe='')}"
 
     def run(self, dag_id: str, run_id: str) -> str:
@@ -28,7 +28,7 @@ class Links:
         return f"{self.dag(dag_id)}/runs/{quote(run_id, safe='')}"
 
     def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
-        """Return the URL of a task instance's page, which shows the log.
+        """Return the URL of a task instance's log.
 
         ``map_index`` is -1 for a task that is not mapped.
         """

@@ -1,5 +1,5 @@
-"""The types of the data that monitoring reads from Airflow. Times have a time zone, and durations
-are in seconds.
+"""The data that monitoring reads from Airflow. Times have a time zone, and durations are in
+seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Row]):
-    """The first rows of a list in Airflow, and whether these rows are the whole list."""
+    """The first rows of a list in Airflow."""
 
     rows: Sequence[Row] = ()
     complete: bool = True
@@ -23,10 +23,7 @@ class Listing(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """A DAG as Airflow lists it.
-
-    ``schedule`` is Airflow's summary of the schedule, or ``None`` if the DAG has no schedule.
-    """
+    """A DAG. ``schedule`` is Airflow's summary of the schedule, or ``None`` without a schedule."""
 
     dag_id: str
     owners: tuple[str, ...] = ()
@@ -63,7 +60,7 @@ class QueuedRun:
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """A task instance. All dates are from the task instance's last try."""
+    """A task instance. All dates belong to the last try."""
 
     dag_id: str
     run_id: str
@@ -84,35 +81,34 @@ class TaskInstance:
 
     @property
     def slot_wait(self) -> float | None:
-        """Seconds that the task waited for free slots: in its pool, in its DAG
-        (``max_active_tasks``) and in the executor (``parallelism``). ``None`` if a date is missing,
-        or if the dates are out of order (see :attr:`wait`).
+        """The seconds for which the task waited for free slots in its pool, its DAG
+        (``max_active_tasks``) and the executor (``parallelism``). ``None`` if a date is missing or
+        out of order, see :attr:`wait`.
         """
         return _between(self.scheduled, self.queued)
 
     @property
     def worker_wait(self) -> float | None:
-        """Seconds that the task waited for a worker after it got its slots. ``None`` if a date is
-        missing, or if the dates are out of order (see :attr:`wait`).
+        """The seconds for which the task waited for a worker after it got its slots. ``None`` if a
+        date is missing or out of order, see :attr:`wait`.
         """
         return _between(self.queued, self.start)
 
     @property
     def wait(self) -> float | None:
-        """Seconds that the task waited for slots and a worker, from :attr:`scheduled` to
-        :attr:`start`. If :attr:`scheduled` is missing, the wait begins at :attr:`queued`.
+        """The seconds from :attr:`scheduled` to :attr:`start`. If :attr:`scheduled` is missing, the
+        wait begins at :attr:`queued`.
 
-        The value is ``None`` if :attr:`start` is missing, if both other dates are missing, or if
-        the dates are out of order. Dates are out of order if Airflow has overwritten one of them,
-        as after a deferral.
+        ``None`` if a date is missing, or if :attr:`start` is the earlier date. Airflow overwrites
+        dates, for example after a deferral.
         """
         return _between(self.scheduled or self.queued, self.start)
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """An asset of Airflow: the ids of the DAGs that update the asset, and of the DAGs that are
-    scheduled on the asset.
+    """An asset. ``producers`` are the ids of the DAGs that update the asset. ``consumers`` are the
+    ids of the DAGs that the asset triggers.
     """
 
     producers: frozenset[str] = frozenset()
@@ -121,7 +117,7 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool of Airflow. ``slots`` is -1 for an unlimited pool."""
+    """A pool. ``slots`` is -1 for an unlimited pool."""
 
     name: str
     slots: int

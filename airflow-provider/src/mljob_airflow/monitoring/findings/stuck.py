@@ -1,4 +1,4 @@
-"""Finds runs and tasks that don't start. The findings say what the runs and tasks wait for."""
+"""Finds runs and tasks that don't start, and says what they wait for."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def stuck_runs(
 ) -> list[Finding]:
     """Return a finding for each DAG with runs that have been queued for too long.
 
-    Paused and stale DAGs are left out, because :mod:`.health` makes the findings about these DAGs.
+    Paused and stale DAGs get no finding here: :mod:`.health` reports them.
 
     Args:
         queued: All queued runs whose ``run_after`` has passed.
         dags: DAGs by DAG id.
-        running: The number of running runs, by DAG id. If a DAG is missing in this dict, the
-            finding about the DAG says that the cause is unknown.
+        running: The number of running runs, by DAG id. Without this number, the DAG's finding has
+            no cause.
         links: Makes URLs of Airflow's UI.
-        minutes: A run that has been queued for this many minutes is stuck.
+        minutes: The number of minutes in the queue after which a run is stuck.
         now: The current time.
     """
     found = []
@@ -87,7 +87,7 @@ def stuck_tasks(
         waiting: All task instances in the states scheduled and queued.
         dags: DAGs by DAG id.
         links: Makes URLs of Airflow's UI.
-        minutes: A task that has waited for this many minutes is stuck.
+        minutes: The number of minutes of waiting after which a task is stuck.
         now: The current time.
     """
     late: dict[str, list[tuple[datetime, TaskInstance]]] = {}

@@ -1,14 +1,10 @@
 """Writes the messages to owners, in Slack's Block Kit.
 
-A message is laid out for the screen of a phone. The message has a header of a few words, a short
-section for each finding (at most twelve), and at most one button. The section of a finding begins
-with the finding's title in bold. If the finding has a URL, the title is a link. A phone shows the
-fields of a section below each other instead of side by side, so a message has no fields and no
-tables. Times are in Slack's date format, so Slack shows each time in the time zone of the reader.
+The layout fits the screen of a phone. A phone shows the fields of a section below each other, so a
+message has no fields and no tables. Slack converts the times to the time zone of the reader.
 
 The limits come from Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150
-characters in a header, 3,000 in the text of a section, 3,000 in a URL. Texts from Airflow are
-escaped, because ``&``, ``<`` and ``>`` are special characters in Slack.
+characters in a header, 3,000 in the text of a section, 3,000 in a URL.
 """
 
 from __future__ import annotations
@@ -67,10 +63,9 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
     Args:
         notification: The notification.
-        page: The URL of the report's page, or ``None`` if there is no page. The message has a
-            button with this URL, unless the URL is too long for Slack.
-        note: A remark about the message itself, for example that the message was meant for
-            another recipient.
+        page: The URL of the report's page, or ``None``. The message has a button with this URL,
+            unless the URL is too long for Slack.
+        note: A remark about the message itself, for example that another recipient was meant.
     """
     headline = _headline(notification)
     shown = notification.current if notification.starts_thread else notification.new
@@ -90,17 +85,15 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Return a text with the number of findings of each kind, for example ``2 paused DAGs, 1 import
-    error``. The most frequent kind comes first.
+    """Return the number of findings of each kind, most frequent kind first, for example ``2 paused
+    DAGs, 1 import error``.
     """
     kinds = Counter(finding.kind for finding in findings)
     return ", ".join(count(number, NAMES[kind], _PLURALS.get(kind)) for kind, number in kinds.most_common())
 
 
 def escape(text: str) -> str:
-    """Return ``text`` with Slack's special characters escaped
-    (api.slack.com/reference/surfaces/formatting, escaping).
-    """
+    """Escape Slack's special characters (api.slack.com/reference/surfaces/formatting, escaping)."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -150,9 +143,7 @@ def _resolved(notification: Notification) -> str:
 
 
 def _line(text: str, max_length: int) -> str:
-    """Return ``text`` in one line, escaped for Slack. The escaped text has at most ``max_length``
-    characters. A text that is cut ends in ``…``.
-    """
+    """Escape ``text`` and put it into one line. ``max_length`` limits the escaped text."""
     shown: list[str] = []
     length = 0
     for sign in " ".join(text.split()):

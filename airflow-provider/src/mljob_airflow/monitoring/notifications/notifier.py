@@ -1,11 +1,8 @@
-"""Sends owners the notifications about the findings of a report.
+"""Notifies the owners of a report's findings.
 
-The notification state contains, for each owner, the findings that the owner was notified of. The
-notification state is saved after each message, so a retry of the task does not send the message
-again. If Slack can't post to the address of an owner, the message goes to the fallback channel,
-with a remark that names the owner and the error. If Slack accepts no message to an owner, or
-Airflow does not return an owner's address, the other owners are still notified, and then the task
-fails.
+The state is saved after each message, so a retry of the task does not repeat a message. If Slack
+can't post to an owner's address, the message goes to the fallback channel. If an owner can't be
+notified at all, the other owners are still notified, and then the task fails.
 """
 
 from __future__ import annotations
@@ -35,8 +32,8 @@ PLATFORM_NAME = "the platform"
 
 
 class NotificationError(Exception):
-    """Some owners were not notified, because Slack did not accept the message, or because a request
-    to Airflow for the owner's address failed. A retry of the task notifies only these owners.
+    """Some owners were not notified, because a request to Slack or Airflow failed. A retry of the
+    task notifies only these owners.
     """
 
 
@@ -47,9 +44,8 @@ class OwnerDirectory:
     Attributes:
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
         fallback: The channel for owners without an address.
-        link_of: Returns an owner's link in the ``owner_links`` of a DAG, or ``None``. The function
-            is called only for owners that the mapping lacks. The function raises
-            :class:`.AirflowApiError` if a request to Airflow fails.
+        link_of: Returns an owner's link in the ``owner_links`` of a DAG, or ``None``. Called only
+            for owners that ``mapping`` lacks. Raises :class:`.AirflowApiError`.
     """
 
     mapping: Mapping[str, str]
@@ -57,8 +53,8 @@ class OwnerDirectory:
     link_of: Callable[[str], str | None] = lambda _owner: None
 
     def recipient(self, owner: str) -> Recipient:
-        """Return the recipient of messages to ``owner``: the owner's address, or the fallback
-        channel if the owner has no address.
+        """Return the owner's Slack address, or the fallback channel for an owner without an
+        address.
 
         Raises:
             AirflowApiError: A request to Airflow for the owner's link failed.
@@ -81,8 +77,7 @@ def notify(
 
     Args:
         report: The report with the findings.
-        state: The conversation with each owner until now: the Slack thread, and the findings that
-            the owner was notified of.
+        state: The previous notifications of each owner.
         policy: The rules that decide when owners are notified.
         messenger: Posts messages to Slack.
         directory: The addresses of owners.

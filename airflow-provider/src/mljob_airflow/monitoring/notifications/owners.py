@@ -1,12 +1,10 @@
 """Finds the Slack addresses of owners.
 
-These places are searched in turn for the address of an owner:
+The first of these places with an address for the owner counts:
 
-1. the Variable ``mljob_owners``, a JSON object that maps owners to addresses. This Variable can be
-   changed without a release of the DAGs;
-2. the ``owner_links`` of a DAG. Many teams have set ``owner_links`` already.
-
-If neither has an address for the owner, messages go to the fallback channel.
+1. the Variable ``mljob_owners``, a JSON object that maps owners to addresses;
+2. the ``owner_links`` of a DAG;
+3. the fallback channel.
 
 An address is a channel (``#name``, or its id ``C0123456789``), a member (``U0123456789``) or a
 member's e-mail address.
@@ -29,7 +27,7 @@ _ID = re.compile(r"[CGDUW][A-Z0-9]{7,}")
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The Slack address that a message is sent to."""
+    """The Slack address of a message."""
 
     address: str
     is_fallback: bool = False
@@ -37,19 +35,18 @@ class Recipient:
 
     @property
     def is_email(self) -> bool:
-        """Whether the address is an e-mail address. Slack must then look up the id of the member
-        with this e-mail address.
+        """Whether the address is an e-mail address. Slack posts to a member's id, not to an e-mail
+        address.
         """
         return "@" in self.address.lstrip("@")
 
 
 def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallback: str) -> Recipient:
-    """Return the recipient of messages to ``owner``: the address in ``mapping``, else the address
-    in ``link``, else the fallback channel.
+    """Return the address in ``mapping``, else the address in ``link``, else the fallback channel.
 
     Args:
         owner: The owner's name in Airflow. An empty name stands for the people who run the
-            platform. These people get the monitoring's findings that have no owner.
+            platform.
         mapping: Addresses by owner, from the Variable ``mljob_owners``.
         link: The owner's link in a DAG's ``owner_links``, or ``None`` if there is no link.
         fallback: The fallback channel.
@@ -84,8 +81,8 @@ def address_in_link(link: str) -> str | None:
 
 
 def mapping_of(text: str | None) -> dict[str, str]:
-    """Read the text of the Variable ``mljob_owners``. Return a dict that maps each owner to an
-    address. The dict is empty if the text is ``None``.
+    """Parse the text of the Variable ``mljob_owners``, and return the addresses by owner. For
+    ``None``, the dict is empty.
 
     Raises:
         ValueError: The text is not a JSON object of strings.

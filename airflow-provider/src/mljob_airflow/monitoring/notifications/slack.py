@@ -2,18 +2,13 @@
 
 The type of the Airflow Connection decides how messages are posted:
 
-- ``slack``: The Connection has the token of a bot. The bot posts to members, and to the channels in
-  which it is a member, also in threads. The bot needs the scope ``chat:write``, and for e-mail
-  addresses also ``users:read.email``.
+- ``slack``: A bot posts to members, and to the channels in which the bot is a member. The bot needs
+  the scope ``chat:write``, and for e-mail addresses also ``users:read.email``.
 - ``slackwebhook``: The webhook posts to its only channel, without threads.
 
-Slack accepts about one message a second in a channel. Slack refuses further messages with status
-429 and ``Retry-After``. A handler of Slack's SDK then waits for this time, and sends the message
-again. Slack reports most other errors of a bot with status 200 and ``ok: false``.
-
-After an error in ``UNREACHABLE``, such as an unknown channel, a message to another address may
-succeed. Such an error of a bot raises an :class:`UnreachableError`. Any other error of a bot, such
-as an invalid token, and any error of a webhook raises a :class:`SlackError`.
+Slack accepts about one message a second in a channel, and answers further messages with status 429.
+Slack's SDK then waits for the time in ``Retry-After``, and sends the message again. Slack reports
+most other errors of a bot with status 200 and ``ok: false``.
 """
 
 from __future__ import annotations
@@ -52,9 +47,7 @@ UNREACHABLE = frozenset(
 
 
 class SlackError(Exception):
-    """Slack refused a message, or did not answer. The text of the exception has Slack's error. If a
-    bot posted the message, the text also has the address.
-    """
+    """Slack refused a message, or did not answer."""
 
 
 class UnreachableError(SlackError):
@@ -63,9 +56,7 @@ class UnreachableError(SlackError):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """The channel and the thread of a posted message. A later message needs this channel and this
-    thread to be a reply to the posted message.
-    """
+    """The channel and the thread of a posted message. A reply needs both."""
 
     channel: str
     """The channel's id. A webhook does not return the id, so its messages have ``webhook``."""
@@ -76,7 +67,7 @@ class Posted:
 
 
 class Messenger(Protocol):
-    """A client that posts messages to Slack."""
+    """Posts messages to Slack."""
 
     threads: bool
     """Whether a message can be a reply in a thread."""
@@ -87,11 +78,10 @@ class Messenger(Protocol):
         """Post a message.
 
         Args:
-            recipient: The recipient.
+            recipient: The recipient of a message that is not a reply.
             message: The message.
-            reply_to: The message to reply to. The reply goes to the channel of this message, even
-                if the recipient has another address. With ``None``, or if this message has no
-                thread, the new message is not a reply and goes to the recipient.
+            reply_to: The message to reply to. The reply goes to the channel of this message. If
+                this message has no thread, the new message goes to the recipient.
             broadcast: Whether a reply also appears in the channel, and not only in the thread.
 
         Returns:
@@ -105,7 +95,7 @@ class Messenger(Protocol):
 
 
 class SlackBot:
-    """A messenger that posts as a bot, by ``chat.postMessage``."""
+    """Posts messages as a bot, by ``chat.postMessage``."""
 
     threads = True
 
@@ -116,9 +106,7 @@ class SlackBot:
     def post(
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
     ) -> Posted:
-        """Post a message, as :meth:`Messenger.post` describes. If the recipient is an e-mail
-        address, ask Slack for the member with this address before the message is posted.
-        """
+        """Post a message, see :meth:`Messenger.post`."""
         body = {**message, "unfurl_links": False, "unfurl_media": False}
         if reply_to is not None and reply_to.thread:
             body |= {"channel": reply_to.channel, "thread_ts": reply_to.thread, "reply_broadcast": broadcast}
@@ -148,9 +136,7 @@ class SlackBot:
 
 
 class SlackWebhook:
-    """A messenger that posts by an incoming webhook, to the webhook's only channel and without
-    threads.
-    """
+    """Posts messages by an incoming webhook, to the webhook's only channel and without threads."""
 
     threads = False
 
@@ -160,8 +146,7 @@ class SlackWebhook:
     def post(
         self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
     ) -> Posted:
-        """Post a message to the webhook's channel. The arguments ``recipient``, ``reply_to`` and
-        ``broadcast`` have no effect.
+        """Post a message to the webhook's channel. All arguments except ``message`` are ignored.
 
         Raises:
             SlackError: Slack refused the message, or did not answer.
@@ -181,10 +166,10 @@ def messenger(conn_id: str, conn_type: str) -> Messenger:
 
     Args:
         conn_id: The Connection's id.
-        conn_type: The Connection's type, ``slack`` or ``slackwebhook``.
+        conn_type: The Connection's type.
 
     Raises:
-        ValueError: The Connection has another type.
+        ValueError: The type is neither ``slack`` nor ``slackwebhook``.
     """
     # Imported here, because only the task that posts messages needs these modules.
     from slack_sdk.http_retry.builtin_handlers import (

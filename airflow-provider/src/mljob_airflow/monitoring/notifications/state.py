@@ -1,26 +1,24 @@
-"""Remembers which findings each owner was notified of, and decides which notifications are due
+"""Remembers the findings that each owner was notified of, and decides which notifications to send
 after a new report.
 
-An owner has one conversation, which is a message about all findings and the message's thread:
+An owner has one conversation in Slack: a message about all findings, and this message's thread.
 
 - New or more severe findings cause a reply in the thread. The channel shows this reply too.
 - Resolved findings cause a reply in the thread only.
 - While nothing changes, there is no message. After the repeat period (the threshold
-  ``quiet_hours``), a new message with all findings of the current report starts a new thread.
+  ``quiet_hours``), a new message with all current findings starts a new thread.
 
 Four rules avoid needless messages:
 
 - A finding counts as resolved only if it has been missing in all reports of the last 45 minutes (by
   default), because findings may come and go.
 - A report that is incomplete for a kind of findings does not resolve findings of this kind.
-- A muted finding is removed from the state without a message. If a report has the finding after the
-  mute has ended, the finding counts as new.
-- A finding about a task that was slow or waited long never counts as resolved, because the finding
-  is about an event in the past. The finding is removed from the state without a message after it
-  has been missing in reports for the repeat period.
+- A muted finding is removed from the state without a message. After the end of the mute, the
+  finding counts as new.
+- A finding about a past event (:data:`TRANSIENT`) never counts as resolved. The finding is removed
+  from the state without a message, after it has been missing in reports for the repeat period.
 
-The functions are pure. The caller stores the state in an Airflow Variable, which all supported
-versions of Airflow have. The state has at most :data:`MAX_NOTIFIED` findings.
+The functions are pure. The caller stores the state in an Airflow Variable.
 """
 
 from __future__ import annotations
@@ -72,9 +70,7 @@ class NotifiedFinding:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The current thread of messages to an owner, and the findings that the owner was notified
-    of.
-    """
+    """The current Slack thread of an owner, and the findings that the owner was notified of."""
 
     recipient: str
     """The Slack address of the owner."""
@@ -101,11 +97,11 @@ class NotificationPolicy:
     """The rules that decide when an owner is notified.
 
     Attributes:
-        repeat_after: The time from a message with all findings to the next such message, as long as
-            reports have findings of the owner.
+        repeat_after: The time after which an owner with findings gets the next message with all
+            findings.
         resolved_after: The time for which a finding must be missing in reports to count as
             resolved.
-        min_severity: Less severe findings cause no notification.
+        min_severity: The lowest severity of a finding that causes a notification.
     """
 
     repeat_after: timedelta = timedelta(hours=24)
@@ -115,7 +111,7 @@ class NotificationPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A message to one owner: why it is sent, and the findings that it is about."""
+    """A message to one owner."""
 
     owner: str
     reason: NotificationReason
@@ -128,18 +124,15 @@ class Notification:
 
     @property
     def starts_thread(self) -> bool:
-        """Whether the message has all findings of the owner and starts a thread. Other messages are
-        replies in the thread, if the messenger has threads and the owner's Slack address is still
-        the same.
-        """
+        """Whether the message has all findings of the owner and starts a new thread."""
         return self.reason in (NotificationReason.NEW, NotificationReason.REMINDER)
 
 
 def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
-    """Return the report's findings with at least the severity ``min_severity``, by owner.
+    """Return the report's findings by owner, in the order of the report.
 
-    The findings of an owner are in the order of the report. A finding with two owners is in both
-    lists. A finding without an owner is in the list of :data:`PLATFORM`.
+    Findings that are less severe than ``min_severity`` are left out. A finding without an owner
+    belongs to :data:`PLATFORM`.
     """
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
@@ -152,9 +145,7 @@ def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[
 def due_notifications(
     state: NotificationState, report: MonitoringReport, policy: NotificationPolicy
 ) -> list[Notification]:
-    """Return the notifications that must be sent because of a new report, at most one for each
-    owner.
-    """
+    """Return the notifications to send after a new report, at most one for each owner."""
     current = findings_by_owner(report, policy.min_severity)
     due = (
         _due_notification(owner, state.get(owner), current.get(owner, []), report, policy)
@@ -201,10 +192,9 @@ def _is_resolved(key: str, finding: NotifiedFinding, report: MonitoringReport, p
 
 
 def kind_of(key: str) -> FindingKind | None:
-    """Return the kind of a finding from the finding's key, which begins with the kind.
+    """Return the kind of the finding with this key.
 
-    Return ``None`` if the kind is unknown, because another version of this package has stored the
-    finding.
+    Return ``None`` for a kind that only other versions of this package have.
     """
     word = key.partition(":")[0]
     return FindingKind(word) if word in set(FindingKind) else None
@@ -213,17 +203,15 @@ def kind_of(key: str) -> FindingKind | None:
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
     """Return the state after a report.
 
-    No findings are added. A finding of the state gets the report's time as ``last_seen`` if the
-    report has the finding with at least the severity ``policy.min_severity``. Of the other
-    findings, these are removed:
+    A finding that is still in the report gets the report's time as ``last_seen``. Findings that are
+    less severe than ``policy.min_severity`` count as missing. Of the missing findings, these are
+    removed:
 
     - muted findings;
-    - findings of a kind that this version of the package does not know;
-    - findings of the kinds in :data:`TRANSIENT` that have been missing in reports for the repeat
-      period (``policy.repeat_after``).
+    - findings of a kind that this version of the package does not have;
+    - findings of the kinds in :data:`TRANSIENT` that have been missing for ``policy.repeat_after``.
 
-    Owners without findings are removed, and the state is :func:`bounded`. Resolved findings are
-    removed by :func:`after_notification`.
+    New findings are added by :func:`after_notification`, which also removes resolved findings.
     """
     current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}
@@ -250,15 +238,14 @@ def _is_kept(key: str, finding: NotifiedFinding, report: MonitoringReport, polic
 
 
 def after_notification(state: NotificationState, notification: Notification, sent: Conversation) -> NotificationState:
-    """Return the state after a notification was sent. The findings in the message are added to the
-    owner's conversation, or updated there, and the resolved findings are removed. If no finding is
-    left, the owner's conversation is removed.
+    """Return the state after a notification was sent: with the findings in the message, and without
+    the resolved findings. An owner without findings is removed.
 
     Args:
         state: The state before the notification.
         notification: The notification.
-        sent: A conversation with the recipient, the channel and the thread of the message, and the
-            time of the message as ``notified_at``. The field ``findings`` is ignored.
+        sent: A conversation with the message's recipient, channel, thread and time
+            (``notified_at``). The field ``findings`` is ignored.
     """
     before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}
@@ -274,9 +261,7 @@ def after_notification(state: NotificationState, notification: Notification, sen
 
 
 def bounded(state: NotificationState) -> NotificationState:
-    """Return the state with at most :data:`MAX_NOTIFIED` findings: the findings whose ``last_seen``
-    is newest.
-    """
+    """Return the state with the :data:`MAX_NOTIFIED` findings whose ``last_seen`` is newest."""
     everything = sorted(
         (
             (finding.last_seen, owner, key)

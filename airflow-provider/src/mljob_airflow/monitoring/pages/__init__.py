@@ -2,5 +2,5 @@
 
 - :mod:`.page` makes the HTML of a report.
 - :mod:`.plots` makes the charts of a page.
-- :mod:`.files` keeps the pages as files in a folder.
+- :mod:`.files` writes the pages to a folder.
 """

@@ -1,9 +1,7 @@
 """Writes the pages of reports to files ``<folder>/<monitor>/<time>.html``, where ``<monitor>`` is
 the id of the monitoring DAG.
 
-The file ``<folder>/<monitor>/latest.html`` is a copy of the newest page. Administrators set up a
-web server that serves the folder, or mount a bucket as the folder. For each monitoring DAG, only
-the newest :data:`KEPT` pages are kept.
+The file ``<folder>/<monitor>/latest.html`` is a copy of the newest page.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ LATEST = "latest.html"
 
 
 def name_of(report: MonitoringReport) -> str:
-    """Return the name of the report's file, made from the time of the report."""
+    """Return the name of the report's file, for example ``2026-01-31T120000.html``."""
     return f"{report.at:%Y-%m-%dT%H%M%S}.html"
 
 
 def url_of(report: MonitoringReport, base_url: str) -> str | None:
-    """Return the URL of the report's page, or ``None`` if ``base_url``, the URL of the folder, is
-    empty.
+    """Return the URL of the report's page, or ``None`` if ``base_url`` is empty. ``base_url`` is
+    the URL of the folder with all pages.
     """
     return f"{base_url.rstrip('/')}/{report.monitor}/{name_of(report)}" if base_url else None
 
@@ -37,8 +35,8 @@ def write(report: MonitoringReport, folder: Path) -> Path:
     """Write the report's page, and return the path of the file. Replace ``latest.html``, and delete
     all pages of the monitoring DAG except the newest :data:`KEPT`.
 
-    A reader never sees an incomplete file, because each file is first written under another name,
-    and then renamed.
+    A web server never sees an incomplete file: each file is written under another name, and then
+    renamed.
     """
     directory = folder / report.monitor
     directory.mkdir(parents=True, exist_ok=True)

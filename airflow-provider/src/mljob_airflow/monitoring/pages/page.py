@@ -1,7 +1,7 @@
-"""Makes the HTML page of a report. The layout fits a screen, a phone and paper.
+"""Makes the HTML page of a report, for a screen, a phone and paper.
 
-The page is one file without scripts or external resources, so a bucket or any web server can serve
-the page, and an e-mail can have it as an attachment.
+The page is one file without scripts or external resources, so any web server can serve the page,
+and an e-mail can have it as an attachment.
 """
 
 from __future__ import annotations

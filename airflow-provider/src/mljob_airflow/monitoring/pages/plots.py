@@ -1,6 +1,5 @@
-"""Makes charts as inline SVG, without a library or a script. The charts scale with the page.
-
-Colours come from CSS classes of the page, because the page has a light and a dark colour scheme.
+"""Makes charts as inline SVG, without a library or a script. CSS classes of the page set the
+colours.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ SPARK_WIDTH, SPARK_HEIGHT = 180, 40
 
 
 def area(series: Series) -> str:
-    """Draw a series over time as a filled area, and return the SVG. If the series has a limit, the
-    limit is drawn as a line.
-    """
+    """Draw a series over time as a filled area, and return the SVG. A limit is drawn as a line."""
     top = max([*series.values, series.limit or 0.0, 1.0]) * 1.08
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -59,11 +56,12 @@ def area(series: Series) -> str:
 
 
 def sparkline(values: Sequence[float], limit: float | None = None) -> str:
-    """Draw a small chart of a task's durations or waits in its last runs, and return the SVG. The
-    result is an empty string for fewer than two values.
+    """Draw a small chart of a task's last runs, and return the SVG. For fewer than two values,
+    return an empty string.
 
-    ``values`` has the oldest value first. The chart marks the newest value. ``limit``, if given, is
-    drawn as a line.
+    Args:
+        values: The task's durations or waits, oldest first.
+        limit: A value to draw as a line.
     """
     if len(values) < 2:
         return ""
