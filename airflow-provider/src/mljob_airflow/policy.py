@@ -1,8 +1,6 @@
 """A cluster policy that adds the callbacks of :mod:`.events.callbacks` to every task of every DAG.
-The authors of the DAGs have to change nothing.
 
-Airflow finds the policy through the entry point group ``airflow.policy``. When the DAG processor or
-a worker parses a DAG, Airflow calls the policy for each task of the DAG (Airflow's documentation,
+Airflow finds the policy through the entry point group ``airflow.policy`` (Airflow's documentation,
 "Cluster Policies"). The policy does nothing unless ``[mljob] instrument_all_dags`` is true, because
 the installation of a package must not change other people's DAGs.
 """
@@ -28,8 +26,8 @@ hookimpl = pluggy.HookimplMarker("airflow.policy")
 
 @hookimpl
 def task_policy(task: Any) -> None:
-    """Add the callbacks of :mod:`.events.callbacks` to a task if ``[mljob] instrument_all_dags`` is
-    true and this version of Airflow is supported.
+    """Add the callbacks of :mod:`.events.callbacks` to a task. Do nothing if ``[mljob]
+    instrument_all_dags`` is false, or if this version of Airflow is not supported.
 
     Args:
         task: An Airflow operator or a mapped operator.
@@ -44,10 +42,8 @@ def task_policy(task: Any) -> None:
 
 @cache
 def _is_supported() -> bool:
-    """Return whether this version of Airflow is supported.
-
-    If the version is not supported, log a warning, once in a process. No error is raised, because
-    an error in a cluster policy would break every DAG.
+    """Return whether this version of Airflow is supported. An exception in a cluster policy would
+    break every DAG, so log a warning instead.
     """
     try:
         assert_supported(installed_version())

@@ -1,4 +1,4 @@
-"""The description of this package for ``airflow providers list`` and ``airflow config list``.
+"""Describes this package for ``airflow providers list`` and ``airflow config list``.
 
 The format is Airflow's ``provider_info.schema.json`` (Airflow's documentation, "How to create your
 own provider").
@@ -12,10 +12,8 @@ from mljob_airflow import __version__, settings
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the description of the provider, which Airflow reads through an entry point.
-
-    The description has the options of the section ``[mljob]`` of Airflow's configuration, with
-    their defaults.
+    """Return the description of the provider, with the options of the section ``[mljob]``. Airflow
+    calls this function through an entry point.
     """
     return {
         "package-name": "airflow-provider-mljob",

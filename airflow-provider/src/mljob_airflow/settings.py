@@ -1,8 +1,7 @@
 """The ``[mljob]`` section of Airflow's configuration.
 
 Options come from ``airflow.cfg`` or from environment variables ``AIRFLOW__MLJOB__<OPTION>``.
-:mod:`mljob_airflow.provider_info` describes each option with its default. Airflow shows these
-descriptions with ``airflow config list --include-descriptions``.
+:mod:`mljob_airflow.provider_info` describes each option with its default.
 """
 
 from __future__ import annotations
@@ -26,96 +25,83 @@ def topic() -> str:
 
 
 def source() -> str:
-    """Return the name of this Airflow. Each event of this Airflow has this name in the field
-    ``source``, so that readers can tell the events of several Airflows apart.
-    """
+    """Return the name of this Airflow, for the field ``source`` of events."""
     return _get("source", SOURCE)
 
 
 def kafka_config_id() -> str:
-    """Return the id of the Airflow Connection to Kafka. The field ``extra`` of this Connection is
-    the configuration of librdkafka.
-    """
+    """Return the id of the Airflow Connection to Kafka."""
     return _get("kafka_config_id", KAFKA_CONFIG_ID)
 
 
 def airflow_conn_id() -> str:
-    """Return the id of the Airflow Connection with which this package's DAGs log in to the REST
-    API.
-    """
+    """Return the id of the Airflow Connection to Airflow's own REST API."""
     return _get("airflow_conn_id", AIRFLOW_CONN_ID)
 
 
 def run_id_prefix() -> str:
-    """Return the first part of the run ids of MLJobs. The operator has the same setting,
-    ``MLJOB_RUN_ID_PREFIX``, and both must have the same value.
+    """Return the first part of the run ids of MLJobs. The operator's setting
+    ``MLJOB_RUN_ID_PREFIX`` must have the same value.
     """
     return _get("run_id_prefix", RUN_ID_PREFIX)
 
 
 def slack_conn_id() -> str:
-    """Return the id of the Airflow Connection with which the monitoring DAGs post to Slack, or an
-    empty string if they post no messages.
+    """Return the id of the Airflow Connection to Slack. An empty string means that the monitoring
+    DAGs post no messages.
     """
     return _get("slack_conn_id", "")
 
 
 def slack_channel() -> str:
-    """Return the Slack channel for messages to owners whose Slack address is not known, and for
-    messages about problems that belong to no owner. Return an empty string if the option is not
-    set.
+    """Return the Slack channel for owners without a Slack address and for findings without an
+    owner, or an empty string.
     """
     return _get("slack_channel", "")
 
 
 def report_dir() -> str:
-    """Return the folder in which the monitoring DAGs write their reports as HTML pages, or an empty
-    string if the DAGs write no pages.
+    """Return the folder for the HTML pages of reports. An empty string means that the monitoring
+    DAGs write no pages.
     """
     return _get("report_dir", "")
 
 
 def report_url() -> str:
-    """Return the URL under which a browser finds the files of the folder :func:`report_dir`, or an
-    empty string. Without a URL, Slack messages have no link to a page.
+    """Return the URL of the folder :func:`report_dir`. An empty string means that Slack messages
+    have no link to a page.
     """
     return _get("report_url", "")
 
 
 def report_topic() -> str:
-    """Return the Kafka topic for the reports of the monitoring DAGs, or an empty string if they
-    send no reports to Kafka.
+    """Return the Kafka topic for reports. An empty string means that the monitoring DAGs send no
+    reports to Kafka.
     """
     return _get("report_topic", "")
 
 
 def monitor_schedule() -> str | None:
-    """Return the schedule of ``mljob_monitor``, a cron expression.
-
-    Return ``None`` if the option is the text ``none``. The DAG then runs only when it is triggered.
+    """Return the schedule of ``mljob_monitor``, a cron expression. Without a schedule (the option
+    is ``none``), return ``None``.
     """
     return _schedule("monitor_schedule", MONITOR_SCHEDULE)
 
 
 def bottlenecks_schedule() -> str | None:
-    """Return the schedule of ``mljob_monitor_bottlenecks``, a cron expression.
-
-    Return ``None`` if the option is the text ``none``. The DAG then runs only when it is triggered.
+    """Return the schedule of ``mljob_monitor_bottlenecks``, a cron expression. Without a schedule
+    (the option is ``none``), return ``None``.
     """
     return _schedule("bottlenecks_schedule", BOTTLENECKS_SCHEDULE)
 
 
 def ui_url() -> str:
-    """Return the URL of Airflow's UI, from ``[api] base_url``, or an empty string if the option is
-    not set.
-    """
+    """Return the URL of Airflow's UI (``[api] base_url``), or an empty string."""
     return str(_conf().get("api", "base_url", fallback="") or "").strip()
 
 
 def instrument_all_dags() -> bool:
-    """Return whether the cluster policy adds this package's callbacks to every task of every DAG.
-    The callbacks send task events to Kafka.
-    """
+    """Return whether every task of every DAG sends task events to Kafka."""
     return bool(_conf().getboolean(SECTION, "instrument_all_dags", fallback=False))
 
 

@@ -1,7 +1,7 @@
 """Makes the Kafka message with a report.
 
-:func:`message_from_report` is not in :mod:`mljob_airflow.events.cloudevents`, because a task that
-only sends task events must not import the models of reports.
+This module is separate from :mod:`mljob_airflow.events.cloudevents`, because a task that only sends
+task events must not import the models of reports.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def message_from_report(report: MonitoringReport, *, event_id: str) -> Message:
 
     Args:
         report: The report.
-        event_id: The CloudEvents attribute ``id``, which has to be unique for the report's source.
+        event_id: The CloudEvents attribute ``id``, unique for the report's source.
     """
     return Message(
         key=report.monitor.encode(),

@@ -1,9 +1,7 @@
 """Sends the requests of monitoring to Airflow's REST API.
 
-A list is read page by page, up to a maximum number of rows. A :class:`.Listing` shows whether the
-list is complete. Unless a method says otherwise, a failed request raises
-:class:`mljob_airflow.rest.client.AirflowApiError`. The methods about a single DAG raise no error if
-the DAG does not exist. Their result is then ``None``, 0 or empty.
+A failed request raises :class:`mljob_airflow.rest.client.AirflowApiError`. If a DAG does not exist,
+the methods about one DAG return ``None``, 0 or an empty result.
 """
 
 from __future__ import annotations
@@ -41,9 +39,7 @@ Answer = Mapping[str, Any]
 
 
 class AirflowReader:
-    """A reader of an Airflow's data. Implements
-    :class:`mljob_airflow.monitoring.collector.Airflow`.
-    """
+    """Reads data from Airflow. Implements :class:`mljob_airflow.monitoring.collector.Airflow`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         from airflow_client import client
@@ -58,8 +54,8 @@ class AirflowReader:
         self.requests = 0
 
     def dags_in_use(self, since: datetime) -> Listing[Dag]:
-        """Return the DAGs whose newest run (the run that was created last) started at or after
-        ``since``. Stale DAGs are included. A DAG whose newest run has not started is left out.
+        """Return the DAGs whose newest run started at or after ``since``. Stale DAGs are included.
+        A DAG whose newest run is still queued is left out.
         """
         rows = self._by_offset(
             "list DAGs",
@@ -78,9 +74,7 @@ class AirflowReader:
         return None if row is None else _dag(row)
 
     def owner_links(self, dag_id: str) -> Mapping[str, str]:
-        """Return the DAG's ``owner_links``, by owner. The result is empty if the DAG does not
-        exist.
-        """
+        """Return the DAG's ``owner_links``, by owner."""
         row = self._found(f"get details of {dag_id}", self._dags.get_dag_details_without_preload_content, dag_id)
         return dict((row or {}).get("owner_links") or {})
 
@@ -143,10 +137,13 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """Return run ids of the DAG, newest run first, at most :data:`MAX_MLJOB_RUNS`. The runs
-        belong to MLJobs, and their ``run_after`` is ``since`` or later.
+        """Return the ids of the DAG's runs that belong to MLJobs, newest run first, at most
+        :data:`MAX_MLJOB_RUNS`.
 
-        ``prefix`` is the first part of the run ids of MLJobs.
+        Args:
+            dag_id: The DAG's id.
+            prefix: The first part of the run ids of MLJobs.
+            since: The earliest ``run_after`` of a run.
         """
         answer = self._found(
             f"list MLJobs' runs of {dag_id}",
@@ -206,9 +203,8 @@ class AirflowReader:
 
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
         """Return the task instances that are running, or that succeeded or failed at or after
-        ``since``. Each instance of a mapped task is returned.
-
-        At most :data:`MAX_WINDOW_TASKS` ended instances are read, the newest ones first.
+        ``since``. All instances of a mapped task are included. Of the ended instances, the newest
+        :data:`MAX_WINDOW_TASKS` are returned.
         """
         running = self._instances("list running tasks", MAX_TASKS, state=["running"])
         ended = self._instances(
@@ -225,12 +221,11 @@ class AirflowReader:
         """Return the last error in the log of a task instance's last try. Only about the first
         :data:`MAX_LOG_BYTES` bytes of the log are read.
 
-        Return ``None`` if these bytes have no error, or if Airflow answers with an error such as
+        Return ``None`` if these bytes have no error, or if Airflow answers with a status such as
         404.
 
         Raises:
-            AirflowApiError: Airflow did not answer, answered 401 or 403, or the connection broke
-                before the end of the log.
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or the connection broke.
         """
         operation = f"read the log of {instance.dag_id}.{instance.task_id}"
         try:
@@ -270,10 +265,7 @@ class AirflowReader:
     def _by_offset(
         self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
     ) -> Listing[Answer]:
-        """Read a list whose pages Airflow selects by an offset, because the list has no cursors in
-        any supported version of Airflow. ``method`` requests a page, and the rows are in the
-        answer's field ``field``.
-        """
+        """Read a list that has no cursors in any supported version of Airflow."""
         return _up_to(
             max_rows,
             pages(
@@ -299,9 +291,6 @@ class AirflowReader:
 
 
 def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
-    """Read pages until they have at least ``max_rows`` rows, or until the list ends. Return all
-    rows of these pages.
-    """
     rows: list[Answer] = []
     complete = False
     for page in found:
@@ -313,9 +302,6 @@ def _up_to(max_rows: int, found: Iterable[Page]) -> Listing[Answer]:
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
-    """Yield the JSON values of those lines of a log that may be about an error. Lines that are not
-    JSON are left out. Stop after about :data:`MAX_LOG_BYTES` bytes of the log.
-    """
     rest, size = b"", 0
     for chunk in response.stream(65536):
         size += len(chunk)

@@ -1,8 +1,4 @@
-"""The tasks of the monitoring DAGs.
-
-The tasks read settings and Variables, and call the other modules of this package. A task whose
-setting is missing skips itself, and its log names the setting.
-"""
+"""The tasks of the monitoring DAGs. A task whose setting is missing skips itself."""
 
 from __future__ import annotations
 
@@ -36,16 +32,14 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
 
     Args:
         context: Airflow's task context.
-        collect: The name of the function of :mod:`.collector` that makes the report.
-        quiet_hours: The monitoring DAG's default for the threshold ``quiet_hours``: the hours after
-            which an owner is notified again of findings that are still there.
+        collect: The name of the function in :mod:`.collector` that makes the report.
+        quiet_hours: The monitoring DAG's default for :attr:`.Thresholds.quiet_hours`.
 
     Returns:
         The report as a JSON object.
 
     Raises:
-        ThresholdsError: A threshold is invalid, or the Variable with thresholds is not a JSON
-            object.
+        ThresholdsError: A threshold or the Variable with thresholds is invalid.
     """
     from airflow.sdk import Variable
 
@@ -78,18 +72,17 @@ def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[
 
 
 def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quiet_hours: int) -> dict[str, Any]:
-    """Send each owner a Slack message about the owner's findings, if the
-    :class:`.NotificationPolicy` requires a notification now.
+    """Send each owner a Slack message about the owner's findings, if :class:`.NotificationPolicy`
+    requires a notification now.
 
     Args:
         context: Airflow's task context.
         report_json: The report, from :func:`observe`.
-        quiet_hours: The monitoring DAG's default for the threshold ``quiet_hours``: the hours after
-            which an owner is notified again of findings that are still there.
+        quiet_hours: The monitoring DAG's default for :attr:`.Thresholds.quiet_hours`.
 
     Returns:
-        A dict that maps each notified owner to the reason of the notification, for example
-        ``{"team-a": "new"}``. The key ``the platform`` stands for findings without an owner.
+        The reason of each notification, by owner, for example ``{"team-a": "new"}``. The key ``the
+        platform`` stands for findings without an owner.
 
     Raises:
         AirflowSkipException: The setting ``[mljob] slack_conn_id`` is missing.
@@ -175,16 +168,14 @@ def send_event(report_json: Mapping[str, Any]) -> None:
 
 
 def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """Return the link that the ``owner_links`` of a DAG have for the owner.
+    """Return the owner's link from the ``owner_links`` of a DAG, or ``None``.
 
-    The function reads the DAGs in which the owner has findings, until a DAG has a link for the
-    owner. The function reads at most ``MAX_DAGS_OF_OWNER`` DAGs. The result is ``None`` if none of
-    these DAGs has a link.
+    The function reads at most ``MAX_DAGS_OF_OWNER`` of the DAGs in which the owner has findings.
 
     Args:
         owner: The owner.
         report: The report.
-        links_of: A function that reads the ``owner_links`` of the DAG with a given id.
+        links_of: Reads the ``owner_links`` of a DAG.
     """
     dag_ids = dict.fromkeys(finding.dag_id for finding in report.findings if owner in finding.owners and finding.dag_id)
     for dag_id in list(dag_ids)[:MAX_DAGS_OF_OWNER]:
@@ -216,9 +207,7 @@ def _dag_id(context: Mapping[str, Any]) -> str:
 
 @cache
 def _reader() -> Any:
-    """Return the reader of Airflow's REST API. The reader is cached, so that this process logs in
-    to Airflow only once.
-    """
+    """Return the reader of Airflow's REST API. The cache avoids a second login to Airflow."""
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 
     return AirflowReader(Endpoint.configured())

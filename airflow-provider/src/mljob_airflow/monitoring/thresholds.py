@@ -1,13 +1,11 @@
 """The thresholds of the monitoring DAGs.
 
-The values come from three places. A later place overrides the earlier ones:
+The values come from three places. A later place overrides an earlier place:
 
 1. the defaults in this module, or the DAG's own default for ``quiet_hours``;
 2. the Airflow Variable whose key is the id of the monitoring DAG: a JSON object with some
    thresholds;
-3. the params of a run that is triggered by hand.
-
-The defaults are high, so that every notification is worth reading.
+3. the params of a run that a user triggers.
 """
 
 from __future__ import annotations
@@ -79,11 +77,7 @@ class Thresholds(BaseModel):
 
 
 class ThresholdsError(ValueError):
-    """A threshold is invalid or unknown, or the Variable with thresholds is not a JSON object.
-
-    The text names the threshold, its value, where it was set, and the rule that the value breaks,
-    or says what is wrong with the Variable.
-    """
+    """A threshold is invalid or unknown, or the Variable with thresholds is not a JSON object."""
 
 
 def effective(
@@ -93,12 +87,11 @@ def effective(
 
     Args:
         variable: The text of the Airflow Variable, or ``None`` if the Variable does not exist.
-        given: The params of the run, by name. Params that are ``None``, or that are not thresholds,
-            are ignored.
+        given: The params of the run, by name. ``None`` and params that are not thresholds are
+            ignored.
         monitor: The id of the monitoring DAG, which is also the Variable's name.
-        quiet_hours: The DAG's default for the threshold ``quiet_hours``: the hours after which an
-            owner is notified again of findings that are still there. If ``None``, the default in
-            this module is used.
+        quiet_hours: The DAG's default for :attr:`Thresholds.quiet_hours`. ``None`` means the
+            default in this module.
 
     Raises:
         ThresholdsError: A threshold is invalid, the Variable has an unknown threshold, or the
@@ -124,15 +117,15 @@ def effective(
 
 
 def params_schema(*names: str, quiet_hours: float | None = None) -> dict[str, dict[str, Any]]:
-    """Return the JSON Schemas of params for thresholds, by the threshold's name. Each threshold has
-    its own param, with which a user sets the threshold for one run.
+    """Return the JSON Schemas of the params with which a user sets thresholds for one run, by the
+    threshold's name.
 
-    Each schema is passed to Airflow's ``Param`` as keyword arguments. The schema also allows
-    ``null``: the threshold then has the value in the Variable, or the default.
+    Each schema has the keyword arguments of Airflow's ``Param``. With ``null``, the run uses the
+    value of the Variable, or the default.
 
     Args:
         names: The names of the thresholds.
-        quiet_hours: The DAG's default for the threshold ``quiet_hours``, see :func:`effective`.
+        quiet_hours: The DAG's default for :attr:`Thresholds.quiet_hours`.
     """
     schema = Thresholds.model_json_schema()
     own = {} if quiet_hours is None else {"quiet_hours": quiet_hours}

@@ -1,9 +1,8 @@
-"""Parses the texts of those Airflow Variables that must have a JSON object as value.
+"""Parses Airflow Variables whose value is a JSON object.
 
-The monitoring parses these texts itself. If a text is not JSON, ``Variable.get`` with
-``deserialize_json=True`` only logs the error, and then returns the default as if the Variable did
-not exist (``_get_variable`` of Airflow 3.1 to 3.3). The task would then succeed although the
-Variable is wrong.
+Airflow's ``Variable.get`` with ``deserialize_json=True`` does not raise an error if the text is not
+JSON, but returns the default (``_get_variable`` of Airflow 3.1 to 3.3). A task would then succeed
+although the Variable is wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def json_object(name: str, text: str | None, *, example: str) -> dict[str, Any]:
         example: A valid text, for the text of an error.
 
     Raises:
-        ValueError: The text is not JSON, or is JSON but neither an object nor ``null``.
+        ValueError: The text is neither a JSON object nor ``null``.
     """
     if text is None or not text.strip():
         return {}

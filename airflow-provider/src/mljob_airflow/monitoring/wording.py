@@ -1,6 +1,4 @@
-"""Puts numbers and lists into words. The pages of the monitoring and its messages in Slack use the
-same words.
-"""
+"""Puts numbers and lists into words, for the monitoring's pages and Slack messages."""
 
 from __future__ import annotations
 
@@ -27,8 +25,6 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
 
 
 def joined(names: list[str], limit: int = 3) -> str:
-    """Return a text with the first ``limit`` names and the number of other names: ``a, b, c and 4
-    more``.
-    """
+    """Return the first ``limit`` names and the number of other names: ``a, b, c and 4 more``."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

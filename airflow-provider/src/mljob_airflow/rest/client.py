@@ -1,9 +1,8 @@
 """Sends requests to Airflow's REST API, through apache-airflow-client.
 
-The URL and the credentials come from an Airflow Connection. This module sets a timeout for every
-request, because the client has no default timeout. Answers are read as JSON and not as the client's
-models, because the models refuse answers of newer Airflow versions (``docs/adr/0005``). Every
-failed request raises an :class:`AirflowApiError`, whose text names the request.
+The URL and the credentials come from an Airflow Connection. Every request has a timeout. Answers
+are read as JSON, because the client's models refuse answers of newer Airflow versions
+(``docs/adr/0005``). Every failed request raises an :class:`AirflowApiError`.
 """
 
 from __future__ import annotations
@@ -41,15 +40,15 @@ class AirflowApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The URL of Airflow's API server, and the credentials for the API server.
+    """The URL of Airflow's API server, and the credentials.
 
     Attributes:
         base_url: The API server's URL, without ``/api/v2``.
         login: The user's name, or ``None`` if ``password`` is a bearer token.
         password: The user's password, or a bearer token.
         verify_tls: Whether the server's certificate is verified.
-        ca_file: The path of a PEM file with the certificate authorities for the server. With
-            ``None``, the system's authorities are used.
+        ca_file: The path of a PEM file with certificate authorities, or ``None`` for the system's
+            authorities.
     """
 
     base_url: str
@@ -64,7 +63,7 @@ class Endpoint:
 
         Raises:
             AirflowNotFoundException: The Connection does not exist.
-            ValueError: As for :meth:`from_connection`.
+            ValueError: A field of the Connection is invalid, see :meth:`from_connection`.
         """
         from airflow.sdk import Connection
 
@@ -74,17 +73,16 @@ class Endpoint:
     def from_connection(cls, connection: Any) -> Endpoint:
         """Return the endpoint that an Airflow Connection describes.
 
-        The endpoint is made from these fields of the Connection:
+        These fields of the Connection are used:
 
         - ``host``: a URL (``https://airflow.example/base``), or a host name. For a host name,
           ``schema`` is the URL's scheme (``http`` by default).
         - ``port``: the server's port, if ``host`` has no port.
         - ``login`` and ``password``: the user's name and password. Without ``login``, ``password``
           is a bearer token.
-        - ``verify`` in the extra: ``false`` for no verification of the server's certificate,
-          ``true`` for a verification with the system's certificate authorities (the default), or
-          the path of a PEM file with certificate authorities. ``"false"`` and ``"true"`` are the
-          same as ``false`` and ``true``, in upper and lower case.
+        - ``verify`` in the extra: whether the server's certificate is verified (``true`` by
+          default), or the path of a PEM file with certificate authorities. ``true`` and ``false``
+          may be strings.
 
         Raises:
             ValueError: The Connection has no ``host``, ``host`` is not a valid URL, or ``port``
@@ -106,11 +104,10 @@ class Endpoint:
 
 
 def _with_port(url: str, port: int | None) -> str:
-    """Return the URL with the port of an Airflow Connection. If the Connection has no port, return
-    the URL unchanged.
+    """Add the port of an Airflow Connection to a URL.
 
     Raises:
-        ValueError: The URL is invalid, or already has a port that differs from ``port``.
+        ValueError: The URL is invalid, or has another port.
     """
     # The texts of the errors don't quote what is before an @, which may be a password.
     quoted = truncated(url.rpartition("@")[2], MAX_DETAIL_LENGTH)
@@ -133,9 +130,6 @@ def _with_port(url: str, port: int | None) -> str:
 
 
 def _verify(given: Any) -> Any:
-    """Return the field ``verify`` from the extra of an Airflow Connection. The texts ``true`` and
-    ``false`` become a bool. Any other text is the path of a file.
-    """
     texts = {"true": True, "false": False}
     return texts.get(given.strip().lower(), given) if isinstance(given, str) else given
 
@@ -145,14 +139,13 @@ def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any
 
     Args:
         operation: The request in words, for the text of an error, for example ``list pools``.
-        method: The client's method for this request. The name of the method has to end in
-            ``_without_preload_content``.
+        method: The client's method for this request. Its name ends in ``_without_preload_content``.
         path: The method's path parameters, and its body if it has one.
         query: The method's query parameters.
 
     Returns:
-        The answer, a ``urllib3.HTTPResponse`` whose body is not read yet. Read the body in a block
-        of :func:`connection_errors`.
+        A ``urllib3.HTTPResponse``. Its body is not read yet: read it in a block of
+        :func:`connection_errors`.
 
     Raises:
         AirflowApiError: There was no answer, or the answer's status is not 200.
@@ -167,7 +160,6 @@ def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any
 @contextmanager
 def connection_errors(operation: str) -> Iterator[None]:
     """Raise an :class:`AirflowApiError` if the connection to Airflow fails in the ``with`` block.
-    In this block the caller sends a request, or reads the body of an answer.
 
     Args:
         operation: The request in words, as for :func:`request`.
@@ -184,8 +176,7 @@ def ask(operation: str, method: Callable[..., Any], *path: Any, **query: Any) ->
     """Send a :func:`request`, and return the JSON object of the answer.
 
     Raises:
-        AirflowApiError: The request failed, or the answer is not a JSON object. For example, a
-            proxy may answer with an HTML page.
+        AirflowApiError: The request failed, or the answer is not a JSON object.
     """
     response = request(operation, method, *path, **query)
     with connection_errors(operation):
@@ -200,8 +191,8 @@ def ask(operation: str, method: Callable[..., Any], *path: Any, **query: Any) ->
 
 
 def ask_or_none(operation: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any] | None:
-    """Send a :func:`request`, and return the JSON object of the answer, or ``None`` if Airflow
-    answered 404.
+    """Send a :func:`request`, and return the JSON object of the answer. If Airflow answers 404,
+    return ``None``.
     """
     try:
         return ask(operation, method, *path, **query)
@@ -212,8 +203,7 @@ def ask_or_none(operation: str, method: Callable[..., Any], *path: Any, **query:
 
 
 def connect(endpoint: Endpoint) -> Any:
-    """Return a client for the endpoint, an ``airflow_client.client.ApiClient``. If the endpoint has
-    a ``login``, log in first.
+    """Return an ``airflow_client.client.ApiClient``. If the endpoint has a ``login``, log in first.
 
     Raises:
         AirflowApiError: The login failed.
@@ -231,9 +221,8 @@ def connect(endpoint: Endpoint) -> Any:
 
 
 def fetch_token(endpoint: Endpoint) -> str:
-    """Log in with the user's name and password, and return the token.
-
-    Source: Airflow's documentation, "Public API", authentication.
+    """Log in with the user's name and password, and return the token (Airflow's documentation,
+    "Public API", authentication).
 
     Raises:
         AirflowApiError: There was no answer, Airflow refused the login, or the answer has no token.
@@ -265,19 +254,14 @@ def fetch_token(endpoint: Endpoint) -> str:
 
 
 def detail(body: Any) -> str:
-    """Return the explanation from the body of an answer with an error status.
-
-    The explanation is the field ``detail`` of the JSON object in the body, or else the body as
-    text. The explanation is cut to :data:`MAX_DETAIL_LENGTH` characters.
+    """Return the explanation from the body of an answer with an error status: the field ``detail``,
+    or else the whole body as text. Longer texts are cut to :data:`MAX_DETAIL_LENGTH` characters.
     """
     answer = _json_object(body) or {}
     return truncated(str(answer["detail"]), MAX_DETAIL_LENGTH) if "detail" in answer else _text(body)
 
 
 def _json_object(body: Any) -> Mapping[str, Any] | None:
-    """Return the JSON object in the body of an answer, or ``None`` if the body is not a JSON
-    object.
-    """
     try:
         answer = json.loads(body)
     except (TypeError, ValueError, RecursionError):

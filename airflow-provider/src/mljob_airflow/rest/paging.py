@@ -1,8 +1,8 @@
 """Reads lists that Airflow returns in pages, for Airflow 3.1 to 3.3.
 
-A request for a page has both a cursor and an offset. Airflow 3.1 ignores the cursor and uses the
-offset. In later versions some lists have cursors: Airflow then ignores the offset and uses the
-cursor. So the code doesn't need to know the version.
+A request for a page has both a cursor and an offset. Airflow 3.1 ignores the cursor. In later
+versions, the lists that have cursors ignore the offset. So the code doesn't need to know the
+version.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ class Page:
 
 
 def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Iterator[Page]:
-    """Yield the pages of a list. Each page is requested only when the caller asks for it.
+    """Yield the pages of a list. Each page is requested when the caller needs it.
 
     Args:
         field: The name of the answer's field that contains the rows.
-        ask: Requests a page and returns the answer's JSON. The argument of ``ask`` contains the
-            query parameters that select the page (``cursor``, ``offset``, ``limit``). If no version
-            of Airflow has cursors for the list, ``ask`` may leave out ``cursor``.
+        ask: Requests a page and returns the answer's JSON. Its argument is the query parameters
+            that select the page: ``cursor``, ``offset`` and ``limit``.
     """
     cursor: str | None = ""
     seen = 0

@@ -1,6 +1,4 @@
-"""Fails a task without a retry, for errors that a retry can't fix. Examples are a model that is too
-inaccurate, and missing data.
-"""
+"""Fails a task without a retry, for errors that a retry can't fix, such as missing data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes names of metrics and outputs so that the status of an MLJob can hold the names."""
+"""Shortens names of metrics and outputs for the status of an MLJob."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ MAX_NAME_LENGTH = 63
 
 
 def status_name(name: object) -> str:
-    """Return ``name`` as a string of at most 63 characters. Longer names are cut. A character that
-    is not valid Unicode becomes ``?``.
+    """Return ``name`` as a string, cut to 63 characters. A character that is not valid Unicode
+    becomes ``?``.
     """
     return str(name).encode("utf-8", "replace").decode()[:MAX_NAME_LENGTH]

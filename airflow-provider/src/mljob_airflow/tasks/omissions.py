@@ -1,8 +1,7 @@
-"""Warns in the task's log about progress, metrics and outputs that can't be sent and are left out.
+"""Warns in the task's log about progress, metrics and outputs that can't be sent.
 
-A task that has trained for hours must not fail, or lose all its numbers, because one number is NaN.
-So ``report()`` and ``publish_outputs()`` check each value by itself, leave out the values that
-can't be sent, and warn.
+One wrong number, such as NaN, must not fail a task that has trained for hours. So ``report()`` and
+``publish_outputs()`` leave out the values that can't be sent, and warn.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ _warned: set[tuple[str, str]] = set()
 def warn(what: str, why: str, *, value: object = None) -> None:
     """Log that a value is left out.
 
-    The first message with this value's name and this reason is a warning. Repetitions in the same
-    process have level DEBUG. All messages after ``MAX_WARNINGS`` warnings have level DEBUG too.
+    The message is a warning. Repetitions, and all messages after ``MAX_WARNINGS`` warnings, have
+    level DEBUG.
 
     Args:
         what: The value's name, for example ``report(): metric 'loss'``.
         why: Why the value can't be sent, and what can be sent instead.
-        value: The value itself. With ``None``, the log shows no value.
+        value: The value itself, or ``None`` to show no value.
     """
     level = logging.DEBUG
     if (what, why) not in _warned and len(_warned) < MAX_WARNINGS:
@@ -44,8 +43,8 @@ def warn(what: str, why: str, *, value: object = None) -> None:
 
 
 def shown(value: object) -> str:
-    """Return a name or a value as text for a warning: its ``repr``, cut to 80 characters. If
-    ``repr`` raises an error, the text has the :func:`kind` of the value instead.
+    """Return the ``repr`` of a value, cut to 80 characters. If ``repr`` fails, return the
+    :func:`kind`.
     """
     text = f"a {kind(value)}"
     with suppress(Exception):
@@ -54,8 +53,8 @@ def shown(value: object) -> str:
 
 
 def kind(value: object) -> str:
-    """Return the name of a value's class with its top-level package, for example ``str`` or
-    ``numpy.ndarray``.
+    """Return the name of a value's class with its top-level package, for example ``numpy.ndarray``.
+    A built-in class has no package: ``str``.
     """
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__.split('.')[0]}.{cls.__qualname__}"

@@ -1,15 +1,12 @@
 """Publishes the outputs of a run: small results such as the path of a model, a score, or a number
 of rows.
 
-The outputs of a task are one XCom with a fixed key. The XCom's value is a JSON object with the
-outputs by name. After the end of the run, the operator collects the outputs of all tasks, and shows
-them in ``.status.outputs`` of the MLJob. Large data belongs in files or tables; publish the path of
-the data.
+The outputs of a task are one XCom, a JSON object with the outputs by name. After the end of the
+run, the operator shows the outputs of all tasks in ``.status.outputs`` of the MLJob. A reserved
+field of the JSON object lists the names of the outputs that can't be published. The operator shows
+these names in ``.status.outputsOmitted``.
 
-An output whose value can't be published is left out. The task's log has a warning, and a reserved
-field of the same JSON object lists the names of such outputs. The operator shows these names in
-``.status.outputsOmitted``. A failure to publish never fails the task, because the task may already
-have done its work.
+A failure to publish never fails the task, because the task may already have done its work.
 """
 
 from __future__ import annotations
@@ -49,24 +46,22 @@ with such a key."""
 
 @dataclass
 class _Published:
-    """The outputs that a task instance has published so far, and the names of omitted outputs."""
-
     values: dict[str, Any] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
 
 
 def publish_outputs(**outputs: Any) -> None:
-    """Publish results of the running task, which then appear in the MLJob's ``.status.outputs``.
+    """Publish results of the running task in the MLJob's ``.status.outputs``.
 
-    A second call in the same task adds outputs. A newer value replaces the older value of the same
-    name. Outside of an Airflow task, the function publishes nothing.
+    A second call in the same task adds outputs, and replaces outputs that have the same name.
+    Outside of an Airflow task, the function publishes nothing.
 
     The function never raises an exception. The task's log has a warning about each output that is
-    left out, and ``.status.outputsOmitted`` of the MLJob has the names of at most 32 such outputs.
-    The function leaves out these outputs, and publishes all other outputs:
+    left out, and ``.status.outputsOmitted`` has the names of at most 32 such outputs. These outputs
+    are left out:
 
-    - a value that can't become JSON, such as a NumPy array with several elements, or that contains
-      NaN, an infinity or an integer outside of the range of int64;
+    - a value that can't become JSON, such as a NumPy array with several elements;
+    - a value that contains NaN, an infinity or an integer outside of the range of int64;
     - a value with more than 32 levels, with a key that Airflow reserves, or with a string that is
       not valid Unicode;
     - an output with the reserved name ``mljob_outputs_omitted``;
@@ -94,8 +89,7 @@ def publish_outputs(**outputs: Any) -> None:
 
 
 def as_json(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Convert outputs to JSON values. Paths become strings, and NumPy numbers become Python
-    numbers.
+    """Convert outputs to JSON values, see :func:`publish_outputs`.
 
     Returns:
         Two dicts by the outputs' names: the JSON values, and the reasons why the other outputs
@@ -138,10 +132,8 @@ def _publish(ti: Any, values: Mapping[str, Any], refused: list[str]) -> None:
 
 
 def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return as many values as fit into ``MAX_BYTES`` of JSON together. Values are chosen from the
-    smallest to the largest, until the next value does not fit.
-
-    So a large value, such as the weights of a model, does not displace a score.
+    """Return the smallest values that fit into ``MAX_BYTES`` of JSON together. So a large value,
+    such as the weights of a model, does not displace a score.
     """
     # Each size includes two braces. In the object with all values there are no such braces, but a
     # comma and a space instead, which are as long.
@@ -177,11 +169,7 @@ def _plain(value: object) -> Any:
 
 
 def _check(value: Any, level: int = 0) -> None:
-    """Check that an XCom and the status of an MLJob can store a JSON value.
-
-    Raises:
-        ValueError: The value can't be stored. The error's message says why.
-    """
+    """Raise a ``ValueError`` if an XCom or the status of an MLJob can't store the JSON value."""
     if level > MAX_LEVELS:
         raise ValueError(f"it has more than {MAX_LEVELS} levels")
     match value:

@@ -1,8 +1,5 @@
-"""Reports progress and metrics of the running task.
-
-Each number is checked by itself. A number that can't be sent is left out, and the task's log has a
-warning about the number (:mod:`.omissions`). The other numbers are sent.
-:mod:`mljob_airflow.events.throttle` decides when a report is sent.
+"""Reports progress and metrics of the running task. :mod:`mljob_airflow.events.throttle` decides
+when a report is sent.
 """
 
 from __future__ import annotations
@@ -34,19 +31,17 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
     """Report progress and metrics of the running task.
 
     The function never raises an exception and never waits for Kafka, so a loop can call it often.
-    Outside of an Airflow task the function does nothing, so the same training code runs anywhere.
+    Outside of an Airflow task the function does nothing.
 
     Args:
-        progress: The fraction of this task's work that is done, from 0 to 1: half of the work is
-            0.5. With ``None``, the report has no progress, and the progress in the status stays the
-            same.
-        metrics: The numbers to show with the progress, such as the epoch, the loss or the rows
-            written: a dict from names to numbers. At most 20 numbers are sent, and their names are
+        progress: The fraction of this task's work that is done, from 0 to 1. With ``None``, the
+            progress in the status stays the same.
+        metrics: Numbers by name, such as the epoch or the loss. At most 20 are sent, and names are
             cut to 63 characters. NumPy numbers are allowed.
 
-    A value that can't be sent is left out, with one warning in the task's log, and the other values
-    are sent. These values can't be sent: a value that is not a number, NaN, an infinity, a progress
-    outside of 0 to 1 (such as 50), a metric with an empty name, and every metric after the 20th.
+    Values that can't be sent are left out, with one warning in the task's log: a value that is not
+    a number, NaN, an infinity, a progress outside of 0 to 1 (such as 50), a metric with an empty
+    name, and every metric after the 20th.
     """
     context = _current_context()
     if context is None:
@@ -70,11 +65,10 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
 
 def clean_progress(progress: object) -> float | None:
-    """Check the progress that a task reports, and return the progress as a number from 0 to 1. A
-    value outside of this range by at most ``ROUNDING`` is allowed.
+    """Return the progress as a number from 0 to 1, or ``None`` if there is no valid progress. An
+    invalid value causes a warning in the log.
 
-    Return ``None`` if ``progress`` is ``None`` or invalid. An invalid value is logged
-    (:func:`.omissions.warn`).
+    A value outside of this range by at most ``ROUNDING`` is valid.
     """
     if progress is None:
         return None
@@ -89,11 +83,8 @@ def clean_progress(progress: object) -> float | None:
 
 
 def clean_metrics(metrics: object) -> dict[str, float] | None:
-    """Return the metrics that can be sent, by name: at most 20 finite numbers. Names are cut to 63
-    characters.
-
-    The metrics that can't be sent are left out and logged (:func:`.omissions.warn`). Return
-    ``None`` if no metric is left, or if ``metrics`` is ``None`` or not a dict.
+    """Return the valid metrics by name, or ``None`` if no metric is valid. Each invalid metric
+    causes a warning in the log.
     """
     if metrics is None:
         return None
@@ -114,11 +105,10 @@ def clean_metrics(metrics: object) -> dict[str, float] | None:
 
 
 def _number(value: object) -> float:
-    """Convert a number to a float. ``value`` may also be a NumPy number, or a tensor with one
-    element.
+    """Convert a number, a NumPy number or a tensor with one element to a float.
 
     Raises:
-        ValueError: ``value`` is not a number, or is NaN or an infinity, which JSON doesn't have.
+        ValueError: ``value`` is not a number, or is NaN or an infinity.
     """
     item = getattr(value, "item", None)
     try:

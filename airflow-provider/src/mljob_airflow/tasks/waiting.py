@@ -1,14 +1,9 @@
-"""Helps a task to wait for a file that the run of another MLJob writes. With such a task, two
-MLJobs can be applied together, for example an MLJob that trains a model and an MLJob that predicts
-with the model.
-
-:func:`is_there` is for sensors in mode ``reschedule``, which occupy no worker slot between two
-pokes. A task that has waited too long fails without a retry, and the error says what to do, for
-example which DAG has to run first.
+"""Helps a task to wait for a file that the run of another MLJob writes. So a user can create both
+MLJobs together.
 
 Use a ``poke_interval`` of at least ten seconds. If a loop of the scheduler takes longer than the
 ``poke_interval``, the scheduler of Airflow 3.3 queues the sensor again before it has read the
-result of the last poke. The scheduler then considers the task lost, and sets it to failed.
+result of the last poke, and then sets the task to failed.
 """
 
 from __future__ import annotations
@@ -21,7 +16,8 @@ from mljob_airflow.tasks.failing import fail_for_good
 
 
 def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> bool:
-    """Return whether a file or a directory exists. A sensor returns this value::
+    """Return whether a file or a directory exists. A sensor in mode ``reschedule`` returns this
+    value::
 
         @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
         def wait_for_model() -> bool:
@@ -34,6 +30,7 @@ def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> 
 
     Raises:
         AirflowFailException: ``path`` does not exist ``within`` seconds after the start of the run.
+            The task is not retried.
     """
     from airflow.sdk import get_current_context
 
