@@ -1,9 +1,6 @@
-"""Benchmarks of the operator, the Python client and the live view: speed, CPU time and memory. The
-benchmarks of the whole operator run with a real Kubernetes API and Kafka, and a real or a simulated
-Airflow.
+"""Benchmarks of the operator, the Python client and the live view: speed, CPU time and memory.
 
 A measured figure depends on the machine as much as on the program. Most benchmarks therefore also
-measure a floor in the same run. The floor is the least work that any program needs for the same
-result. The ratio of the figure to the floor can be compared between machines. README.md describes
-the method.
+measure a floor in the same run: the least work that any program needs for the same result. The
+ratio of the figure to the floor can be compared between machines. README.md describes the method.
 """

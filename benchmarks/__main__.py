@@ -1,5 +1,5 @@
-"""Run the benchmarks, and print a table. The results are also written to benchmarks/results in two
-cases: all benchmarks ran without an error and without ``--quick``, or ``--keep`` is given.
+"""Run the benchmarks, and print a table. A complete run also writes the results to
+benchmarks/results.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Run:
         live: The plan of the benchmark ``live``.
         floor_jobs: How many MLJobs the benchmark ``floor`` (:mod:`.bare_writes`) writes.
         quick: Whether few samples are taken.
-        pictures: The folder for plots, or None if nothing is drawn.
+        pictures: The folder for plots, or None for no plots.
         results: The results so far.
     """
 
@@ -93,11 +93,7 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        """Run the benchmarks ``floor``, ``rates``, ``upgrade`` and ``live``, if they are in
-        ``parts``. If ``rates`` is in ``parts``, also run ``floor``, before and after ``rates``.
-        Store each result at once. So the results of earlier benchmarks stay if a later benchmark
-        fails.
-        """
+        """Store each result at once: a later benchmark may fail."""
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
             self.results["floor"] = floor.as_json()
@@ -147,9 +143,9 @@ class Run:
 
 
 def main() -> int:
-    """Run the benchmarks, and return the exit status: 0 after a success, 1 after an error of the
-    stack, a server or a measurement, 130 after an interrupt. An error is printed. Also after an
-    error or an interrupt, the results that were measured before are shown.
+    """Run the benchmarks, and show the results. After an error, show the results so far.
+
+    Return the exit status: 0 after a success, 1 after an error, 130 after an interrupt.
     """
     arguments = _parser().parse_args()
     whole, quick = not arguments.quick and set(arguments.only) == set(PARTS), arguments.quick
@@ -187,9 +183,6 @@ def main() -> int:
 
 
 def _store(results: dict[str, Any], *, whole: bool) -> None:
-    """Write the results to benchmarks/results/latest.json. If only some benchmarks ran, the file
-    keeps the results of the other benchmarks (:func:`merged`).
-    """
     file = RESULTS / "latest.json"
     file.write_text(json.dumps(merged(json.loads(file.read_text()), results, whole=whole), indent=2) + "\n")
     say(f"  written to {file.relative_to(ROOT)}")
@@ -198,13 +191,13 @@ def _store(results: dict[str, Any], *, whole: bool) -> None:
 def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """Merge the results of this run into the earlier results.
 
-    The field ``measured`` of the merged results has the date and the machine of each benchmark that
-    ran after the last complete run. Results of benchmarks that no longer exist are left out.
+    The field ``measured`` has the date and the machine of each benchmark that ran after the last
+    complete run. Results of benchmarks that no longer exist are left out.
 
     Args:
         before: The earlier results.
         results: The results of this run.
-        whole: Whether this run was complete. If this is true, return only ``results``.
+        whole: Whether this run was complete. A complete run replaces all earlier results.
     """
     if whole:
         return results
@@ -242,10 +235,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _machine() -> dict[str, Any]:
-    """Return facts about this machine: the number of cores, the Python version, the operating
-    system and the load. A reader needs these facts to compare the results with the results of
-    another machine.
-    """
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),

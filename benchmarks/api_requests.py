@@ -1,6 +1,4 @@
-"""Counts the requests that the Kubernetes API server has answered. The numbers come from the API
-server's own metrics, so they include each write of the operator that the API server has answered.
-"""
+"""Counts the requests that the Kubernetes API server has answered, from the API server's metrics."""
 
 from __future__ import annotations
 
@@ -16,21 +14,20 @@ EVENTS = "events"
 
 
 def counted(cluster: Cluster) -> Counter[str]:
-    """Return how many requests about MLJobs and Events the API server has answered so far, for each
-    of these kinds:
+    """Return how many requests about MLJobs and Events the API server has answered so far, by kind:
 
     - ``status patches``: patches of the status of MLJobs.
     - ``finalizer patches``: all other patches of MLJobs, mostly of finalizers.
     - ``gets``: reads of a single MLJob.
     - ``events``: requests to create an Event.
-    - ``conflicts``, ``throttled`` and ``timeouts``: requests of the above kinds that were answered
-      with 409, 429 and 504, respectively.
+    - ``conflicts``, ``throttled`` and ``timeouts``: requests of the above kinds with the answer
+      409, 429 or 504.
     """
     return kinds(cluster.metrics())
 
 
 def kinds(metrics: str) -> Counter[str]:
-    """Read the text of the API server's metrics, and return the same numbers as :func:`counted`."""
+    """Return the numbers of :func:`counted` from the text of the API server's metrics."""
     found: Counter[str] = Counter()
     for labels, value in _LINE.findall(metrics):
         label = dict(_LABEL.findall(labels))

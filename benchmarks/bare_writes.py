@@ -1,11 +1,8 @@
-"""Measures the least work of an operator (the floor): the writes that every operator must send for
-each MLJob.
+"""Measures the floor of an operator: the writes that every operator must send for each MLJob.
 
 The writes for an MLJob are: create the MLJob, add the finalizer, write the id of the run into the
 status, write the start of the run, write the end of the run, remove the finalizer, and create two
-Events. The benchmark sends the writes by bare HTTP on open connections. Each status is like a
-status that the operator writes for a run of five tasks. A watch in the same process receives the
-changes that an operator's watch would receive, and ignores these changes.
+Events. A watch receives the same changes as an operator's watch.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ AT_A_TIME = 16
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The speed of bare writes. The benchmarks compare the operator's speed with this speed.
+    """The speed of bare writes.
 
     Attributes:
         jobs: How many MLJobs were written.
@@ -60,13 +57,12 @@ class Result:
 
 
 def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
-    """Send the writes of MLJobs, from the creation of each MLJob to its end, and measure how long
-    all writes together take.
+    """Write MLJobs from their creation to their end, and measure how long all writes together take.
 
     Args:
         bench: The stack.
         jobs: How many MLJobs are written.
-        first: The number of the first MLJob. The number is a part of the MLJob's name.
+        first: The number of the first MLJob, for its name.
     """
     bench.cluster.make_namespace(NAMESPACE)
     with step("floor", f"the bare writes of {jobs} MLJobs"):

@@ -1,5 +1,5 @@
 """The stack on which the benchmarks run: the Kubernetes API, Kafka, and a simulated or a real
-Airflow. The stack is separate from the stack that ``make up`` starts.
+Airflow. ``make up`` starts another stack.
 """
 
 from __future__ import annotations
@@ -42,15 +42,11 @@ AIRFLOW_SETTINGS = {
 
 
 class MeasurementError(RuntimeError):
-    """A measurement failed, for example because an expected change did not happen in time, or
-    because a process exited.
-    """
+    """A measurement failed, for example because a process exited."""
 
 
 class BenchStack:
-    """The development stack that a benchmark measures, with clients for the Kubernetes API and for
-    Airflow's REST API.
-    """
+    """The stack of a benchmark, with clients for the Kubernetes API and Airflow's REST API."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -74,7 +70,7 @@ class BenchStack:
         Return the run ids by the MLJobs' names.
 
         Raises:
-            MeasurementError: The statuses did not show all runs within 300 seconds.
+            MeasurementError: A status did not show the run within 300 seconds.
         """
 
         def queued() -> dict[str, str]:
@@ -96,8 +92,7 @@ class BenchStack:
         return known
 
     def cpu_seconds(self, component: str) -> float:
-        """Return the CPU time, in seconds, that a component of the stack has used since the
-        component started.
+        """Return the CPU time in seconds that a component of the stack has used since its start.
 
         Raises:
             MeasurementError: The component does not run.
@@ -109,9 +104,8 @@ class BenchStack:
         return float(times.user + times.system)
 
     def log_lines(self, module: str, *texts: str) -> int:
-        """Return how many lines of a log contain at least one of the texts. The processes that
-        :meth:`process` has run with the Python module ``module`` have written the log. Return 0 if
-        the log does not exist.
+        """Return how many lines in the log of a Python module contain at least one of the texts.
+        :meth:`process` writes the log.
         """
         file = self._log(module)
         if not file.exists():
@@ -125,16 +119,15 @@ class BenchStack:
     @contextmanager
     def operator(self, **variables: str) -> Iterator[psutil.Process]:
         """Run the operator during the ``with`` block, and yield its process. The block begins when
-        the operator is ready or has exited. The operator has the rights of the chart's
-        ServiceAccount.
+        the operator is ready.
 
         Args:
             variables: Environment variables. They override the variables with which the stack would
                 run its own operator.
 
         Raises:
-            MeasurementError: The operator was not ready within 180 seconds, or, at the end of the
-                block, the operator has already exited.
+            MeasurementError: The operator was not ready within 180 seconds, or exited before the
+                end of the block.
         """
         environment = self.stack.operator_env() | variables
         url = f"http://{environment['MLJOB_HTTP_HOST']}:{environment['MLJOB_HTTP_PORT']}/readyz"
@@ -151,11 +144,10 @@ class BenchStack:
 
     @contextmanager
     def process(self, module: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
-        """Run a Python module as a process during the ``with`` block, and yield the process. The
-        output of the process goes to a log file of the stack.
+        """Run a Python module as a process during the ``with`` block, and yield the process.
 
         Raises:
-            MeasurementError: At the end of the block, the process has already exited.
+            MeasurementError: The process exited before the end of the block.
         """
         file = self._log(module)
         with file.open("ab") as log:
@@ -184,8 +176,7 @@ class BenchStack:
 @contextmanager
 def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
     """Start the stack without an operator. After the ``with`` block, remove the stack and all its
-    data. If an interrupted benchmark has left a stack behind, remove the old stack before the
-    start.
+    data.
 
     Args:
         simulated: Whether Airflow is simulated.
@@ -211,15 +202,17 @@ def bench_stack(*, simulated: bool) -> Iterator[BenchStack]:
 
 
 def _ended(process: psutil.Process) -> bool:
-    """Return whether the process has exited. An exited process is a zombie until its exit code is
-    read.
-    """
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def wait_for(holds: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
-    """Call `holds` again and again until it returns True, with a pause of `every` seconds after
-    each call. `what` names the condition for the error.
+    """Wait until `holds` returns True.
+
+    Args:
+        holds: The condition.
+        what: The name of the condition, for the error.
+        seconds: The maximum time to wait.
+        every: The seconds between two calls of `holds`.
 
     Raises:
         MeasurementError: `holds` has not returned True within `seconds`.

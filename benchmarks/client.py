@@ -1,10 +1,9 @@
-"""The cost of the Python client at its start: the import, the first list of MLJobs, and two
-commands of ``kubectl mljob``.
+"""Measures the start of the Python client: the import, the first list of MLJobs, and two commands
+of ``kubectl mljob``.
 
-The figures are the CPU time of a whole Python process, without the start of Python itself. Each
-program has a floor: a program that doesn't use the Python client. The floor does only what any
-client has to do: import libraries such as httpx2 and, to list MLJobs, request and print the list.
-The API server is a thread of the benchmark on loopback, so its work is not part of the figures.
+The figures are the CPU time of a whole Python process, without the start of Python itself. For each
+program, the benchmark also measures a floor: a program that does the same work without the Python
+client.
 """
 
 from __future__ import annotations
@@ -69,24 +68,21 @@ for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The CPU time of each program and of its floor, in milliseconds. The start of Python itself is
-    subtracted.
+    """The CPU time of each program and of its floor, in milliseconds, without the start of Python.
 
-    Each program was run several times. The result is the 10th percentile of the runs, because other
-    load of the machine affects the fastest runs least.
+    Each figure is the 10th percentile of several runs, because other load of the machine affects
+    the fastest runs least.
 
     Attributes:
         client: The CPU time of the programs that use the client, by name.
-        floor: The CPU time of the floors, which don't use the client, by the same names.
+        floor: The CPU time of the floors, by the same names.
     """
 
     client: Mapping[str, float]
     floor: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """Return for each program its CPU time, the CPU time of its floor, and the ratio of the two
-        times. All figures are rounded.
-        """
+        """Return the rounded CPU times of each program and its floor, and the ratio of the two."""
         return {
             name: {
                 "cpu_ms": round(self.client[name], 1),
@@ -98,7 +94,7 @@ class Result:
 
 
 def measure(runs: int = RUNS) -> Result:
-    """Run each program and its floor in turn, ``runs`` times, and compute the :class:`Result`."""
+    """Run each program and its floor ``runs`` times, and compute the :class:`Result`."""
     client: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     floor: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     python: list[float] = []
@@ -114,12 +110,6 @@ def measure(runs: int = RUNS) -> Result:
 
 
 def _cpu_ms(program: str) -> float:
-    """Run a Python program in a new process, and return the CPU time of the process in
-    milliseconds. ``program`` is the text of the program.
-
-    Raises:
-        CalledProcessError: The program failed.
-    """
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -140,7 +130,7 @@ def _api_server() -> Iterator[str]:
             self.wfile.write(answer.encode())
 
         def log_message(self, *_: Any) -> None:
-            """Log nothing, so that the terminal does not show the requests."""
+            """Print no requests to the terminal."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

@@ -1,12 +1,10 @@
-"""The cost of sending events for a task: with this project's callbacks, with Airflow's own producer
-(the plugin ``kafka_event_producer`` of its Kafka provider), with both, and with neither.
+"""Measures the cost of sending events for a task. A task has one of four variants: with this
+project's callbacks, with Airflow's own producer (the plugin ``kafka_event_producer`` of its Kafka
+provider), with both, and with neither. The last variant is the floor.
 
-The tasks do nothing, in real processes of Airflow's worker. Each process measures its own cost
-(dags/bench_delivery.py). There are four variants of a task, one for each of these choices of
-producers. The variant that sends no events is called the floor. The other variants are compared
-with the floor. A run of the DAG executes its tasks one after the other, in four rounds. Each round
-has one task of each variant, in another order, so that other load of the machine affects all
-variants alike. The benchmark fails unless Kafka has exactly the events of each variant.
+The tasks do nothing else, in real processes of Airflow's worker (dags/bench_delivery.py). A run of
+the DAG executes the tasks one after the other. The variants alternate, so that other load of the
+machine affects all variants alike.
 """
 
 from __future__ import annotations
@@ -65,8 +63,7 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        runs: How many runs of the DAG are measured, each with ``POSITIONS`` tasks of each variant.
-            Before these runs, one more run warms up the worker.
+        runs: How many runs of the DAG are measured. One more run warms up the worker.
     """
 
     runs: int = 4
@@ -79,10 +76,11 @@ class Result:
     costs: Mapping[str, tuple[Cost, ...]]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures, by variant and measure. ``p50`` is the median, and ``p90`` is
-        the 90th percentile. Variants with events are compared with the variant without events (the
-        floor): ``more`` is the variant's median minus the floor's median, and ``ratio`` is the
-        variant's median divided by the floor's median.
+        """Return the rounded figures, by variant and measure.
+
+        ``p50`` is the median, and ``p90`` is the 90th percentile. ``more`` is the variant's median
+        minus the floor's median, and ``ratio`` is the variant's median divided by the floor's
+        median.
         """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
             variant: {measure: self._figures(variant, measure) for measure in MEASURES} for variant in self.costs
@@ -103,7 +101,7 @@ def measure(bench: BenchStack, plan: Plan) -> Result:
     Raises:
         MeasurementError: Airflow has not read the DAG after 120 seconds, a run did not succeed
             within 300 seconds, a process recorded no cost, or Kafka does not have exactly the
-            events of each variant.
+            expected events.
     """
     with step("delivery", f"reading DAG {DAG_ID}"):
         wait_for(lambda: bench.airflow.knows(DAG_ID), f"DAG {DAG_ID} in Airflow", 120, every=0.5)
@@ -130,8 +128,7 @@ def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
     """Return the costs that the DAG's tasks recorded in these runs, by variant.
 
     Args:
-        lines: The content of the file to which the tasks write their costs: a JSON object on each
-            line.
+        lines: The content of the file with the costs: a JSON object on each line.
         runs: The ids of the runs.
 
     Raises:
@@ -152,8 +149,8 @@ def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
 
 
 def expected_events(runs: Iterable[str]) -> Counter[tuple[str, str, str, str]]:
-    """Return a Counter of the events that Kafka should have after these runs. Its keys are tuples
-    of run id, task id, producer and event name, and each count is 1.
+    """Return the events that Kafka should have after these runs, each with count 1. A key is a
+    tuple of run id, task id, producer and event name.
     """
     return Counter(
         (run, f"{variant}_{position}", producer, event)
@@ -178,12 +175,7 @@ def _run(bench: BenchStack, run_id: str) -> None:
 
 
 def _assert_sent(bench: BenchStack, expected: Counter[tuple[str, str, str, str]], seconds: float = 30) -> None:
-    """Check that the topic has exactly the expected events of the DAG. Wait at most ``seconds`` for
-    the events.
-
-    Raises:
-        MeasurementError: The topic lacks an event, or has an unexpected event.
-    """
+    """Raise a :class:`MeasurementError` unless the topic has exactly the expected events."""
     sent: Counter[tuple[str, str, str, str]] = Counter()
     consumer = Consumer({"bootstrap.servers": bench.brokers, "group.id": "bench", "enable.auto.commit": False})
     try:

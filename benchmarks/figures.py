@@ -8,8 +8,8 @@ from typing import Any
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """Return a percentile of the samples, by linear interpolation. `share` selects the percentile:
-    0.5 for the median, 0.99 for the 99th percentile.
+    """Return a percentile of the samples, by linear interpolation. `share` is 0.5 for the median,
+    and 0.99 for the 99th percentile.
     """
     ordered = sorted(samples)
     position = share * (len(ordered) - 1)
@@ -20,7 +20,7 @@ def percentile(samples: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The load during a block, which is a short part of a measurement.
+    """The load during a block of a measurement.
 
     Attributes:
         cpu_ms: CPU time of the measured process, in milliseconds per event.
@@ -33,8 +33,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The measurements of one side of a comparison: the operator, or the floor, which is the least
-    work that any program needs for the same result.
+    """The measurements of the operator or of the floor. The floor is a process that does the least
+    work for the same result.
 
     Attributes:
         blocks: The latencies of each block, in milliseconds.
@@ -66,16 +66,14 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The measurements of the operator and of the floor (see :class:`Side`), both at the same rate.
-    ``rate`` is in events per second.
-    """
+    """The measurements of the operator and of the floor at the same rate, in events per second."""
 
     rate: float
     operator: Side
     floor: Side
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as a JSON object, rounded."""
+        """Return the rounded figures as a JSON object."""
         pairs = zip(self.operator.blocks, self.floor.blocks, strict=True)
         by_block = [percentile(ours, 0.5) / percentile(floors, 0.5) for ours, floors in pairs]
         return {

@@ -1,9 +1,8 @@
-"""The floor of the latency from an event in Kafka to the status of an MLJob: a process that does
-only the necessary work. This process consumes Kafka messages, and sends one PATCH for each message.
+"""The floor of the latency from an event in Kafka to the status of an MLJob: a process that sends
+one PATCH for each Kafka message.
 
-The process ignores run ids, states, conditions, offsets and conflicts. Connections stay open, and
-the patch has one field. So almost all of the latency is the latency of Kafka and the API server.
-The time that the operator takes in addition is the operator's own work.
+The process ignores run ids, states, conditions, offsets and conflicts. So almost all of the latency
+is the latency of Kafka and the API server.
 """
 
 from __future__ import annotations

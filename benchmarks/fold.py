@@ -1,10 +1,8 @@
-"""Measures how many events per second the operator's core folds (combines one by one) into the
-observed states of runs, without I/O. For comparison, the benchmark also measures how many events
-per second ``json.loads`` parses. The operator can't be faster, because it also calls
-``json.loads``.
+"""Measures how many events per second the operator combines into the observed states of runs. For
+comparison, the benchmark also measures how many events per second ``json.loads`` parses.
 
-The benchmark measures the CPU time of the process. The process does no I/O while it measures, so
-other programs on the machine hardly affect the results.
+The benchmark measures CPU time without I/O, so other load of the machine hardly affects the
+results.
 """
 
 from __future__ import annotations
@@ -30,15 +28,14 @@ _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The results, as numbers of events per second.
+    """The results, in events per second. Folding combines an event with the state of its run.
 
     Attributes:
         json_alone: Only ``json.loads``, for comparison.
         fold_alone: Folding events that are parsed already.
         read_and_fold: Parsing and folding.
         official: Parsing and folding events of Airflow's own producer.
-        wide_run: Folding the events of a run with 1,000 mapped task instances. The events are
-            parsed already.
+        wide_run: Folding parsed events of a run with 1,000 mapped task instances.
     """
 
     json_alone: float
@@ -92,9 +89,7 @@ def _per_second(count: int, repeats: int, work: Callable[[], object]) -> float:
 
 
 def _read_and_fold(messages: list[bytes]) -> dict[str, ObservedRun]:
-    """Parse and fold one event at a time, as the operator does on a quiet topic. The operator folds
-    the events of a burst together, which is faster.
-    """
+    """Fold one event at a time, as the operator does unless many events arrive together."""
     observed_runs: dict[str, ObservedRun] = {}
     for message in messages:
         _fold_one(observed_runs, read(message, _BEGAN))
@@ -115,8 +110,8 @@ def _fold_one(observed_runs: dict[str, ObservedRun], envelope: Envelope) -> None
 
 
 def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS) -> list[bytes]:
-    """Return events of tasks that start, report progress and succeed, in the format of this
-    project's callbacks. The events of different runs alternate, as on a topic.
+    """Return events in the format of this project's callbacks. The events of different runs
+    alternate.
     """
     steps = [EventName.TASK_RUNNING, *[EventName.TASK_PROGRESS] * reports, EventName.TASK_SUCCESS]
     messages = []
@@ -145,9 +140,8 @@ def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS)
 
 
 def _official_messages() -> list[bytes]:
-    """Return events of Airflow's own producer, about as many as :func:`_our_messages` returns.
-    Airflow's own producer sends no events about progress, so more runs are needed for this number
-    of events.
+    """Return events of Airflow's own producer, about as many as :func:`_our_messages` returns. More
+    runs are needed, because this producer sends no events about progress.
     """
     messages = []
     for run in range(RUNS * REPORTS // 2):

@@ -1,6 +1,6 @@
-"""Shows how the costs of live MLJobs grow with the number of live MLJobs: in a plot, and as an
-exponent for each cost. A live MLJob is an MLJob with an active run. With exponent 1, twice as many
-MLJobs cost twice as much; with exponent 2, four times as much.
+"""Shows how the costs grow with the number of live MLJobs, in a plot and by an exponent for each
+cost. A live MLJob has an active run. With exponent 1, twice as many MLJobs cost twice as much; with
+exponent 2, four times as much.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ cost.
 
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
-    """Return a JSON object with the figures for each number of live MLJobs, and with the exponents
-    of the costs. Only a cost that is positive for at least two numbers has an exponent.
+    """Return the figures for each number of live MLJobs, and the exponents of the costs. A cost
+    needs two positive figures for an exponent.
     """
     powers = {
         name: exponent({size: cost(result) for size, result in sizes.items()}) for name, (_, cost) in COSTS.items()
@@ -41,8 +41,8 @@ def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
 
 
 def draw(sizes: Mapping[int, Result], file: Path) -> None:
-    """Write the plot of all costs as SVG. The axes are logarithmic, so a cost with a constant
-    exponent is a straight line. If the figures are the same, the bytes of the file are the same.
+    """Write the plot of all costs as SVG, with logarithmic axes. The same figures give the same
+    bytes.
     """
     mpl.use("agg")
     mpl.rcParams["svg.hashsalt"] = "mljob"

@@ -1,9 +1,9 @@
-"""The costs of many live MLJobs, which are MLJobs with active runs: the costs of a burst in which
-the MLJobs are created, of the silence afterwards, and of a restart of the operator.
+"""Measures the costs of many live MLJobs, which are MLJobs with active runs. The costs are those of
+a burst in which the MLJobs are created, of the silence afterwards, and of a restart of the
+operator.
 
-The runs start and then report nothing, so in the silence the operator receives no events about the
-runs. Each number of live MLJobs is measured with an operator, a namespace and a prefix of run ids
-of its own.
+In the silence, the runs report nothing, so the operator receives no events. Each number of live
+MLJobs is measured with a new operator and a new namespace.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ class Plan:
 
     Attributes:
         sizes: The numbers of live MLJobs to measure, in any order.
-        silence: The length of the silence in seconds. CPU time is measured in the silence. The
-            operator lists all active runs once a minute, so a silence below 60 seconds includes
-            this request only by chance.
+        silence: The length of the silence in seconds. The operator lists all active runs once a
+            minute, so a silence below 60 seconds may miss this request.
     """
 
     sizes: Sequence[int] = SIZES
@@ -56,27 +55,24 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """The costs that were measured with one of the numbers of live MLJobs in :attr:`Plan.sizes`.
+    """The costs with one number of live MLJobs.
 
     Attributes:
         jobs: The number of live MLJobs.
-        created_per_second: The average number of MLJobs that the API server accepted per second.
-        submitted_per_second: The average number of runs that Airflow got per second, from the first
-            creation on.
-        timeouts: How many of the lines that the operator logged before the restart report a
-            time-out.
+        created_per_second: How many MLJobs the API server accepted per second.
+        submitted_per_second: How many runs Airflow got per second, from the first creation on.
+        timeouts: How many time-outs the operator logged before the restart.
         twice: How many submissions Airflow answered with 409, because the run existed already.
         cancelled: For each MLJob that was cancelled in the burst, the seconds from the cancellation
             to the final phase.
         none_mib: Resident memory of the operator without MLJobs.
         live_mib: Resident memory of the operator with the live MLJobs.
-        cpu: The average CPU use of the operator in the silence, in percent of a core.
-        ready: The seconds from the start of a new operator process until this process is ready. The
-            new process starts after the first operator has ended.
-        caught_up: The seconds from the start of the new process until the statuses show the end of
-            each run that ended while no operator ran.
-        restarted_mib: Resident memory of the new process.
-        restarted_cpu: The average CPU use of the new process in the silence, in percent of a core.
+        cpu: The operator's CPU use in the silence, in percent of a core.
+        ready: The seconds from the restart until the operator is ready.
+        caught_up: The seconds from the restart until the statuses show the end of each run that
+            ended while no operator ran.
+        restarted_mib: Resident memory of the restarted operator.
+        restarted_cpu: The restarted operator's CPU use in the silence, in percent of a core.
     """
 
     jobs: int
@@ -95,18 +91,16 @@ class Result:
 
     @property
     def kib_per_job(self) -> float:
-        """The average memory of a live MLJob in the process that submitted its run, in KiB."""
+        """The operator's memory for each live MLJob, in KiB."""
         return (self.live_mib - self.none_mib) * 1024 / self.jobs
 
     @property
     def restarted_kib_per_job(self) -> float:
-        """The average memory of a live MLJob in an operator that was restarted after the burst, in
-        KiB.
-        """
+        """The restarted operator's memory for each live MLJob, in KiB."""
         return (self.restarted_mib - self.none_mib) * 1024 / self.jobs
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as a JSON object, rounded."""
+        """Return the rounded figures as a JSON object."""
         return {
             "created_per_second": round(self.created_per_second, 1),
             "submitted_per_second": round(self.submitted_per_second, 1),
@@ -127,15 +121,15 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure the costs of each number of live MLJobs in ``plan.sizes``, the smallest first. Yield
-    the result for each number as soon as its costs are measured.
+    """Measure each number of live MLJobs in ``plan.sizes``, the smallest first, and yield each
+    result at once.
     """
     for size in sorted(plan.sizes):
         yield _Size(bench, size, plan).measure()
 
 
 class _Size:
-    """A measurement with one of the numbers of live MLJobs in :attr:`Plan.sizes`."""
+    """The measurement of one number of live MLJobs."""
 
     def __init__(self, bench: BenchStack, size: int, plan: Plan) -> None:
         self._bench = bench
@@ -146,7 +140,6 @@ class _Size:
         self._result = Result(size)
 
     def measure(self) -> Result:
-        """Measure the burst, the silence and the restart, and return the costs."""
         result = self._result
         self._bench.cluster.make_namespace(self._namespace)
         with Watcher(self._bench.credentials) as watcher:
@@ -197,10 +190,8 @@ class _Size:
             await writer.create_at_once(self._namespace, names, SILENT)
 
     async def _create_and_cancel(self) -> dict[str, float]:
-        """Create a third of the burst's MLJobs. Then create the rest, and at the same time cancel
-        the MLJobs in ``_victims``, whose runs were running before the burst. Return a dict that
-        maps the name of each cancelled MLJob to the time of its cancellation, in seconds of the
-        monotonic clock.
+        """Create all MLJobs, and meanwhile cancel the MLJobs in ``_victims``. Return the times of
+        the cancellations by name, in seconds of the monotonic clock.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -211,9 +202,7 @@ class _Size:
         return dict(zip(self._victims, times, strict=True))
 
     def _silence(self, operator: psutil.Process) -> float:
-        """Return the average CPU use of the operator's process, in percent of a core, while no run
-        reports anything.
-        """
+        """Return the operator's CPU use in the silence, in percent of a core."""
         with step("live", f"{self._plan.silence:.0f} s of silence"):
             before, began = operator.cpu_times(), time.monotonic()
             time.sleep(self._plan.silence)
@@ -226,8 +215,8 @@ class _Size:
             self._bench.airflow.fail(SILENT, jobs[name])
 
     def _ended(self) -> list[str]:
-        """Choose the MLJobs whose runs the benchmark ends while no operator runs, and return their
-        names. The choice is spread evenly over all names, and is the same in each call.
+        """Return the MLJobs whose runs end while no operator runs. Each call returns the same
+        names.
         """
         count = min(ENDED_AWAY, len(self._names))
         return [self._names[number * len(self._names) // count] for number in range(count)]
@@ -245,11 +234,11 @@ class _Size:
 
 
 class _Phases:
-    """The phases of a namespace's MLJobs, as a watch has seen them.
+    """The phases of a namespace's MLJobs, from a watch.
 
     Attributes:
-        since: For the name of each MLJob, the time at which the watch first saw the current phase
-            of the MLJob, in seconds of the monotonic clock.
+        since: The time of each MLJob's last change of phase, by name, in seconds of the monotonic
+            clock.
     """
 
     def __init__(self, watcher: Watcher, namespace: str) -> None:
@@ -259,8 +248,8 @@ class _Phases:
         self.since: dict[str, float] = {}
 
     def count(self, phases: set[str] | frozenset[str], names: frozenset[str]) -> int:
-        """Read the changes that the watch has received since the last call. Then return how many of
-        the MLJobs in ``names`` are in one of ``phases``.
+        """Read new changes from the watch. Return how many of the MLJobs in ``names`` are in one of
+        ``phases``.
         """
         for one in self._watcher.observations():
             if one.namespace == self._namespace and self._phases.get(one.name) != one.phase:
@@ -272,11 +261,11 @@ def exponent(costs: Mapping[int, float]) -> float:
     """Return the exponent with which a cost grows: 1 if twice as many MLJobs cost twice as much, 2
     if they cost four times as much.
 
-    The exponent is the slope of a line through the logarithms of the numbers and costs, by least
-    squares. The result is NaN for fewer than two positive costs.
+    The exponent is the slope of the costs on logarithmic axes, by least squares. The result is NaN
+    for fewer than two positive costs.
 
     Args:
-        costs: A dict that maps a number of MLJobs to the cost of these MLJobs.
+        costs: The cost of all MLJobs together, by the number of MLJobs.
     """
     points = [(math.log(size), math.log(cost)) for size, cost in costs.items() if cost > 0]
     if len(points) < 2:

@@ -1,7 +1,7 @@
-"""The plot of the latencies that the benchmarks ``push`` and ``polling`` have measured.
+"""Draws the latencies that the benchmarks ``push`` and ``polling`` have measured.
 
-For each number of milliseconds, a curve shows which share of the changes has reached a Kubernetes
-watcher in this time. The time starts at the event in Kafka (``push``), or at the change in Airflow
+For each number of milliseconds, a curve shows the share of changes that have reached a Kubernetes
+watch in this time. The time starts at the event in Kafka (``push``), or at the change in Airflow
 (``polling``).
 """
 

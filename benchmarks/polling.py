@@ -1,4 +1,4 @@
-"""The latency of an operator that polls Airflow: the time from a change in Airflow until a
+"""Measures the latency of an operator that polls Airflow: the time from a change in Airflow until a
 Kubernetes watch receives the changed status.
 """
 
@@ -20,7 +20,7 @@ _GOLDEN_RATIO = 0.618034
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The size of the benchmark: how many MLJobs exist, and how many changes are measured."""
+    """The size of the benchmark: the number of MLJobs, and the number of changes to measure."""
 
     jobs: int = 50
     changes: int = 40
@@ -28,7 +28,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The latencies that were measured.
+    """The measured latencies.
 
     Attributes:
         jobs: The number of MLJobs.
@@ -50,9 +50,7 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Set one run after another to failed in Airflow. For each failure, return the time until the
-    watch received the status that reports the failure.
-    """
+    """Measure how long it takes until a watch receives the failure of a run."""
     names = bench.populate(NAMESPACE, plan.jobs)
     env = bench.stack.env
     environment = {name: env[name] for name in ("KUBECONFIG", "AIRFLOW_URL", "AIRFLOW_USER", "AIRFLOW_PASSWORD")}

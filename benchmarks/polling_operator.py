@@ -1,8 +1,5 @@
-"""An operator that polls, for comparison: a kopf timer reads each MLJob's run from Airflow every
-few seconds.
-
-The operator's connections stay open, its requests run concurrently, and it writes a status only
-after a change. The operator does not poll runs that have ended.
+"""An operator that polls, for comparison: a kopf timer reads each MLJob's active run from Airflow
+every few seconds. The operator writes a status only after a change.
 """
 
 from __future__ import annotations
@@ -51,8 +48,8 @@ class Airflow:
         """Trigger a run without conf. Do nothing if Airflow already has a run with this id.
 
         Raises:
-            kopf.TemporaryError: The status of Airflow's answer is neither 200 nor 409. kopf calls
-                the handler again after two seconds.
+            kopf.TemporaryError: Airflow refused the run. kopf calls the handler again after two
+            seconds.
         """
         body = {"dag_run_id": run_id, "logical_date": None}
         async with self._session.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body) as answer:
@@ -60,15 +57,13 @@ class Airflow:
                 raise kopf.TemporaryError(f"Airflow answered {answer.status}", delay=2)
 
     async def state(self, dag_id: str, run_id: str) -> str:
-        """Return Airflow's name of the state of the run."""
+        """Return the state of the run, in Airflow's words."""
         async with self._session.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", raise_for_status=True) as answer:
             return str((await answer.json())["state"])
 
 
 def registry(airflow: Airflow) -> kopf.OperatorRegistry:
-    """Return a kopf registry with the operator's handlers. The handlers use ``airflow`` for their
-    requests to Airflow.
-    """
+    """Return a kopf registry with the operator's handlers."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)

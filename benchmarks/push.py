@@ -1,11 +1,10 @@
-"""The latency from a task's event in Kafka to the change at a Kubernetes watcher, for the operator
-and for the floor. The floor is a process that does the least possible work: it reads each event and
-sends one PATCH for it (:mod:`benchmarks.floor`).
+"""Measures the latency from a task's event in Kafka to the change at a Kubernetes watch, for the
+operator and for the floor. The floor is a process that does the least possible work
+(:mod:`benchmarks.floor`).
 
-The operator and the floor get events of the same kind at the same rate. Each of them has its own
-namespace with MLJobs and its own Kafka topic, so neither handles the events of the other. The
-operator and the floor are measured alternately, in short blocks. In one pair of blocks the operator
-comes first, in the next pair the floor comes first, so that other load of the machine affects both.
+The operator and the floor get events of the same kind at the same rate, each in its own namespace
+and Kafka topic. Their measurements alternate in short blocks, so that other load of the machine
+affects both.
 """
 
 from __future__ import annotations
@@ -35,10 +34,8 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        jobs: How many MLJobs each side of the comparison has. The sides are the operator and the
-            floor.
-        blocks: Pairs of a rate, in events per second, and the number of blocks that each side has
-            at this rate.
+        jobs: The number of MLJobs for the operator, and also for the floor.
+        blocks: Rates in events per second, each with the number of blocks.
         seconds: The length of a block.
     """
 
@@ -52,10 +49,9 @@ class Result:
     """The comparisons of the operator and the floor.
 
     Attributes:
-        rates: One comparison for each rate. During these comparisons the operator reads Airflow's
-            change feed only once an hour, so only events change statuses.
-        default_resync: One comparison, at the first rate. During this comparison the operator also
-            reads the change feed at the default interval.
+        rates: The comparison at each rate. Only events change statuses.
+        default_resync: The comparison at the first rate. The operator also reads changes from
+            Airflow's REST API, at the default interval.
     """
 
     rates: tuple[Comparison, ...]
@@ -93,23 +89,16 @@ def measure(bench: BenchStack, plan: Plan) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """One side of the comparison, the operator or the floor: its process, and the events that are
-    sent to it.
-    """
+    """A measured process, the operator or the floor, and the events that are sent to the process."""
 
     process: psutil.Process
     traffic: Traffic
 
     def restarted(self, process: psutil.Process) -> _Subject:
-        """Return a copy of this side with ``process``, the process of the restarted operator. The
-        events to send stay the same.
-        """
         return _Subject(process, self.traffic)
 
     def block(self, rate: float, seconds: float) -> tuple[tuple[float, ...], Load]:
-        """Send events at ``rate`` per second for ``seconds``. Return the latency of each event in
-        milliseconds, and the load during the block.
-        """
+        """Return the latency of each event in milliseconds, and the load."""
         psutil.cpu_percent()
         before = self.process.cpu_times()
         took = self.traffic.run(rate, seconds)
@@ -152,7 +141,6 @@ def _side(blocks: Sequence[tuple[tuple[float, ...], Load]]) -> Side:
 
 
 def _make_topic(brokers: str) -> None:
-    """Create the floor's topic, with as many partitions as the operator's topic."""
     admin = AdminClient({"bootstrap.servers": brokers})
     [created] = admin.create_topics([NewTopic(FLOOR_TOPIC, num_partitions=4, replication_factor=1)]).values()
     created.result(timeout=10)

@@ -1,9 +1,8 @@
-"""The operator under load: MLJobs are created at an even rate. The measurement lasts until all
-MLJobs have ended.
+"""Measures the operator under load. MLJobs are created at an even rate, and the measurement lasts
+until all MLJobs have ended.
 
-Each MLJob runs five tasks in about two seconds in the simulated Airflow. Airflow sends twelve
-events about each run. The latency of an end is the time from the moment when Airflow has stored the
-end to the moment when a watch receives the MLJob's final phase.
+Each MLJob runs five tasks in about two seconds in the simulated Airflow, which sends twelve events
+about each run.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Plan:
 
     Attributes:
         rates: The rates to measure, in MLJobs per second.
-        seconds: For how many seconds MLJobs are created at each rate.
+        seconds: How long MLJobs are created at each rate.
     """
 
     rates: Sequence[float] = RATES
@@ -52,13 +51,11 @@ class Result:
     Attributes:
         rate: How many MLJobs the benchmark created per second.
         jobs: How many MLJobs the benchmark created.
-        jobs_per_second: The average number of MLJobs that ended per second. Only the middle four
-            fifths of the ends are used, so that the durations of the first and the last run have no
-            effect.
+        jobs_per_second: How many MLJobs ended per second, see :func:`throughput`.
         latencies: For each MLJob, the seconds from the end of the run in Airflow until a watch
             receives the final phase.
-        writes: How many requests about MLJobs and Events the API server answered, for each kind of
-            :func:`benchmarks.api_requests.counted`. Reads of single MLJobs are one of these kinds.
+        writes: The requests that the API server answered, by the kinds of
+            :func:`benchmarks.api_requests.counted`.
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
         api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
         airflow_cpu_ms: CPU time of the simulated Airflow for each MLJob, in milliseconds.
@@ -76,9 +73,7 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures by name, for the file of results: percentiles of the latencies
-        in milliseconds, and requests per MLJob.
-        """
+        """Return the rounded figures by name. Latencies are in milliseconds."""
         return {
             "jobs": self.jobs,
             "jobs_per_second": round(self.jobs_per_second, 1),
@@ -93,9 +88,7 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure the rates in ``plan.rates`` one after the other, all with the same operator. Yield
-    the result of each rate as soon as the rate is measured.
-    """
+    """Measure the rates in ``plan.rates`` with the same operator, and yield each result at once."""
     bench.cluster.make_namespace(NAMESPACE)
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
     with Watcher(bench.credentials) as watcher, bench.operator(**settings) as operator:
@@ -154,8 +147,13 @@ def _drive(
 
 
 def throughput(ends: Sequence[float]) -> float:
-    """Return the average number of MLJobs that ended per second. ``ends`` are the times at which
-    the MLJobs ended, in seconds, sorted. Only the middle four fifths of ``ends`` count.
+    """Return how many MLJobs ended per second.
+
+    The first and the last tenth are left out, so that the durations of the first and the last run
+    have no effect.
+
+    Args:
+        ends: The times at which the MLJobs ended, in seconds, sorted.
     """
     cut = len(ends) // 10
     middle = ends[cut : len(ends) - cut]
@@ -174,8 +172,13 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def name_of(run_id: str, operator: str, namespace: str) -> str:
-    """Return the name of the MLJob whose run has this id. Return an empty text if the run belongs
-    to another operator or another namespace. ``operator`` is the prefix of the operator's run ids.
+    """Return the name of the MLJob with this run id, or an empty text for other operators and
+    namespaces.
+
+    Args:
+        run_id: The id of the run.
+        operator: The prefix of the operator's run ids.
+        namespace: The namespace of the MLJob.
     """
     prefix = f"{operator}.{namespace}."
     return run_id.removeprefix(prefix).split(".")[0] if run_id.startswith(prefix) else ""

@@ -1,4 +1,4 @@
-"""The resident memory of a process, measured when the memory hardly changes any more."""
+"""Measures the resident memory of a process as soon as the memory is stable."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ STABLE_SECONDS = 8
 
 
 def settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
-    """Wait until the resident memory of a process has settled: in :data:`STABLE_SECONDS` it has
-    changed by less than one percent. Return the memory in MiB.
+    """Wait until the resident memory of a process has changed by less than one percent in
+    :data:`STABLE_SECONDS`. Return the memory in MiB.
 
     Args:
         process: The process.
-        what: A text for the terminal that names the situation in which the memory is measured, such
-            as ``with 100 live MLJobs``.
-        seconds: The maximum number of seconds to wait. After this time, the current memory is
-            returned.
+        what: The situation of the process, for the terminal, such as ``with 100 live MLJobs``.
+        seconds: The maximum number of seconds to wait. The function then returns the current
+            memory.
     """
     history = [process.memory_info().rss / MIB]
     with step("memory", f"settling {what}", lambda: f"{history[-1]:.1f} MiB"):

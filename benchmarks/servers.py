@@ -1,5 +1,5 @@
-"""Clients of the Kubernetes API and of Airflow's REST API. The clients build their HTTP requests
-themselves, because the benchmarks must not measure Kubernetes' or Airflow's client library.
+"""Small clients of the Kubernetes API and of Airflow's REST API. The usual client libraries would
+add their own costs to the measurements.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EVERYWHERE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
 
 class ServerError(RuntimeError):
-    """A server answered with an unexpected status code. The error ends the benchmark."""
+    """A server answered with an unexpected status code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,7 @@ class Credentials:
 
     @classmethod
     def of(cls, kubeconfig: Path) -> Credentials:
-        """Read the credentials from a kubeconfig of the development stack. The kubeconfig is a JSON
-        file and has one user, who has a token.
-        """
+        """Read the credentials from the kubeconfig of a development stack. This kubeconfig is JSON."""
         content = json.loads(kubeconfig.read_text())
         cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
         return cls(cluster["server"], user["token"], base64.b64decode(cluster["certificate-authority-data"]).decode())
@@ -49,13 +47,13 @@ class Credentials:
         return ssl.create_default_context(cadata=self.authority)
 
     def headers(self, content_type: str = "application/json") -> dict[str, str]:
-        """Return the headers of a request: the token and the content type."""
+        """Return the headers of a request with the token and the content type."""
         return {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
 
 
 def path_of(namespace: str, name: str = "", subresource: str = "") -> str:
-    """Return the URL path of an MLJob in the Kubernetes API, or of a subresource of the MLJob.
-    Without a name, return the path of all MLJobs of a namespace.
+    """Return the URL path of an MLJob in the Kubernetes API. Without a name, return the path of all
+    MLJobs in the namespace.
     """
     parts = ["", "apis", GROUP, VERSION, "namespaces", namespace, PLURAL, name, subresource]
     return "/".join(parts).rstrip("/")
@@ -106,8 +104,8 @@ class Cluster:
         return answer.data.decode()
 
     def watch(self, version: str) -> Generator[bytes]:
-        """Watch all MLJobs from a resource version. Yield chunks of bytes as they arrive, until the
-        server ends the watch.
+        """Watch all MLJobs from a resource version. Yield bytes as they arrive, until the server
+        ends the watch.
         """
         response = self._pool.request(
             "GET",
@@ -146,9 +144,7 @@ class Airflow:
         self._headers = {"Authorization": f"Bearer {login['access_token']}"}
 
     def knows(self, dag_id: str) -> bool:
-        """Return whether Airflow answers 200 to a request for the DAG. A real Airflow answers 200
-        only after Airflow has parsed the DAG's file.
-        """
+        """Return whether Airflow has parsed the file of the DAG."""
         answer = self._pool.request("GET", f"{self._url}/api/v2/dags/{dag_id}", headers=self._headers, timeout=15)
         return answer.status == 200
 
@@ -173,8 +169,8 @@ class Airflow:
         return int(self._request("GET", "/simulation")["runs"].get(dag_id, 0))
 
     def ends(self) -> dict[str, float]:
-        """Return the time at which each run ended in the simulated Airflow, by run id. The times
-        are seconds of the machine's monotonic clock.
+        """Return the time at which each run ended in the simulated Airflow, by run id, in seconds
+        of the monotonic clock.
         """
         ends: dict[str, float] = self._request("GET", "/simulation/ends")
         return ends

@@ -1,10 +1,9 @@
-"""A DAG for a measurement. The only work of each task is to record the cost of the task's process.
-The tasks differ in the producers that send events about the task to Kafka: no producer, this
-project's callbacks, Airflow's own producer, or both.
+"""A DAG for the benchmark ``delivery``. Each task records the cost of its own process, and does
+nothing else. The tasks differ in the producers that send events about the task to Kafka: no
+producer, this project's callbacks, Airflow's own producer, or both.
 
-The process of a task measures itself in an exit handler. The handler is registered first, so it
-runs last, and the measurement includes the time in which a producer sends messages while the
-process exits. The task's start and end dates in Airflow's database don't include this time.
+A process measures itself in an exit handler, so the cost includes the messages that a producer
+sends while the process exits. The task's dates in Airflow's database don't include this time.
 """
 
 from __future__ import annotations
@@ -49,9 +48,7 @@ def _record_cost() -> None:
 
 
 def _started() -> float:
-    """Return the time at which the kernel created this process, in seconds since the boot (proc(5),
-    starttime). The resolution is 10 ms.
-    """
+    """Return the start of this process in seconds since the boot (proc(5), starttime)."""
     # The name of the process, in parentheses, may contain spaces and parentheses.
     after_the_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     return int(after_the_name[19]) / os.sysconf("SC_CLK_TCK")
