@@ -25,8 +25,9 @@ DEFAULTS = Settings()
 
 
 def main() -> int:
-    """Serve a simulated Airflow until SIGTERM or SIGINT. Return the exit status: 0, or 2 if the
-    DAGs or the faults in the arguments are invalid or can't be read.
+    """Serve a simulated Airflow until SIGTERM or SIGINT.
+
+    Return the exit status: 0, or 2 if the DAGs or the faults in the arguments are invalid.
     """
     arguments = _parser().parse_args()
     try:

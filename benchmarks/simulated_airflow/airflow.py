@@ -1,4 +1,4 @@
-"""A simulated Airflow as a whole: its settings, and the object that puts its parts together."""
+"""A simulated Airflow, with its settings and its parts."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Settings:
         user: The name of the only user.
         password: The user's password.
         version: The Airflow version that the REST API reports.
-        seed: The seed of the random numbers that decide faults and how long tasks take.
+        seed: The seed of the random numbers, for faults and the durations of tasks.
         starts_per_second: The maximum number of runs that start in a second, or None for no
             maximum.
         brokers: Kafka's bootstrap servers. With an empty string, no events are sent.
         topic: The topic of the events.
-        form: The format of the events. ``Format.BOTH`` stands for both formats.
-        source: The name that this Airflow gives itself in events.
+        form: The format of the events.
+        source: The name of this Airflow in events.
     """
 
     user: str = "admin"
@@ -50,20 +50,19 @@ class Settings:
 
 
 class SimulatedAirflow:
-    """A simulated Airflow. All of its runs advance in one event loop.
+    """A simulated Airflow.
 
     Args:
         dags: The DAGs.
-        settings: The settings of this Airflow. By default, the defaults of :class:`Settings`.
-        faults: How often requests fail or are slow, and how often events are lost, doubled or late.
-            By default there are no faults.
+        settings: The settings, by default :class:`Settings` without arguments.
+        faults: The faults of requests and events, by default no faults.
 
     Attributes:
-        unhealthy: The names from ``COMPONENTS`` that the health endpoint reports as unhealthy. A
-            test sets this attribute.
+        unhealthy: The names from ``COMPONENTS`` that the health endpoint reports as unhealthy.
+            Tests set this attribute.
         locked: Whether all logins and tokens are refused.
-        requests: The number of answered requests, by route and status, for example
-            ``("POST /api/v2/dags/{dag_id}/dagRuns", 409)``.
+        requests: The number of answered requests, by route and status, for example ``("POST
+            /api/v2/dags/{dag_id}/dagRuns", 409)``.
     """
 
     def __init__(self, dags: Iterable[Dag], settings: Settings | None = None, faults: Faults | None = None) -> None:
@@ -88,7 +87,7 @@ class SimulatedAirflow:
         self._tokens: dict[str, None] = {}
 
     def log_in(self, user: object, password: object) -> str | None:
-        """Return a new token, or None if the credentials are wrong or the Airflow is ``locked``."""
+        """Return a new token, or None if the credentials are wrong or ``locked`` is true."""
         if self.locked or (user, password) != (self.settings.user, self.settings.password):
             return None
         token = secrets.token_hex(16)
@@ -98,9 +97,7 @@ class SimulatedAirflow:
         return token
 
     def knows(self, token: str | None) -> bool:
-        """Return whether the token was issued by :meth:`log_in`. Only the newest ``MAX_TOKENS``
-        tokens are known.
-        """
+        """Return whether the token is one of the newest ``MAX_TOKENS`` tokens of :meth:`log_in`."""
         return token in self._tokens
 
     def active(self) -> list[Run]:
@@ -108,9 +105,8 @@ class SimulatedAirflow:
         return self.store.active()
 
     async def work(self) -> None:
-        """Advance the simulated runs until the asyncio task of this call is cancelled. Then wait,
-        for a limited time, until the Kafka client has sent its events. Late events (``faults``)
-        whose delay has not ended at that time are lost.
+        """Advance the simulated runs until this coroutine is cancelled. Then send the remaining
+        events, except late events.
         """
         try:
             await self.scheduler.work()

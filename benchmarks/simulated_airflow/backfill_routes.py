@@ -16,9 +16,10 @@ def list_backfills(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def create_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a backfill. Refuse the request with 404 for an unknown DAG, with 409 while the DAG has
-    an active backfill, and with 422 for an invalid body, a DAG without a schedule, or a range
-    without a day in the past.
+    """Create a backfill.
+
+    Answer 404 for an unknown DAG, 409 while the DAG has an active backfill, and 422 for an invalid
+    body, a DAG without a schedule, or a range without a day in the past.
     """
     body = request.content("dag_id", "from_date", "to_date")
     order = body | {name: moment(f"body.{name}", str(body[name])) for name in ("from_date", "to_date")}
@@ -41,23 +42,21 @@ def create_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def pause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Pause a backfill, so that no further run of the backfill starts."""
+    """Pause a backfill: no further run starts."""
     backfill = _active(airflow, request)
     backfill.is_paused = True
     return 200, backfill.row()
 
 
 def unpause_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Unpause a backfill, so that further runs of the backfill may start."""
+    """Unpause a backfill: further runs may start."""
     backfill = _active(airflow, request)
     backfill.is_paused = False
     return 200, backfill.row()
 
 
 def cancel_backfill(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Cancel a backfill: mark its queued runs as failed, and the backfill as completed and paused.
-    The runs of the backfill that are running continue.
-    """
+    """Cancel a backfill, and set its queued runs to failed. Running runs continue."""
     backfill = _active(airflow, request)
     airflow.backfills.complete(backfill.id, paused=True)
     for run in airflow.backfills.runs(backfill.id):

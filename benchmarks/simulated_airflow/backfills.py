@@ -1,4 +1,4 @@
-"""Backfills: many runs of a DAG with a daily schedule, one for each day of a range."""
+"""Backfills: runs of a DAG with a daily schedule, one for each day of a range."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ MAX_DAYS = 10_000
 
 @dataclass(slots=True)
 class Backfill:
-    """A backfill of a DAG. The attributes are the data that Airflow's REST API returns about a
-    backfill.
-    """
+    """A backfill of a DAG, with the data of Airflow's REST API."""
 
     id: int
     dag_id: str
@@ -49,10 +47,10 @@ class Backfill:
 
 
 class Backfills:
-    """Creates and completes the backfills of a simulated Airflow.
+    """The backfills of a simulated Airflow.
 
     Attributes:
-        made: All backfills by id, in the order of their creation.
+        made: All backfills by id, oldest first.
     """
 
     def __init__(self, store: Store) -> None:
@@ -61,9 +59,7 @@ class Backfills:
         self._runs: dict[int, list[Run]] = {}
 
     def active(self, dag_id: str) -> Backfill | None:
-        """Return the DAG's backfill that has not completed, or None. A DAG has at most one such
-        backfill.
-        """
+        """Return the DAG's only backfill that has not completed, or None."""
         made = (one for one in self.made.values() if one.dag_id == dag_id and one.completed_at is None)
         return next(made, None)
 
@@ -72,10 +68,10 @@ class Backfills:
 
         Args:
             dag: The DAG.
-            order: The body of the request, in which the times are ``datetime`` objects.
+            order: The body of the request, with ``datetime`` objects as times.
 
         Returns:
-            The backfill, and the runs that were created or cleared for it.
+            The backfill, and the runs that were created or cleared for the backfill.
 
         Raises:
             ValueError: The DAG has no schedule, or the range has no day in the past.
@@ -103,41 +99,33 @@ class Backfills:
         return backfill, runs
 
     def runs(self, backfill_id: int) -> list[Run]:
-        """Return the runs of a backfill. Runs that a later backfill has cleared belong to the later
-        backfill and are not in the result.
-        """
+        """Return the runs of a backfill, without the runs that a later backfill has cleared."""
         return [run for run in self._runs[backfill_id] if run.backfill == backfill_id]
 
     def has_room(self, backfill_id: int) -> bool:
-        """Return whether another run of the backfill may start: the backfill is not paused, and
-        fewer runs than ``max_active_runs`` are running.
-        """
+        """Return whether another run of the backfill may start."""
         backfill = self.made[backfill_id]
         running = sum(run.state is RunState.RUNNING for run in self.runs(backfill_id))
         return not backfill.is_paused and running < backfill.max_active_runs
 
     def complete(self, backfill_id: int, *, paused: bool = False) -> None:
-        """Mark a backfill as completed now. With ``paused``, also mark the backfill as paused.
-        Airflow does the same when a backfill is cancelled.
+        """Complete a backfill now. With ``paused``, also pause the backfill, as Airflow does after
+        a cancellation.
         """
         backfill = self.made[backfill_id]
         backfill.completed_at = now()
         backfill.is_paused = backfill.is_paused or paused
 
     def run_ended(self, run: Run) -> None:
-        """Call this method after a run has ended. If all runs of the run's backfill have ended,
-        complete the backfill. Do nothing if the run belongs to no backfill.
-        """
+        """Complete the run's backfill if all runs of the backfill have ended."""
         if run.backfill is None or self.made[run.backfill].completed_at is not None:
             return
         if all(other.is_over for other in self.runs(run.backfill)):
             self.complete(run.backfill)
 
     def _run(self, dag: Dag, backfill: Backfill, date: datetime) -> Run | None:
-        """Add a run of the DAG for one day, or clear the day's existing run, and return this run.
-        An existing run is cleared if it has ended and the backfill's reprocess behaviour includes
-        the state of the run. If an existing run is not cleared, return None, because this run does
-        not belong to the backfill.
+        """Add a run for one day, or clear the day's existing run. Return None if the backfill must
+        not clear the existing run.
         """
         there = self._store.of_date(dag.dag_id, date)
         if there is None:

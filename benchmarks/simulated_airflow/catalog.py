@@ -1,6 +1,4 @@
-"""The DAGs that every simulated Airflow has: the DAGs of the benchmarks, and the DAGs of the
-contract tests, which behave like the DAGs in ``tests/e2e/dags``.
-"""
+"""The DAGs that every simulated Airflow has: the DAGs of the benchmarks and of the contract tests."""
 
 from __future__ import annotations
 
@@ -11,9 +9,10 @@ BUSY, SILENT, PAUSED = "bench_busy", "bench_silent", "bench_paused"
 
 
 def benchmark_dags() -> list[Dag]:
-    """Return the DAGs of the benchmarks, and the DAG that cancels runs. A run of ``bench_busy``
-    executes five tasks in about two seconds. A run of ``bench_silent`` starts, and then reports
-    nothing. The runs of ``bench_paused`` stay queued.
+    """Return the DAGs of the benchmarks, and the DAG that cancels runs.
+
+    A run of ``bench_busy`` executes five tasks in about two seconds. A run of ``bench_silent``
+    starts, and then reports nothing. The runs of ``bench_paused`` stay queued.
     """
     return [
         Dag(dag_id=BUSY, tasks=FIVE, queued_seconds=0.2, task_seconds=0.35, jitter=0.5),
@@ -24,7 +23,7 @@ def benchmark_dags() -> list[Dag]:
 
 
 def contract_dags() -> list[Dag]:
-    """Return the DAGs that the tests in ``tests/contract`` use."""
+    """Return the DAGs of ``tests/contract``. They behave like the DAGs in ``tests/e2e/dags``."""
     return [
         Dag(
             dag_id="parity_params",

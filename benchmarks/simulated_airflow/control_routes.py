@@ -1,12 +1,10 @@
-"""Requests that control the simulation: they set the faults, and return counts and times.
-
-These requests need a token, as requests to Airflow's REST API do. No fault affects these requests.
+"""Requests that control the simulation. They need a token, and have no faults.
 
 - ``GET /simulation``: the numbers of runs by DAG, of active runs, of requests by route and status,
   and of events.
 - ``PUT /simulation/faults``: replace the faults (:class:`.Faults`).
-- ``GET /simulation/ends``: the time at which each run ended, by run id, in seconds of the machine's
-  monotonic clock.
+- ``GET /simulation/ends``: the time at which each run ended, by run id, in seconds of the monotonic
+  clock.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from .requests import Answer, Refused, Request
 
 
 def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
-    """Return the numbers of all runs, requests and events so far, and the number of active runs."""
+    """Return the numbers of runs, requests and events so far, and of active runs."""
     publisher = airflow.publisher
     counts = {name: getattr(publisher, name, 0) for name in ("sent", "undelivered", "lost")}
     return 200, {
@@ -31,8 +29,8 @@ def get_counts(airflow: SimulatedAirflow, _: Request) -> Answer:
 
 
 def put_faults(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Replace all faults by the faults in the request's body, and return the new faults. A field
-    that the body lacks gets its default. Refuse an invalid body with 422.
+    """Replace all faults, and return the new faults. A missing field gets its default. Answer 422
+    for an invalid body.
     """
     try:
         airflow.plan.faults = Faults.model_validate(request.content())

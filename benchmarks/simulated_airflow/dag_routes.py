@@ -1,4 +1,4 @@
-"""The simulated Airflow's REST API for DAGs, for logins, and for the health of Airflow."""
+"""The simulated REST API for DAGs, logins and Airflow's health."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .runs import Json
 
 
 def log_in(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return a token for a user and a password. Refuse wrong credentials with 401."""
+    """Return a token for a user and a password. Answer 401 for wrong credentials."""
     body = request.content("username", "password")
     token = airflow.log_in(body["username"], body["password"])
     if token is None:
@@ -67,7 +67,7 @@ def get_details(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_tasks(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the tasks of a DAG, each upstream of the next."""
+    """Return the tasks of a DAG, upstream first."""
     dag = known_dag(airflow, request)
     rows = [
         {

@@ -22,22 +22,20 @@ class Dag(BaseModel):
         dag_id: The DAG's id.
         tasks: The ids of the tasks, upstream first.
         queued_seconds: How long a run stays queued.
-        task_seconds: How long each task runs. With 0, a task still enters the state running before
-            it ends.
-        jitter: The share by which ``queued_seconds`` and ``task_seconds`` vary at random, from 0 to
-            1. With 0.5, a time is between 0.5 and 1.5 times its value.
+        task_seconds: How long each task runs.
+        jitter: The share by which ``queued_seconds`` and ``task_seconds`` vary at random. With 0.5,
+            a time is between 0.5 and 1.5 times its value.
         progress_reports: How many events with progress and metrics each task sends.
-        outcome: How the last task of a run ends: ``success`` or ``failed``. With ``waits``, the run
-            never gets to the last task, because the first task never ends.
-        required: The names of the params that a conf must have. Their values must be integers.
+        outcome: The state of the last task, ``success`` or ``failed``. With ``waits``, the first
+            task never ends.
+        required: The names of params that the conf must have, with integers as values.
         params: The params, as ``GET /dags/{dag_id}/details`` returns them.
         is_paused: Whether runs stay queued.
         is_stale: Whether no file has the DAG any more.
         daily: Whether the DAG has a daily schedule, so that backfills are possible.
-        asks: By task id, the question that the task asks a person (:meth:`question`), for example
-            ``Deploy {model}?``. The simulation takes no answers, so the task waits until its run is
-            cancelled.
-        outputs: The outputs that the last task publishes, if the run succeeds.
+        asks: By task id, the question that the task asks a person (:meth:`question`). The
+            simulation accepts no answers, so the task waits until its run is cancelled.
+        outputs: The outputs of the last task, if the run succeeds.
         returns: By task id, the value that the task returns.
     """
 
@@ -60,15 +58,13 @@ class Dag(BaseModel):
     returns: dict[Id, Any] = {}
 
     def downstream(self, task_id: str) -> list[str]:
-        """Return a list with the id of the task that runs right after the task ``task_id``. If
-        ``task_id`` is the last task, the list is empty.
-        """
+        """Return a list with the id of the next task, or an empty list for the last task."""
         at = self.tasks.index(task_id)
         return list(self.tasks[at + 1 : at + 2])
 
     def question(self, task_id: str, conf: dict[str, Any]) -> str:
-        """Return the question that a task asks a person. Each ``{name}`` in the question is
-        replaced by the conf's value of this name, or by nothing if the conf lacks the name.
+        """Return the question that a task asks a person. Values of the conf replace each
+        ``{name}``. A missing value is empty.
         """
         return re.sub(r"\{(\w+)\}", lambda found: str(conf.get(found[1], "")), self.asks[task_id])
 
@@ -83,7 +79,6 @@ def read_dags(file: Path) -> list[Dag]:
 
     Raises:
         OSError: The file can't be read.
-        ValueError: The file is not JSON, or not such a list. For a wrong list, the message names
-            the field.
+        ValueError: The file is not such a list.
     """
     return TypeAdapter(list[Dag]).validate_python(json.loads(file.read_text()))

@@ -1,5 +1,4 @@
-"""Makes the Kafka messages of the simulated Airflow, in the formats of two producers that run in a
-real Airflow (``docs/spec/events.md``).
+"""Makes the Kafka messages of the simulated Airflow, in the formats of ``docs/spec/events.md``.
 
 ``provider`` is the format of ``mljob_airflow``'s callbacks (:mod:`mljob_contract.events`), and
 ``airflow`` is the format of Airflow's own ``kafka_event_producer``. ``tests/contract/golden`` has
@@ -35,9 +34,7 @@ Airflow's own producer.
 
 
 class Format(StrEnum):
-    """The formats in which messages are sent. Each format has the name of the producer that uses
-    the format in a real Airflow. With ``both``, messages are sent in both formats.
-    """
+    """The format of messages. With ``both``, each message is sent in both formats."""
 
     PROVIDER = "provider"
     AIRFLOW = "airflow"
@@ -54,10 +51,10 @@ class Message:
 
 
 class Events:
-    """Makes the Kafka messages about runs and task instances, in the chosen formats.
+    """Makes the Kafka messages about runs and task instances.
 
     Args:
-        form: The format of the messages, or both formats.
+        form: The format of the messages.
         source: The name of this Airflow in the messages.
     """
 
@@ -67,9 +64,8 @@ class Events:
         self._source = source
 
     def of_run(self, run: Run, state: RunState) -> list[Message]:
-        """Return the messages that are sent when a run enters a state. Only Airflow's own producer
-        sends such messages, so the list is empty with the format ``provider``. The list is also
-        empty for the state queued.
+        """Return the messages about a run's new state. The list is empty for the format
+        ``provider`` and for the state queued.
         """
         if not self._airflow or state is RunState.QUEUED:
             return []
@@ -83,9 +79,8 @@ class Events:
         return [Message(_key(run), _bytes(body))]
 
     def of_task(self, task: TaskInstance, error: str | None = None) -> list[Message]:
-        """Return the messages that are sent when a task instance has entered its state: one message
-        in each chosen format. The list is empty unless the state is running, success, failed or
-        skipped.
+        """Return the messages about a task instance's new state. The list is empty unless the state
+        is running, success, failed or skipped.
         """
         found = []
         if self._airflow and task.state in _OFFICIAL_TASK:
@@ -103,8 +98,8 @@ class Events:
         return found
 
     def of_progress(self, task: TaskInstance, progress: float) -> list[Message]:
-        """Return the messages that are sent when a running task reports progress and metrics. Only
-        ``mljob_airflow`` sends such messages: with the format ``airflow``, the list is empty.
+        """Return the messages about progress and metrics of a running task. The list is empty for
+        the format ``airflow``.
         """
         if not self._provider:
             return []
@@ -112,10 +107,12 @@ class Events:
         return [self._ours(task, "task_instance.progress", more)]
 
     def of_cancellation(self, target: Run, canceller: Run, ended: int) -> list[Message]:
-        """Return the messages that are sent when the run ``canceller`` of the cancellation DAG has
-        cancelled the run ``target``. ``ended`` is the number of task instances that were set to
-        failed. Only ``mljob_airflow`` sends such messages: with the format ``airflow``, the list is
-        empty.
+        """Return the messages about a cancellation. The list is empty for the format ``airflow``.
+
+        Args:
+            target: The cancelled run.
+            canceller: The run of the cancellation DAG.
+            ended: The number of task instances that were set to failed.
         """
         if not self._provider:
             return []

@@ -1,5 +1,5 @@
 """Draws the faults of the simulated Airflow at random: requests that fail or take long, and Kafka
-events that are lost, late or sent twice. The same seed draws the same faults.
+events that are lost, late or sent twice.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ Seconds = Annotated[float, Field(ge=0, le=600)]
 
 
 class Faults(BaseModel):
-    """Which faults the simulated Airflow has, and how often. A share is a number from 0 to 1. A
-    share of requests is a part of the requests that match ``paths``. A share of events is a part of
-    all events.
+    """The faults of the simulated Airflow, and how often they happen. A share is a number from 0 to
+    1.
 
     Attributes:
-        paths: A regular expression, for example ``POST .*/dagRuns$``. Only requests whose method
-            and path match it are delayed or fail.
-        latency_seconds: The mean delay of an answer. The delays are spread evenly between half of
-            the mean and one and a half times the mean.
-        errors: The share of requests that are answered with 503.
-        throttled: The share of requests that are answered with 429.
+        paths: A regular expression, for example ``POST .*/dagRuns$``. Only requests with a matching
+            method and path have faults.
+        latency_seconds: The mean delay of an answer. A delay is between half of the mean and one
+            and a half times the mean.
+        errors: The share of requests with the answer 503.
+        throttled: The share of requests with the answer 429.
         retry_after_seconds: The ``Retry-After`` of a 429, in whole seconds.
-        resets: The share of requests that have no effect, because their connection is reset.
+        resets: The share of requests that have no effect, because the connection is reset.
         lost_answers: The share of requests that take effect, but get no answer, because the
             connection is reset.
         lost_events: The share of events that are not sent.
@@ -62,10 +61,7 @@ class Faults(BaseModel):
 
 
 class RequestFault(Enum):
-    """A kind of fault of a request. With ``ERROR``, the answer is a 503. With ``THROTTLED``, the
-    answer is a 429. With ``RESET``, the connection is reset before the request takes effect. With
-    ``LOST_ANSWER``, the connection is reset after the request has taken effect.
-    """
+    """A kind of fault of a request, see :class:`Faults`."""
 
     ERROR = "error"
     THROTTLED = "throttled"
@@ -88,9 +84,7 @@ class FaultPlan:
         self.faults = faults or Faults()
 
     def of_request(self, request: str) -> tuple[float, RequestFault | None]:
-        """Return the delay and the fault of a request. The delay of the answer is in seconds. The
-        fault is None if the request has no fault. A request that does not match ``Faults.paths``
-        has no delay and no fault.
+        """Return the delay of the answer in seconds, and the fault of the request or None.
 
         Args:
             request: Method and path, separated by a space.
@@ -112,8 +106,8 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """Return the delays of an event, in seconds. The tuple has one delay for each time that the
-        event is sent: no delay if the event is lost, two delays if the event is sent twice.
+        """Return the delays of an event, in seconds: no delay if the event is lost, two delays if
+        the event is sent twice.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

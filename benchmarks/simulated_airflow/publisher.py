@@ -1,5 +1,5 @@
-"""Sends the simulated Airflow's messages about runs and tasks to a Kafka topic. On purpose, some
-messages are lost, sent twice or sent late.
+"""Sends the simulated Airflow's messages to a Kafka topic. Some messages are lost, late or sent
+twice on purpose.
 """
 
 from __future__ import annotations
@@ -21,27 +21,24 @@ FLUSH_SECONDS = 5.0
 
 
 class Outlet(Protocol):
-    """A destination for messages about runs and tasks. The simulated scheduler publishes these
-    messages. :class:`Publisher` is the outlet that sends the messages to Kafka.
-    """
+    """A destination for messages about runs and tasks, for example Kafka."""
 
     def publish(self, messages: Iterable[Message]) -> None:
         """Send the messages in the given order."""
 
 
 class Publisher:
-    """Sends messages to a Kafka topic. :meth:`publish` has to be called in an event loop, which
-    sends the late messages after their delay.
+    """Sends messages to a Kafka topic. :meth:`publish` needs a running event loop.
 
     Args:
         brokers: Kafka's bootstrap servers.
         topic: The topic.
-        plan: Decides at random which messages are lost, sent twice or sent late.
+        plan: Decides which messages are lost, sent twice or sent late.
 
     Attributes:
-        sent: How many messages were handed to Kafka's client. A message that is sent twice counts
+        sent: How many messages were passed to Kafka's client. A message that is sent twice counts
             twice.
-        undelivered: How many messages a full queue has dropped, or the brokers have not accepted.
+        undelivered: How many messages Kafka's client or the brokers did not accept.
         lost: How many messages were left out on purpose.
     """
 
@@ -52,9 +49,7 @@ class Publisher:
         self.sent = self.undelivered = self.lost = 0
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Send messages. The plan chooses some messages at random. The chosen messages are not
-        sent, are sent twice or are sent late.
-        """
+        """Send messages, with faults from the plan."""
         for message in messages:
             delays = self._plan.of_event()
             self.lost += not delays
@@ -66,8 +61,8 @@ class Publisher:
         self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait until Kafka's client has sent all messages that were handed to the client, but for
-        at most ``FLUSH_SECONDS``. This method ignores late messages that are still delayed.
+        """Wait at most ``FLUSH_SECONDS`` until Kafka's client has sent all messages. Late messages
+        that are not sent yet are lost.
         """
         if self._producer.flush(FLUSH_SECONDS):
             log.warning("%d events did not reach Kafka within %.0f s", len(self._producer), FLUSH_SECONDS)

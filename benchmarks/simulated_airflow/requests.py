@@ -1,5 +1,5 @@
-"""What the routes of the simulated REST API share: the request, the pages of a list, and the error
-for an answer with an error status.
+"""The request to a route of the simulated REST API, the pages of a list, and the error for an
+answer with an error status.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ MAXIMUM_PAGE = 100
 
 
 class Refused(Exception):
-    """The error that makes the simulated Airflow answer a request with an error status. The text of
-    the error becomes the field ``detail`` of the answer.
+    """The simulated Airflow answers with an error status, and with the error's text as the field
+    ``detail``.
 
     Attributes:
         status: The HTTP status.
@@ -35,7 +35,7 @@ class Request:
     Attributes:
         path: The variable segments of the path by name, without percent-encoding.
         query: The values of each query parameter, by name.
-        body: The body, decoded from JSON, or None without a body.
+        body: The body, parsed from JSON, or None without a body.
     """
 
     path: Mapping[str, str]
@@ -43,13 +43,12 @@ class Request:
     body: Any = None
 
     def one(self, name: str) -> str | None:
-        """Return the first value of a query parameter, or None if the request lacks the parameter."""
+        """Return the first value of a query parameter, or None without the parameter."""
         values = self.query.get(name)
         return values[0] if values else None
 
     def time(self, name: str) -> datetime | None:
-        """Return the first value of a query parameter as a time, or None if the parameter is
-        missing or empty.
+        """Return a query parameter as a time, or None if the parameter is missing or empty.
 
         Raises:
             Refused: The value is not a time with a time zone.
@@ -58,8 +57,8 @@ class Request:
         return moment(name, text) if text else None
 
     def number(self, name: str, default: int) -> int:
-        """Return the first value of a query parameter as a whole number, or ``default`` if the
-        parameter is missing or empty.
+        """Return a query parameter as a whole number, or ``default`` if the parameter is missing or
+        empty.
 
         Raises:
             Refused: The value is not a whole number, has a sign, or has more than 18 digits.
@@ -75,7 +74,7 @@ class Request:
         """Return the body as a JSON object.
 
         Raises:
-            Refused: The body is not an object, or lacks a field that ``required`` names.
+            Refused: The body is not an object, or lacks a required field.
         """
         if not isinstance(self.body, dict):
             raise Refused(422, "body: has to be an object")
@@ -90,8 +89,7 @@ Row = TypeVar("Row", Run, TaskInstance)
 
 
 def moment(name: str, text: str) -> datetime:
-    """Convert a text in a request to a time. ``name`` is the name of the parameter or field that
-    has the text. The error message has this name.
+    """Convert a text to a time. ``name`` is the name of the parameter or field, for the error.
 
     Raises:
         Refused: The text is not a time with a time zone.
@@ -106,9 +104,12 @@ def moment(name: str, text: str) -> datetime:
 
 
 def page(request: Request, name: str, rows: list[Json]) -> Json:
-    """Return the body of an answer with one page of ``rows``. The query parameters ``offset`` and
-    ``limit`` select the page, which has at most ``MAXIMUM_PAGE`` rows. ``name`` is the field of the
-    body that has the rows.
+    """Return one page of ``rows`` as the body of an answer, with at most ``MAXIMUM_PAGE`` rows.
+
+    Args:
+        request: The request, with the query parameters ``offset`` and ``limit``.
+        name: The field of the body with the rows.
+        rows: All rows of the list.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     begin = request.number("offset", 0)
@@ -116,14 +117,17 @@ def page(request: Request, name: str, rows: list[Json]) -> Json:
 
 
 def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
-    """Return the body of an answer with one page of runs or task instances. The list has the
-    elements of ``found`` that ``fits`` accepts, in the order of their creation. ``name`` is the
-    field of the body that has the rows. Each row is one run or task instance.
+    """Return one page of runs or task instances as the body of an answer, oldest first.
 
-    The query parameter ``cursor`` is the number of the last row that the client has received. The
-    page begins after this row. So a row that changes between two requests does not shift the rows
-    of the next page. An empty ``cursor`` selects the first page. Without ``cursor``, the query
-    parameter ``offset`` selects the page. Only the rows of the page are converted to JSON.
+    The query parameter ``cursor`` is the number of the last row on the previous page, or empty for
+    the first page. A row that changes between two requests does not shift the next page. Without
+    ``cursor``, the query parameter ``offset`` selects the page.
+
+    Args:
+        request: The request.
+        name: The field of the body with the rows.
+        found: All runs or task instances.
+        fits: Whether a run or task instance belongs to the list.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     if request.one("cursor") is None:
