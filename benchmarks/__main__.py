@@ -93,7 +93,9 @@ class Run:
         self.results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
 
     def _measure_load(self, bench: BenchStack) -> None:
-        """Store each result at once: a later benchmark may fail."""
+        """Measure the operator under load. Store each result at once, because a later benchmark may
+        fail.
+        """
         if self.parts & {"floor", "rates"}:
             floor = bare_writes.measure(bench, self.floor_jobs)
             self.results["floor"] = floor.as_json()

@@ -66,7 +66,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The measurements of the operator and of the floor at the same rate, in events per second."""
+    """The measurements of the operator and of the floor at the same rate.
+
+    ``rate`` is in events per second.
+    """
 
     rate: float
     operator: Side

@@ -121,15 +121,15 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure each number of live MLJobs in ``plan.sizes``, the smallest first, and yield each
-    result at once.
+    """Measure each number of live MLJobs in ``plan.sizes``, smallest first. Yield each result
+    immediately.
     """
     for size in sorted(plan.sizes):
         yield _Size(bench, size, plan).measure()
 
 
 class _Size:
-    """The measurement of one number of live MLJobs."""
+    """Measures the costs with one number of live MLJobs."""
 
     def __init__(self, bench: BenchStack, size: int, plan: Plan) -> None:
         self._bench = bench

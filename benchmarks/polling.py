@@ -50,7 +50,7 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Measure how long it takes until a watch receives the failure of a run."""
+    """Set runs to failed in Airflow, and measure the time until a watch receives each failure."""
     names = bench.populate(NAMESPACE, plan.jobs)
     env = bench.stack.env
     environment = {name: env[name] for name in ("KUBECONFIG", "AIRFLOW_URL", "AIRFLOW_USER", "AIRFLOW_PASSWORD")}

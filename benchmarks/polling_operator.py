@@ -49,7 +49,7 @@ class Airflow:
 
         Raises:
             kopf.TemporaryError: Airflow refused the run. kopf calls the handler again after two
-            seconds.
+                seconds.
         """
         body = {"dag_run_id": run_id, "logical_date": None}
         async with self._session.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body) as answer:

@@ -3,7 +3,7 @@ operator and for the floor. The floor is a process that does the least possible 
 (:mod:`benchmarks.floor`).
 
 The operator and the floor get events of the same kind at the same rate, each in its own namespace
-and Kafka topic. Their measurements alternate in short blocks, so that other load of the machine
+and Kafka topic. The two are measured alternately in short blocks, so that other load of the machine
 affects both.
 """
 

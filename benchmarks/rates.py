@@ -88,7 +88,7 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure the rates in ``plan.rates`` with the same operator, and yield each result at once."""
+    """Measure the rates in ``plan.rates`` with the same operator. Yield each result immediately."""
     bench.cluster.make_namespace(NAMESPACE)
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
     with Watcher(bench.credentials) as watcher, bench.operator(**settings) as operator:
@@ -172,8 +172,8 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def name_of(run_id: str, operator: str, namespace: str) -> str:
-    """Return the name of the MLJob with this run id, or an empty text for other operators and
-    namespaces.
+    """Return the name of the MLJob with this run id, or an empty text if the run belongs to another
+    operator or namespace.
 
     Args:
         run_id: The id of the run.

@@ -52,8 +52,8 @@ class Credentials:
 
 
 def path_of(namespace: str, name: str = "", subresource: str = "") -> str:
-    """Return the URL path of an MLJob in the Kubernetes API. Without a name, return the path of all
-    MLJobs in the namespace.
+    """Return the URL path of an MLJob or its subresource in the Kubernetes API. Without a name,
+    return the path of all MLJobs in the namespace.
     """
     parts = ["", "apis", GROUP, VERSION, "namespaces", namespace, PLURAL, name, subresource]
     return "/".join(parts).rstrip("/")

@@ -23,7 +23,7 @@ def benchmark_dags() -> list[Dag]:
 
 
 def contract_dags() -> list[Dag]:
-    """Return the DAGs of ``tests/contract``. They behave like the DAGs in ``tests/e2e/dags``."""
+    """Return the DAGs of ``tests/contract``. These DAGs behave like the DAGs in ``tests/e2e/dags``."""
     return [
         Dag(
             dag_id="parity_params",

@@ -63,8 +63,8 @@ class Dag(BaseModel):
         return list(self.tasks[at + 1 : at + 2])
 
     def question(self, task_id: str, conf: dict[str, Any]) -> str:
-        """Return the question that a task asks a person. Values of the conf replace each
-        ``{name}``. A missing value is empty.
+        """Return the question that a task asks a person. Each ``{name}`` is replaced by the value
+        in the conf, or by nothing.
         """
         return re.sub(r"\{(\w+)\}", lambda found: str(conf.get(found[1], "")), self.asks[task_id])
 

@@ -34,7 +34,7 @@ Airflow's own producer.
 
 
 class Format(StrEnum):
-    """The format of messages. With ``both``, each message is sent in both formats."""
+    """The format of messages. With ``both``, messages are sent in both formats."""
 
     PROVIDER = "provider"
     AIRFLOW = "airflow"

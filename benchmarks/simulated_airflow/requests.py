@@ -1,5 +1,5 @@
-"""The request to a route of the simulated REST API, the pages of a list, and the error for an
-answer with an error status.
+"""The parts that the routes of the simulated REST API share: the request, the pages of a list, and
+the error for an answer with an error status.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ MAXIMUM_PAGE = 100
 
 
 class Refused(Exception):
-    """The simulated Airflow answers with an error status, and with the error's text as the field
-    ``detail``.
+    """Makes the simulated Airflow answer with an error status. The error's text becomes the field
+    ``detail`` of the answer.
 
     Attributes:
         status: The HTTP status.

@@ -55,7 +55,7 @@ def slack_conn_id() -> str:
 
 def slack_channel() -> str:
     """Return the Slack channel for owners without a Slack address and for findings without an
-    owner, or an empty string.
+    owner. An empty string means that the option is not set.
     """
     return _get("slack_channel", "")
 
@@ -82,21 +82,23 @@ def report_topic() -> str:
 
 
 def monitor_schedule() -> str | None:
-    """Return the schedule of ``mljob_monitor``, a cron expression. Without a schedule (the option
-    is ``none``), return ``None``.
+    """Return the schedule of ``mljob_monitor``, a cron expression, or ``None`` if the option is the
+    text ``none``.
     """
     return _schedule("monitor_schedule", MONITOR_SCHEDULE)
 
 
 def bottlenecks_schedule() -> str | None:
-    """Return the schedule of ``mljob_monitor_bottlenecks``, a cron expression. Without a schedule
-    (the option is ``none``), return ``None``.
+    """Return the schedule of ``mljob_monitor_bottlenecks``, a cron expression, or ``None`` if the
+    option is the text ``none``.
     """
     return _schedule("bottlenecks_schedule", BOTTLENECKS_SCHEDULE)
 
 
 def ui_url() -> str:
-    """Return the URL of Airflow's UI (``[api] base_url``), or an empty string."""
+    """Return the URL of Airflow's UI (``[api] base_url``), or an empty string if the option is not
+    set.
+    """
     return str(_conf().get("api", "base_url", fallback="") or "").strip()
 
 

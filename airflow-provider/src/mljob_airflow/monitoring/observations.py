@@ -96,11 +96,10 @@ class TaskInstance:
 
     @property
     def wait(self) -> float | None:
-        """The seconds from :attr:`scheduled` to :attr:`start`. If :attr:`scheduled` is missing, the
-        wait begins at :attr:`queued`.
+        """The seconds from :attr:`scheduled`, or else from :attr:`queued`, to :attr:`start`.
 
-        ``None`` if a date is missing, or if :attr:`start` is the earlier date. Airflow overwrites
-        dates, for example after a deferral.
+        ``None`` if dates are missing or out of order. Airflow overwrites dates, for example after a
+        deferral.
         """
         return _between(self.scheduled or self.queued, self.start)
 

@@ -120,8 +120,8 @@ def params_schema(*names: str, quiet_hours: float | None = None) -> dict[str, di
     """Return the JSON Schemas of the params with which a user sets thresholds for one run, by the
     threshold's name.
 
-    Each schema has the keyword arguments of Airflow's ``Param``. With ``null``, the run uses the
-    value of the Variable, or the default.
+    Pass each schema to Airflow's ``Param`` as keyword arguments. If a param is ``null``, the run
+    uses the value of the Variable, or the default.
 
     Args:
         names: The names of the thresholds.

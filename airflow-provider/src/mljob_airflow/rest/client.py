@@ -144,7 +144,7 @@ def request(operation: str, method: Callable[..., Any], *path: Any, **query: Any
         query: The method's query parameters.
 
     Returns:
-        A ``urllib3.HTTPResponse``. Its body is not read yet: read it in a block of
+        A ``urllib3.HTTPResponse`` with an unread body. Read the body in a block of
         :func:`connection_errors`.
 
     Raises:

@@ -37,8 +37,8 @@ def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> 
 
     Args:
         field: The name of the answer's field that contains the rows.
-        ask: Requests a page and returns the answer's JSON. Its argument is the query parameters
-            that select the page: ``cursor``, ``offset`` and ``limit``.
+        ask: Requests a page, and returns the answer's JSON. The argument has the query parameters
+            ``cursor``, ``offset`` and ``limit``.
     """
     cursor: str | None = ""
     seen = 0

@@ -92,8 +92,8 @@ def as_json(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
     """Convert outputs to JSON values, see :func:`publish_outputs`.
 
     Returns:
-        Two dicts by the outputs' names: the JSON values, and the reasons why the other outputs
-        can't be published.
+        Two dicts by name: the JSON values, and the reasons why the other outputs can't be
+            published.
     """
     values: dict[str, Any] = {}
     refused: dict[str, str] = {}

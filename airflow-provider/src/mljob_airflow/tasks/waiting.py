@@ -2,8 +2,8 @@
 MLJobs together.
 
 Use a ``poke_interval`` of at least ten seconds. If a loop of the scheduler takes longer than the
-``poke_interval``, the scheduler of Airflow 3.3 queues the sensor again before it has read the
-result of the last poke, and then sets the task to failed.
+``poke_interval``, the scheduler of Airflow 3.3 queues the sensor again too early, and then sets the
+task to failed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds runs and tasks that don't start, and says what they wait for."""
+"""Finds runs and tasks that don't start, and says why."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def stuck_runs(
 ) -> list[Finding]:
     """Return a finding for each DAG with runs that have been queued for too long.
 
-    Paused and stale DAGs get no finding here: :mod:`.health` reports them.
+    Paused and stale DAGs are left out: :mod:`.health` reports these DAGs.
 
     Args:
         queued: All queued runs whose ``run_after`` has passed.
         dags: DAGs by DAG id.
-        running: The number of running runs, by DAG id. Without this number, the DAG's finding has
-            no cause.
+        running: The number of running runs, by DAG id. Without this number, the finding gives no
+            cause.
         links: Makes URLs of Airflow's UI.
-        minutes: The number of minutes in the queue after which a run is stuck.
+        minutes: The time in the queue after which a run is stuck, in minutes.
         now: The current time.
     """
     found = []
@@ -87,7 +87,7 @@ def stuck_tasks(
         waiting: All task instances in the states scheduled and queued.
         dags: DAGs by DAG id.
         links: Makes URLs of Airflow's UI.
-        minutes: The number of minutes of waiting after which a task is stuck.
+        minutes: The waiting time after which a task is stuck, in minutes.
         now: The current time.
     """
     late: dict[str, list[tuple[datetime, TaskInstance]]] = {}

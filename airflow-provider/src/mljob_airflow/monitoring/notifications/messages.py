@@ -65,7 +65,8 @@ def message(notification: Notification, *, page: str | None = None, note: str | 
         notification: The notification.
         page: The URL of the report's page, or ``None``. The message has a button with this URL,
             unless the URL is too long for Slack.
-        note: A remark about the message itself, for example that another recipient was meant.
+        note: A remark about the message itself, for example that the message was meant for another
+            recipient.
     """
     headline = _headline(notification)
     shown = notification.current if notification.starts_thread else notification.new
@@ -143,7 +144,7 @@ def _resolved(notification: Notification) -> str:
 
 
 def _line(text: str, max_length: int) -> str:
-    """Escape ``text`` and put it into one line. ``max_length`` limits the escaped text."""
+    """Return ``text`` as one escaped line of at most ``max_length`` characters."""
     shown: list[str] = []
     length = 0
     for sign in " ".join(text.split()):

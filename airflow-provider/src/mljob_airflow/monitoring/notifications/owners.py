@@ -1,10 +1,11 @@
 """Finds the Slack addresses of owners.
 
-The first of these places with an address for the owner counts:
+These places are searched in turn for an owner's address:
 
 1. the Variable ``mljob_owners``, a JSON object that maps owners to addresses;
-2. the ``owner_links`` of a DAG;
-3. the fallback channel.
+2. the ``owner_links`` of a DAG.
+
+If neither has an address for the owner, messages go to the fallback channel.
 
 An address is a channel (``#name``, or its id ``C0123456789``), a member (``U0123456789``) or a
 member's e-mail address.
@@ -35,9 +36,7 @@ class Recipient:
 
     @property
     def is_email(self) -> bool:
-        """Whether the address is an e-mail address. Slack posts to a member's id, not to an e-mail
-        address.
-        """
+        """Whether the address is an e-mail address."""
         return "@" in self.address.lstrip("@")
 
 

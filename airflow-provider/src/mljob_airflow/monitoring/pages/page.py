@@ -1,7 +1,6 @@
 """Makes the HTML page of a report, for a screen, a phone and paper.
 
-The page is one file without scripts or external resources, so any web server can serve the page,
-and an e-mail can have it as an attachment.
+The page is one file without scripts or external resources, so any web server can serve the page.
 """
 
 from __future__ import annotations
