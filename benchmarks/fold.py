@@ -110,9 +110,6 @@ def _fold_one(observed_runs: dict[str, ObservedRun], envelope: Envelope) -> None
 
 
 def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS) -> list[bytes]:
-    """Return events in the format of this project's callbacks. The events of different runs
-    alternate.
-    """
     steps = [EventName.TASK_RUNNING, *[EventName.TASK_PROGRESS] * reports, EventName.TASK_SUCCESS]
     messages = []
     for task in range(tasks):

@@ -129,8 +129,6 @@ def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
 
 
 class _Size:
-    """Measures the costs with one number of live MLJobs."""
-
     def __init__(self, bench: BenchStack, size: int, plan: Plan) -> None:
         self._bench = bench
         self._plan = plan
@@ -248,9 +246,6 @@ class _Phases:
         self.since: dict[str, float] = {}
 
     def count(self, phases: set[str] | frozenset[str], names: frozenset[str]) -> int:
-        """Read new changes from the watch. Return how many of the MLJobs in ``names`` are in one of
-        ``phases``.
-        """
         for one in self._watcher.observations():
             if one.namespace == self._namespace and self._phases.get(one.name) != one.phase:
                 self._phases[one.name], self.since[one.name] = one.phase, one.at
