@@ -24,10 +24,9 @@ _AIRFLOW_FRAME: Final = re.compile(r'\s+File "[^"]{0,1000}/site-packages/airflow
 
 
 class LogEnd(NamedTuple):
-    """The lines near the end of a log that explain a failure.
+    """The lines of a log that explain a failure.
 
     Attributes:
-        lines: The lines.
         following: How many more lines the log has after ``lines``.
     """
 
@@ -35,28 +34,23 @@ class LogEnd(NamedTuple):
     following: int = 0
 
     def title(self, whose: str) -> str:
-        """Return a title for the lines. ``whose`` is the name of the log in the title, such as
-        ``its log``.
-        """
+        """Return a heading for the lines. ``whose`` names the log, such as ``its log``."""
         if not self.following:
             return f"The last {len(self.lines)} lines of {whose}:"
         return f"The {len(self.lines)} lines of {whose} up to the error, before {self.following} others:"
 
 
 def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEnd:
-    """Return the lines of a log that explain a failure. If the last ``limit`` lines of the log
-    contain the whole traceback of the error, return these lines. Otherwise, return the lines that
-    end with the traceback, because a task may write many lines after its failure. One line replaces
-    successive frames in Airflow's own files.
-
-    If no traceback contains the text of the error, the last traceback of the log is used. For a log
-    without a traceback, return its last lines.
+    """Return at most ``limit`` lines of a log that explain a failure. If the last lines contain the
+    whole traceback of the error, the last lines are returned. Otherwise, the result ends with the
+    traceback. Without a traceback, the last lines are returned. One line replaces successive frames
+    in Airflow's own files.
 
     Args:
         lines: The end of the log.
         limit: The maximum number of lines to return.
-        error: The error in the status, or None. The function searches the tracebacks for the text
-            of this error.
+        error: The error in the status, or None. The traceback with this text is used, else the last
+            traceback.
     """
     tracebacks = list(_tracebacks(lines))
     first = (error or "").partition("\n")[0]
@@ -72,8 +66,8 @@ def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEn
 
 
 def _folded(lines: Sequence[str]) -> list[str]:
-    """Return the lines of a shortened log: one line replaces two or more successive traceback
-    frames in Airflow's own files. This line says how many frames were replaced.
+    """Replace successive frames in Airflow's own files by one line, such as ``... 12 frames of
+    Airflow``.
     """
     made, frames, number = list[str](), list[str](), 0
 
@@ -108,9 +102,8 @@ def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _end_of_message(lines: Sequence[str], at: int) -> int:
     """Return the index of the last line of an exception's message. The message begins at the line
-    ``at``, and has at most ``_MESSAGE_LINES`` lines after it. The message ends before an empty line
-    and before the next entry of the log. If the line ``at`` begins an entry of the log, the message
-    has only this line.
+    ``at``. The message ends before an empty line, before the next entry of the log, or after
+    ``_MESSAGE_LINES`` more lines.
     """
     end = at
     if _ENTRY.match(clean_line(lines[at])):
@@ -123,5 +116,4 @@ def _end_of_message(lines: Sequence[str], at: int) -> int:
 
 
 def _text(line: str) -> str:
-    """Return a line without the time and the level of its entry."""
     return _ENTRY.sub("", clean_line(line), count=1)

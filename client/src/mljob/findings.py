@@ -20,10 +20,9 @@ class Finding:
     """A mistake in a YAML document.
 
     Attributes:
-        path: The field, such as ``spec.confFrom[0].outputsRef.name``, or an empty text for the
-            whole object.
+        path: The field, such as ``spec.confFrom[0].outputsRef.name``. Empty for the whole object.
         message: What is wrong, and what to write instead.
-        line: The line of the field in its file, from 1, or None if it is not known.
+        line: The line number in the file, from 1, or None.
     """
 
     path: str
@@ -35,8 +34,8 @@ class Finding:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return the text `` (did you mean NAME?)``, where NAME is the name in ``known`` that is most
-    similar to ``name``. Return an empty text if no name in ``known`` is similar.
+    """Return `` (did you mean NAME?)`` with the most similar name in ``known``. Return an empty
+    text if no name in ``known`` is similar.
     """
     if len(name) > MAX_COMPARED_LENGTH:
         return ""

@@ -1,5 +1,4 @@
-"""Parses JSON from the API server. Anybody who may create an MLJob can nest the MLJob's conf
-thousands of levels deep. Other people must still be able to read lists that contain this MLJob.
+"""Parses JSON from the API server. A very deeply nested conf must not break the list of all MLJobs.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse a JSON text, and return the parsed value. If the text is nested too deeply for Python,
-    values below :data:`MAX_LEVELS` levels become null.
+    """Return the parsed value of a JSON text. If the text is nested too deeply for Python, values
+    below :data:`MAX_LEVELS` levels become None.
 
     Raises:
         ValueError: The text is not JSON.

@@ -1,8 +1,8 @@
-"""The kubeconfig, read as ``kubectl`` reads it: the cluster, the user and the namespace of a
-context.
+"""Reads the kubeconfig as ``kubectl`` does.
 
-The files of ``KUBECONFIG`` are merged, and the first file that sets a value wins. Without the
-variable, the file is ``~/.kube/config``. Without that file, a pod uses its own ServiceAccount.
+The files of ``KUBECONFIG`` are merged, and the first file that sets a value wins. Without this
+variable, the file is ``~/.kube/config``. If this file does not exist, a pod uses its own
+ServiceAccount.
 
 Source: https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
 """
@@ -37,13 +37,12 @@ class ClusterConfig:
     Attributes:
         server: The URL of the API server, without a slash at its end.
         user: The credentials of the user.
-        context: The name of the context, or an empty text in a pod.
+        context: The name of the context. Empty in a pod.
         namespace: The default namespace.
-        ca: Certificates of the authorities to trust, as PEM, or None for the system's authorities.
+        ca: The trusted certificate authorities as PEM, or None for the system's authorities.
         verify: Whether the server's certificate is checked.
-        server_name: The name to expect in the server's certificate, or None for the host of the
-            URL.
-        proxy: The URL of a proxy, or None for the proxy in the environment variables.
+        server_name: The expected name in the server's certificate. None means the host of the URL.
+        proxy: The URL of a proxy. None means the proxy in the environment variables.
     """
 
     server: str
@@ -66,11 +65,10 @@ def load(
             ``~/.kube/config``. If none of them exists and no context is given, the pod's
             ServiceAccount is used.
         context: The name of a context. Default: the current context.
-        namespace: The default namespace. Default: the context's namespace, or ``default`` if the
-            context has none.
+        namespace: The default namespace. Default: the namespace of the context, else ``default``.
 
     Raises:
-        ConfigError: There is no usable kubeconfig. The message names the file and the mistake.
+        ConfigError: There is no usable kubeconfig.
     """
     paths = _paths(kubeconfig)
     parts = [part for path in paths if (part := _read(path)) is not None]
@@ -90,8 +88,8 @@ def contexts(kubeconfig: str | os.PathLike[str] | None = None) -> list[str]:
 
 
 def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) -> ClusterConfig | None:
-    """Return the cluster of the pod that this process runs in, with the pod's ServiceAccount as the
-    user. Return None outside of a pod.
+    """Return the cluster of the pod that this process runs in, with the pod's ServiceAccount.
+    Return None outside of a pod.
     """
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port or not (directory / "token").is_file():
@@ -106,8 +104,8 @@ def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) 
 
 
 def is_loopback(server: str) -> bool:
-    """Return whether the host in the URL of a server is a loopback address, is ``localhost``, or
-    ends in ``.localhost``.
+    """Return whether the host of a URL is a loopback address, is ``localhost``, or ends in
+    ``.localhost``.
     """
     host = urlsplit(server).hostname or ""
     try:
@@ -130,8 +128,6 @@ def _paths(kubeconfig: str | os.PathLike[str] | None) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The content of one kubeconfig. Relative paths in the content start at the folder of the file."""
-
     path: Path
     content: Mapping[str, Any]
 
@@ -154,18 +150,14 @@ def _read(path: Path) -> _File | None:
 
 
 class _RefusedYAML(Exception):
-    """The error for YAML that is nested too deeply or has merge keys."""
-
     def __init__(self, line: int) -> None:
         super().__init__(line)
         self.line = line
 
 
 def _parsed(text: bytes) -> Any:
-    """Return the content of YAML text. If PyYAML's C parser is installed, this parser reads the
-    text. Deep nesting crashes this parser, and a few nested merge keys can fill the memory. So text
-    with deep nesting or with merge keys is refused with :class:`_RefusedYAML` before the content is
-    built.
+    """Return the content of YAML text. Deep nesting crashes PyYAML's C parser, and merge keys can
+    fill the memory, so both are refused.
     """
     import yaml
 
@@ -185,8 +177,8 @@ class _Merged:
         self._files = list(files)
 
     def entries(self, plural: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
-        """Return the entries of the list ``plural``, for example ``contexts``, as a dict. A key is
-        the name of an entry. A value has the path of the kubeconfig and the settings of the entry.
+        """Return the entries of the list ``plural``, such as ``contexts``, by name. The path is the
+        file of the entry.
         """
         found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
         for file in self._files:
@@ -198,13 +190,6 @@ class _Merged:
         return found
 
     def select(self, context: str | None, namespace: str | None) -> ClusterConfig:
-        """Return the cluster, the user and the namespace of a context. Without ``context``, use the
-        current context. Without ``namespace``, use the namespace of the context, or ``default`` if
-        the context has none.
-
-        Raises:
-            ConfigError: There is no such context, or an entry that the context names can't be used.
-        """
         name = context or next((text for file in self._files if (text := text_of(file.content, "current-context"))), "")
         if not name:
             raise ConfigError(

@@ -24,11 +24,10 @@ class ExecPlugin:
     """A command that prints credentials: ``users[].user.exec``.
 
     Attributes:
-        interactive: Whether the command gets the terminal as its standard input, for example to
-            ask for a password: ``Never``, ``IfAvailable`` (if there is a terminal) or ``Always``
-            (without a terminal, the command does not run).
-        provide_cluster_info: Whether the environment variable ``KUBERNETES_EXEC_INFO`` tells the
-            command how to reach the cluster: the API server's URL and certificate authority.
+        interactive: The field ``interactiveMode``: ``Never``, ``IfAvailable`` or ``Always``. This
+            field says whether the command can ask for input at the terminal.
+        provide_cluster_info: Whether the command gets the API server's URL and certificate
+            authority, in the environment variable ``KUBERNETES_EXEC_INFO``.
     """
 
     command: str
@@ -58,12 +57,11 @@ class User:
 
 def read_user(path: Path, user: Mapping[str, Any]) -> User:
     """Return a user of the kubeconfig at ``path``. ``user`` is the user's field ``users[].user``.
-
-    The files of the client certificate and the key are read. The token file is not read.
+    The token file is not read.
 
     Raises:
-        ConfigError: The field can't be used, or the file of the certificate or the key can't be
-            read.
+        ConfigError: The field can't be used, or the file of the client certificate or the key can't
+            be read.
     """
     if user.get("auth-provider"):
         raise ConfigError(
@@ -120,12 +118,11 @@ def _plugin(path: Path, given: Any) -> ExecPlugin | None:
 
 
 def data_or_file(path: Path, entry: Mapping[str, Any], key: str) -> bytes | None:
-    """Return the decoded base64 of the field ``<key>-data``. Without this field, return the content
-    of the file that the field ``<key>`` names. Without both fields, return None.
+    """Return the decoded base64 of the field ``<key>-data``, else the content of the file that the
+    field ``<key>`` names. Without both fields, return None.
 
     Raises:
-        ConfigError: The field ``<key>-data`` is not base64, or the file can't be read or is too
-            large.
+        ConfigError: The data is not base64, or the file can't be read or is too large.
     """
     if data := text_of(entry, f"{key}-data"):
         try:
@@ -141,15 +138,14 @@ def _listed(value: Any) -> list[Any]:
 
 
 def text_of(entry: Mapping[str, Any], key: str) -> str | None:
-    """Return the field ``key`` of an entry. Return None if the field is missing, is empty or is not
-    a text.
+    """Return the field ``key`` of an entry, or None if the field is missing, empty or not a text.
     """
     value = entry.get(key)
     return value if isinstance(value, str) and value else None
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file that a kubeconfig names.
+    """Return the content of a file.
 
     Raises:
         ConfigError: The file can't be read, or is larger than :data:`MAX_CONFIG_BYTES` bytes.

@@ -26,8 +26,7 @@ class LogLine(NamedTuple):
 
     Attributes:
         text: The line, without its line break.
-        after: The position after this line, at which another request can continue the log. An empty
-            text if the position is not known.
+        after: The position after this line, where another request can continue. Empty if not known.
     """
 
     text: str
@@ -35,14 +34,13 @@ class LogLine(NamedTuple):
 
 
 class LogPlace:
-    """The position of a reader in a log. The position moves with each line that is read. The next
-    request for a followed log begins at the position.
+    """The position of a reader in a log.
 
     Args:
         params: The query parameters of the first request, without ``follow``.
         follow: Whether new lines of the log are read until the task ends.
-        after: The position at which the first request for a followed log begins. By default, the
-            request begins where ``params`` says. Without ``follow``, the position has no effect.
+        after: The position at which a followed log begins. Default: the beginning that ``params``
+            gives.
 
     Raises:
         ValueError: ``after`` is not a position.
@@ -75,19 +73,14 @@ class LogPlace:
         return params
 
     def opened(self) -> None:
-        """Record that mljob-api has begun to answer. From then on, if requests for a followed log
-        fail, they are repeated for up to :data:`PATIENCE_SECONDS`.
+        """Record that mljob-api has begun to answer. From then on, failed requests for a followed
+        log are repeated for up to :data:`PATIENCE_SECONDS`.
         """
         self._was_open, self._opened_at = True, monotonic()
 
     def take(self, line: bytes) -> LogLine | None:
         """Move the position past a line of the answer, and return the line with the new position.
-        Return None for a line that the user must not see:
-
-        - a line by which mljob-api only gives a position,
-        - a notice of mljob-api that repeats the notice before it; an answer that continues a log
-          begins with such a notice,
-        - the line by which mljob-api says that the log continues in another answer.
+        Return None if the line only has information for the client, or repeats an earlier notice.
 
         Raises:
             BadAnswer: The line gives a position that is not valid.
@@ -115,10 +108,9 @@ class LogPlace:
         return None if was_told else self._told(text)
 
     def wait_after(self, error: ApiError) -> float | None:
-        """Return the number of seconds to wait between a failed request and the next request.
-        Return None if the caller must give up, for one of these reasons: mljob-api is missing,
-        requests have failed too often or for too long, or the next request would lose or repeat
-        lines.
+        """Return the seconds to wait after a failed request. Return None if the caller must give
+        up, because mljob-api is missing, requests have failed too long, or lines would be lost or
+        repeated.
         """
         now = monotonic()
         if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:

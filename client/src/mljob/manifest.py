@@ -1,8 +1,4 @@
-"""Makes the manifest of an MLJob from the arguments of ``submit``.
-
-A conf is a dict, or an instance of any pydantic model, such as a DAG's params class of
-``mljob_dag``.
-"""
+"""Makes the manifest of an MLJob from the arguments of ``submit``."""
 
 from __future__ import annotations
 
@@ -49,11 +45,12 @@ def manifest(
         name: The name of the MLJob.
         namespace: The namespace of the MLJob.
         dag_id: The id of the Airflow DAG to run.
-        conf: The conf of the run: a JSON object, or an instance of a params class.
+        conf: The conf of the run: a JSON object, or a pydantic model such as a params class of
+            ``mljob_dag``.
         labels: The labels of the MLJob.
         annotations: The annotations of the MLJob.
-        spec: Other fields of the spec, named as in the CRD (``backoffLimit``) or as in Python
-            (``backoff_limit``). Fields with the value None are left out.
+        spec: Other fields of the spec, such as ``backoffLimit`` or ``backoff_limit``. Fields with
+            the value None are left out.
 
     Raises:
         InvalidArgument: The name is not allowed, the conf is not a JSON object, or a field of the
@@ -70,8 +67,8 @@ def manifest(
 
 
 def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
-    """Return a conf as a JSON object. If the conf is a pydantic model, return only the fields that
-    were set, so that the DAG's own defaults hold for the other fields.
+    """Return a conf as a JSON object. Only those fields of a pydantic model that were set are
+    returned, so that the DAG's defaults hold for the other fields.
 
     Raises:
         InvalidArgument: The conf is not a JSON object.
@@ -93,9 +90,6 @@ def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
 
 
 def _unfit(conf: Any) -> str:
-    """Return the path of the first key of a conf whose value can't be JSON, such as
-    ``conf.epochs``. Return ``conf`` if there is no such key.
-    """
     for key, value in conf.items() if isinstance(conf, Mapping) else ():
         try:
             json.dumps(value, allow_nan=False)
@@ -105,7 +99,7 @@ def _unfit(conf: Any) -> str:
 
 
 def checked_name(name: str) -> str:
-    """Check the length and the form of an MLJob's name, and return the name.
+    """Return the name of an MLJob if the name is valid.
 
     Raises:
         InvalidArgument: The name is longer than :data:`MAX_NAME` characters, or is not a DNS
@@ -120,13 +114,13 @@ def checked_name(name: str) -> str:
 
 
 def random_name(dag_id: str) -> str:
-    """Return a new name for an MLJob of a DAG, such as ``train-model-5f3c09ab``."""
+    """Return a new random name for an MLJob of a DAG, such as ``train-model-5f3c09ab``."""
     return f"{slug(dag_id)[: MAX_NAME - 2 * _SUFFIX_BYTES - 1].rstrip('-.')}-{secrets.token_hex(_SUFFIX_BYTES)}"
 
 
 def slug(text: str) -> str:
-    """Turn a text into a name of lower-case letters, digits and hyphens. Return ``job`` if the text
-    contains nothing that can be written with these characters.
+    """Turn a text into a name of lower-case letters, digits and hyphens. Return ``job`` if no
+    characters are left.
     """
     ascii_text = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:MAX_NAME].rstrip("-") or "job"
@@ -142,10 +136,7 @@ def _camel(name: str) -> str:
 
 
 def _plain_value(value: Any) -> Any:
-    """Convert a value of a spec to JSON types: a model becomes a dict, a tuple becomes a list, and
-    a date or time becomes a string. Values inside of lists and dicts are converted too. All other
-    values stay as they are.
-    """
+    """Convert a value of a spec to JSON types."""
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json", by_alias=True, exclude_unset=True)
@@ -158,12 +149,6 @@ def _plain_value(value: Any) -> Any:
 
 
 def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    """Check a spec against the model :class:`.MLJobSpec`, and return the spec unchanged. So a
-    mistake is reported before the MLJob is sent to the Kubernetes API.
-
-    Raises:
-        InvalidArgument: A field does not exist, or has a wrong value.
-    """
     from pydantic import ValidationError
 
     from mljob_contract.mljob import MLJobSpec

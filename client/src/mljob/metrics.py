@@ -1,4 +1,4 @@
-"""Pure functions that return the metrics of a run as the rows of a table."""
+"""Pure functions that return the metrics of a run as rows of a table."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COLUMNS = ("time", "task", "map_index", "try_number")
 
 
 def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
-    """Return a row for each report of metrics. If a metric has the name of one of :data:`COLUMNS`,
-    its name gets the prefix ``metric_``.
+    """Return a row for each report of metrics. A metric that has the name of one of :data:`COLUMNS`
+    gets the prefix ``metric_``.
     """
     return [
         _row(entry.time, entry.task_id, entry.map_index, entry.try_number, entry.metrics)
@@ -29,8 +29,8 @@ def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
-    """For each task that has metrics in the status, return a row with the last metrics. The status
-    does not say when a task reported its metrics. So each row has the time of the run's last event.
+    """Return a row with the last metrics of each task in the status. Each row has the time of the
+    run's last event.
     """
     status = job.status
     return [
@@ -41,9 +41,7 @@ def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
 
 
 def table_of(rows: list[dict[str, Any]]) -> pandas.DataFrame | list[dict[str, Any]]:
-    """Return rows as a pandas DataFrame if pandas is installed. Otherwise, return the rows
-    unchanged.
-    """
+    """Return rows as a pandas DataFrame, or unchanged if pandas is not installed."""
     if find_spec("pandas") is None:
         return rows
     import pandas

@@ -1,6 +1,4 @@
-"""Describes the errors that pydantic finds in a spec: the texts name the wrong value, and say what
-to write instead.
-"""
+"""Describes the errors that pydantic finds in a spec."""
 
 from __future__ import annotations
 
@@ -19,9 +17,8 @@ DATE_TIME = "write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
 
 
 def in_words(problem: Any) -> str:
-    """Return a description of an error in words, for example ``'Trainingg' should be 'Training' or
-    'Custom' (did you mean Training?)``. ``problem`` is an entry of ``errors()`` of pydantic's
-    ``ValidationError``.
+    """Return a description of an entry of ``errors()`` of pydantic's ``ValidationError``, for
+    example ``'Trainingg' should be 'Training' or 'Custom' (did you mean Training?)``.
     """
     kind, given = str(problem["type"]), problem["input"]
     if kind == "missing":
@@ -42,14 +39,12 @@ def in_words(problem: Any) -> str:
 
 
 def field_of(problem: Any) -> str:
-    """Return the field of the spec that an error is about, such as ``spec.outputs[0].name``.
-    ``problem`` is as for :func:`in_words`.
+    """Return the field of the spec that an entry of pydantic's ``errors()`` is about, such as
+    ``spec.outputs[0].name``.
     """
     return "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"])
 
 
 def quoted(value: Any) -> str:
-    """Return a value as Python writes it (``repr``), cut to :data:`~mljob.documents.MAX_QUOTED`
-    characters.
-    """
+    """Return the ``repr`` of a value, cut to :data:`~mljob.documents.MAX_QUOTED` characters."""
     return plain(repr(value), MAX_QUOTED)

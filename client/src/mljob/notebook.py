@@ -1,6 +1,4 @@
-"""Shows an MLJob in a notebook, as HTML without scripts. All texts of the MLJob, such as its
-message and its outputs, are escaped in this HTML.
-"""
+"""Shows an MLJob in a notebook, as HTML without scripts. All texts of the MLJob are escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ MAX_METRICS: Final = 20
 
 class Display:
     """Shows the newest state of one MLJob in a notebook, always in the same place. Outside of a
-    notebook, prints the MLJob as a line of text (:func:`job_line`) each time that the line changes.
+    notebook, prints a line of text when the line changes.
     """
 
     def __init__(self, job: MLJob) -> None:
@@ -106,9 +104,6 @@ def _is_percent(value: Any) -> bool:
 
 
 def _display_handle() -> Any:
-    """Return a handle of IPython by which a display in a notebook can be updated. Return None
-    outside of a notebook.
-    """
     import sys
 
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()

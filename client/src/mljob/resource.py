@@ -1,9 +1,8 @@
 """An MLJob as the API server returns it: metadata, spec and status.
 
-The attributes ``spec`` and ``status`` are models of ``mljob_contract``, and are validated when they
-are first used. The validation may fail, because the object may have been stored under another
-version of the CRD. All other attributes come from the JSON without validation: a missing value, or
-a value of another type, is read as an empty value or None.
+The attributes ``spec`` and ``status`` are validated at first use. The validation may fail, because
+the object may have been stored under another version of the CRD. All other attributes need no
+validation: a missing value, or a value of another type, becomes an empty value or None.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ RETRY_REQUESTED_AT: Final = "mljob.dev/retry-requested-at"
 
 
 class MLJob:
-    """An MLJob as it was at one resource version. Two of these objects are equal if their uid, name
-    and resource version are equal.
+    """An MLJob at one resource version. Two of these objects are equal if their uid, name and
+    resource version are equal.
 
     Attributes:
         raw: The Kubernetes object as JSON. Don't change it.
@@ -70,7 +69,7 @@ class MLJob:
 
     @property
     def resource_version(self) -> str:
-        """The resource version of the Kubernetes object when it was read."""
+        """The resource version of the Kubernetes object."""
         return _string(self.metadata.get("resourceVersion"))
 
     @property
@@ -85,7 +84,7 @@ class MLJob:
 
     @cached_property
     def created_at(self) -> datetime | None:
-        """The time of the object's creation, or None if the metadata has no valid time."""
+        """The time of the object's creation, or None if it is missing or invalid."""
         return _time(self.metadata.get("creationTimestamp"))
 
     @property
@@ -98,8 +97,7 @@ class MLJob:
         """The spec.
 
         Raises:
-            InvalidResource: The stored spec does not fit this version's model. The attribute
-                ``raw`` has the stored spec.
+            InvalidResource: The stored spec does not fit the model. Use ``raw_spec`` instead.
         """
         from mljob_contract.mljob import MLJobSpec
 
@@ -111,8 +109,7 @@ class MLJob:
         ``observed_generation`` are None.
 
         Raises:
-            InvalidResource: The stored status does not fit this version's model. The attribute
-                ``raw`` has the stored status.
+            InvalidResource: The stored status does not fit the model. Use ``raw_status`` instead.
         """
         from mljob_contract.mljob import MLJobStatus
 
@@ -135,19 +132,19 @@ class MLJob:
 
     @property
     def conf(self) -> dict[str, Any]:
-        """The conf in the spec. The run's conf also has the keys that ``spec.confFrom`` adds."""
+        """The conf in the spec, without the keys that ``spec.confFrom`` adds to the run's conf."""
         return _object(self.raw_spec.get("conf"))
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt. The dict is empty until the attempt's run has ended
-        and the operator has stored the outputs. A failed run can have outputs too.
+        """The outputs of the newest attempt. Empty until the run has ended and the operator has
+        stored the outputs. A failed run can have outputs too.
         """
         return _object(self.raw_status.get("outputs"))
 
     @property
     def phase(self) -> str:
-        """The phase in one word, or an empty text until an operator has read the MLJob."""
+        """The phase, such as ``Running``. Empty until an operator has read the MLJob."""
         return _string(self.raw_status.get("phase"))
 
     @property
@@ -157,17 +154,12 @@ class MLJob:
 
     @property
     def message(self) -> str:
-        """Why the MLJob is in this phase, in a sentence. The sentence may contain texts that tasks
-        wrote.
-        """
+        """Why the MLJob is in this phase, in a sentence. The sentence may quote texts of tasks."""
         return _string(self.raw_status.get("message"))
 
     @property
     def sentence(self) -> str:
-        """The message without the kubectl command that requests a retry. Only the message of a
-        failed MLJob may end with this command. The client and ``kubectl mljob`` have shorter ways
-        to retry.
-        """
+        """The message without the kubectl command that requests a retry."""
         return without_how_to_retry(self.message, self.namespace, self.name)
 
     @cached_property
@@ -178,15 +170,12 @@ class MLJob:
         return {_string(entry.get("type")): entry for entry in found}
 
     def is_true(self, condition: str) -> bool:
-        """Return whether the MLJob has a condition of the type ``condition`` with the status
-        ``"True"``.
-        """
+        """Return whether the condition of the type ``condition`` has the status ``"True"``."""
         return self.conditions.get(condition, {}).get("status") == "True"
 
 
 def without_how_to_retry(message: str, namespace: str, name: str) -> str:
-    """Return the message of an MLJob. If the message ends with the kubectl command that requests a
-    retry of this MLJob, leave out the command.
+    """Return the message of an MLJob without the kubectl command at its end that requests a retry.
     """
     return message.removesuffix(
         f" To retry: kubectl annotate --overwrite -n {namespace} mljob/{name} {RETRY_REQUESTED_AT}=$(date +%s)"

@@ -1,8 +1,7 @@
-"""The rules of retries: which requests are sent again, and after how long.
+"""The rules for sending requests again.
 
-As client-go does (``rest/with_retry.go``), the client sends a request again after an answer with
-the header ``Retry-After`` and the status 429 or 5xx. The other rules are the client's own. For
-example, the client also sends a request again after 429 without this header.
+As client-go does (``rest/with_retry.go``), the client repeats a request after an answer with the
+status 429 or 5xx and the header ``Retry-After``. The other rules are the client's own.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ _READ_AGAIN: Final = frozenset({500, 502, 503, 504})
 
 
 def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: bool) -> bool:
-    """Return whether to send a request again after an answer with an error. True for 429, for a
-    server error (5xx) with the header ``Retry-After``, and for 500, 502, 503 and 504 if the request
-    is repeatable.
+    """Return whether to send a request again after an error. This is True for 429, for a server
+    error (5xx) with the header ``Retry-After``, and for a repeatable request also after 500, 502,
+    503 and 504.
 
     Args:
         code: The HTTP status of the answer.
@@ -36,10 +35,8 @@ def is_worth_another_try(code: int, headers: Mapping[str, str], *, repeatable: b
 
 def wait_seconds(failures: int, retry_after: float | None = None) -> float:
     """Return how many seconds to wait before the next request. The wait is 0.2 seconds after the
-    first failure, and doubles with each further failure. If ``retry_after`` is longer than this
-    wait, ``retry_after`` replaces the wait. The wait is limited to 30 seconds, also if it comes
-    from ``retry_after``. Finally, 0 to 25 percent are added at random, so that many clients don't
-    send requests at the same time.
+    first failure, and doubles with each further failure. A longer ``retry_after`` replaces this
+    wait. The limit is 30 seconds. Finally, 0 to 25 percent are added at random.
 
     Args:
         failures: The number of failed requests in a row, from 1.
@@ -51,8 +48,8 @@ def wait_seconds(failures: int, retry_after: float | None = None) -> float:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of the header ``Retry-After``. Return None if the header is absent or is
-    not a valid number. A date is not a valid number: the API server sends no dates in this header.
+    """Return the seconds of the header ``Retry-After``. Return None if the header is missing or is
+    not a number. The API server sends no dates in this header.
     """
     try:
         seconds = float(headers.get("retry-after", ""))

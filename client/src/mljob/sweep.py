@@ -1,6 +1,5 @@
-"""Sweeps. A sweep runs one DAG with many combinations of params, such as learning rates and numbers
-of epochs. Each combination is a point of the sweep's grid, and has an MLJob of its own. The MLJobs
-of a sweep share a label. All functions are pure.
+"""Sweeps. A sweep runs one DAG with many combinations of params. Each combination is a point of the
+sweep's grid, and has its own MLJob. The MLJobs of a sweep share a label. All functions are pure.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ _DIGEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a grid: a value for each param, and the name of the MLJob that runs with these
-    values.
+    """A value for each param of a sweep, and the name of the MLJob with these values.
 
     Attributes:
         name: The name of the MLJob. Within a sweep, the same values always give the same name.
@@ -44,8 +42,8 @@ class Point:
 
     @property
     def text(self) -> str:
-        """The params and their values on one line, such as ``epochs=5 lr=0.1``, for the annotation
-        of the MLJob. The line is cut to at most :data:`MAX_POINT_TEXT` characters.
+        """The params and their values on one line, such as ``epochs=5 lr=0.1``, cut to
+        :data:`MAX_POINT_TEXT` characters.
         """
         return values_text(self.params)[:MAX_POINT_TEXT]
 
@@ -55,8 +53,8 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
 
     Args:
         sweep: The name of the sweep.
-        grid: Either a dict with a list of values for each param: each combination of the values is
-            a point. Or a list of points: each point is a dict with a value for each param.
+        grid: Either a dict with a list of values for each param, which means all combinations of
+            the values. Or a list of points: each point is a dict with a value for each param.
 
     Raises:
         InvalidArgument: The grid has no points, more than :data:`MAX_POINTS` points, or the same
@@ -71,8 +69,8 @@ def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[s
 
 
 def checked_sweep_name(name: str) -> str:
-    """Return ``name``, the name of a sweep, if the name is valid. A valid name has at most 63
-    characters: lower-case letters, digits, and single hyphens between them.
+    """Return the name of a sweep if the name is valid. A valid name has at most 63 characters:
+    lower-case letters, digits, and single hyphens between them.
 
     Raises:
         InvalidArgument: The name is not valid.

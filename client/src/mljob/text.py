@@ -1,7 +1,6 @@
 """Removes unsafe characters from texts of users, tasks and servers, before a terminal or a notebook
-shows the texts. The unsafe characters are control characters, ANSI escape sequences, and invisible
-format characters, such as the characters that change the direction of writing. The joiners that
-some scripts and emoji need are kept.
+shows the texts. Unsafe are control characters, ANSI escape sequences and invisible characters. The
+joiners that some scripts and emoji need are kept.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ of such marks covers other lines.
 
 
 def plain(text: str, limit: int | None = None) -> str:
-    """Remove escape sequences, control characters and invisible characters from a text, and return
-    the text on one line. Line breaks and tabs in a row become one space.
+    """Return a text on one line, without escape sequences, control characters and invisible
+    characters. Successive line breaks and tabs become one space.
 
     Args:
         text: Any text.
@@ -42,9 +41,8 @@ def plain(text: str, limit: int | None = None) -> str:
 
 
 def clean_line(line: str) -> str:
-    """Remove escape sequences, control characters and format characters from a line, and return the
-    line. Joiners are kept. A tab becomes four spaces. Of the combining marks in a row, only the
-    first four are kept.
+    """Return a line without escape sequences, control characters and format characters. Joiners are
+    kept, and a tab becomes four spaces. At most four combining marks in a row are kept.
     """
     if line.isascii() and line.isprintable():
         return line
@@ -72,16 +70,16 @@ def value_text(value: Any, limit: int) -> str:
 
 
 def values_text(values: Mapping[str, Any]) -> str:
-    """Return names and values of params on one line: ``epochs=5 lr=0.1``. Each name is cut to 63
-    characters, and each value to 60 characters.
+    """Return names and values of params on one line: ``epochs=5 lr=0.1``. Names are cut to 63
+    characters, and values to 60 characters.
     """
     return " ".join(f"{plain(key, 63)}={value_text(value, 60)}" for key, value in values.items())
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON text. The keys are sorted, so that the order of keys in the value does
-    not change the text. A value that JSON can't express, such as a time, becomes the text of its
-    ``str()``. If the value is nested too deeply, return ``(nested too deeply)``.
+    """Return a value as JSON text with sorted keys. A value that JSON can't express, such as a
+    time, is converted by ``str()``. If the value is nested too deeply, return ``(nested too
+    deeply)``.
     """
     try:
         return json.dumps(value, sort_keys=True, default=str)

@@ -1,6 +1,4 @@
-"""The TLS context of requests to a cluster: which certificate authorities the client trusts, and
-the client certificate.
-"""
+"""The TLS context of requests to a cluster."""
 
 from __future__ import annotations
 
@@ -17,8 +15,7 @@ def tls_context(config: ClusterConfig, credential: Credential) -> ssl.SSLContext
     """Return the TLS context for requests to a cluster.
 
     Args:
-        config: The configuration of the cluster. The configuration has the certificate authorities
-            to trust, and says whether the client checks the server's certificate.
+        config: The settings of the cluster, with the trusted certificate authorities.
         credential: The credential of the user, which may have a client certificate with its key.
 
     Raises:

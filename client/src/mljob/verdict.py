@@ -1,11 +1,10 @@
-"""The verdict on an MLJob: how the MLJob has ended, or that it is stalled. The verdict is a pure
-function of the MLJob's metadata, spec and status. The client's ``wait`` waits for a verdict.
+"""The verdict on an MLJob: how the MLJob has ended, or that it is stalled. The client's ``wait``
+waits for a verdict.
 
-An MLJob has a verdict when one of its conditions Complete, Failed and Stalled is True, and when the
-operator has nothing more to do. The operator has nothing more to do if the status describes the
-newest spec, no requested retry is pending, and the condition Reconciling is not True. The verdict
-Cancelled is final, and does not depend on these three facts. An MLJob in the phase Suspended has no
-verdict, because somebody may resume it.
+An MLJob has a verdict when a condition Complete, Failed or Stalled is True and the operator has
+nothing more to do. The operator has nothing more to do if the status describes the newest spec, no
+requested retry is pending, and the condition Reconciling is not True. The verdict Cancelled does
+not depend on these three facts. A suspended MLJob has no verdict, because somebody may resume it.
 """
 
 from __future__ import annotations
@@ -36,9 +35,7 @@ class Verdict(StrEnum):
 
 
 def verdict_of(job: MLJob) -> Verdict | None:
-    """Return how the MLJob ended, or that it is stalled. Return None if the MLJob has no verdict
-    yet.
-    """
+    """Return the verdict on the MLJob, or None if the MLJob has no verdict yet."""
     if job.is_true("Failed") and job.phase == Verdict.CANCELLED:
         return Verdict.CANCELLED  # final, whatever else is requested
     if not _describes_newest_spec(job) or retry_is_pending(job) or job.is_true("Reconciling"):
@@ -51,16 +48,14 @@ def verdict_of(job: MLJob) -> Verdict | None:
 
 
 def retry_is_pending(job: MLJob) -> bool:
-    """Return whether somebody has requested a retry, and ``status.lastHandledRetry`` does not name
-    this request yet.
-    """
+    """Return whether a retry is requested that ``status.lastHandledRetry`` does not name yet."""
     requested = job.annotations.get(RETRY_REQUESTED_AT, "")[:_MAX_RETRY_REQUEST]
     return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
 
 
 def retry_waits(job: MLJob) -> bool:
-    """Return whether the MLJob has succeeded or failed, and a requested retry has not begun. As
-    long as the result is True, the status describes the attempt before the retry.
+    """Return whether the MLJob has succeeded or failed, and a requested retry has not begun. If so,
+    the status describes the attempt before the retry.
     """
     return job.phase in (Verdict.SUCCEEDED, Verdict.FAILED) and retry_is_pending(job)
 

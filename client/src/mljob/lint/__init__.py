@@ -1,8 +1,7 @@
-"""Finds mistakes in manifests of MLJobs and AirflowInstances, and needs no cluster. A mistake is a
-value that the API server or the operator would refuse, or a field that the CRDs don't have.
+"""Finds mistakes in manifests of MLJobs and AirflowInstances, without a cluster.
 
-A manifest is checked against the models of :mod:`mljob_contract` and against the validation rules
-of the CRDs. The CRDs are part of this package.
+A manifest is checked against the models of :mod:`mljob_contract` and against the CRDs, which are
+part of this package.
 """
 
 from __future__ import annotations

@@ -32,8 +32,7 @@ _TEXTS = ("labels", "annotations")
 
 
 def is_ours(value: Any) -> bool:
-    """Return whether an object has an ``apiVersion`` of this project's API group, or the kind MLJob
-    or AirflowInstance.
+    """Return whether an object has this project's API group, or the kind MLJob or AirflowInstance.
     """
     if not isinstance(value, dict):
         return False
@@ -42,8 +41,8 @@ def is_ours(value: Any) -> bool:
 
 
 def check(document: Document) -> list[Finding]:
-    """Return the mistakes in a document, in the order of their lines. The content of the document
-    must be an object that :func:`is_ours` accepts.
+    """Return the mistakes in a document, in the order of their lines. :func:`is_ours` must be True
+    for the document's content.
     """
     value = document.value
     found = [*document.findings, *_of_kind(value)]
@@ -111,9 +110,6 @@ def _of_spec(value: dict[str, Any], kind: str) -> Iterator[Finding]:
 
 
 def _misfits(spec: dict[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
-    """Yield a finding for each field of the spec that ``model``, the pydantic model of the spec,
-    refuses: a missing field, a value of a wrong type, or a value outside of the field's limits.
-    """
     given = {name: field for name, field in spec.items() if field is not None}
     try:
         model.model_validate_json(json.dumps(given), strict=True)
@@ -135,18 +131,14 @@ def _of_conf(conf: Any) -> Iterator[Finding]:
 
 
 def _levels(value: Any) -> int:
-    """Return how many levels deep objects and lists are nested. The recursion needs no limit of its
-    own, because a document has a maximum number of levels.
-    """
+    """Return how many levels deep objects and lists are nested."""
     children: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     deepest = max((_levels(child) for child in children), default=0)
     return deepest + (1 if isinstance(value, dict | list) else 0)
 
 
 def _with_name(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with the field ``metadata.name`` added. Some validation rules read the
-    name, and the CRD's own schema lacks the field.
-    """
+    """Add the field ``metadata.name``, which some validation rules read, to the schema of a CRD."""
     metadata = {"type": "object", "properties": {"name": {"type": "string"}}}
     return {**schema, "properties": {**schema["properties"], "metadata": metadata}}
 

@@ -1,8 +1,7 @@
-"""The CRDs of this package, and the checks of an object against the schemas in these CRDs. The
-checks find fields that the schema doesn't have, and validation rules that the object violates.
+"""Checks objects against the CRDs' schemas, which are part of this package.
 
-``make generate`` copies the CRDs from ``crds/``. The rules are written in CEL, as the API server
-evaluates them (kubernetes.io: "Validation rules").
+``make generate`` copies the CRDs from ``crds/``. The validation rules in the CRDs are CEL
+expressions, as in kubernetes.io: "Validation rules".
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def schema_of(kind: str) -> Node:
     """Return the OpenAPI schema in the CRD of a kind.
 
     Raises:
-        KeyError: No CRD of this package has this kind.
+        KeyError: This package has no CRD of this kind.
     """
     for file in CRDS.iterdir():
         if file.name.endswith(".yaml"):
@@ -52,8 +51,8 @@ def schema_of(kind: str) -> Node:
 
 
 def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield a finding for each field that the schema doesn't have. The API server drops such a
-    field, unless the client asks for strict field validation.
+    """Yield a finding for each field that the schema doesn't have. By default, the API server drops
+    such fields.
     """
     if isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
@@ -70,12 +69,9 @@ def unknown_fields(value: Any, schema: Node, path: str = "") -> Iterator[Finding
 
 
 def broken_rules(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield a finding for each validation rule that a value violates. Two kinds of rules are left
-    out:
-
-    - Rules about a change of an object, because a manifest has no earlier version of the object.
-    - Rules that can't be evaluated, for example because a required field is missing or a field has
-      a wrong type. The check against the models of :mod:`mljob_contract` reports such a field.
+    """Yield a finding for each validation rule that a value violates. Rules that compare the value
+    with an earlier version are skipped. A rule that can't be evaluated, for example because a field
+    is missing, is skipped too.
     """
     if value is None:
         return
@@ -103,9 +99,8 @@ def _broken_here(value: Any, schema: Node, path: str) -> Iterator[Finding]:
 
 
 def wrong_times(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield a finding for each text that should be a time and is not in the format of RFC 3339.
-    The models of :mod:`mljob_contract` do not report all such texts. For example, they accept
-    ``1767225600`` as a time.
+    """Yield a finding for each text that should be an RFC 3339 time and is not. The models of
+    :mod:`mljob_contract` also accept other texts, such as ``1767225600``.
     """
     if isinstance(value, list):
         for index, item in enumerate(value):
@@ -118,8 +113,8 @@ def wrong_times(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
 
 
 def as_the_server_sees(value: Any, schema: Node) -> Any:
-    """Return a value in the form that the API server gives to a validation rule: with defaults,
-    with valid times as ``datetime``, and without fields that are null or not in the schema.
+    """Return a value as the API server gives it to a validation rule: with defaults, with valid
+    times as ``datetime``, and without null fields and unknown fields.
     """
     if isinstance(value, list):
         return [as_the_server_sees(item, schema.get("items", {})) for item in value]

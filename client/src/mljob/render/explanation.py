@@ -1,5 +1,5 @@
-"""The explanation of an MLJob's state: a sentence, the failed task with its error, and what a
-person can do.
+"""The explanation of an MLJob's state: a sentence, the failed task with its error, and possible
+actions.
 """
 
 from __future__ import annotations
@@ -45,13 +45,11 @@ class Explanation:
         sign: The icon and the word of the state.
         reason: The reason of the phase, in one word.
         sentence: The state in words: see :func:`~mljob.render.rows.sentence`.
-        task: The task that failed. If no task failed, a task that waits for input or for a retry.
-            None if there is no such task.
-        facts: Pairs of a name and a value, such as the number of attempts, times, and the page of
-            the run.
+        task: The failed task, else a task that waits for input or for a retry, else None.
+        facts: Pairs of a name and a value, such as the number of attempts.
         ways_out: The actions that a person can take, the best action first.
-        needs_log: Whether a try of ``task`` has failed, so that the end of the log of ``task`` is
-            worth reading.
+        needs_log: Whether a try of ``task`` has failed, so that the end of the task's log is
+            useful.
     """
 
     name: str
@@ -65,8 +63,7 @@ class Explanation:
 
     @property
     def map_index(self) -> int | None:
-        """The map index of the first failed instance of ``task``. None if ``task`` is None, is not
-        a mapped task, or has no failed instances.
+        """The map index of the first failed instance of ``task``. None if no instance has failed.
         """
         return self.task.failed[0] if self.task is not None and self.task.failed else None
 
@@ -97,8 +94,8 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
 
 
 def safe_url(url: str) -> str:
-    """Return the URL if it is safe to show as a link: its scheme is http or https, it has no spaces
-    and no control characters, and at most 2000 characters. Otherwise, return an empty text.
+    """Return the URL if it is safe to show as a link, else an empty text. A safe URL has the scheme
+    http or https, at most 2000 characters, and no spaces or control characters.
     """
     shown = plain(url, _MAX_URL)
     return shown if shown == url and shown.startswith(("https://", "http://")) and " " not in shown else ""

@@ -1,6 +1,4 @@
-"""The rows of a list of MLJobs: the state, the progress, and the message of an MLJob that needs
-attention.
-"""
+"""The rows of a list of MLJobs."""
 
 from __future__ import annotations
 
@@ -35,27 +33,23 @@ _ENDED = ("Succeeded", "Failed")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a list.
+    """A row of a list of MLJobs.
 
     Attributes:
         namespace: The namespace.
         name: The name.
-        point: The values of the sweep's params that the MLJob runs with, such as ``epochs=5
-            lr=0.1``. An empty text for an MLJob outside a sweep.
-        sign: The icon, the word and the tone that stand for the phase, or for a requested retry
-            that has not begun yet.
-        progress: How many task instances succeeded, out of how many: ``6/10``. An empty text if the
-            status has no progress.
+        point: The sweep's params and their values, such as ``epochs=5 lr=0.1``. Empty outside a
+            sweep.
+        sign: The sign of the phase, or of a requested retry that has not begun.
+        progress: How many task instances succeeded, such as ``6/10``. Empty if not known.
         percent: The share of the run that has succeeded, in percent, or None.
-        now: The current task, if the MLJob is running or failed and has a current task. Otherwise
-            the reason of the phase. An empty text if the MLJob has succeeded, if the reason is the
-            same word as the phase, or while a requested retry waits to begin.
+        now: The current task or the reason of the phase. Empty if ``sign`` says enough.
         metrics: The last metrics of one task, or an empty text.
-        took: How long the run took or takes, or an empty text before its start.
+        took: How long the run took, or has taken so far. Empty before its start.
         age: How old the MLJob is.
         message: The message of an MLJob that needs attention, or an empty text.
         dag_id: The id of the DAG.
-        attempts: The number of attempts, or an empty text before the first attempt.
+        attempts: The number of attempts. Empty before the first attempt.
     """
 
     namespace: str
@@ -98,29 +92,20 @@ def row_of(job: MLJob, now: datetime) -> Row:
 
 
 def is_all_right(job: MLJob) -> bool:
-    """Return whether the MLJob makes progress or has succeeded, so that a list needs no message
-    about the MLJob. Return False for an MLJob without a phase, an MLJob that is being deleted, and
-    an MLJob whose conf has unknown params.
+    """Return whether the MLJob makes progress or has succeeded, and needs no attention. An MLJob
+    needs attention if it is being deleted, or if its conf has unknown params.
     """
     return job.phase != "" and job.reason in _SMOOTH and not job.is_being_deleted and not job.is_true("UnknownParams")
 
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
-    """Return a text for people about an MLJob. The text has the message of the status, without the
-    kubectl command that requests a retry. If the status has no message, the text has the reason. If
-    the MLJob has no phase, the text is :data:`NEW`.
-
-    The text has more sentences in these cases:
-
-    - The MLJob is being deleted.
-    - A requested retry waits to begin.
-    - The conf has unknown params.
-    - The MLJob has ended, and the operator still has work to do for the MLJob.
+    """Return a text for people about an MLJob: the message of the status, without the kubectl
+    command that requests a retry. More sentences tell, for example, that the MLJob is being
+    deleted, that a requested retry has not begun, or that the conf has unknown params.
 
     Args:
         job: The MLJob.
-        limit: The maximum number of characters of each part of the text. While a requested retry
-            waits to begin, the maximum number of characters of the whole text.
+        limit: The maximum number of characters of each part of the text.
     """
     if not job.phase:
         return NEW
@@ -137,18 +122,14 @@ def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
 
 
 def retry_notice(job: MLJob) -> str:
-    """Return the beginning of the message for an MLJob if a requested retry has not begun yet. This
-    beginning says what the retry waits for, and ends with "The attempt before:". The caller appends
-    the message of the last attempt.
+    """Return the beginning of the message for an MLJob whose requested retry has not begun. The
+    caller appends the message of the last attempt.
     """
     what = "until the MLJob is resumed" if retry_is_suspended(job) else "for the operator"
     return f"The requested retry waits {what}. The attempt before:"
 
 
 def _is_fresh(job: MLJob, now: datetime) -> bool:
-    """Return whether the MLJob has no phase, and was created less than :data:`FRESH_SECONDS` ago.
-    The operator may not have read such a new MLJob yet.
-    """
     age = times.between(job.created_at, now)
     return not job.phase and age is not None and age < FRESH_SECONDS
 
@@ -161,10 +142,6 @@ def _now(job: MLJob, current: str) -> str:
 
 
 def _metrics(job: MLJob, current: str) -> str:
-    """Return the metrics of the current task if it has metrics. Otherwise, return the metrics of
-    another task: the task with metrics that started last. Return an empty text if no task has
-    metrics.
-    """
     reporting = [task for task in tasks_of(job.raw_status) if task.metrics]
     chosen = [task for task in reporting if task.task_id == current] or reporting
     latest = max(chosen, key=lambda task: task.started_at or _NEVER, default=None)

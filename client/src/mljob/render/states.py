@@ -1,8 +1,8 @@
-"""The signs that display phases and task states to people. A sign has an icon, a word and a tone.
-The icon and the word together identify the state. The tone only selects a colour.
+"""The signs of phases and task states. The icon and the word of a sign identify the state. The tone
+only selects a colour.
 
-The words of task states are Airflow's names of the states, with spaces. See
-``airflow.utils.state`` (TaskInstanceState). A task without a state has the words "not started".
+The words of task states are Airflow's names (``airflow.utils.state.TaskInstanceState``) with
+spaces. A task without a state has the words "not started".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Tone(StrEnum):
 
 
 class Sign(NamedTuple):
-    """An icon, a word and a tone, by which a state is displayed.
+    """An icon, a word and a tone that display a state.
 
     Attributes:
         icon: One character, one column wide.
@@ -72,14 +72,12 @@ _RETRY_WAITS = Sign("↻", "~", "Retry waits", Tone.WAITING)
 
 
 def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
-    """Return the :class:`Sign` (icon, word and tone) that displays the state of an MLJob to people.
-    For a phase that this client does not know, the word is the phase itself.
+    """Return the sign of an MLJob's phase. For an unknown phase, the word is the phase itself.
 
     Args:
-        phase: The phase of the MLJob. None or empty for a new MLJob, which no operator has read
-            yet.
-        retry_waits: Whether the MLJob has ended, and a requested retry has not begun. If so,
-            ``phase`` has no effect.
+        phase: The phase of the MLJob. None or empty for a new MLJob.
+        retry_waits: Whether a requested retry of an ended MLJob has not begun. If so, ``phase`` has
+            no effect.
     """
     if retry_waits:
         return _RETRY_WAITS
@@ -87,9 +85,8 @@ def of_phase(phase: str | None, *, retry_waits: bool = False) -> Sign:
 
 
 def of_task(state: str | None) -> Sign:
-    """Return the :class:`Sign` (icon, word and tone) that displays a task's state to people. For a
-    state that this client does not know, such as a state of a later Airflow, the word is Airflow's
-    name of the state. ``state`` is None for a task that is not scheduled yet.
+    """Return the sign of a task's state. For an unknown state, such as a state of a later Airflow,
+    the word is the state itself. ``state`` is None for a task that is not scheduled yet.
     """
     name = state or "none"
     return _TASKS.get(name, Sign("?", "?", plain(name, _MAX_WORD), Tone.NEUTRAL))

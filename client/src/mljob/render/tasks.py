@@ -1,6 +1,4 @@
-"""The tasks of a run, one line each. A mapped task also has one line, which says how many of its
-instances are done: ``score 12/40``.
-"""
+"""The tasks of a run, one line each. A mapped task has one line for all its instances."""
 
 from __future__ import annotations
 
@@ -30,17 +28,17 @@ class Task:
             task, the highest try number among the instances.
         started_at: When the newest try started. For a mapped task, when the first instance started.
         ended_at: When the newest try ended. For a mapped task, when the last instance ended.
-        progress: How much of the task is done, in percent, or None if this is not known.
+        progress: How much of the task is done, in percent, or None.
         metrics: The numbers that the task reported last.
         error: The type and the text of the task's exception, or an empty text.
         question: The question that the task asks a person, or an empty text.
-        url: The URL of the page where a person answers the question. Without a question, the URL of
+        url: The URL of the page where a person answers ``question``. Without a question, the URL of
             the task's log.
         total: How many instances a mapped task has, or None for a task that is not mapped.
         done: How many instances of a mapped task succeeded or were skipped.
-        failed: The map indexes of failed instances of a mapped task. The status and the graph list
-            only the first of these indexes.
-        failures: How many instances of a mapped task failed. ``failed`` may have fewer instances.
+        failed: The map indexes of the first failed instances of a mapped task.
+        failures: How many instances of a mapped task failed. This number may exceed the length of
+            ``failed``.
     """
 
     task_id: str
@@ -85,9 +83,8 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The name of the task on a line: the task's id without control characters, cut to
-        :data:`MAX_TASK_ID` characters. For a mapped task, the name also says how many instances are
-        done: ``score 12/40``.
+        """The task's id without control characters, cut to :data:`MAX_TASK_ID` characters. For a
+        mapped task, the number of done instances follows: ``score 12/40``.
         """
         shown = plain(self.task_id, MAX_TASK_ID)
         return shown if self.total is None else f"{shown} {self.done}/{self.total}"
@@ -95,16 +92,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskLine:
-    """The content of the line that shows a task: the sign of the task's state (an icon, a word and
-    a tone), and texts.
+    """The content of the line that shows a task.
 
     Attributes:
-        sign: The sign of the task's state.
+        sign: The icon, the word and the tone of the task's state.
         name: The id of the task, and how many instances of a mapped task are done.
-        took: How long the task took or has taken so far (from ``started_at`` to ``ended_at`` of
-            :class:`Task`), or an empty text if this is not known.
-        notes: The number of the try from the second try on, the progress of a running task, the
-            failed instances, the question and the metrics.
+        took: How long the task took, or has taken so far. Empty if not known.
+        notes: The try number from the second try on, the progress, failed instances, the question
+            and the metrics.
         error: Why the task failed, or an empty text.
     """
 
@@ -116,7 +111,7 @@ class TaskLine:
 
 
 def tasks_of(status: Object) -> list[Task]:
-    """Return the tasks that are in the status of an MLJob. ``status`` is the status as JSON."""
+    """Return the tasks in the status of an MLJob. ``status`` is the status as JSON."""
     return [Task.of(raw) for raw in fields.children(status, "tasks")]
 
 

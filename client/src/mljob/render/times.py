@@ -9,7 +9,7 @@ _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
 
 def duration(seconds: float | None) -> str:
     """Return a duration in its two largest units, such as ``4m12s`` or ``2d4h``. Return an empty
-    text for None. Return ``0s`` for a negative duration, because two clocks may differ.
+    text for None, and ``0s`` for a negative duration.
     """
     if seconds is None:
         return ""
@@ -32,7 +32,7 @@ def between(begin: datetime | None, end: datetime | None) -> float | None:
 
 
 def exact(at: datetime | None) -> str:
-    """Return a time as a text, in UTC and in whole seconds, such as ``2026-03-02 09:00:00Z``.
-    Return an empty text for None.
+    """Return a time in UTC and in whole seconds, such as ``2026-03-02 09:00:00Z``. Return an empty
+    text for None.
     """
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

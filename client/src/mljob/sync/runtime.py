@@ -1,6 +1,4 @@
-"""The functions of ``mljob.aio.runtime`` for code that runs in threads. This module is written by
-hand, not generated.
-"""
+"""The functions of ``mljob.aio.runtime``, without asyncio. This module is not generated."""
 
 from __future__ import annotations
 
@@ -23,8 +21,8 @@ def sleep(seconds: float) -> None:
 
 
 def in_thread(function: Callable[[], Result]) -> Result:
-    """Call a function in the caller's own thread, and return its result. Only the function of the
-    same name in ``mljob.aio.runtime`` starts another thread.
+    """Call a function in the caller's own thread, and return the result. Only ``mljob.aio.runtime``
+    uses another thread.
     """
     return function()
 
@@ -35,7 +33,7 @@ def lock() -> AbstractContextManager[bool]:
 
 
 def closing(items: Iterator[Item]) -> AbstractContextManager[Iterator[Item]]:
-    """Return a context manager that closes a generator at the end of the block. Closing the
-    generator also ends the request whose answer the generator reads.
+    """Return a context manager that closes a generator at the end of the block. Closing also ends
+    the request that the generator reads.
     """
     return contextlib.closing(cast("Any", items))
