@@ -1,1 +1,1 @@
-"""The live view: MLJobs in a browser, with the rights of the person who looks at them."""
+"""The live view: MLJobs in a browser, with the rights of the person who opens the view."""

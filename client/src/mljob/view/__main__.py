@@ -1,5 +1,5 @@
-"""The view in a cluster, behind an OIDC proxy: ``python -m mljob.view``. ``kubectl mljob ui``
-starts the view on a person's own machine.
+"""The view in a cluster, behind an OIDC proxy: ``python -m mljob.view``. On a person's own machine,
+``kubectl mljob ui`` starts the view.
 """
 
 from __future__ import annotations
@@ -49,10 +49,8 @@ def _cluster() -> ClusterConfig:
 
 
 def main() -> int:
-    """Serve the view until SIGTERM, and then shut down. Afterwards uvicorn raises SIGTERM again: a
-    process with PID 1, as in a container, ignores the signal and returns 0, and any other process
-    is ended by the signal. If a setting is wrong, or if the process does not run in a pod, return 2
-    without serving.
+    """Serve the view until SIGTERM. Return 2 if a setting is wrong, or if the process does not run
+    in a pod.
 
     Environment variables:
 
@@ -60,9 +58,8 @@ def main() -> int:
       Requests with another header Host are refused. Required.
     - ``MLJOB_VIEW_HOST``: the address to listen on. Default: 0.0.0.0.
     - ``MLJOB_VIEW_PORT``: the port. Default: 8080.
-    - ``MLJOB_VIEW_CA_FILE``: the file with the certificate of the authority that signed the API
-      server's certificate. Default: ``ca.crt``, which Kubernetes mounts into the pod together with
-      the token of its ServiceAccount.
+    - ``MLJOB_VIEW_CA_FILE``: the file with the certificate authority of the API server. Default:
+      ``ca.crt``, which Kubernetes mounts into the pod.
 
     Raises:
         OSError: The server can't listen on the address.

@@ -1,20 +1,18 @@
 """Access to the view: for one person on their own machine, or for people behind an OIDC proxy in
 the cluster.
 
-On a person's machine the view acts with the person's kubeconfig, so the view must let in nobody
-else:
+On a person's machine, the view acts with the person's kubeconfig, so it must let in nobody else:
 
 - The view listens on 127.0.0.1. It answers only requests whose header Host is 127.0.0.1 or
-  localhost, so that no web site reaches the view by the site's own host name (DNS rebinding).
-- The URL that the view prints has a token. The first browser that opens the URL gets a cookie,
-  which scripts can't read, and which browsers don't send with requests from other sites. Other
-  people on the machine can see the arguments of the browser's process. If the URL were an argument,
-  they might open the URL first. So the argument is the path of a file. The file contains the URL,
-  and other people can't read the file.
-- A request that changes something must come from a page of the view itself, with the token of the
-  page's form.
+  localhost, so that no web site reaches the view by DNS rebinding.
+- The URL that the view prints has a token. The first browser that opens this URL gets a cookie.
+  Scripts can't read the cookie, and browsers don't send the cookie with requests from other sites.
+- The view opens the browser with the path of a private file that contains the URL. Other people on
+  the machine can see the arguments of the browser's process, but can't read this file.
+- A request that changes something must come from a page of the view, with the token of the page's
+  form.
 
-In the cluster, the view has no rights of its own. Each request brings the viewer's token, and the
+In the cluster, the view has no rights of its own. Each request has the token of its sender, and the
 API server decides what the token allows.
 """
 
@@ -46,8 +44,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
 class Access(Protocol):
-    """Decides which person a request comes from. Keeps the connections of the persons, and the
-    watches that their pages share.
+    """Identifies the person who has sent a request, and owns the connections and watches of all
+    persons.
     """
 
     allowed_hosts: frozenset[str]
@@ -60,33 +58,28 @@ class Access(Protocol):
         the token that identifies a person.
 
         Raises:
-            TooManyPersons: All persons that the view can serve at the same time have pages open.
+            TooManyPersons: The view already serves the maximum number of persons.
         """
         ...
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the name and the value of the cookie to set in the answer. The view sets a cookie
-        only in the answer to the first request with the token of the URL that the view has printed.
-        Return None for any other request. In the cluster, the view sets no cookie, and the result
-        is always None.
+        """Return the name and the value of the cookie to set in the answer. Return None unless the
+        request is the first with the token of the printed URL. In the cluster, always return None.
         """
         ...
 
     async def end_idle(self) -> None:
-        """End the feeds that no open page has used for 60 seconds. A feed is a watch that the pages
-        of a person share.
-        """
+        """End the watches that no open page has used for 60 seconds."""
         ...
 
     async def aclose(self) -> None:
-        """End the watches of all persons' pages, and close the connections of all persons."""
+        """End all watches, and close all connections."""
         ...
 
 
 def is_same_origin(request: Request) -> bool:
     """Return whether a page of the view itself has sent a request, according to the headers
-    ``Sec-Fetch-Site`` and ``Origin``. Return False if a request has neither header: every current
-    browser sends at least one of the two headers with a form.
+    ``Sec-Fetch-Site`` and ``Origin``. Return False if the request has neither header.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site != "same-origin":
@@ -98,7 +91,7 @@ def is_same_origin(request: Request) -> bool:
 
 class LocalAccess:
     """Lets in only the person who started the view on their own machine. The first browser that
-    opens the URL with the token gets a cookie. Every later request for data needs the cookie.
+    opens the URL with the token gets a cookie. Later requests need the cookie.
 
     Attributes:
         token: The token in the URL that the view prints.
@@ -132,8 +125,8 @@ class LocalAccess:
         return self._person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the name and the value of the cookie to set in the answer, if the request is the
-        first GET request with the token. Return None for any other request.
+        """Return the name and the value of the cookie to set in the answer. Return None unless the
+        request is the first GET request with the token.
         """
         given = request.query_params.get("token", "")
         is_right = hmac.compare_digest(given.encode(), self.token.encode())
@@ -143,25 +136,22 @@ class LocalAccess:
         return self._cookie, self._session
 
     async def end_idle(self) -> None:
-        """End the feeds that no open page has used for 60 seconds. A feed is a watch that the pages
-        share.
-        """
+        """End the watches that no open page has used for 60 seconds."""
         if self._person is not None:
             await self._person.feeds.end_idle()
 
     async def aclose(self) -> None:
-        """End all feeds, which are the watches of the pages, and close the connections."""
+        """End all watches, and close all connections."""
         if self._person is not None:
             await self._person.aclose()
 
 
 class ProxyAccess:
-    """Lets in each person whose request has a token. The OIDC proxy in front of the view adds the
-    person's token to the request. The API server decides whether the token is valid.
+    """Lets in each person whose request has a token, which the OIDC proxy in front of the view
+    adds. The API server decides whether the token is valid.
 
     Args:
-        config: The cluster. Requests to the cluster have the person's token instead of the
-            credentials of ``config``.
+        config: The cluster. The person's token replaces the credentials of ``config``.
         hosts: The values of the header Host that are answered. Other requests are refused.
     """
 
@@ -176,8 +166,8 @@ class ProxyAccess:
         self._persons: dict[str, Person] = {}
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person whose token the request has. Return None if the request has no token,
-        or a text that can't be a token. The API server decides later whether the token is valid.
+        """Return the person whose token the request has. Return None if the request has no token.
+        This method does not check whether the token is valid.
 
         Raises:
             TooManyPersons: The person is new, and :data:`MAX_PERSONS` other persons have pages
@@ -201,8 +191,8 @@ class ProxyAccess:
         return None
 
     async def end_idle(self) -> None:
-        """End the feeds that no open page has used for 60 seconds. Then forget the persons who have
-        no feeds and no open pages left. A feed is a watch that the pages of a person share.
+        """End the watches that no open page has used for 60 seconds. Forget the persons who have no
+        watches and no open pages left.
         """
         for key, person in list(self._persons.items()):
             await person.feeds.end_idle()
@@ -210,7 +200,7 @@ class ProxyAccess:
                 await self._forget(key, person)
 
     async def aclose(self) -> None:
-        """End the watches of all persons' pages, and close the connections of all persons."""
+        """End all watches, and close all connections."""
         for person in self._persons.values():
             await person.aclose()
 
@@ -232,9 +222,7 @@ class ProxyAccess:
 
 
 class TooManyPersons(MLJobError):
-    """The error for a further person, when all persons that the view can serve at the same time
-    have pages open.
-    """
+    """The error when the view already serves the maximum number of persons."""
 
 
 def _bearer(request: Request) -> str | None:

@@ -1,8 +1,8 @@
 """The sources of the view's pages. A source is data that pages read and that a background task
-keeps up to date. A feed is a source that holds the objects of a Kubernetes watch. All open pages of
-a person share the person's sources, so each collection is watched only once for the person.
+updates. A feed is a source with the objects of a Kubernetes watch.
 
-No source is shared between persons: the API server decides what each person may see.
+All open pages of a person share the person's sources. No source is shared between persons, because
+the API server decides what each person may see.
 """
 
 from __future__ import annotations
@@ -50,15 +50,12 @@ class Outage:
 
 
 class Source:
-    """Data for pages of the view. A background task keeps the data up to date, and pages wait for
-    the next change.
+    """Data that pages read and that a background task updates.
 
     Attributes:
-        version: A number that grows with each change of the data, with each change of ``outage``,
-            and when the source ends.
+        version: A number that grows when the data or ``outage`` change, and when the source ends.
         outage: Why the data may be out of date, or None if the data is up to date.
-        refusal: The error with which the source has ended, such as a refusal of the API server.
-            None if the source has not ended, or has ended without an error.
+        refusal: The error with which the source has ended, or None.
         ended_at: When the source ended, on the clock of the event loop, or None.
     """
 
@@ -71,7 +68,7 @@ class Source:
         self._task = asyncio.create_task(self._run_safely())
 
     async def changed(self, seen: int) -> None:
-        """Wait until ``version`` differs from ``seen``, the version that the page has read."""
+        """Wait until ``version`` differs from ``seen``."""
         while self.version == seen:
             await self._changed.wait()
 
@@ -105,14 +102,12 @@ class Source:
 
 
 class Feed(Source, Generic[Item]):
-    """A copy of the objects of a Kubernetes collection, such as the MLJobs of a namespace. A watch
-    keeps the copy up to date.
+    """The objects of a Kubernetes collection, such as the MLJobs of a namespace. A watch updates
+    these objects.
 
     Attributes:
-        items: The objects by key. In a feed of several namespaces, the key is ``namespace/name``.
-            Otherwise, the key is the name.
-        memberships: A number that grows when an object is added or deleted. A reader that sorts
-            ``items`` by age sorts again only when this number has grown.
+        items: The objects by name. In a feed of several namespaces, the key is ``namespace/name``.
+        memberships: A number that grows when an object is added or deleted.
 
     Args:
         transport: Sends the requests.
@@ -120,8 +115,8 @@ class Feed(Source, Generic[Item]):
         convert: Converts a Kubernetes object from JSON to an item of ``items``.
         key: Returns the key of an item.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
-        lists: A semaphore that several feeds share. It limits how many of these feeds read their
-            first list at the same time. Default: no such limit.
+        lists: A semaphore that limits how many feeds read their first list at the same time.
+            Default: no limit.
     """
 
     def __init__(
@@ -147,11 +142,10 @@ class Feed(Source, Generic[Item]):
         return self._source[1]
 
     async def ready(self) -> None:
-        """Wait until the feed has listed all objects. Return at once if the list is complete.
+        """Wait until the feed has listed all objects.
 
         Raises:
-            MLJobError: The feed has ended, for example because the API server refused a request or
-                did not answer the first list, or because the view has closed the feed.
+            MLJobError: The feed has ended, for example because the API server refused a request.
         """
         while not self._is_synced and self.refusal is None:
             await self._changed.wait()
@@ -194,8 +188,7 @@ class Feed(Source, Generic[Item]):
 
 
 class Feeds:
-    """The sources, such as feeds, that one person's pages read. All open pages of the person share
-    these sources. :meth:`end_idle` ends the sources that no page uses any more.
+    """The sources that one person's open pages share.
 
     Args:
         transport: Sends requests as the person.
@@ -219,12 +212,12 @@ class Feeds:
         return not self._feeds
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
-        """Return the source with the name ``name`` for a page. Make a new source with ``make`` if
-        there is no source of this name, or if the source ended with an error at least
-        :data:`REFUSAL_SECONDS` ago. Call :meth:`release` when the page no longer needs the source.
+        """Return the source with the name ``name`` for a page. ``make`` makes the source if there
+        is none, or if the source ended with an error at least :data:`REFUSAL_SECONDS` ago. The page
+        must call :meth:`release` later.
 
-        If the person already has :data:`MAX_FEEDS` sources, a new source replaces the source that
-        has been unused for longest.
+        If the person already has :data:`MAX_FEEDS` sources, the source that has been unused for
+        longest is ended.
 
         Raises:
             TooManyFeeds: The person has :data:`MAX_FEEDS` sources, and open pages use all of them.
@@ -239,15 +232,11 @@ class Feeds:
         return feed
 
     def _is_old(self, refused: Source) -> bool:
-        """Return whether a source ended at least :data:`REFUSAL_SECONDS` ago. By then, the pages
-        that waited for the source have shown why the source ended. A new source may then send the
-        requests again.
-        """
         return refused.ended_at is not None and refused.ended_at <= asyncio.get_running_loop().time() - REFUSAL_SECONDS
 
     def release(self, name: tuple[str, ...]) -> None:
-        """Record that one page no longer uses a source. If no other page uses the source,
-        :meth:`end_idle` ends it later.
+        """Record that one page no longer uses a source. :meth:`end_idle` ends the source if no page
+        uses it.
         """
         self._uses[name] -= 1
         if not self._uses[name]:
@@ -282,6 +271,4 @@ class Feeds:
 
 
 class TooManyFeeds(MLJobError):
-    """The error when the open pages of a person need more sources than the view keeps for one
-    person.
-    """
+    """The error when the open pages of a person need more than :data:`MAX_FEEDS` sources."""

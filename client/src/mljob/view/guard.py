@@ -1,5 +1,4 @@
-"""A middleware for HTTP requests. The middleware refuses requests whose header Host is unknown, and
-adds security headers to every answer.
+"""A middleware that refuses requests for unknown hosts, and adds security headers to every answer.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Guard:
 
     Args:
         app: The application.
-        hosts: The known hosts: the values of the header Host that the middleware accepts.
+        hosts: The accepted values of the header Host.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
@@ -50,8 +49,8 @@ class Guard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the application, unless it is an HTTP request for an unknown host.
-        Answer such a request with 421. The paths in :data:`PROBES` are allowed for any host.
+        """Pass a request to the application. Answer an HTTP request for an unknown host with 421.
+        The paths in :data:`PROBES` are allowed for any host.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)

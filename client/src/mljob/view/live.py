@@ -1,10 +1,7 @@
-"""Keeps open pages up to date: compares the HTML in a browser with the current HTML of the page. If
-elements differ, the module sends these elements to the browser as server-sent events.
+"""Updates open pages by server-sent events with the elements of the HTML that have changed.
 
-The id of an event that changes the page is the new version of the page. A browser that reconnects
-sends the version of the page that the browser shows. If this version is still current, the browser
-gets no elements. Otherwise the browser gets all elements, and the page's script puts these elements
-in place of the old elements.
+The id of an event is the new version of the page. A browser that reconnects sends its version. If
+this version is old, the browser gets all elements again.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -39,10 +36,9 @@ class Shown:
         title: The title of the page.
         parts: The HTML of elements that stay at their place in the page, by id.
         rows: The id and the HTML of each row of the page's list, in the order of the list.
-        phases: For each MLJob on the page, its name and the word for its phase, by a key that
-            identifies the MLJob. A screen reader announces changes of the phase.
-        again_after: The number of seconds after which the HTML changes even if no source changes.
-            None if the HTML changes only with a source.
+        phases: The name and the phase of each MLJob on the page, by a unique key. A screen reader
+            announces changes of the phase.
+        again_after: The seconds after which the HTML changes even if no source changes, or None.
     """
 
     title: str
@@ -53,7 +49,7 @@ class Shown:
 
     @cached_property
     def version(self) -> str:
-        """A hash of the HTML of all parts and rows. Equal HTML has equal versions."""
+        """A hash of the HTML of all parts and rows."""
         digest = hashlib.blake2b(digest_size=12)
         for html in (*self.parts.values(), *(html for _, html in self.rows)):
             digest.update(html.encode())
@@ -79,9 +75,7 @@ class LivePage(Protocol):
 
 
 def event(name: str, data: object, *, id: str = "") -> bytes:  # noqa: A002 - the field's name
-    """Return a server-sent event with the name ``name``, the data ``data`` as JSON, and an optional
-    id.
-    """
+    """Return a server-sent event with the data as JSON. Without ``id``, the event has no id."""
     head = f"id: {id}\n" if id else ""
     return f"{head}event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
@@ -93,14 +87,13 @@ the page's script can't see comments.
 
 
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
-    """Return the changes after which a browser shows ``now``: the title, the elements to insert or
-    replace, the ids of the rows to remove, and the text for a screen reader. Return None if the
-    title and the HTML of all parts and rows are the same, even if the order of the rows differs. If
-    ``before`` is None, return all parts and rows of ``now``.
+    """Return the changes that turn the HTML ``before`` into the HTML ``now``: the title, the
+    elements to insert or replace, the ids of the rows to remove, and the text for a screen reader.
+    Return None if only the order of the rows differs, or nothing.
 
     Args:
-        before: The content that the browser has, or None if it is not known.
-        now: The content that the browser should have.
+        before: The HTML that the browser has, or None to return all elements of ``now``.
+        now: The HTML that the browser should have.
     """
     old_parts = before.parts if before else {}
     old_rows = dict(before.rows) if before else {}
@@ -122,9 +115,6 @@ def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
 
 
 def _said(before: Shown, now: Shown) -> str:
-    """Return the text that a screen reader announces about the MLJobs whose phase has changed: a
-    sentence for each MLJob. For more than three MLJobs, the text is one sentence with their number.
-    """
     changed = [
         f"{name}: {phase}."
         for key, (name, phase) in now.phases.items()
@@ -134,10 +124,9 @@ def _said(before: Shown, now: Shown) -> str:
 
 
 async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
-    """Yield the server-sent events of a page: changes of the HTML, and notices whether the data may
-    be out of date. The generator does not end until the caller closes it. While nothing changes,
-    yield events that only keep the connection open. The caller must close the generator when the
-    browser closes the page.
+    """Yield the server-sent events of a page without end: changes of the HTML, notices that the
+    data may be out of date, and events that only keep the connection open. The caller must close
+    the generator when the browser closes the page.
 
     Args:
         page: The page.
@@ -174,9 +163,6 @@ async def stream(page: LivePage, last: str) -> AsyncGenerator[bytes, None]:
 
 @lru_cache(maxsize=64)
 def _change_event(before: Shown | None, now: Shown) -> bytes | None:
-    """Return the event for a change of a page, or None if :func:`change` returns None. The event is
-    cached, because several browsers may have the same page open.
-    """
     found = change(before, now)
     return event("change", found, id=now.version) if found is not None else None
 
@@ -188,9 +174,8 @@ def _upstream(outage: Outage | None) -> bytes:
 
 
 async def _changed(sources: Sequence[Source], seen: Sequence[int], seconds: float) -> bool:
-    """Wait until one of the sources has changed, and return True. Return False if no source has
-    changed within ``seconds``. ``seen`` has the version that each source had just before the HTML
-    of the page was last made. If the number of sources has changed since then, return True at once.
+    """Return True as soon as a source has another version than in ``seen``, or False after
+    ``seconds``. If the number of sources has changed, return True at once.
     """
     if len(sources) != len(seen):
         return True

@@ -18,14 +18,12 @@ MAX_BATCH: Final = 200
 
 
 class LastLine(NamedTuple):
-    """The number of the last line of a task's log that a browser has received, and the position in
-    the log after this line. After a lost connection, the browser sends the number and the position
-    to the view, so that the stream continues with the next line.
+    """The last line of a task's log that a browser has received. After a lost connection, the
+    stream continues with the next line.
 
     Attributes:
-        number: The number of the line, from 1, or 0 if the browser has received no line.
-        after: The position in the log after the line, or an empty text if the browser has received
-            no line.
+        number: The number of the line, from 1. 0 means no line.
+        after: The position in the log after the line, or an empty text for no line.
     """
 
     number: int = 0
@@ -33,9 +31,8 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Parse the id of an event of :func:`log_events`, and return the line that the id names.
-        If the id has no position, or ``text`` is not such an id, return a :class:`LastLine` with
-        the number 0, as if the browser had received no line.
+        """Return the line that the id of an event of :func:`log_events` names. If ``text`` is not
+        such an id, the number of the line is 0.
         """
         from mljob_contract.run_api import LogPosition
 
@@ -52,9 +49,8 @@ async def log_events(
 ) -> AsyncGenerator[bytes, None]:
     """Yield the server-sent events of a log: ``state`` with a sentence at the beginning, ``lines``
     with the HTML of lines, and ``done`` with a sentence at the end. If the log can't be read,
-    ``done`` says why. While the log has no new lines, yield events that only keep the connection
-    open. The id of each event ``lines`` has the number and the position of the event's last line
-    (:class:`LastLine`).
+    ``done`` says why. Other events only keep the connection open. The id of an event ``lines`` is a
+    text for :meth:`LastLine.parse`.
 
     Args:
         lines: The lines of the log that the browser has not received.
@@ -87,10 +83,8 @@ async def log_events(
 
 
 class _Batches:
-    """Groups the lines of a log into batches. A batch has the lines that have arrived since the
-    previous batch, at most :data:`MAX_BATCH` lines. A batch is empty if no line has arrived within
-    :data:`~mljob.view.live.BEAT_SECONDS`. If a browser reads slowly, at most :data:`MAX_BATCH`
-    lines are kept in memory for the next batch. Each line is cut to the length that the view shows.
+    """Groups the lines of a log into batches of at most :data:`MAX_BATCH` lines. A batch is empty
+    if no line arrives within :data:`~mljob.view.live.BEAT_SECONDS`.
     """
 
     def __init__(self, lines: AsyncGenerator[LogLine, None]) -> None:
@@ -99,11 +93,7 @@ class _Batches:
         self._task = asyncio.create_task(self._read())
 
     async def next(self) -> list[LogLine] | None:
-        """Return the next batch, or None at the end of the log.
-
-        Raises:
-            MLJobError: The log can't be read.
-        """
+        """Return the next batch, or None at the end of the log."""
         try:
             first = await asyncio.wait_for(self._queue.get(), BEAT_SECONDS)
         except TimeoutError:
@@ -121,7 +111,6 @@ class _Batches:
         return None
 
     async def aclose(self) -> None:
-        """Stop reading the log."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

@@ -1,4 +1,4 @@
-"""The page that compares MLJobs. While a browser shows the page, the page is kept up to date."""
+"""The live page that compares MLJobs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,13 @@ from .status_reports import StatusReports
 
 
 class LiveComparison:
-    """Makes the content and the HTML of the page that compares MLJobs. Each browser that shows the
-    page has an object of its own.
+    """Makes the content and the HTML of the page that compares MLJobs, for one browser.
 
     Args:
         reads: Opens the sources that the page reads, and releases them when the page is closed.
-        feeds: The feed of each MLJob, by namespace and name. A feed is a copy of the MLJob, which a
-            watch keeps up to date.
+        feeds: The feed of each MLJob, by namespace and name.
         by: The output or metric to order the MLJobs by, or an empty text.
-        asked: How many MLJobs the URL names. The page compares at most
-            :data:`~mljob.view.pages.compare_page.MAX_COMPARED` of them.
+        asked: How many MLJobs the URL names. This number may exceed the number of compared MLJobs.
         renderer: Makes the HTML.
     """
 
@@ -43,12 +40,12 @@ class LiveComparison:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources of the page's data. Each source reads its data in the background."""
+        """The sources that the page reads."""
         return self._reads.sources
 
     async def page(self, now: datetime) -> ComparePage:
-        """Return the current content of the page. The content also says which MLJobs are left out
-        or can't be read.
+        """Return the current content of the page. The content also says which MLJobs can't be
+        compared.
         """
         jobs: list[MLJob] = []
         missing: list[str] = []
@@ -73,7 +70,7 @@ class LiveComparison:
         return compare_page(jobs, reports, by=self._by, missing=missing)
 
     async def show(self) -> Shown:
-        """Return the current HTML of the comparison."""
+        """Return the current HTML of the page."""
         now = datetime.now(UTC)
         page = await self.page(now)
         parts = self._renderer.fragments({"comparison-table": "compare/table.html"}, page=page, now=now)

@@ -1,4 +1,4 @@
-"""The page of one MLJob, which is kept up to date while a browser shows the page."""
+"""The live page of one MLJob."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LiveJob:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources of the page's data, such as the watch of the namespace's MLJobs."""
+        """The sources that the page reads, such as the watch of the namespace's MLJobs."""
         return self._reads.sources
 
     async def job(self) -> MLJob:
@@ -70,9 +70,7 @@ class LiveJob:
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of a page with the content ``page`` and the log lines ``tail``. Both
-        arguments come from :meth:`page`.
-        """
+        """Return the HTML of a page. Both ``page`` and ``tail`` come from :meth:`page`."""
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
             page=page, tail=tail, now=now,
@@ -87,9 +85,8 @@ class LiveJob:
         )
 
     async def page(self, now: datetime) -> tuple[JobPage, LogTail]:
-        """Return two values: the content of the page, and lines from the failed task's log that
-        explain the failure. Each line is a tuple of parts, which are pieces of text that may have a
-        style and a link. There are no lines if no task has failed, or if the log is not available.
+        """Return the content of the page, and the log lines that explain the failure. There are no
+        lines if no task has failed, or if the log can't be read.
 
         Raises:
             MLJobError: The MLJob does not exist, can't be read, or does not fit this version's
@@ -105,7 +102,7 @@ class LiveJob:
         return job_page(given), tuple(parts_of(line, style) for line in given.log_tail)
 
     def panel(self, page: JobPage, now: datetime) -> Markup:
-        """Return the HTML of the tab that the URL of the page selects."""
+        """Return the HTML of the open tab."""
         tab = self._view.tab
         if tab in ("outputs", "conf"):
             values, omitted, sources = (
@@ -118,13 +115,9 @@ class LiveJob:
         return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
-        """Return a copy of ``given`` that also has data about the run: the graph, and the end of
-        the failed task's log. If the open tab shows the history of the run, the copy also has the
-        history. The data come from mljob-api, the service for logs, history and graphs.
-
-        Data that can't be read are left out, and a notice says why. Data that arrive later than
-        :data:`~mljob.view.person.PATIENCE_SECONDS` are left out of this copy. A later change of the
-        page shows these data.
+        """Add the data of mljob-api about the run: the graph, the end of the failed task's log, and
+        the history. Data that can't be read, or that do not arrive within
+        :data:`~mljob.view.person.PATIENCE_SECONDS`, are left out.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

@@ -1,4 +1,4 @@
-"""The list of MLJobs, kept up to date while a browser shows the list."""
+"""The live page with the list of MLJobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARTS = {"summary": "jobs/summary.html", "empty": "jobs/empty.html", "pager": "j
 
 class JobRows:
     """Renders the rows of the list of MLJobs as HTML. Each resource version of an MLJob is rendered
-    once, and the pages of all persons who may see the MLJob share this HTML.
+    only once, for all persons who may see the MLJob.
     """
 
     def __init__(self, renderer: Renderer) -> None:
@@ -53,9 +53,8 @@ def _mark(job: JobSummary) -> Mark:
 
 
 class SharedList(Source):
-    """The content and the HTML of one page of the list of MLJobs. When an MLJob changes, the
-    content and the HTML are computed again. If a person has opened the same page with the same
-    filter in several browser windows, these windows share one object of this class.
+    """The content and the HTML of one page of the list of MLJobs. All windows of a person with the
+    same page and the same filter share this object.
 
     Attributes:
         page: The current content, or None before the MLJobs were listed.
@@ -81,8 +80,8 @@ class SharedList(Source):
         """Wait until the MLJobs have been listed, and return the content and the HTML of the list.
 
         Raises:
-            MLJobError: The API server refused a request or did not answer the first list, or the
-                view has closed this list.
+            MLJobError: The API server refused a request or did not answer, or the view has closed
+                this list.
         """
         while self.refusal is None and (self.page is None or self.shown is None):
             await self.changed(self.version)
@@ -116,8 +115,7 @@ class SharedList(Source):
 
 class LiveJobs:
     """The list of MLJobs in one browser window. The content and the HTML come from a
-    :class:`SharedList`. All windows in which the person has opened the same page with the same
-    filter share the :class:`SharedList`.
+    :class:`SharedList`.
     """
 
     def __init__(self, shared: SharedList) -> None:
@@ -140,7 +138,7 @@ class LiveJobs:
 
 
 async def live_jobs(person: Person, reads: Reads, chosen: JobFilter, renderer: Renderer, rows: JobRows) -> LiveJobs:
-    """Return the live page of the list of MLJobs that match the filter ``chosen``."""
+    """Return the live page with the MLJobs that match the filter ``chosen``."""
     feed = await reads.jobs(chosen.namespace)
     name = (chosen.namespace, chosen.query(page=chosen.page), str(person.may_list_all))
     shared = await reads.shared(name, lambda: SharedList(feed, chosen, renderer, rows, may_see_all=person.may_list_all))

@@ -1,5 +1,5 @@
-"""The platform page, kept up to date while a browser shows it. The page shows the Airflows, the
-MLJobs that wait, and the findings of the monitoring DAGs.
+"""The live platform page: the Airflows, the MLJobs that wait, and the findings of the monitoring
+DAGs.
 """
 
 from __future__ import annotations
@@ -35,19 +35,15 @@ class LivePlatform:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources of the page's data, such as the list of MLJobs that a watch keeps up to date.
-        When the data of a source change, the page may change.
-        """
+        """The sources that the page reads, such as the watch of the MLJobs."""
         return self._reads.sources
 
     async def page(self) -> PlatformPage:
         """Return the current content of the page. If the AirflowInstances can't be read, the
-        content says why. A report of a monitoring DAG is left out if the report was not read yet or
-        can't be read.
+        content says why. Reports of monitoring DAGs that can't be read are left out.
 
         Raises:
-            MLJobError: The MLJobs can't be listed: the person may not list them, or the API server
-                did not answer.
+            MLJobError: The MLJobs can't be listed.
         """
         refusal = ""
         try:
@@ -71,9 +67,7 @@ class LivePlatform:
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Return a lookup (a request in the background) for the whole MLJob. ``summary`` names the
-        MLJob, but lacks the MLJob's outputs.
-        """
+        """Request the whole MLJob in the background, because ``summary`` has no outputs."""
 
         async def read() -> MLJob:
             path = f"{collection_path(summary.namespace)}/{quote(summary.name, safe='')}"
@@ -84,9 +78,8 @@ class LivePlatform:
 
 
 def _newest_monitors(jobs: list[JobSummary]) -> list[JobSummary]:
-    """Return the newest succeeded MLJob of each monitoring DAG
-    (:data:`~mljob.view.pages.platform_page.MONITORS`). The outputs of such an MLJob can have a
-    report with findings. ``jobs`` must be sorted, the newest MLJob first.
+    """Return the newest succeeded MLJob of each monitoring DAG. ``jobs`` must begin with the newest
+    MLJob.
     """
     found = (next((job for job in jobs if job.dag_id == dag and job.phase == "Succeeded"), None) for dag in MONITORS)
     return [job for job in found if job is not None]

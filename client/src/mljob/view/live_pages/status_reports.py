@@ -1,5 +1,5 @@
-"""The metrics from the successive statuses of an MLJob, collected while a page shows the MLJob. The
-page draws curves from these metrics if the run's history can't be read.
+"""Collects metrics from the successive statuses of an MLJob. The page of the MLJob draws curves
+from these metrics if the run's history can't be read.
 """
 
 from __future__ import annotations
@@ -16,19 +16,15 @@ from ...resource import MLJob
 
 
 class StatusReports:
-    """Collects the metrics in an MLJob's status as a list of reports, the oldest report first. An
-    open page calls :meth:`add` for each new status of the MLJob.
-    """
+    """Collects the metrics in the successive statuses of an MLJob as a list of reports."""
 
     def __init__(self) -> None:
         self._last: dict[str, dict[str, float]] = {}
         self._reports: list[MetricsReport] = []
 
     def add(self, job: MLJob, now: datetime) -> list[MetricsReport]:
-        """Compare the metrics of each task in the MLJob's status with the metrics at the last call.
-        If the metrics of a task have changed, add a report for the task. Return the last 1,000
-        reports. Add no report if the task's metrics are invalid, for example if a metric has an
-        invalid name.
+        """Add a report for each task whose metrics have changed since the last call. Return the
+        last 1,000 reports, the oldest first. A task with invalid metrics gets no report.
 
         Args:
             job: The MLJob, with its newest status.
