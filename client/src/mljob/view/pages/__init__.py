@@ -1,3 +1,3 @@
-"""Pure functions that make the content of each page from Kubernetes objects. No module of this
-package does I/O or reads a clock. Templates turn the content into HTML.
+"""Pure functions that make the content of each page from Kubernetes objects. Templates turn the
+content into HTML.
 """

@@ -1,5 +1,4 @@
-"""The actions that a person can do with an MLJob in its current state, with their consequences in
-words.
+"""The actions that a person can do with an MLJob in its current state.
 
 Each action is a request to the Kubernetes API. The API server decides whether the person may do the
 action.
@@ -40,8 +39,7 @@ class Action:
         label: The text of the button.
         consequences: What the action will do, in sentences.
         is_final: Whether the action can't be undone.
-        is_advised: Whether the button of the action stands out, because most people want this
-            action now.
+        is_advised: Whether the button of the action stands out.
     """
 
     verb: Verb
@@ -51,15 +49,15 @@ class Action:
     is_advised: bool = False
 
     def question(self, name: str) -> str:
-        """Return the question that asks a person to confirm the action. The question contains the
-        name of the MLJob: ``Cancel churn-train?``
+        """Return the question that asks a person to confirm the action, such as ``Cancel
+        churn-train?``.
         """
         return f"{'Retry' if self.verb is Verb.RETRY else self.label} {name}?"
 
 
 def actions_for(job: MLJob) -> tuple[Action, ...]:
-    """Return the actions that a person can do with the MLJob now, in the order of their buttons.
-    Delete is the last action. An MLJob that is being deleted has no actions.
+    """Return the actions that are possible now, in the order of their buttons. An MLJob that is
+    being deleted has no actions.
 
     Raises:
         InvalidResource: The stored object does not fit this version's model.

@@ -1,6 +1,5 @@
-"""The page that compares MLJobs side by side. The page shows the results, and marks the best number
-of each result. The page also shows the params that differ. In the picture of a metric, the page
-shows the curves of all MLJobs.
+"""The page that compares MLJobs side by side: their results, the params that differ, and the curves
+of their metrics.
 """
 
 from __future__ import annotations
@@ -34,9 +33,8 @@ MAX_CELL: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The head of a column in the table of the comparison. A column shows one MLJob, and its head
-    has the MLJob's name, its phase, and when its run started and ended. ``label`` is the name, with
-    the namespace before it if another compared MLJob has the same name.
+    """The head of a column, which shows one MLJob. ``label`` is the name of the MLJob, with the
+    namespace before the name if two MLJobs have the same name.
     """
 
     namespace: str
@@ -49,8 +47,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell in the table of the comparison: the value that one MLJob has for the result or the
-    param of the row, as text. ``is_best`` is True for the best value of the row.
+    """The value of one MLJob in a row of the comparison. ``is_best`` is True for the best value of
+    the row.
     """
 
     text: str
@@ -59,10 +57,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class CompareRow:
-    """A row in the table of the comparison: a result or a param, with a cell for each MLJob.
-    ``query`` is the URL query of the same page with the MLJobs ordered by this result. ``query`` is
-    empty for a param, and for a result that is not a number in any MLJob. ``is_chosen`` is True for
-    the result by which the MLJobs are ordered now.
+    """A result or a param, with a cell for each MLJob.
+
+    Attributes:
+        query: The URL query that orders the MLJobs by this result. Empty for a param, and for a
+            result without numbers.
+        is_chosen: Whether the MLJobs are ordered by this result now.
     """
 
     name: str
@@ -107,9 +107,9 @@ def compare_page(
     Args:
         jobs: At most :data:`MAX_COMPARED` MLJobs.
         reports: The reported metrics of each MLJob, by ``namespace/name``.
-        by: The name of the output or metric by which to order the MLJobs. If ``by`` is empty, or if
-            no MLJob has a number of this name, :func:`~mljob.compare.compare_jobs` chooses a name.
-        missing: Sentences that say what the page lacks. This function may add more.
+        by: The name of the output or metric that orders the MLJobs. Default: the choice of
+            :func:`~mljob.compare.compare_jobs`.
+        missing: Sentences that say what the page lacks.
     """
     notes = list(missing)
     try:
@@ -186,10 +186,5 @@ def _curves(columns: Sequence[Column], reports: Mapping[str, Sequence[MetricsRep
 
 
 def _named(job: str, lines: Sequence[Series], *, is_alone: bool) -> Iterator[Series]:
-    """Yield each curve of ``lines`` with a new label, because the picture shows several MLJobs.
-    ``lines`` are the curves of one MLJob for one metric. The new label begins with ``job``, the
-    label of the MLJob's column. If ``is_alone`` is False, the MLJob has several curves of this
-    metric, so the old label, the name of the task instance, follows.
-    """
     for line in lines:
         yield replace(line, label=job if is_alone else f"{job} {line.label}", job=job)

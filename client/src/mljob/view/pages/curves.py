@@ -1,6 +1,4 @@
-"""Curves of metrics. Each picture is an SVG image of one metric, with a line for each task
-instance.
-"""
+"""Curves of metrics. Each picture shows one metric, with a line for each task instance."""
 
 from __future__ import annotations
 
@@ -45,8 +43,8 @@ class Series:
     Attributes:
         label: The name of the line in the picture.
         points: The points.
-        job: The name of the MLJob. This name decides the colour of the line. Empty on a page that
-            shows only one MLJob.
+        job: The name of the MLJob, which decides the colour of the line. Empty on the page of one
+            MLJob.
     """
 
     label: str
@@ -75,8 +73,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The picture of a metric: a line for each series, and the ticks of both axes. A tick is a
-    pair: the position on the axis in units of the picture, and the text at this position.
+    """The picture of a metric. Each tick of an axis is a pair: the position in units of the
+    picture, and the text at this position.
 
     Attributes:
         name: The name of the metric.
@@ -93,8 +91,8 @@ class Curve:
 
 
 def by_instance(reports: Iterable[MetricsReport]) -> dict[str, dict[int, list[MetricsReport]]]:
-    """Group reports by task, and within a task by map index. The tasks are in the order of their
-    first reports, and the map indexes in ascending order.
+    """Group reports by task, and within a task by map index. The tasks have the order of their
+    first reports. The map indexes are in ascending order.
     """
     found: dict[str, dict[int, list[MetricsReport]]] = {}
     for report in reports:
@@ -108,15 +106,12 @@ def instance_name(task: str, map_index: int) -> str:
 
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
-    """Return the series of the metrics that one task instance has reported, at most
-    :data:`MAX_CURVES` series. A key of the returned dict is a pair: the name of the metric, and the
-    name of the horizontal axis.
+    """Return the series of one task instance, at most :data:`MAX_CURVES`, by the names of the
+    metric and the horizontal axis.
 
-    The axis of a report is the first metric of :data:`STEPS` that the report has, such as
-    ``epoch``. For a report without such a metric, the axis is ``seconds``: the time since the first
-    report. If several reports have a value of the same metric at the same position on the axis,
-    only the last value is drawn. So a value of the task's second try replaces a value of the first
-    try only at the same position.
+    The axis is the first metric of :data:`STEPS` that a report has, such as ``epoch``. Without such
+    a metric, the axis is ``seconds``, counted from the first report. A later value replaces an
+    earlier value at the same position.
 
     Args:
         reports: The reports of the task instance, oldest first.
@@ -136,8 +131,7 @@ def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, s
 
 
 def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> Curve | None:
-    """Return the picture of one metric. The picture has a line for each series that has points.
-    Return None if no series has points.
+    """Return the picture of one metric, or None if no series has points.
 
     Args:
         name: The name of the metric.
@@ -173,8 +167,8 @@ def curve(name: str, axis: str, series: Sequence[Series], omitted: int = 0) -> C
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return the SVG path of a small curve, 60 by 16 units large. Return an empty text for fewer
-    than two values.
+    """Return the SVG path of a curve that is 60 units wide and 16 units high. Return an empty text
+    for fewer than two values.
     """
     if len(values) < 2:
         return ""
@@ -205,10 +199,9 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Return round numbers for the ticks of an axis. The numbers cover the range from ``low`` to
-    ``high``. The distance between two successive numbers is 1, 2 or 5 times a power of ten, and the
-    range is at most ``wanted`` such distances long. Return ``low`` and ``high`` if the range is so
-    small or so large that floats can't hold such numbers.
+    """Return round numbers that cover the range from ``low`` to ``high``. The distance between the
+    numbers is 1, 2 or 5 times a power of ten. Return ``low`` and ``high`` if floats can't hold such
+    numbers.
     """
     raw = (high - low) / wanted
     if not math.isfinite(raw) or raw <= 0 or raw < 1e-300:
@@ -222,9 +215,8 @@ def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def _thinned(points: Points) -> Points:
-    """Return at most :data:`MAX_POINTS` points of a series. A longer series is divided into parts,
-    and the lowest and the highest point of each part are kept, so that no peak is lost. The first
-    and the last point of the series are kept, too.
+    """Return at most :data:`MAX_POINTS` points of a series: the first, the last, and the lowest and
+    highest of each part.
     """
     if len(points) <= MAX_POINTS:
         return points

@@ -1,7 +1,7 @@
 """The chart of a run: bars on one time axis show when each task waited and ran.
 
-The status of an MLJob has the newest try of each task. The run's history has the time at which a
-task was queued, and the earlier tries of the task. A mapped task has one bar, from the status.
+The bars come from the run's history. A mapped task, or a task without history, has one bar, from
+the status.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _OPEN: Final = frozenset({"running", "deferred", "up_for_reschedule", "restartin
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar in a task's row: a span of time in which the task waited or ran.
+    """A span of time in which a task waited or ran.
 
     Attributes:
         left: Where the bar begins, in percent of the axis.
         width: How long the bar is, in percent of the axis.
-        tone: The CSS class of the colour. ``queued`` means that the task waited for its start.
+        tone: The CSS class of the colour, which is ``queued`` if the task waited.
         title: What the bar shows, in words.
     """
 
@@ -53,14 +53,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """The row of a task in the chart: its state, and the bars of its tries.
+    """The row of a task in the chart.
 
     Attributes:
-        counts: How many instances of a mapped task succeeded or were skipped. For example,
-            ``12/40`` means 12 of 40 instances. Empty for a task that is not mapped.
+        counts: How many instances of a mapped task are done, such as ``12/40``. Empty for other
+            tasks.
         progress: The progress that the task last reported, in percent, or None.
-        started_at: When the newest try started, or None before its start.
-        ended_at: When the newest try ended, or None before its end.
+        started_at: When the newest try started, or None.
+        ended_at: When the newest try ended, or None.
     """
 
     task_id: str
@@ -79,8 +79,8 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class Gantt:
-    """The chart: the rows of the tasks, and the ticks of the time axis. A tick is a pair: its place
-    in percent of the axis, and its label.
+    """The chart: the rows of the tasks, and the ticks of the time axis. A tick is a pair: the
+    position in percent of the axis, and the label.
     """
 
     rows: tuple[TaskRow, ...]
@@ -100,8 +100,7 @@ def gantt(tasks: Sequence[TaskStatus], history: Iterable[TaskChange], now: datet
 
     Args:
         tasks: The tasks of the status, in the order of the status.
-        history: State changes of the run's tasks. Empty if the history can't be read. Changes of
-            tasks that are not in the status are left out.
+        history: State changes of the run's tasks. Empty if the history can't be read.
         now: The current time, at which the bars of waiting and running tasks end.
     """
     changes: dict[str, list[TaskChange]] = {}
@@ -130,8 +129,8 @@ def _span(begin: datetime, end: datetime, tone: str, state: str, try_number: int
 
 
 def _history_spans(changes: list[TaskChange], now: datetime) -> list[_Span]:
-    """Return the spans of time for the bars of a task, from its state changes. Each try has at most
-    two spans: the time in which the task waited for its start, and the time in which the task ran.
+    """Return the spans of time in which a task waited and ran. Each try has at most one span of
+    each kind.
     """
     tries: dict[int, list[TaskChange]] = {}
     for change in sorted(changes, key=lambda change: change.time):
@@ -174,8 +173,8 @@ def _row(task: TaskStatus, spans: list[_Span], begin: datetime, length: float) -
 
 
 def mapped_counts(task: TaskStatus) -> str:
-    """Return how many instances of a mapped task succeeded or were skipped, as a text: ``12/40``
-    means 12 of 40 instances. Return an empty text for a task that is not mapped.
+    """Return how many instances of a mapped task succeeded or were skipped, such as ``12/40``.
+    Return an empty text for a task that is not mapped.
     """
     if task.mapped is None:
         return ""

@@ -1,10 +1,9 @@
 """Places the tasks of a DAG in layers, so that each task comes after its upstream tasks.
 
-The layer of a task is the length of the longest path to the task. A forward sweep orders the tasks
-of each layer by the mean position of their neighbours in the layer before. A backward sweep then
-orders the tasks of each layer by the mean position of their neighbours in the layer after. Both
-sweeps are repeated (Sugiyama, Tagawa and Toda, 1981). An edge over several layers goes through a
-free place in each layer between its tasks, so that the edge crosses no box.
+The layer of a task is the length of the longest path to the task. Within a layer, the tasks are
+ordered by the mean position of their neighbours in the next layer, to avoid crossing edges
+(Sugiyama, Tagawa and Toda, 1981). An edge over several layers has a free place in each layer, so
+that it crosses no box.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _SWEEPS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class PlacedTask:
-    """The place of a task's box in a drawing: the upper left corner of the box, in pixels."""
+    """The position of a task's box in a drawing: the upper left corner, in pixels."""
 
     id: str
     x: float
@@ -42,8 +41,8 @@ class Layout:
     """A drawing of a graph.
 
     Attributes:
-        paths: The edges. Each edge has the id of the upstream task, the id of the downstream task,
-            and the line as an SVG path.
+        paths: The edges: the id of the upstream task, the id of the downstream task, and the SVG
+            path.
     """
 
     tasks: tuple[PlacedTask, ...]
@@ -56,19 +55,14 @@ class Layout:
 def layout(
     ids: Sequence[str], edges: Iterable[tuple[str, str]], box_width: int, *, is_vertical: bool = False
 ) -> Layout | None:
-    """Place the tasks of a graph.
+    """Place the tasks of a graph. Return None if the graph has no tasks or is too large to draw.
 
     Args:
-        ids: The ids of the tasks. Within a layer, the tasks have this order at first. The edges
-            may then change the order.
+        ids: The ids of the tasks.
         edges: Pairs of upstream and downstream task. Edges of unknown tasks, and edges that close a
             cycle, are left out.
         box_width: The width of a box, in pixels.
-        is_vertical: Whether the layers are placed from top to bottom, which suits narrow screens.
-            If not, the layers are placed from left to right.
-
-    Returns:
-        The layout, or None if the graph has no tasks or is too large to draw.
+        is_vertical: Whether the layers are placed from top to bottom. Default: from left to right.
     """
     if not 0 < len(ids) <= MAX_BOXES:
         return None
@@ -85,9 +79,7 @@ def layout(
 
 
 def _acyclic(ids: Sequence[str], edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the edges without the edges that close a cycle. An edge closes a cycle if it leads to
-    a task on the current path of a depth-first search.
-    """
+    """Return the edges without the edges that close a cycle."""
     after: dict[str, list[str]] = {task: [] for task in ids}
     for start, end in sorted(edges):
         after[start].append(end)
@@ -200,9 +192,7 @@ def _turned(along: float, across: float, is_vertical: bool) -> tuple[float, floa
 
 
 def _path(chain: list[_Place], middle: dict[_Place, tuple[float, float]], along: float, is_vertical: bool) -> str:
-    """Return the SVG path of an edge, from the box of the upstream task to the box of the
-    downstream task. Each curve of the path begins and ends at right angles to the layers.
-    """
+    """Return the SVG path of an edge, from the upstream task's box to the downstream task's box."""
 
     def point(at: float, across: float) -> str:
         x, y = _turned(at, across, is_vertical)

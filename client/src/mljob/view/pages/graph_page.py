@@ -1,6 +1,4 @@
-"""The graph of a run as boxes. The box of a task has an icon and a word for the task's state, and a
-link to the task's log.
-"""
+"""The graph of a run as boxes, one for each task."""
 
 from __future__ import annotations
 
@@ -32,12 +30,10 @@ class Box:
     """A task in the drawing.
 
     Attributes:
-        label: The first line of text in the box. The line has the name of the task, cut to
-            :data:`MAX_LABEL` characters.
+        label: The first line in the box: the name of the task, cut to :data:`MAX_LABEL` characters.
         title: The id of the task and ``words``, cut to 300 characters.
-        mark: The icon, the word and the colour for the task's state.
-        words: The second line of text in the box. The line has the word for the state, and also the
-            progress of a running task or the counts of a mapped task.
+        mark: The mark of the task's state.
+        words: The second line in the box: the task's state, and its progress or counts.
         link: The URL query of the page that shows the task's log.
     """
 
@@ -50,9 +46,8 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class DrawnGraph:
-    """The graph of a run in two drawings. In the drawing for wide screens, downstream tasks are to
-    the right of upstream tasks. In the drawing for narrow screens, downstream tasks are below
-    upstream tasks.
+    """The graph of a run in two drawings. The wide drawing runs from left to right, and the narrow
+    drawing from top to bottom.
     """
 
     boxes: dict[str, Box]
@@ -61,25 +56,21 @@ class DrawnGraph:
 
     @property
     def is_shrinkable(self) -> bool:
-        """Whether the wide drawing shrinks if the window is narrower than the drawing. Otherwise,
-        the user scrolls the drawing.
+        """Whether the wide drawing shrinks in a narrower window. Otherwise, the user scrolls the
+        drawing.
         """
         return SHRINKABLE[0] < self.wide.width <= SHRINKABLE[1]
 
 
 def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str], str]) -> DrawnGraph | None:
-    """Return the wide and the narrow drawing of a graph.
+    """Return the wide and the narrow drawing of a graph. Return None if the graph is empty or too
+    large to draw.
 
     Args:
         graph: The graph of the run.
-        tasks: The tasks in the MLJob's status. The drawings show the states of these tasks, because
-            the status is newer than the graph. If a task is not in the status, the drawings show
-            the state in the graph.
-        link: Takes the id of a task, and returns the URL query of the page that shows the task's
-            log.
-
-    Returns:
-        The drawings, or None if the graph is empty or too large to draw.
+        tasks: The tasks in the MLJob's status. Their states replace the states in the graph,
+            because the status is newer.
+        link: Returns the URL query of the page that shows the log of a task, from the task's id.
     """
     edges = [(edge.source, edge.target) for edge in graph.edges]
     known = {task.task_id: task for task in tasks}

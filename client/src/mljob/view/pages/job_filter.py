@@ -1,4 +1,4 @@
-"""The filter of the list of MLJobs. The URL holds the whole filter, so that a link shows the same
+"""The filter of the list of MLJobs. The whole filter is in the URL, so that a link shows the same
 list.
 """
 
@@ -24,14 +24,14 @@ PHASES: Final = tuple(Phase)
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """A filter of the list.
+    """A filter of the list of MLJobs.
 
     Attributes:
         namespace: One namespace, or an empty text for all.
         type: A job type, or an empty text for all.
         phase: A phase, or an empty text for all.
-        label: A label selector as in kubectl, without the set operators such as ``in``:
-            ``team=a,tier!=gold,owner``.
+        label: A label selector as in kubectl, such as ``team=a,tier!=gold,owner``. Set operators
+            such as ``in`` are not supported.
         text: Words separated by spaces. Each word must occur in the name, namespace, DAG, phase,
             reason or message. Upper and lower case are the same.
         page: The number of the page, from 1.
@@ -46,9 +46,9 @@ class JobFilter:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> JobFilter:
-        """Return the filter from the query of a URL. A type or a phase that does not exist, and a
-        page that is not a number from 1 to 9999, count as missing. Other values are cut to
-        :data:`MAX_TERM` characters, and a namespace to 63.
+        """Return the filter from the query of a URL. An invalid type, phase or page counts as
+        missing. Other values are cut to :data:`MAX_TERM` characters, and a namespace to 63
+        characters.
         """
 
         def term(name: str) -> str:
@@ -65,8 +65,8 @@ class JobFilter:
         )
 
     def query(self, **changes: Any) -> str:
-        """Return the URL query of this filter with some fields changed. The query is for the first
-        page, unless ``page`` is given. The query begins with a question mark, or is empty.
+        """Return the URL query of this filter with some fields changed, for the first page by
+        default. The query begins with a question mark, or is empty.
         """
         changed = replace(self, **{"page": 1, **changes})
         fields = {name: getattr(changed, name) for name in ("namespace", "type", "phase", "label", "text")}
@@ -77,15 +77,12 @@ class JobFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the filter has no type, phase, label or text. Then all MLJobs of the filter's
-        namespace match.
-        """
+        """Whether the filter has no type, phase, label or text. The filter may have a namespace."""
         return not (self.type or self.phase or self.label or self.text)
 
     def without_phase(self, jobs: Iterable[JobSummary]) -> list[JobSummary]:
-        """Return the MLJobs that match the type, the labels and the text of the filter, in the
-        order of ``jobs``. Ignore the phase of the filter, so that the caller can count the MLJobs
-        of each phase. Ignore the namespace too, because the caller has already selected it.
+        """Return the MLJobs that match the type, the labels and the text of the filter. The caller
+        has already selected the namespace, and counts the phases.
         """
         labels = _requirements(self.label)
         words = self.text.lower().split()

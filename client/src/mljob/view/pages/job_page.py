@@ -31,15 +31,14 @@ _PROBLEM_IF: Final = {"Failed": "True", "Stalled": "True", "UnknownParams": "Tru
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """The data that the page of an MLJob is made of.
+    """The data from which the page of an MLJob is made.
 
     Attributes:
         graph: The graph of the run, or None if the graph has not been read.
         changes: State changes of tasks, from the run's history.
         reports: Metrics that tasks reported, from the run's history or from the status.
-        events: The Kubernetes Events about the MLJob, or an empty sequence while the tab of the
-            Events is closed.
-        log_tail: The lines near the end of the failed task's log that explain the failure.
+        events: The Kubernetes Events about the MLJob. Empty while the tab of the Events is closed.
+        log_tail: The lines of the failed task's log that explain the failure.
         notices: Sentences about data that could not be read, with the reason.
     """
 
@@ -55,9 +54,7 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an MLJob failed: the task that failed, the task's error, and the lines of the task's log
-    that explain the error.
-    """
+    """Why an MLJob failed: the failed task, its error, and the log lines that explain the error."""
 
     task: str
     error: str
@@ -81,8 +78,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class NamedValue:
-    """The name and the text of an output, or of a value in the conf. A long ``text`` is cut. If the
-    text is the URL of a web page, ``link`` is the whole URL, else an empty text.
+    """An output, or a value in the conf. A long ``text`` is cut. If the text is the URL of a web
+    page, ``link`` is the whole URL.
     """
 
     name: str
@@ -92,8 +89,8 @@ class NamedValue:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """The content of the page of an MLJob. ``curves`` has entries only while the tab of the metrics
-    is open. ``events`` has entries only while the tab of the Events is open.
+    """The content of the page of an MLJob. ``curves`` and ``events`` are empty while their tabs are
+    closed.
     """
 
     namespace: str
@@ -131,9 +128,7 @@ class JobPage:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the run has started but has not ended. During the run, the bars of running tasks
-        grow, so the page must be drawn again from time to time.
-        """
+        """Whether the run has started but has not ended, so that the bars of running tasks grow."""
         return self.ended_at is None and self.started_at is not None
 
 
@@ -185,9 +180,8 @@ def job_page(given: JobInput) -> JobPage:
 
 
 def failed_task(status: MLJobStatus) -> TaskStatus | None:
-    """Return the task that failed first, if the MLJob has failed. The status of a failed MLJob
-    names this task in ``currentTask``. Return None if the MLJob has not failed, if ``currentTask``
-    is absent, or if ``tasks`` in the status lacks the named task.
+    """Return the task that ``currentTask`` in the status of a failed MLJob names: the task that
+    failed first. Return None if the MLJob has not failed or the status lacks this task.
     """
     if status.phase != "Failed" or not status.current_task:
         return None
@@ -219,13 +213,8 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a picture for each metric that a task has reported. For a mapped task, only the reports
-    of the first :data:`MAX_LINES` instances count. The picture has a line for each of these
-    instances that has reported the metric.
-
-    Args:
-        task: The id of the task.
-        instances: The reports of each instance, by map index.
+    """Yield a picture for each metric that a task has reported, with a line for each of the first
+    :data:`MAX_LINES` instances.
     """
     by_metric: dict[tuple[str, str], list[Series]] = {}
     for index, found in islice(instances.items(), MAX_LINES):
@@ -238,10 +227,9 @@ def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]])
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
-    """Return the names and texts of the first 200 entries of ``values``. ``values`` is, for
-    example, the outputs or the conf. The text of a string is the string itself, and the text of any
-    other value is JSON. The text is cut to :data:`~mljob.view.pages.outside_text.MAX_VALUE`
-    characters, and the name to 120 characters.
+    """Return the names and texts of the first 200 entries of ``values``. A string stays as it is,
+    and any other value becomes JSON. Texts are cut to
+    :data:`~mljob.view.pages.outside_text.MAX_VALUE` characters, and names to 120 characters.
     """
     found = []
     for name, value in list(values.items())[:200]:

@@ -1,6 +1,4 @@
-"""The open tab of an MLJob's page, and the log that the page shows. The URL of the page names the
-tab and the log.
-"""
+"""The open tab of an MLJob's page, and the log on the page. Both come from the URL."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ class View:
 
     Attributes:
         tab: A key of :data:`TABS`.
-        task: The id of the task whose log is shown. If the text is empty, mljob-api chooses the
-            task: the task that failed first, else an active task, else a task that waits for a
-            retry, else the task that started last.
+        task: The id of the task whose log is shown. Empty to let mljob-api choose the task.
         map_index: The index of the instance of a mapped task, or -1 to let mljob-api choose.
         try_number: The number of the try, or 0 for the newest try.
     """
@@ -40,8 +36,8 @@ class View:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> View:
-        """Return the tab and the log that the query of a URL asks for. If a value is missing or
-        invalid, the attribute has its default: for example, the tab is ``tasks``.
+        """Return the tab and the log that the query of a URL asks for. A missing or invalid value
+        becomes the default of its attribute.
         """
         tab = query.get("tab", "")
         return cls(
@@ -53,8 +49,8 @@ class View:
 
     @property
     def log_query(self) -> str:
-        """The URL query of the log that this view shows, without a question mark. Two URLs have
-        this query: the URL of the log's live stream, and the URL of the log as a text file.
+        """The URL query of the log, without a question mark, for the live stream and for the text
+        file.
         """
         return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 
@@ -69,6 +65,6 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def tab_query(tab: str, **more: Any) -> str:
     """Return the URL query of the page with the tab ``tab`` open. The query begins with a question
-    mark. The parameters ``task``, ``map`` and ``try`` in ``more`` choose the log.
+    mark. ``task``, ``map`` and ``try`` in ``more`` choose the log.
     """
     return "?" + urlencode({"tab": tab, **_given(**more)}, errors="replace")

@@ -1,6 +1,4 @@
-"""The list of MLJobs: one page of the matching MLJobs, newest first, and the number of MLJobs in
-each phase.
-"""
+"""One page of the list of MLJobs, newest first, and the number of MLJobs in each phase."""
 
 from __future__ import annotations
 
@@ -15,9 +13,9 @@ from .summary import JobSummary
 
 @dataclass(frozen=True, slots=True)
 class PhaseCount:
-    """A phase, and how many MLJobs in this phase match the filter's other conditions (all
-    conditions except the phase). ``query`` is the URL query that selects the phase in the filter of
-    the list. If the phase is selected already, ``query`` removes the phase from the filter.
+    """How many MLJobs in a phase match the filter's other conditions. ``query`` is the URL query
+    that selects the phase. If the phase is selected already, ``query`` removes the phase from the
+    filter.
     """
 
     mark: Mark
@@ -31,15 +29,13 @@ class JobsPage:
     """The content of a page of the list.
 
     Attributes:
-        phases: For each phase, how many MLJobs in this phase match the filter's other conditions
-            (all conditions except the phase). A phase without such MLJobs is left out, unless the
-            filter selects this phase.
-        total: How many MLJobs there are in the chosen namespace, or in all namespaces, whether or
-            not the MLJobs match the filter.
+        phases: The count of each phase. A phase without MLJobs is left out, unless the filter
+            selects this phase.
+        total: How many MLJobs there are in the chosen namespace, or in all namespaces, without the
+            filter's other conditions.
         matching: How many MLJobs match the filter.
-        first: The position of the page's first row among the matching MLJobs, counted from 1. 0 if
-            the page has no rows.
-        last: The position of the page's last row, counted in the same way.
+        first: The number of the page's first row, from 1. 0 if the page has no rows.
+        last: The number of the page's last row. 0 if the page has no rows.
         newer: The URL query of the previous page, with newer MLJobs, or None on the first page.
         older: The URL query of the next page, with older MLJobs, or None on the last page.
     """

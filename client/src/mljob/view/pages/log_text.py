@@ -1,7 +1,7 @@
-"""Splits the lines of a log into parts: texts with the CSS classes of their colours, and links.
+"""Splits the lines of a log into texts with the CSS classes of their colours, and links.
 
-All control sequences of a terminal are removed from the text. Only the sequences for colours and
-for bold, dim or underlined text have an effect. The template escapes the text that remains.
+The terminal's control sequences are removed. Only sequences for colours and for bold, dim or
+underlined text have an effect. The template escapes the text.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a line in one style. ``classes`` are the CSS classes of the style, separated by
-    spaces, or an empty text. ``link`` is an http or https URL, or an empty text.
+    """A piece of a line in one style. ``classes`` are CSS classes separated by spaces, or an empty
+    text. ``link`` is an http or https URL, or an empty text.
     """
 
     text: str
@@ -46,17 +46,17 @@ class Part:
 
 @dataclass(slots=True)
 class AnsiStyle:
-    """The colour, and switches such as bold, that the log's control sequences have set so far. One
-    object is used for all lines of a log, because a style may last for several lines.
+    """The style that the log's control sequences have set so far. A style may last for several
+    lines, so one object is used for all lines of a log.
     """
 
     colour: str = ""
     switches: set[str] = field(default_factory=set)
 
     def apply(self, codes: str) -> None:
-        """Change the style as the control sequence ``ESC [ codes m`` demands. Examples of ``codes``
-        are ``31`` for red and ``1;31`` for bold and red. Unknown numbers change nothing. Codes of
-        64 characters or more reset the style.
+        """Change the style by the control sequence ``ESC [ codes m``. For example, the codes
+        ``1;31`` mean bold and red. Unknown numbers change nothing. Codes of 64 characters or more
+        reset the style.
         """
         numbers = iter([int(code or 0) for code in codes.split(";")] if len(codes) < 64 else [0])
         for number in numbers:
@@ -83,17 +83,17 @@ _SWITCHES: Final = {1: "bold", 2: "dim", 4: "underline"}
 
 
 def _skip_colour(numbers: Iterator[int]) -> None:
-    """Skip the numbers that follow the code 38 or 48. These numbers choose one of 256 or of 16
-    million colours, and must not be read as codes. The view shows no such colours.
+    """Skip the numbers after 38 or 48, which choose one of 256 or of 16 million colours. The view
+    shows no such colours.
     """
     for _ in range({5: 1, 2: 3}.get(next(numbers, 0), 0)):
         next(numbers, None)
 
 
 def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
-    """Split a line of a log into parts, each with one style. A link is a separate part. Return at
-    most :data:`MAX_PARTS` parts. If a line has this number of parts or more, the last returned part
-    is the whole rest of the line, and has no style and no link.
+    """Split a line of a log into at most :data:`MAX_PARTS` parts, each with one style. A link is a
+    separate part. If the line has too many parts, the last part is the whole rest of the line,
+    without style and links.
 
     Args:
         line: The line without its line break. A line longer than :data:`MAX_LINE` is cut.
@@ -129,8 +129,8 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
 
 
 def _trimmed(link: str) -> str:
-    """Return a link without the punctuation at its end, which belongs to the sentence around the
-    link. A closing bracket at the end stays if the link also has the opening bracket.
+    """Remove the punctuation of the sentence around a link from the link's end. A closing bracket
+    stays if the link has the opening bracket.
     """
     counts = Counter(link)
     end = len(link)

@@ -1,8 +1,7 @@
-"""Marks of states. A mark shows a state by an icon and a word. A mark also has a colour, but the
-colour is never the only sign of a state.
+"""Marks that show states by an icon, a word and a colour. The colour is never the only sign of a
+state.
 
-The words and the tones come from :mod:`mljob.render.states`. The command line uses the same words
-and tones. A tone selects the colour of a mark.
+The words and the tones come from :mod:`mljob.render.states`, as on the command line.
 """
 
 from __future__ import annotations
@@ -70,8 +69,8 @@ def phase_mark(phase: str, *, retry_waits: bool = False) -> Mark:
 
 
 def task_mark(state: str) -> Mark:
-    """Return the mark of a task's state. ``state`` is Airflow's name of the state. If the view does
-    not know the state, the word of the mark is this name.
+    """Return the mark of a task's state. ``state`` is Airflow's name of the state. For an unknown
+    state, the word of the mark is this name.
     """
     return _mark(_TASK_ICONS.get(state, "question"), of_task(state))
 

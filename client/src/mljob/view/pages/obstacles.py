@@ -26,11 +26,10 @@ class Obstacle:
         code: The HTTP status.
         cause: Why the page shows no data, in a sentence.
         steps: What to do, one sentence each.
-        links: The buttons: the URL and the text of each.
+        links: The URL and the text of each button.
         asks_namespace: Whether the page has a form that asks for a namespace.
         namespace: The text that is already in the form.
-        again_seconds: The browser loads the page again after this number of seconds. None means
-            never.
+        again_seconds: The seconds after which the browser loads the page again. None means never.
     """
 
     code: int
@@ -44,7 +43,7 @@ class Obstacle:
 
 
 def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = "") -> Obstacle:
-    """Return the page that a person sees instead of data after an error.
+    """Return the page that a person sees after an error.
 
     Args:
         error: The error. Its text is the cause on the page.
@@ -73,8 +72,8 @@ def obstacle_of(error: MLJobError, *, again: str, jobs: str, namespace: str = ""
 
 
 def loading() -> Obstacle:
-    """Return the page that a person sees while the view is still reading the data of the requested
-    page. The browser then requests the same page again after a second.
+    """Return the page that a person sees while the view reads the data. The browser tries again
+    after a second.
     """
     cause = "The view reads all that you may see, once. After that, only changes are read."
     return Obstacle(200, "Loading …", cause, ("The page shows it as soon as it is there.",), again_seconds=1)
@@ -97,9 +96,7 @@ def not_signed_in(again: str, ways_in: Sequence[str]) -> Obstacle:
 
 
 def too_late(name: str, verb: str, back: str) -> Obstacle:
-    """Return the page for an action that is not possible in the MLJob's present state. Often the
-    MLJob has changed since the person's page was loaded.
-    """
+    """Return the page for an action that is not possible in the MLJob's present state."""
     cause = f"{name} has changed since the page was loaded, or {verb} does not fit its state."
     return Obstacle(
         409, "Nothing was done", cause, ("Look at its state, and decide again.",), ((back, f"Back to {name}"),)

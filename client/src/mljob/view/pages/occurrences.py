@@ -33,7 +33,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class KubeEvent:
-    """The parts of a Kubernetes Event that the view keeps, instead of the whole object.
+    """The parts of a Kubernetes Event that the view keeps.
 
     Attributes:
         name: The name of the Event.
@@ -47,8 +47,8 @@ class KubeEvent:
 
 
 def event_of(event: Mapping[str, Any]) -> KubeEvent:
-    """Return the parts of an Event that the view keeps. If the value of a field has an unexpected
-    type, the field counts as missing.
+    """Return the parts of an Event that the view keeps. A field of an unexpected type counts as
+    missing.
 
     Args:
         event: The Event as JSON from the Kubernetes API.
@@ -58,9 +58,7 @@ def event_of(event: Mapping[str, Any]) -> KubeEvent:
 
 
 def newest(events: Iterable[KubeEvent]) -> tuple[Occurrence, ...]:
-    """Return at most :data:`MAX_EVENTS` (100) Events as a page shows them: the newest Events, the
-    newest first.
-    """
+    """Return the newest :data:`MAX_EVENTS` Events as a page shows them, the newest first."""
     shown = (event.shown for event in events)
     return tuple(heapq.nlargest(MAX_EVENTS, shown, key=lambda one: one.at.timestamp() if one.at else 0.0))
 

@@ -1,5 +1,5 @@
-"""Makes values that come from outside of the view safe for a page: values in Kubernetes objects,
-Events, logs, URLs and responses of the API server.
+"""Makes values from outside of the view safe for a page, such as texts in Kubernetes objects, logs
+and URLs.
 
 Jinja escapes HTML. This module replaces, cuts or drops what Jinja lets through: control characters,
 invisible characters, characters that reverse the direction of writing, values of an unexpected
@@ -33,18 +33,15 @@ _TIME: TypeAdapter[datetime] = TypeAdapter(Time)
 
 
 def clean(value: str) -> str:
-    """Return the text with each unsafe character replaced by U+FFFD.
-
-    These characters are unsafe: control characters other than tab and line feed, invisible
-    characters, characters that change the direction of writing, and halves of surrogate pairs.
+    """Return the text with each unsafe character replaced by U+FFFD: control characters other than
+    tab and line feed, invisible characters, characters that change the direction of writing, and
+    halves of surrogate pairs.
     """
     return _UNSAFE.sub("\ufffd", value)
 
 
 def cut(value: str, limit: int = MAX_TEXT) -> str:
-    """Return the text, cut to at most ``limit`` characters. A text that was cut ends with an
-    ellipsis, which is one of these characters.
-    """
+    """Return the text, cut to at most ``limit`` characters including the ellipsis at its end."""
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
 
 
@@ -72,8 +69,7 @@ def count_of(value: object) -> int | None:
 
 
 def time_of(value: object) -> datetime | None:
-    """Return the time in ``value``, such as ``2026-01-31T12:00:00Z``. Return None if ``value`` is
-    not a text, or not a valid :data:`~mljob_contract.times.Time`.
+    """Return the time in a text such as ``2026-01-31T12:00:00Z``. Return None for any other value.
     """
     if not isinstance(value, str) or len(value) > 64:
         return None
@@ -89,16 +85,14 @@ def mapping_of(value: object) -> Mapping[str, Any]:
 
 
 def items_of(value: object) -> Iterator[Mapping[str, Any]]:
-    """Yield the mappings in ``value`` if it is a list. Other items are skipped. Yield nothing if
-    ``value`` is not a list.
-    """
+    """Yield the mappings in the list ``value``. Yield nothing if ``value`` is not a list."""
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, Mapping))
 
 
 def is_web_link(url: str) -> bool:
-    """Return whether a page may show ``url`` as a link. The URL must be an http or https URL with
-    at most 2,000 characters after ``://``, without white space, quotes, angle brackets and the
-    control characters U+0000 to U+001F.
+    """Return whether a page may show ``url`` as a link. This is True for http and https URLs
+    without white space, quotes, angle brackets and control characters, and with at most 2,000
+    characters after ``://``.
     """
     return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None
