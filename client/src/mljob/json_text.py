@@ -1,5 +1,4 @@
-"""Parses JSON from the API server. A very deeply nested conf must not break the list of all MLJobs.
-"""
+"""Parses JSON from the API server. A very deeply nested conf must not break the list of all MLJobs."""
 
 from __future__ import annotations
 

@@ -138,8 +138,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def text_of(entry: Mapping[str, Any], key: str) -> str | None:
-    """Return the field ``key`` of an entry, or None if the field is missing, empty or not a text.
-    """
+    """Return the field ``key`` of an entry, or None if the field is missing, empty or not a text."""
     value = entry.get(key)
     return value if isinstance(value, str) and value else None
 

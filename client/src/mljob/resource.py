@@ -175,8 +175,7 @@ class MLJob:
 
 
 def without_how_to_retry(message: str, namespace: str, name: str) -> str:
-    """Return the message of an MLJob without the kubectl command at its end that requests a retry.
-    """
+    """Return the message of an MLJob without the kubectl command at its end that requests a retry."""
     return message.removesuffix(
         f" To retry: kubectl annotate --overwrite -n {namespace} mljob/{name} {RETRY_REQUESTED_AT}=$(date +%s)"
     )

@@ -32,8 +32,7 @@ _TEXTS = ("labels", "annotations")
 
 
 def is_ours(value: Any) -> bool:
-    """Return whether an object has this project's API group, or the kind MLJob or AirflowInstance.
-    """
+    """Return whether an object has this project's API group, or the kind MLJob or AirflowInstance."""
     if not isinstance(value, dict):
         return False
     version, kind = value.get("apiVersion"), value.get("kind")

@@ -63,8 +63,7 @@ class Explanation:
 
     @property
     def map_index(self) -> int | None:
-        """The map index of the first failed instance of ``task``. None if no instance has failed.
-        """
+        """The map index of the first failed instance of ``task``. None if no instance has failed."""
         return self.task.failed[0] if self.task is not None and self.task.failed else None
 
 

@@ -1,5 +1,4 @@
-"""A middleware that refuses requests for unknown hosts, and adds security headers to every answer.
-"""
+"""A middleware that refuses requests for unknown hosts, and adds security headers to every answer."""
 
 from __future__ import annotations
 

@@ -69,8 +69,7 @@ def count_of(value: object) -> int | None:
 
 
 def time_of(value: object) -> datetime | None:
-    """Return the time in a text such as ``2026-01-31T12:00:00Z``. Return None for any other value.
-    """
+    """Return the time in a text such as ``2026-01-31T12:00:00Z``. Return None for any other value."""
     if not isinstance(value, str) or len(value) > 64:
         return None
     try:
