@@ -62,10 +62,10 @@ def load(
 
     Args:
         kubeconfig: The path of a kubeconfig. Default: the files of ``KUBECONFIG``, else
-            ``~/.kube/config``. If none of them exists and no context is given, the pod's
+            ``~/.kube/config``. If no such file exists and ``context`` is None, the pod's
             ServiceAccount is used.
         context: The name of a context. Default: the current context.
-        namespace: The default namespace. Default: the namespace of the context, else ``default``.
+        namespace: The default namespace. If None, the namespace of the context, else ``default``.
 
     Raises:
         ConfigError: There is no usable kubeconfig.
@@ -156,8 +156,8 @@ class _RefusedYAML(Exception):
 
 
 def _parsed(text: bytes) -> Any:
-    """Return the content of YAML text. Deep nesting crashes PyYAML's C parser, and merge keys can
-    fill the memory, so both are refused.
+    """Return the content of YAML text. Refuse deep nesting, which crashes PyYAML's C parser. Refuse
+    merge keys, which can fill the memory.
     """
     import yaml
 
@@ -177,8 +177,8 @@ class _Merged:
         self._files = list(files)
 
     def entries(self, plural: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
-        """Return the entries of the list ``plural``, such as ``contexts``, by name. The path is the
-        file of the entry.
+        """Return the entries of the list ``plural``, such as ``contexts``, by name. The path in
+        each value is the kubeconfig of the entry.
         """
         found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
         for file in self._files:

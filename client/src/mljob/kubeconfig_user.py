@@ -1,6 +1,6 @@
 """The users of a kubeconfig: client certificates, tokens, passwords and exec plugins.
 
-A relative path in a kubeconfig is relative to the folder of the kubeconfig.
+A relative path in a kubeconfig starts at the folder of the kubeconfig.
 """
 
 from __future__ import annotations

@@ -39,8 +39,7 @@ class LogPlace:
     Args:
         params: The query parameters of the first request, without ``follow``.
         follow: Whether new lines of the log are read until the task ends.
-        after: The position at which a followed log begins. Default: the beginning that ``params``
-            gives.
+        after: The position at which a followed log begins. By default, ``params`` decides.
 
     Raises:
         ValueError: ``after`` is not a position.

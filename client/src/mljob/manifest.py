@@ -67,8 +67,8 @@ def manifest(
 
 
 def conf_of(conf: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
-    """Return a conf as a JSON object. Only those fields of a pydantic model that were set are
-    returned, so that the DAG's defaults hold for the other fields.
+    """Return a conf as a JSON object. For a pydantic model, return only the fields that were set,
+    so that the DAG's defaults hold for the other fields.
 
     Raises:
         InvalidArgument: The conf is not a JSON object.
@@ -119,8 +119,8 @@ def random_name(dag_id: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Turn a text into a name of lower-case letters, digits and hyphens. Return ``job`` if no
-    characters are left.
+    """Turn a text into a name of lower-case letters, digits and hyphens. Return ``job`` if the name
+    would be empty.
     """
     ascii_text = unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:MAX_NAME].rstrip("-") or "job"

@@ -17,7 +17,7 @@ MAX_METRICS: Final = 20
 
 class Display:
     """Shows the newest state of one MLJob in a notebook, always in the same place. Outside of a
-    notebook, prints a line of text when the line changes.
+    notebook, prints the result of :func:`job_line` when this line changes.
     """
 
     def __init__(self, job: MLJob) -> None:

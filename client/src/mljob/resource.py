@@ -1,8 +1,8 @@
 """An MLJob as the API server returns it: metadata, spec and status.
 
 The attributes ``spec`` and ``status`` are validated at first use. The validation may fail, because
-the object may have been stored under another version of the CRD. All other attributes need no
-validation: a missing value, or a value of another type, becomes an empty value or None.
+the object may have been stored under another version of the CRD. All other attributes are read
+without validation: a missing value, or a value of another type, becomes an empty value or None.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class MLJob:
 
     @cached_property
     def created_at(self) -> datetime | None:
-        """The time of the object's creation, or None if it is missing or invalid."""
+        """The time of the object's creation, or None if the metadata has no valid time."""
         return _time(self.metadata.get("creationTimestamp"))
 
     @property

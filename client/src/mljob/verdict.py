@@ -48,7 +48,9 @@ def verdict_of(job: MLJob) -> Verdict | None:
 
 
 def retry_is_pending(job: MLJob) -> bool:
-    """Return whether a retry is requested that ``status.lastHandledRetry`` does not name yet."""
+    """Return whether somebody has requested a retry, and ``status.lastHandledRetry`` does not name
+    this request yet.
+    """
     requested = job.annotations.get(RETRY_REQUESTED_AT, "")[:_MAX_RETRY_REQUEST]
     return bool(requested) and requested != job.raw_status.get("lastHandledRetry")
 

@@ -1,7 +1,7 @@
-"""Checks objects against the CRDs' schemas, which are part of this package.
+"""Checks objects against the schemas in the CRDs, which are part of this package.
 
-``make generate`` copies the CRDs from ``crds/``. The validation rules in the CRDs are CEL
-expressions, as in kubernetes.io: "Validation rules".
+``make generate`` copies the CRDs from ``crds/``. The validation rules in the CRDs are written in
+CEL (kubernetes.io: "Validation rules").
 """
 
 from __future__ import annotations

@@ -100,8 +100,9 @@ def is_all_right(job: MLJob) -> bool:
 
 def sentence(job: MLJob, limit: int = MAX_MESSAGE) -> str:
     """Return a text for people about an MLJob: the message of the status, without the kubectl
-    command that requests a retry. More sentences tell, for example, that the MLJob is being
-    deleted, that a requested retry has not begun, or that the conf has unknown params.
+    command that requests a retry. The text has more sentences if the MLJob is being deleted, if a
+    requested retry has not begun, if the conf has unknown params, or if the operator still has work
+    to do.
 
     Args:
         job: The MLJob.

@@ -1,9 +1,10 @@
 """Access to the view: for one person on their own machine, or for people behind an OIDC proxy in
 the cluster.
 
-On a person's machine, the view acts with the person's kubeconfig, so it must let in nobody else:
+On a person's machine, the view acts with the person's kubeconfig, so the view must let in nobody
+else:
 
-- The view listens on 127.0.0.1. It answers only requests whose header Host is 127.0.0.1 or
+- The view listens on 127.0.0.1. The view answers only requests whose header Host is 127.0.0.1 or
   localhost, so that no web site reaches the view by DNS rebinding.
 - The URL that the view prints has a token. The first browser that opens this URL gets a cookie.
   Scripts can't read the cookie, and browsers don't send the cookie with requests from other sites.

@@ -53,7 +53,7 @@ class Source:
     """Data that pages read and that a background task updates.
 
     Attributes:
-        version: A number that grows when the data or ``outage`` change, and when the source ends.
+        version: A number that grows when the data or ``outage`` changes, and when the source ends.
         outage: Why the data may be out of date, or None if the data is up to date.
         refusal: The error with which the source has ended, or None.
         ended_at: When the source ended, on the clock of the event loop, or None.
@@ -212,9 +212,9 @@ class Feeds:
         return not self._feeds
 
     async def hold(self, name: tuple[str, ...], make: Callable[[], Source]) -> Source:
-        """Return the source with the name ``name`` for a page. ``make`` makes the source if there
-        is none, or if the source ended with an error at least :data:`REFUSAL_SECONDS` ago. The page
-        must call :meth:`release` later.
+        """Return the source with the name ``name`` for a page. If there is no such source, or if
+        the source ended with an error at least :data:`REFUSAL_SECONDS` ago, call ``make`` for a new
+        source. The page must call :meth:`release` later.
 
         If the person already has :data:`MAX_FEEDS` sources, the source that has been unused for
         longest is ended.

@@ -1,7 +1,7 @@
-"""Updates open pages by server-sent events with the elements of the HTML that have changed.
+"""Updates open pages: sends the changed elements of the HTML as server-sent events.
 
-The id of an event is the new version of the page. A browser that reconnects sends its version. If
-this version is old, the browser gets all elements again.
+The id of an event is the new version of the page. After a lost connection, the browser sends the
+last id. If this version is old, the browser gets all elements again.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -89,7 +89,7 @@ the page's script can't see comments.
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
     """Return the changes that turn the HTML ``before`` into the HTML ``now``: the title, the
     elements to insert or replace, the ids of the rows to remove, and the text for a screen reader.
-    Return None if only the order of the rows differs, or nothing.
+    Return None if nothing has changed except the order of the rows.
 
     Args:
         before: The HTML that the browser has, or None to return all elements of ``now``.

@@ -78,8 +78,8 @@ class LivePlatform:
 
 
 def _newest_monitors(jobs: list[JobSummary]) -> list[JobSummary]:
-    """Return the newest succeeded MLJob of each monitoring DAG. ``jobs`` must begin with the newest
-    MLJob.
+    """Return the newest succeeded MLJob of each monitoring DAG. ``jobs`` must have the newest MLJob
+    first.
     """
     found = (next((job for job in jobs if job.dag_id == dag and job.phase == "Succeeded"), None) for dag in MONITORS)
     return [job for job in found if job is not None]

@@ -106,8 +106,7 @@ def instance_name(task: str, map_index: int) -> str:
 
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
-    """Return the series of one task instance, at most :data:`MAX_CURVES`, by the names of the
-    metric and the horizontal axis.
+    """Return at most :data:`MAX_CURVES` series of one task instance, by metric and horizontal axis.
 
     The axis is the first metric of :data:`STEPS` that a report has, such as ``epoch``. Without such
     a metric, the axis is ``seconds``, counted from the first report. A later value replaces an
@@ -215,8 +214,8 @@ def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def _thinned(points: Points) -> Points:
-    """Return at most :data:`MAX_POINTS` points of a series: the first, the last, and the lowest and
-    highest of each part.
+    """Return at most :data:`MAX_POINTS` points of a series. The lowest and the highest point of
+    each section of the series are kept, so that no peak is lost.
     """
     if len(points) <= MAX_POINTS:
         return points

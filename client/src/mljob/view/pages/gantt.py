@@ -1,6 +1,6 @@
 """The chart of a run: bars on one time axis show when each task waited and ran.
 
-The bars come from the run's history. A mapped task, or a task without history, has one bar, from
+The bars come from the run's history. A mapped task and a task without history have one bar, from
 the status.
 """
 

@@ -1,9 +1,8 @@
 """Places the tasks of a DAG in layers, so that each task comes after its upstream tasks.
 
-The layer of a task is the length of the longest path to the task. Within a layer, the tasks are
-ordered by the mean position of their neighbours in the next layer, to avoid crossing edges
-(Sugiyama, Tagawa and Toda, 1981). An edge over several layers has a free place in each layer, so
-that it crosses no box.
+The layer of a task is the length of the longest path to the task. Within a layer, the mean position
+of a task's neighbours decides the order, so that few edges cross (Sugiyama, Tagawa and Toda, 1981).
+An edge over several layers has a free place in each layer, so that the edge crosses no box.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ class Layout:
     """A drawing of a graph.
 
     Attributes:
-        paths: The edges: the id of the upstream task, the id of the downstream task, and the SVG
-            path.
+        paths: For each edge, the id of the upstream task, the id of the downstream task, and the
+            SVG path.
     """
 
     tasks: tuple[PlacedTask, ...]

@@ -46,7 +46,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class DrawnGraph:
-    """The graph of a run in two drawings. The wide drawing runs from left to right, and the narrow
+    """The graph of a run in two drawings: the wide drawing from left to right, and the narrow
     drawing from top to bottom.
     """
 
@@ -70,7 +70,8 @@ def draw_graph(graph: RunGraph, tasks: Sequence[TaskStatus], link: Callable[[str
         graph: The graph of the run.
         tasks: The tasks in the MLJob's status. Their states replace the states in the graph,
             because the status is newer.
-        link: Returns the URL query of the page that shows the log of a task, from the task's id.
+        link: Returns the URL query of the page with the log of a task. The argument is the task's
+            id.
     """
     edges = [(edge.source, edge.target) for edge in graph.edges]
     known = {task.task_id: task for task in tasks}

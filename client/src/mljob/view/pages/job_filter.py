@@ -81,8 +81,8 @@ class JobFilter:
         return not (self.type or self.phase or self.label or self.text)
 
     def without_phase(self, jobs: Iterable[JobSummary]) -> list[JobSummary]:
-        """Return the MLJobs that match the type, the labels and the text of the filter. The caller
-        has already selected the namespace, and counts the phases.
+        """Return the MLJobs that match the type, the labels and the text of the filter. The phase
+        and the namespace of the filter have no effect.
         """
         labels = _requirements(self.label)
         words = self.text.lower().split()

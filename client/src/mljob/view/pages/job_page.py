@@ -1,4 +1,4 @@
-"""The page of one MLJob: its state, its progress, and why it failed."""
+"""The page of one MLJob: its state, its progress and its failure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an MLJob failed: the failed task, its error, and the log lines that explain the error."""
+    """Why an MLJob failed: the failed task, the task's error, and the log lines that explain the
+    error.
+    """
 
     task: str
     error: str

@@ -13,9 +13,9 @@ from .summary import JobSummary
 
 @dataclass(frozen=True, slots=True)
 class PhaseCount:
-    """How many MLJobs in a phase match the filter's other conditions. ``query`` is the URL query
-    that selects the phase. If the phase is selected already, ``query`` removes the phase from the
-    filter.
+    """How many MLJobs in a phase match the filter's conditions other than the phase. ``query`` is
+    the URL query that selects the phase. If the phase is selected already, ``query`` removes the
+    phase from the filter.
     """
 
     mark: Mark
@@ -31,8 +31,7 @@ class JobsPage:
     Attributes:
         phases: The count of each phase. A phase without MLJobs is left out, unless the filter
             selects this phase.
-        total: How many MLJobs there are in the chosen namespace, or in all namespaces, without the
-            filter's other conditions.
+        total: How many MLJobs there are in the chosen namespace, or in all namespaces.
         matching: How many MLJobs match the filter.
         first: The number of the page's first row, from 1. 0 if the page has no rows.
         last: The number of the page's last row. 0 if the page has no rows.

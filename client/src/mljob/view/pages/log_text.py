@@ -129,8 +129,8 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
 
 
 def _trimmed(link: str) -> str:
-    """Remove the punctuation of the sentence around a link from the link's end. A closing bracket
-    stays if the link has the opening bracket.
+    """Return a link without the punctuation at its end. A closing bracket stays if the link also
+    has the opening bracket.
     """
     counts = Counter(link)
     end = len(link)

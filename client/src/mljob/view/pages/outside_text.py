@@ -41,7 +41,9 @@ def clean(value: str) -> str:
 
 
 def cut(value: str, limit: int = MAX_TEXT) -> str:
-    """Return the text, cut to at most ``limit`` characters including the ellipsis at its end."""
+    """Return the text, cut to at most ``limit`` characters. The last character of a cut text is an
+    ellipsis.
+    """
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
 
 
