@@ -1,9 +1,8 @@
-"""The CPU time of one step of an MLJob. In a step, the operator reads an event about a task, and
-writes a patch of the status.
+"""Measures the CPU time that the operator needs for one event about a task. The measured step
+includes reading the event and writing a patch of the MLJob's status.
 
-The benchmark runs the operator's own code. A stand-in for the API server merges the patch, and
-there is no Airflow. The benchmark compares the CPU time with a floor: the CPU time of the JSON work
-that every operator has to do, which is encoding the patch and decoding the API server's answer.
+A stand-in replaces the API server, and there is no Airflow. For comparison, the benchmark measures
+a floor: the CPU time for encoding the patch and decoding the API server's answer.
 """
 
 from __future__ import annotations
@@ -50,14 +49,12 @@ _NAMESPACE = Namespace("team-a")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The CPU time of a step in microseconds. Each figure is the 10th percentile of the steps,
-    because other load of the machine affects the fastest steps least.
+    """CPU times of a step in microseconds, by the MLJob's number of tasks. Each figure is the 10th
+    percentile of the steps, because other load affects the fastest steps least.
 
     Attributes:
-        operator: The CPU time without encoding the patch and decoding the answer, by the MLJob's
-            number of tasks.
-        floor: The CPU time for encoding the patch and decoding the answer, by the MLJob's number of
-            tasks.
+        operator: The CPU time without encoding the patch and decoding the answer.
+        floor: The CPU time for encoding the patch and decoding the answer.
     """
 
     operator: Mapping[int, float]
@@ -76,9 +73,7 @@ class Result:
 
 
 def measure(steps: int = STEPS) -> Result:
-    """Measure the CPU time of a step for MLJobs of different sizes: one MLJob for each number of
-    tasks in ``SIZES``. ``steps`` is the number of steps to measure for each MLJob.
-    """
+    """Measure ``steps`` steps for each number of tasks in ``SIZES``."""
     operator, floor = {}, {}
     with step("step", f"{steps} steps of MLJobs with {' and '.join(map(str, SIZES))} tasks"):
         for tasks in SIZES:
@@ -87,7 +82,7 @@ def measure(steps: int = STEPS) -> Result:
 
 
 async def _measured(tasks: int, steps: int) -> tuple[float, float]:
-    clock, server = _Clock(), _Server(_object())
+    clock, server = _Clock(), _Server(_submitted_mljob())
     airflows, jobs = cast("Airflows", _NoAirflow()), QueuedJobs(cast("JobStore", server), WriteQueue())
     confs = Confs(jobs, clock)
     upstreams = Upstreams(jobs, clock)
@@ -166,10 +161,7 @@ def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:
     )
 
 
-def _object() -> dict[str, Any]:
-    """Return the object of an MLJob whose run is submitted. The object has the form in which the
-    API server returns MLJobs.
-    """
+def _submitted_mljob() -> dict[str, Any]:
     meta = {"namespace": "team-a", "name": "churn", "uid": "5f2f", "generation": 1, "resourceVersion": "1"}
     meta |= {"creationTimestamp": _BEGAN.isoformat(), "finalizers": [FINALIZER]}
     body = {"metadata": meta, "spec": {"dagId": "train", "conf": {"epochs": 3}}}
@@ -188,13 +180,11 @@ class _Clock:
 
 
 class _Server:
-    """A stand-in for the API server, which merges each patch.
+    """A stand-in for the API server.
 
     Attributes:
-        seconds: The CPU time of the stand-in during the current step, in seconds. The benchmark
-            subtracts this time from the time of the step.
-        floor: The CPU time for encoding the last patch and decoding the answer, in seconds. This
-            time is a part of ``seconds``.
+        seconds: The CPU time of the stand-in in the current step.
+        floor: The part of ``seconds`` for encoding the patch and decoding the answer.
     """
 
     def __init__(self, body: dict[str, Any]) -> None:
@@ -217,14 +207,13 @@ class _Server:
         return Job.from_object(decoded, job)
 
     async def record(self, *_: object) -> None:
-        """Drop a Kubernetes Event, because the benchmark measures only the patch of the status."""
+        ...
 
     async def get(self, *_: object) -> None:
         raise AssertionError("nothing is read anew")
 
 
 def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply a merge patch (RFC 7396) to a copy of ``old``, and return the copy."""
     merged = dict(old)
     for name, value in patch.items():
         if value is None:
@@ -235,10 +224,6 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _NoAirflow:
-    """A stand-in for the operator's configuration of Airflows. The stand-in sends nothing to
-    Airflow, and sets no limit on active runs.
-    """
-
     def catalog(self, namespace: str) -> AirflowCatalog:
         return AirflowCatalog(namespace=_NAMESPACE)
 
@@ -250,7 +235,5 @@ class _NoAirflow:
 
 
 class _NoMeter:
-    """A stand-in for the operator's metrics, which ignores all measurements."""
-
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None

@@ -1,5 +1,5 @@
-"""Prints the results of the benchmarks as tables and lines. Some results are printed with a goal or
-a floor beside them. A floor is the result of a program that does only the necessary work.
+"""Prints the results of the benchmarks. Some results have a goal or a floor beside them. A floor is
+the result of a program that does only the necessary work.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""Sends events of running tasks to Kafka at an even rate, and measures how long each event takes
-until a watch of the MLJobs (:mod:`benchmarks.watcher`) sees the event in a status.
+"""Sends events of running tasks to Kafka at an even rate, and measures the latency of each event.
 
-The measurement of an event starts when its bytes are ready, before the Kafka producer gets them.
-The measurement ends when the watch receives the first version of the MLJob that contains this event
-or a later event. A later event is enough because the operator may merge several events into one
-patch.
+A latency begins when the bytes of the event are ready. The latency ends when a watch of the MLJobs
+(:mod:`benchmarks.watcher`) receives a status with this event or a later event.
 """
 
 from __future__ import annotations
@@ -42,9 +39,8 @@ class Target:
 
 
 class Traffic:
-    """Sends events about the runs of some MLJobs to one topic, and measures how long each event
-    takes until the watcher sees the event in a status. Each progress event reports its own number
-    as a metric, by which the watcher recognises the event.
+    """Sends events about some runs to one topic, and measures their latencies. Each progress event
+    reports its own number as a metric, by which the watcher recognises the event.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
@@ -56,13 +52,11 @@ class Traffic:
         self._number = 0
 
     def warm_up(self, seconds: float = 60) -> None:
-        """Send events about each MLJob until the watcher has seen one of these events in the
-        MLJob's status. Then the operator's consumers have joined their group, and the connections
-        are open.
+        """Send events until the watcher has seen at least one event in the status of each MLJob.
+        Then the operator's Kafka consumers are ready.
 
         Raises:
-            MeasurementError: For at least one MLJob, the watcher has not seen such a status within
-                ``seconds``.
+            MeasurementError: A status still has no event after ``seconds``.
         """
         for target in self._targets:
             self._send(target, EventName.TASK_RUNNING)
@@ -82,15 +76,14 @@ class Traffic:
         wait_for(answered, f"a first status in {self._targets[0].namespace}", seconds, every=0)
 
     def run(self, rate: float, seconds: float) -> list[float]:
-        """Send ``rate`` events per second for ``seconds`` seconds: an event about each MLJob in
-        turn. Then wait until the watcher has seen the last event about each MLJob.
+        """Send ``rate`` events per second for ``seconds`` seconds, about each MLJob in turn. Then
+        wait until the watcher has seen the last event about each MLJob.
 
         Returns:
             The latency of each event, in milliseconds.
 
         Raises:
-            MeasurementError: For at least one MLJob, the watcher has not seen the last event within
-                30 seconds.
+            MeasurementError: The watcher has not seen all last events within 30 seconds.
         """
         self._watcher.observations()
         sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)
@@ -140,12 +133,15 @@ class Traffic:
 
 
 def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
-    """Return the milliseconds from each event in ``sent`` to the first observation in ``seen`` that
-    contains this event or a later event of the same MLJob. For each MLJob, ``sent`` has the number
-    and the time of each event.
+    """Return the latency of each event, in milliseconds: the time from sending until the first
+    observation of the same MLJob with this event or a later event.
+
+    Args:
+        sent: The number and the time of each event, by MLJob.
+        seen: The observations.
 
     Raises:
-        MeasurementError: An event in ``sent`` has no such observation.
+        MeasurementError: An event has no such observation.
     """
     arrived: dict[Name, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for s in seen:

@@ -1,13 +1,9 @@
 """Measures a rolling update of the operator's two replicas while MLJobs run. As in the Helm chart's
-Deployment, a new replica starts. When the new replica is ready, an old replica is told to end. Then
-a second new replica replaces the other old replica in the same way.
+Deployment, a new replica is ready before an old replica ends.
 
-The old replica that ends first is the leader. After its end, the other old replica or the new
-replica becomes the leader, so leadership changes once or twice.
-
-While no replica is the leader, no status changes. So the benchmark measures gaps. A watch receives
-the new statuses of all MLJobs. A gap is the time between two successive statuses. Without an
-update, gaps are short, because the load is high.
+While no replica is the leader, no status changes. Therefore the benchmark measures gaps. A gap is
+the time between two successive new statuses. Without an update, gaps are short, because the load is
+high.
 """
 
 from __future__ import annotations
@@ -39,17 +35,17 @@ before the update begins.
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The measurements of one rolling update, from the statuses that a watch received. Times are in
-    seconds.
+    """The measurements of one rolling update. Times are in seconds.
 
     Attributes:
-        jobs: How many MLJobs ran, each with one run.
-        longest_gap: The longest time without a new status, from the start of the update until one
-            second after the end of the update.
-        usual_gap: The longest time without a new status before the update, under the same load.
-        latencies: For each run, the time from its end in Airflow until the watch sees the MLJob's
-            end.
-        twice: How many submissions Airflow answered with 409, because the run existed already.
+        jobs: The number of MLJobs.
+        longest_gap: The longest time without a new status during the update and one second after
+            it.
+        usual_gap: The longest time without a new status before the update.
+        latencies: For each run, the time from its end in Airflow until the watch receives the
+            MLJob's end.
+        twice: The number of submissions that Airflow answered with 409, because the run existed
+            already.
     """
 
     jobs: int
@@ -59,7 +55,7 @@ class Result:
     twice: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures as a JSON object, by name."""
+        """Return the rounded figures by name."""
         return {
             "jobs": self.jobs,
             "longest_gap_s": round(self.longest_gap, 2),
@@ -71,8 +67,8 @@ class Result:
 
 
 def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> Result:
-    """Measure one rolling update, while MLJobs are created for ``seconds`` seconds, ``rate`` MLJobs
-    per second.
+    """Measure one rolling update, while ``rate`` MLJobs per second are created for ``seconds``
+    seconds.
 
     Raises:
         MeasurementError: An MLJob has not ended in time, or has not exactly one run.
@@ -113,9 +109,7 @@ def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> 
 
 
 class Replicas:
-    """Starts and ends the replicas of the operator. Each replica is a process that listens on its
-    own port.
-    """
+    """Starts and ends the replicas of the operator, which are processes with different ports."""
 
     def __init__(self, bench: BenchStack) -> None:
         self._bench = bench
@@ -130,7 +124,7 @@ class Replicas:
             self.end_oldest()
 
     def start(self) -> None:
-        """Start another replica, and wait until it is ready."""
+        """Start another replica, and wait until the replica is ready."""
         self._started += 1
         stack = ExitStack()
         stack.enter_context(
@@ -143,7 +137,7 @@ class Replicas:
         self._running.append(stack)
 
     def end_oldest(self) -> None:
-        """Tell the oldest replica to end, and wait until it has ended."""
+        """End the oldest replica, and wait until its process has ended."""
         self._running.pop(0).close()
 
 
@@ -153,11 +147,6 @@ async def _create(bench: BenchStack, names: Sequence[str], rate: float) -> None:
 
 
 def _longest_gap(found: Sequence[Observation], begin: float, end: float) -> float:
-    """Return the longest time between two successive observations, in seconds. An observation is a
-    version of an MLJob that a watch has received. Versions without a phase are ignored. A pair of
-    observations counts if the second is between the times ``begin`` and ``end``. Return 0 if there
-    is no such pair.
-    """
     times = [one.at for one in found if one.phase is not None]
     return max((after - before for before, after in pairwise(sorted(times)) if begin <= after <= end), default=0.0)
 

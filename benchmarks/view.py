@@ -1,11 +1,11 @@
-"""The live view under load: 2,000 MLJobs, of which 100 change each second.
+"""Measures the live view under load: 2,000 MLJobs, of which 100 change each second.
 
-The benchmark measures three things: the first paint of the list in Chromium, the time from a watch
-event to the row that shows it, and the memory of one replica with 50 viewers. For comparison, the
-benchmark also measures a lower limit ("floor") of the time: how long a plain client of the watch,
-without the view, needs until the client has parsed an event. The API server is simulated
-(:mod:`benchmarks.view_source`), because a real API server that shares two cores with the view can't
-send 100 events a second to each of 50 viewers.
+The benchmark measures the first paint of the list in Chromium, the time from a watch event to the
+changed row, and the memory of one replica with 50 viewers. A floor is measured for comparison: the
+time that a plain client of the watch needs to parse an event.
+
+The API server is simulated (:mod:`benchmarks.view_source`). A real API server on the same two cores
+can't send 100 events a second to each of 50 viewers.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        jobs: How many MLJobs there are.
-        moves: How many of the MLJobs change each second.
-        viewers: How many viewers look at the list at the same time.
-        seconds: The seconds for which each part of the benchmark measures changes.
+        jobs: The number of MLJobs.
+        moves: The number of changes per second.
+        viewers: The number of viewers who look at the list at the same time.
+        seconds: The duration of each part of the benchmark that measures changes.
     """
 
     jobs: int = 2_000
@@ -71,23 +71,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The measured times in milliseconds, and memory in MiB.
+    """Times in milliseconds, and memory in MiB.
 
     Attributes:
-        first_paint_ms: The time until the first paint of the list in Chromium, for two pages that
-            are opened one after the other. For the first page, the view has to list all MLJobs.
-        page_bytes: The size of the list's HTML, compressed.
-        shown_ms: The time from a watch event until Chromium shows the changed row, for each event
-            that a row shows. One viewer looks at the list.
-        crowded_ms: The same times as ``shown_ms``, while the other viewers look at the list too.
-            All viewers have the same identity.
-        floor_ms: The time from a watch event until a plain client of the watch has parsed the
-            event, for each event.
+        first_paint_ms: The times until the first paint of the list in Chromium. The second page is
+            faster, because the view has listed all MLJobs for the first page.
+        page_bytes: The compressed size of the list's HTML.
+        shown_ms: For each event, the time until Chromium shows the changed row to a single viewer.
+        crowded_ms: The same times with all viewers, who have the same identity.
+        floor_ms: For each event, the time until a plain client of the watch has parsed the event.
         one_mib: The view's memory with one viewer.
-        same_mib: The view's memory with all viewers, if they have the same identity.
-        all_mib: The view's memory with all viewers, if each viewer outside of Chromium has an
-            identity of its own and watches one of ten namespaces.
-        cpu_ms: The view's CPU time for a watch event, with one viewer.
+        same_mib: The view's memory with all viewers, who have the same identity.
+        all_mib: The view's memory with all viewers, who have different identities and namespaces.
+        cpu_ms: The view's CPU time for an event, with one viewer.
     """
 
     first_paint_ms: tuple[float, float]
@@ -101,9 +97,7 @@ class Result:
     cpu_ms: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures by name, as a dict for a JSON file. The dict has the median of
-        each list of times, and the 99th percentile of ``shown_ms`` and ``crowded_ms``.
-        """
+        """Return rounded figures by name. Lists of times become percentiles."""
         floor = percentile(self.floor_ms, 0.5)
         return {
             "first_paint_cold_ms": round(self.first_paint_ms[0]),
@@ -123,7 +117,7 @@ class Result:
 
 
 def measure(plan: Plan = Plan()) -> Result:
-    """Measure the view under the load that ``plan`` describes.
+    """Measure the view under the load of ``plan``.
 
     Raises:
         MeasurementError: No row of the list has changed, or a viewer has received nothing.
@@ -169,9 +163,7 @@ def measure(plan: Plan = Plan()) -> Result:
 
 @contextmanager
 def _process(module: str, *arguments: str) -> Iterator[tuple[psutil.Process, str]]:
-    """Run a module as a process during the ``with`` block. Yield the process, and the first line
-    that the process prints.
-    """
+    """Run a module as a process. Yield the process, and the first line of its output."""
     with subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -205,12 +197,8 @@ def _memory(process: psutil.Process) -> float:
 
 @contextmanager
 def _viewers(streams: list[tuple[str, str]]) -> Iterator[None]:
-    """Start another process that reads streams of changes, as the browsers of viewers do. The
-    process runs during the ``with`` block. Each item of ``streams`` is the URL of a stream and the
-    token of the stream's viewer.
-
-    Raises:
-        MeasurementError: A stream has sent nothing within :data:`READY_SECONDS`.
+    """Read streams of changes in another process. Each stream has a URL and the token of its
+    viewer.
     """
     command = [sys.executable, "-m", "benchmarks.view", json.dumps(streams)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

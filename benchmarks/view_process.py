@@ -1,6 +1,5 @@
-"""Runs the view, the web server that shows MLJobs in a browser, for a benchmark:
-``python -m benchmarks.view_process URL``. ``URL`` is the URL of the Kubernetes API. The benchmark
-sends requests directly to the view, without a proxy.
+"""Serves the web pages about MLJobs for a benchmark: ``python -m benchmarks.view_process URL``.
+``URL`` is the URL of the Kubernetes API. Requests need no proxy in front of this server.
 """
 
 from __future__ import annotations

@@ -1,9 +1,6 @@
-"""A process that simulates a Kubernetes API with many MLJobs that change. In the benchmark of the
-view (the web pages about MLJobs), the view reads from this process.
+"""Simulates a Kubernetes API that serves only the list and the watch of many changing MLJobs.
 
-The process serves the list and the watch of MLJobs, and nothing else. Each change writes the time
-of the event into the status message as ``t=...``. The time is in milliseconds since the epoch. The
-process encodes an event only once for all watches, which saves CPU time.
+Each change writes its time into the status message as ``t=...``, in milliseconds since the epoch.
 """
 
 from __future__ import annotations
@@ -26,7 +23,7 @@ TASKS = ("load", "split", "fit", "evaluate", "publish")
 
 
 def mljob(number: int, version: int, moved_at_ms: int) -> dict[str, Any]:
-    """Return an MLJob with five tasks. As JSON, it has about 5 KB, like an MLJob in a real cluster."""
+    """Return an MLJob with five tasks. Its JSON has about 5 KB, like an MLJob in a real cluster."""
     namespace, name = f"team-{number % NAMESPACES}", f"job-{number:05}"
     run = f"mljob.{namespace}.{name}.n3s7nmusm7-1"
     created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
@@ -68,8 +65,8 @@ class Source:
     """Changes the MLJobs, and serves their list and their watches over HTTP.
 
     Args:
-        jobs: How many MLJobs there are.
-        moves: How many of the MLJobs change each second.
+        jobs: The number of MLJobs.
+        moves: The number of changes per second.
     """
 
     def __init__(self, jobs: int, moves: float) -> None:
@@ -79,7 +76,7 @@ class Source:
         self._watches: dict[asyncio.Queue[bytes], str | None] = {}
 
     def application(self) -> web.Application:
-        """Return the web application, which also changes the MLJobs while it serves them."""
+        """Return the web application. The MLJobs change while the application runs."""
         app = web.Application()
         app.router.add_get(f"{COLLECTION}/mljobs", self._answer)
         app.router.add_get(f"{COLLECTION}/namespaces/{{namespace}}/mljobs", self._answer)
@@ -92,9 +89,6 @@ class Source:
         moving.cancel()
 
     async def _move(self) -> None:
-        """Change one MLJob after another, at a constant rate. Successive MLJobs are far apart in
-        the list.
-        """
         begun, moved = time.monotonic(), 0
         while self._moves:
             due = begun + moved / self._moves

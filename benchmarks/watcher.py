@@ -1,9 +1,8 @@
-"""A watch of MLJobs in a process of its own, which records when each change arrives. Most
-measurements of a latency end when a change arrives at this watch.
+"""A watch of MLJobs in a process of its own, which records when each change arrives. Most latency
+measurements end at this watch.
 
-For each change, the process records the time of arrival, and only then parses the change. The time
-comes from the clock that all processes of a machine share (CLOCK_MONOTONIC). The process hands over
-its observations only on request, so that only the watch runs during a measurement.
+Times are in seconds of the monotonic clock, which all processes of a machine share. The process
+sends its observations only on request, so that it does no other work during a measurement.
 """
 
 from __future__ import annotations
@@ -29,9 +28,8 @@ class Observation:
     Attributes:
         namespace: The namespace of the MLJob.
         name: The name of the MLJob.
-        at: The time at which the version arrived, in seconds of the monotonic clock.
-        sequence: The number of the newest event that the status contains, or -1 if the status
-            contains no numbered event.
+        at: The time of arrival, in seconds of the monotonic clock.
+        sequence: The number of the newest event in the status, or -1 if there is no numbered event.
         run_state: ``status.dagRunState``.
         phase: ``status.phase``.
     """
@@ -45,8 +43,7 @@ class Observation:
 
 
 class Watcher:
-    """A process that watches all MLJobs, and records when each change arrives. The class is a
-    context manager.
+    """A context manager for a process that watches all MLJobs and records when each change arrives.
     """
 
     def __init__(self, credentials: Credentials) -> None:
@@ -55,8 +52,7 @@ class Watcher:
         self._process = context.Process(target=_watch, args=(credentials, theirs), daemon=True)
 
     def __enter__(self) -> Self:
-        """Start the process, and wait until it has read the resource version at which its watch
-        begins. So the watch receives all changes after this call.
+        """Start the process. The watch receives all changes after this call.
 
         Raises:
             RuntimeError: The process was not ready within 60 seconds.
@@ -73,14 +69,14 @@ class Watcher:
         self._process.join(10)
 
     def observations(self) -> list[Observation]:
-        """Return the observations that have arrived since the last call, or since the start."""
+        """Return the observations since the last call."""
         self._pipe.send(None)
         found: list[Observation] = self._pipe.recv()
         return found
 
 
 def observation(event: dict[str, Any], at: float) -> Observation:
-    """Convert a watch event to an observation. ``at`` is the time at which the event arrived."""
+    """Convert a watch event to an observation. ``at`` is the time of arrival."""
     meta, status = event["object"]["metadata"], event["object"].get("status") or {}
     numbers = [
         int(task["metrics"][SEQUENCE]) for task in status.get("tasks") or () if SEQUENCE in (task.get("metrics") or {})

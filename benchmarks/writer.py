@@ -1,7 +1,4 @@
-"""Writes to the Kubernetes API with a bare HTTP client that keeps its connections open. The client
-creates MLJobs at an even rate or all at once. :mod:`benchmarks.bare_writes` uses the client for all
-its writes.
-"""
+"""Creates and changes MLJobs through a bare HTTP client that keeps its connections open."""
 
 from __future__ import annotations
 
@@ -24,15 +21,13 @@ JSON = "application/json"
 
 
 class Writer:
-    """A client that creates and cancels MLJobs, and sends other requests. Use it as an asynchronous
-    context manager.
-    """
+    """An asynchronous context manager for a client that creates and cancels MLJobs."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
 
     async def __aenter__(self) -> Self:
-        """Open an HTTP session, and return the client."""
+        """Open an HTTP session."""
         self._session = aiohttp.ClientSession(
             self._credentials.server,
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._credentials.tls()),
@@ -46,9 +41,7 @@ class Writer:
         await self._session.close()
 
     async def create(self, namespace: str, name: str, dag_id: str) -> float:
-        """Create an MLJob. Return the time at which the answer arrived, in seconds of the monotonic
-        clock.
-        """
+        """Create an MLJob. Return the time of the answer, in seconds of the monotonic clock."""
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -59,9 +52,8 @@ class Writer:
         return time.monotonic()
 
     async def create_evenly(self, namespace: str, names: Sequence[str], dag_id: str, rate: float) -> None:
-        """Create MLJobs at an even rate, and wait for all answers. A request waits for the answers
-        of earlier requests only if ``CONNECTIONS`` requests have no answer yet. ``rate`` is in
-        MLJobs per second.
+        """Create ``rate`` MLJobs per second, and wait for all answers. At most ``CONNECTIONS``
+        requests are sent at the same time.
         """
         began, waiting = time.monotonic(), []
         for number, name in enumerate(names):
@@ -76,14 +68,12 @@ class Writer:
         await asyncio.gather(*(self.create(namespace, name, dag_id) for name in names))
 
     async def cancel(self, namespace: str, name: str) -> float:
-        """Set ``spec.cancel`` of an MLJob to true. Return the time at which the answer arrived, in
-        seconds of the monotonic clock.
-        """
+        """Cancel an MLJob. Return the time of the answer, in seconds of the monotonic clock."""
         await self.send("PATCH", path_of(namespace, name), {"spec": {"cancel": True}}, MERGE_PATCH)
         return time.monotonic()
 
     async def send(self, method: str, path: str, body: Any, content_type: str = JSON) -> Any:
-        """Send a request with a JSON body, and return the decoded JSON of the answer.
+        """Send a request with a JSON body. Return the decoded JSON of the answer.
 
         Raises:
             ServerError: The status is neither 200 nor 201.

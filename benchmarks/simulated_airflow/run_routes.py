@@ -42,9 +42,11 @@ def known_run(airflow: SimulatedAirflow, request: Request) -> Run:
 
 
 def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Create a run. Refuse the request with 404 for an unknown DAG, with 409 if the DAG already has
-    a run with this run id or logical date, and with 400 or 422 for an invalid body. The body must
-    have a run id: unlike the real Airflow, the simulation does not make a run id.
+    """Create a run. Unlike the real Airflow, the simulation requires a run id in the body.
+
+    Raises:
+        Refused: 404 if the DAG doesn't exist, 409 if the DAG already has a run with this run id or
+            logical date, or 400 or 422 if the body is invalid.
     """
     dag, body = known_dag(airflow, request), request.content("logical_date")
     run_id, conf = body.get("dag_run_id"), body.get("conf") or {}
@@ -64,8 +66,8 @@ def trigger(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return one page of the runs that pass the filters in the query. The path names the DAG of the
-    runs. The DAG id ``~`` stands for all DAGs.
+    """Return one page of the runs that pass the filters in the query. The DAG id ``~`` stands for
+    all DAGs.
     """
     dag_id, store = request.path["dag_id"], airflow.store
     if dag_id != "~":
@@ -93,15 +95,16 @@ def list_runs(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the JSON object of one run, as :meth:`.Run.row` makes it."""
+    """Return one run as a JSON object."""
     return 200, known_run(airflow, request).row()
 
 
 def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set a run's note, state, or both. A new state ends the run: tasks in progress are set to
-    failed, and tasks without a state are set to skipped. The new state must be success or failed,
-    otherwise refuse the request with 422. If the run already has the new state, refuse the request
-    with 409.
+    """Set the note of a run, its state, or both. A new state ends the run at once.
+
+    Raises:
+        Refused: 404 if the run doesn't exist, 422 if the new state is neither success nor failed,
+            or 409 if the run already has the new state.
     """
     run, body = known_run(airflow, request), request.content()
     if "note" in body:
@@ -119,9 +122,9 @@ def patch_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Clear tasks of a run if the body has ``dry_run: false``. If the body has ``only_failed:
-    true``, only the tasks in the states failed and upstream_failed are cleared, otherwise all
-    tasks. If the run has ended, clearing tasks queues the run again.
+    """Clear all tasks of a run if the body has ``dry_run: false``. With ``only_failed: true``,
+    clear only the tasks in the states failed and upstream_failed. A run that has ended is queued
+    again.
     """
     run, body = known_run(airflow, request), request.content()
     bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
@@ -133,6 +136,6 @@ def clear_run(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def delete_run(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Delete a run, with its task instances."""
+    """Delete a run and its task instances."""
     airflow.store.remove(known_run(airflow, request))
     return 204, None

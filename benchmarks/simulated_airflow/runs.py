@@ -1,5 +1,5 @@
-"""A run of a DAG and its task instances. A row is the JSON object that Airflow's REST API returns
-for a run or a task instance.
+"""The runs and task instances of the simulated Airflow. The methods ``row`` return the JSON objects
+of Airflow's REST API.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEADER = ("::group::Log message source details", "/opt/airflow/logs/attempt=1.lo
 
 
 def now() -> datetime:
-    """Return the current time in UTC: the simulated Airflow has the clock of this machine."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -27,7 +27,7 @@ def _line(at: datetime | None, event: str) -> Json:
 
 
 def text(at: datetime | None) -> str | None:
-    """Return a time in Airflow's format: ISO 8601, with ``Z`` for UTC. Return None for None."""
+    """Return a time as ISO 8601 text, with ``Z`` for UTC. For None, return None."""
     return at.isoformat().replace("+00:00", "Z") if at is not None else None
 
 
@@ -36,11 +36,9 @@ class TaskInstance:
     """A task instance of a simulated run.
 
     Attributes:
-        number: A number that is higher for each later task instance. Lists are sorted by this
-            number.
-        changed: When the task instance was created, or its state changed last.
-        written: The lines that :meth:`write` has added to the log, by number of the try. None
-            before the first call of :meth:`write`.
+        number: The sort key of lists. Later task instances have higher numbers.
+        changed: The time of the last change of the state, or of the creation.
+        written: The log lines from :meth:`write`, by try number. None if there are none.
     """
 
     run: Run
@@ -60,7 +58,7 @@ class TaskInstance:
         return self.state in FINISHED_TASK
 
     def set(self, state: TaskState, at: datetime) -> None:
-        """Set the state, and the times of the try. A change to running begins the next try."""
+        """Set the state and the times. A change to running begins the next try."""
         if state is TaskState.RUNNING and self.state is not TaskState.RUNNING:
             self.try_number += 1
             self.start, self.end = at, None
@@ -75,10 +73,8 @@ class TaskInstance:
         self.written.setdefault(self.try_number, []).append(_line(now(), event))
 
     def log(self, number: int) -> list[Json]:
-        """Return the log of the try ``number``: the lines that :meth:`write` has added. If
-        :meth:`write` was never called for this task instance, return a generated log instead: a
-        line about the begin of the task and, when the task has ended, a line about its end. A
-        generated log is not stored, so the logs of thousands of runs need no memory.
+        """Return the log of the try ``number``. If :meth:`write` was never called, return generated
+        lines about the start and the end of the task.
         """
         if self.written is not None:
             return self.written.get(number, [])
@@ -106,15 +102,12 @@ class Run:
     """A run of a simulated DAG, with its task instances.
 
     Attributes:
-        number: A number that is higher for each later run. Lists are sorted by this number.
-        changed: When the run was created or changed last.
-        ended: When the run ended, on the monotonic clock that all processes of this machine share,
-            in seconds. None before the end.
+        number: The sort key of lists. Later runs have higher numbers.
+        changed: The time of the last change or of the creation.
+        ended: The end of the run, in seconds of the monotonic clock. None before the end.
         xcoms: The values that tasks have pushed, by task id and key.
-        generation: A counter by which the scheduler recognises outdated steps: the scheduler drops
-            the steps that it planned for an earlier generation. The counter goes up when the run is
-            cleared or deleted, and when a request or the DAG that cancels runs ends the run. The
-            counter of a queued run also goes up when its DAG is unpaused.
+        generation: The scheduler drops steps that it planned for an earlier generation. For
+            example, clearing or deleting a run increases its generation.
     """
 
     dag_id: str

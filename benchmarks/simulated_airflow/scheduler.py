@@ -1,9 +1,7 @@
 """Advances the simulated runs, as Airflow's scheduler and workers do.
 
-A step changes the states of a run and its tasks, or publishes a task's progress. For each run, a
-generator takes one step after the other. After each step, the generator yields the seconds until
-the next step. A heap has the next step of each run. So a run costs no CPU time between its steps,
-and one asyncio task advances all runs.
+A step is one change of a run, such as a new state of a task. Each run has a generator that makes
+its steps and yields the seconds until the next step. One asyncio task advances all generators.
 """
 
 from __future__ import annotations
@@ -36,17 +34,15 @@ BATCH = 50
 
 
 class Scheduler:
-    """The scheduler of a simulated Airflow, which advances the runs in ``store``.
+    """The scheduler of a simulated Airflow.
 
     Args:
         store: The DAGs and runs.
-        backfills: The backfills. Each of them limits how many of its runs are running at the same
-            time.
+        backfills: The backfills. Each backfill limits how many of its runs are running.
         events: Makes the Kafka messages about runs and tasks.
         publisher: Sends the messages. With None, no messages are sent.
-        seed: The seed of the random numbers that vary how long runs wait and how long tasks take.
-        starts_per_second: The maximum number of runs that start per second, on average. None for no
-            maximum.
+        seed: The seed of the random durations.
+        starts_per_second: The maximum rate at which runs start. None for no maximum.
     """
 
     def __init__(
@@ -71,9 +67,7 @@ class Scheduler:
         self._woken = asyncio.Event()
 
     async def work(self) -> None:
-        """Take each planned step of each run at the time for which the step is planned. End only
-        when the asyncio task is cancelled.
-        """
+        """Advance all runs until this asyncio task is cancelled."""
         while True:
             self._woken.clear()
             self._take_steps()
@@ -87,8 +81,8 @@ class Scheduler:
                 continue
 
     def plan(self, run: Run) -> None:
-        """Plan the next step of a run, which :meth:`work` takes. Plan nothing for a run that has
-        ended, and for a queued run of a paused or stale DAG.
+        """Plan the next step of a run. Plan nothing for a run that has ended, or for a queued run
+        of a paused or stale DAG.
         """
         dag = self._store.dags[run.dag_id]
         if run.is_over or (run.state is RunState.QUEUED and (dag.is_paused or dag.is_stale)):
@@ -97,8 +91,7 @@ class Scheduler:
         self._woken.set()
 
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
-        """Pause or unpause a DAG. When a DAG is unpaused, plan the next step of each of its queued
-        runs.
+        """Pause or unpause a DAG. The queued runs of a paused DAG wait until the DAG is unpaused.
         """
         dag = self._store.dags[dag_id]
         if dag.is_paused == paused:
@@ -112,17 +105,14 @@ class Scheduler:
                     self.plan(run)
 
     def waiting(self) -> list[tuple[float, Run]]:
-        """Return a pair for each planned step: the time of the step, in seconds of the monotonic
-        clock, and the run. The list includes steps that will be dropped because their run was ended
-        or planned again.
+        """Return the time and the run of each planned step. The times are in seconds of the
+        monotonic clock. Steps that will be dropped are included, for example steps of an ended run.
         """
         return [(at, run) for at, _, run, _, _ in self._due]
 
     def end(self, run: Run, state: RunState) -> int:
-        """End a run at once in the state ``state``. Tasks that have started and not ended fail, and
-        tasks without a state are skipped. Return how many tasks have failed.
-
-        The callers are requests that end a run, and the DAG that cancels runs.
+        """End a run at once. Tasks in progress fail, and tasks without a state are skipped. Return
+        how many tasks have failed through this call.
         """
         run.generation += 1
         failed = 0
@@ -135,8 +125,8 @@ class Scheduler:
         return failed
 
     def set_task(self, task: TaskInstance, state: TaskState, *, tell: bool = True) -> None:
-        """Set the state of a task instance. Publish the messages about this change, unless ``tell``
-        is False.
+        """Set the state of a task instance. Unless ``tell`` is False, publish a message about the
+        change.
         """
         self._store.set_task(task, state)
         if tell and self._publisher is not None:
@@ -163,9 +153,7 @@ class Scheduler:
         heapq.heappush(self._due, (time.monotonic() + pause, next(self._order), run, generation, life))
 
     def life(self, run: Run) -> Life:
-        """Return a generator that takes the remaining steps of a run, and yields the seconds to
-        wait before each next step.
-        """
+        """Advance a run to its end. Yield the seconds to wait before each next step."""
         dag = self._store.dags[run.dag_id]
         chance = random.Random(f"{self._seed} {run.dag_id} {run.run_id} {run.generation}")  # noqa: S311 - no secret
 
@@ -173,7 +161,7 @@ class Scheduler:
             return seconds * (1 + dag.jitter * (2 * chance.random() - 1))
 
         if run.state is RunState.QUEUED:
-            yield about(dag.queued_seconds) + self._turn()
+            yield about(dag.queued_seconds) + self._reserve_start()
             while not self._has_room(run):
                 yield AGAIN
             if self._halted(run):
@@ -197,14 +185,8 @@ class Scheduler:
         self._set_run(run, RunState.FAILED)
 
     def _work(self, task: TaskInstance, dag: Dag, about: Callable[[float], float]) -> Generator[float, None, bool]:
-        """Simulate a task: yield the seconds before each next step of the task, and return True
-        when the task has ended. Return False if the task never ends by itself, because it asks a
-        person, or because the DAG's outcome is ``waits``.
-
-        Args:
-            task: The task instance.
-            dag: The DAG of the task.
-            about: Returns a number of seconds that differs at random from its argument.
+        """Simulate a task. Yield the seconds to wait before each next step. Return False if the
+        task never ends by itself, else True.
         """
         self.set_task(task, TaskState.RUNNING)
         if task.task_id in dag.asks:
@@ -238,11 +220,8 @@ class Scheduler:
             if self._publisher is not None:
                 self._publisher.publish(self._events.of_cancellation(target, canceller, ended))
 
-    def _turn(self) -> float:
-        """Reserve the next free start time for a run, and return the seconds until this time. Two
-        start times are at least ``1 / starts_per_second`` seconds apart. If ``starts_per_second``
-        is None, return 0.
-        """
+    def _reserve_start(self) -> float:
+        """Reserve the next free start time. Return the seconds until this time."""
         if not self._pause:
             return 0.0
         now = time.monotonic()

@@ -69,9 +69,8 @@ _FOR_EVERYBODY = {dag_routes.get_version, dag_routes.get_health, dag_routes.log_
 
 
 def application(airflow: SimulatedAirflow) -> web.Application:
-    """Return an aiohttp application with the REST API of a simulated Airflow, and the routes below
-    ``/simulation`` that control the simulation. The runs of the simulated Airflow make progress
-    while the application runs.
+    """Return the web application of a simulated Airflow. The simulated runs advance only while the
+    application runs. Requests below ``/simulation`` control the simulation.
     """
 
     async def at_work(_: web.Application) -> AsyncIterator[None]:
@@ -91,8 +90,8 @@ def application(airflow: SimulatedAirflow) -> web.Application:
 
 
 async def serve(airflow: SimulatedAirflow, port: int = 0) -> tuple[web.AppRunner, int]:
-    """Serve a simulated Airflow on loopback. With ``port`` 0, choose a free port. Return two
-    values: the aiohttp runner, whose method ``cleanup`` ends the server, and the port.
+    """Serve a simulated Airflow on loopback. Return the aiohttp runner and the port. The runner's
+    method ``cleanup`` ends the server. With ``port`` 0, choose a free port.
     """
     runner = web.AppRunner(application(airflow), access_log=None, handle_signals=False)
     await runner.setup()
@@ -105,7 +104,7 @@ class Served:
     """A simulated Airflow that another thread of this process serves over HTTP.
 
     Attributes:
-        airflow: The simulated Airflow. Other threads may read or change it only by :meth:`do`.
+        airflow: The simulated Airflow. Other threads may use this object only through :meth:`do`.
         url: The URL of the simulated Airflow.
     """
 
@@ -115,8 +114,8 @@ class Served:
         self._loop = loop
 
     def do(self, what: Callable[[SimulatedAirflow], T]) -> T:
-        """Call the function ``what`` with the simulated Airflow, in the thread that serves it.
-        Return the result of ``what``.
+        """Call the function ``what`` in the thread of the server, and return its result. The
+        argument of ``what`` is the simulated Airflow.
 
         Raises:
             TimeoutError: ``what`` has not returned within 30 seconds.
@@ -130,9 +129,7 @@ class Served:
 
 @contextmanager
 def served(airflow: SimulatedAirflow) -> Iterator[Served]:
-    """Serve a simulated Airflow from a thread, on a free port of loopback, during the ``with``
-    block.
-    """
+    """Serve a simulated Airflow during the ``with`` block, on a free port of loopback."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="simulated Airflow", daemon=True)
     thread.start()
@@ -195,13 +192,11 @@ def _counted(
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Reset the connection of a request. Return a response, because aiohttp requires a response.
-    aiohttp can't send this response any more.
-    """
     transport = request.transport
     if transport is not None:
         # Without lingering the kernel sends RST, and the client sees a reset rather than an end.
         connection: socket.socket = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
+    # aiohttp requires a response, but cannot send it any more.
     return web.Response(status=503)

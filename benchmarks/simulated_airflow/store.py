@@ -1,9 +1,5 @@
-"""The runs of the simulated Airflow. Thanks to indexes, the store can list the active runs, the
-recent changes or the runs of one DAG without reading all runs.
-
-The operator's change feed often asks for the changes since a recent time. Therefore runs and task
-instances are also kept in the order of their last change. A list of recent changes reads only the
-runs or task instances that have changed, however many runs there are.
+"""The DAGs and runs of the simulated Airflow. Indexes speed up the lists that the operator requests
+often: active runs, recent changes, and the runs of one DAG.
 """
 
 from __future__ import annotations
@@ -24,13 +20,12 @@ MAX_ENDS = 100_000
 
 
 class Store:
-    """All DAGs and runs of a simulated Airflow, with indexes for the lists that the operator asks
-    for.
+    """All DAGs and runs of a simulated Airflow.
 
     Attributes:
         dags: The DAGs by id.
-        ends: The time at which each run ended, by run id, in seconds of the monotonic clock. Only
-            the newest ``MAX_ENDS`` ends are kept.
+        ends: The end of each run by run id, in seconds of the monotonic clock. Only the newest
+            ``MAX_ENDS`` ends are stored.
     """
 
     def __init__(self, dags: Iterable[Dag]) -> None:
@@ -52,8 +47,8 @@ class Store:
         return self._runs.get((dag_id, run_id))
 
     def of_date(self, dag_id: str, date: datetime | None) -> Run | None:
-        """Return the DAG's run for a logical date. Return None if there is no such run, or no date
-        is given.
+        """Return the DAG's run for a logical date, or None if there is no such run. For the date
+        None, return None.
         """
         return self._dates.get((dag_id, date)) if date is not None else None
 
@@ -62,9 +57,8 @@ class Store:
         return (self._runs if dag_id == "~" else self._of_dag.get(dag_id, {})).values()
 
     def active(self, dag_id: str = "~") -> list[Run]:
-        """Return the queued and running runs of a DAG, or of all DAGs (``~``), in the order in
-        which the runs became active. If a run was cleared after its end, the time of the clearing
-        counts.
+        """Return the queued and running runs of a DAG, or of all DAGs (``~``). The run that was
+        created or queued again last comes last.
         """
         return [run for run in self._active.values() if dag_id in ("~", run.dag_id)]
 
@@ -113,12 +107,12 @@ class Store:
         self.touch(run)
 
     def set_task(self, task: TaskInstance, state: TaskState) -> None:
-        """Set the state of a task instance, and record the change for :meth:`tasks_since`."""
+        """Set the state of a task instance."""
         task.set(state, now())
         self._moved(task)
 
     def clear(self, run: Run, keys: Iterable[TaskKey]) -> None:
-        """Clear task instances of a run. If the run has ended, it is queued again."""
+        """Clear task instances of a run. A run that has ended is queued again."""
         at = now()
         for task in (run.tasks[key] for key in keys):
             task.state, task.start, task.end, task.changed = TaskState.NONE, None, None, at
@@ -142,9 +136,8 @@ class Store:
             self._changed_tasks.pop(task.number, None)
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
-        """Record that a run has changed now, so that :meth:`runs_since` returns the run first. Make
-        :meth:`tasks_since` return the task instances ``tasks`` first. The time of the last change
-        of each of these task instances stays the same.
+        """Record that a run has changed now. The task instances ``tasks`` come first in the next
+        :meth:`tasks_since`, but the time of their last change stays the same.
         """
         run.changed = now()
         self._changed_runs.pop(run.key, None)

@@ -1,5 +1,5 @@
-"""The routes of the simulated REST API for task instances, their logs, their XComs, and the
-questions that they ask a person (human in the loop).
+"""The routes of the simulated REST API for task instances: their states, logs and XComs, and the
+questions that tasks ask a person.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from .runs import HEADER, Json, Run, TaskInstance
 
 
 def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instances that pass the filters in the query. The path names a DAG and a run.
-    With ``~`` as the run id, the path names all runs of the DAG. With ``~`` also as the DAG id, the
-    path names all runs of all DAGs.
+    """Return one page of the task instances that pass the filters in the query. The run id ``~``
+    stands for all runs, and the DAG id ``~`` for all DAGs.
     """
     dag_id, run_id, store = request.path["dag_id"], request.path["run_id"], airflow.store
     since, prefix = request.time("updated_at_gte"), request.one("run_id_prefix_pattern") or ""
@@ -43,7 +42,7 @@ def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instance whose map index is in the path. A task that is not mapped has the
+    """Return the task instance with the map index in the path. A task that is not mapped has the
     index -1.
     """
     path = request.path
@@ -61,10 +60,8 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Set the states of several task instances. Task instances that have ended keep their state.
-    The answer has an error for each task instance that does not exist, and for each new state that
-    is not allowed. If all tasks of the run have ended afterwards, and the run has not ended, the
-    run fails.
+    """Set the states of several task instances of a run. Task instances that have ended keep their
+    state. If all tasks have ended afterwards, the run fails.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
@@ -81,10 +78,9 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the log of a try. If the request has a token, return only the lines after the position
-    in the token. A simulated Airflow 3.1 ignores the position and returns all lines, as the real
-    Airflow 3.1 does. While the try runs or is deferred, the answer has a token for the next
-    request.
+    """Return the log of a try. With a token, return only the lines after the position in the token.
+    A simulated Airflow 3.1 returns all lines, as the real Airflow 3.1 does. While the task runs,
+    the answer has a token for the next request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):
@@ -105,8 +101,8 @@ def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the unanswered questions of a run's tasks. The list is empty for a run that does not
-    exist.
+    """Return the unanswered questions of a run's tasks. For a run that doesn't exist, the list is
+    empty.
     """
     run = airflow.store.get(request.path["dag_id"], request.path["run_id"])
     dag = airflow.store.dags.get(request.path["dag_id"])
@@ -125,8 +121,8 @@ def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the XComs of one task of a run, or of all tasks (``~``). If the request names a key,
-    return only the XComs with this key. The list is empty for a run that does not exist.
+    """Return the XComs of one task of a run, or of all tasks (``~``). For a run that doesn't exist,
+    the list is empty.
     """
     path, wanted = request.path, request.one("xcom_key")
     run = airflow.store.get(path["dag_id"], path["run_id"])
