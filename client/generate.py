@@ -32,7 +32,7 @@ NAMES = {
 
 
 def sync_modules() -> dict[str, str]:
-    """Return the source code of each generated module, by file name."""
+    """Return the source code of the generated modules, by file name."""
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "aio"), Path(scratch, "sync")
         source.mkdir()
@@ -52,9 +52,9 @@ def sync_modules() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the generated modules, delete generated modules whose source does not exist any more,
-    and return 0. With ``--check``, change no file. Instead, print to standard error the paths of
-    the modules that would change. Then return 1 if a module would change, else 0.
+    """Write the generated modules, and delete generated modules without a source. With ``--check``,
+    change nothing, print the paths of outdated modules to standard error, and return 1 if there are
+    any.
     """
     wanted = sync_modules()
     present = {path.name: path.read_text() for path in TARGET.glob("*.py") if path.name not in BY_HAND}

@@ -1,9 +1,7 @@
-"""Writes the reference of the commands of ``kubectl mljob`` into ``docs/kubectl-mljob.md`` (``make
-generate``). With ``--check`` (``make verify``) the program fails if the page does not have the
-current reference.
+"""Writes the reference of the commands of ``kubectl mljob`` into ``docs/kubectl-mljob.md``, between
+two comments. With ``--check``, the program fails if the page is outdated.
 
-Two comments in the page enclose the reference, which is made of the docstrings and the help of the
-commands. People write the rest of the page.
+The reference is made of the docstrings and the help of the commands.
 """
 
 from __future__ import annotations
@@ -26,9 +24,7 @@ SHARED = ("namespace", "context", "kubeconfig", "help")
 
 
 def filled(page: str) -> str:
-    """Return the text of the page, with the current reference of the commands between the two
-    comments.
-    """
+    """Return the text of the page with the current reference."""
     commands: dict[str, Any] = get_command(application()).commands  # type: ignore[attr-defined]
     return MARKED.sub(lambda mark: f"{mark[1]}\n{''.join(map(_section, commands.values()))}{mark[2]}", page)
 
@@ -59,8 +55,8 @@ def _is_argument(parameter: Any) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, and return 0. With ``--check``, write nothing, and return 1 if writing would
-    change the page.
+    """Write the page, and return 0. With ``--check``, write nothing, and return 1 if the page is
+    outdated.
     """
     current = PAGE.read_text()
     wanted = filled(current)

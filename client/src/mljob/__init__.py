@@ -6,10 +6,9 @@ them on Airflow.
 >>> job.wait().outputs  # doctest: +SKIP
 
 :class:`Client` is for scripts and notebooks. :class:`AsyncClient` has the same methods for asyncio.
-Both read the kubeconfig as ``kubectl`` does, and have only the rights of the kubeconfig's user.
+Both clients read the kubeconfig as ``kubectl`` does, and have the rights of the kubeconfig's user.
 
-The classes of this package are imported when they are first used, so that a command of ``kubectl
-mljob`` starts fast if the command needs none of these classes.
+Each class of this package is imported at its first use, so that ``kubectl mljob`` starts fast.
 """
 
 from __future__ import annotations

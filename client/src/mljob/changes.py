@@ -1,5 +1,5 @@
-"""The changes that a watch of objects yields to its reader. The module also has the memory of a
-reader: for each object, the last state that the reader has received.
+"""The changes that a watch of objects yields to its reader, and the reader's last state of each
+object.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ Item = TypeVar("Item")
 
 
 class ChangeKind(StrEnum):
-    """What a :class:`Change` reports: a change of an object, a change of the connection to the API
-    server, or that all objects were listed.
-    """
+    """The kind of a :class:`Change`."""
 
     ADDED = "Added"
     """The object is new to the reader."""
@@ -37,12 +35,11 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[Item]):
-    """One change of an object or of the connection to the API server, or the notice that all
-    objects were listed (Synced).
+    """A change of an object, a change of the connection to the API server, or the end of a list.
 
     Attributes:
         kind: What happened.
-        item: The object after the change; for a deletion, its last state. None for the kinds
+        item: The object after the change, or the last state of a deleted object. None for the kinds
             Synced, Disconnected and Connected.
         message: Why the connection was lost, for the kind Disconnected. Empty for all other kinds.
     """
@@ -60,7 +57,7 @@ class State(Generic[Item]):
         key: The namespace and the name of the object.
         uid: The uid of the object.
         version: The resource version of the state.
-        item: The object, converted from JSON by the reader of the watch.
+        item: The object, converted from JSON.
     """
 
     key: tuple[str, str]
@@ -70,9 +67,7 @@ class State(Generic[Item]):
 
 
 class Known(Generic[Item]):
-    """The objects that the reader of a watch knows, each in the last state that the reader has
-    received. :meth:`put`, :meth:`remove` and :meth:`replace` return only the changes that are new
-    to the reader.
+    """The last state of each object that the reader of a watch has received.
 
     Args:
         convert: Converts an object from JSON to the attribute ``item`` of a :class:`State` and of a
@@ -87,8 +82,8 @@ class Known(Generic[Item]):
         return len(self._states)
 
     def state(self, raw: dict[str, Any]) -> State[Item]:
-        """Return the state that the JSON object ``raw`` describes. If the reader knows this state
-        already, return the known state instead of converting ``raw`` again.
+        """Convert a JSON object to a state. If the reader has received this version before, return
+        the existing state.
         """
         key, uid, version = _identity(raw)
         known = self._states.get(key)
@@ -97,12 +92,11 @@ class Known(Generic[Item]):
         return State(key, uid, version, self._convert(raw))
 
     def put(self, state: State[Item]) -> list[Change[Item]]:
-        """Store a state of an object. Return the changes for the reader:
+        """Store a state, and return the changes for the reader.
 
-        - no change, if the reader knows the state already
-        - a deletion and an addition, if the reader knows another object of this name, with another
-          uid
-        - otherwise, one addition or one modification
+        - None, if the reader has received this version before.
+        - A deletion and an addition, if the object was created again with another uid.
+        - Otherwise, one addition or one modification.
         """
         known = self._states.get(state.key)
         if known is not None and (known.uid, known.version) == (state.uid, state.version):
@@ -115,8 +109,8 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.MODIFIED, state.item)]
 
     def remove(self, raw: dict[str, Any]) -> list[Change[Item]]:
-        """Remove a deleted object. ``raw`` is its last state as JSON. Return the deletion as a list
-        of one change, or an empty list if the reader knows no object with this name and uid.
+        """Remove a deleted object, and return its deletion. ``raw`` is the object's last state as
+        JSON. Return an empty list if the reader doesn't know this object.
         """
         key, uid, _ = _identity(raw)
         known = self._states.get(key)
@@ -126,8 +120,8 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.DELETED, self._convert(raw))]
 
     def replace(self, listed: list[State[Item]]) -> list[Change[Item]]:
-        """Replace the known objects by the objects of a list. Return the changes for the reader,
-        beginning with the deletions of the objects that the list lacks.
+        """Replace all objects by the objects of a list. Return the changes for the reader,
+        deletions first.
         """
         there = {state.key for state in listed}
         changes = [Change(ChangeKind.DELETED, self._states.pop(key).item) for key in self._states.keys() - there]

@@ -1,5 +1,5 @@
-"""Reads the answers of the Kubernetes API server. The size and the duration of each answer that is
-not a stream have a maximum.
+"""Reads the answers of the Kubernetes API server, with a limit on size and duration. Streams have
+no such limit.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ ANSWER_SECONDS: Final = 120.0
 
 
 class TooLarge(BadAnswer):
-    """The error when an answer has more than :data:`MAX_ANSWER_BYTES` bytes."""
+    """An answer has more than :data:`MAX_ANSWER_BYTES` bytes."""
 
 
 async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
-    """Return the error for an answer with an error status. ``asked`` is the request, such as ``GET
-    /apis``. If the answer has no message, the error names this request.
+    """Return the error for an answer with an error status.
+
+    Args:
+        response: The answer.
+        asked: The request, such as ``GET /apis``, for an error without a message.
 
     Raises:
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
@@ -46,11 +49,8 @@ async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
 
 
 async def _read_some(response: httpx2.Response, limit: int) -> bytes:
-    """Return the first bytes of the body of an answer, at most ``limit`` + 1. If the result has
-    more than ``limit`` bytes, the answer is too large.
-
-    Raises:
-        Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
+    """Return the first ``limit`` + 1 bytes of an answer. The additional byte shows that the answer
+    is too large.
     """
     content = bytearray()
     ends_at = monotonic() + ANSWER_SECONDS
@@ -68,7 +68,7 @@ async def object_of(response: httpx2.Response, path: str) -> dict[str, Any]:
     """Return the JSON object of an answer.
 
     Raises:
-        TooLarge: The answer is too large.
+        TooLarge: The answer has more than :data:`MAX_ANSWER_BYTES` bytes.
         BadAnswer: The answer is not a JSON object.
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.
     """
@@ -87,10 +87,10 @@ async def object_of(response: httpx2.Response, path: str) -> dict[str, Any]:
 
 
 async def lines_of(response: httpx2.Response, limit: int, path: str) -> AsyncGenerator[bytes, None]:
-    """Yield the lines of an answer without their line breaks.
+    """Yield the lines of an answer, without line breaks.
 
     Raises:
-        BadAnswer: More than ``limit`` bytes have arrived without a line break.
+        BadAnswer: A line has more than ``limit`` bytes.
     """
     rest = bytearray()
     async with runtime.aclosing(response.aiter_bytes()) as chunks:

@@ -22,17 +22,17 @@ async def sleep(seconds: float) -> None:
 
 
 async def in_thread(function: Callable[[], Result]) -> Result:
-    """Call a function in a worker thread, because the function may block. Return its result."""
+    """Call a blocking function in a worker thread, and return its result."""
     return await asyncio.to_thread(function)
 
 
 def lock() -> AbstractAsyncContextManager[None]:
-    """Return a lock that can be acquired by an ``async with`` statement."""
+    """Return a lock for ``async with``."""
     return asyncio.Lock()
 
 
 def aclosing(items: AsyncIterator[Item]) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
-    """Return a context manager that closes a generator at the end of the block. Closing the
-    generator also ends the request whose answer the generator reads.
+    """Return a context manager that closes a generator at the end of the block. This also ends the
+    request of the generator.
     """
     return contextlib.aclosing(cast("Any", items))

@@ -1,6 +1,7 @@
-"""Sends requests to the Kubernetes API server with the credentials of one person. The size and the
-duration of each answer that is not a stream are limited. A failed request is sent again if the API
-server can't have acted on it, or if sending it twice has the same effect as sending it once.
+"""Sends requests to the Kubernetes API server with the credentials of one person.
+
+A failed request is sent again if the API server can't have acted on it, or if sending it twice has
+the same effect as sending it once.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ class AsyncTransport:
 
     Args:
         config: The cluster, and the credentials of the person.
-        http: The transport of httpx to use instead of connections to the cluster, for tests.
-            Default: None.
+        http: A replacement for the connections, for tests. Default: None.
     """
 
     def __init__(self, config: ClusterConfig, *, http: httpx2.AsyncBaseTransport | None = None) -> None:
@@ -82,11 +82,11 @@ class AsyncTransport:
             body: An object to send as JSON.
             content_type: The type of the body.
             repeatable: Whether sending the request twice has the same effect as sending it once.
-                Only a repeatable request is sent again if the API server may have received it
-                before the connection was lost. Default: True for GET, False for all other methods.
+                Other requests are not sent again if the API server may have received them. Default:
+                True for GET, else False.
             tries: The maximum number of times that the request is sent.
-            deadline: The time at which the caller stops waiting, on the clock of
-                ``time.monotonic()``. Default: None, which means no deadline.
+            deadline: The time at which the caller stops waiting, as in ``time.monotonic()``.
+                Default: None, which means no deadline.
 
         Raises:
             ApiError: The API server refused the request, did not answer, or sent an answer that is
@@ -120,19 +120,17 @@ class AsyncTransport:
         idle_seconds: float = READ_SECONDS,
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a stream for the ``with`` block, and yield an iterator over the stream's lines,
-        without line breaks.
-
-        The iterator ends when the API server closes the stream properly.
+        """Open a stream for the ``with`` block. Yield an iterator over its lines, without line
+        breaks.
 
         Args:
             path: The path from the root of the API server, with a leading slash.
             params: The query.
-            idle_seconds: How long to wait for the next bytes of the stream, in seconds.
+            idle_seconds: The maximum wait for the next bytes of the stream, in seconds.
             max_line_bytes: The maximum size of a line, in bytes.
 
         Raises:
-            ApiError: The API server refused the request; the stream broke (``Unavailable``); or a
+            ApiError: The API server refused the request, the stream broke (``Unavailable``), or a
                 line is too long (``BadAnswer``).
             ConfigError: The person's credentials can't be used.
         """
@@ -190,9 +188,6 @@ class AsyncTransport:
             raise BadAnswer(f"{method} {path}: the address is not valid.") from None
 
     async def _connect(self) -> tuple[httpx2.AsyncClient, Credential]:
-        """Return the HTTP client, and the credential for the next request. Make a new HTTP client
-        for the first request, and when the client certificate has changed.
-        """
         async with self._lock:
             if self._credentials.may_block:
                 credential = await runtime.in_thread(self._credentials.current)
@@ -223,24 +218,20 @@ class AsyncTransport:
 
 
 def _encoded(credential: Credential) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a credential as bytes, because the name of an impersonated user may
-    have letters outside of ASCII.
-    """
+    # The name of an impersonated user may have letters outside of ASCII, which httpx refuses in a str.
     return [(name.encode(), value.encode()) for name, value in credential.headers]
 
 
 def until(deadline: float | None, at_most: float) -> float:
-    """Return the number of seconds until a deadline, at least 0.05 and at most ``at_most``. The
-    minimum gives the last request before the deadline the time to succeed. Without a deadline,
-    return ``at_most``.
+    """Return the seconds until a deadline, at least 0.05 and at most ``at_most``. Without a
+    deadline, return ``at_most``.
     """
     return at_most if deadline is None else max(min(at_most, deadline - monotonic()), 0.05)
 
 
 class _Lost(Exception):
-    """The error of a request without a complete answer: the connection could not be made, the
-    connection was lost, or the client received no bytes for too long. ``was_sent`` is False if the
-    API server can't have received the request.
+    """A request has no complete answer. ``was_sent`` is False if the API server can't have received
+    the request.
     """
 
     def __init__(self, error: ApiError, was_sent: bool) -> None:

@@ -1,7 +1,5 @@
 # Generated from mljob.aio by client/generate.py.
-"""The client: submits MLJobs, alone or as a sweep over a grid of params, and finds and compares
-MLJobs.
-"""
+"""The client, which submits, finds, sweeps and compares MLJobs."""
 
 from __future__ import annotations
 
@@ -34,14 +32,12 @@ class Client:
     request or does not answer.
 
     Args:
-        namespace: The namespace that a method uses if its caller gives no namespace. Default: the
-            context's namespace.
+        namespace: The default namespace of all methods. Default: the context's namespace.
         context: The name of a context in the kubeconfig. Default: the current context.
-        kubeconfig: The kubeconfig file. Default: the files that ``kubectl`` reads. If there are
-            none and no ``context`` is given, a pod uses its own ServiceAccount.
-        transport: An existing transport to send requests with, for example a transport with another
-            person's token. Default: a new transport. With ``transport``, ``context`` and
-            ``kubeconfig`` are ignored.
+        kubeconfig: The kubeconfig file. Default: the files that ``kubectl`` reads. A pod without a
+            kubeconfig uses its ServiceAccount, unless ``context`` is given.
+        transport: A transport with the connections and credentials to use. ``context`` and
+            ``kubeconfig`` are then ignored. Default: a new transport.
 
     Raises:
         ConfigError: There is no usable kubeconfig.
@@ -79,12 +75,12 @@ class Client:
         annotations: Mapping[str, str] | None = None,
         **spec: Any,
     ) -> Job:
-        """Create an MLJob, and return a handle on it.
+        """Create an MLJob, and return its handle.
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            conf: The conf of the run: a dict, or an instance of the DAG's params class. If ``conf``
-                is an instance, only the fields that were set are sent.
+            conf: The conf of the run: a dict, or an instance of the DAG's params class. Fields of
+                an instance that were not set are not sent.
             name: The name. Default: the DAG's id and a random suffix.
             namespace: The namespace. Default: the client's.
             labels: The MLJob's labels.
@@ -107,7 +103,7 @@ class Client:
         return Job(self.transport, self._create(wanted))
 
     def get(self, name: str, namespace: str | None = None) -> Job:
-        """Return a handle on the MLJob ``name``. The default namespace is the client's.
+        """Return the handle of an MLJob. The default namespace is the client's.
 
         Raises:
             NotFound: No MLJob has this name.
@@ -131,7 +127,7 @@ class Client:
         all_namespaces: bool = False,
         field_selector: str | None = None,
     ) -> list[Job]:
-        """Return handles on MLJobs.
+        """Return the handles of MLJobs.
 
         Args:
             selector: A label selector, such as ``team=vision,mljob.dev/sweep=lr``.
@@ -155,11 +151,11 @@ class Client:
         field_selector: str | None = None,
         deadline: float | None = None,
     ) -> Generator[Change[MLJob], None]:
-        """Yield the changes of MLJobs as they happen. Yield first an addition for each MLJob that
-        exists. See :func:`~mljob.aio.watch.watch_objects`.
+        """Yield an addition for each existing MLJob, then the changes of MLJobs as they happen. See
+        :func:`~mljob.aio.watch.watch_objects`.
 
-        The watch ends at ``deadline``, a time on the clock of ``time.monotonic()``. If ``deadline``
-        is None, the watch has no end. The other arguments are those of :meth:`list_jobs`.
+        The watch ends at ``deadline``, a time of ``time.monotonic()``, or never if ``deadline`` is
+        None. The other arguments are those of :meth:`list_jobs`.
         """
         path = collection_path(None if all_namespaces else namespace or self.namespace)
         return watch_objects(self.transport, path, MLJob, _selectors(selector, field_selector), deadline)
@@ -175,30 +171,28 @@ class Client:
         labels: Mapping[str, str] | None = None,
         **spec: Any,
     ) -> list[Job]:
-        """Create an MLJob for each point of a grid, and return handles on all MLJobs of the sweep.
-        A point is one combination of values of the params; a grid has at most 500 points. The label
-        ``mljob.dev/sweep`` of each MLJob has the sweep's name, so that :meth:`compare` can select
-        the MLJobs. The annotation ``mljob.dev/sweep-point`` has the values of the MLJob's point.
+        """Create an MLJob for each point of a grid, and return the handles of all MLJobs of the
+        sweep. A point is one combination of values of the params.
 
-        A second call with the same sweep creates only the MLJobs that are missing.
+        The label ``mljob.dev/sweep`` of each MLJob is the sweep's name. The annotation
+        ``mljob.dev/sweep-point`` has the values of the point. A second call with the same sweep
+        creates only the MLJobs that are missing.
 
         Args:
             dag_id: The id of the Airflow DAG to run.
-            grid: A dict with a list of values for each param; all combinations of the values are
-                points. Or a list of points, each of them a dict with the values of the params.
+            grid: A list of values for each param, by the param's name. Or a list of points, which
+                are dicts of params. At most 500 points.
             name: The name of the sweep: at most 63 lower-case letters, digits and single hyphens.
-            conf: The conf that all points share. A param of a point replaces the key of the same
-                name.
+            conf: The conf that all points share. The params of a point override its keys.
             namespace: The namespace. Default: the client's.
             labels: Labels in addition to ``mljob.dev/sweep``.
             **spec: Other fields of the spec, as in :meth:`submit`.
 
         Raises:
-            AlreadyExists: The name of a point's MLJob belongs to an existing MLJob with another
-                DAG, conf or sweep, or to an MLJob that is being deleted.
-            Invalid: The grid or a field has a wrong value. The client checks all points before it
-                creates the first MLJob. If the API server refuses an MLJob, the MLJobs that were
-                created before this MLJob are not deleted.
+            AlreadyExists: An MLJob with the name of a point exists, and has another DAG, conf or
+                sweep, or is being deleted.
+            Invalid: The grid or a field has a wrong value. If the client finds the mistake, no
+                MLJob is created. If the API server refuses an MLJob, the MLJobs before it stay.
         """
         points = points_of(checked_sweep_name(name), grid)
         common = conf_of(conf) if conf is not None else {}
@@ -224,16 +218,15 @@ class Client:
         less_is_better: bool | None = None,
         namespace: str | None = None,
     ) -> Comparison:
-        """Return a comparison of MLJobs: the params that differ, the outputs and the last metrics.
-        The best MLJob comes first.
+        """Compare the params, outputs and last metrics of MLJobs. The best MLJob comes first.
 
         Args:
             selector: A label selector, such as ``mljob.dev/sweep=lr``; or the names or handles of
                 MLJobs.
-            by: The name of the output or metric to order by. Default: the name whose value is a
-                number in the most MLJobs. A counter such as ``epoch`` is never the default.
-            less_is_better: Whether the smallest value is the best. Default: whether the name of the
-                output or metric contains a word such as ``loss`` or ``error``.
+            by: The name of the output or metric to order by. Default: the name that is a number in
+                the most MLJobs, except counters such as ``epoch``.
+            less_is_better: Whether the smallest value is the best. Default: whether ``by`` contains
+                a word such as ``loss`` or ``error``.
             namespace: The namespace. Default: the client's.
 
         Raises:
@@ -249,15 +242,9 @@ class Client:
         return compare_jobs(jobs, by=by, less_is_better=less_is_better)
 
     def _create(self, wanted: dict[str, Any], *, adopt: bool = False) -> MLJob:
-        """Create an MLJob, and return it. If an MLJob of this name exists, return the existing
-        MLJob in two cases:
-
-        - The same request had already created the MLJob, but the API server's response was lost.
-        - ``adopt`` is set, and the existing MLJob has the same DAG, conf and sweep as the wanted
-          MLJob, and is not being deleted.
-
-        Raises:
-            AlreadyExists: An MLJob of this name exists, and neither case holds.
+        """Create an MLJob. If the MLJob exists already, return the existing MLJob in two cases:
+        this request created it but the answer was lost, or ``adopt`` is set and both MLJobs are the
+        same point of a sweep.
         """
         metadata = wanted["metadata"]
         path = collection_path(metadata["namespace"])

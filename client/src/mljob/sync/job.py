@@ -1,7 +1,5 @@
 # Generated from mljob.aio by client/generate.py.
-"""A handle on one MLJob. The handle reads the MLJob, waits for the MLJob's end, and requests
-changes from the operator.
-"""
+"""A handle on one MLJob: reads the MLJob, waits for its end, and changes it."""
 
 from __future__ import annotations
 
@@ -37,21 +35,17 @@ MLJob, in seconds.
 
 
 def collection_path(namespace: str | None) -> str:
-    """Return the path of the MLJobs of a namespace in the Kubernetes API. For None, return the path
-    of the MLJobs of all namespaces.
-    """
+    """Return the API path of the MLJobs of a namespace. None means all namespaces."""
     within = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
     return f"/apis/mljob.dev/v1alpha1/{within}mljobs"
 
 
 class Job:
-    """A handle on one MLJob. The uid identifies the MLJob, so the handle never refers to a later
-    MLJob of the same name.
+    """A handle on one MLJob. The handle never refers to a later MLJob of the same name, because it
+    compares the uid.
 
     Attributes:
-        state: The state of the MLJob when the handle last read the MLJob. :meth:`refresh`,
-            :meth:`wait`, :meth:`stream` and the methods that request a change update this
-            attribute.
+        state: The newest state of the MLJob that the handle has read.
     """
 
     def __init__(self, transport: Transport, state: MLJob) -> None:
@@ -79,8 +73,8 @@ class Job:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The outputs of the newest attempt in ``state``. The dict is empty until the run has ended
-        and the operator has stored the run's outputs. A failed run can have outputs too.
+        """The outputs of the newest attempt in ``state``. Empty until the run has ended and the
+        operator has stored the outputs. A failed run can have outputs too.
         """
         return self.state.outputs
 
@@ -98,18 +92,17 @@ class Job:
 
     def wait(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - part of the watch itself
         """Wait until the MLJob has succeeded, and return this handle. A suspended MLJob does not
-        end the wait, because somebody may resume the MLJob.
+        end the wait.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
 
         Raises:
-            JobFailed: The MLJob failed. If a task failed, the error names the task, and has the
-                task's exception and the end of the task's log, if these can be read.
+            JobFailed: The MLJob failed. The error has the failed task, the task's exception and the
+                end of its log, if they can be read.
             JobStalled: The MLJob can't continue without a change, for example of its conf.
             JobCancelled: The MLJob was cancelled.
-            JobDeleted: The MLJob was deleted before it ended, or was cancelled because it is being
-                deleted.
+            JobDeleted: The MLJob was deleted before it ended, or is being deleted.
             JobTimeout: The MLJob did not end in time, and continues.
         """
         with runtime.closing(self.stream(timeout)) as states:
@@ -123,8 +116,8 @@ class Job:
         return self
 
     def stream(self, timeout: float | None = None) -> Generator[MLJob, None]:  # noqa: ASYNC109 - as in wait
-        """Yield the current state of the MLJob, and then each new state, until the MLJob has ended
-        or can't continue without a change.
+        """Yield the current state and each new state of the MLJob, until the MLJob has ended or
+        can't continue without a change.
 
         Args:
             timeout: The maximum wait, in seconds. Default: no maximum.
@@ -150,12 +143,11 @@ class Job:
         raise timed_out(self.state, timeout or 0.0)
 
     def show(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109 - as in wait
-        """Show the MLJob in a notebook until it has ended or can't continue without a change. Then
-        return this handle. The display is updated in place. Outside of a notebook, print the state
-        as a line of text, and print another line each time the text changes.
+        """Show the MLJob in a notebook, until it has ended or can't continue without a change. Then
+        return this handle. Outside of a notebook, print a line each time the state changes.
 
         Args:
-            timeout: The maximum time to show the MLJob, in seconds. Default: no maximum.
+            timeout: The maximum time, in seconds. Default: no maximum.
 
         Raises:
             JobDeleted: The MLJob was deleted before it ended.
@@ -178,19 +170,16 @@ class Job:
         tail: int | None = None,
         follow: bool = False,
     ) -> Generator[str, None]:
-        """Yield the lines of a task's log. :meth:`RunApi.log` describes the arguments."""
+        """Yield the lines of a task's log. For the arguments, see :meth:`RunApi.log`."""
         return self._runs.log(self.state, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow)
 
     def history(self, *, follow: bool = False) -> Generator[HistoryEntry, None]:
-        """Yield the entries of the run's history, such as a new state of a task or reported
-        metrics: see :meth:`RunApi.history`.
-        """
+        """Yield the entries of the run's history: see :meth:`RunApi.history`."""
         return self._runs.history(self.state, follow=follow)
 
     def metrics(self) -> pandas.DataFrame | list[dict[str, Any]]:
-        """Return all metrics that tasks of the run have reported: a pandas DataFrame if pandas is
-        installed, else a list with a dict for each row. If mljob-api, which serves the run's
-        history, is not available, return only the last metrics of each task.
+        """Return all metrics of the run: a pandas DataFrame if pandas is installed, else a list
+        with a dict for each row. Without mljob-api, return only the last metrics of each task.
         """
         try:
             rows = rows_of_history([entry for entry in self.history()])
@@ -204,8 +193,7 @@ class Job:
 
     def retry(self) -> Self:
         """Request another attempt. For a failed MLJob, ``retryStrategy`` decides which tasks run
-        again. A succeeded MLJob runs again as a whole. After this call, :meth:`wait` waits for the
-        end of the new attempt.
+        again. A succeeded MLJob runs again as a whole.
 
         Raises:
             Invalid: The MLJob was cancelled, which is final.
@@ -215,26 +203,23 @@ class Job:
         return self._patch({"metadata": {"annotations": {RETRY_REQUESTED_AT: datetime.now(UTC).isoformat()}}})
 
     def cancel(self) -> Self:
-        """Cancel the MLJob for good. The operator ends the run, and the MLJob stays as a record."""
+        """Cancel the MLJob for good. The operator ends the run, but does not delete the MLJob."""
         # The API server refuses cancel and suspend together.
         return self._patch({"spec": {"cancel": True, "suspend": False}})
 
     def suspend(self) -> Self:
-        """Suspend the MLJob: its run is cancelled, and no new run starts until :meth:`resume`. If
-        the MLJob runs a backfill, the backfill is paused instead.
+        """Suspend the MLJob until :meth:`resume`. The operator cancels the run, but pauses a
+        backfill.
         """
         return self._patch({"spec": {"suspend": True}})
 
     def resume(self) -> Self:
-        """Resume a suspended MLJob: a new attempt starts. If the MLJob runs a backfill, the
-        backfill continues instead.
-        """
+        """Resume a suspended MLJob. A new attempt starts, or a paused backfill continues."""
         return self._patch({"spec": {"suspend": False}})
 
     def delete(self) -> None:
-        """Delete the MLJob. If a run is in progress, the operator cancels the run first, unless
-        ``deletionPolicy`` says otherwise. Do nothing if the MLJob no longer exists. Another MLJob
-        of the same name is not deleted.
+        """Delete the MLJob. The operator first cancels a run in progress, unless ``deletionPolicy``
+        says otherwise. Do nothing if the MLJob no longer exists.
         """
         try:
             body = {"preconditions": {"uid": self.state.uid}}
@@ -258,9 +243,7 @@ class Job:
         return self
 
     def _log_end(self) -> LogEnd | None:
-        """Return the lines near the end of the failed task's log that explain the failure. Return
-        None if the status has no failed task, or if the log can't be read.
-        """
+        """Return the lines near the end of the failed task's log that explain the failure."""
         task = failed_task(self.state)
         if task is None:
             return None

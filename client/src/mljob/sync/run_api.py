@@ -1,6 +1,6 @@
 # Generated from mljob.aio by client/generate.py.
-"""Reads a task's log, and the history and the graph of an MLJob's run, from mljob-api: a service of
-the operator that is called through the Kubernetes API server.
+"""Reads logs, history and graphs of runs from mljob-api, a service of the operator. Requests go
+through the Kubernetes API server.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ _MISSING: Final = (
 
 
 class RunApi:
-    """A client of mljob-api, a service that serves logs, history and graphs of runs. The client
-    calls mljob-api through the Kubernetes API server, with the credentials of ``transport``.
+    """A client of mljob-api, the operator's service for logs, history and graphs of runs.
 
-    Every method raises :class:`~mljob.errors.RunApiMissing` if mljob-api is not installed or not
-    available, and another ``ApiError`` if mljob-api refuses the request.
+    All methods raise :class:`~mljob.errors.RunApiMissing` if mljob-api is not available, and
+    another ``ApiError`` if mljob-api refuses the request.
 
     Args:
         transport: The connection to the cluster's API server.
@@ -61,23 +60,22 @@ class RunApi:
         idle_seconds: float | None = None,
         raw: bool = False,
     ) -> Generator[str, None]:
-        """Yield the lines of a task's log, without control characters.
-
-        A followed log continues after a lost connection: no line is lost or repeated.
+        """Yield the lines of a task's log, without control characters. A followed log continues
+        after a lost connection: no line is lost or repeated.
 
         Args:
             job: The MLJob.
             task: The id of the task. Default: the task that failed first, else a running task, else
                 a task that waits for a retry, else the task that started last.
-            map_index: The index of the instance of a mapped task, only together with ``task``.
-                Default: the instance is chosen in the same order as the default of ``task``.
+            map_index: The index of an instance of a mapped task, only together with ``task``.
+                Default: an instance in the same order as the default of ``task``.
             try_number: The number of the try, only together with ``task``. Default: the newest try.
             tail: The maximum number of lines to read from the end of the log. Default: all lines.
-            follow: Also yield the lines that are added later, until the task has ended. If the task
-                has not started, wait for its start.
-            idle_seconds: How long to wait for the next bytes of the answer, in seconds. Default:
-                two minutes, and an hour for a followed log.
-            raw: Keep control characters, for callers that convert colour codes.
+            follow: Also yield later lines until the task has ended. If the task has not started,
+                wait for its start.
+            idle_seconds: The maximum wait for the next bytes of the answer, in seconds. Default:
+                two minutes, or an hour for a followed log.
+            raw: Whether to keep control characters.
         """
         lines = self.log_lines(
             job, task, map_index=map_index, try_number=try_number, tail=tail, follow=follow, idle_seconds=idle_seconds
@@ -98,20 +96,19 @@ class RunApi:
         idle_seconds: float | None = None,
         after: str = "",
     ) -> Generator[LogLine, None]:
-        """Yield the lines of a task's log, each with the position after the line. Control
-        characters are kept. The arguments have the same defaults as in :meth:`log`.
+        """Yield the lines of a task's log with their positions. Control characters are kept.
 
         Args:
             job: The MLJob.
-            task: The id of the task.
-            map_index: The index of the instance of a mapped task.
-            try_number: The number of the try.
-            tail: The maximum number of lines to read from the end of the log.
-            follow: Also yield the lines that are added later, until the task has ended.
-            idle_seconds: How long to wait for the next bytes of the answer, in seconds.
-            after: The position after a line that an earlier call has yielded (``LogLine.after``). A
-                followed log begins at this position. Without ``follow``, the position has no
-                effect. Default: the beginning of the log, or the place that ``tail`` sets.
+            task: As in :meth:`log`.
+            map_index: As in :meth:`log`.
+            try_number: As in :meth:`log`.
+            tail: As in :meth:`log`.
+            follow: As in :meth:`log`.
+            idle_seconds: As in :meth:`log`.
+            after: The position ``LogLine.after`` of an earlier line, at which a followed log
+                begins. Ignored without ``follow``. Default: the beginning of the log or of its
+                ``tail``.
 
         Raises:
             ValueError: ``after`` is not a position.
@@ -138,15 +135,14 @@ class RunApi:
 
     def history(self, job: MLJob, *, follow: bool = False) -> Generator[HistoryEntry, None]:
         """Yield the entries of the run's history: new states of the run and its tasks, progress and
-        metrics. If a response is cut off, another request reads the rest, and no entry is yielded
-        twice. The last entry of each response only says why the response ends, and is not yielded.
+        metrics. No entry is yielded twice, even if a response is cut off.
 
-        Without Kafka, and if ``follow`` is False, a long history is incomplete: it ends at
-        mljob-api's limit for one response.
+        Without Kafka and without ``follow``, a long history ends at mljob-api's limit for one
+        response.
 
         Args:
             job: The MLJob.
-            follow: Also yield the entries that are added later, until the run has ended.
+            follow: Also yield later entries, until the run has ended.
 
         Raises:
             Unavailable: mljob-api could not read the history, or too many requests in a row have
@@ -230,13 +226,10 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
 
 
 def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
-    """Return whether the history is complete, so that no further request is needed. ``end`` is the
-    last entry of the newest response.
+    """Return whether the history is complete, by the last entry of a response.
 
     Raises:
-        Unavailable: ``follow`` is False, and another request can't complete the history. Either
-            mljob-api failed to read the history, or mljob-api has reached a limit and ``end`` has
-            no cursor at which another request can begin.
+        Unavailable: The history can't be completed by another request.
     """
     from mljob_contract.history import EndReason
 

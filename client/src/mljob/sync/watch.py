@@ -1,7 +1,6 @@
 # Generated from mljob.aio by client/generate.py.
-"""Lists a collection of objects, watches the collection, and joins the results of the list and of
-the watch into one stream of changes. The stream has the newest state of each object, and reports no
-state twice.
+"""Lists and watches a collection of objects. Both results form one stream of changes, which has the
+newest state of each object and reports no state twice.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -55,15 +54,14 @@ def list_objects(
     Args:
         transport: The connections to the API server.
         path: The path of the collection.
-        convert: Converts an object from JSON to an item of the result. The JSON of only one page is
-            in memory at a time, so a list of large objects takes little memory if the items are
-            small.
+        convert: Converts an object from JSON to an item of the result. Only the JSON of one page is
+            in memory at a time.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
         deadline: When the caller stops waiting, on the clock of ``time.monotonic()``, or None.
 
     Raises:
-        ApiError: The API server refused a request, or did not answer; an answer is too large or not
-            valid; or the collection has more than :data:`MAX_ITEMS` objects.
+        ApiError: The API server refused a request or did not answer, an answer is not valid, or the
+            collection has more than :data:`MAX_ITEMS` objects.
     """
     for attempt in range(1, _MAX_LISTS_IN_A_ROW + 1):
         try:
@@ -112,12 +110,11 @@ def watch_objects(
     params: Mapping[str, str] | None = None,
     deadline: float | None = None,
 ) -> Generator[Change[Item], None]:
-    """Yield an addition for each object of a collection, then the later changes of the collection.
-    The stream ends when the caller stops reading or the deadline passes.
+    """Yield an addition for each object of a collection, then the later changes. The stream ends at
+    the deadline. To end it earlier, close the iterator.
 
-    After a lost connection, the stream connects again. If the API server no longer has the changes
-    since the loss (410), the stream lists the collection again. To end the request at once, close
-    the iterator.
+    After the first list, a lost connection and the statuses 429 and 5xx are not errors: the stream
+    yields a change of the kind Disconnected, and connects again.
 
     Args:
         transport: The connections to the API server.
@@ -127,10 +124,8 @@ def watch_objects(
         deadline: When the stream ends, on the clock of ``time.monotonic()``, or None.
 
     Raises:
-        ApiError: The API server refused a request, for example because a right is missing; an
-            answer is too large or not valid; or the first list failed. After the first list, a
-            lost connection or a status of 429 or 5xx is no error: the stream yields a change of
-            the kind Disconnected, and connects again.
+        ApiError: The first list failed, the API server refused a request, or an answer is too large
+            or not valid.
     """
     watch = _Watch(transport, path, convert, dict(params or {}), deadline)
     while not watch.is_over:
@@ -151,15 +146,8 @@ def watch_objects(
 
 
 class _Watch(Generic[Item]):
-    """The state of a watch of a collection between its requests: the objects that the caller knows,
-    the resource version to continue from, and the number of failures in a row.
-
-    Args:
-        transport: The connections to the API server.
-        path: The path of the collection.
-        convert: Converts an object from JSON to the attribute ``item`` of a :class:`.Change`.
-        params: The selectors.
-        deadline: When the watch ends, on the clock of ``time.monotonic()``, or None.
+    """The state of a watch between its requests: the objects that the caller knows, the resource
+    version to continue from, and the number of failures in a row.
     """
 
     def __init__(
@@ -183,13 +171,11 @@ class _Watch(Generic[Item]):
 
     @property
     def is_over(self) -> bool:
-        """Whether the deadline has passed."""
         return self._deadline is not None and monotonic() >= self._deadline
 
     def listed(self) -> list[Change[Item]]:
-        """List the collection if no watch can continue: at the beginning, and after
-        :meth:`forget_version`. Return the changes that are new to the caller, and a change of the
-        kind Synced at the end. Return an empty list if a watch can continue.
+        """List the collection if there is no version to watch from. Return the changes since the
+        last list or watch.
         """
         if self._version:
             return []
@@ -201,9 +187,6 @@ class _Watch(Generic[Item]):
         return [*self._known.replace(found), Change(ChangeKind.SYNCED)]
 
     def changes(self) -> Generator[Change[Item], None]:
-        """Send one watch request, and yield the changes from its answer. If the connection was lost
-        before, the first change has the kind Connected.
-        """
         query = _watch_query(self._params, self._version, self._deadline)
         idle = until(self._deadline, IDLE_SECONDS)
         self._begun = monotonic()
@@ -222,11 +205,6 @@ class _Watch(Generic[Item]):
                     return
 
     def lost(self, error: ApiError) -> Change[Item]:
-        """Return the change that reports a lost connection.
-
-        Raises:
-            ApiError: No list has succeeded yet. The method then raises ``error``.
-        """
         if not self._was_synced:
             raise error
         self._is_lost = True
@@ -234,8 +212,8 @@ class _Watch(Generic[Item]):
         return Change(ChangeKind.DISCONNECTED, message=str(error))
 
     def forget_version(self) -> None:
-        """Make the next request a list, because the API server no longer has the changes to
-        continue from. From the second failure in a row on, wait before the next request.
+        """Make the next request a list. From the second failure in a row on, wait before this
+        request.
         """
         self._version = ""
         self._failures += 1
@@ -243,23 +221,18 @@ class _Watch(Generic[Item]):
             runtime.sleep(until(self._deadline, wait_seconds(self._failures)))
 
     def pause_if_short(self) -> None:
-        """Wait if the last watch request took less than a second. For example, a proxy may end each
-        watch at once, and without the wait the next request would follow immediately.
-        """
+        """Wait if the last watch was short. For example, a proxy may end each watch at once."""
         self._forgive()
         if monotonic() - self._begun < _SHORT_SECONDS:
             self.pause()
 
     def _forgive(self) -> None:
-        """Set the number of failures in a row to 0 if the last request lasted at least a second. A
-        watch without events is not a failure.
-        """
         if monotonic() - self._begun >= _SHORT_SECONDS:
             self._failures = 0
 
     def pause(self, retry_after: float | None = None) -> None:
-        """Count a failure, and wait. The wait grows with the number of failures in a row.
-        ``retry_after`` is the number of seconds that the API server asks to wait, or None.
+        """Wait longer after each failure in a row. ``retry_after`` is the wait that the API server
+        asks for, in seconds, or None.
         """
         self._failures += 1
         runtime.sleep(until(self._deadline, wait_seconds(self._failures, retry_after)))
