@@ -6,7 +6,6 @@ The functions are pure, and the command line, notebooks and the view share them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Invalid
 from .findings import meant
+from .finite import finite_number
 from .resource import MLJob
 from .text import json_text, plain, value_text
 
@@ -77,7 +77,7 @@ class Comparison:
     def best(self) -> MLJob | None:
         """The best MLJob, or None if no MLJob has a number for ``by``."""
         first = self.rows[0] if self.rows and self.by is not None else None
-        return first.job if first and _number(first.results.get(self.by or "")) is not None else None
+        return first.job if first and finite_number(first.results.get(self.by or "")) is not None else None
 
     def header(self) -> list[str]:
         """Return the titles of the columns: name, phase, the params and the results."""
@@ -152,8 +152,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
     results = [results_of(job) for job in found]
     differing = [name for name in _names(confs) if len({_key(conf.get(name, ...)) for conf in confs}) > 1]
     named = _names(results)
-    if by is not None and not any(_number(result.get(by)) is not None for result in results):
-        numbers = [name for name in named if any(_number(result.get(name)) is not None for result in results)]
+    if by is not None and not any(finite_number(result.get(by)) is not None for result in results):
+        numbers = [name for name in named if any(finite_number(result.get(name)) is not None for result in results)]
         raise Invalid(
             f"by: no MLJob has a number {by!r}{meant(by, numbers)}. There are: {', '.join(numbers[:20]) or 'none yet'}."
         )
@@ -210,18 +210,13 @@ def _key(value: Any) -> str:
     return "absent" if value is ... else json_text(value)
 
 
-def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
-
-
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the result to order by if the user names none: the output or metric that is a number
     in the most MLJobs. Counters such as ``epoch`` don't count. If several results are numbers in
     equally many MLJobs, return the first of them. Return None if no MLJob has such a result.
     """
     counts = {
-        name: sum(_number(result.get(name)) is not None for result in results)
+        name: sum(finite_number(result.get(name)) is not None for result in results)
         for name in names
         if name not in _COUNTERS
     }
@@ -230,5 +225,5 @@ def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) 
 
 
 def _rank(row: Row, by: str | None, less_is_better: bool) -> tuple[bool, float, str]:
-    value = _number(row.results.get(by)) if by else None
+    value = finite_number(row.results.get(by)) if by else None
     return value is None, (value if less_is_better else -value) if value is not None else 0.0, row.job.name

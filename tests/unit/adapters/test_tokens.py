@@ -215,6 +215,7 @@ async def test_oauth2_client_requests_another_token_when_airflow_refuses_the_fir
         (None, 80_000, False),
         (1e12, 80_000, False),
         (1e12, 90_000, True),
+        (10**400, 80_000, False),
         (-5, 80_000, False),
     ],
 )

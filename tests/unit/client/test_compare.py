@@ -41,6 +41,7 @@ def test_only_params_that_differ_are_columns() -> None:
             ["b", "a", "c"],
         ),
         ([{"accuracy": "high"}, {"accuracy": True}, {"accuracy": 0.1}], {"by": "accuracy"}, ["c", "a", "b"]),
+        ([{"accuracy": 10**400}, {"accuracy": 0.2}, {"accuracy": 0.1}], {"by": "accuracy"}, ["b", "c", "a"]),
         (
             [{"accuracy": float("nan")}, {"accuracy": float("inf")}, {"accuracy": 0.1}],
             {"by": "accuracy"},

@@ -21,7 +21,8 @@ MAX_LENGTH = 64 * 1024
 """The maximum number of characters of one value."""
 MAX_FILE_BYTES = 1024 * 1024
 """The maximum size of a file for ``--conf``, in bytes."""
-_PATH = re.compile(r"(?:\\.|[^.\\])+")
+_PART = re.compile(r"(?:\\.|[^.\\]|\\$)+", re.DOTALL)
+_PATH = re.compile(rf"{_PART.pattern}(?:\.{_PART.pattern})*", re.DOTALL)
 
 
 def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
@@ -131,10 +132,9 @@ def path_of(key: str, option: str) -> list[str]:
     Raises:
         typer.BadParameter: A part is empty.
     """
-    steps = [step.replace("\\.", ".").replace("\\\\", "\\") for step in _PATH.findall(key)]
-    if not steps or key.startswith(".") or key.endswith(".") or ".." in key:
+    if not _PATH.fullmatch(key):
         raise typer.BadParameter(f"{key[:100]!r} is not a key such as epochs or optimizer.lr", param_hint=option)
-    return steps
+    return [re.sub(r"\\([.\\])", r"\1", part) for part in _PART.findall(key)]
 
 
 def parsed(text: str, key: str, option: str) -> Any:

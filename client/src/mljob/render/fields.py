@@ -4,10 +4,11 @@ so that one unusual MLJob doesn't break the list of all MLJobs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+
+from ..finite import finite_number
 
 Object = Mapping[str, Any]
 
@@ -28,11 +29,8 @@ def numbers(value: Object, name: str) -> dict[str, float]:
     """Return the finite numbers, by key, of the object in the field ``name`` of ``value``. Return
     an empty dict if the field is not an object.
     """
-    return {
-        key: float(number)
-        for key, number in child(value, name).items()
-        if isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
-    }
+    found = {key: finite_number(number) for key, number in child(value, name).items()}
+    return {key: number for key, number in found.items() if number is not None}
 
 
 def child(value: Object, name: str) -> Object:

@@ -40,6 +40,30 @@ def test_run_creates_an_mljob(cluster: MLJobCluster, plugin: Plugin, tmp_path: P
     }
 
 
+@pytest.mark.parametrize(
+    ("key", "conf"),
+    [
+        ("a.b", {"a": {"b": 1}}),
+        (r"a\.b", {"a.b": 1}),
+        (r"a\..b", {"a.": {"b": 1}}),
+        (r"a\.", {"a.": 1}),
+        (r"a\\.b", {"a\\": {"b": 1}}),
+        (r"a\b", {r"a\b": 1}),
+    ],
+)
+def test_dot_after_a_backslash_is_part_of_a_key(
+    key: str, conf: dict[str, Any], cluster: MLJobCluster, plugin: Plugin
+) -> None:
+    assert plugin("run", "train", "--name=digits", "--set", f"{key}=1").code == 0
+    assert cluster.get("digits")["spec"]["conf"] == conf
+
+
+@pytest.mark.parametrize("key", ["a.", ".a", "a..b", ".", ""])
+def test_key_with_an_empty_part_is_refused(key: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    assert plugin("run", "train", "--name=digits", "--set", f"{key}=1").code == 64
+    assert not cluster.all()
+
+
 @pytest.mark.parametrize(("option", "ending", "code"), [("--wait", succeeded, 0), ("--watch", failed, 1)])
 def test_run_that_waits_has_the_code_of_the_end(
     option: str, ending: Any, code: int, cluster: MLJobCluster, plugin: Plugin

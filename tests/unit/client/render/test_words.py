@@ -90,6 +90,7 @@ def task(**fields: Any) -> str:
             {"state": "running", "startTime": "2026-03-02T08:59:00Z", "progress": 45, "metrics": {"loss": 0.5}},
             "fit running 1m 45%  loss 0.5",
         ),
+        ({"state": "running", "metrics": {"huge": 10**400, "loss": 0.5}}, "fit running loss 0.5"),
         (
             {
                 "state": "success",

@@ -15,13 +15,14 @@ from mljob_contract.history import MetricsReport
 
 from ...compare import Comparison, compare_jobs, flatten, smallest_is_best
 from ...errors import Invalid
+from ...finite import finite_number
 from ...resource import MLJob
 from ...text import value_text
 from ...verdict import retry_waits
 from .curves import MAX_CURVES, MAX_LINES, STEPS, Curve, Series, by_instance, curve, instance_name, series_of
 from .job_page import NamedValue, named_values
 from .marks import Mark, phase_mark
-from .outside_text import number_of, time_of
+from .outside_text import time_of
 
 MAX_COMPARED: Final = 8
 """The maximum number of MLJobs that a page compares: as many as there are colours that can be told
@@ -150,11 +151,13 @@ def _column(job: MLJob, *, is_unique: bool = True) -> Column:
 
 def _result(name: str, compared: Comparison, keys: Sequence[str]) -> CompareRow:
     values = [row.results.get(name) for row in compared.rows]
-    numbers = [number for value in values if (number := number_of(value)) is not None]
+    numbers = [number for value in values if (number := finite_number(value)) is not None]
     best: float | None = None
     if len(set(numbers)) > 1 and name not in STEPS:
         best = min(numbers) if smallest_is_best(name) else max(numbers)
-    cells = tuple(Cell(value_text(value, MAX_CELL), best is not None and number_of(value) == best) for value in values)
+    cells = tuple(
+        Cell(value_text(value, MAX_CELL), best is not None and finite_number(value) == best) for value in values
+    )
     query = "?" + urlencode([*(("job", key) for key in keys), ("by", name)], errors="replace") if numbers else ""
     return CompareRow(name, cells, query, name == compared.by)
 

@@ -8,7 +8,6 @@ type, and very long texts.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -50,19 +49,6 @@ def cut(value: str, limit: int = MAX_TEXT) -> str:
 def text_of(value: object, limit: int = MAX_TEXT) -> str:
     """Return ``value`` cut to ``limit`` characters if it is a text, else an empty text."""
     return cut(value, limit) if isinstance(value, str) else ""
-
-
-def number_of(value: object) -> float | None:
-    """Return the value as a float if it is a finite number, else None. True and False are not
-    numbers.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def count_of(value: object) -> int | None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from ...finite import finite_number
 from ...render.rows import retry_notice
 from ...resource import MLJob, without_how_to_retry
 from ...verdict import retry_waits
-from .outside_text import count_of, cut, items_of, mapping_of, number_of, text_of, time_of
+from .outside_text import count_of, cut, items_of, mapping_of, text_of, time_of
 
 FINISHED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
 """The phases of finished MLJobs."""
@@ -112,7 +113,7 @@ def _metrics(task: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
     named = [
         (cut(name, 40), number)
         for name, value in mapping_of(task.get("metrics")).items()
-        if isinstance(name, str) and (number := number_of(value)) is not None
+        if isinstance(name, str) and (number := finite_number(value)) is not None
     ]
     named.sort(key=lambda item: item[0] in _STEPS)
     return tuple(named[:3])

@@ -255,14 +255,9 @@ def _lifetime(row: Row) -> float:
     ``expires_in`` is missing or invalid.
     """
     lifetime = row.value("expires_in") if row.has("expires_in") else None
-    if (
-        isinstance(lifetime, bool)
-        or not isinstance(lifetime, int | float)
-        or not math.isfinite(lifetime)
-        or lifetime <= 0
-    ):
+    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < math.inf:
         return MAX_LIFETIME
-    return float(lifetime)
+    return float(min(lifetime, MAX_LIFETIME))
 
 
 def _oauth2_error(reply: Reply) -> str | None:
