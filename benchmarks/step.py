@@ -206,8 +206,7 @@ class _Server:
         self.seconds += ended - began
         return Job.from_object(decoded, job)
 
-    async def record(self, *_: object) -> None:
-        ...
+    async def record(self, *_: object) -> None: ...
 
     async def get(self, *_: object) -> None:
         raise AssertionError("nothing is read anew")

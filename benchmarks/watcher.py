@@ -43,8 +43,7 @@ class Observation:
 
 
 class Watcher:
-    """A context manager for a process that watches all MLJobs and records when each change arrives.
-    """
+    """A context manager for a process that watches all MLJobs and records when each change arrives."""
 
     def __init__(self, credentials: Credentials) -> None:
         context = multiprocessing.get_context("spawn")

@@ -91,8 +91,7 @@ class Scheduler:
         self._woken.set()
 
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
-        """Pause or unpause a DAG. The queued runs of a paused DAG wait until the DAG is unpaused.
-        """
+        """Pause or unpause a DAG. The queued runs of a paused DAG wait until the DAG is unpaused."""
         dag = self._store.dags[dag_id]
         if dag.is_paused == paused:
             return

@@ -1,11 +1,9 @@
 """``kubectl mljob``: a plugin of kubectl for people who run MLJobs.
 
-kubectl finds the program ``kubectl-mljob`` on ``PATH``. The plugin has what kubectl lacks: it
-starts, follows, explains, repeats and compares MLJobs. It uses the person's kubeconfig, and has
-only the person's rights.
+kubectl finds the program ``kubectl-mljob`` on ``PATH``. The plugin uses the person's kubeconfig,
+and has only the person's rights.
 
-Each command imports its modules only when the command runs, so that ``--help`` and completion
-answer at once.
+Modules are imported inside functions, so that ``--help`` and completion answer at once.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, and end the process with the exit code of the command
+    """Run the command line. End the process with the exit code of the command
     (:mod:`mljob.cli.exits`).
     """
     # The many objects of imports are no garbage, and looking for garbage among them takes time.

@@ -1,6 +1,4 @@
-"""The command line ``kubectl mljob``: its commands, and the messages and exit codes for their
-errors.
-"""
+"""The command line ``kubectl mljob``: its commands, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -32,12 +30,11 @@ MODULES: Final = {
 
 
 def application(command: str | None = None) -> typer.Typer:
-    """Return the command line of ``kubectl mljob``, as a typer application.
+    """Return the command line of ``kubectl mljob``.
 
     Args:
-        command: The command to run, if it is known. Then only the module of this command is
-            imported, which is fast. For None and for an unknown name, the modules of all commands
-            are imported.
+        command: The command to run. For a faster start, only its module is imported. Default: all
+            commands.
     """
     app = typer.Typer(
         name="mljob",
@@ -74,8 +71,8 @@ def _about(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line, and return its exit code. An error that a person can act on is printed.
-    Any other error is raised.
+    """Run a command line, and return its exit code. An error that a person can act on is printed,
+    and any other error is raised.
     """
     try:
         app = application(arguments[0] if arguments else None)
@@ -89,16 +86,13 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Abort:
         code = Exit.INTERRUPTED
     except Exception as error:
-        return _told(error)
+        return _print_error(error)
     if code == Exit.INTERRUPTED and (sentence := goes_on.get()):
         typer.echo(f"\n{sentence}", err=True)
     return code if isinstance(code, int) else Exit.SUCCESS
 
 
-def _told(error: Exception) -> int:
-    """Print an error that a person can act on, and return the exit code for the error. Raise any
-    other error again, because such an error is a defect whose traceback is needed.
-    """
+def _print_error(error: Exception) -> int:
     from typer.exceptions import TyperException
 
     if isinstance(error, TyperException):

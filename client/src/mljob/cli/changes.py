@@ -1,6 +1,4 @@
-"""``retry``, ``cancel``, ``suspend`` and ``resume``: the changes that a person requests from the
-operator.
-"""
+"""The commands ``retry``, ``cancel``, ``suspend`` and ``resume``."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ Watch = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands ``retry``, ``cancel``, ``suspend`` and ``resume`` to the command line
-    ``app``.
-    """
+    """Add the commands ``retry``, ``cancel``, ``suspend`` and ``resume`` to ``app``."""
     for command in (retry, cancel, suspend, resume):
         app.command()(with_groups(command))
 
@@ -48,7 +44,7 @@ def retry(
 
     limit = seconds(timeout)
     jobs = session.jobs(names, selector)
-    code = _each(jobs, lambda job: job.retry(), "retry requested")
+    code = _change_each(jobs, lambda job: job.retry(), "retry requested")
     for job in jobs:
         if retry_is_suspended(job.state):
             typer.echo(
@@ -76,9 +72,9 @@ def cancel(session: Session, names: Names = None, selector: Selector = None, yes
             typer.echo(f"mljob.mljob.dev/{job.name} has ended: {job.state.phase}", err=True)
     if open_jobs and not yes and sys.stdin.isatty():
         for job in open_jobs:
-            typer.echo(_what_ends(job), err=True)
+            typer.echo(_cancellation_text(job), err=True)
         typer.confirm("This is final. Cancel?", abort=True, err=True)
-    return _each(open_jobs, lambda job: job.cancel(), "cancellation requested")
+    return _change_each(open_jobs, lambda job: job.cancel(), "cancellation requested")
 
 
 def suspend(session: Session, names: Names = None, selector: Selector = None) -> int:
@@ -93,7 +89,7 @@ def suspend(session: Session, names: Names = None, selector: Selector = None) ->
                 f"mljob.mljob.dev/{job.name} has ended: {job.state.phase}. While it is suspended, a retry waits.",
                 err=True,
             )
-    return _each(jobs, lambda job: job.suspend(), "suspended")
+    return _change_each(jobs, lambda job: job.suspend(), "suspended")
 
 
 def resume(
@@ -110,15 +106,11 @@ def resume(
     """
     limit = seconds(timeout)
     jobs = session.jobs(names, selector)
-    code = _each(jobs, lambda job: job.resume(), "resumed")
+    code = _change_each(jobs, lambda job: job.resume(), "resumed")
     return _followed(session, jobs, watch, limit) if (wait or watch) and code is Exit.SUCCESS else code
 
 
-def _each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
-    """Call the function ``change`` with each MLJob. Print the text ``done`` after each success, and
-    the error after each failed request. Return ``Exit.ERROR`` if at least one request failed, else
-    ``Exit.SUCCESS``.
-    """
+def _change_each(jobs: list[Job], change: Callable[[Job], object], done: str) -> Exit:
     from ..errors import ApiError
     from ..text import plain
 
@@ -148,11 +140,7 @@ def _is_open(job: Job) -> bool:
     return verdict_of(job.state) in (None, Verdict.STALLED)
 
 
-def _what_ends(job: Job) -> str:
-    """Return a text that says what a cancellation of the MLJob ends: the MLJob's run, or only the
-    MLJob if the MLJob has no run yet. The command ``cancel`` prints the text before the command
-    asks the user to confirm.
-    """
+def _cancellation_text(job: Job) -> str:
     from ..render import fields
     from ..text import plain
 

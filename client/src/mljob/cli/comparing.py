@@ -1,4 +1,4 @@
-"""The command ``compare``, which shows several MLJobs side by side, the best first."""
+"""The command ``compare``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .session import Session
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command ``compare`` to the command line ``app``."""
+    """Add the command ``compare`` to ``app``."""
     app.command()(with_groups(compare))
 
 

@@ -1,9 +1,8 @@
-"""Completion of command lines: the candidates for the word that a person has begun to type in the
-shell.
+"""Completion of command lines: the candidates for the word that a person types in the shell.
 
-kubectl 1.26 and later runs ``kubectl_complete-mljob`` for the words after ``kubectl mljob``, and
-reads the candidates in the format of cobra: a line for each candidate, and a last line with a
-directive. See "Extend kubectl with plugins" in kubernetes.io's documentation.
+kubectl 1.26 and later runs ``kubectl_complete-mljob`` for completion, and expects the output format
+of cobra: a line for each candidate, and a last line with a directive.
+Source: "Extend kubectl with plugins" in the documentation of Kubernetes
 """
 
 from __future__ import annotations
@@ -30,35 +29,31 @@ _WITH_FILES = ":0"
 
 
 def jobs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of the MLJobs in the namespace: only names that begin with
-    ``incomplete``.
-    """
-    return _matching(incomplete, _asked(context, lambda job: [job.name]))
+    """Return the MLJob names that begin with ``incomplete``, from the namespace."""
+    return _matching(incomplete, _names_in_jobs(context, lambda job: [job.name]))
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the DAG ids of the MLJobs in the namespace: only ids that begin with
-    ``incomplete``.
-    """
-    return _matching(incomplete, _asked(context, lambda job: [job.dag_id]))
+    """Return the DAG ids that begin with ``incomplete``, from the MLJobs in the namespace."""
+    return _matching(incomplete, _names_in_jobs(context, lambda job: [job.dag_id]))
 
 
 def tasks(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the ids of the tasks of the MLJob whose name is already in the command line: only ids
-    that begin with ``incomplete``.
-    """
+    """Return the task ids that begin with ``incomplete``, from the MLJob in the command line."""
     from ..render.tasks import tasks_of
 
     name = context.params.get("name")
     return _matching(
         incomplete,
-        _asked(context, lambda job: [task.task_id for task in tasks_of(job.raw_status)] if job.name == name else []),
+        _names_in_jobs(
+            context, lambda job: [task.task_id for task in tasks_of(job.raw_status)] if job.name == name else []
+        ),
     )
 
 
 def contexts(incomplete: str) -> list[str]:
-    """Return the names of the contexts of the default kubeconfig: only names that begin with
-    ``incomplete``. Return an empty list if the kubeconfig can't be read.
+    """Return the context names that begin with ``incomplete``, from the default kubeconfig. Return
+    an empty list if the kubeconfig can't be read.
     """
     from ..errors import ConfigError
     from ..kubeconfig import contexts as known
@@ -70,8 +65,8 @@ def contexts(incomplete: str) -> list[str]:
 
 
 def namespaces(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of namespaces: only names that begin with ``incomplete``. Return an empty
-    list if namespaces can't be listed, for example because the person lacks the right.
+    """Return the namespace names that begin with ``incomplete``. Return an empty list if namespaces
+    can't be listed, for example because of a missing right.
     """
     from ..errors import MLJobError
     from ..resource import MLJob
@@ -83,34 +78,28 @@ def namespaces(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def phases(incomplete: str) -> list[str]:
-    """Return the names of the phases of MLJobs, such as Running: only names that begin with
-    ``incomplete``.
-    """
+    """Return the phase names that begin with ``incomplete``."""
     from mljob_contract.mljob import Phase
 
     return _matching(incomplete, Phase)
 
 
 def types(incomplete: str) -> list[str]:
-    """Return the types of MLJobs, such as Training: only types that begin with ``incomplete``."""
+    """Return the type names that begin with ``incomplete``, such as Training."""
     from mljob_contract.job_type import JobType
 
     return _matching(incomplete, JobType)
 
 
 def main() -> None:
-    """Print the candidates for kubectl. The arguments are the words after ``kubectl mljob``, and
-    the last word is incomplete.
-    """
+    """Print the candidates for kubectl. The arguments are the words after ``kubectl mljob``."""
     *words, incomplete = sys.argv[1:] or [""]
     for line in answer(words, incomplete):
         typer.echo(line)
 
 
 def answer(words: list[str], incomplete: str) -> list[str]:
-    """Return the lines for kubectl: one for each of the first ``MAX_CANDIDATES`` candidates, with
-    the candidate's description if it has one, and one line for the directive.
-    """
+    """Return the lines for kubectl: at most ``MAX_CANDIDATES`` candidates, and the directive."""
     from typer._click.shell_completion import CompletionItem, ShellComplete
     from typer.main import get_command
 
@@ -132,11 +121,7 @@ def answer(words: list[str], incomplete: str) -> list[str]:
     return [*lines[:MAX_CANDIDATES], _WITH_FILES if any(item.type != "plain" for item in found) else _NO_FILES]
 
 
-def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
-    """List the first ``MAX_CANDIDATES`` MLJobs of the namespace, call the function ``names`` with
-    each MLJob, and return all names that the calls return. Return an empty list if the kubeconfig
-    can't be used, or the cluster refuses the request or doesn't answer in time.
-    """
+def _names_in_jobs(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> list[str]:
     from ..errors import MLJobError
     from ..resource import MLJob
     from ..sync.job import collection_path
@@ -149,8 +134,7 @@ def _asked(context: typer.Context, names: Callable[[MLJob], Iterable[str]]) -> l
 
 
 def _listed(context: typer.Context, path: Callable[[Client], str]) -> list[dict[str, Any]]:
-    """List a collection, and return the first ``MAX_CANDIDATES`` objects as JSON. The function
-    ``path`` takes the client, and returns the path of the collection in the Kubernetes API.
+    """List at most ``MAX_CANDIDATES`` objects. ``path`` returns the path of their collection.
 
     Raises:
         MLJobError: The kubeconfig can't be used, or the cluster refuses the request or doesn't
@@ -169,7 +153,5 @@ def _listed(context: typer.Context, path: Callable[[Client], str]) -> list[dict[
 
 
 def _matching(incomplete: str, names: Iterable[str]) -> list[str]:
-    """Return the names that begin with the incomplete word, each once. Leave out names with control
-    characters, which a shell must not read.
-    """
+    # Control characters must not reach the shell.
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete) and name.isprintable()]

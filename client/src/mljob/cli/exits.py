@@ -10,10 +10,8 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """The exit code of a command.
-
-    For a command that waits for MLJobs, such as ``wait``, the codes 0 to 2 say how the MLJobs
-    ended, and 3 says that the wait timed out. ``lint`` exits with 1 if it found a mistake.
+    """The exit code of a command. The exit code of a command that waits for MLJobs says how the
+    MLJobs ended. ``lint`` exits with FAILED if there is a mistake.
     """
 
     SUCCESS = 0
@@ -34,9 +32,8 @@ class Exit(IntEnum):
 
 
 def exit_of(job: MLJob) -> Exit:
-    """Return the exit code for an MLJob: SUCCESS if the MLJob succeeded, CANCELLED if it was
-    cancelled, FAILED if it failed or can't continue without a change, and TIMED_OUT if it is still
-    in progress.
+    """Return the exit code for an MLJob. An MLJob in progress gives TIMED_OUT. An MLJob that can't
+    continue without a change gives FAILED.
     """
     from ..verdict import Verdict, verdict_of
 
@@ -47,8 +44,8 @@ def exit_of(job: MLJob) -> Exit:
 
 
 def worst(codes: list[Exit]) -> Exit:
-    """Return the worst of the exit codes of several MLJobs. The worst is ERROR. Then come FAILED,
-    TIMED_OUT, CANCELLED and SUCCESS.
+    """Return the worst of several exit codes. From worst to best: ERROR, FAILED, TIMED_OUT,
+    CANCELLED, SUCCESS.
     """
     order = (Exit.ERROR, Exit.FAILED, Exit.TIMED_OUT, Exit.CANCELLED, Exit.SUCCESS)
     return next((code for code in order if code in codes), Exit.SUCCESS)

@@ -1,4 +1,4 @@
-"""``why``, ``logs`` and ``tree``: what happened in a run."""
+"""The commands ``why``, ``logs`` and ``tree``, which explain a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOG_TAIL = 20
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands ``why``, ``logs`` and ``tree`` to the command line ``app``."""
+    """Add the commands ``why``, ``logs`` and ``tree`` to ``app``."""
     app.command()(with_groups(why))
     app.command()(with_groups(logs))
     app.command()(with_groups(tree))
@@ -38,8 +38,8 @@ def why(
 ) -> None:
     """Say why an MLJob waits or failed.
 
-    Also says what to do. If a task failed, shows the task's error, and the lines of its log that
-    explain the error.
+    Also says what to do. For a failed task, shows the error and the lines of the log that explain
+    the error.
     """
     from ..failure_log import LogEnd
     from ..render.explanation import explain
@@ -48,7 +48,7 @@ def why(
 
     job, screen, at = session.job(name), Screen(), now()
     explanation = explain(job.state, at, session.scope)
-    log, no_log = _log_of(job, explanation, tail) if explanation.needs_log and tail else (LogEnd([]), "")
+    log, no_log = _log_or_cause(job, explanation, tail) if explanation.needs_log and tail else (LogEnd([]), "")
     screen.wrap(explanation_lines(explanation, look_of(screen), at, log, no_log))
 
 
@@ -95,25 +95,21 @@ def logs(
 def tree(session: Session, name: Name) -> None:
     """Show the tasks of a run as a tree.
 
-    First come the MLJobs whose outputs the run takes. Then come the tasks, by task groups, in the
+    First come the MLJobs whose outputs the run uses. Then come the tasks, by task groups, in the
     order of the DAG.
     """
     from .live import look_of, now
     from .trees import tree_lines
 
     job, screen = session.job(name), Screen()
-    graph, note = _graph_of(job)
-    upstreams = [_upstream(session, other) for other in _upstream_names(job)]
+    graph, note = _graph_or_cause(job)
+    upstreams = [_name_and_phase(session, other) for other in _upstream_names(job)]
     screen.show(tree_lines(job.state, graph, upstreams, look_of(screen), now()))
     if note:
         typer.echo(note, err=True)
 
 
-def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
-    """Return two values: lines and a text. The lines, at most ``tail``, come from the failed task's
-    log and explain the task's error. The text says why the log can't be read. If the log can be
-    read, the text is empty. Otherwise, there are no lines.
-    """
+def _log_or_cause(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]:
     from ..errors import ApiError
     from ..failure_log import SEARCHED_LINES, LogEnd, end_with_error
 
@@ -127,10 +123,7 @@ def _log_of(job: Job, explanation: Explanation, tail: int) -> tuple[LogEnd, str]
         return LogEnd([]), f"The log can't be read here: {error}{page}"
 
 
-def _graph_of(job: Job) -> tuple[RunGraph | None, str]:
-    """Return two values: the graph of the MLJob's run, and a text that says why the graph can't be
-    read. If the graph can be read, the text is empty. Otherwise, the graph is None.
-    """
+def _graph_or_cause(job: Job) -> tuple[RunGraph | None, str]:
     from ..errors import ApiError
 
     try:
@@ -146,10 +139,7 @@ def _upstream_names(job: Job) -> list[str]:
     return list(dict.fromkeys(name for source in sources if (name := fields.text(source, "name"))))
 
 
-def _upstream(session: Session, name: str) -> tuple[str, str | None]:
-    """Return the name and the phase of the MLJob ``name``, from which the run takes outputs. The
-    phase is None if this MLJob can't be read.
-    """
+def _name_and_phase(session: Session, name: str) -> tuple[str, str | None]:
     from ..errors import ApiError
 
     try:

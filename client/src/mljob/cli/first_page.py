@@ -1,5 +1,5 @@
-"""A local HTML page that only the user's account can read. The page redirects the user's browser to
-a URL with a token.
+"""A local HTML page that redirects the user's browser to a URL with a token. Only the user's
+account can read the page.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def first_page() -> Iterator[Callable[[str], str]]:
-    """Yield a function that takes a URL with a token, writes a page that redirects to this URL, and
-    returns the ``file:`` URL of the page. The function can be called once. At the end of the
-    ``with`` block, the page is deleted.
+    """Yield a function that writes a page and returns its ``file:`` URL. The page redirects to the
+    URL that is the function's argument. The function can be called once. The page is deleted at the
+    end of the ``with`` block.
 
-    Other people on the machine can see the arguments of the browser's process, but must not see the
-    token. So the browser is started with the URL of a file that only its owner can read.
+    Other people on the machine can see the arguments of the browser's process. Therefore the
+    browser gets the URL of this page, which only its owner can read, and not the URL with the
+    token.
     """
     with TemporaryDirectory(prefix="mljob-ui-") as folder:
 

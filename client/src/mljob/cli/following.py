@@ -1,4 +1,4 @@
-"""The commands ``watch`` and ``wait``, which follow MLJobs until the MLJobs end."""
+"""The commands ``watch`` and ``wait``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GONE = "It was deleted before it ended, or has other labels now."
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands ``watch`` and ``wait`` to the command line ``app``."""
+    """Add the commands ``watch`` and ``wait`` to ``app``."""
     app.command()(with_groups(watch))
     app.command()(with_groups(wait))
 
@@ -29,8 +29,8 @@ def add_to(app: typer.Typer) -> None:
 def watch(session: Session, name: Name, timeout: Timeout = None) -> int:
     """Show an MLJob live until it ends.
 
-    Shows the MLJob's tasks, progress and metrics, and what it waits for. The exit code says how the
-    MLJob ended. To watch several MLJobs, use list --watch.
+    Shows the MLJob's tasks, progress and metrics, and what the MLJob waits for. The exit code says
+    how the MLJob ended. To watch several MLJobs, use list --watch.
     """
     return shown_to_the_end(session, session.job(name), seconds(timeout))
 
@@ -54,12 +54,16 @@ def wait(
 def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
-    """Wait until each MLJob has ended or is stalled, but at most ``timeout`` seconds. A stalled
-    MLJob can't go on until somebody makes a change, for example of its conf. Return one exit code
-    for all MLJobs, chosen by :func:`~mljob.cli.exits.worst`. Unless ``quiet`` is true, print one
-    line for each MLJob: when the MLJob ends or stalls, or when the time is over. ``selector`` is
-    the label selector that chose the MLJobs, or None. A deleted MLJob counts as cancelled, and so
-    does an MLJob that the selector no longer matches.
+    """Wait until each MLJob has ended or can't continue without a change. Print a line for each
+    MLJob. Return the worst exit code.
+
+    Args:
+        session: The cluster and the namespace.
+        jobs: The MLJobs. A deleted MLJob counts as cancelled.
+        timeout: The maximum wait, in seconds, or None.
+        selector: The label selector that chose the MLJobs, or None. An MLJob that no longer matches
+            counts as cancelled.
+        quiet: Whether to print nothing.
     """
     from ..changes import ChangeKind
     from ..render.rows import sentence
@@ -104,11 +108,9 @@ def waited_for(
 
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
-    """Show an MLJob live until the MLJob has ended or is stalled, but at most ``timeout`` seconds.
-    After that, print the outputs, or the command that explains a failure (:func:`conclude`). If the
-    MLJob does not end in time, print an error instead. Return the exit code.
-
-    A stalled MLJob needs a change by a person, for example of its conf.
+    """Show an MLJob live until it has ended or can't continue without a change. Then call
+    :func:`conclude`, and return the exit code. If ``timeout`` seconds pass before that, print an
+    error and return TIMED_OUT.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.
@@ -128,8 +130,8 @@ def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
 
 
 def conclude(session: Session, state: MLJob, screen: Screen) -> None:
-    """Print the outputs of an MLJob that has succeeded. For an MLJob that has failed or is stalled,
-    print the command that explains why. Print nothing for a cancelled MLJob.
+    """Print the outputs of an MLJob that has succeeded. For an MLJob that has failed or can't
+    continue, print the command that explains why.
     """
     from .pages import output_lines
 

@@ -1,6 +1,4 @@
-"""``lint``: find mistakes in manifests without a cluster. With ``--server``, also have the API
-server check the manifests.
-"""
+"""The command ``lint``, which finds mistakes in manifests without a cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ _ENDINGS = (".yaml", ".yml", ".json")
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command ``lint`` to the command line ``app``."""
+    """Add the command ``lint`` to ``app``."""
     app.command()(with_groups(lint))
 
 
@@ -42,7 +40,7 @@ def lint(
 
     Manifests of MLJobs and AirflowInstances are checked. Without --server the command needs no
     cluster: it checks names, types, limits and the validation rules in the CRDs of its own version.
-    It exits with 1 if there is a mistake.
+    The exit code is 1 if there is a mistake.
     """
     from ..documents import MAX_BYTES, DocumentError, documents
     from ..lint import check, is_ours
@@ -50,7 +48,7 @@ def lint(
     from .values import read
 
     mistakes = checked = skipped = 0
-    for file in _found(files):
+    for file in _files_to_check(files):
         try:
             for document in documents(read(file, MAX_BYTES, "FILE")):
                 if not is_ours(document.value):
@@ -74,14 +72,7 @@ def lint(
     return Exit.FAILED if mistakes else Exit.SUCCESS
 
 
-def _found(paths: list[str]) -> Iterator[str]:
-    """Yield the paths of the files to check. For the path of a folder, yield all YAML and JSON
-    files in the folder and its subfolders, sorted. Yield any other path as it is.
-
-    Raises:
-        typer.BadParameter: There are more than :data:`MAX_FILES` files, or a folder has no YAML or
-            JSON file.
-    """
+def _files_to_check(paths: list[str]) -> Iterator[str]:
     count = 0
     for path in paths:
         inside = (
@@ -101,9 +92,6 @@ def _found(paths: list[str]) -> Iterator[str]:
 
 
 def _refusals(session: Session, value: dict[str, Any]) -> Iterator[str]:
-    """Have the API server check an object by a dry run. Yield the reason if the API server refuses
-    the object.
-    """
     from ..errors import Invalid, NotAllowed
     from ..text import plain
 

@@ -1,4 +1,4 @@
-"""``list``: MLJobs with their progress, and the messages of MLJobs that need attention."""
+"""The command ``list``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command ``list`` to the command line ``app``."""
+    """Add the command ``list`` to ``app``."""
     app.command("list")(with_groups(list_jobs))
 
 
@@ -57,8 +57,8 @@ def list_jobs(
     MLJob waits or failed, a message says why.
     """
     wanted = {
-        "status.phase": _known(phase, completion.phases, "--phase"),
-        "spec.type": _known(type_, completion.types, "--type"),
+        "status.phase": _spelling_of_api(phase, completion.phases, "--phase"),
+        "spec.type": _spelling_of_api(type_, completion.types, "--type"),
         "spec.dagId": dag,
     }
     fields = ",".join(f"{name}={_escaped(value)}" for name, value in wanted.items() if value)
@@ -75,8 +75,7 @@ def list_jobs(
 
 def print_objects(jobs: list[MLJob], output: Format, *, as_list: bool = True) -> None:
     """Print MLJobs in the format of the option ``-o``. In JSON and YAML, the MLJobs are the items
-    of a Kubernetes List. With ``as_list=False``, JSON and YAML have only the first MLJob, without a
-    List.
+    of a Kubernetes List. With ``as_list=False``, only the first MLJob is printed, without a List.
     """
     from .objects import dumped, named
 
@@ -120,14 +119,8 @@ def _watched(session: Session, selector: str | None, chosen: dict[str, Any]) -> 
         screen.stream.flush()
 
 
-def _known(word: str | None, beginning_with: Callable[[str], list[str]], option: str) -> str | None:
-    """Return the value of an option in the spelling of the API: for example, ``Failed`` for
-    ``failed``. Return None if ``word`` is None or empty.
-
-    Args:
-        word: The value, as the user wrote it.
-        beginning_with: A function that returns the API's values that begin with a text.
-        option: The name of the option, for the error.
+def _spelling_of_api(word: str | None, beginning_with: Callable[[str], list[str]], option: str) -> str | None:
+    """Return the value of an option in the spelling of the API, such as ``Failed`` for ``failed``.
 
     Raises:
         typer.BadParameter: The API has no such value.
@@ -144,7 +137,5 @@ def _known(word: str | None, beginning_with: Callable[[str], list[str]], option:
 
 
 def _escaped(value: str) -> str:
-    """Escape the backslashes, commas and equals signs in a value of a field selector, as
-    ``fields.EscapeValue`` of apimachinery does.
-    """
+    """Escape a value of a field selector, as ``fields.EscapeValue`` of apimachinery does."""
     return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

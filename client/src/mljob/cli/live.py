@@ -1,5 +1,5 @@
-"""Shows MLJobs live. On a terminal, a page is drawn again and again in the same place. In a file or
-a pipe, a line is printed for each change.
+"""Shows MLJobs live: on a terminal as a page that is drawn again and again, in a file or a pipe as
+a line for each change.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ def now() -> datetime:
 
 
 def look_of(screen: Screen) -> Look:
-    """Return the settings with which icons and bars are drawn on a screen."""
+    """Return the icons and bars that a screen can show."""
     return Look(screen.sign, screen.is_terminal, screen.has_unicode)
 
 
 @contextmanager
 def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
-    """Draw a page again and again in the same place during the ``with`` block. The page is drawn
-    several times a second, because the page shows durations, which grow. ``lines`` returns the
-    current lines of the page. The last page stays on the screen.
+    """Draw a page again and again during the ``with`` block. ``lines`` returns the current lines of
+    the page. The last page stays on the screen.
     """
     from rich.live import Live
     from rich.text import Text
@@ -51,8 +50,7 @@ def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
 
 
 def follow(job: Job, screen: Screen, timeout: float | None) -> MLJob:
-    """Show an MLJob until the MLJob has ended or is stalled. A stalled MLJob can't go on until
-    somebody makes a change, for example of its conf. Return the last state of the MLJob.
+    """Show an MLJob until it has ended or can't continue without a change. Return its last state.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.

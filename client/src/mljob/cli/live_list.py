@@ -1,4 +1,4 @@
-"""The list that ``list --watch`` shows. The list changes when an MLJob changes."""
+"""The list of MLJobs that ``list --watch`` shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME_WIDTH = 30
 
 
 class LiveList:
-    """The list of MLJobs that ``list --watch`` shows.
+    """A list of MLJobs that changes when an MLJob changes.
 
     Args:
         screen: The output that shows the list.
@@ -37,9 +37,7 @@ class LiveList:
         self._begun = monotonic()
 
     def take(self, change: Change[MLJob]) -> None:
-        """Update the list after the watch has reported a change of an MLJob, or of the connection
-        to the API server.
-        """
+        """Apply a change of an MLJob or of the connection to the list."""
         job = change.item
         if job is not None:
             key = job.namespace, job.name
@@ -53,9 +51,7 @@ class LiveList:
             self._lost = ""
 
     def page(self) -> list[Line]:
-        """Return the lines of the list that fit on the screen. Another thread may call this method,
-        so the method copies the list first.
-        """
+        """Return the lines of the list that fit on the screen. Another thread may call this method."""
         known = list(self._known.values())
         rows = self._fitting(known)
         more = f"and {len(known) - len(rows)} more" if len(rows) < len(known) else ""
@@ -64,10 +60,8 @@ class LiveList:
         return [*listed, *([Piece(text)] for text in said if text)]
 
     def _fitting(self, known: list[MLJob]) -> list[Row]:
-        """Return the rows that fit on the screen, in the order of the list.
-
-        If the screen is too small for all rows, MLJobs that succeeded or were cancelled are left
-        out first. After them, MLJobs are left out from the top of the list.
+        """Return the rows that fit on the screen. MLJobs that succeeded or were cancelled are left
+        out first, then MLJobs from the top of the list.
         """
         at, room = now(), max(self._screen.height - _OTHER_ROWS, 1)
         chosen: dict[int, Row] = {}
@@ -81,9 +75,8 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield the line to print for a change: for a deletion, for a lost connection, or for an
-        MLJob whose line has new texts. Yield nothing for any other change. Callers apply the change
-        with :meth:`take` first.
+        """Yield the line to print for a change, if the change is new to the reader. Call
+        :meth:`take` first.
         """
         job = change.item
         if job is None:
@@ -102,7 +95,7 @@ class LiveList:
 
 
 def ordered(jobs: list[MLJob]) -> list[MLJob]:
-    """Return MLJobs sorted by namespace. Within a namespace, the newest MLJobs come last, because a
-    terminal shows the end of a long list.
+    """Sort MLJobs by namespace. Within a namespace, the newest MLJobs come last, because a terminal
+    shows the end of a long list.
     """
     return sorted(jobs, key=lambda job: (job.namespace, str(job.created_at or ""), job.name))

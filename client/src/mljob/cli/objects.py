@@ -1,4 +1,4 @@
-"""Objects as ``-o json|yaml|name`` prints them."""
+"""Formats objects as kubectl's option ``-o json|yaml|name`` does."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ def named(job: MLJob) -> str:
 
 
 def dumped(objects: list[dict[str, Any]], output: Format, *, as_list: bool) -> str:
-    """Return MLJobs as JSON or YAML. As in kubectl, ``managedFields`` are left out.
+    """Return MLJobs as JSON or YAML, without ``managedFields``.
 
     Args:
-        objects: The MLJobs as the API server sent them. The items of a list lack ``apiVersion`` and
-            ``kind``. The result has both fields in every MLJob.
+        objects: The MLJobs as the API server sent them. A missing ``apiVersion`` or ``kind`` is
+            added.
         output: JSON or YAML.
-        as_list: Whether to return all MLJobs, as the items of a Kubernetes List. Otherwise, only
-            the first MLJob is returned.
+        as_list: Whether to return a Kubernetes List of all MLJobs, instead of only the first MLJob.
     """
     shown = [_without_managers(value) for value in objects]
     return text_of({"apiVersion": "v1", "kind": "List", "items": shown} if as_list else shown[0], output)

@@ -1,4 +1,4 @@
-"""The commands ``open`` and ``ui``, which show MLJobs in a browser."""
+"""The commands ``open`` and ``ui``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .session import Session
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands ``open`` and ``ui`` to the command line ``app``."""
+    """Add the commands ``open`` and ``ui`` to ``app``."""
     app.command("open")(with_groups(open_run))
     app.command()(with_groups(ui))
 
@@ -28,8 +28,7 @@ def open_run(
 ) -> int:
     """Open the run of an MLJob in Airflow.
 
-    Opens the page of the run in the browser, or prints the address of the page if there is no
-    browser.
+    Opens the page of the run in the browser. Without a browser, prints the address of the page.
     """
     from ..render import fields
     from ..render.explanation import safe_url
@@ -45,7 +44,7 @@ def open_run(
     if not url:
         typer.echo(f"Error: MLJob {job.name} has {what}.", err=True)
         return Exit.ERROR
-    if print_ or not _opened(url):
+    if print_ or not _open_browser(url):
         typer.echo(url)
     return Exit.SUCCESS
 
@@ -84,15 +83,14 @@ def ui(
         def started(url: str) -> None:
             typer.echo(f"The view is at {url}\nThe address lets one browser in. Ctrl-C ends it.", err=True)
             if browser:
-                _opened(page_of(url))
+                _open_browser(page_of(url))
 
         # The view is an extra, so its package may be absent.
         asyncio.run(import_module("mljob.view.server").serve_locally(config, port, started))
     return Exit.SUCCESS
 
 
-def _opened(url: str) -> bool:
-    """Open a URL in a browser. Return whether a browser could be started."""
+def _open_browser(url: str) -> bool:
     import webbrowser
 
     try:

@@ -1,4 +1,4 @@
-"""The options that commands share, named as kubectl names them, and the arguments that name MLJobs."""
+"""The options and arguments that commands share. Their names are those of kubectl."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import completion
 
 
 class Format(StrEnum):
-    """The output formats that the option ``-o`` accepts."""
+    """An output format of the option ``-o``."""
 
     JSON = "json"
     YAML = "yaml"
@@ -61,10 +61,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command for typer, made from a function that takes groups of options. A group is a
-    parameter of the function whose type is a dataclass. Each parameter of the dataclass becomes an
-    option of the command. If the dataclass is a context manager, the function runs in its ``with``
-    block.
+    """Convert a function to a command for typer. If a parameter of the function is a dataclass,
+    each field of the dataclass becomes an option of the command. If the dataclass is a context
+    manager, the function runs in its ``with`` block.
     """
     signature = inspect.signature(command, eval_str=True)
     annotations: dict[str, Any] = {name: given.annotation for name, given in signature.parameters.items()}
@@ -96,8 +95,8 @@ def _members(group: type[Any]) -> list[inspect.Parameter]:
 
 
 def seconds(duration: str | None) -> float | None:
-    """Convert a duration to seconds. If ``duration`` is None, return None. A duration has the units
-    h, m, s and ms, such as ``1h30m``. A whole number without a unit is a number of seconds.
+    """Convert a duration such as ``1h30m`` to seconds. The units are h, m, s and ms. A whole number
+    without a unit is in seconds. For None, return None.
 
     Raises:
         typer.BadParameter: ``duration`` is not a duration.

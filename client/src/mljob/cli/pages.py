@@ -1,6 +1,4 @@
-"""Makes the lines that commands print. The lines consist of the texts with which
-:mod:`mljob.render` describes MLJobs. All functions are pure.
-"""
+"""The lines that commands print about MLJobs. All functions are pure."""
 
 from __future__ import annotations
 
@@ -26,12 +24,12 @@ _MAX_OUTPUTS = 50
 
 @dataclass(frozen=True)
 class Look:
-    """How states and progress look on a screen: icons, and bars.
+    """The icons and bars of a screen.
 
     Attributes:
-        sign: A function that returns the icon and the word of a state as a part of a line.
-        is_terminal: Whether the screen is a terminal. If not, each MLJob has exactly one line in a
-            list.
+        sign: Returns the icon and the word of a state as a part of a line.
+        is_terminal: Whether the screen is a terminal. If not, a list has exactly one line for each
+            MLJob.
         has_unicode: Whether bars may use block characters.
     """
 
@@ -48,8 +46,8 @@ LIST_TITLES = ("NAMESPACE", "NAME", "SWEEP POINT", "PHASE", "PROGRESS", "TOOK", 
 
 
 def list_cells(row: Row, look: Look, *, with_namespace: bool) -> list[Piece]:
-    """Return the cells of an MLJob in a list, one for each column. On a terminal, the cell of the
-    message is empty, because :func:`list_lines` puts the message on a line below.
+    """Return the cells of an MLJob in a list. On a terminal, the cell of the message is empty,
+    because the message has its own line.
     """
     has_bar = look.is_terminal and row.sign.tone is Tone.BUSY
     progress = f"{look.bar(row.percent)} {row.progress}".strip() if has_bar else row.progress
@@ -68,8 +66,8 @@ def list_cells(row: Row, look: Look, *, with_namespace: bool) -> list[Piece]:
 
 
 def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles: bool = True) -> list[Line]:
-    """Return the lines of a list of MLJobs. On a terminal, the message of an MLJob that needs
-    attention is on a line below the MLJob.
+    """Return the lines of a list of MLJobs. On a terminal, the message of an MLJob is on a line
+    below the MLJob.
     """
     from .screen import columns
 
@@ -86,9 +84,8 @@ def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles:
 
 
 def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Line]:
-    """Return the lines of a page about one MLJob and the MLJob's tasks. The command draws the page
-    repeatedly. ``most_tasks`` is the maximum number of tasks, and counts as :data:`MIN_TASKS` if it
-    is less.
+    """Return the lines of the live page about one MLJob and its tasks. At most ``most_tasks`` tasks
+    are shown, or :data:`MIN_TASKS` if that is more.
     """
     row = row_of(job, now)
     share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
@@ -122,14 +119,12 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
-    """Return two values: a tuple of texts about an MLJob, and the line to print for a change of the
-    MLJob. The line begins with a time. The tuple has the MLJob's name and the texts of the line,
-    but not this time. A caller prints the line only if the tuple differs from the last tuple of the
-    MLJob.
+    """Return the texts about an MLJob, and the line to print for its change. Print the line only if
+    the texts have changed. The line begins with a time, which is not among the texts.
 
     Args:
         job: The MLJob.
-        look: How icons and bars look on the screen.
+        look: The icons and bars of the screen.
         now: The current time, for durations.
         since: The seconds since the command began.
     """
@@ -146,8 +141,8 @@ def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tu
 
 
 def output_lines(job: MLJob) -> list[Line]:
-    """Return the outputs of an MLJob, one on each line, and how many are left out if there are more
-    than 50.
+    """Return a line for each output of an MLJob, at most 50, and a line with the number of the
+    others.
     """
     from .screen import columns
 
@@ -161,8 +156,8 @@ def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: 
     """Return the lines that explain the state of an MLJob.
 
     Args:
-        explanation: The explanation of the state, with ways to solve a problem.
-        look: How icons and bars look on the screen.
+        explanation: The explanation of the state.
+        look: The icons and bars of the screen.
         now: The current time, for durations.
         log: The lines of the log that explain the task's error.
         no_log: Why the log can't be read, or an empty text.
@@ -196,12 +191,11 @@ def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: 
 def comparison_lines(
     header: Sequence[str], cells: Sequence[Sequence[str]], best: str | None, by: str | None
 ) -> list[Line]:
-    """Return the lines of a comparison. A star marks the best MLJob and the title of the column
-    ``by``.
+    """Return the lines of a comparison. A star marks the best MLJob and the title ``by``.
 
     Args:
-        header: The titles of the columns. The first column has the names of the MLJobs.
-        cells: The rows. Each row is a list with the text of each cell.
+        header: The titles of the columns.
+        cells: The rows, each a list of texts. The first text is the name of the MLJob.
         best: The name of the best MLJob, or None.
         by: The title of the column by which the rows are ordered, or None.
     """
@@ -216,11 +210,6 @@ def comparison_lines(
 
 
 def _worth_showing(tasks: Sequence[Task], most: int) -> list[Task]:
-    """Return the tasks that a page shows, in their order: at most ``most`` tasks, or
-    :data:`MIN_TASKS` if ``most`` is smaller. The tasks are chosen by state: failed or awaiting
-    input first, then running or up for retry, then deferred or queued, then all others. Among tasks
-    of the same rank, the last tasks of the list are chosen first.
-    """
     most = max(most, MIN_TASKS)
     if len(tasks) <= most:
         return list(tasks)

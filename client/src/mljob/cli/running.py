@@ -1,4 +1,4 @@
-"""``run``: start an MLJob."""
+"""The command ``run``."""
 
 from __future__ import annotations
 
@@ -36,11 +36,10 @@ class Request:
     """The options of ``run`` and ``sweep`` that describe the MLJob.
 
     Attributes:
-        set_: Values for keys of the conf, as ``KEY=VALUE``. The value is YAML.
+        set_: Values of the conf, as ``KEY=VALUE``. The value is YAML.
         conf: The path of a file with the conf. ``-`` is standard input.
         sources: Objects whose keys are added to the conf: ``configmap/NAME``, ``secret/NAME``, or
-            ``mljob/NAME`` for the outputs of an MLJob. ``mljob/NAME:KEY,KEY`` adds only these
-            outputs.
+            ``mljob/NAME[:KEY,KEY]`` for the outputs of an MLJob.
         type_: The type of the MLJob.
         airflow: The name of the AirflowInstance.
         retries: The value of ``backoffLimit``.
@@ -102,8 +101,8 @@ class Request:
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label.", show_default=False)] = None
 
     def given_conf(self) -> dict[str, Any]:
-        """Return the content of the file ``conf``, merged with the values of ``set_``. If both have
-        a value for a key, take the value of ``set_``.
+        """Return the conf from the file ``conf`` and the values of ``set_``, which override the
+        file.
 
         Raises:
             typer.BadParameter: The file or a value of ``set_`` is invalid.
@@ -113,18 +112,17 @@ class Request:
         return merged(conf_file(self.conf) if self.conf is not None else {}, assigned(self.set_ or ()))
 
     def labels(self) -> dict[str, str]:
-        """Return the labels from the texts in ``label``, by key.
+        """Return the labels by key.
 
         Raises:
-            typer.BadParameter: A text is not ``KEY=VALUE``.
+            typer.BadParameter: A text in ``label`` is not ``KEY=VALUE``.
         """
         from .values import labels_of
 
         return labels_of(self.label or ())
 
     def spec(self) -> dict[str, Any]:
-        """Return the fields of the MLJob's spec that the options set, by their names in the API,
-        such as ``backoffLimit``. The conf is not included.
+        """Return the fields of the MLJob's spec that the options set, except the conf.
 
         Raises:
             typer.BadParameter: A text in ``sources`` is invalid.
@@ -139,7 +137,7 @@ class Request:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command ``run`` to the command line ``app``."""
+    """Add the command ``run`` to ``app``."""
     app.command()(with_groups(run))
 
 
@@ -197,9 +195,6 @@ def _source(text: str) -> dict[str, Any]:
 
 
 def _show_checked(session: Session, request: Request, dag_id: str, name: str | None, output: Format | None) -> None:
-    """Have the API server check the MLJob without creating it, and print the MLJob that the API
-    server would store.
-    """
     from ..manifest import manifest, random_name
     from ..resource import MLJob
     from .listing import print_objects

@@ -1,9 +1,7 @@
 """The output of commands. Lines on a terminal have colours, unless ``NO_COLOR`` is set. Lines in a
 file or a pipe have no colours and are never cut.
 
-A line is a list of pieces, and the tone of a piece selects its colour. The words and icons alone
-have the whole meaning of a line. So a reader who does not see the colours loses no information, for
-example a reader who sets ``NO_COLOR``, who reads a file, or who uses a screen reader.
+Colours only repeat what words and icons say. So a reader without colours loses no information.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ MIN_WIDTH = 40
 
 
 class Piece(NamedTuple):
-    """A part of a line of output, in one colour.
+    """A part of a line, in one colour.
 
     Attributes:
         text: Text on one line, without control characters.
@@ -65,9 +63,7 @@ class Screen:
 
     @property
     def width(self) -> int | None:
-        """The number of columns of the terminal, at least 40. None for a file or a pipe, whose
-        lines are not cut.
-        """
+        """The number of columns of the terminal, at least 40. None for a file or a pipe."""
         return max(shutil.get_terminal_size().columns, MIN_WIDTH) if self.is_terminal else None
 
     @property
@@ -76,13 +72,11 @@ class Screen:
         return max(shutil.get_terminal_size().lines, 10)
 
     def sign(self, sign: Sign) -> Piece:
-        """Return a piece of a line with the icon and the word of ``sign``, which stands for a
-        state.
-        """
+        """Return the icon and the word of ``sign``, which stands for a state."""
         return Piece(f"{sign.icon if self.has_unicode else sign.ascii} {sign.word}", sign.tone)
 
     def show(self, lines: Iterable[Line]) -> None:
-        """Print lines. On a terminal, each line is cut at the width of the terminal."""
+        """Print lines, cut at the width of the terminal."""
         if not self.is_terminal:
             self.stream.writelines("".join(piece.text for piece in line).rstrip() + "\n" for line in lines)
             return
@@ -102,21 +96,19 @@ class Screen:
             console.print(text, soft_wrap=True)
 
     def say(self, *texts: str) -> None:
-        """Print texts, each on a line of its own. A terminal wraps long texts."""
+        """Print texts, each on a line of its own."""
         for text in texts:
             self.stream.write(f"{text}\n")
 
     def console(self) -> Console:
-        """Return a ``Console`` of the library rich that prints to this screen. The console has no
-        colours if the environment variable ``NO_COLOR`` is set.
-        """
+        """Return a ``Console`` of the library rich that prints to this screen."""
         from rich.console import Console
 
         return Console(file=self.stream, highlight=False, markup=False, emoji=False)
 
 
 def as_text(line: Line) -> Text:
-    """Return a line as a ``Text`` of the library rich, with the colours of its pieces."""
+    """Convert a line to a ``Text`` of the library rich."""
     from rich.text import Text
 
     text = Text(no_wrap=True, overflow="ellipsis")
@@ -127,8 +119,8 @@ def as_text(line: Line) -> Text:
 
 
 def columns(rows: Sequence[Sequence[Piece]], titles: Sequence[str] | None = None) -> list[Line]:
-    """Return the rows as lines, below the titles if there are any. Each column is as wide as its
-    longest cell. A column whose cells are empty in all rows is left out, together with its title.
+    """Return rows as lines with aligned columns. A column with only empty cells is left out,
+    together with its title.
     """
     from rich.cells import cell_len
 

@@ -1,6 +1,5 @@
-"""The parts that all commands share: the options that choose the cluster and the namespace, and the
-sentence that is printed after Ctrl-C. The options are the fields of :class:`Session`, and have the
-names of kubectl's options.
+"""The options that choose the cluster and the namespace, and the sentence that is printed after
+Ctrl-C. All commands share these parts.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Session:
 
     @cached_property
     def client(self) -> Client:
-        """The client for MLJobs. The first access to this property makes the client.
+        """The client for MLJobs.
 
         Raises:
             ConfigError: There is no usable kubeconfig.
@@ -87,16 +86,14 @@ class Session:
 
     @property
     def scope(self) -> str:
-        """The options of this call that choose the cluster and the namespace, as text. A command
-        that is suggested to the user contains this text, so that the command reaches the same
-        MLJob.
+        """The options of this call that choose the cluster and the namespace, as text. Commands
+        that are suggested to the user need these options too.
         """
         given = (("-n", self.namespace), ("--context", self.context), ("--kubeconfig", self.kubeconfig))
         return " ".join(f"{option} {shlex.quote(value)}" for option, value in given if value)
 
     def job(self, name: str) -> Job:
-        """Read an MLJob from the API server, and return a handle on the MLJob. In a name such as
-        ``mljob/NAME``, the part before the slash is ignored.
+        """Read an MLJob, and return its handle. ``mljob/NAME`` means the same as ``NAME``.
 
         Raises:
             NotFound: No MLJob has this name. The message says how to list the MLJobs.
@@ -117,7 +114,7 @@ class Session:
             ) from None
 
     def jobs(self, names: list[str] | None, selector: str | None, *, at_least: int = 1) -> list[Job]:
-        """Return handles on the MLJobs that a command names, or selects by labels.
+        """Return the handles of MLJobs that are chosen by names or by a label selector.
 
         Raises:
             typer.BadParameter: Names and a selector are both given, or both missing.
@@ -136,14 +133,13 @@ class Session:
         return found
 
     def dry_run(self, value: dict[str, Any], *, create: bool = False) -> dict[str, Any]:
-        """Have the API server check an MLJob or an AirflowInstance by a dry run. Return the object
-        that the API server would store.
+        """Check an MLJob or an AirflowInstance by a dry run. Return the object that the API server
+        would store.
 
         Args:
             value: The object.
-            create: Whether an existing object of the same name is an error. If False, and there is
-                such an object, the API server checks what this object would become after the merge
-                patch ``value``.
+            create: Whether an existing object of this name is an error. If not, ``value`` is
+                checked as a merge patch of the existing object.
 
         Raises:
             AlreadyExists: With ``create``, there is an object of this name.
@@ -173,9 +169,8 @@ class Session:
 
     def follows(self, names: list[str], selector: str | None = None) -> None:
         """Set the sentence that is printed after Ctrl-C. The sentence says that the MLJobs
-        ``names`` continue after the end of the command. The sentence also names the command that
-        shows the changes of these MLJobs again. ``selector`` is the label selector that chose the
-        MLJobs, or None.
+        ``names`` continue, and how to show them again. ``selector`` is the label selector that
+        chose the MLJobs, or None.
         """
         if len(names) == 1:
             who, command = f"MLJob {names[0]} goes on", f"watch {names[0]}"

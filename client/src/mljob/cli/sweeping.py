@@ -1,4 +1,4 @@
-"""``sweep``: creates one MLJob for each combination of the values of params (a point of a grid)."""
+"""The command ``sweep``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .session import Session
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command ``sweep`` to the command line ``app``."""
+    """Add the command ``sweep`` to ``app``."""
     app.command()(with_groups(sweep))
 
 
@@ -47,7 +47,7 @@ def sweep(
     All MLJobs have the label mljob.dev/sweep=NAME. kubectl mljob list shows the values of each
     MLJob.
 
-    If you repeat the command, it creates only the MLJobs that are missing.
+    A repeated command creates only the MLJobs that are missing.
     """
     from ..sweep import SWEEP_LABEL, points_of
     from ..text import values_text

@@ -1,5 +1,5 @@
-"""The tree of a run. The tree shows the MLJob, the MLJobs whose outputs become part of the run's
-conf, and the tasks of the run. The tasks are arranged by task groups.
+"""The tree of a run: the MLJob, the MLJobs whose outputs the run uses, and the tasks by task
+groups.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Branch:
     """A node of the tree.
 
     Attributes:
-        cells: The columns of the node's line. The first column is the node's name.
+        cells: The columns of the node's line. The first column has the node's name.
         children: The nodes below this node.
     """
 
@@ -49,9 +49,9 @@ def tree_lines(
     Args:
         job: The MLJob.
         graph: The graph of the MLJob's run, or None to show the tasks in the status.
-        upstreams: The names and phases of the MLJobs whose outputs become part of the run's conf.
-            The phase is None for an MLJob that can't be read.
-        look: How icons and bars look on the screen.
+        upstreams: The names and phases of the MLJobs whose outputs the run uses. The phase of an
+            unreadable MLJob is None.
+        look: The icons and bars of the screen.
         now: The current time, for durations.
     """
     row = row_of(job, now)
@@ -84,15 +84,8 @@ def _of_graph(graph: RunGraph, job: MLJob, look: Look, now: datetime) -> list[Br
 
 
 def _group(group: str | None, groups: dict[str, Branch], top: list[Branch]) -> list[Branch]:
-    """Return the list of the children of a task group's node. The caller adds the nodes of the
-    group's tasks to this list. If the node of the group or the node of an outer group does not
-    exist yet, create the node. A group that is nested more than :data:`MAX_LEVELS` levels deep gets
-    no node. For such a group, return the list of the nearest outer group that has a node.
-
-    Args:
-        group: The id of the group, or None for tasks outside of all groups.
-        groups: The nodes of all groups so far, by the groups' ids.
-        top: The nodes at the top of the tree. This list is the result if ``group`` is None.
+    """Return the children of a task group's node. Create the missing nodes of this group and its
+    outer groups, at most :data:`MAX_LEVELS` levels deep.
     """
     if group is None:
         return top

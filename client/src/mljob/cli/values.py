@@ -1,8 +1,7 @@
 """Values of a conf on a command line: ``--set optimizer.lr=0.1``, ``--grid epochs=5,10`` and
-``--conf FILE``.
+``--conf FILE``. A value is YAML: 20 is a number, true is a boolean.
 
-A value is YAML: 20 is a number, true is a boolean, and a value in quotes is a string. The parameter
-``option`` of these functions is the name of the command-line option, for the text of an error.
+The parameter ``option`` of these functions is the command-line option that an error names.
 """
 
 from __future__ import annotations
@@ -26,9 +25,8 @@ _PATH = re.compile(rf"{_PART.pattern}(?:\.{_PART.pattern})*", re.DOTALL)
 
 
 def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
-    """Convert texts such as ``optimizer.lr=0.1`` to a conf, and return the conf. A key with a dot
-    names a key in a nested object: the result of the example is ``{"optimizer": {"lr": 0.1}}``. A
-    dot after a backslash is part of the key.
+    """Convert texts such as ``optimizer.lr=0.1`` to a conf. A dot in the key begins a nested
+    object: ``{"optimizer": {"lr": 0.1}}``. A dot after a backslash is part of the key.
 
     Raises:
         typer.BadParameter: A text is not ``KEY=VALUE``, a key has an empty part, a value can't be
@@ -50,8 +48,7 @@ def assigned(texts: Iterable[str], option: str = "--set") -> dict[str, Any]:
 
 
 def grid_of(texts: Iterable[str], option: str = "--grid") -> dict[str, list[Any]]:
-    """Convert texts such as ``epochs=5,10`` and ``layers=[[64],[64,32]]`` to a grid, and return the
-    grid: the values of each param, by the name of the param.
+    """Convert texts such as ``epochs=5,10`` to a grid: a list of values for each param.
 
     Raises:
         typer.BadParameter: A text is not ``KEY=VALUES``, a value can't be parsed, there are more
@@ -82,9 +79,8 @@ def conf_file(path: str) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a conf with the keys of both confs. If both confs have a key, the result has the value
-    in ``over``. If both values are objects, the result has an object that is merged from both in
-    the same way.
+    """Return a conf with the keys of both confs. Values in ``over`` have priority. Nested objects
+    are merged too.
     """
     both = dict(base)
     for key, value in over.items():
@@ -94,7 +90,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def labels_of(texts: Iterable[str]) -> dict[str, str]:
-    """Return the labels in texts such as ``team=vision``, by key.
+    """Convert texts such as ``team=vision`` to labels by key.
 
     Raises:
         typer.BadParameter: A text is not ``KEY=VALUE``, or there are more than
@@ -126,8 +122,8 @@ def read(path: str, limit: int, option: str) -> str:
 
 
 def path_of(key: str, option: str) -> list[str]:
-    """Return the parts of a dotted key, such as ``optimizer`` and ``lr`` for ``optimizer.lr``. A
-    dot after a backslash does not separate parts.
+    """Split a dotted key, such as ``optimizer.lr``. A dot after a backslash does not separate
+    parts.
 
     Raises:
         typer.BadParameter: A part is empty.
@@ -138,8 +134,7 @@ def path_of(key: str, option: str) -> list[str]:
 
 
 def parsed(text: str, key: str, option: str) -> Any:
-    """Parse a text as YAML, and return its value. For a text that is empty or only white space,
-    return an empty string.
+    """Parse a text as YAML. For an empty or blank text, return an empty string.
 
     Raises:
         typer.BadParameter: The text has more than :data:`MAX_LENGTH` characters, is not one YAML
