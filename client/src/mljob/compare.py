@@ -1,7 +1,5 @@
-"""A comparison of MLJobs, with the best MLJob first. For each MLJob, the comparison has the params
-that differ, the outputs and the last metrics.
-
-The functions are pure, and the command line, notebooks and the view share them.
+"""Compares MLJobs: the params that differ, the outputs and the last metrics. The best MLJob comes
+first. All functions are pure.
 """
 
 from __future__ import annotations
@@ -39,8 +37,8 @@ class Row:
         job: The MLJob.
         params: The values of the params that differ, by dotted path in the conf, such as
             ``optimizer.lr``.
-        results: The outputs and the last metrics by name. If an output and a metric have the same
-            name, only the output is included.
+        results: The outputs and the last metrics by name. An output hides a metric of the same
+            name.
     """
 
     job: MLJob
@@ -53,17 +51,14 @@ class Comparison:
     """Several MLJobs side by side.
 
     Attributes:
-        rows: The MLJobs, best first. MLJobs with equal values are in the order of their names.
-            MLJobs that have no number for ``by`` come last. If ``by`` is None, the order is by
-            name.
-        params: The names of the params that differ, in the order in which they first occur in the
-            confs.
+        rows: The MLJobs, best first. MLJobs with equal values are ordered by name. MLJobs without a
+            number for ``by`` come last. If ``by`` is None, the order is by name.
+        params: The names of the params that differ, in the order of the confs.
         results: The names of the outputs and metrics, ``by`` first.
-        by: The name of the output or metric by which the rows are ordered. None if nothing but
-            counters, such as ``epoch``, is a number.
+        by: The name of the output or metric by which the rows are ordered. None if only counters,
+            such as ``epoch``, are numbers.
         less_is_better: Whether the smallest value of ``by`` comes first.
-        columns_omitted: How many params and results are left out, because they exceed
-            :data:`MAX_COLUMNS`.
+        columns_omitted: How many params and results exceed :data:`MAX_COLUMNS` and are left out.
     """
 
     rows: Sequence[Row]
@@ -80,12 +75,12 @@ class Comparison:
         return first.job if first and finite_number(first.results.get(self.by or "")) is not None else None
 
     def header(self) -> list[str]:
-        """Return the titles of the columns: name, phase, the params and the results."""
+        """Return the titles of the columns: name, phase, params and results."""
         return ["name", "phase", *self.params, *self.results]
 
     def cells(self) -> list[list[str]]:
-        """Return the cells of each row as texts without control characters. Each param and each
-        result is cut to 60 characters.
+        """Return the cells of each row as texts without control characters. Params and results are
+        cut to 60 characters.
         """
         return [
             [
@@ -98,7 +93,7 @@ class Comparison:
         ]
 
     def __str__(self) -> str:
-        """Return the comparison as a table of text: a header, and a line for each MLJob."""
+        """Return the comparison as a table of text."""
         lines = [self.header(), *self.cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
@@ -106,9 +101,8 @@ class Comparison:
         )
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return one dict for each MLJob, best first: the name, the phase, and the params and
-        results that the MLJob has, by column title. If columns have the same title, the dict has
-        the value of the last of these columns.
+        """Return a dict for each MLJob, best first, with the values by column title. If several
+        columns have the same title, the last value is returned.
         """
         return [
             {
@@ -121,9 +115,7 @@ class Comparison:
         ]
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return the comparison as a pandas DataFrame, with a row for each MLJob. pandas must be
-        installed.
-        """
+        """Return the comparison as a pandas DataFrame. pandas must be installed."""
         import pandas
 
         return pandas.DataFrame(self.to_rows(), columns=list(dict.fromkeys(self.header())))
@@ -135,14 +127,13 @@ class Comparison:
 
 
 def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better: bool | None = None) -> Comparison:
-    """Compare MLJobs by an output or a metric. The best MLJob is the first row of the comparison.
+    """Compare MLJobs by an output or a metric.
 
     Args:
         jobs: The MLJobs.
-        by: The name of the output or metric to order by. Default: the output or metric that is a
-            number in the most MLJobs. Counters such as ``epoch`` are never the default.
-        less_is_better: Whether the smallest value is the best. Default: whether the result's name
-            contains ``loss``, ``error`` or the like.
+        by: The name of the output or metric to order by. Default: the name that is a number in the
+            most MLJobs, except counters such as ``epoch``.
+        less_is_better: Whether the smallest value is the best. Default: :func:`smallest_is_best`.
 
     Raises:
         Invalid: No MLJob has a number as the output or metric ``by``.
@@ -168,16 +159,15 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
 
 def smallest_is_best(name: str) -> bool:
-    """Return whether the name of a result contains a word such as ``loss`` or ``error``. The
-    smallest value of such a result is the best.
+    """Return whether the smallest value of an output or metric is the best. The name then contains
+    a word such as ``loss`` or ``error``.
     """
     return any(part in name.lower() for part in _LESS_IS_BETTER)
 
 
 def results_of(job: MLJob) -> dict[str, Any]:
-    """Return the outputs of an MLJob, and the last metrics of its tasks, by name. If several tasks
-    have a metric of the same name, only the metric of the task that comes last in the status is
-    returned. If an output and a metric have the same name, only the output is returned.
+    """Return the outputs and the last metrics of an MLJob by name. An output hides a metric of the
+    same name. Among several tasks, the last task in the status has priority.
     """
     metrics: dict[str, Any] = {}
     tasks = job.raw_status.get("tasks")
@@ -188,8 +178,8 @@ def results_of(job: MLJob) -> dict[str, Any]:
 
 
 def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
-    """Yield the values of a conf with their dotted paths, which begin with ``prefix``. A list, an
-    empty object, and an object that is nested deeper than ``levels`` levels are yielded as a whole.
+    """Yield the values of a conf with their dotted paths. Objects below ``levels`` levels, lists
+    and empty objects are yielded as a whole.
     """
     for key, value in conf.items():
         if isinstance(value, dict) and value and levels > 1:
@@ -211,10 +201,7 @@ def _key(value: Any) -> str:
 
 
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the result to order by if the user names none: the output or metric that is a number
-    in the most MLJobs. Counters such as ``epoch`` don't count. If several results are numbers in
-    equally many MLJobs, return the first of them. Return None if no MLJob has such a result.
-    """
+    """Return the name that is a number in the most MLJobs, except counters such as ``epoch``."""
     counts = {
         name: sum(finite_number(result.get(name)) is not None for result in results)
         for name in names

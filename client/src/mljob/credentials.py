@@ -1,9 +1,6 @@
-"""Obtains the credentials of requests, as the kubeconfig says: from the kubeconfig itself, from a
-token file whose content changes, or from an exec plugin, which is a command that prints
-credentials.
+"""Obtains credentials as the kubeconfig says: from the kubeconfig itself, from a token file, or
+from an exec plugin. An exec plugin is a command that prints credentials.
 
-The credentials of an exec plugin are kept until shortly before they expire, or until the API server
-refuses them.
 Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
 """
 
@@ -48,7 +45,7 @@ class Credential:
     """The credential of a request: HTTP headers, a client certificate, both or neither.
 
     Attributes:
-        headers: Headers of each request, including the headers for impersonation.
+        headers: The headers of each request, also for impersonation.
         certificate: The client certificate as PEM, or None.
         key: The certificate's private key as PEM, or None.
     """
@@ -59,8 +56,8 @@ class Credential:
 
 
 class Credentials:
-    """Obtains the credentials of a kubeconfig's user, keeps them, and renews them before they
-    expire. Several threads may share one object.
+    """Obtains the credentials of a kubeconfig's user, and renews them before they expire. Several
+    threads may share one object.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -72,7 +69,7 @@ class Credentials:
 
     @property
     def may_block(self) -> bool:
-        """Whether :meth:`current` may take long, because it runs a plugin or reads a file."""
+        """Whether :meth:`current` may run a plugin or read a file."""
         return (self._config.user.plugin is not None or self._config.user.token_file is not None) and not self._is_fresh
 
     def current(self) -> Credential:
@@ -88,8 +85,8 @@ class Credentials:
             return self._kept
 
     def refuse(self, credential: Credential) -> bool:
-        """Forget a credential that the API server refused. Return whether the user has a plugin or
-        a token file, from which :meth:`current` may obtain another credential.
+        """Forget a credential that the API server refused. Return whether :meth:`current` may
+        return another credential.
         """
         with self._lock:
             if self._kept is credential:
@@ -149,8 +146,8 @@ def run_plugin(plugin: ExecPlugin, config: ClusterConfig) -> PluginAnswer:
     """Run an exec plugin, and return the credentials that it prints.
 
     Raises:
-        ConfigError: The plugin can't run, has an apiVersion that is not supported, needs a terminal
-            that is missing, fails, takes too long, or prints no credentials or too much text.
+        ConfigError: The plugin can't run, has an unsupported apiVersion, needs a terminal that is
+            missing, fails, takes too long, or prints no credentials or too much text.
     """
     if plugin.api_version not in EXEC_API_VERSIONS:
         raise ConfigError(
@@ -166,12 +163,6 @@ def run_plugin(plugin: ExecPlugin, config: ClusterConfig) -> PluginAnswer:
 
 
 def _output(plugin: ExecPlugin, config: ClusterConfig, interactive: bool) -> bytes:
-    """Run the plugin, and return its standard output. The plugin writes its standard error directly
-    to this process's standard error, as in kubectl.
-
-    Raises:
-        ConfigError: The plugin can't run, fails, takes too long, or prints too much.
-    """
     environment = {**os.environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": _exec_info(plugin, config, interactive)}
     seconds = INTERACTIVE_SECONDS if interactive else PLUGIN_SECONDS
     try:

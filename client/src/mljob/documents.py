@@ -1,10 +1,6 @@
-"""Reads YAML documents as kubectl reads them, and records the line number of each field. There are
-limits on the size of a file, the number of its documents, and the nesting and the number of values
-in a document.
+"""Reads YAML documents as kubectl reads them, and records the line number of each field.
 
 kubectl converts YAML to JSON. So a time stays a text, a number may not be NaN, and a key is a text.
-The values are counted during the conversion. An alias counts as all values that it stands for,
-because a few lines with aliases can stand for more values than fit into memory.
 """
 
 from __future__ import annotations
@@ -38,8 +34,7 @@ class DocumentError(ValueError):
     """
 
 
-class _Loader(yaml.CSafeLoader):
-    """A YAML loader that reads scalars as Kubernetes does: a time stays a text."""
+class _Loader(yaml.CSafeLoader): ...
 
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -55,7 +50,7 @@ class Document:
     """One document of a file.
 
     Attributes:
-        value: The content, made of the types of JSON: dict, list, str, int, float, bool and None.
+        value: The content, made of the types of JSON.
         findings: Mistakes of the YAML itself, such as a key that is used twice.
         lines: The line number of each field, by the path of the field, such as ``spec.conf``.
     """
@@ -65,8 +60,8 @@ class Document:
     lines: dict[str, int] = field(default_factory=dict)
 
     def line_of(self, path: str) -> int | None:
-        """Return the line of a field, or of the nearest field around it. Return None if no line is
-        known.
+        """Return the line of a field, or of the nearest field around it. Return None if there is no
+        line.
         """
         while path:
             if path in self.lines:
@@ -79,7 +74,8 @@ def documents(text: str) -> Iterator[Document]:
     """Yield the documents of a text, except empty documents.
 
     Raises:
-        DocumentError: The text is not YAML, or exceeds a limit.
+        DocumentError: The text is not YAML, or exceeds a limit of size, documents, levels or
+            values.
     """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise DocumentError(f"has more than {MAX_BYTES} bytes")
@@ -96,13 +92,8 @@ def documents(text: str) -> Iterator[Document]:
 
 
 def _refuse_excess(text: str) -> None:
-    """Check the limits of levels and documents before libyaml builds the nodes of the documents.
-    The function that builds the nodes calls itself for each level, and would crash the process when
-    the stack is full.
-
-    Raises:
-        DocumentError: The text exceeds a limit.
-        yaml.YAMLError: The text is not YAML.
+    """Refuse too many levels or documents before libyaml builds the nodes. A very deep document
+    would crash the process.
     """
     levels = count = 0
     for event in yaml.parse(text, _Loader):
@@ -130,10 +121,6 @@ def _line(mark: Any) -> int:
 
 
 class _Converter:
-    """Converts the YAML nodes of one document to values of JSON, and collects the mistakes in the
-    YAML.
-    """
-
     def __init__(self, loader: yaml.CSafeLoader) -> None:
         self._loader = loader
         self._left = MAX_NODES
@@ -176,11 +163,7 @@ class _Converter:
         return {**inherited, **found}
 
     def _merged(self, node: Node, path: str, level: int) -> Iterator[tuple[str, Any]]:
-        """Yield the fields of the mapping that a merge key (``<<``) names. If the merge key names a
-        list of mappings, yield the fields of all these mappings. If several mappings have the same
-        field, the caller keeps the first value. A value that is not a mapping is recorded as a
-        mistake.
-        """
+        """Yield the fields of the mappings that a merge key (``<<``) names."""
         for source in node.value if isinstance(node, SequenceNode) else [node]:
             value = self._value(source, path, level)
             if isinstance(value, dict):

@@ -1,5 +1,5 @@
-"""Makes the error that the client raises for an MLJob that failed, stalled, was cancelled, was
-deleted, or did not end in time. All functions are pure functions of the MLJob's last state.
+"""The errors for MLJobs that failed, stalled, were cancelled or deleted, or did not end in time.
+All functions are pure functions of the MLJob's last state.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _MAX_TEXT: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """A failed task, as the status of an MLJob reports it.
+    """A failed task in the status of an MLJob.
 
     Attributes:
         task_id: The id of the task.
         map_index: The index of the first failed instance of a mapped task, or -1.
-        error: The type and the text of the task's exception, or None if the status has no error.
+        error: The type and the text of the task's exception, or None.
     """
 
     task_id: str
@@ -34,8 +34,8 @@ class FailedTask:
 
 
 def failed_task(job: MLJob) -> FailedTask | None:
-    """Return the failed task in the status: the current task if this task has failed, else the
-    first failed task. Return None if the status has no failed task.
+    """Return the failed task in the status, or None. If several tasks have failed, the current task
+    has priority, then the first task.
     """
     listed = job.raw_status.get("tasks")
     tasks = [task for task in listed if isinstance(task, dict)] if isinstance(listed, list) else []
@@ -52,8 +52,8 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
 
     Args:
         job: The MLJob.
-        verdict: How the MLJob ended: FAILED or STALLED.
-        log: The end of the failed task's log. None if no task failed, or if the log can't be read.
+        verdict: FAILED or STALLED.
+        log: The end of the failed task's log, or None.
     """
     task = failed_task(job) if verdict is Verdict.FAILED else None
     kind = JobFailed if verdict is Verdict.FAILED else JobStalled
@@ -76,9 +76,8 @@ def failure(job: MLJob, verdict: Verdict, log: LogEnd | None = None) -> JobFaile
 
 
 def cancelled(job: MLJob) -> JobCancelled:
-    """Return the error for a cancelled MLJob. If the MLJob is also being deleted, return the error
-    for a deletion instead. The operator cancels the run of an MLJob that is being deleted, so a
-    watch may report the cancellation before the deletion.
+    """Return the error for a cancelled MLJob. If the MLJob is being deleted, return the error for a
+    deletion instead.
     """
     if job.is_being_deleted:
         return deleted(job)

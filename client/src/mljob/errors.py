@@ -16,29 +16,27 @@ if TYPE_CHECKING:
 
 
 class MLJobError(Exception):
-    """The base class of all errors of this package. The text of an error names the cause. If the
-    client knows what the user can do, the text also says this.
+    """The base class of all errors of this package. The message names the cause and, if possible,
+    what to do.
     """
 
 
 class ConfigError(MLJobError):
-    """The kubeconfig, or a file, a command or an entry that the kubeconfig names, can't be used."""
+    """The kubeconfig, or a file or command that the kubeconfig names, can't be used."""
 
 
 class InvalidResource(MLJobError):
-    """An object of the cluster does not fit the client's model of the object's kind. For example,
-    the CRDs in the cluster are of another version than the client.
+    """An object of the cluster does not fit the client's model of its kind. For example, the CRDs
+    in the cluster have another version than the client.
     """
 
 
 class ApiError(MLJobError):
-    """A request to the Kubernetes API server failed: the API server refused the request, did not
-    answer, or gave an unusable answer. The client also raises :class:`Invalid` without a request.
+    """The API server refused a request, did not answer, or gave an unusable answer.
 
     Attributes:
         code: The HTTP status, or 0 without an answer.
-        reason: The reason of the API server's ``Status`` in one CamelCase word, such as
-            ``Forbidden``, or an empty text.
+        reason: The reason in the API server's ``Status``, such as ``Forbidden``, or an empty text.
         retry_after: How many seconds the API server asks to wait, or None.
     """
 
@@ -54,8 +52,8 @@ class NotAuthenticated(ApiError):
 
 
 class NotAllowed(ApiError):
-    """403: the user lacks a right, or an admission plugin, such as ResourceQuota, refuses the
-    request. The message names the cause.
+    """403: the user lacks a right, or an admission plugin refuses the request. The message names
+    the cause.
     """
 
 
@@ -68,7 +66,7 @@ class KindNotServed(NotFound):
 
 
 class RunApiMissing(NotFound):
-    """mljob-api, which serves logs, history and graph, is not installed or not available."""
+    """mljob-api, the service for logs, history and graphs, is not installed or not available."""
 
 
 class AlreadyExists(ApiError):
@@ -76,20 +74,19 @@ class AlreadyExists(ApiError):
 
 
 class Conflict(ApiError):
-    """409: the object has changed since the client read it, or another object of the same name has
-    replaced it.
+    """409: the object has changed since the client read it, or was replaced by another object of
+    the same name.
     """
 
 
 class Invalid(ApiError):
-    """400 or 422: the API server refuses the request because of its content. The client also raises
-    this error itself for a call that can't succeed, such as a retry of a cancelled MLJob. The
-    message says what is wrong.
+    """400 or 422: the content of the request is wrong. The client also raises this error without a
+    request, for example for a retry of a cancelled MLJob.
     """
 
 
 class InvalidArgument(Invalid):
-    """The caller gave a wrong argument. The client has sent nothing to the API server."""
+    """The caller gave a wrong argument. No request was sent."""
 
 
 class Expired(ApiError):
@@ -99,14 +96,12 @@ class Expired(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429: the client sends too many requests. The API server has refused the client's own retries
-    too.
-    """
+    """429: the client sends too many requests. The client's own retries were refused too."""
 
 
 class Unavailable(ApiError):
-    """A 5xx status, no connection, no answer in time, or a cut-off answer. The client's own retries
-    did not help, or the client may not send this request twice.
+    """A status of 5xx, no connection, no answer in time, or a cut-off answer. The client's own
+    retries did not help, or the request may not be sent twice.
     """
 
 
@@ -115,10 +110,10 @@ class BadAnswer(ApiError):
 
 
 class JobError(MLJobError):
-    """An MLJob ended in another way than success, or did not end in time.
+    """An MLJob did not succeed, or did not end in time.
 
     Attributes:
-        job: The last state of the MLJob that the client has seen.
+        job: The last state of the MLJob that the client has read.
     """
 
     def __init__(self, message: str, job: MLJob) -> None:
@@ -130,14 +125,12 @@ class JobFailed(JobError):
     """The MLJob failed.
 
     Attributes:
-        reason: The reason of the status in one CamelCase word, such as ``TaskFailed``.
-        task: The id of the task that failed, or None if the status names no failed task.
+        reason: The reason in the MLJob's status, such as ``TaskFailed``.
+        task: The id of the failed task, or None if the status names no failed task.
         map_index: The index of the failed instance of a mapped task, or -1.
         error: The type and the text of the task's exception, or None.
-        log: At most 20 lines of the task's log, without control characters. These are the last
-            lines of the log. If the traceback of the error is further up in the log, these are the
-            lines up to the end of the traceback. The tuple is empty if the log can't be read, for
-            example without mljob-api.
+        log: At most 20 lines of the task's log, without control characters: the last lines, or the
+            lines up to the end of the traceback. Empty if the log can't be read.
     """
 
     def __init__(
@@ -160,8 +153,8 @@ class JobFailed(JobError):
 
 
 class JobStalled(JobFailed):
-    """The MLJob can't continue until somebody changes something. For example, the conf does not fit
-    the params of the DAG.
+    """The MLJob can't continue without a change. For example, the conf does not fit the params of
+    the DAG.
     """
 
 
@@ -207,15 +200,14 @@ _REFUSED_BY_POLICY = "The user has the right, but a rule of the cluster refuses 
 
 
 def from_status(code: int, body: Any, *, asked: str, retry_after: float | None = None) -> ApiError:
-    """Return the error for an answer of the API server: the subclass of :class:`ApiError` for the
-    HTTP status, or ApiError itself.
+    """Return the error for an answer of the API server. The HTTP status selects the subclass of
+    :class:`ApiError`.
 
     Args:
         code: The HTTP status.
-        body: The body of the answer. This is a dict or another value if the body is JSON, else a
-            text. The API server's own errors are ``Status`` objects.
-        asked: The request, such as ``GET /apis/...``. The error names the request if the answer has
-            no message, or if the API server does not serve the kind.
+        body: The body of the answer: a decoded JSON value, or a text if the body is not JSON.
+        asked: The request, such as ``GET /apis/...``, for an error without the API server's
+            message.
         retry_after: The seconds of the header ``Retry-After``, or None.
     """
     status = body if isinstance(body, dict) and body.get("kind") == "Status" else {}
