@@ -1,5 +1,5 @@
-"""Measures the CPU time that the operator needs for one event about a task. The measured step
-includes reading the event and writing a patch of the MLJob's status.
+"""Measures the CPU time that the operator needs for one event about a task. The time includes
+reading the event and writing a patch of the MLJob's status.
 
 A stand-in replaces the API server, and there is no Airflow. For comparison, the benchmark measures
 a floor: the CPU time for encoding the patch and decoding the API server's answer.
@@ -49,8 +49,8 @@ _NAMESPACE = Namespace("team-a")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """CPU times of a step in microseconds, by the MLJob's number of tasks. Each figure is the 10th
-    percentile of the steps, because other load affects the fastest steps least.
+    """The CPU times for one event in microseconds, by the MLJob's number of tasks. Each figure is
+    the 10th percentile of many events, because other load affects the fastest measurements least.
 
     Attributes:
         operator: The CPU time without encoding the patch and decoding the answer.
@@ -73,7 +73,9 @@ class Result:
 
 
 def measure(steps: int = STEPS) -> Result:
-    """Measure ``steps`` steps for each number of tasks in ``SIZES``."""
+    """Measure the CPU times of ``steps`` events, for an MLJob with each number of tasks in
+    ``SIZES``.
+    """
     operator, floor = {}, {}
     with step("step", f"{steps} steps of MLJobs with {' and '.join(map(str, SIZES))} tasks"):
         for tasks in SIZES:
@@ -183,7 +185,7 @@ class _Server:
     """A stand-in for the API server.
 
     Attributes:
-        seconds: The CPU time of the stand-in in the current step.
+        seconds: The CPU time of the stand-in for the current event.
         floor: The part of ``seconds`` for encoding the patch and decoding the answer.
     """
 

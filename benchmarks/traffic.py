@@ -39,8 +39,8 @@ class Target:
 
 
 class Traffic:
-    """Sends events about some runs to one topic, and measures their latencies. Each progress event
-    reports its own number as a metric, by which the watcher recognises the event.
+    """Sends events about some runs to one topic, and measures the latency of each event. Each
+    progress event reports its own number as a metric, by which the watcher recognises the event.
     """
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
@@ -83,7 +83,8 @@ class Traffic:
             The latency of each event, in milliseconds.
 
         Raises:
-            MeasurementError: The watcher has not seen all last events within 30 seconds.
+            MeasurementError: The watcher has not seen the last event about an MLJob within 30
+                seconds.
         """
         self._watcher.observations()
         sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)
@@ -133,8 +134,8 @@ class Traffic:
 
 
 def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
-    """Return the latency of each event, in milliseconds: the time from sending until the first
-    observation of the same MLJob with this event or a later event.
+    """Return the latency of each event, in milliseconds. A latency ends at the first observation
+    that contains this event or a later event of the same MLJob.
 
     Args:
         sent: The number and the time of each event, by MLJob.

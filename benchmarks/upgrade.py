@@ -39,8 +39,7 @@ class Result:
 
     Attributes:
         jobs: The number of MLJobs.
-        longest_gap: The longest time without a new status during the update and one second after
-            it.
+        longest_gap: The longest time without a new status, until one second after the update.
         usual_gap: The longest time without a new status before the update.
         latencies: For each run, the time from its end in Airflow until the watch receives the
             MLJob's end.
@@ -109,7 +108,7 @@ def measure(bench: BenchStack, rate: float = RATE, seconds: float = SECONDS) -> 
 
 
 class Replicas:
-    """Starts and ends the replicas of the operator, which are processes with different ports."""
+    """Starts and ends replicas of the operator. Each replica is a process with its own port."""
 
     def __init__(self, bench: BenchStack) -> None:
         self._bench = bench

@@ -1,5 +1,6 @@
 """Serves the web pages about MLJobs for a benchmark: ``python -m benchmarks.view_process URL``.
-``URL`` is the URL of the Kubernetes API. Requests need no proxy in front of this server.
+``URL`` is the URL of the Kubernetes API. The benchmark sends its requests directly, without a
+proxy.
 """
 
 from __future__ import annotations

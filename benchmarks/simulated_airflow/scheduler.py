@@ -1,7 +1,7 @@
 """Advances the simulated runs, as Airflow's scheduler and workers do.
 
-A step is one change of a run, such as a new state of a task. Each run has a generator that makes
-its steps and yields the seconds until the next step. One asyncio task advances all generators.
+A step is one change of a run, such as a new state of a task. For each run, a generator executes the
+steps and yields the seconds until the next step. One asyncio task advances all generators.
 """
 
 from __future__ import annotations

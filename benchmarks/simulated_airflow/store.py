@@ -57,8 +57,8 @@ class Store:
         return (self._runs if dag_id == "~" else self._of_dag.get(dag_id, {})).values()
 
     def active(self, dag_id: str = "~") -> list[Run]:
-        """Return the queued and running runs of a DAG, or of all DAGs (``~``). The run that was
-        created or queued again last comes last.
+        """Return the queued and running runs of a DAG, or of all DAGs (``~``), in the order in
+        which the runs became active.
         """
         return [run for run in self._active.values() if dag_id in ("~", run.dag_id)]
 
@@ -136,8 +136,8 @@ class Store:
             self._changed_tasks.pop(task.number, None)
 
     def touch(self, run: Run, tasks: Iterable[TaskInstance] = ()) -> None:
-        """Record that a run has changed now. The task instances ``tasks`` come first in the next
-        :meth:`tasks_since`, but the time of their last change stays the same.
+        """Record that a run has changed now. The task instances ``tasks`` come first in the result
+        of :meth:`tasks_since`, but the time of their last change stays the same.
         """
         run.changed = now()
         self._changed_runs.pop(run.key, None)

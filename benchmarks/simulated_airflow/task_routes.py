@@ -42,8 +42,8 @@ def list_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the task instance with the map index in the path. A task that is not mapped has the
-    index -1.
+    """Return the task instance that the path names. The map index of a task that is not mapped is
+    -1.
     """
     path = request.path
     run = airflow.store.get(path["dag_id"], path["run_id"])
@@ -61,7 +61,7 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Set the states of several task instances of a run. Task instances that have ended keep their
-    state. If all tasks have ended afterwards, the run fails.
+    state. If all tasks have ended afterwards, a run in progress fails.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
@@ -78,9 +78,9 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the log of a try. With a token, return only the lines after the position in the token.
-    A simulated Airflow 3.1 returns all lines, as the real Airflow 3.1 does. While the task runs,
-    the answer has a token for the next request.
+    """Return the log of a try. If the request has a continuation token, return only the lines after
+    the token's position. A simulated Airflow 3.1 returns all lines, as the real Airflow 3.1 does.
+    While the task runs, the answer has a token for the next request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):

@@ -1,6 +1,4 @@
-"""The changes that a watch of objects yields to its reader, and the reader's last state of each
-object.
-"""
+"""The changes that a watch reports, and a store of each object's last state."""
 
 from __future__ import annotations
 
@@ -67,7 +65,8 @@ class State(Generic[Item]):
 
 
 class Known(Generic[Item]):
-    """The last state of each object that the reader of a watch has received.
+    """Stores the last state of each watched object, and finds the changes that are new to the
+    reader of the watch.
 
     Args:
         convert: Converts an object from JSON to the attribute ``item`` of a :class:`State` and of a
@@ -82,8 +81,8 @@ class Known(Generic[Item]):
         return len(self._states)
 
     def state(self, raw: dict[str, Any]) -> State[Item]:
-        """Convert a JSON object to a state. If the reader has received this version before, return
-        the existing state.
+        """Convert a JSON object to a state. If this version of the object is already stored, return
+        the stored state.
         """
         key, uid, version = _identity(raw)
         known = self._states.get(key)
@@ -92,11 +91,11 @@ class Known(Generic[Item]):
         return State(key, uid, version, self._convert(raw))
 
     def put(self, state: State[Item]) -> list[Change[Item]]:
-        """Store a state, and return the changes for the reader.
+        """Store a state, and return the changes for the reader:
 
-        - None, if the reader has received this version before.
-        - A deletion and an addition, if the object was created again with another uid.
-        - Otherwise, one addition or one modification.
+        - no change, if this version of the object is already stored
+        - a deletion and an addition, if the object was created again with another uid
+        - otherwise, one addition or one modification
         """
         known = self._states.get(state.key)
         if known is not None and (known.uid, known.version) == (state.uid, state.version):
@@ -109,8 +108,8 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.MODIFIED, state.item)]
 
     def remove(self, raw: dict[str, Any]) -> list[Change[Item]]:
-        """Remove a deleted object, and return its deletion. ``raw`` is the object's last state as
-        JSON. Return an empty list if the reader doesn't know this object.
+        """Remove a deleted object, and return the deletion. ``raw`` is the object's last state as
+        JSON. Return an empty list if no such object is stored.
         """
         key, uid, _ = _identity(raw)
         known = self._states.get(key)
@@ -120,7 +119,7 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.DELETED, self._convert(raw))]
 
     def replace(self, listed: list[State[Item]]) -> list[Change[Item]]:
-        """Replace all objects by the objects of a list. Return the changes for the reader,
+        """Replace all stored objects by the objects of a list. Return the changes for the reader,
         deletions first.
         """
         there = {state.key for state in listed}

@@ -159,15 +159,15 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
 
 def smallest_is_best(name: str) -> bool:
-    """Return whether the smallest value of an output or metric is the best. The name then contains
-    a word such as ``loss`` or ``error``.
+    """Return whether the name contains a word such as ``loss`` or ``error``. The smallest value of
+    such an output or metric is the best.
     """
     return any(part in name.lower() for part in _LESS_IS_BETTER)
 
 
 def results_of(job: MLJob) -> dict[str, Any]:
     """Return the outputs and the last metrics of an MLJob by name. An output hides a metric of the
-    same name. Among several tasks, the last task in the status has priority.
+    same name. If several tasks have the same metric, the last task in the status counts.
     """
     metrics: dict[str, Any] = {}
     tasks = job.raw_status.get("tasks")

@@ -206,8 +206,8 @@ def from_status(code: int, body: Any, *, asked: str, retry_after: float | None =
     Args:
         code: The HTTP status.
         body: The body of the answer: a decoded JSON value, or a text if the body is not JSON.
-        asked: The request, such as ``GET /apis/...``, for an error without the API server's
-            message.
+        asked: The request, such as ``GET /apis/...``. The error names the request if the answer has
+            no message.
         retry_after: The seconds of the header ``Retry-After``, or None.
     """
     status = body if isinstance(body, dict) and body.get("kind") == "Status" else {}

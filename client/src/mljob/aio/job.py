@@ -98,7 +98,7 @@ class AsyncJob:
 
         Raises:
             JobFailed: The MLJob failed. The error has the failed task, the task's exception and the
-                end of its log, if they can be read.
+                end of the task's log, if available.
             JobStalled: The MLJob can't continue without a change, for example of its conf.
             JobCancelled: The MLJob was cancelled.
             JobDeleted: The MLJob was deleted before it ended, or is being deleted.
@@ -207,7 +207,7 @@ class AsyncJob:
         return await self._patch({"spec": {"cancel": True, "suspend": False}})
 
     async def suspend(self) -> Self:
-        """Suspend the MLJob until :meth:`resume`. The operator cancels the run, but pauses a
+        """Suspend the MLJob until :meth:`resume`. The operator cancels the run, or pauses the
         backfill.
         """
         return await self._patch({"spec": {"suspend": True}})

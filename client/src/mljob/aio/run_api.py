@@ -67,7 +67,7 @@ class RunApi:
             task: The id of the task. Default: the task that failed first, else a running task, else
                 a task that waits for a retry, else the task that started last.
             map_index: The index of an instance of a mapped task, only together with ``task``.
-                Default: an instance in the same order as the default of ``task``.
+                Default: the same rule as for ``task``.
             try_number: The number of the try, only together with ``task``. Default: the newest try.
             tail: The maximum number of lines to read from the end of the log. Default: all lines.
             follow: Also yield later lines until the task has ended. If the task has not started,
@@ -106,8 +106,8 @@ class RunApi:
             follow: As in :meth:`log`.
             idle_seconds: As in :meth:`log`.
             after: The position ``LogLine.after`` of an earlier line, at which a followed log
-                begins. Ignored without ``follow``. Default: the beginning of the log or of its
-                ``tail``.
+                begins. Ignored without ``follow``. Default: the beginning of the log, or the place
+                that ``tail`` sets.
 
         Raises:
             ValueError: ``after`` is not a position.
@@ -225,7 +225,7 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
 
 
 def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
-    """Return whether the history is complete, by the last entry of a response.
+    """Return whether ``end``, the last entry of a response, completes the history.
 
     Raises:
         Unavailable: The history can't be completed by another request.

@@ -32,7 +32,7 @@ def lock() -> AbstractAsyncContextManager[None]:
 
 
 def aclosing(items: AsyncIterator[Item]) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
-    """Return a context manager that closes a generator at the end of the block. This also ends the
-    request of the generator.
+    """Return a context manager that closes a generator at the end of the block. Closing also ends
+    the request that the generator reads from.
     """
     return contextlib.aclosing(cast("Any", items))

@@ -85,8 +85,8 @@ class AsyncTransport:
                 Other requests are not sent again if the API server may have received them. Default:
                 True for GET, else False.
             tries: The maximum number of times that the request is sent.
-            deadline: The time at which the caller stops waiting, as in ``time.monotonic()``.
-                Default: None, which means no deadline.
+            deadline: The time at which the caller stops waiting, on the clock of
+                ``time.monotonic()``, or None.
 
         Raises:
             ApiError: The API server refused the request, did not answer, or sent an answer that is

@@ -33,8 +33,8 @@ def application(command: str | None = None) -> typer.Typer:
     """Return the command line of ``kubectl mljob``.
 
     Args:
-        command: The command to run. For a faster start, only its module is imported. Default: all
-            commands.
+        command: The name of the command to run. Only its module is imported, for a fast start. For
+            None or an unknown name, all modules are imported.
     """
     app = typer.Typer(
         name="mljob",

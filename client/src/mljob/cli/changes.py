@@ -60,7 +60,7 @@ def retry(
 
 
 def cancel(session: Session, names: Names = None, selector: Selector = None, yes: Yes = False) -> int:
-    """Cancel MLJobs for good. The runs of the MLJobs end, and the MLJobs stay as a record.
+    """Cancel MLJobs for good. The runs end, and the MLJobs are not deleted.
 
     To stop a run now and run the MLJob again later, use suspend. On a terminal, the command asks
     for a confirmation first.

@@ -1,4 +1,5 @@
-"""Completion of command lines: the candidates for the word that a person types in the shell.
+"""Completion of command lines: the candidates for the word that a person types in the shell. All
+functions return only candidates that begin with the parameter ``incomplete``.
 
 kubectl 1.26 and later runs ``kubectl_complete-mljob`` for completion, and expects the output format
 of cobra: a line for each candidate, and a last line with a directive.
@@ -29,17 +30,17 @@ _WITH_FILES = ":0"
 
 
 def jobs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the MLJob names that begin with ``incomplete``, from the namespace."""
+    """Return the names of the namespace's MLJobs."""
     return _matching(incomplete, _names_in_jobs(context, lambda job: [job.name]))
 
 
 def dags(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the DAG ids that begin with ``incomplete``, from the MLJobs in the namespace."""
+    """Return the DAG ids of the namespace's MLJobs."""
     return _matching(incomplete, _names_in_jobs(context, lambda job: [job.dag_id]))
 
 
 def tasks(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the task ids that begin with ``incomplete``, from the MLJob in the command line."""
+    """Return the task ids of the MLJob that the command line names."""
     from ..render.tasks import tasks_of
 
     name = context.params.get("name")
@@ -52,8 +53,8 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def contexts(incomplete: str) -> list[str]:
-    """Return the context names that begin with ``incomplete``, from the default kubeconfig. Return
-    an empty list if the kubeconfig can't be read.
+    """Return the contexts of the default kubeconfig, or an empty list if the kubeconfig can't be
+    read.
     """
     from ..errors import ConfigError
     from ..kubeconfig import contexts as known
@@ -65,9 +66,7 @@ def contexts(incomplete: str) -> list[str]:
 
 
 def namespaces(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the namespace names that begin with ``incomplete``. Return an empty list if namespaces
-    can't be listed, for example because of a missing right.
-    """
+    """Return the names of namespaces, or an empty list if the request fails."""
     from ..errors import MLJobError
     from ..resource import MLJob
 
@@ -78,14 +77,14 @@ def namespaces(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def phases(incomplete: str) -> list[str]:
-    """Return the phase names that begin with ``incomplete``."""
+    """Return the phases of MLJobs."""
     from mljob_contract.mljob import Phase
 
     return _matching(incomplete, Phase)
 
 
 def types(incomplete: str) -> list[str]:
-    """Return the type names that begin with ``incomplete``, such as Training."""
+    """Return the types of MLJobs, such as Training."""
     from mljob_contract.job_type import JobType
 
     return _matching(incomplete, JobType)

@@ -14,13 +14,11 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def first_page() -> Iterator[Callable[[str], str]]:
-    """Yield a function that writes a page and returns its ``file:`` URL. The page redirects to the
-    URL that is the function's argument. The function can be called once. The page is deleted at the
-    end of the ``with`` block.
+    """Yield a function that writes a page which redirects to a URL, and returns the ``file:`` URL
+    of the page. Call the function only once. The page is deleted at the end of the ``with`` block.
 
-    Other people on the machine can see the arguments of the browser's process. Therefore the
-    browser gets the URL of this page, which only its owner can read, and not the URL with the
-    token.
+    Other people on the machine can see the arguments of the browser's process, but can't read the
+    page. So the token in the URL stays secret.
     """
     with TemporaryDirectory(prefix="mljob-ui-") as folder:
 

@@ -75,8 +75,8 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield the line to print for a change, if the change is new to the reader. Call
-        :meth:`take` first.
+        """Yield the line to print for a change, or nothing if the line's text is the same as
+        before. Call :meth:`take` first.
         """
         job = change.item
         if job is None:

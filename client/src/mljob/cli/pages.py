@@ -141,8 +141,8 @@ def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tu
 
 
 def output_lines(job: MLJob) -> list[Line]:
-    """Return a line for each output of an MLJob, at most 50, and a line with the number of the
-    others.
+    """Return a line for each of the first 50 outputs of an MLJob. If there are more outputs, the
+    last line says how many.
     """
     from .screen import columns
 

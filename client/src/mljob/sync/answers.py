@@ -36,7 +36,8 @@ def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
 
     Args:
         response: The answer.
-        asked: The request, such as ``GET /apis``, for an error without a message.
+        asked: The request, such as ``GET /apis``. The error names the request if the answer has no
+            message.
 
     Raises:
         Unavailable: The answer takes longer than :data:`ANSWER_SECONDS`.

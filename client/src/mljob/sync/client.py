@@ -32,12 +32,12 @@ class Client:
     request or does not answer.
 
     Args:
-        namespace: The default namespace of all methods. Default: the context's namespace.
+        namespace: The namespace for calls without a namespace. Default: the context's.
         context: The name of a context in the kubeconfig. Default: the current context.
         kubeconfig: The kubeconfig file. Default: the files that ``kubectl`` reads. A pod without a
             kubeconfig uses its ServiceAccount, unless ``context`` is given.
-        transport: A transport with the connections and credentials to use. ``context`` and
-            ``kubeconfig`` are then ignored. Default: a new transport.
+        transport: An existing transport. ``context`` and ``kubeconfig`` are then ignored. Default:
+            a new transport.
 
     Raises:
         ConfigError: There is no usable kubeconfig.
@@ -192,7 +192,8 @@ class Client:
             AlreadyExists: An MLJob with the name of a point exists, and has another DAG, conf or
                 sweep, or is being deleted.
             Invalid: The grid or a field has a wrong value. If the client finds the mistake, no
-                MLJob is created. If the API server refuses an MLJob, the MLJobs before it stay.
+                MLJob is created. If the API server refuses an MLJob, the MLJobs that were created
+                before are not deleted.
         """
         points = points_of(checked_sweep_name(name), grid)
         common = conf_of(conf) if conf is not None else {}

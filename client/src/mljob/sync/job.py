@@ -99,7 +99,7 @@ class Job:
 
         Raises:
             JobFailed: The MLJob failed. The error has the failed task, the task's exception and the
-                end of its log, if they can be read.
+                end of the task's log, if available.
             JobStalled: The MLJob can't continue without a change, for example of its conf.
             JobCancelled: The MLJob was cancelled.
             JobDeleted: The MLJob was deleted before it ended, or is being deleted.
@@ -208,7 +208,7 @@ class Job:
         return self._patch({"spec": {"cancel": True, "suspend": False}})
 
     def suspend(self) -> Self:
-        """Suspend the MLJob until :meth:`resume`. The operator cancels the run, but pauses a
+        """Suspend the MLJob until :meth:`resume`. The operator cancels the run, or pauses the
         backfill.
         """
         return self._patch({"spec": {"suspend": True}})

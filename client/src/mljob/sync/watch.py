@@ -1,6 +1,6 @@
 # Generated from mljob.aio by client/generate.py.
-"""Lists and watches a collection of objects. Both results form one stream of changes, which has the
-newest state of each object and reports no state twice.
+"""Lists and watches a collection of objects. The results form one stream of changes. The stream has
+the newest state of each object, and reports no state twice.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -111,7 +111,7 @@ def watch_objects(
     deadline: float | None = None,
 ) -> Generator[Change[Item], None]:
     """Yield an addition for each object of a collection, then the later changes. The stream ends at
-    the deadline. To end it earlier, close the iterator.
+    the deadline. To end the stream earlier, close the iterator.
 
     After the first list, a lost connection and the statuses 429 and 5xx are not errors: the stream
     yields a change of the kind Disconnected, and connects again.
