@@ -42,7 +42,7 @@ class Scheduler:
         events: Makes the Kafka messages about runs and tasks.
         publisher: Sends the messages. With None, no messages are sent.
         seed: The seed of the random durations.
-        starts_per_second: The maximum rate at which runs start. None for no maximum.
+        starts_per_second: The maximum number of runs that start per second. None for no maximum.
     """
 
     def __init__(

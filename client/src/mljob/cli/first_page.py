@@ -14,8 +14,9 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def first_page() -> Iterator[Callable[[str], str]]:
-    """Yield a function that writes a page which redirects to a URL, and returns the ``file:`` URL
-    of the page. Call the function only once. The page is deleted at the end of the ``with`` block.
+    """Yield a function that takes a URL. The function writes a page that redirects to this URL, and
+    returns the ``file:`` URL of the page. Call the function only once. The page is deleted at the
+    end of the ``with`` block.
 
     Other people on the machine can see the arguments of the browser's process, but can't read the
     page. So the token in the URL stays secret.
