@@ -76,9 +76,6 @@ ROUND = 20
 """The seconds of virtual time in a round. The end of an example takes several rounds
 (:meth:`Machine._let_time_pass`), and the cancellation DAG works once in each.
 """
-ROUNDS_AT_LEAST = 10
-"""The minimum number of rounds. Together they are longer than every backoff, relist and deadline.
-"""
 ROUNDS_AT_MOST = 60
 """The maximum number of rounds. Together they are long enough for deadlines that start anew when a
 retry is requested, or when an MLJob waits for another one.
@@ -96,10 +93,13 @@ class Machine(RuleBasedStateMachine):
     Attributes:
         specs: Draws the spec of a new MLJob.
         edits: Draws the change of a spec.
+        rounds_at_least: The minimum number of rounds. Together they are longer than every backoff,
+            relist and deadline.
     """
 
     specs: st.SearchStrategy[dict[str, Any]]
     edits: st.SearchStrategy[dict[str, Any]]
+    rounds_at_least = 10
 
     def __init__(self) -> None:
         super().__init__()
@@ -408,7 +408,7 @@ class Machine(RuleBasedStateMachine):
         after ``ROUNDS_AT_MOST`` rounds of ``ROUND`` seconds.
         """
         rounds = at_rest = 0
-        while rounds < ROUNDS_AT_LEAST or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):
+        while rounds < self.rounds_at_least or (at_rest < ROUNDS_AT_REST and rounds < ROUNDS_AT_MOST):
             before = self.world.cluster.versions
             for airflow in self.world.airflows.values():
                 airflow.cancellations_go_on()
