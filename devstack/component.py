@@ -45,8 +45,8 @@ class Component:
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the stack that does some work and ends. For example, a step creates a topic. Each
-    `up` runs every step again, so a step must do no harm when it is repeated.
+    """A part of the stack that does some work and ends. For example, a step creates a topic.
+    `Stack.up` runs every step again, so a step must do no harm when it is repeated.
     """
 
     name: str

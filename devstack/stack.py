@@ -69,18 +69,18 @@ class Stack:
         Args:
             operator: Whether to run the operator. The chart is installed in any case.
             dags_folders: Additional folders with DAGs.
-            dags_repositories: Additional git repositories, whose branch `main` has DAGs. The oldest
-                Airflow can't use them, because its environment has no provider for git.
+            dags_repositories: Additional git repositories, whose branch `main` has DAGs. The
+                Airflow `oldest` can't use them, because its environment has no provider for git.
             extra_env: Environment variables for Airflow and the operator, with names such as
                 `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override variables of the
                 caller's environment. `PYTHONPATH` is passed to Airflow only.
-            airflow: A key of `AIRFLOW_ENVIRONMENTS`, or `SIMULATED` for the simulated Airflow of
-                the benchmarks.
+            airflow: `newest` or `oldest` for a supported version of Airflow, or `simulated` for
+                the simulated Airflow of the benchmarks.
 
         Raises:
             StackError: A component failed or did not become ready. Or the Python environment of the
-                requested Airflow does not exist. Or the oldest Airflow was requested, and the
-                newest Airflow has migrated the database.
+                requested Airflow does not exist. Or the Airflow `oldest` was requested, but
+                the Airflow `newest` has already migrated the database.
         """
         started = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -112,7 +112,7 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert that the operator patches a status hardly more often with the events of both producers
+    """Assert that the operator patches a status at most once more with the events of both producers
     than with the events of one producer. ``writes`` has the number of patches for each key of
     ``PRODUCERS``.
     """

@@ -1,7 +1,7 @@
 """The operator dies right before or right after a call to Kubernetes, Airflow or Kafka, and a
 replica becomes the leader. The replica starts no second run, and the MLJob ends as without a crash.
 
-The stack's logs have the results in ``crash-matrix.md``.
+The results are written to the file ``crash-matrix.md`` in the folder of the stack's logs.
 """
 
 from __future__ import annotations

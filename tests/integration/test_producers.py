@@ -127,7 +127,9 @@ async def play(recording: Recording, who: str, namespace: str, store: Jobs, topi
 
 
 def versions(watch: Watch) -> dict[str, dict[str, Object]]:
-    """Return all versions of MLJobs that the watch has printed, by name and resource version."""
+    """Return all versions of MLJobs that ``kubectl get --watch`` has printed, by the MLJob's name
+    and then by resourceVersion.
+    """
     found: dict[str, dict[str, Object]] = {}
     for _, job in watch.events():
         found.setdefault(job["metadata"]["name"], {})[job["metadata"]["resourceVersion"]] = job

@@ -15,7 +15,8 @@ class BusyBackfills(FakeBackfills):
 
     Attributes:
         twice: Messages about attempts of an MLJob that have more than one backfill.
-        robbed: The run ids of MLJobs whose backfills have lost runs to other backfills.
+        robbed: The run id in the marker of each backfill that has lost runs to a backfill of
+            another MLJob or of a user.
     """
 
     def __init__(self, *args: object) -> None:

@@ -45,7 +45,7 @@ class Credential:
     """The credential of a request: HTTP headers, a client certificate, both or neither.
 
     Attributes:
-        headers: The headers of each request, also for impersonation.
+        headers: The HTTP headers for authentication and for impersonation.
         certificate: The client certificate as PEM, or None.
         key: The certificate's private key as PEM, or None.
     """

@@ -14,7 +14,7 @@ The tree shows what the operator does after each error::
     │   │   └── InvalidCredentials  retries
     │   ├── DagNotFound             retries: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retries: the DAG may be fixed
-    │   ├── DagRefused              cancels the run through Airflow's REST API
+    │   ├── DagRefused              cancels the run without the cancellation DAG
     │   ├── BackfillActive          retries: the other backfill may end
     │   ├── NothingToClear          submits a new run instead of clearing the failed run
     │   ├── SubmissionRefused       retries slowly: the setting may be changed

@@ -495,8 +495,8 @@ class TestLife:
         assert status(world, "train").upstreams == taken
 
     async def lose_backfill(self, world: World, **outputs: Any) -> None:
-        """Let a backfill that takes outputs of ``data`` fail, and delete the backfill in Airflow
-        before the MLJob retries.
+        """Let the backfill of the MLJob ``past-days`` fail, and delete the backfill in Airflow
+        before the retry. The backfill takes outputs of the MLJob ``data``.
         """
         dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-01T00:00:00Z"}
         await apply(world, "data", runPolicy="OnChange")

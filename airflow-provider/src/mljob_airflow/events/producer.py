@@ -100,8 +100,8 @@ def send(event: TaskEvent | RunCancellation) -> None:
 
 
 def flush(timeout: float) -> None:
-    """Wait until Kafka has stored or refused all events. After the timeout, log the number of the
-    other events.
+    """Wait until Kafka has stored or refused all sent events. After the timeout, log how many
+    events are still undelivered.
 
     Args:
         timeout: The maximum number of seconds to wait. If no broker can be reached, the wait ends

@@ -112,8 +112,9 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """Return a copy of the param's default, because a value in the conf replaces the whole default.
-    Return an empty object if ``key`` is a field, or if the default is not an object.
+    """Return a new object, to which the caller adds a field. If ``key`` names a param whose default
+    is an object, the new object is a copy of this default, so the default's other fields are kept.
+    Otherwise the new object is empty.
     """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]

@@ -58,7 +58,9 @@ class BoundedLabel:
         return wanted
 
     def release(self, value: str) -> None:
-        """Allow another value instead of ``value``, because no series has ``value`` any more."""
+        """Forget ``value``, so that the label may have another value. Call this method when no
+        series has ``value`` any more.
+        """
         self._values.discard(value)
 
 

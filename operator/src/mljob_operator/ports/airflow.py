@@ -21,12 +21,12 @@ class ProbeResult:
 
 
 class Airflow(DagRuns, Protocol):
-    """The operations on one Airflow."""
+    """Sends requests to one Airflow."""
 
     @property
     def cancelling(self) -> DagRuns:
-        """The operations on the dag runs of MLJobs that are being cancelled. The requests of these
-        operations never wait for submissions.
+        """A DagRuns object for MLJobs that are being cancelled. Its requests never queue
+        behind submissions.
         """
         ...
 
@@ -43,14 +43,14 @@ class Airflow(DagRuns, Protocol):
         ...
 
     async def close(self) -> None:
-        """Discard the operations that have not begun, and wait for the running operations."""
+        """Drop the queued requests, and wait for the requests that are being sent."""
         ...
 
 
 @frozen
 class User:
-    """The namespace and the DAG of an MLJob. They select an access rule of an Airflow. An access
-    rule may have its own credentials.
+    """The user of an Airflow: an MLJob's namespace and DAG. The Airflow's access rule for this
+    namespace and DAG may have its own credentials.
     """
 
     namespace: str
@@ -63,8 +63,8 @@ class Airflows(Protocol):
     """
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """Return the operations on the dag runs of an Airflow. Callers must not keep the result,
-        because the URL and the credentials may change.
+        """Return a DagRuns object, which sends requests to an Airflow. Callers must not keep the
+        object, because the URL and the credentials of the Airflow may change.
 
         Args:
             name: The name of an AirflowInstance, or ``SETTINGS_AIRFLOW``.

@@ -30,9 +30,10 @@ def finding_fields(
 
     Args:
         run_ids: The ids of the runs, most important first.
-        detail: The text of the field ``detail``, after the names of the MLJobs.
-        numbers: The field ``numbers``, to which the number of MLJobs is added as ``mljobs``.
-        lead: The words before the names of the MLJobs, by default for example ``3 MLJobs``.
+        detail: The end of the text in the field ``detail``. The names of the MLJobs come first.
+        numbers: The numbers of the finding. The number of MLJobs, if any, is added under the key
+            ``mljobs``.
+        lead: The words before the names of the MLJobs. Default: for example ``3 MLJobs``.
     """
     names = list(dict.fromkeys(name for run_id in run_ids if (name := mljob_name(run_id))))
     if not names:

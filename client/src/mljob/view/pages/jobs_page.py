@@ -13,9 +13,11 @@ from .summary import JobSummary
 
 @dataclass(frozen=True, slots=True)
 class PhaseCount:
-    """How many MLJobs in a phase match the filter's conditions other than the phase. ``query`` is
-    the URL query that selects the phase. If the phase is selected already, ``query`` removes the
-    phase from the filter.
+    """The number of MLJobs in a phase that match the filter. The count ignores which phase the
+    filter selects.
+
+    ``query`` is the URL query of a link that selects this phase. If this phase is selected already,
+    the link removes the phase from the filter.
     """
 
     mark: Mark

@@ -68,8 +68,8 @@ class ConfSources:
         """Set the objects for which an MLJob waits. ``references`` is empty if the MLJob waits for
         no object.
 
-        The MLJob is also woken once for new objects in ``references`` that exist, because these
-        objects may have changed before this call.
+        If ``references`` has new objects, the MLJob may be woken once soon after this call, because
+        these objects may have changed before this call.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):

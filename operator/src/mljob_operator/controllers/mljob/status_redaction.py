@@ -53,7 +53,7 @@ class StatusRedaction:
         return self._confs.redaction(state)
 
     async def transient(self, state: State) -> TransientState:
-        """Return the transient state of an MLJob with redacted texts.
+        """Return the TransientState of an MLJob, without values from Secrets in its texts.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -60,7 +60,7 @@ def last_event_at(state: State) -> datetime | None:
 
 
 def has_recent_event(at: datetime, now: datetime) -> bool:
-    """Return whether ``at``, the time of a backfill's last event, is less than
-    ``CHANGE_FOLLOWS_WITHIN`` before ``now``.
+    """Return whether less than ``CHANGE_FOLLOWS_WITHIN`` has passed between ``at`` and ``now``.
+    ``at`` is the time of a backfill's last event.
     """
     return now - at < CHANGE_FOLLOWS_WITHIN

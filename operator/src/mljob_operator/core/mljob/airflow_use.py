@@ -22,9 +22,11 @@ def is_reachable(state: State) -> bool:
 def needs_airflow(state: State) -> bool:
     """Return whether the operator may still send requests about the newest attempt's run.
 
-    The result is False if the MLJob does not have the operator's finalizer. Otherwise the result is
-    True in two cases: the MLJob is finished, or the attempt is open (:class:`.CurrentAttempt`) and
-    the run exists or may exist.
+    The result is False if the MLJob has no attempt, or does not have the operator's finalizer.
+    Otherwise the result is True in two cases:
+
+    - The MLJob is finished.
+    - The newest attempt is not over, and its run exists or may exist in Airflow.
     """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:

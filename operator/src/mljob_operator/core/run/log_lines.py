@@ -111,8 +111,8 @@ class EntryLines:
 
     Attributes:
         count: The number of entries so far, including skipped entries, without the header.
-        unreadable: The lines of the header's first ``MAX_UNREADABLE`` entries about sources that
-            can't be read.
+        unreadable: The lines of the header's error messages, for example about a missing log file.
+            Only the first ``MAX_UNREADABLE`` messages are kept.
     """
 
     def __init__(self, redaction: Redaction, *, skip: int = 0, has_header: bool = True) -> None:

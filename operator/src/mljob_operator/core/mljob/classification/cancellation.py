@@ -42,10 +42,9 @@ class Cancellation:
     Attributes:
         reason: Why the run must not start or continue. None if there is no such reason, or if the
             run has ended and the MLJob is not being deleted.
-        announced: The reason of the cancellation in the stored status, or None. The cancellation
-            continues even if its cause disappears, with two exceptions: the cause was a suspension
-            and Airflow has created the backfill meanwhile, or the MLJob is deleted with
-            deletionPolicy Retain.
+        announced: The reason of the cancellation in the stored status, or None. This cancellation
+            continues even if its cause disappears, except in two cases: the MLJob is being deleted
+            with deletionPolicy Retain, or the cause is a suspension and the run is ``pausable``.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
             exists in Airflow can be paused.
         by_dag: Whether the cancellation DAG is to cancel the run, as ``spec.cancellation.strategy``
@@ -62,7 +61,7 @@ class Cancellation:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, change: SpecChange, deadlines: Deadlines) -> Cancellation:
-        """Return the cancellation that follows from these inputs."""
+        """Return the Cancellation for the run of the MLJob's newest attempt."""
         job = inputs.job
         can = capabilities(job)
         pausable = can.pausable and current.active
