@@ -45,8 +45,9 @@ class Plan:
 
     Attributes:
         sizes: The numbers of live MLJobs to measure, in any order.
-        silence: The length of the silence in seconds. The operator lists all active runs once a
-            minute, so a silence below 60 seconds may miss this request.
+        silence: For how many seconds the CPU use is measured while the runs report nothing. The
+            operator lists all active runs once a minute, so a measurement below 60 seconds may miss
+            this request.
     """
 
     sizes: Sequence[int] = SIZES
@@ -63,16 +64,17 @@ class Result:
         submitted_per_second: How many runs Airflow got per second, from the first creation on.
         timeouts: How many time-outs the operator logged before the restart.
         twice: How many submissions Airflow answered with 409, because the run existed already.
-        cancelled: For each MLJob that was cancelled in the burst, the seconds from the cancellation
-            to the final phase.
+        cancelled: Some MLJobs are cancelled while the live MLJobs are created. For each of these
+            MLJobs, the seconds from the cancellation to the final phase.
         none_mib: Resident memory of the operator without MLJobs.
         live_mib: Resident memory of the operator with the live MLJobs.
-        cpu: The operator's CPU use in the silence, in percent of a core.
+        cpu: The operator's CPU use while the runs report nothing, in percent of a core.
         ready: The seconds from the restart until the operator is ready.
         caught_up: The seconds from the restart until the statuses show the end of each run that
             ended while no operator ran.
         restarted_mib: Resident memory of the restarted operator.
-        restarted_cpu: The restarted operator's CPU use in the silence, in percent of a core.
+        restarted_cpu: The restarted operator's CPU use while the runs report nothing, in percent of
+            a core.
     """
 
     jobs: int
@@ -121,8 +123,8 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure each number of live MLJobs in ``plan.sizes``, smallest first. Yield each result
-    immediately.
+    """Measure the costs of each number of live MLJobs in ``plan.sizes``, smallest number first.
+    Yield each result before the next measurement begins.
     """
     for size in sorted(plan.sizes):
         yield _Size(bench, size, plan).measure()
@@ -200,7 +202,7 @@ class _Size:
         return dict(zip(self._victims, times, strict=True))
 
     def _silence(self, operator: psutil.Process) -> float:
-        """Return the operator's CPU use in the silence, in percent of a core."""
+        """Measure the operator's CPU use while the runs report nothing, in percent of a core."""
         with step("live", f"{self._plan.silence:.0f} s of silence"):
             before, began = operator.cpu_times(), time.monotonic()
             time.sleep(self._plan.silence)
@@ -213,8 +215,8 @@ class _Size:
             self._bench.airflow.fail(SILENT, jobs[name])
 
     def _ended(self) -> list[str]:
-        """Return the MLJobs whose runs end while no operator runs. Each call returns the same
-        names.
+        """Return the names of the MLJobs whose runs end while no operator runs. Each call returns
+        the same names.
         """
         count = min(ENDED_AWAY, len(self._names))
         return [self._names[number * len(self._names) // count] for number in range(count)]

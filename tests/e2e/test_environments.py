@@ -1,5 +1,8 @@
-"""MLJobs on an Airflow behind a gateway, and with DAGs that need a logical date, are paused or
-removed during a run, or trigger other DAGs.
+"""MLJobs whose Airflow is behind a gateway, or whose DAG is one of these:
+
+- a DAG that needs a logical date
+- a DAG that triggers another DAG
+- a DAG that is paused or removed during a run
 """
 
 from __future__ import annotations
@@ -63,7 +66,9 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
 def jobs(
     instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
 ) -> Iterator[MLJobs]:
-    """The MLJobs of the operator. ``BEHIND`` selects the AirflowInstance that leads to the gateway."""
+    """The MLJobs of the operator. The fixture also makes an AirflowInstance for the gateway. An
+    MLJob with the fields ``BEHIND`` in its spec uses this AirflowInstance.
+    """
     way, ca, token = gateway
     with platform_of(instances, kubectl, stack) as platform:
         platform.make("gateway", url=way.url, tls={"caBundle": ca}, token=token)

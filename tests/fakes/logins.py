@@ -21,9 +21,9 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Return a login, and the arguments in ``how`` whose names begin with ``ca_``. The other
-    arguments in ``how`` describe the login. Without other arguments, ``default`` describes the
-    login.
+    """Return a login, and the items of ``how`` whose names begin with ``ca_``. The other items of
+    ``how`` are the arguments of :func:`login`. If ``how`` has no other items, ``default`` has the
+    arguments of :func:`login`.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

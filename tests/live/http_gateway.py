@@ -41,13 +41,14 @@ class HttpGateway(LoopbackServer):
         answer: The answer to every request, or None to pass requests on.
         tls: The gateway's TLS context, or None for plain HTTP.
         prefix: The gateway's path, such as ``/airflow``. Requests to other paths get a 404.
-        guard: Checks the headers of each request.
+        guard: Checks the headers of each request, and returns an error response or None.
         most_rows: The maximum ``limit`` of a request, as Airflow's ``[api] maximum_page_limit``.
             Greater values are replaced.
         latency: Seconds of delay for each request.
 
     Attributes:
-        instead: The argument ``answer``, which a test may change.
+        instead: The answer to every request, or None. The first value is the argument ``answer``. A
+            test may set another value.
     """
 
     def __init__(

@@ -75,7 +75,7 @@ class MLJobs:
         """Wait until an MLJob has Events with these reasons. Return the reasons of all Events about
         the MLJob.
 
-        The operator creates an Event after it has written the status.
+        The operator writes the status first, so an Event may appear later than the status.
         """
 
         def told() -> list[str]:

@@ -1,5 +1,5 @@
 """Divides the rows of scikit-learn's datasets into known rows and unseen rows. Known rows are for
-datasets and models. Unseen rows are for predictions.
+the training of models and for generated datasets. Unseen rows are for predictions.
 
 The division is always the same, so no model is trained on unseen rows.
 """
@@ -35,7 +35,7 @@ class Rows:
 
 
 def known(source: Source = "digits") -> Rows:
-    """Return the rows that are for datasets and models."""
+    """Return the rows for the training of models and for generated datasets."""
     return _rows(source, is_unseen=False)
 
 

@@ -177,8 +177,8 @@ class _Merged:
         self._files = list(files)
 
     def entries(self, plural: str) -> dict[str, tuple[Path, Mapping[str, Any]]]:
-        """Return the entries of the list ``plural``, such as ``contexts``, by name. The path in
-        each value is the kubeconfig of the entry.
+        """Return the entries of the list ``plural``, such as ``contexts``, by name. Each value is a
+        pair: the path of the kubeconfig that contains the entry, and the content of the entry.
         """
         found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
         for file in self._files:

@@ -40,7 +40,7 @@ async def run(settings: Settings) -> None:
 
             - The operator can't listen on the port.
             - The operator finds no valid configuration for the Kubernetes API.
-            - A running operator uses some of the same MLJobs, dag run ids or events.
+            - Another running operator uses some of the same MLJobs, dag run ids or events.
             - The settings enable traces, and the SDK for traces is not installed.
     """
     process = Process(settings)
@@ -81,7 +81,7 @@ class Process:
 
                 - The operator can't listen on the port.
                 - The operator finds no valid configuration for the Kubernetes API.
-                - A running operator uses some of the same MLJobs, dag run ids or events.
+                - Another running operator uses some of the same MLJobs, dag run ids or events.
         """
         handle_signals(self._stop.set)
         await self.listen()

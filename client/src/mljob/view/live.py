@@ -87,8 +87,8 @@ the page's script can't see comments.
 
 
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
-    """Return the changes that turn the HTML ``before`` into the HTML ``now``: the title, the
-    elements to insert or replace, the ids of the rows to remove, and the text for a screen reader.
+    """Return the changes between two versions of a page: the title, the elements to insert or
+    replace, the ids of the rows to remove, and the text for a screen reader.
     Return None if nothing has changed except the order of the rows.
 
     Args:

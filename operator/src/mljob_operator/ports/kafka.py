@@ -53,7 +53,7 @@ class EventSource(Protocol):
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Start reading. Both functions are called in the thread of the event loop.
+        """Start reading. ``deliver`` and ``revoked`` are called in the thread of the event loop.
 
         Args:
             deliver: Receives messages in the order in which they were read.
@@ -89,8 +89,8 @@ class HistoryBatch(Generic[T]):
     """The result of :meth:`RunHistory.read`.
 
     Attributes:
-        items: The items that ``convert`` has returned. The items of one partition are in the order
-            of their offsets.
+        items: The items that the function ``convert`` of :meth:`RunHistory.read` has returned. The
+            items of one partition are in the order of their offsets.
         positions: The offset of the next message, by partition number.
         caught_up: Whether the reader has reached the end of each partition at least once.
     """
@@ -121,7 +121,7 @@ class RunHistory(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop reading, without waiting for the end."""
+        """Start to close the reader, and return at once."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Finds tasks that run longer than in earlier runs, or that wait longer for slots and a worker.
 
-Of a mapped task, only the first instance of each run (map index 0) is compared. So a page of the
-task's history covers many runs.
+Of a mapped task, only the first instance of each run (map index 0) is compared. So the task's
+history covers many runs, although the history has a limited number of task instances.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """Airflow's API has answered with an error, such as a 409. The operation that sent the request
-    has to interpret the error.
+    """The exception for an error response of Airflow's API, such as a 409. The operation that sent
+    the request has to interpret the error.
 
     Attributes:
         status: The HTTP status.

@@ -46,8 +46,8 @@ class QueuedJobs:
         return await self._jobs.find(key)
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Patch the status (:meth:`.JobStore.write_status`) with the priority of a submission. If
-        the MLJob is being deleted, the write has the priority of a cancellation.
+        """Patch the status (:meth:`.JobStore.write_status`). The write has the priority of a
+        submission, or of a cancellation if the MLJob is being deleted.
         """
         priority = Priority.CANCELLATION if job.deleting else Priority.SUBMISSION
         written, _ = await self.store_status(job, patch, priority)

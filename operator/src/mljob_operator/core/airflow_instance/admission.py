@@ -115,8 +115,8 @@ class AdmissionQueue:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Return whether an MLJob is admitted to an Airflow: the MLJob may submit a run, or has, or
-        may have, a run in this Airflow.
+        """Return whether an MLJob is admitted to an Airflow. An MLJob that has, or may have, a run
+        in this Airflow is also admitted.
         """
         reservations = self._airflows.get(airflow)
         return reservations is not None and key in reservations.admitted
@@ -209,9 +209,9 @@ class _PriorityQueue:
     separately for each access rule.
 
     After the admission of an MLJob, its namespace goes to the end of the order. A namespace that is
-    new in the queue goes to the place before the namespace of the most recently admitted MLJob.
-    Namespaces that enter the queue between the same two admissions are ordered by their oldest
-    MLJobs.
+    new in the queue has its turn before the namespace of the most recently admitted MLJob. If
+    several namespaces have entered the queue since that admission, the namespace with the oldest
+    MLJob has its turn first.
     """
 
     def __init__(self) -> None:

@@ -116,8 +116,8 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
     """Return the texts of a run's conf that may have come from a Secret, even if the Secret was
     changed or deleted after the submission.
 
-    A key is public if the ConfigMaps, the outputs and ``own`` together give the key the same value.
-    The result has the texts of all other keys.
+    A value of ``conf`` is public if its key has the same value in a merge of the ConfigMaps, the
+    outputs and ``own``, without the Secrets. The result has the texts of all other values.
 
     Args:
         conf: The conf of the run, as Airflow has it.
@@ -168,8 +168,9 @@ def problems(
     ``<field>.<path>: <reason>``. The field is ``spec.conf``, or the entry of ``spec.confFrom`` with
     the invalid value. The result has at most ``MAX_PROBLEMS`` problems.
 
-    Only Airflow checks some keywords of schemas (:mod:`.param_schemas`). A param that is not in the
-    conf has its default value. Keys that are not params are no problem (see :func:`unknown_keys`).
+    Some invalid values are not found, because the operator skips checks that may take too long
+    (:mod:`.param_schemas`). A param that is not in the conf has its default value. Keys that are
+    not params are no problem (see :func:`unknown_keys`).
 
     Args:
         conf: The conf to submit.

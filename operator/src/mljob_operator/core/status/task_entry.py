@@ -55,7 +55,7 @@ class TaskEntry:
     """One entry of ``status.tasks``.
 
     Attributes:
-        status: The entry.
+        status: The entry as a ``TaskStatus``.
         content: The entry as a JSON object.
         size: The size of the entry in etcd, in bytes.
         importance: A sort key. If not all entries fit into the status, the entries with the
@@ -72,7 +72,7 @@ class TaskEntry:
 
     @classmethod
     def of(cls, status: TaskStatus) -> TaskEntry:
-        """Return the entry with this status."""
+        """Make the entry from a ``TaskStatus``."""
         content = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         return cls(
             status,
@@ -140,8 +140,8 @@ def error_text(fact: TaskFact) -> str | None:
 
 
 def input_url(run_url: str, waiting: Sequence[TaskFact]) -> str:
-    """Return the URL of the page where a person can answer the questions of the task instances
-    ``waiting``. With several task instances, this page lists all questions of the run.
+    """Return the URL of the page where a person can answer the questions of waiting task instances.
+    If several task instances wait, the page lists all questions of the run.
     """
     if len(waiting) > 1:
         return f"{run_url}/required_actions"
