@@ -27,7 +27,7 @@ def counted(cluster: Cluster) -> Counter[str]:
 
 
 def kinds(metrics: str) -> Counter[str]:
-    """Return the numbers of :func:`counted` from the text of the API server's metrics."""
+    """Return the same counts as :func:`counted`, read from the text of the API server's metrics."""
     found: Counter[str] = Counter()
     for labels, value in _LINE.findall(metrics):
         label = dict(_LABEL.findall(labels))

@@ -52,8 +52,8 @@ Node = dict[str, Any]
 
 
 def filled(page: str, definition: Node) -> str:
-    """Return the text ``page`` of a page, with a new table in each marked place. The tables
-    describe the fields of the CustomResourceDefinition ``definition``.
+    """Return the Markdown text of a page with a new table in each marked place. The tables describe
+    the fields of the CustomResourceDefinition ``definition``.
     """
     schema: Node = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     headings = set(re.findall(r"^#+ `([^`]+)`$", page, re.MULTILINE))

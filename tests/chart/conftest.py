@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Render(Protocol):
-    """The type of `rendering.render` without its first argument."""
+    """The type of the fixture ``render``, which calls `rendering.render`."""
 
     def __call__(
         self,

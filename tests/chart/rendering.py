@@ -73,8 +73,9 @@ class Rendered:
 
     @property
     def env(self) -> dict[str, str | tuple[str, str]]:
-        """The container's environment variables. A value from a Secret or ConfigMap is a pair of
-        its name and key. The value of a ``fieldRef`` is the pair ``("fieldRef", path)``.
+        """The container's environment variables. A variable from a Secret or ConfigMap has the
+        pair ``(name of the Secret or ConfigMap, key)`` as its value. A variable from a ``fieldRef``
+        has the pair ``("fieldRef", path)``.
         """
         variables: dict[str, str | tuple[str, str]] = {}
         for each in self.container["env"]:

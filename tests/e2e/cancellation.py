@@ -20,7 +20,7 @@ OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class Worker:
-    """The process of an MLJob's task, which writes its process id into ``file``."""
+    """The process of an MLJob's task. The task writes the process id into ``file``."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

@@ -246,7 +246,7 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
 
 
 async def told(story: Scenario) -> dict[str, Any]:
-    """Play the scenario ``story``, and return the MLJob at its end."""
+    """Run the scenario ``story``. Return the resulting MLJob."""
     world = World()
     try:
         await story(world)

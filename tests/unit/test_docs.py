@@ -106,7 +106,9 @@ def inner_model(annotation: Any, is_list: bool = False) -> tuple[type[BaseModel]
 
 
 def words_passed_to(call: str, position: int, *modules: Any) -> set[str]:
-    """Return the string constants in the argument at ``position`` of each call of ``call``."""
+    """Return the string constants that the modules pass to the function ``call`` as the argument at
+    ``position``.
+    """
     found = set()
     for module in modules:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):

@@ -227,8 +227,10 @@ def cancel_run(
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
 ) -> Summary:
-    """Cancel a run. An error is not raised: the outcome of the summary is ``not_over``, and the
-    last error of the summary is the reason.
+    """Cancel a run, and return the :class:`Summary` of the cancellation.
+
+    The function raises no errors. If an error occurs, the summary has the outcome ``not_over``, and
+    the summary's last error is the cause.
 
     Args:
         runs: The requests to Airflow.
@@ -297,9 +299,12 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
 def _fail_unfinished(
     runs: Runs, summary: Summary, ranks: Mapping[str, int], timing: Timing, *, keep: Collection[str]
 ) -> None:
-    """Set unfinished task instances to failed until all have ended, for at most :attr:`Timing.fail`
-    seconds. Also stop if Airflow finds none of the listed task instances. Ignore the tasks whose
-    ids are in ``keep``.
+    """Set unfinished task instances to failed, except those of the tasks whose ids are in ``keep``.
+    Repeat this until one of these conditions is true:
+
+    - All of these task instances have ended.
+    - :attr:`Timing.fail` seconds have passed.
+    - Airflow has found none of the task instances that it listed as unfinished.
     """
     target = summary.target
     deadline = timing.clock() + timing.fail

@@ -223,8 +223,8 @@ class AsyncClient:
         Args:
             selector: A label selector, such as ``mljob.dev/sweep=lr``; or the names or handles of
                 MLJobs.
-            by: The name of the output or metric to order by. Default: the name that is a number in
-                the most MLJobs, except counters such as ``epoch``.
+            by: The name of the output or metric to order by. Default: the output or metric that is
+                a number in the most MLJobs. Counters such as ``epoch`` are never the default.
             less_is_better: Whether the smallest value is the best. Default: whether ``by`` contains
                 a word such as ``loss`` or ``error``.
             namespace: The namespace. Default: the client's.

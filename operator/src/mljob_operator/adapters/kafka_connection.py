@@ -71,8 +71,9 @@ class Connection:
         self._problem_at = 0.0
 
     def opened(self) -> None:
-        """Record that a consumer is being created. The connection of the previous consumer counts
-        as lost only after ``CONNECTS_WITHIN`` (10 seconds).
+        """Record that a consumer is being created. To give the consumer time to connect,
+        :meth:`statistics` records no loss of the connection in the next ``CONNECTS_WITHIN`` (10
+        seconds).
         """
         self._opened = self._clock()
         self._report_change()

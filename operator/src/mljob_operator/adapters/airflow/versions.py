@@ -59,8 +59,11 @@ def warn_if_untested(number: Version, version: str, url: str) -> None:
 
 
 def without_api(answered: str) -> AirflowUnavailable:
-    """Return the error for a server that answers 404 to a request that every Airflow 3 accepts. The
-    error's message begins with ``answered``, a quote of the answer.
+    """Return the error for a server that answers 404 to a request that every Airflow 3 accepts.
+
+    Args:
+        answered: The beginning of the error's message, as in :attr:`.Reply.answered`. It names the
+            URL and quotes the answer.
     """
     return AirflowUnavailable(
         f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."

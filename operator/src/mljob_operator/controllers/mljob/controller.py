@@ -206,8 +206,9 @@ class MLJobController:
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
         """Pass a change from a Kafka event to the worker of the MLJob whose backfill has the
-        event's run. If a backfill of the run's DAG is in progress, also request an
-        :meth:`early_pass`.
+        event's run. If a backfill of the run's DAG is in progress, also set the
+        :class:`asyncio.Event` of :meth:`early_pass`, so that the operator soon reads changes from
+        Airflow's REST API.
 
         Args:
             candidates: The runs that the event may be about.
@@ -297,8 +298,9 @@ class MLJobController:
         self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """Return the asyncio event that requests an early pass over an Airflow's change feed (the
-        list of changes). While the event is set, the feed should be read at once.
+        """Return the :class:`asyncio.Event` that requests an early read of an Airflow's change
+        feed. The change feed is the REST API's list of changed runs and task instances. While the
+        :class:`asyncio.Event` is set, the operator should not wait for the next regular read.
         """
         return self._early_passes[airflow]
 
@@ -355,8 +357,9 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Update statuses after many runs have vanished from an Airflow, are back, or were accepted
-        as lost.
+        """Update the status of an AirflowInstance, and wake its waiting MLJobs. Called when many
+        runs have vanished from the Airflow. Called again when all of these runs are back, or when
+        an administrator has confirmed that they are lost.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

@@ -6,7 +6,8 @@ The id contains a hash of the object's uid. So an MLJob that is deleted and crea
 another id. With runPolicy OncePerSpec, the hash is of the namespace, the name and the spec instead,
 so an MLJob that is created again with the same spec gets the same id (see :func:`pin`).
 
-An MLJob never uses a run id again, because an executor may still hold results of a deleted run.
+A new run never gets the id of an earlier run of the same MLJob, because an executor may still hold
+results of the earlier run, even if the earlier run was deleted.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ def is_retryable(job: Job) -> bool:
     cases:
 
     - The MLJob is being deleted.
-    - ``spec.cancel`` is true. This field stays true.
+    - ``spec.cancel`` is true. This value is final.
     - ``spec.suspend`` is true. The retry waits until this field is false again.
     """
     return not (job.deleting or job.spec.cancel or job.spec.suspend)

@@ -74,8 +74,8 @@ class Ending:
 def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines, cancellation: Cancellation) -> bool:
     """Return whether to look for runs that the cancelled run's tasks have started.
 
-    Once False, the result must not become True again, because the operator may have stored the end
-    of the attempt.
+    After the first False, the result must stay False, because the status may already say that the
+    attempt is over.
     """
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:

@@ -63,8 +63,8 @@ class State:
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
-        backfill_pause: Whether the backfill is to be paused or resumed because of ``spec.suspend``.
-            None if neither applies.
+        backfill_pause: The pause or the resumption of the backfill that ``spec.suspend`` requires.
+            None if neither is required.
         start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
             start a run.
         retry_at: The time at which the last failed request is sent again, or None if no failure
