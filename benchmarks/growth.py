@@ -29,7 +29,7 @@ cost.
 
 def as_json(sizes: Mapping[int, Result]) -> dict[str, Any]:
     """Return the figures for each number of live MLJobs, and the exponents of the costs. A cost
-    needs two positive figures for an exponent.
+    without two positive figures has no exponent.
     """
     powers = {
         name: exponent({size: cost(result) for size, result in sizes.items()}) for name, (_, cost) in COSTS.items()

@@ -74,7 +74,7 @@ class Request:
         """Return the body as a JSON object.
 
         Raises:
-            Refused: The body is not an object, or lacks a required field.
+            Refused: The body is not an object, or a field named in ``required`` is missing.
         """
         if not isinstance(self.body, dict):
             raise Refused(422, "body: has to be an object")
@@ -127,7 +127,7 @@ def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Calla
         request: The request.
         name: The field of the body with the rows.
         found: All runs or task instances.
-        fits: Whether a run or task instance belongs to the list.
+        fits: Returns whether a run or task instance belongs to the list.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
     if request.one("cursor") is None:

@@ -86,7 +86,9 @@ class Cluster:
         }
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
-        """Return a copy whose only credential is a token of the ServiceAccount."""
+        """Return a ``Cluster`` that runs kubectl and helm as the ServiceAccount. Write a token
+        of the ServiceAccount to the file ``kubeconfig``.
+        """
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]

@@ -19,8 +19,8 @@ FIRST_DAY = "2026-01-01T00:00:00Z"
 
 
 def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
-    """Return the manifest of a backfill of ``days`` days from 1 January 2026. Airflow repeats
-    finished runs.
+    """Return the manifest of a backfill of ``days`` days from 1 January 2026. If a day
+    already has a finished run, Airflow runs the day again.
     """
     wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
     wanted |= spec.pop("backfill", {})

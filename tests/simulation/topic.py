@@ -34,8 +34,12 @@ class Topic:
         self.under_way.append(message)
 
     def arrives(self, index: int, copies: int) -> None:
-        """Store a message from ``under_way`` ``copies`` times. If ``copies`` is 0, the message is
-        lost. ``index`` may be any integer.
+        """Remove one message from ``under_way``, and add it to ``log`` once for each copy. Without
+        copies, the message is lost.
+
+        Args:
+            index: Any integer. Modulo the number of messages, it is the position in ``under_way``.
+            copies: The number of copies.
         """
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))

@@ -1,4 +1,4 @@
-"""Users who apply and delete objects of one kind by Server-Side Apply, as GitOps tools do."""
+"""Applies objects by Server-Side Apply, as GitOps tools do, and reads and deletes the objects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABEL = "mljob.dev/walk"
 
 
 class Users:
-    """Sends several requests at the same time.
+    """Applies, reads and deletes objects of one kind. Several objects are applied at the same time.
 
     Args:
         namespace: The namespace of the objects; None for a cluster-scoped kind.
@@ -50,7 +50,9 @@ class Users:
         self._evidence = evidence
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
-        """Return the API server's error for each refused object, by the object's name."""
+        """Apply an object for each name and spec. Return the API server's error for each refused
+        object, by the object's name.
+        """
 
         def one(name: str) -> str | None:
             meta = {"name": self._name_in_cluster(name), "labels": {LABEL: self._walk}}

@@ -1,4 +1,6 @@
-"""Runs a walk, and compares the edited objects with objects that were never edited."""
+"""Edits Kubernetes objects, rolls the edits back, and compares the states of the objects with the
+states of objects that were never edited.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ KINDS = ("fresh", "hasty", "patient")
 
 @dataclass(frozen=True)
 class Edit:
-    """An object has the spec ``spec``, then ``edited``, and then ``spec`` again."""
+    """Two specs of an object. The object is created with ``spec``, changed to ``edited``, and then
+    rolled back to ``spec``.
+    """
 
     spec: Spec
     edited: Spec
@@ -52,18 +56,25 @@ def walk(
     settled: Callable[[Object], bool],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Comparison]:
-    """Return the last state of each edited object, together with the last state of an object that
-    has the same spec and was never edited.
+    """Create objects, edit some of them, and roll the edits back. Wait until the objects have
+    reached their last states.
 
-    For each edit, there are three objects: a fresh object is never edited, the edit of a hasty
-    object is rolled back at once, and for a patient object the operator has time to act after each
-    change.
+    Each edit gets three objects with the same spec:
+
+    - The fresh object is never edited.
+    - The hasty object is edited and rolled back at once.
+    - The patient object is edited and rolled back too. Before each of these two changes, the test
+      waits until the operator has acted on the object.
 
     Args:
-        edits: More edits than needed, because the API server refuses some.
+        edits: The edits. If the API server refuses an edit's ``spec``, the edit is skipped.
         count: The number of edited objects.
-        settled: Returns whether nothing will change an object any more.
+        settled: Returns whether an object has reached its last state.
         meanwhile: Called while the operator is busy with the objects.
+
+    Returns:
+        For each edit, a comparison of the hasty object with the fresh object, and a comparison of
+        the patient object with the fresh object.
     """
     made = _created(users, edits, count // 2)
     meanwhile()
@@ -86,9 +97,10 @@ def walk(
 def differences(
     compared: Iterable[Comparison], outcome: Callable[[Object], Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return the fields in which the two objects of a comparison differ, by the name of the
-    comparison. Each field has a pair: its value in the fresh object, and its value in the edited
-    object.
+    """Return a dict for each comparison whose two objects differ, by the name of the comparison.
+
+    The dict has a pair for each differing field: the value in the fresh object, and the value in
+    the edited object.
 
     Args:
         compared: The comparisons.
@@ -129,8 +141,12 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """Return a copy of ``spec`` with random changes. The fields ``kept`` keep their values. The
-    fields ``kept`` and ``needed`` are not left out.
+    """Return a copy of ``spec`` with random changes: some fields get their values from ``other``,
+    and some fields are left out.
+
+    Args:
+        kept: The names of the fields that do not change.
+        needed: The names of the fields that may change, but are not left out.
     """
     free = [name for name in other if name not in kept]
     edited = spec | {name: other[name] for name in rng.sample(free, min(2, len(free)))}

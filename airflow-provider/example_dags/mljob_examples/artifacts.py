@@ -165,9 +165,16 @@ def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
 def is_published(kind: Kind, name: str, version: str, *, within: float, otherwise: str) -> bool:
     """Return whether a version exists. For ``latest``, return whether any version exists.
 
+    Args:
+        kind: The kind of artifact.
+        name: The artifact's name.
+        version: The version's name, or ``latest``.
+        within: The number of seconds, from the start of the run, after which a missing version is
+            an error.
+        otherwise: The end of the error message.
+
     Raises:
-        AirflowFailException: The version does not exist ``within`` seconds after the start of the
-            run. The message ends with ``otherwise``.
+        AirflowFailException: The version does not exist, and the time ``within`` is over.
     """
     return is_there(_home(kind, name) / version, within=within, otherwise=otherwise)
 

@@ -49,8 +49,8 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
 
 def columns(name: Family, number: int) -> list[str]:
-    """Return the names of the columns of a family. The family ``statistics`` always has four
-    columns, and ignores ``number``.
+    """Return the names of the columns of a family. ``number`` is the number of columns. The family
+    ``statistics`` always has four columns, and ignores ``number``.
     """
     if name == "statistics":
         return ["mean", "spread", "maximum", "energy"]
@@ -70,8 +70,8 @@ def statistics(values: Any) -> Any:
 
 
 def recipe(families: Sequence[Family] = (), *, components: int = 1, clusters: int = 2) -> Any:
-    """Make an unfitted transformer that adds the features of the families to the inputs. In
-    ``card.json`` of a dataset, ``recipe`` has the arguments of this function.
+    """Make an unfitted transformer that adds the features of the families to the inputs. The
+    field ``recipe`` in a dataset's ``card.json`` has the arguments of this function.
     """
     from sklearn.pipeline import FeatureUnion
 

@@ -26,8 +26,8 @@ PARAMS = {
 
 
 def work() -> str:
-    """Return the day of the run after ``seconds``. In the MLJob's first attempt, fail if ``fail``
-    lists the day.
+    """Sleep for the time in the param ``seconds``, and return the run's day. In the MLJob's first
+    attempt, fail if the param ``fail`` lists the day.
     """
     context = get_current_context()
     params, day = context["params"], context["logical_date"].date().isoformat()

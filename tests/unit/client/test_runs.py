@@ -73,7 +73,9 @@ def test_log_asks_for_what_was_given(cluster: MLJobCluster, job: Job) -> None:
 
 
 def at(line: int, try_number: int = 1) -> str:
-    """Return the position line for ``line``, as mljob-api inserts it into a log."""
+    """Return the line that mljob-api inserts into a log to tell the client the position of the next
+    line. ``line`` is the index of the next line in the log of the try.
+    """
     return f"{LOG_POSITION}1/fit/-1/{try_number}/{line}\n"
 
 

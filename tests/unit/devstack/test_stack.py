@@ -150,7 +150,7 @@ def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
 
 @pytest.fixture
 def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack whose `up` only marks Airflow's database as migrated."""
+    """A stack whose `up` starts no processes, and only marks Airflow's database as migrated."""
     database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
     monkeypatch.setattr(bare_stack._launcher, "run", lambda _: database.touch())

@@ -66,7 +66,9 @@ class Waiting:
 
     @property
     def known(self) -> str | None:
-        """None means that the MLJob ``data`` has not been read yet."""
+        """What is known about the MLJob ``data``: "there", "suspended" or "not there". None if the
+        MLJob has not been read yet.
+        """
         found, _ = self.upstreams.of(self.train)
         if "data" not in found:
             return None

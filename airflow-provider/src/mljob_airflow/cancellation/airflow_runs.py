@@ -60,12 +60,12 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed. A task instance that is missing or has failed already
-        raises no error.
+        """Set task instances to failed. Raise no error for a task instance that does not exist or
+        has already failed.
 
         Raises:
-            AirflowApiError: Airflow did not answer, answered 401 or 403, or refused a single task
-                instance for another reason.
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or answered the request
+                for a single task instance with an error other than 404 or 409.
         """
         failed = self._fail_together(dag_id, dag_run_id, instances)
         if failed is not None:
@@ -76,11 +76,12 @@ class AirflowRuns:
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
         """Set the run to failed, and add ``note`` as a line to the run's note. If the whole note
-        exceeds 1,000 characters, the earlier text is cut. A run that is missing or has failed
-        already raises no error.
+        exceeds 1,000 characters, the earlier text is cut. Raise no error for a run that does not
+        exist or has already failed.
 
         Raises:
-            AirflowApiError: Airflow did not answer, or refused a request for another reason.
+            AirflowApiError: Airflow did not answer, or answered with an error other than 404 or
+                409.
         """
         run = self._run(dag_id, dag_run_id)
         if run is None:

@@ -51,7 +51,7 @@ class TryLog:
     """Reads the log of one try of a task. Each call of :meth:`pump` reads only new lines.
 
     Args:
-        dag_runs: Returns the operations on dag runs of the run's Airflow.
+        dag_runs: Returns the :class:`.DagRuns` that sends requests to the try's Airflow.
         of: The try.
         redaction: Hides secret values in texts.
         output: The body of the response, which limits the number of bytes.

@@ -50,7 +50,7 @@ class OwnLogins:
                     await self._registry.own_refresh_requested.wait()
 
     async def refresh(self) -> None:
-        """Read all logins again, and try the logins that have failed in a request.
+        """Read all logins again. If a request with a login has failed, test this login.
 
         Call ``changed`` if a login or its problem has changed.
 

@@ -49,8 +49,9 @@ class BackfillActions:
         creates the missing runs. Runs that have succeeded are not repeated.
 
         If Airflow does not have the earlier backfill any more, the range and the conf come from the
-        spec. If this conf takes outputs of other MLJobs, the first call only records that the conf
-        is lost. The other MLJobs are then checked before the next call.
+        spec. If this conf needs outputs of other MLJobs, the first call creates no backfill, and
+        only records that the earlier conf is lost. The operator then checks the other MLJobs
+        before it calls this method again.
         """
         run_id = context.state.run.run_id
         earlier = await self._earlier(context, run_id)
@@ -110,7 +111,9 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the newest backfill with the run id ``conf_of`` in its marker."""
+        """Return the newest backfill whose marker has the run id ``conf_of``. Return None if there
+        is no such backfill, or if ``conf_of`` is None.
+        """
         if conf_of is None:
             return None
         return await context.dag_runs.backfills.find(context.state.run.dag_id, conf_of)
@@ -119,7 +122,8 @@ class BackfillActions:
         self, context: ActionContext, earlier: Backfill | None, conf_of: str | None
     ) -> tuple[BackfillRequest, str | None]:
         """Return the request that creates a backfill, and the warning about unknown conf keys
-        (:class:`.BuiltConf`). The warning is None if the conf of ``earlier`` is used again.
+        (:class:`.BuiltConf`). If ``earlier`` is a backfill, the request has the range and the conf
+        of this backfill, and the warning is None.
         """
         state = context.state
         if earlier is not None:

@@ -1,9 +1,11 @@
 """Builds the confs of runs, and remembers which values came from Secrets. A status, an Event or a
 log line must not show such a value.
 
-The operator finds these values in the Secrets when it builds a conf, and in the conf of the
-submitted run in Airflow. The conf in Airflow still has the submitted values after the operator was
-restarted or the Secret has changed.
+The operator learns these values from two sources:
+
+- the Secrets, when the operator builds a conf;
+- the conf of the submitted run, which the operator reads from Airflow. This conf still has the
+  submitted values after the operator was restarted or a Secret has changed.
 """
 
 from __future__ import annotations

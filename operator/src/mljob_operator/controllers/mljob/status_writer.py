@@ -70,7 +70,7 @@ class StatusWriter:
     Args:
         jobs: The MLJobs in the Kubernetes API.
         meter: Measures the writes.
-        milestones: Records each stage, attempt and MLJob whose end a stored status shows.
+        milestones: Records in metrics and traces that a stage, an attempt or an MLJob has ended.
         wake: Wakes an MLJob whose write has its turn.
     """
 
@@ -94,9 +94,9 @@ class StatusWriter:
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """Call this method after each step of an MLJob. If the MLJob has not used its turn in the
-        queue of writes, the next write gets the turn. If ``waits`` is false, the MLJob leaves the
-        queue.
+        """Call this method after each reconciliation of an MLJob. If the MLJob has an unused turn
+        in the queue of writes, the next write gets this turn. If ``waits`` is false, the MLJob is
+        removed from the queue.
         """
         self._writes.end_turn(key)
         if not waits:
@@ -255,7 +255,8 @@ def priority_of(state: State, patch: Patch, action: Action) -> Priority:
     Args:
         state: The state that the status shows.
         patch: The change of the status.
-        action: The next action. An action other than ``Wait`` follows only after the write.
+        action: The operator's next action for the MLJob. Unless the action is ``Wait``, the
+            operator executes the action only after the write.
     """
     phase = patch.content.get("phase")
     if state.cancellation.reason is not None or state.job.deleting:

@@ -58,9 +58,10 @@ def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collecti
 
 
 def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
-    """Return whether outputs are missing, perhaps because somebody deleted the run while the
-    operator read the outputs. For a deleted run, Airflow returns the same answer as for a run
-    without XComs.
+    """Return whether somebody may have deleted the run while the operator read the outputs.
+
+    Return True if an output is missing, or if no output was read. For a deleted run, Airflow
+    returns the same answer as for a run without XComs.
 
     Args:
         sources: The entries of ``spec.outputs``.
