@@ -54,7 +54,7 @@ class Part:
     Attributes:
         niceness: The nice value of the part's processes. A lower value is a higher priority.
         environment: Additional environment variables.
-        after: The name of a part of another lane that must end before this part begins, or None.
+        after: The name of another part that must end before this part begins, or None.
     """
 
     name: str
@@ -179,7 +179,8 @@ class Suite:
     """One run of the suite.
 
     Args:
-        lanes: The parts of each lane.
+        lanes: Lists of parts. The parts of a list run one after the other. All lists run at the
+            same time.
         results: The folder for the output of the parts and for the test reports.
     """
 

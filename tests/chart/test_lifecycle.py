@@ -31,7 +31,9 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Runs commands from pages, with unique names for the release, the namespace and the CRD."""
+    """Runs commands from pages of the documentation. The release, the namespace and the CRD in the
+    commands are replaced by the test's own.
+    """
 
     cluster: Cluster
     copy: ChartCopy

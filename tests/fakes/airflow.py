@@ -119,8 +119,8 @@ class FakeAirflow:
         runs: The runs, by DAG id and run id.
         locked: Whether Airflow refuses the operator's credentials.
         down_for: How many of the next requests fail without an effect, by the name of the request.
-        before: Functions by the name of a request. The next request with this name first removes
-            and calls the function.
+        before: Functions by the name of a request. A function is called once, at the start of the
+            next request with this name.
         lose_answers: How many of the next calls of :meth:`submit` and :meth:`clear_failed` take
             effect, but raise AirflowUnavailable.
         denies: How many of the next calls of :meth:`get`, :meth:`clear_failed` and
@@ -334,9 +334,9 @@ class FakeAirflow:
     def log(
         self, dag_id: str, run_id: str, task: TaskKey, number: int, begin: int | None
     ) -> tuple[list[Any], str | None] | None:
-        """Return the log's entries from the position ``begin`` on, and the position of the log's
-        end. This position is None unless the try is running or deferred. Return None if there is no
-        such try.
+        """Return the entries of a try's log from the position ``begin`` on, and the position of the
+        log's end. If the try is neither running nor deferred, the position is None. If the try does
+        not exist, return None.
         """
         run = self.runs.get((dag_id, run_id))
         fact = run.tasks.get(task) if run is not None else None

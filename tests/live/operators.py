@@ -118,8 +118,9 @@ class OperatorProcess:
             each._http.clear()
 
     def kill(self, *, frees_the_lease: bool = True) -> None:
-        """Kill the operator with SIGKILL. Its replicas continue. If ``frees_the_lease`` is false,
-        the next leader waits until the Lease has expired.
+        """Kill the operator with SIGKILL. Its replicas continue. If ``frees_the_lease`` is true,
+        also remove the holder from the Lease. Otherwise, the next leader waits until the Lease has
+        expired.
         """
         self._process.kill()
         if frees_the_lease:

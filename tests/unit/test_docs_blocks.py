@@ -273,7 +273,9 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each option with its value. The value is in the same word or in the next word."""
+    """Yield each command-line option with its value. The value follows ``=``, or is the next
+    argument.
+    """
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):
             name, separator, value = option.partition("=")

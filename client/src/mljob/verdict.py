@@ -1,10 +1,15 @@
 """The verdict on an MLJob: how the MLJob has ended, or that it is stalled. The client's ``wait``
 waits for a verdict.
 
-An MLJob has a verdict when a condition Complete, Failed or Stalled is True and the operator has
-nothing more to do. The operator has nothing more to do if the status describes the newest spec, no
-requested retry is pending, and the condition Reconciling is not True. The verdict Cancelled does
-not depend on these three facts. A suspended MLJob has no verdict, because somebody may resume it.
+A cancelled MLJob has the verdict Cancelled. Any other MLJob has a verdict if all these statements
+are true:
+
+- One of the conditions Complete, Failed and Stalled is True.
+- The condition Reconciling is not True.
+- The status describes the newest spec.
+- No requested retry is pending.
+
+A suspended MLJob has no verdict, because somebody may resume it.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ def whole(value: Object, name: str) -> int | None:
 
 
 def numbers(value: Object, name: str) -> dict[str, float]:
-    """Return the finite numbers, by key, of the object in the field ``name`` of ``value``. Return
-    an empty dict if the field is not an object.
+    """Return the finite numbers in the object ``value[name]``, by key. Return an empty dict if
+    ``value[name]`` is not an object.
     """
     found = {key: finite_number(number) for key, number in child(value, name).items()}
     return {key: number for key, number in found.items() if number is not None}
@@ -40,8 +40,8 @@ def child(value: Object, name: str) -> Object:
 
 
 def children(value: Object, name: str) -> list[Object]:
-    """Return the objects in the list ``name`` of ``value``, or an empty list if the field is not a
-    list.
+    """Return the objects in the list ``value[name]``. Return an empty list if ``value[name]`` is
+    not a list.
     """
     found = value.get(name)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

@@ -134,8 +134,9 @@ class ChangeFeedReader:
         """Read the change feed once. If this fails, log and count the failure.
 
         Returns:
-            The seconds until the next read, and whether a change without an event is expected. If
-                True, the next read should follow after ``hot_interval`` seconds instead.
+            The seconds until the next read, and whether a change without a Kafka event is expected.
+                If such a change is expected, ignore the seconds: the next read should follow after
+                ``hot_interval`` seconds.
         """
         try:
             await self.pass_once()
@@ -321,12 +322,13 @@ class ChangeFeedReader:
             self._observe_halt(dag_id, Halt.PAUSED if dag_id in paused else None, unless=Halt.STALE)
 
     def _observe_halt(self, dag_id: str, halt: Halt | None, *, unless: Halt | None = None) -> None:
-        """Tell the workers of the MLJobs with a run of this DAG whether the DAG is halted.
+        """Tell the workers of the MLJobs with a run of this DAG why the DAG is halted (schedules no
+        tasks), or that the DAG is not halted.
 
         Args:
-            dag_id: The DAG.
-            halt: Why the DAG is halted, or None if it is not halted.
-            unless: Workers that know this reason are left out.
+            dag_id: The DAG's id.
+            halt: The reason, or None if the DAG is not halted.
+            unless: Another reason. Workers that were last told this reason are told nothing.
         """
         for key in self._followed.differing(dag_id, halt, unless):
             self._controller.observe_halt(key, halt)
@@ -335,11 +337,14 @@ class ChangeFeedReader:
         """Request all active runs of the operator, and compare these runs with the runs of the
         MLJobs. Do nothing if the next request is not due (see ``RELIST_INTERVAL``).
 
-        If the list lacks an MLJob's run, or if the MLJob's worker does not know all tasks of the
-        run, the worker requests the run from Airflow. A run that was submitted less than
-        ``OVERLAP`` ago is left out. If a user cleared the run of a finished MLJob while the
-        operator was not running, the MLJob gets a worker again. The list also shows active runs
-        that no MLJob follows.
+        The comparison finds:
+
+        - MLJobs whose run is not active, or whose worker does not know all tasks of the run. The
+          worker then requests the run from Airflow, unless the run was submitted less than
+          ``OVERLAP`` ago.
+        - Finished MLJobs whose run was cleared by a user while the operator was not running. Such
+          an MLJob gets a worker again.
+        - Active runs that no MLJob follows.
         """
         interval = (
             ABSENCE_CONFIRMED_AFTER if self._controller.vanished_runs.wants_relist(self._airflow) else RELIST_INTERVAL

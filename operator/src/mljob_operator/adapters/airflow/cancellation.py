@@ -135,8 +135,8 @@ class RunCanceller:
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """If the cancellation DAG has not begun to end the run ``run_id``, set the cancellation
-        DAG's run to failed. Call this method after the run ``run_id`` has ended.
+        """If the cancellation DAG's run for ``run_id`` is still queued, set this queued run to
+        failed. Call this method when the run ``run_id`` has ended and needs no cancellation.
         """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:

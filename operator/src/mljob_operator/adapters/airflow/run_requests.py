@@ -109,8 +109,8 @@ class RunRequests:
 
     def params(self, dag_id: str) -> dict[str, Any]:
         """Return the DAG's params by name (``GET /dags/{dag_id}/details``). Each param is an object
-        with the fields ``value``, the default, and ``schema``, the JSON schema. The result is empty
-        if the DAG does not exist.
+        with the fields ``value`` (the default) and ``schema`` (the JSON schema). The result is
+        empty if the DAG does not exist.
         """
         try:
             row = self._session.ask(
@@ -126,7 +126,7 @@ class RunRequests:
         """Return the conf of a run (``GET /dags/{dag_id}/dagRuns/{run_id}``).
 
         Raises:
-            ValidationFailed: The run does not exist.
+            ValidationFailed: The run does not exist, so its conf can't be reused.
         """
         row = self.row(dag_id, run_id)
         if row is None:
@@ -222,8 +222,8 @@ class RunRequests:
         return found
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the open questions of the run's tasks to people, by task id and map index. The
-        result is empty if the operator may not read the questions.
+        """Return the unanswered human-in-the-loop questions of the run's tasks, by task id and map
+        index. The result is empty if the operator may not read the questions.
 
         Request: ``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all
         pages.

@@ -127,9 +127,8 @@ def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Wrap ``request`` so that a request without an answer raises StoreUnavailable.
-
-    The message of StoreUnavailable names the proxy.
+    """Return a function that calls ``request``. If the Kubernetes API does not answer, the function
+    raises StoreUnavailable, with a message that names the HTTP proxy.
     """
 
     async def through(*args: Any, **kwargs: Any) -> Any:

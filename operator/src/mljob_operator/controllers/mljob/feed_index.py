@@ -32,7 +32,8 @@ class _Entry:
         missed: Whether Airflow's last answer was that the run does not exist.
         hot: Whether the run may change at any moment without a Kafka event.
         last_event_at: When the last Kafka event of a run in the backfill was read.
-        halts: Whether the reader has to ask Airflow whether the run's DAG schedules tasks.
+        halts: Whether the change feed's reader must ask Airflow whether the run's DAG schedules
+            tasks.
         still: Whether no task of the run is active.
         halt: The last observed reason why the run's DAG schedules no tasks. None if the DAG
             schedules tasks.
@@ -124,10 +125,9 @@ class FollowedRuns:
         return bool(self.events)
 
     def differing(self, dag_id: str, halt: Halt | None, unless: Halt | None = None) -> list[Key]:
-        """Return the MLJobs of the DAG whose last observed halt is neither ``halt`` nor ``unless``.
-        If ``unless`` is None, only ``halt`` is compared.
-
-        A halt is the reason why the DAG schedules no tasks, or None if the DAG schedules tasks.
+        """Return the MLJobs whose last observed halt of this DAG is neither ``halt`` nor
+        ``unless``. A halt is the reason why the DAG schedules no tasks, or None if the DAG
+        schedules tasks. If ``unless`` is None, only ``halt`` is compared.
         """
         if (dag := self.dags.get(dag_id)) is None:
             return []

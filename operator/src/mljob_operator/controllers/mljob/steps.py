@@ -48,7 +48,7 @@ class Steps:
         jobs: The MLJobs in the Kubernetes API.
         writer: Stores statuses.
         conf_sources: Watches the ConfigMaps and Secrets that MLJobs wait for.
-        confs: Returns the redactions of MLJobs.
+        confs: Knows the values from Secrets, which must be hidden in messages.
     """
 
     def __init__(
@@ -167,7 +167,8 @@ class Steps:
 
     async def _advance(self, worker: WorkerState) -> tuple[State, Action] | None:
         """Carry out actions and write the status, until no further action is possible now. Return
-        None if the MLJob was deleted or if another process has begun an attempt meanwhile.
+        the last state and the last action. Return None if the MLJob was deleted or if another
+        process has begun an attempt meanwhile.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count
@@ -209,10 +210,13 @@ class Steps:
                 return _with_stored_job(state, worker.tracked), action
 
     async def _write(self, worker: WorkerState, state: State, action: Action) -> bool:
-        """Store the status if it has changed, and return whether it was stored. Unless the action
-        is ``Store``, the write may be left to a later step: a change that only makes values more
-        exact waits for ``REFINEMENT_WAITS`` (5 seconds), and any write may have to wait in the
-        queue of writes.
+        """Store the status if it has changed, and return whether it was stored.
+
+        The write is left to a later step in two cases:
+
+        - The change only makes values more exact, and is younger than ``REFINEMENT_WAITS`` (5
+          seconds). If the action is ``Store``, such a change is stored at once.
+        - The action is ``Wait``, and it is not the MLJob's turn in the queue of writes.
         """
         worker.awaits_turn = False
         job = state.job
@@ -314,15 +318,14 @@ def _require_stored(patch: Patch, written: Job) -> None:
 
 
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
-    """Return the state with the stored MLJob. The other parts of the state stay valid, because the
-    stored status was made from this state.
-    """
+    """Return ``state`` with the MLJob, the observed run and the transient state of ``tracked``."""
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)
     return replace(state, inputs=inputs)
 
 
 def _start_times(job: Job) -> tuple[datetime | None, bool]:
     """Return the time from which ``activeDeadlineSeconds`` counts, and whether the MLJob has
-    finished. A change of one of these values starts a time limit.
+    finished. If one of these values changes, a time limit may begin, for example
+    ``ttlSecondsAfterFinished``.
     """
     return job.status.active_since, job.status.phase in TERMINAL_PHASES

@@ -49,7 +49,7 @@ class Workers:
 
     Args:
         steps: Runs one step of a worker.
-        confs: The values from Secrets, which log lines must not show.
+        confs: Knows the values from Secrets, which must be hidden in log lines.
         takeover_state: Returns the transient state with which this process continues another
             process's attempt (:meth:`.Reconciler.takeover_state`).
         after_step: Called after each step, with the MLJob and its worker.
