@@ -193,8 +193,8 @@ def _store(results: dict[str, Any], *, whole: bool) -> None:
 def merged(before: dict[str, Any], results: dict[str, Any], *, whole: bool) -> dict[str, Any]:
     """Merge the results of this run into the earlier results.
 
-    The field ``measured`` has the date and the machine of each benchmark that ran after the last
-    complete run. Results of benchmarks that no longer exist are left out.
+    In the merged results, the field ``measured`` has the date and the machine of each benchmark
+    that ran after the last complete run. Results of benchmarks that no longer exist are left out.
 
     Args:
         before: The earlier results.

@@ -1,4 +1,5 @@
-"""Measures the floor of an operator: the writes that every operator must send for each MLJob.
+"""Measures how fast an operator of MLJobs could be at best. An operator has to send some writes for
+each MLJob. This benchmark sends only these writes.
 
 The writes for an MLJob are: create the MLJob, add the finalizer, write the id of the run into the
 status, write the start of the run, write the end of the run, remove the finalizer, and create two
@@ -60,7 +61,7 @@ def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
     """Write MLJobs from their creation to their end, and measure how long all writes together take.
 
     Args:
-        bench: The stack.
+        bench: The stack whose API server receives the writes.
         jobs: How many MLJobs are written.
         first: The number of the first MLJob, for its name.
     """

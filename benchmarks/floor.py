@@ -1,5 +1,5 @@
-"""The floor of the latency from an event in Kafka to the status of an MLJob: a process that sends
-one PATCH for each Kafka message.
+"""A process that sends one PATCH for each Kafka message. The latency of this process is the minimum
+for the latency from an event in Kafka to the status of an MLJob.
 
 The process ignores run ids, states, conditions, offsets and conflicts. So almost all of the latency
 is the latency of Kafka and the API server.

@@ -87,13 +87,13 @@ class Resource:
 
 
 def keyed(properties: dict[str, Any], lists: dict[str, list[str]]) -> None:
-    """Set the list type ``map`` in the schemas of lists, so that server-side apply identifies an
-    entry by its keys.
+    """Set ``x-kubernetes-list-type: map`` in the schemas of lists, so that server-side apply
+    identifies an entry by its keys.
 
     Args:
         properties: The schemas of an object's fields, by field name. The function changes the
             schemas of the lists.
-        lists: For each list, by its field name, the fields of an entry that are the keys.
+        lists: A dict from the field name of a list to the names of the key fields of its entries.
     """
     for name, keys in lists.items():
         properties[name]["x-kubernetes-list-type"] = "map"

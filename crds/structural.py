@@ -70,8 +70,9 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the keywords of a structural schema that describe what a node contains: the fields of
-    an object, the values of a map, or the items of a list. For an object without a schema of its
-    fields, the keyword allows any fields. Return an empty dict for any other type.
+    an object, the values of a map, or the items of a list. If the schema of an object describes
+    neither fields nor values, return the keyword that allows any fields. For a type other than
+    object and list, return an empty dict.
     """
     if schema.get("type") == "array":
         return {"items": structural(schema["items"], definitions)}

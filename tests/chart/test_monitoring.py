@@ -76,7 +76,9 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """Return the queried metrics and labels that neither the operator nor Prometheus exposes."""
+    """Return the metrics and labels that a query uses, although neither the operator nor Prometheus
+    exposes them.
+    """
     series, missing = exposed(), []
     for use in uses.uses:
         if use.metric in PROMETHEUS_OWN:

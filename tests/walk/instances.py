@@ -1,4 +1,6 @@
-"""AirflowInstances for a walk."""
+"""Generates AirflowInstances and their edits for a walk. A walk is a test that edits objects, and
+rolls the edits back.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,7 @@ def settled(body: Object) -> bool:
 
 
 def outcome(body: Object) -> Mapping[str, object]:
-    """Return the fields that must be equal in an edited and in a never edited AirflowInstance."""
+    """Return the fields of an AirflowInstance that must not depend on earlier edits."""
     status = body["status"]
     return {
         "spec": body["spec"],

@@ -129,7 +129,8 @@ class Case:
         detail: The field ``detail`` in Airflow's 404 for a missing object. Empty if there is no
             such 404.
         absent: The outcome of the operation after this 404.
-        otherwise: The exceptions to the general rule in :func:`expected`, by name of the answer.
+        otherwise: The outcomes that differ from the general rule in :func:`expected`, by name of
+            the answer.
         changes: Whether the request changes something in Airflow.
     """
 
@@ -326,7 +327,7 @@ CASES = [
 
 
 def expected(case: Case, name: str) -> Outcome:
-    """Return the outcome of ``case`` that must follow from the answer ``name``."""
+    """Return the outcome that a case must have after the answer with this name."""
     if name == THE_THING and case.detail:
         return case.absent
     if (other := case.otherwise.get(name)) is not None:
@@ -366,8 +367,8 @@ def shared() -> Iterator[ScriptedAirflow]:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Disable Python's garbage collection. An answer with deeply nested JSON exhausts the stack, so
-    finalizers of other tests' objects would fail.
+    """Disable Python's garbage collection. While deeply nested JSON exhausts the stack, the garbage
+    collection could call finalizers of other tests' objects, and these finalizers would fail.
     """
     gc.disable()
     try:

@@ -17,7 +17,7 @@ KEY: Key = ("team-a", "churn")
 @contextmanager
 def simulation() -> Iterator[World]:
     """Yield a world with a running operator. At the end, assert that the operator has logged no
-    error and broken no promise.
+    error, and that no check of the simulated world has failed.
     """
     world = World()
     try:
@@ -57,7 +57,10 @@ def version(world: World) -> int:
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """For the next ``seconds`` seconds, let all reads from the Kubernetes API return the version
-    ``then``.
+    """Let all reads from the Kubernetes API return an old state.
+
+    Args:
+        then: The :func:`version` of the old state.
+        seconds: After how many seconds reads return the newest state again.
     """
     world.fall_behind(version(world) - then, seconds)

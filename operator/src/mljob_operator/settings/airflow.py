@@ -1,5 +1,5 @@
-"""The settings of the operator's own Airflow, which needs no AirflowInstance, and of
-AirflowInstances.
+"""The settings of the operator's own Airflow and of AirflowInstances. These settings alone describe
+the operator's own Airflow, which has no AirflowInstance.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ class AirflowSettings(EnvironmentSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Return a dict from the name of the operator's own Airflow to
-        ``airflow_accept_vanished_runs_before``. The dict is empty if the setting is absent.
+        """Return ``airflow_accept_vanished_runs_before`` as a dict with one entry. The key is the
+        name of the operator's own Airflow. The dict is empty if the setting is absent.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}

@@ -67,7 +67,7 @@ class LivePlatform:
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Request the whole MLJob in the background, because ``summary`` has no outputs."""
+        """Request the whole MLJob in the background, because a JobSummary has no outputs."""
 
         async def read() -> MLJob:
             path = f"{collection_path(summary.namespace)}/{quote(summary.name, safe='')}"

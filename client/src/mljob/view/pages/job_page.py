@@ -182,8 +182,8 @@ def job_page(given: JobInput) -> JobPage:
 
 
 def failed_task(status: MLJobStatus) -> TaskStatus | None:
-    """Return the task that ``currentTask`` in the status of a failed MLJob names: the task that
-    failed first. Return None if the MLJob has not failed or the status lacks this task.
+    """Return the task that failed first. In the status of a failed MLJob, ``currentTask`` has the
+    id of this task. Return None if the MLJob has not failed, or if the status lacks this task.
     """
     if status.phase != "Failed" or not status.current_task:
         return None
@@ -215,8 +215,8 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a picture for each metric that a task has reported, with a line for each of the first
-    :data:`MAX_LINES` instances.
+    """Yield a :class:`.Curve` for each metric that a task has reported. The Curve has a line for
+    each of the first :data:`MAX_LINES` instances of the task.
     """
     by_metric: dict[tuple[str, str], list[Series]] = {}
     for index, found in islice(instances.items(), MAX_LINES):

@@ -65,6 +65,6 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def tab_query(tab: str, **more: Any) -> str:
     """Return the URL query of the page with the tab ``tab`` open. The query begins with a question
-    mark. ``task``, ``map`` and ``try`` in ``more`` choose the log.
+    mark. The optional arguments ``task``, ``map`` and ``try`` choose the log.
     """
     return "?" + urlencode({"tab": tab, **_given(**more)}, errors="replace")

@@ -1,6 +1,8 @@
-"""The platform page shows the state of each Airflow and the number of the Airflow's active runs,
-the MLJobs in the phase Pending, grouped by the reason why the MLJobs wait, and the problems that
-the monitoring DAGs have found.
+"""The platform page. The page shows:
+
+- the state of each Airflow, and the number of the Airflow's active runs;
+- the MLJobs in the phase Pending, grouped by the reason why the MLJobs wait;
+- the problems that the monitoring DAGs have found.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class Row:
 
 
 def run_fact(row: Row, observed_at: datetime) -> RunFact:
-    """Return the state of a dag run in Airflow's answer. ``observed_at`` is the time just before
+    """Return the RunFact of a dag run in Airflow's answer. ``observed_at`` is the time just before
     the request.
     """
     return RunFact(
@@ -193,7 +193,7 @@ def run_fact(row: Row, observed_at: datetime) -> RunFact:
 
 
 def task_fact(row: Row, observed_at: datetime) -> TaskFact:
-    """Return the state of a task instance in Airflow's answer. ``observed_at`` is the time just
+    """Return the TaskFact of a task instance in Airflow's answer. ``observed_at`` is the time just
     before the request.
     """
     return TaskFact(

@@ -76,8 +76,8 @@ class Checks:
 
 def _parts(value: Any, most: int) -> list[tuple[str | None, Any]]:
     """Return a JSON value and all values nested in it, each as a pair of its key and the value. The
-    outermost value and the items of lists have the key None. The search ends once it has found more
-    than ``most`` values.
+    outermost value and the items of lists have the key None. The search ends when the number of
+    values exceeds ``most``.
     """
     found: list[tuple[str | None, Any]] = [(None, value)]
     for _, part in found:

@@ -1,7 +1,7 @@
 """One attempt of an MLJob as an OpenTelemetry trace. The trace begins when the attempt was due, and
 ends when the status with the attempt's result was stored. The first attempt is due when the MLJob
-is created, and a later attempt when the previous attempt ends. :class:`.Timeline` describes the
-exceptions.
+is created, and a later attempt when the previous attempt ends. A suspension, a changed spec or a
+requested retry may make an attempt due later (:class:`.Timeline`).
 
 The ids of the trace and of its spans are computed from the run's id and the number of the attempt,
 so a reader of the status can compute the ids too.

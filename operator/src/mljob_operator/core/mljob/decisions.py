@@ -76,8 +76,9 @@ def decide(state: State) -> Action:
     Two rules can change this action:
 
     - A wait ends no later than the next time at which the state changes without an event.
-    - After Airflow did not find the run, a look-up waits until a second answer can prove that the
-      run does not exist.
+    - If Airflow has answered that the run does not exist, the operator waits until
+      ``presence.ask_again_at`` before it asks again. Before this time, a second answer would not
+      prove that the run does not exist.
     """
     policies = (*GUARDS, *POLICIES[state.stage])
     action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
@@ -123,8 +124,8 @@ def let_deletion_through(s: State) -> Action | None:
     """Decide to remove the finalizer of an MLJob that is being deleted, in one of these cases:
 
     - There is no run to cancel.
-    - ``spec.deletionPolicy`` is Retain. The operator first adds a note to a single run in progress,
-      if Airflow can be reached.
+    - ``spec.deletionPolicy`` is Retain. If a run is in progress and Airflow can be reached, the
+      operator first adds a note to the run. Backfills get no note.
     - The deadline of the deletion has passed, and the operator has tried to cancel the run without
       success.
     """
@@ -326,11 +327,13 @@ def _read_upstreams_at(s: State) -> datetime | None:
 
 
 def clear_up(s: State) -> Action | None:
-    """Decide what to do for an MLJob that can't start its next run at present: remove the finalizer
-    of a finished MLJob, or look up a run that may exist.
+    """Decide what to do while a blocker prevents the start of the next run:
 
-    The deletion of an AirflowInstance waits until such runs have ended and such finalizers are
-    removed.
+    - If the MLJob had finished before, remove its finalizer.
+    - If a submission may have reached Airflow, look up the run.
+    - Otherwise, wait.
+
+    Without these actions, the MLJob could block the deletion of an AirflowInstance.
     """
     if s.current.finished:
         return release(s)
@@ -359,9 +362,9 @@ def start_the_run(s: State) -> Action | None:
 
 
 def _replace(s: State, start: Start) -> Action:
-    """Decide to replace an attempt that the stored status names, but whose run is not submitted as
-    far as the status shows. An operator that crashed may have submitted the run, so look up the run
-    first.
+    """Decide to begin another attempt instead of the attempt in the status. An operator may have
+    submitted the run of the attempt in the status, and crashed before it recorded the submission.
+    If Airflow may have this run, decide to look up the run first.
     """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()
@@ -385,8 +388,9 @@ def _submit(s: State) -> Action:
 
 def _count_runs(s: State) -> Action:
     """Decide to count the runs that an earlier MLJob of the same name has left in Airflow for this
-    spec. Airflow must answer twice that no further run exists, because after one wrong answer the
-    MLJob would take over an older run and its result.
+    spec. This MLJob takes over the newest of these runs. If Airflow wrongly answers 404 for the
+    newest run, the count is too low. So the operator repeats the count after
+    ``ABSENCE_CONFIRMED_AFTER``, until two counts are equal.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now

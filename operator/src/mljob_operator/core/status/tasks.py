@@ -34,7 +34,7 @@ class RunTasks:
         self._tasks: dict[str, RunTask] = {}
 
     def of(self, facts: Iterable[TaskFact], run_url: str | None) -> list[RunTask]:
-        """Return the tasks whose task instances are ``facts``, and cache these tasks.
+        """Return a :class:`.RunTask` for each task of the run, and cache these objects.
 
         Args:
             facts: All task instances of the run.
