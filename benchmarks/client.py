@@ -2,8 +2,8 @@
 of ``kubectl mljob``.
 
 The figures are the CPU time of a whole Python process, without the start of Python itself. For each
-program, the benchmark also measures a floor: a program that does the same work without the Python
-client.
+program, the benchmark also measures a floor: a minimal program that imports the same libraries and
+sends the same requests without the Python client.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ for job in httpx2.get("{url}/apis/mljob.dev/v1alpha1/namespaces/default/mljobs")
 @dataclass(frozen=True, slots=True)
 class Result:
     """The CPU time of each program and of its floor, in milliseconds, without the start of Python.
+    The floor is a minimal program that does not use the client.
 
     Each figure is the 10th percentile of several runs, because other load of the machine affects
     the fastest runs least.

@@ -66,7 +66,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The measurements of the operator and of the floor at the same rate.
+    """The measurements of the operator and of the floor (:class:`Side`) at the same rate.
 
     ``rate`` is in events per second.
     """

@@ -35,7 +35,7 @@ class Plan:
 
     Attributes:
         jobs: The number of MLJobs for the operator, and also for the floor.
-        blocks: Rates in events per second, each with the number of blocks.
+        blocks: Pairs of a rate in events per second and the number of blocks at this rate.
         seconds: The length of a block.
     """
 
@@ -46,12 +46,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The comparisons of the operator and the floor.
+    """The comparisons of the operator with the floor, which is a process that does the least
+    possible work.
 
     Attributes:
-        rates: The comparison at each rate. Only events change statuses.
-        default_resync: The comparison at the first rate. The operator also reads changes from
-            Airflow's REST API, at the default interval.
+        rates: The comparison at each rate, with an operator that only reads events.
+        default_resync: The comparison at the first rate, with an operator that also reads changes
+            from Airflow's REST API, at the default interval.
     """
 
     rates: tuple[Comparison, ...]
@@ -59,7 +60,7 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Result:
-    """Measure the operator and the floor at each rate in ``plan.blocks``."""
+    """Measure the operator and the floor (:mod:`benchmarks.floor`) at each rate of the plan."""
     names = bench.populate(FLOOR, plan.jobs)
     bench.populate(OPERATOR, plan.jobs)
     _make_topic(bench.brokers)
@@ -98,7 +99,9 @@ class _Subject:
         return _Subject(process, self.traffic)
 
     def block(self, rate: float, seconds: float) -> tuple[tuple[float, ...], Load]:
-        """Return the latency of each event in milliseconds, and the load."""
+        """Send the events of one block. Return the latency of each event in milliseconds, and the
+        load.
+        """
         psutil.cpu_percent()
         before = self.process.cpu_times()
         took = self.traffic.run(rate, seconds)

@@ -1,4 +1,6 @@
-"""The chart's values become settings of the operator's container. No variable contains a secret."""
+"""The chart's values become environment variables of the operator's container. Passwords come from
+existing Secrets.
+"""
 
 from __future__ import annotations
 

@@ -59,11 +59,11 @@ DAGS = {
 
 @dataclass(frozen=True)
 class Case:
-    """The task or the run that goes through the change in one row of the documented table.
+    """The task or the run that one row of the table in docs/spec/events.md is about.
 
     Attributes:
         job: The name of the MLJob.
-        task: The id of the task. None for the run.
+        task: The id of the task. None if the row is about the run.
         silent: States without an event. The status must show them within ``FEED`` seconds.
         instances: The map indexes of the task's instances. Only -1 for a task that is not mapped.
     """
@@ -106,15 +106,17 @@ CASES = {
 
 
 def rows() -> dict[str, dict[str, re.Pattern[str]]]:
-    """Return the documented table: for each change and producer, a pattern of the reported states."""
+    """Return the rows of the table in docs/spec/events.md by their first cell. A row has a pattern
+    for each producer, which matches the states that the producer reports.
+    """
     cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.read_text().splitlines()]
     table = [row for row in cells if len(row) == 4 and not set(row[0]) <= {"-", " "} and row[0] != "What happens"]
     return {happens: {OURS: _words(ours), AIRFLOWS: _words(airflows)} for happens, ours, airflows, _ in table}
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """Return a pattern for the states in a cell. A space follows each state. A state in parentheses
-    is optional, and may come later.
+    """Return a pattern that matches the states in a cell, with a space after each state. A state in
+    parentheses may be missing, or come later than its place in the cell.
     """
     found = re.findall(r"(\(?)`(\w+)`", cell)
     orders = {tuple(word for optional, word in found if not optional)}
@@ -279,8 +281,9 @@ class Stage:
         return self._told_running(job, "held") and self._settled(job, "deferred", "deferred")
 
     def _settled(self, job: str, task: str, state: str) -> bool:
-        """Return whether the status shows ``state``, and the scheduler knows that the task's
-        process has ended. Airflow 3.3.2 fails a task that continues earlier.
+        """Return whether the status shows that the task waits in ``state``, and the scheduler knows
+        that the task's process has ended. If the task continues before the scheduler knows this,
+        Airflow 3.3.2 sets the task to failed.
         """
         if self.story.shown(job, task) != state:
             return False
@@ -441,8 +444,9 @@ def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timel
 
 
 def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """Return each reported state, and the seconds until a status shows this state or a later state.
-    For a mapped task, the seconds count from its last instance.
+    """Return the first message about each state of a task instance, and the seconds from this
+    message until a status shows this state or a later state. For a mapped task, the seconds begin
+    when all instances have reported the state.
     """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):

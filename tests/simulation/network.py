@@ -98,8 +98,8 @@ class Wire:
 
     Attributes:
         calls: The number of requests so far.
-        dies_at: The number of the request at which the process dies, and the moment; None if the
-            process doesn't die.
+        dies_at: The number of the request at which the process dies, and whether the process dies
+            before, during or after this request. None if the process doesn't die.
         cut: The servers that this process can't reach, although other processes can.
         running: An event that is not set while the process is paused.
     """
@@ -210,8 +210,8 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 
 class WiredAirflow:
-    """A connection to a fake Airflow through a :class:`Wire`. As in the real adapter, the facts in
-    a response have the time of the request.
+    """A connection to a fake Airflow through a :class:`Wire`. As in the real adapter,
+    ``observed_at`` in a response is the time of the request.
     """
 
     def __init__(self, airflow: Any, wire: Wire, operators_clock: Clock, airflows_clock: Clock) -> None:

@@ -2,7 +2,7 @@
 of them at random moments.
 
 At the end, each status must agree with Airflow, and no run, process or finalizer may be left. The
-test also measures the operator's share of the time of each MLJob.
+test also measures what share of the total time of all MLJobs the operator takes.
 
 ``make soak`` runs the test, and takes most of an hour on two cores. ``MLJOB_SOAK_JOBS`` sets the
 number of MLJobs, and ``MLJOB_SOAK_SEED`` sets the random seed. Only a test of 200 MLJobs writes
@@ -71,8 +71,8 @@ Way = Literal["delete", "cancel"]
 
 @dataclass
 class Life:
-    """When a watch reported the changes of one MLJob, in seconds since the epoch. A time is 0
-    before the change.
+    """When a watch reported the changes of one MLJob, in seconds since the epoch. An attribute is 0
+    until the watch reports the change.
 
     Attributes:
         created: When the watch first reported the MLJob.

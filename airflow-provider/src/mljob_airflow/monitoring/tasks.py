@@ -207,7 +207,9 @@ def _dag_id(context: Mapping[str, Any]) -> str:
 
 @cache
 def _reader() -> Any:
-    """Return the reader of Airflow's REST API. The cache avoids a second login to Airflow."""
+    """Return the reader of Airflow's REST API. Each call returns the same reader, so that the
+    process logs in to Airflow only once.
+    """
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 
     return AirflowReader(Endpoint.configured())

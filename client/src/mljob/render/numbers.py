@@ -25,8 +25,8 @@ def number(value: float) -> str:
 
 
 def metrics(values: Mapping[str, float], most: int = MAX_SHOWN_METRICS) -> str:
-    """Return the first ``most`` metrics as text, such as ``loss 0.1532  epoch 9  +2``. Here, ``+2``
-    is the number of the other metrics.
+    """Return the first metrics as text, such as ``loss 0.1532  epoch 9  +2``. The parameter
+    ``most`` limits the number of metrics. Here, ``+2`` is the number of metrics that are left out.
     """
     shown = [f"{plain(name, _MAX_NAME)} {number(value)}" for name, value in list(values.items())[:most]]
     more = len(values) - most

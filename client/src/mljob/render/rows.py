@@ -40,7 +40,7 @@ class Row:
         name: The name.
         point: The sweep's params and their values, such as ``epochs=5 lr=0.1``. Empty outside a
             sweep.
-        sign: The sign of the phase, or of a requested retry that has not begun.
+        sign: The icon and the word for the phase, or for a requested retry that has not begun.
         progress: How many task instances succeeded, such as ``6/10``. Empty if not known.
         percent: The share of the run that has succeeded, in percent, or None.
         now: The current task or the reason of the phase. Empty if ``sign`` says enough.

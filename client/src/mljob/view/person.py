@@ -322,8 +322,8 @@ class Reads:
         return await self._hold(("history", *_attempt(job)), lambda: RunHistory(self._person.transport, job))
 
     async def look_up(self, what: str, job: MLJob, read: Callable[[], Awaitable[Answer]]) -> Lookup[Answer]:
-        """Return a :class:`Lookup` about the MLJob's current attempt. All pages of the person share
-        one lookup for the same ``what`` and the same attempt.
+        """Return a :class:`Lookup` about the MLJob's current attempt. Pages of the person that look
+        up the same data about the same attempt share one lookup.
 
         Args:
             what: A name for the data that the lookup reads, such as ``log``.

@@ -60,8 +60,8 @@ class Site:
         self._closing.set()
 
     def page(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint for Starlette, as the method :meth:`answer` does, with one difference:
-        if the function ``answer`` takes longer than :data:`LOADING_SECONDS`, the endpoint returns
+        """Return the same endpoint as :meth:`Site.answer`, but with a time limit: if the given
+        function takes longer than :data:`LOADING_SECONDS`, the endpoint returns
         :func:`~mljob.view.pages.obstacles.loading`, a page that loads itself again.
         """
 
@@ -75,12 +75,15 @@ class Site:
         return self.answer(patient)
 
     def answer(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint for Starlette that calls the function ``answer`` with the request, the
-        person who sent it, and a :class:`~mljob.view.person.Reads`, through which ``answer`` reads
-        its data.
+        """Return an endpoint for Starlette that calls the given function, and returns the
+        function's response.
 
-        If the request does not prove who the person is, or if ``answer`` raises an
+        If the request does not prove who the person is, or if the function raises an
         :class:`~mljob.errors.MLJobError`, the endpoint returns a page about the problem.
+
+        Args:
+            answer: The function. Its arguments are the request, the person who sent the request,
+                and a :class:`~mljob.view.person.Reads`, through which the function reads its data.
         """
 
         async def respond(request: Request) -> Response:

@@ -30,9 +30,10 @@ class Lines:
     """Writes all lines to the client.
 
     Args:
-        start: The position of the first line of the try.
+        start: The position of the first line of the try's log.
         write: Sends bytes to the client.
-        positions: Whether to write the position before the first line, and after each gap.
+        positions: Whether to write a :class:`.LogPosition` before the first line, and after each
+            gap in the line numbers.
     """
 
     def __init__(self, start: LogPosition, write: Callable[[bytes], Awaitable[None]], *, positions: bool) -> None:

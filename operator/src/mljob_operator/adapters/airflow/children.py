@@ -48,9 +48,10 @@ class Children:
         """Return the queued and running children of a run, the children of these children, and so
         on.
 
-        Any task can push an XCom ``trigger_run_id``. So ``by_task`` of each child says whether
-        Airflow confirms that a task started the run. At most ``MAX_CHILDREN`` of these XComs are
-        read.
+        The ids of the children come from the XComs ``trigger_run_id``. At most ``MAX_CHILDREN`` of
+        these XComs are read. A task can also push such an XCom with the id of a run that the task
+        did not start. So :attr:`.Child.by_task` says whether a task started the run according to
+        Airflow's own data.
         """
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN

@@ -100,13 +100,12 @@ class AirflowRegistry:
     """The registry of all Airflows. All methods run in the event loop's thread.
 
     Args:
-        logins: Reads the logins that credentials describe.
+        logins: Reads logins from Secrets.
         connect: Creates the adapter of an AirflowInstance.
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
         topic: The default Kafka topic of Airflows.
-        reserved: Globs for the ids of DAGs that only the platform may run, in addition to
-            ``OUR_DAGS``. MLJobs may run such a DAG only as a monitoring DAG
-            (:meth:`.AirflowCatalog.is_reserved`).
+        reserved: Globs for the ids of DAGs that MLJobs may not run, in addition to ``OUR_DAGS``.
+            MLJobs may still run a monitoring DAG that their access rule names by its full id.
         watches_namespaces: Whether the labels of namespaces are read. If false, access rules can
             select namespaces only by name.
     """
@@ -161,7 +160,8 @@ class AirflowRegistry:
         """Replace an AirflowInstance with a later version.
 
         Returns:
-            Whether the spec or the default annotation has changed, or the deletion has begun.
+            Whether the spec or the annotation ``mljob.dev/is-default-instance`` has changed, or the
+            deletion has begun.
         """
         before = registered.instance
         registered.instance = self._instances[instance.name] = instance
@@ -194,7 +194,8 @@ class AirflowRegistry:
 
     @property
     def defaults(self) -> Sequence[str]:
-        """The names of the AirflowInstances with the default annotation. The first is the default.
+        """The names of the AirflowInstances whose annotation ``mljob.dev/is-default-instance`` is
+        "true". The first is the default.
 
         AirflowInstances that are being deleted are left out.
         """
@@ -220,13 +221,13 @@ class AirflowRegistry:
         return True
 
     def remove_namespace(self, name: str) -> None:
-        """Remove a deleted namespace."""
+        """Forget the labels of a deleted namespace."""
         self._namespaces.pop(name, None)
 
     # Airflows
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """Return the operations on the dag runs of an Airflow.
+        """Return a :class:`.DagRuns` that sends requests to an Airflow.
 
         The requests use the credentials of the MLJob's access rule, or else the Airflow's own
         credentials.
@@ -272,8 +273,8 @@ class AirflowRegistry:
         return self._catalog(Namespace("")).access(name)
 
     def _credentials(self, name: str, user: User | None) -> Credentials | None:
-        """Return the credentials of the access rule that admits ``user``. None for the Airflow's
-        own credentials.
+        """Return the credentials of the access rule for an MLJob. Return None if requests for the
+        MLJob use the Airflow's own credentials.
 
         If no access rule admits an MLJob any more, the operator uses the Airflow's own credentials
         for the MLJob's runs.
@@ -292,7 +293,9 @@ class AirflowRegistry:
         return self._catalog(Namespace("")).limits(name)
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """Return the Airflows, with the permissions of a namespace's MLJobs."""
+        """Return the :class:`.AirflowCatalog` for a namespace: all Airflows, and what the MLJobs of
+        the namespace may do with the Airflows.
+        """
         found = self._namespaces.get(namespace)
         return self._catalog(found or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
 

@@ -17,9 +17,10 @@ from ...ports import JobStore
 async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, reads_secrets: bool) -> set[str]:
     """Return the texts in a run's conf that may be from a Secret.
 
-    A value in the conf is public if ``spec.conf``, the ConfigMaps and the outputs of other MLJobs
-    now give the same value for its key. The result has the texts in all other values. If
-    ``reads_secrets`` is true, the result also has all present values of the Secrets.
+    The function merges the present values in ``spec.conf``, the ConfigMaps and the outputs of other
+    MLJobs. A value of the run's conf is public if the same key has the same value in the merged
+    conf. The result has the texts in all other values. If ``reads_secrets`` is true, the result
+    also has all present values of the Secrets.
 
     Args:
         jobs: Reads the objects of ``spec.confFrom``.
@@ -35,9 +36,7 @@ async def hidden_texts(jobs: JobStore, job: Job, conf: Mapping[str, Any], *, rea
 
 
 async def _sources(jobs: JobStore, job: Job, *, reads_secrets: bool) -> AsyncIterator[Source]:
-    """Yield the ConfigMaps, Secrets and outputs of ``spec.confFrom`` that can be read now. Values
-    from the other objects of ``spec.confFrom`` count as secret.
-    """
+    """Yield the ConfigMaps, Secrets and outputs of ``spec.confFrom`` that can be read now."""
     for reference in job.spec.conf_from:
         source: Source | None = None
         try:

@@ -185,9 +185,9 @@ class ObservedBackfill:
 
     @property
     def empty(self) -> bool:
-        """Whether the backfill is over and has no runs, although no run in the range existed
-        before. Then Airflow failed to create the runs, because Airflow refuses a backfill for a
-        range without runs.
+        """Whether Airflow failed to create the runs: the backfill has ended without runs, and no
+        run in the range existed before. A range without dates of the schedule can't be the cause,
+        because Airflow refuses to create a backfill for such a range.
         """
         return self.over and not self.members and not self.not_created
 

@@ -72,7 +72,8 @@ class Envelope:
     """The content of a message.
 
     Attributes:
-        fact: The fact that the message reports, or None if the operator does not use the message.
+        fact: What the message reports about the run or a task, or None if the operator does not use
+            the message.
         source: The name that the sending Airflow gives itself, or None if the message has no such
             name.
     """
@@ -186,8 +187,8 @@ def _from_provider(event: TaskEvent, now: datetime) -> Envelope:
 
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
-    """Return the content of a message about what the cancellation DAG did to a run. ``fact`` is the
-    end of the run if the cancellation DAG ended the run, and otherwise None.
+    """Return the content of a message from the DAG that cancels runs of other DAGs. The attribute
+    ``fact`` is the end of the cancelled run, or None if the cancellation did not end the run.
     """
     at = _plausible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None

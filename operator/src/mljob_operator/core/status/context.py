@@ -26,15 +26,16 @@ class Context:
 
     @property
     def of_tasks(self) -> str:
-        """A space and the number of tasks, such as "(3/5 tasks succeeded)", to append to a
-        sentence. Empty if the number is not known.
+        """How many tasks succeeded, as the end of a sentence: " (3/5 tasks succeeded)", with the
+        leading space. Empty if the number is not known.
         """
         return f" ({self.tasks.progress} tasks succeeded)" if self.tasks and self.tasks.progress else ""
 
     @property
     def ended_at(self) -> datetime:
-        """The end time of the run. If the run has ended but this time is not known, the time of the
-        fact that reported the end. If the run has not ended or is not known, the current time.
+        """The time at which the run ended. If this time is not known, the time of the event or of
+        the REST request that reported the end. If the run has not ended or is not known, the
+        current time.
         """
         run = self.state.observed_run.run
         return (run.end or run.occurred_at) if run is not None and run.ended else self.state.now

@@ -58,8 +58,8 @@ def _announced(inputs: Inputs) -> bool:
 def _is_done(inputs: Inputs, *, pauses: bool) -> bool:
     """Return whether the operator knows that Airflow has paused or resumed the backfill.
 
-    Only Airflow's answer to the request to resume proves a resumption, because any other answer may
-    be older than the pause.
+    Only Airflow's answer to the request to resume proves a resumption. Another answer that says
+    that the backfill is not paused may be from the time before the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
     if pauses:
