@@ -252,7 +252,7 @@ class MemoryCluster:
 
 
 class RealCluster:
-    """The development stack's Kubernetes API. The store has the operator's permissions."""
+    """The development stack's Kubernetes API. ``store`` has the operator's permissions."""
 
     def __init__(self, store: Jobs, changes: WatchedSources, kubectl: Kubectl) -> None:
         self.store = store

@@ -54,8 +54,8 @@ class DeadLetters:
         """Send a copy of a message to the dead-letter topic, without waiting for a broker. If the
         copy can't be sent, the loss is logged and no error is raised.
 
-        The header ``mljob_source`` has the message's topic/partition/offset, and ``mljob_error``
-        has ``why``. Values and keys are cut to ``MAX_BYTES``.
+        The header ``mljob_source`` has the message's topic/partition/offset. The header
+        ``mljob_error`` contains the argument ``why``. Values and keys are cut to ``MAX_BYTES``.
         """
         topic, number = message.partition
         value, key = message.value or b"", message.key

@@ -18,7 +18,8 @@ class RequestMeter(Protocol):
         Args:
             airflow: The name of the AirflowInstance.
             operation: The operation, such as ``submit``.
-            outcome: ``ok``, ``error``, or the reason of an error, such as ``AirflowUnavailable``.
+            outcome: ``ok``; the reason of an error, such as ``AirflowUnavailable``; or ``error`` if
+                the error has no reason.
             seconds: The duration.
         """
         ...
@@ -96,8 +97,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def events_contradicted(self, number: int) -> None:
-        """Count Kafka events that the status no longer shows, because Airflow's REST API
-        contradicts them.
+        """Count Kafka events that Airflow's REST API has contradicted. The status no longer shows
+        these events.
         """
         ...
 
@@ -112,8 +113,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def follow_writes(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Export the number of waiting writes to the Kubernetes API from now on. Each scrape calls
-        ``waiting``, which returns the number of waiting writes by the name of their priority.
+        """Set the function that returns how many writes to the Kubernetes API are waiting, by the
+        name of their priority. Each scrape calls this function.
         """
         ...
 
@@ -140,8 +141,8 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Record how many of the operator's runs are missing in an Airflow. ``runs`` is 0 unless
-        many runs have vanished at once.
+        """Record how many of the operator's runs have vanished from an Airflow at once. If only a
+        few runs are missing, ``runs`` is 0.
         """
         ...
 
@@ -152,8 +153,13 @@ class Meter(RequestMeter, Protocol):
         ...
 
     def reservations(self, airflow: str, active: int, waiting: int) -> None:
-        """Record how many MLJobs may have an active run in an AirflowInstance, and how many MLJobs
-        wait until the limits of the AirflowInstance allow their run.
+        """Record the numbers of MLJobs in an AirflowInstance.
+
+        Args:
+            airflow: The name of the AirflowInstance.
+            active: How many MLJobs have, or possibly have, an active run.
+            waiting: How many MLJobs wait because the AirflowInstance limits the number of active
+                runs.
         """
         ...
 

@@ -40,8 +40,9 @@ class BeginAttempt:
 
 @frozen
 class TakeOver:
-    """Record in the status that this process submits the run of the attempt, instead of the process
-    that the status names. That process may still submit the run until 2 seconds after this action.
+    """Record in the status that this process submits the run of the attempt. Before this action,
+    the status names another process. The other process may still submit the run within the next 2
+    seconds.
     """
 
 

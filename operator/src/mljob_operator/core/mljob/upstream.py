@@ -67,7 +67,8 @@ class Upstream:
         suspended: Whether the MLJob is suspended.
         deleted: Whether the MLJob has succeeded and was deleted before its outputs were used.
         waits_for: The names of the MLJobs for whose outputs this MLJob waits.
-        has_secrets: Whether the outputs may contain ``***`` in place of texts from Secrets.
+        has_secrets: Whether the conf of that run contains texts from Secrets. Then ``***`` may
+            replace these texts in the outputs.
     """
 
     run: UpstreamRun | None = None
@@ -111,7 +112,7 @@ class Dependencies:
 
     Attributes:
         names: The names of the upstream MLJobs.
-        unread: Whether the operator has not read all of these MLJobs yet.
+        unread: Whether at least one of these MLJobs was not read yet.
         blocker: What prevents the start of the run, or None if all outputs exist.
         runs: The runs whose outputs the conf uses. Empty if there is a blocker.
     """
@@ -138,8 +139,9 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
     Args:
         job: The MLJob.
-        upstreams: By name, the upstream MLJobs, and also the upstream MLJobs of these MLJobs. The
-            value is None if the MLJob does not exist. An MLJob that was not read yet has no entry.
+        upstreams: The :class:`Upstream` of each MLJob on which ``job`` depends, directly or through
+            other MLJobs. The key is the MLJob's name. The value is None if the MLJob does not
+            exist. An MLJob that was not read yet has no entry.
     """
     names = upstream_names(job.spec)
     if not names:
@@ -172,8 +174,9 @@ def dependencies(job: Job, upstreams: Mapping[str, Upstream | None]) -> Dependen
 
 
 def outputs_of(reference: OutputsReference, upstream: Upstream) -> Source:
-    """Return the outputs of ``upstream`` that an ``outputsRef`` names, as a source of the conf.
-    Without ``keys``, return all outputs. Outputs that ``upstream`` does not have are left out.
+    """Return a :class:`.Source` with the outputs of ``upstream`` that ``reference.keys`` names. If
+    ``reference.keys`` is None, return all outputs. Outputs that ``upstream`` does not have are left
+    out.
     """
     keys = upstream.outputs if reference.keys is None else reference.keys
     taken = {key: upstream.outputs[key] for key in keys if key in upstream.outputs}
@@ -195,11 +198,10 @@ _OF_UPSTREAM = re.compile(rf"(MLJob \S+) \(spec\.confFrom\[\d+\]\.outputsRef\) (
 
 
 def _passed_on(message: str) -> str | None:
-    """Return the :attr:`Upstream.failure` of an MLJob whose own upstream MLJob has failed: "gets no
-    outputs, because", and the failure of the first failed MLJob of the chain. Return None if the
-    MLJob is Stalled for another reason.
+    """Return the :attr:`Upstream.failure` of an MLJob that is Stalled because of its own upstream
+    MLJob. Return None if the MLJob is Stalled for another reason.
 
-    Other MLJobs of the chain are not named, so that long chains don't make the text longer.
+    The failure names only the first failed MLJob of a chain, so that the text stays short.
 
     Args:
         message: The message of the MLJob's condition Stalled.
