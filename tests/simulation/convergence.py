@@ -143,8 +143,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 
 def _waits_for_others(job: Job) -> str | None:
-    """Return ``WAITING`` or ``FAILED`` if an MLJob waits for the outputs of other MLJobs, otherwise
-    None.
+    """Return ``WAITING`` if an MLJob waits for outputs of other MLJobs, ``FAILED`` if the MLJob
+    can't get these outputs, otherwise None.
     """
     told = [c.reason for c in job.status.conditions or () if c.type in ("SpecApplied", "Reconciling")]
     return next((reason for reason in (job.status.reason, *told) if reason in (WAITING, FAILED)), None)

@@ -191,8 +191,8 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the MLJob as a JSON object. For a restored MLJob, ``status`` is the status before
-        the backup, which must be the status of a finished MLJob.
+        """Return the MLJob as a JSON object. For a restored MLJob, ``status`` is the status that the
+        MLJob lost, and must be the status of a finished MLJob.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -452,13 +452,13 @@ def task(  # noqa: PLR0913  # a task has many properties
     event: bool = False,
     certain: bool = True,
 ) -> TaskFact:
-    """Return a fact about a task instance.
+    """Return a :class:`.TaskFact`, which has the state of a task instance.
 
     Args:
         index: The map index.
         tries: The maximum number of tries; None if the number is unknown.
         at: When the task instance entered the state.
-        read: When the operator read the fact; by default ``at``.
+        read: When the operator read the state; by default ``at``.
         error: The exception's class and text.
         asks: The question to a person, for the state awaiting_input.
         asked: Whether the operator has read the question.
@@ -507,8 +507,12 @@ def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
 
 
 def unread(*tasks: TaskFact, reported: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
-    """Return a run that the operator has not read from Airflow's REST API. ``reported`` and
-    ``tasks`` are facts from events. Facts from before ``since`` are about an earlier attempt.
+    """Return a run that the operator has not read from Airflow's REST API.
+
+    Args:
+        tasks: The states of task instances in events.
+        reported: The state of the run in an event; None for no event.
+        since: When the run was cleared for a new attempt; None if the run was not cleared.
     """
     return ObservedRun(reported=reported, tasks=_by_key(tasks), since=since)
 
@@ -530,8 +534,8 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
     Args:
         state: Airflow's name of the state.
         tasks: The run's task instances.
-        more: The times ``queued_at``, ``start`` and ``end`` of the run, the time ``read`` of the
-            operator's request, and other fields of :class:`ObservedRun`.
+        more: The times of the run (``queued_at``, ``start``, ``end``), the time of the operator's
+            request (``read``), and other fields of :class:`.ObservedRun`.
     """
     more = dict(more)
     queued_at, start = more.pop("queued_at", QUEUED), more.pop("start", STARTED if state != "queued" else None)
@@ -646,7 +650,8 @@ def error(
 
 def instance(**spec: Any) -> dict[str, Any]:
     """Return the spec of an AirflowInstance in which every namespace may run every DAG by default.
-    ``spec`` contains fields in snake case. ``deleting=True`` means a deleted AirflowInstance.
+    ``spec`` contains fields in snake case. With ``deleting=True``, the AirflowInstance is being
+    deleted.
     """
     usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
     return usable | _camel(spec)
@@ -826,8 +831,8 @@ def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
 
 
 def classified(job: MLJob | Given, **known: Any) -> State:
-    """Return the operator's classification of a situation. The arguments are as for
-    :func:`decided`.
+    """Return the :class:`.State` that the operator derives from a situation. The arguments are as
+    for :func:`decided`.
     """
     return _state(_given(job, known))
 

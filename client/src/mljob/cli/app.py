@@ -30,7 +30,7 @@ MODULES: Final = {
 
 
 def application(command: str | None = None) -> typer.Typer:
-    """Return the command line of ``kubectl mljob``.
+    """Return the Typer application of ``kubectl mljob``.
 
     Args:
         command: The name of the command to run. Only its module is imported, for a fast start. For

@@ -1,5 +1,5 @@
-"""Lists the MLJobs that use an Airflow, for the readers of the change feeds and for the controller
-of AirflowInstances.
+"""Lists the MLJobs that use an Airflow, for the code that reads Airflow's changes and for the
+controller of AirflowInstances.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class MLJobLister:
     Args:
         workers: The workers of all MLJobs.
         classify: Returns the state of an MLJob at the current time.
-        index: The index of the unfinished MLJobs for the readers of the change feeds.
+        index: The index of the unfinished MLJobs.
     """
 
     def __init__(self, workers: Workers, classify: Callable[[TrackedJob], State], index: FeedIndex) -> None:

@@ -30,7 +30,8 @@ class Lease:
         seconds: How many seconds the holder may act as the leader after the holder has written this
             version.
         transitions: How many times another process has become the holder.
-        claims: The claims in an annotation of the Lease. None if the Lease has no valid claims.
+        claims: The MLJobs, the prefix of dag run ids and the Kafka consumer group that the operator
+            claims for itself. None if the Lease has no valid claims.
         acting: Whether the holder acts as the leader. Before the holder acts, it checks the claims
             of the other operators.
     """
