@@ -130,9 +130,9 @@ class ManagedProcess:
         return record.pid if record and _began(record.pid) == record.began else None
 
     def exists(self) -> bool:
-        """Return whether the component was started. Return False if devstack has stopped or killed
-        the component since the last start. Return True if the process has died on its own, because
-        its child processes may still be running.
+        """Return whether the component was started, and devstack has not stopped or killed the
+        component since. If the process has died on its own, return True, because its child
+        processes may still be running.
         """
         return self._file.exists()
 

@@ -1,5 +1,5 @@
-"""The documented role of Airflow's simple auth manager is the weakest role that can submit and
-cancel runs.
+"""For Airflow's simple auth manager, docs/operations/airflow.md names the weakest role that can
+submit and cancel runs.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """Return the states of the run and its tasks in a run's recorded messages, producer by
-    producer.
+    """Return the RunFacts and TaskFacts in a run's recorded events. All events of one producer come
+    before the events of the next producer.
     """
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]

@@ -41,8 +41,8 @@ class FakeBackfills:
         return there or await self.post(dag_id, marker, order)
 
     async def post(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Create a backfill. If the DAG's active backfill has the same marker, return the active
-        backfill instead, as the operator's adapter does.
+        """Create a backfill. If the DAG has an active backfill with the same run id and attempt as
+        ``marker``, return the active backfill instead, as the operator's adapter does.
         """
         if self.lose_requests:
             self.lose_requests -= 1

@@ -54,8 +54,8 @@ class ViewCluster(MLJobCluster):
     """A fake Kubernetes API on loopback that serves everything the view reads.
 
     Attributes:
-        objects: The objects of each list other than MLJobs, by the path of the list. Watches of
-            these lists deliver no events.
+        objects: All objects except MLJobs, by the URL path of their list. Watches of these lists
+            deliver no events.
         logs: The logs of tasks, by ``namespace/name/task``. A task without a log gets the first log
             of its MLJob.
         may: Gets a token and a request. Returns whether the token's owner may send the request.

@@ -116,7 +116,7 @@ class BusyAirflow(FakeAirflow):
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
-        """Complete each run of the cancellation DAG that can start."""
+        """Complete all runs of the cancellation DAG, except runs that can't start."""
         for _ in ("it begins", "it gets a slot", "it cancels"):
             for step in self.steps():
                 if step.run.dag_id == CANCEL_DAG:
@@ -246,8 +246,8 @@ class BusyAirflow(FakeAirflow):
 
         Args:
             told: Whether Airflow publishes events about this change.
-            ours: Whether the provider's callbacks publish an event, too. The callbacks run only in
-                the task's own process.
+            ours: Whether the provider's callbacks publish an event, too. The callbacks run only
+                if the task's own process makes the change.
             stored: Whether the database contains the change at once. Otherwise :meth:`store` writes
                 the change later.
         """

@@ -1,5 +1,5 @@
-"""DAGs for tests of submission. ``parity_paused`` stays paused, because several tests use it at the
-same time.
+"""DAGs for tests of submission. No test may unpause ``parity_paused``, because other tests may need
+the paused DAG at the same time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A DAG file with an import error. Its own folder keeps the error out of other Airflows."""
+"""A DAG file with an import error. The file has its own folder, so that the folder of the other
+test DAGs can be loaded without an import error.
+"""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def clean_progress(progress: object) -> float | None:
     """Return the progress as a number from 0 to 1, or ``None`` if there is no valid progress. An
     invalid value causes a warning in the log.
 
-    A value outside of this range by at most ``ROUNDING`` is valid.
+    A value that is outside of this range by at most ``ROUNDING`` becomes 0 or 1.
     """
     if progress is None:
         return None

@@ -37,7 +37,7 @@ class LiveList:
         self._begun = monotonic()
 
     def take(self, change: Change[MLJob]) -> None:
-        """Apply a change of an MLJob or of the connection to the list."""
+        """Update the list after an MLJob has changed, or the connection was lost or restored."""
         job = change.item
         if job is not None:
             key = job.namespace, job.name

@@ -153,7 +153,7 @@ class ProxyAccess:
 
     Args:
         config: The cluster. The person's token replaces the credentials of ``config``.
-        hosts: The values of the header Host that are answered. Other requests are refused.
+        hosts: The allowed values of the header Host. Requests with another value are refused.
     """
 
     def __init__(self, config: ClusterConfig, hosts: frozenset[str]) -> None:

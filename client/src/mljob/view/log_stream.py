@@ -31,8 +31,8 @@ class LastLine(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LastLine:
-        """Return the line that the id of an event of :func:`log_events` names. If ``text`` is not
-        such an id, the number of the line is 0.
+        """Return the LastLine for ``text``, the id of an event of :func:`log_events`. If ``text``
+        is not such an id, the number of the line is 0.
         """
         from mljob_contract.run_api import LogPosition
 

@@ -100,7 +100,8 @@ class Application:
         """Return the name of the user.
 
         Raises:
-            Refusal: The client is not the front proxy, or the request has no user or has a body.
+            Refusal: The client is not the front proxy, the request names no user, or the request
+                has a body.
         """
         connection, proxy = self._connection(request), self._proxy()
         if connection is not None:

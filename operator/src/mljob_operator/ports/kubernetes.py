@@ -23,7 +23,7 @@ class InstanceStore(Protocol):
     """
 
     async def list(self) -> list[Instance]:
-        """Return all AirflowInstances, without AirflowInstances that can't be read."""
+        """Return all AirflowInstances. An AirflowInstance that can't be parsed is left out."""
         ...
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
@@ -86,7 +86,7 @@ class JobStore(Protocol):
 
     async def get(self, key: Key) -> Job | None:
         """Return the latest version of an MLJob. Return None if the MLJob does not exist or does
-        not belong to this operator (:meth:`list`).
+        not belong to this operator (see :meth:`list`).
 
         Raises:
             StoreUnavailable: The MLJob exists but can't be read.
@@ -116,7 +116,7 @@ class JobStore(Protocol):
     async def set_finalizer(
         self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> Job | None:
-        """Add or remove the operator's finalizer, set the annotations, and return the changed
+        """Add or remove the operator's finalizer, set ``annotations``, and return the changed
         MLJob. Return None if the MLJob no longer exists, for example because its last finalizer was
         removed.
 
@@ -165,7 +165,7 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """Return the object in an entry of ``spec.confFrom``. ``namespace`` is the MLJob's
+        """Return the ConfObject for an entry of ``spec.confFrom``. ``namespace`` is the MLJob's
         namespace.
         """
         named = source.secret_ref or source.config_map_ref
@@ -180,9 +180,9 @@ class SourceChanges(Protocol):
     """Watches ConfigMaps and Secrets for changes."""
 
     def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Yield None whenever the object appears, changes or is deleted, and at once if the object
-        exists. Changes that arrive together yield a single None. The iterator may end at any time,
-        and the caller then calls this method again.
+        """Yield None whenever the ConfigMap or Secret is created, changed or deleted. If the object
+        exists already, also yield None at once. Changes that arrive together yield a single None.
+        The iterator may end at any time, and the caller then calls this method again.
 
         Raises:
             StoreError: The Kubernetes API does not answer, or the operator may not watch the

@@ -146,7 +146,8 @@ class Session:
 
         Raises:
             Absent: Airflow says with a text of ``absent`` that the object does not exist.
-            Answer: Another error of Airflow's API, which the caller has to interpret.
+            Answer: Airflow answered with any other error status, such as 409. The caller has to
+                interpret the error.
             NotLeading: The request would change something, and this process is not the leader.
             TooLarge: The answer is larger than ``max_bytes``, or has more JSON values than
                 :func:`.read_body` allows.
@@ -403,8 +404,8 @@ class Session:
         """Return Airflow's answer to a login or a request for the version.
 
         Raises:
-            AirflowUnavailable: Also raised instead of :class:`Answer`, because the caller can
-                interpret only errors of its own request.
+            AirflowUnavailable: Also raised if :meth:`.Reply.result` raises the exception
+                :class:`Answer`.
             Exception: The other exceptions of :meth:`.Reply.result`.
         """
         if reply.status == 404:
@@ -433,7 +434,8 @@ def _nothing_sent() -> Iterator[None]:
     change two attributes of the error:
 
     - ``outcome_unknown`` becomes false, because the caller's own request has not been sent.
-    - ``of_one_request`` becomes false, because every request needs the token and the version.
+    - ``of_one_request`` becomes false. The error affects all requests, because every request needs
+      the token and the version.
     """
     try:
         yield

@@ -64,8 +64,8 @@ class AirflowCatalog:
         namespace: The MLJob's namespace.
         reserved: Globs of the ids of DAGs that are reserved for the platform (:meth:`is_reserved`).
         logins: The reason why the credentials of an access rule can't be used now, or None if they
-            can be used. The keys are the name of the Airflow and the credentials. Credentials that
-            are still being read have no entry.
+            can be used. Each key is a pair: the name of the Airflow, and the credentials.
+            Credentials that are still being read have no entry.
         full: The Airflows whose limits on active runs leave no room for this MLJob now.
     """
 
@@ -87,8 +87,8 @@ class AirflowCatalog:
         """Return the access rules of an Airflow. An unknown AirflowInstance has no rules. No MLJob
         may run in an Airflow without rules.
 
-        If there is no AirflowInstance and ``own_access`` is None, the Airflow of the operator's
-        settings has a rule that lets every namespace run every DAG.
+        If ``instances`` is empty and ``own_access`` is None, the Airflow of the operator's settings
+        has a rule that lets every namespace run every DAG.
         """
         if airflow == SETTINGS_AIRFLOW:
             return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)
@@ -140,8 +140,8 @@ class AirflowCatalog:
         return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
-        """Return the MLJob's claim to one of the active runs that an Airflow's limits allow.
-        ``active`` says whether the MLJob has, or may have, a run in this Airflow.
+        """Return the MLJob's Reservation in an Airflow. ``active`` says whether the MLJob has, or
+        may have, a run in this Airflow.
         """
         index = self.rule(airflow, dag_id)
         priority = self.access(airflow)[index].priority if index is not None else 0
@@ -159,9 +159,10 @@ def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker 
 
 
 def find_refusal(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return the reason why the MLJob's namespace may neither run a DAG in an Airflow nor read its
-    runs. Return None if the namespace may do both. An AirflowInstance that does not exist or is
-    invalid, and an access rule that is not known yet, are reasons too.
+    """Return the reason why the MLJob's namespace has no access to a DAG in an Airflow, or None if
+    the namespace has access. With access, the namespace may run the DAG and read its runs. An
+    AirflowInstance that does not exist or is invalid, and an access rule that is not known yet, are
+    reasons too.
 
     Unlike :func:`find_blocker`, this function ignores limits on active runs, the credentials of
     access rules, whether the Airflow is ready, and whether the AirflowInstance is being deleted.
