@@ -89,7 +89,7 @@ def _per_second(count: int, repeats: int, work: Callable[[], object]) -> float:
 
 
 def _read_and_fold(messages: list[bytes]) -> dict[str, ObservedRun]:
-    """Parse and fold one event at a time, as the operator does unless many events arrive together."""
+    """Parse the messages, and combine each event with the state of its run, one event at a time."""
     observed_runs: dict[str, ObservedRun] = {}
     for message in messages:
         _fold_one(observed_runs, read(message, _BEGAN))

@@ -106,8 +106,8 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """Return the delays of an event, in seconds: no delay if the event is lost, two delays if
-        the event is sent twice.
+        """Return a delay in seconds for each time that an event is sent: an empty tuple for a lost
+        event, and two delays for an event that is sent twice.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

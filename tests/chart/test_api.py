@@ -45,8 +45,9 @@ def api(render: Render) -> Rendered:
 
 
 def grants(rendered: Rendered) -> dict[tuple[str, str, str | None], Any]:
-    """Return the rules of each role that mljob-api is bound to. For a role outside the chart,
-    return its name. A key has the role's kind, and the binding's name and namespace.
+    """Return the rules of each role that mljob-api is bound to. A key has the kind of the role, and
+    the name and the namespace of the binding. If the chart does not contain the role, the value is
+    the role's name.
     """
     found = {}
     for kind in ("Role", "ClusterRole"):

@@ -184,8 +184,8 @@ def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) ->
         run_ids: The ids of all runs of the test's MLJobs in Airflow.
 
     Returns:
-        The whole status if Airflow lacks the run. None if the MLJob was cancelled before the
-        submission.
+        The differences, empty if there are none. If Airflow lacks the run, the whole status, or
+        None if the MLJob was cancelled before the submission.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:

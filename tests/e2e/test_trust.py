@@ -165,8 +165,9 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """MLJobs whose child runs have ended while their own runs continue, by the operator's fixture
-    and the outcome of the child run.
+    """MLJobs whose child runs have ended while their own runs continue. A key has the fixture
+    that installs the operator, such as ``rest_only``, and the outcome of the child run, such as
+    ``fails``.
     """
     found = {
         (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")

@@ -179,9 +179,7 @@ DISCOVERY: dict[str, dict[str, Any]] = {
 
 
 def kubeconfig(path: Path, url: str, *, authority: Path | None = None, **user: str) -> Path:
-    """Write a kubeconfig, and return its path. Without ``user``, the user of the kubeconfig has a
-    token.
-    """
+    """Write a kubeconfig, and return its path. ``user`` has the credentials, by default a token."""
     cluster = {"server": url, **({"certificate-authority": str(authority)} if authority else {})}
     config = {
         "apiVersion": "v1",

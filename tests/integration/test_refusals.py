@@ -334,7 +334,9 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """Return the API server's error for a change of the spec ``before``, or an empty string."""
+        """Create an MLJob with the fields ``before`` in its spec, and patch the spec with
+        ``change`` in a dry run. Return the API server's error for the patch, or an empty string.
+        """
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}
         self._objects.create_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, body)

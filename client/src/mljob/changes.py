@@ -65,8 +65,7 @@ class State(Generic[Item]):
 
 
 class Known(Generic[Item]):
-    """Stores the last state of each watched object, and finds the changes that are new to the
-    reader of the watch.
+    """Stores the last state of each watched object, and compares new states with the stored states.
 
     Args:
         convert: Converts an object from JSON to the attribute ``item`` of a :class:`State` and of a
@@ -91,7 +90,7 @@ class Known(Generic[Item]):
         return State(key, uid, version, self._convert(raw))
 
     def put(self, state: State[Item]) -> list[Change[Item]]:
-        """Store a state, and return the changes for the reader:
+        """Store a state, and return what has changed:
 
         - no change, if this version of the object is already stored
         - a deletion and an addition, if the object was created again with another uid
@@ -108,8 +107,8 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.MODIFIED, state.item)]
 
     def remove(self, raw: dict[str, Any]) -> list[Change[Item]]:
-        """Remove a deleted object, and return the deletion. ``raw`` is the object's last state as
-        JSON. Return an empty list if no such object is stored.
+        """Remove a deleted object, and return a list with the deletion. The list is empty if the
+        object is not stored. ``raw`` is the object's last state as JSON.
         """
         key, uid, _ = _identity(raw)
         known = self._states.get(key)
@@ -119,8 +118,8 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.DELETED, self._convert(raw))]
 
     def replace(self, listed: list[State[Item]]) -> list[Change[Item]]:
-        """Replace all stored objects by the objects of a list. Return the changes for the reader,
-        deletions first.
+        """Replace all stored states by the states in ``listed``. Return what has changed, deletions
+        first.
         """
         there = {state.key for state in listed}
         changes = [Change(ChangeKind.DELETED, self._states.pop(key).item) for key in self._states.keys() - there]

@@ -34,7 +34,7 @@ class AirflowConnections:
         self._gate = gate
 
     def own(self) -> OwnAirflow | None:
-        """Return the Airflow of the settings, or None if the settings name no Airflow."""
+        """Return the settings' :class:`OwnAirflow`, or None if the settings name no Airflow."""
         settings = self._settings
         if settings.airflow_url is None:
             return None
@@ -89,7 +89,9 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def refused_by_kafka(settings: Settings) -> list[str]:
-    """Return a message if the settings for Kafka can't be used, and otherwise an empty list."""
+    """Return a list with a message if the settings for Kafka can't be used. Otherwise, return an
+    empty list.
+    """
     if settings.kafka_bootstrap_servers is None:
         return []
     try:

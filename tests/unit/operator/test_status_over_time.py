@@ -46,14 +46,15 @@ def recorded(world: World) -> list[Stored]:
 
 
 class AskedForever(BaseException):
-    """Derives from BaseException, because the operator catches an Exception and repeats the
-    request.
+    """The operator has sent a request more than 100 times. Derives from BaseException, so that the
+    operator does not catch the error and send the request again.
     """
 
 
 def hammered(world: World) -> list[str]:
     """Return a list. If the operator sends a request more than 100 times while the test's clock
-    stands still, the request fails with :class:`AskedForever`, and its name is added to the list.
+    stands still, the request fails with :class:`AskedForever`, and the request is added to the
+    list.
     """
     asked: list[str] = []
     found: list[str] = []

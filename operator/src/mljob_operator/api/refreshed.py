@@ -48,10 +48,10 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Let the data or the failure expire earlier.
+        """Let :meth:`ensure` read again before the stored data or the backoff expires.
 
         Args:
-            at_most_every: The minimum time between the starts of two reads, in seconds.
+            at_most_every: The seconds that must have passed since the start of the last read.
         """
         self._until = min(self._until, self._read_at + at_most_every)
 

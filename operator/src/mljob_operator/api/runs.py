@@ -118,7 +118,7 @@ class Runs:
         return job is not None and job.uid == run.job.uid
 
     async def dag_runs(self, run: ShownRun) -> DagRuns:
-        """Return the operations on dag runs of the run's Airflow.
+        """Return a :class:`DagRuns`, which sends requests to the Airflow that has the run.
 
         Callers must not reuse the result later, because access rules and credentials may change.
 
@@ -129,7 +129,8 @@ class Runs:
         return await self._airflows.dag_runs(run.job.namespace, run.key.airflow, run.key.dag_id)
 
     async def redaction(self, run: ShownRun) -> Redaction:
-        """Return the redaction that hides secret values in the run's texts.
+        """Return a :class:`Redaction`, which hides secret values in texts that the run's tasks
+        wrote.
 
         If the run has the MLJob's current spec and the spec names no Secret, nothing is hidden.
         Otherwise, each value of the run's conf is hidden unless ``spec.conf``, a ConfigMap or

@@ -94,13 +94,14 @@ class XComOutputs:
 
         - The XCom is too large, is in an object store, or was deleted while the outputs were read.
         - All XComs of the run together exceed ``MAX_RUN_BYTES``.
-        - More than ``MAX_XCOMS`` tasks, or mapped instances of a task, have pushed the XCom. An
-          output of ``sources`` is then missing as a whole. Of the XComs ``mljob_outputs``, the
-          first ``MAX_XCOMS`` are read.
+        - More than ``MAX_XCOMS`` tasks or mapped task instances have pushed the XCom. Then an
+          output of ``sources`` is missing, and only ``MAX_XCOMS`` of the XComs ``mljob_outputs``
+          are read.
         - A task's ``publish_outputs`` has omitted the output, and no later task has published it.
 
-        For an unread XCom ``mljob_outputs``, ``omitted`` has ``mljob_outputs of`` and the task. If
-        the XCom of an entry in ``sources`` does not exist, ``omitted`` does not mention the entry.
+        If the XCom ``mljob_outputs`` of a task ``train`` can't be read, ``omitted`` has a text
+        that begins with ``mljob_outputs of train``. If the XCom of an entry in ``sources`` does not
+        exist, ``omitted`` does not mention the entry.
 
         Args:
             dag_id: The DAG.
@@ -193,8 +194,8 @@ def _names(value: Any) -> dict[str, None]:
 
 
 def _replace(target: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
-    """Add the entries of ``newer`` to ``target``, and remove their names from ``other``. So the
-    last task decides whether an output counts as published or omitted.
+    """Add the entries of ``newer`` to ``target``, and remove entries with the same names from
+    ``other``.
     """
     target |= newer
     for name in newer:

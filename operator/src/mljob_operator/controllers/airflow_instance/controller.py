@@ -131,7 +131,9 @@ class AirflowInstanceController:
                     other.probe_requested.set()
 
     def observe_deletion(self, name: str, uid: str) -> None:
-        """Remove the AirflowInstance with this uid, because the watch has reported its deletion."""
+        """Forget an AirflowInstance that the watch has reported as deleted. If the stored
+        AirflowInstance has another uid, do nothing.
+        """
         registered = self._registry.find(name)
         if registered is None or registered.instance.uid != uid:
             return
@@ -151,7 +153,9 @@ class AirflowInstanceController:
             self._changed(namespace=name)
 
     def observe_namespace_deletion(self, name: str) -> None:
-        """Remove a namespace, because the watch has reported its deletion."""
+        """Forget the labels of a namespace that the watch has reported as deleted, and remove the
+        metrics of the namespace.
+        """
         self._registry.remove_namespace(name)
         self._meter.jobs.namespace_deleted(name)
 
@@ -270,7 +274,8 @@ class AirflowInstanceController:
         )
 
     def _accept_vanished_runs(self, registered: RegisteredInstance) -> None:
-        """Count vanished runs as deleted if an administrator has accepted their loss.
+        """Treat the runs that have vanished from Airflow as deleted, if an administrator has
+        accepted their loss.
 
         The administrator sets the annotation ``mljob.dev/accept-vanished-runs``. Each value works
         only once.

@@ -52,7 +52,7 @@ decides. For all other errors, the error's own reason is used.
 
 
 def reason(error: OperatorError) -> str:
-    """Return the reason for an error in a condition, as one CamelCase word."""
+    """Return the ``reason`` of the condition that reports an error, in CamelCase."""
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 

@@ -82,8 +82,9 @@ class SharedActions:
         """Count the runs that an earlier MLJob with the same name and spec has left in Airflow.
         With ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
 
-        The count is complete if the run with the next number is still missing after
-        ``ABSENCE_CONFIRMED_AFTER`` (3 seconds).
+        The runs are numbered from 1. The count is complete when Airflow has answered twice, at
+        least ``ABSENCE_CONFIRMED_AFTER`` (3 seconds) apart, that the run with the next number does
+        not exist.
 
         Raises:
             AirflowUnreadable: The count reaches ``MAX_RUNS_OF_A_SPEC``.

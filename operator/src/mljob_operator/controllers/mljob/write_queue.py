@@ -39,8 +39,8 @@ class Priority(IntEnum):
         END: Stores how an MLJob, or an attempt, has ended.
         SUBMISSION: Stores the status before an action that depends on it, such as the submission of
             a run.
-        FIRST: Adds the finalizer to an MLJob. This write comes after the submissions, so that a
-            burst of new MLJobs is submitted one by one.
+        FIRST: Adds the finalizer to a new MLJob. MLJobs that already have the finalizer are
+            submitted first.
         START: Changes the phase.
         RELEASE: Removes the finalizer of a finished MLJob, or deletes the MLJob after its time to
             live.
@@ -86,13 +86,12 @@ class WriteQueue:
         return {priority.name.lower(): len(waiting) for priority, waiting in self._waiting.items()}
 
     def has_turn(self, key: Key, priority: Priority, wake: Callable[[], None]) -> bool:
-        """Return whether an MLJob has a turn, so that the MLJob may write now. Then the first
-        :meth:`send` of the MLJob does not wait, and ends the turn. An unused turn ends after
+        """Return whether an MLJob has a turn, which means that the MLJob may write now. The first
+        :meth:`send` about the MLJob uses the turn and does not wait. An unused turn ends after
         ``TURN_SECONDS``, or with :meth:`end_turn`.
 
-        If the result is False, the MLJob waits in the queue, and ``wake`` is called when the MLJob
-        gets a turn. A call with another priority moves a waiting MLJob to the end of the queue of
-        this priority.
+        If the MLJob has no turn, the MLJob waits in the queue of ``priority``, and leaves the queue
+        of any other priority. ``wake`` is called when the MLJob gets a turn.
         """
         if key in self._turns:
             return True

@@ -126,10 +126,12 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """The encodings of all hidden texts, or None if they exceed ``MAX_FORMS`` or
-        ``MAX_CHARACTERS``. The first part has the encodings that are found anywhere in a text. The
-        second part is a pattern for encodings of less than ``MIN_LENGTH`` characters, which are
-        found only as whole words.
+        """The encodings of all hidden texts, as a pair. The pattern has the encodings of less than
+        ``MIN_LENGTH`` characters, which are found only as whole words. :class:`_Forms` has all
+        other encodings, which are found anywhere in a text.
+
+        None if there are more than ``MAX_FORMS`` encodings, or if all encodings together have more
+        than ``MAX_CHARACTERS`` characters.
         """
         forms: set[str] = set()
         size = 0
@@ -180,8 +182,9 @@ class _Forms:
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Return the start of an encoding that was cut off at the position ``cut``, or None. At
-        least ``MIN_LENGTH`` characters of the encoding must be left.
+        """If an encoding was cut off at the position ``cut``, return the position at which the
+        encoding begins. Return None if no encoding was cut off there, or if less than
+        ``MIN_LENGTH`` characters of the encoding are left.
         """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
@@ -266,7 +269,7 @@ def _password(url: str) -> str | None:
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the sorted spans. Spans that touch or overlap are joined."""
+    """Join the spans that touch or overlap. ``spans`` must be sorted."""
     current: tuple[int, int] | None = None
     for start, end in spans:
         if current is not None and start <= current[1]:

@@ -1,5 +1,5 @@
-"""Redacts texts from Secrets in the state and in the outputs of an MLJob. Texts of tasks and errors
-of Airflow may quote texts from Secrets.
+"""Redacts the state and the outputs of an MLJob, because texts of tasks and errors of Airflow may
+quote texts from Secrets.
 
 Long texts are redacted before they are cut, because the redaction does not find a short beginning
 of a text from a Secret.
@@ -55,8 +55,8 @@ def may_quote(s: State) -> bool:
 
 
 def _has_run(s: State) -> bool:
-    """Return whether the attempt has a run. If so, an earlier process may have built the conf of
-    the run, and this process may not know which texts in the conf come from Secrets.
+    """Return whether the attempt has a run. The conf of a run may have texts from Secrets that this
+    process does not know, if an earlier process has built the conf.
     """
     return s.current.submitted or s.current.by_clearing
 
