@@ -79,8 +79,8 @@ class Airflow:
 
     @staticmethod
     def has_database(directory: Path) -> bool:
-        """Return whether an earlier `up` of the stack in the folder `directory` has migrated a
-        database. Only a real Airflow has a database, and the simulated Airflow has none.
+        """Return whether the stack in the folder `directory` has a migrated Airflow database. A
+        stack that has only run the simulated Airflow has no database.
         """
         return (directory / "airflow" / _MIGRATED).exists()
 

@@ -65,8 +65,14 @@ _OF_A_RELEASE = re.compile(
 
 
 def runner_of(page: Path, block: Block, line: str) -> Runner | None:
-    """Return the test module that runs ``line``, or None if no module does. The comment ``not run``
-    above ``block`` applies only to the modules in ``_OF_PAGE``.
+    """Return the test module that runs a command, or None if no module runs the command. The
+    modules in ``_OF_PAGE`` skip a block with the comment ``not run``. The other modules ignore this
+    comment.
+
+    Args:
+        page: The page with the command.
+        block: The block with the command.
+        line: The command.
     """
     if block.why_unchecked:
         return None

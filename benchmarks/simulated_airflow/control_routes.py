@@ -1,4 +1,5 @@
-"""Requests that control the simulation. These requests need a token, and have no faults.
+"""Requests that control the simulation. These requests need a token. The simulated faults do
+not affect these requests.
 
 - ``GET /simulation``: the numbers of runs by DAG, of active runs, of requests by route and status,
   and of events.

@@ -130,8 +130,14 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """Return the manifest of an MLJob that runs in the AirflowInstance ``short`` for ``seconds``
-    seconds.
+    """Return the manifest of an MLJob that runs in an AirflowInstance.
+
+    Args:
+        platform: The platform engineer who created the AirflowInstance.
+        short: The name of the AirflowInstance without the random suffix.
+        name: The name of the MLJob.
+        seconds: How long the run takes.
+        spec: Other fields of the MLJob's spec.
     """
     spec.setdefault("cancellation", {"strategy": "Api"})
     return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)

@@ -34,7 +34,7 @@ CHANGES: dict[str, Callable[[Airflow], Awaitable[Any]]] = {
 
 @pytest.fixture
 def closed(server: ScriptedAirflow) -> Airflow:
-    """An adapter that refuses all changes, because the adapter has no gate."""
+    """An adapter that refuses all changes, as in a process that is not the leader."""
     login, _ = logins.split({}, user="mljob", password="right")
     return Airflow("prod", server.url, SilentMeter(), login, prefix="mljob", cancel_dag_id=CANCEL_DAG)
 

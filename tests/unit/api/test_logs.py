@@ -250,7 +250,9 @@ async def test_no_try_is_left_out_by_a_slow_follower(world: ApiWorld) -> None:
 
 
 def at(line: int, *, try_number: int = 1, task: str = "fit", attempt: int = 1) -> str:
-    """Return the position line for ``line``, as mljob-api inserts it into a log."""
+    """Return the text that mljob-api inserts into a log before line number ``line``. The text gives
+    the position of this line.
+    """
     return f"{LOG_POSITION}{LogPosition(attempt, task, -1, try_number, line)}"
 
 

@@ -282,7 +282,9 @@ async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World
 
 @pytest.fixture
 async def pausing(world: World, monkeypatch: pytest.MonkeyPatch) -> CallCounter:
-    """Counts the steps. The worker of the MLJob has an event, and pauses before its step."""
+    """A counter of the worker's steps. The worker of an MLJob has received a Kafka event, and has
+    not begun the step for this event yet.
+    """
     await world.job_controller.close()
     world.status_interval = 0.2
     world.start()

@@ -174,8 +174,8 @@ class _Watch(Generic[Item]):
         return self._deadline is not None and monotonic() >= self._deadline
 
     def listed(self) -> list[Change[Item]]:
-        """List the collection if there is no version to watch from. Return the changes since the
-        last list or watch.
+        """If there is no version to watch from, list the collection, and return the changes since
+        the last list or watch. Otherwise return an empty list.
         """
         if self._version:
             return []

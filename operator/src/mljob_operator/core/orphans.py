@@ -5,7 +5,8 @@ A run is orphaned in two cases:
 
 - A submission took effect after the operator had stopped waiting for the answer, and meanwhile the
   MLJob was deleted or began another attempt.
-- The operator stopped trying to cancel the run (CancellationAbandoned).
+- The operator stopped trying to cancel the run of a deleted MLJob, because
+  ``spec.cancellation.timeoutSeconds`` had passed.
 
 The operator finds orphaned runs in Airflow's list of active runs. The operator reads this list
 periodically. Each reading is called a relist.
@@ -50,8 +51,8 @@ def follows(job: Job, run: RunKey) -> bool:
     """Return whether an MLJob follows a run. An MLJob follows these runs:
 
     - Before the first attempt, each run whose id contains the MLJob's hash (:func:`.pin`).
-    - Later, the run of the current attempt, and the runs of earlier attempts that had started.
-      Somebody may have cleared such an earlier run in Airflow.
+    - Later, the run of the current attempt, and each earlier run that had started before its
+      attempt ended. Somebody may have cleared the earlier run in Airflow.
 
     The name of the AirflowInstance is not compared, because two AirflowInstances may have the same
     Airflow.

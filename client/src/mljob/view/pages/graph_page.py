@@ -32,7 +32,7 @@ class Box:
     Attributes:
         label: The first line in the box: the name of the task, cut to :data:`MAX_LABEL` characters.
         title: The id of the task and ``words``, cut to 300 characters.
-        mark: The mark of the task's state.
+        mark: The icon, the word and the colour that show the task's state.
         words: The second line in the box: the task's state, and its progress or counts.
         link: The URL query of the page that shows the task's log.
     """

@@ -62,7 +62,7 @@ class RunActions:
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Clear the run's failed tasks, and the tasks that could not run because of the failed
-        tasks. If the run has no failed task, only record this.
+        tasks. If the run has no failed task, set ``cleared_nothing`` in the transient state.
         """
         run, job = context.state.run, context.job
         await context.confirm()
@@ -154,7 +154,8 @@ def _observed(context: ActionContext, fact: RunFact | None) -> ObservedRun:
 
 def _are_final(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
     """Return whether an ended run's tasks need not be listed again: all tasks have ended, or more
-    than ``FINAL_AFTER`` (10 seconds) have passed since the first list (``over_since``).
+    than ``FINAL_AFTER`` (10 seconds) have passed since ``over_since``. ``over_since`` is the time
+    of the first list of the tasks after the run's end, or None.
     """
     late = over_since is not None and asked_at - over_since > FINAL_AFTER
     return late or all(task.state in FINISHED_TASK for task in tasks)

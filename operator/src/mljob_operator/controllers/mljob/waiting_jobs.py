@@ -1,5 +1,5 @@
 """Wakes the MLJobs that wait for Airflows, access rules, logins or limits, after one of these has
-changed. The check of ten thousand MLJobs takes seconds, so other asyncio tasks can run in between.
+changed. To check ten thousand MLJobs takes seconds. Other asyncio tasks continue during the check.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class WaitingJobs:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, change: Change) -> None:
-        """Wake the waiting MLJobs that the change concerns, in a background task. The last errors
-        of these MLJobs are dropped, so that no MLJob waits for the end of a backoff.
+        """Wake the waiting MLJobs that the change concerns, in a background task. This also drops
+        the last error of each of these MLJobs, and ends the backoff after the error.
         """
         self._changes.add(change)
         if not self.tasks:

@@ -58,8 +58,8 @@ class WorkerState:
             process's attempt (:meth:`.Reconciler.takeover_state`).
         tracked: The MLJob with its observed run, or None if the MLJob was not read yet or is
             deleted.
-        state: The state that was computed last, or None. The state may be outdated
-            (:meth:`last_state`).
+        state: The MLJob's state as last computed, or None. If ``tracked`` has changed since then,
+            this state is outdated, and :meth:`last_state` computes the new state.
         inbox: The input since the last step.
         run_tasks: A cache of the tasks in the last status.
         contradicted: The Kafka events that Airflow's REST API has contradicted, and that the
@@ -73,9 +73,9 @@ class WorkerState:
         task: The asyncio task that runs the steps. None if no step is running or waiting.
         timer: Wakes the worker at the planned time of the next step. None if no time is planned.
         written_at: When the last status patch was sent, in the event loop's seconds. Minus infinity
-            if no patch was sent since ``begin``.
-        refining_since: Since when a patch that only makes values more exact has been waiting, or
-            None if no such patch is waiting.
+            if no patch was sent since the last call of :meth:`begin`.
+        refining_since: When the operator began to delay a status patch that only makes values more
+            exact. None if no such patch is delayed.
         awaits_turn: Whether a changed status waits in the queue of writes.
         writing: Whether a status patch is being sent.
         failures: The number of failed steps in a row.
@@ -148,8 +148,8 @@ class WorkerState:
         self.begin_count += 1
 
     def update(self, job: Job) -> None:
-        """Track a later version of the MLJob. If another process has begun the version's attempt or
-        has ended the MLJob, the observed run is dropped.
+        """Track a later version of the MLJob. If this version shows that another process has begun
+        an attempt or has ended the MLJob, the observed run is dropped.
         """
         assert self.tracked is not None
         if not self.writing and _ends(self.tracked.job, job):
@@ -163,15 +163,18 @@ class WorkerState:
             self.begin(job, transient)
 
     def drop_outdated_run(self, before: Job) -> None:
-        """Drop the observed run if the MLJob has ended since the version ``before``. Call this
-        method after a failed write of a status that was computed from ``before``.
+        """Drop the observed run if the MLJob has ended since an earlier version. Call this method
+        after a failed write of the status.
+
+        Args:
+            before: The earlier version, from which the status was computed.
         """
         if self.job is not None and self.job.uid == before.uid and _ends(before, self.job):
             self._begin_after_end(self.job)
 
     def _begin_after_end(self, job: Job) -> None:
-        """Track an MLJob anew, because the stored status has the end of its run. Airflow's answers
-        in the inbox are dropped, because these answers may be from before the end.
+        """Drop the observed run, because the stored status has a terminal phase. Airflow's answers
+        in the inbox are dropped too, because these answers may be older than the run's end.
         """
         self.inbox.snapshots.clear()
         self.begin(job, TransientState())
@@ -202,8 +205,8 @@ class WorkerState:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Track the MLJob as it is after the actions of a step, and return the tracked MLJob. If
-        the watch has delivered a later version, this version replaces the version in ``after``.
+        """Set ``tracked`` to the result of a step's actions, and return ``tracked``. If the watch
+        has delivered a later version of the MLJob during the step, ``tracked`` has this version.
         """
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)

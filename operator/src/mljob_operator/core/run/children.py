@@ -38,8 +38,8 @@ def may_be_cancelled(child: Child, parent: RunKey, prefix: str, *, allowed: bool
 
     - The namespace of the parent's MLJob may run the child's DAG (``allowed``).
     - Airflow's own data confirms that a task started the child.
-    - The child's run id does not have the form of MLJobs' run ids, or is the parent's run id in
-      another DAG. A task can give its own run id to a child.
+    - The child's run id does not have the form of MLJobs' run ids. One exception is allowed: a
+      child in another DAG may have the parent's run id, because a task can pass on its run id.
 
     Args:
         child: The run that a task claims to have started.

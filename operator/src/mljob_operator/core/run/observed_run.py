@@ -1,4 +1,5 @@
-"""The observed run: everything that the operator knows of one run, combined from facts.
+"""The observed run: everything that the operator knows of one run, from Kafka events and from
+Airflow's REST API.
 
 The state of a run comes from Airflow's REST API. An event is only a hint: the status shows the
 state in the event, except the end of the run, and the operator may ask Airflow for the true state.
@@ -7,8 +8,8 @@ The events of a task instance are ordered by try, then by the rank of the state 
 by Airflow's clock. So the result is the same if events arrive twice, late or in another order.
 
 An answer of the REST API may be older than an event that the operator has read before. So within
-``task_merging.GRACE`` after an event, an answer does not move a task back. For the end of a try,
-this time is ``task_merging.CONFIRMED_WITHIN``.
+``task_merging.GRACE`` after an event, an answer does not move a task back to an earlier state.
+After an event that reports the end of a try, this time is ``task_merging.CONFIRMED_WITHIN``.
 
 Most answers come from the change feed, which is the list of recent changes that the operator reads
 every few seconds. The change feed lists only changes, so it never contradicts a wrong event. So if
@@ -139,7 +140,9 @@ class ObservedRun:
 
     @property
     def all_tasks_ended(self) -> bool:
-        """Whether every known task has ended, and the run has not ended. False if no task is known."""
+        """Whether every known task has ended, but the run continues. False if the run has ended, or
+        if no task is known.
+        """
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
 
 

@@ -96,7 +96,7 @@ def _suspended(state: State, summary: StatusSummary) -> list[DesiredCondition]:
 
 def _unknown_params(state: State) -> list[DesiredCondition]:
     """Return the condition UnknownParams, or an empty list. If this process has not built the conf,
-    the stored condition stays while it is about the same spec.
+    return the stored condition if the stored status is about the same spec.
     """
     message = state.transient.unknown_params
     if message is None and state.current.status.spec_hash == state.job.status.spec_hash:
