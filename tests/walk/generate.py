@@ -79,7 +79,7 @@ class Generator:
         self._hints = hints or {}
 
     def value(self, schema: Schema, path: str = "") -> Any:
-        """Return a random value for the field at ``path``, which nearly always matches ``schema``."""
+        """Return a random value for the field at ``path``. Nearly all values match ``schema``."""
         if path in self._hints and self._rng.random() < HINTED:
             return self._hints[path](self._rng)
         if "enum" in schema:
@@ -166,8 +166,8 @@ class Generator:
     # Patterns
 
     def _matching(self, pattern: str, length: int) -> str:
-        """Return a string that matches ``pattern``. ``length`` is only a rough guide: the string may
-        be longer or shorter.
+        """Return a string that matches ``pattern``. ``length`` is only a rough guide: the string
+        may be longer or shorter.
         """
         for unicode_class, some in CLASSES.items():
             pattern = pattern.replace(unicode_class, some)

@@ -44,7 +44,7 @@ async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[A
 async def _page(lister: Any, *args: str, token: str, **query: str) -> dict[str, Any]:
     """Request one page of a list.
 
-    If ``token`` has expired (410), return a page without items but with a new token.
+    If the continue token has expired (410), return a page without items but with a new token.
     """
     further = {"_continue": token} if token else {}
     answer = await lister(*args, limit=PAGE, _request_timeout=TIMEOUT, **further, **query)

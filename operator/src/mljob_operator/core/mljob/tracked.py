@@ -20,8 +20,8 @@ class TrackedJob:
         observed_run: What the operator knows of the newest attempt's run.
         transient: The requests of this process for the newest attempt, and their results.
         outputs: What the run's tasks published, or None if Airflow was not asked yet.
-        confirmed_at: When the operator last sent a status patch whose answer showed no change by
-            another client. In seconds of the event loop's clock. Minus infinity before the first
+        confirmed_at: When the operator sent the last status patch that showed that ``job`` is the
+            latest version, in seconds of the event loop's clock. Minus infinity before the first
             such patch.
     """
 
