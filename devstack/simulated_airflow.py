@@ -63,7 +63,9 @@ class SimulatedAirflow:
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """Return an empty mapping, because the simulated Airflow has no command `airflow`."""
+        """Return an empty mapping. A real Airflow returns the environment variables for the command
+        `airflow`, but the simulated Airflow has no such command.
+        """
         return {}
 
     def _command(self) -> Command:

@@ -22,9 +22,7 @@ def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
 
 @pytest.fixture(scope="module")
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """Creates AirflowInstances. Each module's fixture ``instances`` is the operator that manages
-    them.
-    """
+    """Creates AirflowInstances for the operator of the test module's fixture ``instances``."""
     with platform_of(instances, kubectl, stack) as platform:
         yield platform
     # This operator would also reconcile the AirflowInstances of other tests.

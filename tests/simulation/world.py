@@ -294,7 +294,8 @@ class World:
         watch_takes: The maximum time until a watch delivers a change, in seconds. If the time is
             below ``ONE_WAY``, a change arrives before the response to the request that made the
             change.
-        late: Descriptions of runs and backfills that a request has created after ``UNKNOWN_FOR``.
+        late: Descriptions of runs and backfills that were created more than ``UNKNOWN_FOR`` after
+            the operator process had stopped waiting for the response.
     """
 
     def __init__(self) -> None:
@@ -359,8 +360,8 @@ class World:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def lands(self, stray: Stray) -> None:
-        """Let a stray request arrive at its server. If the process stopped waiting more than
-        ``UNKNOWN_FOR`` ago, add the created runs and backfills to ``late``.
+        """Execute a request whose process no longer waits for the response. If the process stopped
+        waiting more than ``UNKNOWN_FOR`` ago, add the created runs and backfills to ``late``.
         """
 
         async def land() -> None:
@@ -412,8 +413,8 @@ class World:
             process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
-        """Return all active runs and backfills of MLJobs. Each item has a description and the run
-        id in the status.
+        """Return a description and the run id of each active run and backfill of MLJobs. A backfill
+        has the run id that the status of its MLJob names.
         """
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():
@@ -425,7 +426,9 @@ class World:
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return the active runs that can end, each with its Airflow."""
+        """Return the active runs that can end, each with its Airflow. Runs of a paused DAG and
+        queued runs of a paused backfill can't end.
+        """
         return [
             (airflow, run)
             for airflow in self.airflows.values()
@@ -444,9 +447,10 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Compare the outputs of other MLJobs in a run's conf with the status of the run's MLJob.
-        Return a description of each contradiction. MLJobs with the runPolicy OncePerSpec are not
-        checked, because such an MLJob may use a run with older outputs.
+        """Check that the outputs in the conf of each run come from the runs in
+        ``status.upstreams``, and that these runs have succeeded. Return a description of each
+        error. MLJobs with the runPolicy OncePerSpec are not checked, because such an MLJob may use
+        a run with older outputs.
         """
         found = []
         for job in self.cluster.published.values():
@@ -472,9 +476,10 @@ class World:
 
         - The deletionPolicy of the MLJob is Retain.
         - A user has cleared the run in Airflow.
-        - An Event CancellationAbandoned names the run.
-        - The run or backfill is in ``late``. If ``in_the_end`` is true, only backfills in ``late``
-          are an exception, because a relist must have found the runs.
+        - An Event with the reason CancellationAbandoned names the run.
+        - The run or backfill is in ``late``. If ``in_the_end`` is true, this exception is only for
+          backfills. By then, the operator must have found a late run in Airflow's list of active
+          runs and must have cancelled it.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
         too_early = self.late & backfills if in_the_end else self.late

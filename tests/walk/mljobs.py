@@ -1,11 +1,13 @@
-"""MLJobs for a walk.
+"""Generates MLJobs for a test that edits MLJobs and rolls the edits back (:mod:`tests.walk`).
 
-The last state of an MLJob must not depend on its earlier specs, with two exceptions:
+After the test, an edited MLJob must be in the same state as an MLJob that was never edited. Two
+kinds of edits would prevent this:
 
-- A finished MLJob stays finished, and a cancelled run does not continue. So no edit changes the
-  fields that end an MLJob (``suspend``, ``cancel``, the deadlines, ``backoffLimit``), or
-  ``outputs``, which are read when the run ends.
-- With ``runPolicy: Once`` the MLJob runs only the spec that was submitted first.
+- Edits of the fields that end an MLJob or its run (``suspend``, ``cancel``, the deadlines,
+  ``backoffLimit``), because an ended MLJob or run does not continue. The generated edits don't
+  change these fields. They don't change ``outputs`` either, which are read when the run ends.
+- Edits of an MLJob with ``runPolicy: Once``. Such an MLJob runs only the spec that was submitted
+  first. The test does not compare such an MLJob if it ran its edited spec.
 """
 
 from __future__ import annotations
@@ -92,7 +94,7 @@ MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """Return a copy of a spec. The last state of an MLJob with this copy doesn't depend on the
+    """Return a copy of a spec, without values that make the last state of the MLJob depend on the
     order of concurrent events.
     """
     spec = dict(spec)
@@ -156,8 +158,8 @@ def settled(body: Object) -> bool:
 
 
 def waits(body: Object) -> bool:
-    """Return whether an MLJob has finished, and no run has its changed spec. Return False
-    if the reason of the condition SpecApplied is RunPolicyOnce.
+    """Return whether a finished MLJob has a changed spec that has not run yet. Return False if
+    ``runPolicy: Once`` refuses the changed spec.
     """
     return finished(body) and any(
         condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"

@@ -16,7 +16,7 @@ BUILT = Path("/built")
 
 @pytest.fixture(autouse=True)
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulate a Linux machine without kubectl and helm. Builds return ``BUILT``."""
+    """Simulate a Linux machine without kubectl and helm. Building a program returns ``BUILT``."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(binaries, "_on_this_machine", lambda _: None)

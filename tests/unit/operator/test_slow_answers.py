@@ -16,9 +16,15 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Let ``happens`` change an MLJob during the next call of the method ``request``, after the
-    call has taken effect. The watch delivers the change before the call returns. ``happens``
-    returns the changed MLJob, or None after a deletion.
+    """Delay the response to the next call of a method of ``world.jobs``. After the call has taken
+    effect, and before the response arrives, ``happens`` changes the MLJob and the watch delivers
+    this change.
+
+    Args:
+        world: The operator and its fakes.
+        monkeypatch: Replaces the method for one call.
+        request: The name of the method.
+        happens: Changes the MLJob. Returns the changed MLJob, or None after a deletion.
     """
     method = getattr(world.jobs, request)
 

@@ -50,8 +50,8 @@ async def refusal_of(response: httpx2.Response, asked: str) -> ApiError:
 
 
 async def _read_some(response: httpx2.Response, limit: int) -> bytes:
-    """Return the first ``limit`` + 1 bytes of an answer. The additional byte shows that the answer
-    is too large.
+    """Return an answer, cut to ``limit`` + 1 bytes. If the result has more than ``limit`` bytes,
+    the answer is too large.
     """
     content = bytearray()
     ends_at = monotonic() + ANSWER_SECONDS

@@ -67,9 +67,12 @@ class TaskLog(Protocol):
 
     @property
     def token(self) -> str | None:
-        """The token with which :meth:`DagRuns.open_log` returns only later entries. None until
-        :meth:`read` has returned None at the end of the log, and None if Airflow expects no later
-        entries.
+        """The token with which :meth:`DagRuns.open_log` returns only later entries.
+
+        The token is None in two cases:
+
+        - :meth:`read` has not reached the end of the log yet.
+        - Airflow expects no later entries.
         """
         ...
 
@@ -101,7 +104,7 @@ class DagRuns(Protocol):
 
     @property
     def backfills(self) -> Backfills:
-        """The backfills of the same Airflow."""
+        """The :class:`.Backfills` object for the same Airflow."""
         ...
 
     @property
@@ -137,7 +140,7 @@ class DagRuns(Protocol):
         """Return the conf of a run.
 
         Raises:
-            ValidationFailed: The run does not exist any more.
+            ValidationFailed: Airflow does not have the run, so a retry can't use the same conf.
         """
         ...
 
@@ -207,8 +210,8 @@ class DagRuns(Protocol):
         Args:
             dag_id: The DAG.
             run_id: The run.
-            sources: The entries of ``spec.outputs``, which name XComs. Outputs that the run's tasks
-                published are always returned.
+            sources: The entries of ``spec.outputs``. Each entry names an XCom that becomes an
+                output. Outputs that a task published in the XCom ``mljob_outputs`` need no entry.
         """
         ...
 

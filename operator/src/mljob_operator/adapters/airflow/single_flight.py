@@ -21,8 +21,8 @@ class SingleFlight(Generic[T]):
         self._under_way: Future[T] | None = None
 
     def do(self, work: Callable[[], T]) -> T:
-        """Call ``work`` and return its result. If another thread is already calling a function
-        here, return the result of that function instead.
+        """Call ``work`` and return its result. If another thread is already in this method, wait
+        for that thread and return the same result instead.
 
         Raises:
             Exception: The exception of the called function. Each waiting thread raises its own

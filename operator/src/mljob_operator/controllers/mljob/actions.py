@@ -71,17 +71,17 @@ class ActionContext:
 
     @property
     def dag_runs(self) -> DagRuns:
-        """The operations on dag runs in the attempt's Airflow. Requests use the credentials of the
-        MLJob's access rule. If the rule has no credentials, requests use the Airflow's own
+        """The :class:`.DagRuns` object for the attempt's Airflow. Requests use the credentials of
+        the MLJob's access rule. If the rule has no credentials, requests use the Airflow's own
         credentials.
         """
         return dag_runs_of(self.state, self._airflows)
 
     @property
     def operators_dag_runs(self) -> DagRuns:
-        """The operations on dag runs in the attempt's Airflow, with the Airflow's own credentials.
-        Requests about the cancellation DAG use these credentials, so that tenants need no
-        permission for the cancellation DAG.
+        """The :class:`.DagRuns` object for the attempt's Airflow, with the Airflow's own
+        credentials. Requests about the cancellation DAG use these credentials, so that tenants need
+        no permission for the cancellation DAG.
         """
         cancelling = self.state.cancellation.reason is not None
         return self._airflows.dag_runs(self.state.run.airflow, cancelling=cancelling)
@@ -191,8 +191,8 @@ class Actions(Protocol):
 
 
 def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
-    """Return the operations on dag runs in the attempt's Airflow. Requests use the credentials of
-    the MLJob's access rule. If the rule has no credentials, requests use the Airflow's own
+    """Return the :class:`.DagRuns` object for the attempt's Airflow. Requests use the credentials
+    of the MLJob's access rule. If the rule has no credentials, requests use the Airflow's own
     credentials.
 
     Raises:

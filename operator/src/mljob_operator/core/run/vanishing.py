@@ -66,12 +66,14 @@ class _FollowedRuns:
     Attributes:
         followed: The runs that the operator follows.
         missing: For each missing run, when Airflow first answered that it has no such run.
-        unlisted: The runs that the last relist did not list and that have not been found since.
-        unchecked: The unlisted runs that were not missing before the relist, and that the operator
-            has not looked up since.
+        unlisted: The runs that were not in the last list of all active runs, and that have not been
+            found since.
+        unchecked: The runs in ``unlisted`` that were not in ``missing`` before the last list, and
+            that the operator has not looked up since.
         accepted: The missing runs whose loss an administrator has accepted. These runs count as
             deleted.
-        relisted_at: When the last relist was requested, or None if there was no relist.
+        relisted_at: When the last list of all active runs was requested, or None if this process
+            has requested no such list.
         vanished: Whether many runs were missing at once, in this process or in the previous
             process, and not all of them have been found again or accepted as lost.
     """
@@ -94,8 +96,8 @@ class _FollowedRuns:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether so many runs may be missing that they don't count as deleted, unless their loss
-        is accepted.
+        """Whether many runs may be missing at once. Then a missing run doesn't count as deleted,
+        unless an administrator has accepted its loss.
         """
         return self.vanished or self._are_many(self.lost + len(self.unchecked), self.missing.keys() | self.unchecked)
 
@@ -126,8 +128,8 @@ class MissingRuns:
     """The followed runs in each Airflow, and which of them are missing.
 
     Args:
-        lost_before: Times by the name of the Airflow. The loss of a missing run that was submitted
-            before the time of its Airflow counts as accepted.
+        lost_before: A time for each Airflow, by the name of the Airflow. If a run that was
+            submitted before this time is missing, its loss counts as accepted.
     """
 
     def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
@@ -231,7 +233,9 @@ class MissingRuns:
         return runs.relisted_at is not None and not runs.unchecked
 
     def wants_relist(self, airflow: str) -> bool:
-        """Return whether :meth:`needs_relist` is True for a missing run in this Airflow."""
+        """Return whether :meth:`needs_relist` is True for at least one missing run of this
+        Airflow.
+        """
         return any(self.needs_relist(key) for key in self._runs[airflow].missing)
 
     def withholds_absence(self, key: Key) -> bool:
