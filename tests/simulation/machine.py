@@ -93,8 +93,9 @@ class Machine(RuleBasedStateMachine):
     Attributes:
         specs: Draws the spec of a new MLJob.
         edits: Draws the change of a spec.
-        rounds_at_least: The minimum number of rounds. Together they are longer than every backoff,
-            relist and deadline.
+        rounds_at_least: The minimum number of rounds in :meth:`_let_time_pass`. These rounds take
+            longer than every backoff, every deadline, and the time until the operator lists all
+            active runs again.
     """
 
     specs: st.SearchStrategy[dict[str, Any]]
@@ -111,8 +112,8 @@ class Machine(RuleBasedStateMachine):
         return World()
 
     def _any(self, *, going: bool) -> bool:
-        """Return whether an MLJob exists that is being deleted. If ``going`` is false, return
-        whether an MLJob exists that is not being deleted.
+        """Return whether any MLJob is being deleted (``going=True``), or whether any MLJob is not
+        being deleted (``going=False``).
         """
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 

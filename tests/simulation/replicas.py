@@ -119,7 +119,8 @@ class ReplicatedWorld(World):
         has already changed something.
 
         Args:
-            process: The period of leadership of the change, as in ``writers``.
+            process: The replica that made the change, and the number of its period of leadership,
+                such as ``replica-1.2``.
         """
         if self.writers[-1:] == [process]:
             return

@@ -215,7 +215,7 @@ def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: i
 
 
 class CountedOrder:
-    """Makes times that count how often they are compared."""
+    """Makes datetimes, and counts their comparisons."""
 
     def __init__(self) -> None:
         self.comparisons = 0
@@ -309,8 +309,9 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_namespace_is_passed_over_again_and_again(self) -> None:
-        """While an MLJob waits, at most four MLJobs of other namespaces are admitted with the same
-        access rule and priority.
+        """While MLJobs of a namespace wait, the queue admits at most four MLJobs of other
+        namespaces before it admits an MLJob of this namespace. Only MLJobs with the same access
+        rule and priority count.
         """
         if hasattr(self, "queue"):
             there = {self.place_of(number) for number in self.waiting}

@@ -39,8 +39,8 @@ class BatchResult:
 
     Attributes:
         failed: The number of task instances that Airflow set to failed, or that had failed already.
-        errors: An error message for each task instance that Airflow did not find. A request for
-            several task instances returns no such messages.
+        errors: An error message for each task instance that Airflow did not find. Empty if one
+            request was sent for the whole batch, because Airflow then skips missing task instances.
     """
 
     failed: int
@@ -61,8 +61,8 @@ def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list
     instances of a batch have the same rank, because Airflow may set them to failed in any order.
 
     Lower ranks come first. Tasks that the DAG no longer has come last. Within a rank, running task
-    instances come last, because a running task instance frees a slot in which another task instance
-    could start.
+    instances come last. When a running task instance is set to failed, it frees a slot, and Airflow
+    could start another task instance of the rank in this slot.
 
     Args:
         instances: The task instances to set to failed.

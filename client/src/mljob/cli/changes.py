@@ -37,8 +37,8 @@ def retry(
 ) -> int:
     """Run finished MLJobs again.
 
-    A failed MLJob runs its failed tasks again, or all its tasks with retryStrategy NewRun. An MLJob
-    that succeeded runs again as a whole.
+    A failed MLJob runs its failed tasks again. With retryStrategy NewRun, a failed MLJob runs all
+    its tasks again. An MLJob that succeeded runs again as a whole.
     """
     from ..verdict import retry_is_suspended
 

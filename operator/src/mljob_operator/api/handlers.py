@@ -110,12 +110,12 @@ class Handlers:
         Args:
             request: The request.
             attempt: The number of the attempt, or None for the newest attempt.
-            waiting: The body of the response. None to raise NoRunYet at once instead of waiting for
-                the run.
+            waiting: The body of the response, which is kept alive while this method waits for the
+                run. None if this method must not wait.
             seconds: The longest time to wait, in seconds.
 
         Raises:
-            NoRunYet: The run does not exist yet.
+            NoRunYet: The run does not exist, or still does not exist after ``seconds`` seconds.
             Refusal: The client may not read the run, or the run will never exist.
             OperatorError: Airflow or the Kubernetes API fails.
         """

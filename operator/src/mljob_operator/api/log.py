@@ -50,7 +50,8 @@ class LogRequest:
         tail: The number of lines from the end of the log so far, or None for all lines.
         follow: Whether to wait for later lines until the task has ended.
         positions: Whether the response contains positions (:class:`.log_sinks.Lines`).
-        after: The position of the first line to write, or None.
+        after: The position of the first line to write, if the client continues an earlier
+            response. Otherwise None.
     """
 
     task: str | None = None
@@ -85,7 +86,7 @@ class _Watched:
         number: The number of the try.
         log: The log of the try.
         sink: Writes the lines to the client.
-        announced: Whether the client has read that another try follows.
+        announced: Whether the response already says that another try follows.
         pause: The time until the next request for the log, in seconds.
     """
 
@@ -106,12 +107,13 @@ class TaskLogWriter:
 
     Args:
         request: The client's request.
-        dag_runs: Returns the operations on dag runs of the run's Airflow.
+        dag_runs: Returns the :class:`.DagRuns` that sends requests to the run's Airflow.
         run: The run.
         redaction: Hides secret values in texts.
         output: The body of the response.
         turn: Limits the number of concurrent requests for logs.
-        until: The end of a followed log, in seconds of ``time.monotonic``.
+        until: When the response must end if the client follows the log, in seconds of
+            ``time.monotonic``.
     """
 
     def __init__(
@@ -163,10 +165,9 @@ class TaskLogWriter:
         earlier if the run is deleted, or if the response reaches its limit of bytes or time.
 
         Raises:
-            Refusal: The task does not exist, or the run can't be followed any more
-                (:attr:`.FollowedRun.reading`).
-            OperatorError: Airflow fails at the first request, or has failed for longer than
-                ``readings.PATIENCE`` or ``try_log.PATIENCE``.
+            Refusal: The task does not exist, or :attr:`.FollowedRun.reading` raises Refusal.
+            OperatorError: Airflow fails at the first request, or has failed for 120 seconds
+                (``readings.PATIENCE`` and ``try_log.PATIENCE``).
         """
         watched: _Watched | None = None
         while True:
@@ -186,9 +187,10 @@ class TaskLogWriter:
                 return
 
     def _watched(self, before: _Watched | None, reading: Reading) -> _Watched | None:
-        """Return the try whose log is written next, or None if no task has started.
+        """Return the current try (``before``) if its task instance still exists. Otherwise choose a
+        task instance, and return its try. Return None if no task has started.
 
-        When Airflow expands a mapped task, the task instance of ``before`` no longer exists.
+        The task instance of a mapped task no longer exists after Airflow has expanded the task.
         """
         if before is not None and (fact := _find(reading, before.key)) is not None:
             before.fact = fact

@@ -50,8 +50,8 @@ class Backfills(Protocol):
         ...
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return the runs of the backfill, and the runs of backfills of the same MLJob's other
-        attempts.
+        """Return all runs whose marker has the same run id as the marker of this backfill. These
+        runs may belong to several attempts of the MLJob.
         """
         ...
 

@@ -133,7 +133,7 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Stop the cancellation of a run that has ended (:meth:`.RunCanceller.drop`)."""
+        """Withdraw the cancellation of a run that has ended (:meth:`.RunCanceller.drop`)."""
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:

@@ -41,7 +41,8 @@ class WritePace:
 
     def answered(self, seconds: float, now: float) -> None:
         """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write.
-        Every ``FASTEST_COUNTS`` (30) seconds, the limit goes back to ``LEAST``.
+        Every ``FASTEST_COUNTS`` (30) seconds, set the limit to ``LEAST``, to measure the shortest
+        time of an answer again.
 
         Args:
             seconds: The time from the write to the answer.

@@ -81,8 +81,8 @@ class TransientState:
         left_until: Until when this process waits, because another process has begun the attempt and
             may still submit the run. None if this process need not wait.
         cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
-        conf_lost: Whether a retry lacks its conf, because Airflow no longer has the earlier
-            backfill with this conf. Only True if the conf contains outputs of other MLJobs.
+        conf_lost: Whether Airflow no longer has the earlier backfill, whose conf the retry would
+            use again. Only True if the conf contains outputs of other MLJobs.
         cancel_requests: The requests of this process to cancel the run.
         retention_noted: Whether the operator has tried to write into the run's note that the run
             continues without its MLJob.

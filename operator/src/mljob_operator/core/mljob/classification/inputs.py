@@ -29,9 +29,10 @@ class Inputs:
         catalog: The Airflows that the operator knows, and what this MLJob may do with them.
         absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist,
             because many other runs in the same Airflow are missing too, or may be missing.
-        upstreams: The MLJobs whose outputs the MLJob takes, and further MLJobs for which these
-            MLJobs wait, by name. The value is None if there is no MLJob of that name. An MLJob that
-            was not read yet has no entry.
+        upstreams: Facts about the MLJobs in ``spec.confFrom``, and about the MLJobs for which these
+            MLJobs wait in turn. The keys are the names of the MLJobs. The value is None if the
+            MLJob does not exist and had no known outputs. An MLJob that was not read yet has no
+            entry.
         upstreams_known_at: The earliest of the times at which the MLJobs in ``spec.confFrom`` were
             last read or observed. None if the operator has no information about these MLJobs yet.
     """
