@@ -36,7 +36,7 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        rates: The rates to measure, in MLJobs per second.
+        rates: The rates at which MLJobs are created, one after the other, in MLJobs per second.
         seconds: How long MLJobs are created at each rate.
     """
 
@@ -54,8 +54,8 @@ class Result:
         jobs_per_second: How many MLJobs ended per second, see :func:`throughput`.
         latencies: For each MLJob, the seconds from the end of the run in Airflow until a watch
             receives the final phase.
-        writes: The requests that the API server answered, by the kinds of
-            :func:`benchmarks.api_requests.counted`.
+        writes: How many requests about MLJobs and Events the API server answered, by kind of
+            request. :func:`benchmarks.api_requests.counted` lists the kinds.
         operator_cpu_ms: CPU time of the operator for each MLJob, in milliseconds.
         api_cpu_ms: CPU time of the API server for each MLJob, in milliseconds.
         airflow_cpu_ms: CPU time of the simulated Airflow for each MLJob, in milliseconds.
@@ -88,7 +88,9 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure the rates in ``plan.rates`` with the same operator. Yield each result immediately."""
+    """Measure the operator at each rate of the plan. Yield the result of a rate before the next rate
+    begins. The same operator process runs at all rates.
+    """
     bench.cluster.make_namespace(NAMESPACE)
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}
     with Watcher(bench.credentials) as watcher, bench.operator(**settings) as operator:

@@ -39,7 +39,8 @@ class Result:
 
     Attributes:
         jobs: The number of MLJobs.
-        longest_gap: The longest time without a new status, until one second after the update.
+        longest_gap: The longest time without a new status, from the start of the update until one
+            second after its end.
         usual_gap: The longest time without a new status before the update.
         latencies: For each run, the time from its end in Airflow until the watch receives the
             MLJob's end.

@@ -4,8 +4,7 @@ DAG.
 The demo has these steps:
 
 - The demo applies all files of `examples/platform/` at once.
-- The demo watches the MLJobs one after the other. An MLJob comes after the MLJobs whose outputs
-  this MLJob needs.
+- The demo watches the MLJobs one after the other. Upstream MLJobs come first.
 - The demo pauses a DAG. The monitoring DAG finds the paused DAG, and sends a Slack message to the
   owner of the paused DAG.
 

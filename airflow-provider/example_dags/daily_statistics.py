@@ -1,8 +1,8 @@
-"""Publish statistics of each day's images. The DAG runs daily, and is for MLJobs of type Backfill.
+"""Publish statistics of each day's images. The DAG is for MLJobs of type Backfill.
 
 The images are drawn at random from scikit-learn's images of digits. The same day and the same
-``rows`` give the same images. The schedule ended in January 2026, so Airflow starts no run by
-itself.
+``rows`` give the same images. The DAG has a daily schedule, because a backfill needs a schedule.
+The schedule ended in January 2026, so Airflow starts no run by itself.
 
 This DAG is declared with Airflow's ``DAG`` and ``mljob_callbacks()``. The other examples are
 declared with ``mljob_dag``.

@@ -1,8 +1,8 @@
 """Compare candidate models on a version of a dataset, and publish the best model.
 
-A mapped task cross-validates each candidate. Variants of the same row of scikit-learn's dataset are
-in the same fold. Added features, such as principal components, are fitted on the training rows
-only. So neither a model nor the features have seen the test rows.
+A mapped task cross-validates each candidate. The rows of the dataset are variants of scikit-learn's
+rows. All variants of one row are in the same fold. Added features, such as principal components,
+are fitted on the training rows only. So neither a model nor the features have seen the test rows.
 
 Another task trains the best candidate on more and more rows, and finally on all rows. The MLJob's
 status shows the accuracy after each step. If the accuracy still rises, more data may help. The run

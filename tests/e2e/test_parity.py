@@ -44,7 +44,9 @@ def job_name(dag_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_only: Installation) -> list[str]:
-    """The ids of the DAGs that the selected tests need. Each operator has an MLJob for each DAG."""
+    """The ids of the DAGs that the selected tests need. The operator with Kafka and the operator
+    without Kafka each have an MLJob for every one of these DAGs.
+    """
     about: Iterator[dict[str, Any]] = (
         item.callspec.params
         for item in request.session.items

@@ -89,6 +89,8 @@ def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def group(nodeid: str) -> str:
-    """Return the file that names the group of a test. One worker runs all tests of a group."""
+    """Return the name of a test's group, which is the path of a file. One worker runs all tests of
+    a group.
+    """
     file = nodeid.partition("::")[0]
     return TOGETHER.get(file, file)

@@ -1,5 +1,5 @@
-"""The simulated Airflow of a walk. The name of most DAGs says what happens to the DAG's runs: the
-runs of ``fails`` fail.
+"""The simulated Airflow of a walk: a test that edits objects, and rolls the edits back. The name of
+most DAGs says what happens to the DAG's runs: the runs of ``fails`` fail.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class WalkAirflow:
         }
 
     def active(self) -> list[str]:
-        """Return the ids of the active runs. All runs of a backfill have the same id:
-        ``status.dagRunId`` of the backfill's MLJob.
+        """Return an id for each active run: ``status.dagRunId`` of the run's MLJob. So all runs of
+        a backfill have the same id in this list.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:

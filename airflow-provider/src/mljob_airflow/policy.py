@@ -42,8 +42,8 @@ def task_policy(task: Any) -> None:
 
 @cache
 def _is_supported() -> bool:
-    """Return whether this version of Airflow is supported. An exception in a cluster policy would
-    break every DAG, so log a warning instead.
+    """Return whether this version of Airflow is supported. If not, log a warning. An exception in a
+    cluster policy would break every DAG.
     """
     try:
         assert_supported(installed_version())

@@ -55,8 +55,8 @@ class Comparison:
             number for ``by`` come last. If ``by`` is None, the order is by name.
         params: The names of the params that differ, in the order of the confs.
         results: The names of the outputs and metrics, ``by`` first.
-        by: The name of the output or metric by which the rows are ordered. None if only counters,
-            such as ``epoch``, are numbers.
+        by: The name of the output or metric by which the rows are ordered. None if no
+            output or metric is a number, apart from counters such as ``epoch``.
         less_is_better: Whether the smallest value of ``by`` comes first.
         columns_omitted: How many params and results exceed :data:`MAX_COLUMNS` and are left out.
     """
@@ -131,8 +131,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
     Args:
         jobs: The MLJobs.
-        by: The name of the output or metric to order by. Default: the name that is a number in the
-            most MLJobs, except counters such as ``epoch``.
+        by: The name of the output or metric to order by. Default: the output or metric for which
+            the most MLJobs have a number. Counters, such as ``epoch``, are never the default.
         less_is_better: Whether the smallest value is the best. Default: :func:`smallest_is_best`.
 
     Raises:
@@ -178,8 +178,8 @@ def results_of(job: MLJob) -> dict[str, Any]:
 
 
 def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
-    """Yield the values of a conf with their dotted paths. Objects below ``levels`` levels, lists
-    and empty objects are yielded as a whole.
+    """Yield the values of a conf with their dotted paths. A path has at most ``levels`` keys. Lists,
+    empty objects and objects that are nested more deeply are yielded as a whole.
     """
     for key, value in conf.items():
         if isinstance(value, dict) and value and levels > 1:
@@ -201,7 +201,9 @@ def _key(value: Any) -> str:
 
 
 def _default_result(names: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the name that is a number in the most MLJobs, except counters such as ``epoch``."""
+    """Return the name of the output or metric for which the most MLJobs have a number. Counters,
+    such as ``epoch``, are ignored. Return None if there are no numbers.
+    """
     counts = {
         name: sum(finite_number(result.get(name)) is not None for result in results)
         for name in names

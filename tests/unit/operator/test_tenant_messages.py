@@ -36,7 +36,7 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 
 class FakeSession:
-    """``answers`` has the answer or the exception of each operation of Airflow's client."""
+    """Sends no requests. ``answers`` has the result or the exception of each request."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:
         self.client = None

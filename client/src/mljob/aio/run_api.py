@@ -105,9 +105,9 @@ class RunApi:
             tail: As in :meth:`log`.
             follow: As in :meth:`log`.
             idle_seconds: As in :meth:`log`.
-            after: The position ``LogLine.after`` of an earlier line, at which a followed log
-                begins. Ignored without ``follow``. Default: the beginning of the log, or the place
-                that ``tail`` sets.
+            after: ``LogLine.after`` of the last line that the caller has already read. A followed
+                log begins with the next line. Ignored without ``follow``. Default: the beginning of
+                the log, or the place that ``tail`` sets.
 
         Raises:
             ValueError: ``after`` is not a position.
@@ -228,7 +228,7 @@ def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
     """Return whether ``end``, the last entry of a response, completes the history.
 
     Raises:
-        Unavailable: The history can't be completed by another request.
+        Unavailable: The history is not complete, and another request would not help.
     """
     from mljob_contract.history import EndReason
 

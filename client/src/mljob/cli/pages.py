@@ -27,7 +27,7 @@ class Look:
     """The icons and bars of a screen.
 
     Attributes:
-        sign: Returns the icon and the word of a state as a part of a line.
+        sign: A function that returns the icon and the word of a state.
         is_terminal: Whether the screen is a terminal. If not, a list has exactly one line for each
             MLJob.
         has_unicode: Whether bars may use block characters.
@@ -119,8 +119,9 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
-    """Return the texts about an MLJob, and the line to print for its change. Print the line only if
-    the texts have changed. The line begins with a time, which is not among the texts.
+    """Return texts that describe the state of an MLJob, and a line to print about the state. The
+    caller prints the line only if the texts have changed. The line alone doesn't show a change,
+    because the line begins with the time ``since``.
 
     Args:
         job: The MLJob.

@@ -34,6 +34,6 @@ def lock() -> AbstractContextManager[bool]:
 
 def closing(items: Iterator[Item]) -> AbstractContextManager[Iterator[Item]]:
     """Return a context manager that closes a generator at the end of the block. Closing also ends
-    the request that the generator reads.
+    the HTTP request of the generator.
     """
     return contextlib.closing(cast("Any", items))

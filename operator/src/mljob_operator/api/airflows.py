@@ -60,7 +60,7 @@ class ApiAirflows:
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     async def dag_runs(self, namespace: str, airflow: str, dag_id: str) -> DagRuns:
-        """Return the operations on the dag runs of an Airflow.
+        """Return a :class:`.DagRuns`, which sends requests about dag runs to an Airflow.
 
         Callers must not reuse the result later, because access rules and credentials may change.
 
@@ -97,8 +97,8 @@ class ApiAirflows:
 
         Args:
             airflow: The name of the Airflow.
-            source: The event's name for its Airflow (``spec.kafka.source`` of an AirflowInstance),
-                or None.
+            source: The source that the event names, or None. An AirflowInstance has the source of
+                its events in ``spec.kafka.source``.
         """
         return airflow in self._registry.origins(self.topic(airflow), source)
 

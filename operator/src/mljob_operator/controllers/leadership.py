@@ -4,7 +4,8 @@ A leader that can't renew the Lease stops after 70 percent of the Lease's durati
 (``STOPS_AFTER``). A standby waits for the whole duration, measured by its own clock. So two leaders
 never work at the same time, even if their clocks differ.
 
-The election of the Kubernetes client does not guarantee this (docs/adr/0035-standby.md).
+The leader election of the Kubernetes client for Python does not guarantee this
+(docs/adr/0035-standby.md).
 """
 
 from __future__ import annotations
@@ -144,12 +145,14 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Wait until no conflicting operator is running. Await this method before :meth:`lead`.
+        """Raise an error if a conflicting operator works as the leader. If a conflicting operator
+        runs without being the leader, wait until that operator has ended. Await this method before
+        :meth:`lead`.
 
         Two operators conflict if both claim the same MLJob, dag run id or event.
 
         Raises:
-            CannotStart: A conflicting operator has already begun its work as the leader.
+            CannotStart: A conflicting operator works as the leader.
         """
         await self._rivals.refuse_acting()
 
@@ -182,14 +185,14 @@ class Election:
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:
-        """Wait until no conflicting operator is running, and then let this process work as the
-        leader.
+        """Let this process work as the leader. Before that, wait until each conflicting operator
+        has ended. Raise an error if a conflicting operator has priority.
 
         :meth:`hold` must run at the same time.
 
         Raises:
-            CannotStart: A conflicting operator has already begun its work, or its Lease's name
-                sorts before this Lease's name.
+            CannotStart: A conflicting operator already works as the leader, or the name of its
+                Lease sorts before the name of this operator's Lease.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()

@@ -15,8 +15,8 @@ from .values import COMMA_SEPARATED
 
 
 class RunSettings(EnvironmentSettings):
-    """The settings for the ids and the cancellation of runs, reserved DAGs, orphaned runs, and the
-    intervals of requests and statuses.
+    """The settings for dag run ids, cancellations, reserved DAGs and orphaned runs, and for the
+    intervals between requests and between status patches.
     """
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (

@@ -138,7 +138,7 @@ class LiveJobs:
 
 
 async def live_jobs(person: Person, reads: Reads, chosen: JobFilter, renderer: Renderer, rows: JobRows) -> LiveJobs:
-    """Return the live page with the MLJobs that match the filter ``chosen``."""
+    """Return the live page with the MLJobs that match a filter."""
     feed = await reads.jobs(chosen.namespace)
     name = (chosen.namespace, chosen.query(page=chosen.page), str(person.may_list_all))
     shared = await reads.shared(name, lambda: SharedList(feed, chosen, renderer, rows, may_see_all=person.may_list_all))

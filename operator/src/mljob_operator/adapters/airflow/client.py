@@ -41,8 +41,8 @@ class Airflow(AirflowRuns):
             all such requests are refused.
 
     Attributes:
-        cancelling: The same operations, for use in a cancellation. Their threads run only
-            cancellations, so a cancellation never waits for submissions.
+        cancelling: The :class:`.DagRuns` to use in a cancellation. Its requests have their own
+            threads, so a cancellation never waits for submissions.
     """
 
     def __init__(
@@ -109,12 +109,12 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in a thread for ``work``, and record outcome and duration as metrics.
-        ``operation`` is the name in the metrics.
+        """Call ``function`` in a thread. Each kind of work has its own threads. Record the outcome
+        and the duration as metrics, under the name ``operation``.
 
         Raises:
             NotLeading: The request would change something, and this process is not the leader.
-            AirflowError: The call failed. The exception :class:`.Answer` becomes an AirflowError.
+            AirflowError: The call failed, or Airflow's response was an error.
         """
         started = time.perf_counter()
         outcome = "error"
