@@ -36,7 +36,7 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        rates: The rates at which MLJobs are created, one after the other, in MLJobs per second.
+        rates: How many MLJobs are created per second. Each of the rates is measured separately.
         seconds: How long MLJobs are created at each rate.
     """
 
@@ -88,8 +88,8 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure the operator at each rate of the plan. Yield the result of a rate before the next rate
-    begins. The same operator process runs at all rates.
+    """Measure the operator at each rate of the plan. Yield the result of a rate before the next
+    rate begins. The same operator process runs at all rates.
     """
     bench.cluster.make_namespace(NAMESPACE)
     settings = {"MLJOB_NAMESPACES": NAMESPACE, "MLJOB_RUN_ID_PREFIX": PREFIX}

@@ -55,8 +55,8 @@ class Comparison:
             number for ``by`` come last. If ``by`` is None, the order is by name.
         params: The names of the params that differ, in the order of the confs.
         results: The names of the outputs and metrics, ``by`` first.
-        by: The name of the output or metric by which the rows are ordered. None if no
-            output or metric is a number, apart from counters such as ``epoch``.
+        by: The name of the output or metric by which the rows are ordered. None if no output
+            or metric is a number, apart from counters such as ``epoch``.
         less_is_better: Whether the smallest value of ``by`` comes first.
         columns_omitted: How many params and results exceed :data:`MAX_COLUMNS` and are left out.
     """
@@ -178,8 +178,8 @@ def results_of(job: MLJob) -> dict[str, Any]:
 
 
 def flatten(conf: Mapping[str, Any], prefix: str = "", levels: int = MAX_CONF_LEVELS) -> Iterable[tuple[str, Any]]:
-    """Yield the values of a conf with their dotted paths. A path has at most ``levels`` keys. Lists,
-    empty objects and objects that are nested more deeply are yielded as a whole.
+    """Yield the values of a conf with their dotted paths. A path has at most ``levels`` keys, so
+    deeper objects are yielded as a whole. Lists and empty objects are yielded as a whole too.
     """
     for key, value in conf.items():
         if isinstance(value, dict) and value and levels > 1:

@@ -54,8 +54,8 @@ class Door:
 
 @pytest.fixture
 async def door(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """A closed :class:`Door`. The operator sends one patch at a time. The patch of ``OTHER`` was sent
-    and has no answer yet, so all other patches wait.
+    """A closed :class:`Door`. The operator sends one patch at a time. The patch of ``OTHER`` was
+    sent and has no answer yet, so all other patches wait.
     """
     await world.apply()
     await begin(world)

@@ -17,7 +17,8 @@ class Capabilities:
         pausable: Whether Airflow can pause and resume the workload. If not, suspending the MLJob
             cancels the workload.
         has_chosen_id: Whether the operator chooses the id of the workload. If so, Airflow refuses a
-            second submission with the same id, and the operator can look for the workload by its id.
+            second submission with the same id, and the operator can find the workload by its
+            id.
         has_tasks: Whether the operator reads the tasks of the workload. If not, the workload counts
             as started as soon as a run is in progress.
         has_note: Whether the operator can add a note to the workload in Airflow.
