@@ -104,8 +104,8 @@ class BenchStack:
         return float(times.user + times.system)
 
     def log_lines(self, module: str, *texts: str) -> int:
-        """Return how many lines in the log of a Python module contain at least one of the texts.
-        :meth:`process` writes the log.
+        """Return how many lines contain at least one of the texts in the output of a Python module
+        that :meth:`process` has run.
         """
         file = self._log(module)
         if not file.exists():
@@ -122,8 +122,8 @@ class BenchStack:
         the operator is ready.
 
         Args:
-            variables: Environment variables. They override the variables with which the stack would
-                run its own operator.
+            variables: Environment variables. These override the stack's default settings of the
+                operator.
 
         Raises:
             MeasurementError: The operator was not ready within 180 seconds, or exited before the

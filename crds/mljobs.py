@@ -1,5 +1,5 @@
-"""The CRD of MLJob: its columns in ``kubectl get``, its validation rules, and whether a field
-manager of server-side apply owns a list as a whole or single entries of it.
+"""The CRD of MLJob: its columns in ``kubectl get``, its validation rules, and the merge strategy of
+its lists in server-side apply.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def dags() -> Iterator[dict[str, DAG]]:
 
 
 class Tasks:
-    """A simulated run of a DAG. A call with a task's id calls the task's Python function."""
+    """The tasks of a DAG. ``tasks("merge")`` calls the Python function of the task ``merge``."""
 
     def __init__(self, dag: DAG, conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self._dag = dag

@@ -39,7 +39,7 @@ def operator(airflow: WalkAirflow, new_installation: NewInstallation) -> Install
 
 @pytest.fixture(scope="module")
 def saved(operator: Installation) -> str:
-    """The MLJobs in ``ENDED`` as YAML, after all of them have ended."""
+    """The YAML of several MLJobs that have ended."""
     jobs = operator.jobs
     for name, (dag, policy) in ENDED.items():
         jobs.submit(name, dag, runPolicy=policy, conf={"model_id": name})

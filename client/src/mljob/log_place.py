@@ -39,7 +39,8 @@ class LogPlace:
     Args:
         params: The query parameters of the first request, without ``follow``.
         follow: Whether new lines of the log are read until the task ends.
-        after: The position at which a followed log begins. By default, ``params`` decides.
+        after: The ``LogLine.after`` of the last line that was already read. A followed log
+            continues after this line. By default, ``params`` decides where the log begins.
 
     Raises:
         ValueError: ``after`` is not a position.
@@ -79,7 +80,8 @@ class LogPlace:
 
     def take(self, line: bytes) -> LogLine | None:
         """Move the position past a line of the answer, and return the line with the new position.
-        Return None if the line only has information for the client, or repeats an earlier notice.
+        Return None if the line is information that mljob-api sends to the client only, or a message
+        of mljob-api that was already returned.
 
         Raises:
             BadAnswer: The line gives a position that is not valid.

@@ -227,7 +227,7 @@ class World:
         await self.settle()
 
     async def look(self) -> None:
-        """Read the recent changes of the settings' Airflow once."""
+        """Let the operator ask the Airflow of its settings once for recent changes."""
         await self.resync.pass_once()
         await self.settle()
 

@@ -48,8 +48,9 @@ def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
     """Return kopf's credentials from the pod's ServiceAccount or a kubeconfig. None if neither
     exists.
 
-    In a pod, kopf gets the server's address from KUBERNETES_SERVICE_HOST, like the operator's own
-    client. NO_PROXY may lack kopf's default address.
+    In a pod, the API server's address is KUBERNETES_SERVICE_HOST. With kopf's default address,
+    kubernetes.default.svc, requests could go through an HTTP proxy, because NO_PROXY may lack this
+    name.
     """
     if not in_cluster():
         return kopf.login_with_kubeconfig(**kwargs)
@@ -58,11 +59,11 @@ def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 
 class Watch:
-    """Finds out whether kopf has listed all objects and watches them.
+    """Observes kopf's requests, to find out whether kopf has listed all watched resources.
 
     Args:
         namespaces: The namespaces whose MLJobs are watched. If empty, all namespaces are watched.
-        authentication: Records the HTTP status of each answer.
+        authentication: Tracks whether the Kubernetes API accepts the operator's credentials.
         with_instances: Whether AirflowInstances and namespaces are watched as well.
     """
 
@@ -153,8 +154,8 @@ class Watch:
 def _close_answers_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
     """Make ``session.close`` also close all open answers of the session.
 
-    kopf closes only the answers that it already uses. A later read of another open answer would
-    raise RuntimeError, and kopf would end the process.
+    Otherwise, a later read of an open answer could raise RuntimeError, and kopf would end the
+    process.
     """
     close = session.close
 

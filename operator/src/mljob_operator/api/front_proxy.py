@@ -1,7 +1,7 @@
-"""Checks whether a client is the front proxy of the Kubernetes API server.
+"""Checks whether a client of mljob-api is the front proxy.
 
-The Kubernetes API server authenticates a user, and forwards the user's request to mljob-api. A
-client certificate identifies the API server, and a header names the user.
+The front proxy is the Kubernetes API server, which authenticates a user and forwards the user's
+request to mljob-api. A client certificate identifies the front proxy, and a header names the user.
 
 Source: kubernetes.io, "Configure the Aggregation Layer".
 """
@@ -29,8 +29,8 @@ MAX_USER = 1024
 
 
 class NoFrontProxy(CannotStart):
-    """The ConfigMap of the Kubernetes API server does not exist or describes no valid front
-    proxy.
+    """The ConfigMap ``kube-system/extension-apiserver-authentication`` does not exist, or describes
+    no valid front proxy.
     """
 
 
@@ -102,7 +102,7 @@ class FrontProxy:
 
 
 class FrontProxyConfig:
-    """Reads the front proxy from the ConfigMap of the Kubernetes API server.
+    """Reads the front proxy from the ConfigMap ``kube-system/extension-apiserver-authentication``.
 
     Args:
         api: The client for the Kubernetes API.

@@ -11,8 +11,8 @@ from ..settings import Settings, unusable_files, variable
 
 
 class ApiSettings(Settings):
-    """The settings of mljob-api, including the operator's settings. mljob-api ignores settings for
-    writes.
+    """The settings of mljob-api, and the settings of the operator. mljob-api writes nothing to
+    Kubernetes or Airflow, so settings about such writes have no effect.
     """
 
     api_host: str = "0.0.0.0"  # noqa: S104  # the Kubernetes API server connects from outside the Pod

@@ -1,7 +1,8 @@
 """Finds and reports orphaned runs. Cancels these runs if ``MLJOB_ORPHANED_RUNS`` is ``Cancel``.
 
 An orphaned run is in progress in Airflow, but belongs to no attempt of an MLJob
-(:mod:`.core.orphans`). This controller checks each list of an Airflow's active runs (a relist).
+(:mod:`.core.orphans`). Each time the operator lists an Airflow's active runs, this controller looks
+for orphaned runs in the list.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Orphans:
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
         """Return whether the Kubernetes API has no MLJob that follows the run. If there is such an
-        MLJob, the suspicion about the run begins again at ``at``.
+        MLJob, the run is not checked again within ``SUSPECTED_FOR`` (60 seconds) after ``at``.
         """
         # An MLJob whose labels were changed belongs to another operator, which follows the run.
         job = await self._jobs.find(key)

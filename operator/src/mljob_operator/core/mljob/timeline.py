@@ -118,11 +118,12 @@ def _due_at(job: Job, status: MLJobStatus) -> datetime | None:
 
 
 def _started_at(status: MLJobStatus) -> datetime | None:
-    """Return when Airflow started the run in the newest attempt, or None before this start.
+    """Return when Airflow started the run in the newest attempt, or None if Airflow has not started
+    the run yet.
 
-    If the attempt continues an earlier run, ``startTime`` is from the earlier attempt until Airflow
-    starts the run again. The earlier time is at least one second before ``submitTime``. Smaller
-    differences come from rounding ``startTime`` to whole seconds.
+    If the attempt continues the run of the previous attempt, ``startTime`` may still be the start
+    in the previous attempt. Then ``startTime`` is at least one second before ``submitTime``. A
+    smaller difference only comes from rounding ``startTime`` to whole seconds.
     """
     started, queued = status.start_time, status.submit_time
     if started is None or queued is None or status.dag_run_state == RunState.QUEUED:

@@ -34,7 +34,7 @@ class RunFact:
             of the REST API: the same as ``observed_at``. In a stored status: the time of the last
             event.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
-            operator's clock. For a stored status: a time long ago.
+            operator's clock. For a stored status: ``datetime.min``, because the time is unknown.
         start: When the run started, or None if the source does not contain this time.
         end: When the run ended, or None if the source does not contain this time.
         queued_at: When the run was last queued, on Airflow's clock, or None if the source does not
@@ -66,8 +66,8 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     """Return the fact with the later state of a run, or ``old`` if both states are equally late.
     Missing times are added from the other fact.
 
-    If the run was cleared between the two facts, return the fact from after the clear unchanged.
-    Without a clear, a run that has ended stays ended.
+    If the run was cleared between the two facts, return the newer fact unchanged. Otherwise, a run
+    that has ended stays ended.
     """
     if old is None:
         return new
@@ -114,8 +114,9 @@ def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
 def report_after_answer(
     reported: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
-    """Return ``reported`` if this event still reports a later state than the REST API after a new
-    answer. Otherwise return None, and also if the answer contradicts the event (:func:`denies`).
+    """Return the event ``reported`` if its state is still later than the state of ``run``. Return
+    None if the state is not later, if ``answer`` contradicts the event (:func:`denies`), or if the
+    run was cleared since the event.
 
     Args:
         reported: The event with the latest state before the answer, or None.
@@ -142,7 +143,9 @@ def _is_later(event: RunFact, run: RunFact | None) -> bool:
 
 
 def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
-    """Return whether somebody has cleared the run since an event."""
+    """Return whether an event happened before the run was last queued. If so, somebody has cleared
+    the run since the event.
+    """
     return run.queued_at is not None and event.occurred_at < run.queued_at
 
 
@@ -153,14 +156,15 @@ def _is_outdated(fact: RunFact, queued_at: datetime, observed_at: datetime) -> b
 def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:
     """Return whether Airflow has queued a run again after the run ended.
 
-    Clearing a task of a run in progress changes the queue time too. So the new queue time must also
-    be at or after ``ended``. Only whole seconds are compared, because a status stores the end in
-    whole seconds.
+    A later queue time alone does not prove this, because clearing a task of a run in progress also
+    changes the queue time. So ``at`` must be later than ``queued``, and must not be before
+    ``ended``. ``at`` and ``ended`` are compared in whole seconds, because a status stores the end
+    in whole seconds.
 
     Args:
         at: When the run was queued, according to the newer fact.
-        queued: When the run was queued, according to the older fact. If None, ``at`` only has to be
-            later than ``ended``.
+        queued: When the run was queued, according to the older fact. If None, the result
+            is whether ``at`` is later than ``ended``.
         ended: When the run ended, according to the older fact.
     """
     if queued is None:
@@ -231,9 +235,10 @@ class TaskFact:
             progress report: the time of the report. In an answer of the REST API: the same as
             ``observed_at``. In a stored status: the time of the last event.
         observed_at: When the operator sent the REST request or read the Kafka event, on the
-            operator's clock. For a stored status: a time long ago.
-        max_tries: The number of the last try that a retry may follow, or None if the source does
-            not contain this number. Airflow raises the number when the task is cleared.
+            operator's clock. For a stored status: ``datetime.min``, because the time is unknown.
+        max_tries: A failed try may be retried if the try's number is at most ``max_tries``. None
+            if the source does not contain ``max_tries``. Airflow raises ``max_tries`` when the task
+            is cleared.
         confirmed: Whether the REST API has confirmed the state that an event had reported.
     """
 

@@ -32,5 +32,5 @@ class RunKey(NamedTuple):
 
 
 def in_any_of(airflows: Collection[str], dag_id: str, run_id: str) -> frozenset[RunKey]:
-    """Return one key for each Airflow that may have the run."""
+    """Return one :class:`RunKey` for each of ``airflows``. Any of the Airflows may have the run."""
     return frozenset(RunKey(airflow, dag_id, run_id) for airflow in airflows)

@@ -133,8 +133,8 @@ def report(view: View) -> dict[str, Any]:
 
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
     """Return the Events for a change from ``old`` to ``new``: one for each condition with a new
-    reason. A condition other than Ready that appears for the first time and is good, such as
-    Healthy, has no Event.
+    reason. The first appearance of a condition other than Ready has an Event only if the condition
+    reports a problem.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     events = []
@@ -210,8 +210,9 @@ def _ready(view: View) -> DesiredCondition:
 
 
 def _events(view: View, link: Brokers) -> DesiredCondition | None:
-    """Return the condition EventsConnected, or None while the state of the connection is unknown. A
-    short interruption does not change the condition.
+    """Return the condition EventsConnected, which shows whether the operator is connected to the
+    Kafka brokers. Return None while the state of the connection is unknown. A short interruption
+    does not change the condition.
     """
     if link.connected:
         return DesiredCondition(

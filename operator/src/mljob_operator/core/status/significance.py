@@ -29,9 +29,11 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Return whether a patch of the status ``old`` does more than make times more exact.
 
-    These changes are not significant: start times, end times of tasks, the order of the tasks,
-    ``lastEventTime`` and ``statusSource``. If the patch changes the current task, then the new
-    current task and the new message are not significant either.
+    These changes are not significant:
+
+    - start times, end times of tasks, and the order of the tasks
+    - ``lastEventTime`` and ``statusSource``
+    - ``currentTask``, and a ``message`` that changes together with ``currentTask``
     """
     # The current task is the task that started last, so a more exact time may make another task the
     # current task.
@@ -52,8 +54,8 @@ def shows_nothing_new(patch: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     Two kinds of patches show nothing new:
 
     - an empty patch
-    - a patch that changes only ``statusSource`` or ``lastEventTime``, if the newest fact then comes
-      from Airflow's REST API
+    - a patch that changes only ``statusSource`` or ``lastEventTime``, if the ``statusSource`` in
+      ``new`` is ``REST``
     """
     return not patch or (patch.keys() <= _OF_NEWEST and new.get("statusSource") == StatusSource.REST)
 
