@@ -1,10 +1,10 @@
 """Measures the cost of sending events for a task. A task has one of four variants: with this
 project's callbacks, with Airflow's own producer (the plugin ``kafka_event_producer`` of its Kafka
-provider), with both, and with neither. The last variant is the floor.
+provider), with both, and with neither. The cost of the last variant is the floor.
 
-The tasks do nothing else, in real processes of Airflow's worker (dags/bench_delivery.py). A run of
-the DAG executes the tasks one after the other. The variants alternate, so that other load of the
-machine affects all variants alike.
+The tasks run in real processes of Airflow's worker, and do no work of their own
+(dags/bench_delivery.py). A run of the DAG executes the tasks one after the other. The variants
+alternate, so that other load of the machine affects all variants alike.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """Return the rounded figures, by variant and measure.
 
-        ``p50`` is the median, and ``p90`` is the 90th percentile. ``more`` is the variant's median
-        minus the floor's median, and ``ratio`` is the variant's median divided by the floor's
-        median.
+        ``p50`` is the median, and ``p90`` is the 90th percentile. ``more`` and ``ratio`` compare
+        the variant's median with the median of the tasks that send no events: ``more`` is the
+        difference, and ``ratio`` is the quotient.
         """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
             variant: {measure: self._figures(variant, measure) for measure in MEASURES} for variant in self.costs

@@ -29,7 +29,8 @@ class Observation:
         namespace: The namespace of the MLJob.
         name: The name of the MLJob.
         at: The time of arrival, in seconds of the monotonic clock.
-        sequence: The number of the newest event in the status, or -1 if there is no numbered event.
+        sequence: The highest value of the metric ``seq`` in ``status.tasks``, or -1 without this
+            metric. The metric numbers the progress reports of a benchmark.
         run_state: ``status.dagRunState``.
         phase: ``status.phase``.
     """

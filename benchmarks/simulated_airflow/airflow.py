@@ -106,7 +106,7 @@ class SimulatedAirflow:
 
     async def work(self) -> None:
         """Advance the simulated runs until this coroutine is cancelled. Then send the remaining
-        events, except late events.
+        events, except events that a fault still delays (``Faults.late_events``).
         """
         try:
             await self.scheduler.work()

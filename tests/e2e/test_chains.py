@@ -25,7 +25,7 @@ def taking(name: str, *keys: str) -> Object:
 
 @pytest.fixture
 def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
-    """The MLJobs of ``with_kafka``. MLJobs that a test creates are deleted after the test."""
+    """The MLJobs of an operator with Kafka. The MLJobs of a test are deleted after the test."""
     before = set(with_kafka.jobs.all())
     yield with_kafka.jobs
     if names := set(with_kafka.jobs.all()) - before:

@@ -23,7 +23,7 @@ class FakeJobs(StoredObjects[Key]):
 
     Attributes:
         reads: How many times an MLJob was read by its key.
-        overtake: The number of the next writes that fail with a conflict.
+        overtake: How many of the next writes fail with a conflict.
         fail: The error that every write raises, or None.
         refuse: Returns whether the API server refuses a status as invalid.
         pruned: The fields of a status that are not stored, as if the CRD did not have them.

@@ -60,10 +60,10 @@ def member(
 
     Args:
         at: When the run entered its state, in seconds after the creation of the backfill.
-        attempt: The number of the attempt that created the run. Ignored for an event.
-        source: Kafka for an event, or Airflow's REST API.
-        created: When the run was queued, in seconds after the creation of the backfill. Ignored for
-            an event.
+        attempt: The number of the attempt that created the run. Ignored if ``source`` is Kafka.
+        source: Where the run comes from: an event in Kafka, or Airflow's REST API.
+        created: When the run was queued, in seconds after the creation of the backfill. Ignored if
+            ``source`` is Kafka.
     """
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST

@@ -72,7 +72,7 @@ class Screen:
         return max(shutil.get_terminal_size().lines, 10)
 
     def sign(self, sign: Sign) -> Piece:
-        """Return the icon and the word of ``sign``, which stands for a state."""
+        """Return a :class:`Piece` with the icon and the word that display a state."""
         return Piece(f"{sign.icon if self.has_unicode else sign.ascii} {sign.word}", sign.tone)
 
     def show(self, lines: Iterable[Line]) -> None:

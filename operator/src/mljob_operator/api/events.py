@@ -210,10 +210,8 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return a list with one pair: the Airflow's name in the message, and the lines for the
-        client.
-
-        The list is empty if the client gets no lines for the message.
+        """Return the Airflow's name in the message and the lines for the client, as a list with one
+        pair. If the client gets no lines for the message, return an empty list.
         """
         if message.value is None:
             return []
@@ -228,10 +226,11 @@ class EventsWriter:
         return [(envelope.source, [entry_line(entry) for entry in entries_of_fact(envelope.fact, self._redaction)])]
 
     def _is_repeated(self, fact: TaskFact | RunFact) -> bool:
-        """Return whether an uncertain event repeats the failure in an earlier, certain event.
+        """Return whether an event repeats a failure that an earlier event has reported.
 
         Airflow's own producer and the MLJob provider may both report a failure. Only the provider's
-        event is certain, because it shows whether a retry follows.
+        event shows whether a retry follows (``fact.certain``). So the other event is a repetition
+        if the provider's event came first.
         """
         if isinstance(fact, RunFact):
             return False

@@ -164,7 +164,7 @@ class Readings:
 
         Raises:
             OperatorError: The run can't be read from Airflow.
-            Refusal: The run can't be followed (:attr:`FollowedRun.reading`).
+            Refusal: For the same reasons as in :attr:`FollowedRun.reading`.
         """
         if key not in self._followed:
             followed = FollowedRun(read)

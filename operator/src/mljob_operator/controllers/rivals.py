@@ -25,7 +25,8 @@ class Rivals:
     """Finds the rivals of this operator: other operators in the namespace that claim the same
     MLJobs, run ids or events.
 
-    A rival certainly runs if it renews its Lease. A rival with an expired Lease is ignored.
+    A rival whose Lease has expired is ignored. Before a Lease expires, only a renewal of the Lease
+    proves that the rival still runs.
 
     Args:
         leases: The Leases in the Kubernetes API.
@@ -41,7 +42,8 @@ class Rivals:
         self._interval = interval
 
     async def refuse_acting(self) -> None:
-        """Wait until no rival runs.
+        """Wait until no rival runs. Raise an error instead of waiting for a rival that acts as the
+        leader.
 
         Raises:
             CannotStart: A rival runs, and has begun its work as the leader.
@@ -49,14 +51,15 @@ class Rivals:
         await self._settle(lambda rival: rival.acting)
 
     async def yield_to_others(self, own_lease: str) -> None:
-        """Wait until no rival runs.
+        """Wait until no rival runs. Raise an error instead of waiting for a rival that has
+        precedence over this operator.
 
         Args:
             own_lease: The name of this operator's Lease.
 
         Raises:
-            CannotStart: A rival runs, and either has begun its work as the leader or has a Lease
-                whose name is smaller than ``own_lease``.
+            CannotStart: A rival with precedence runs: the rival has begun its work as the leader,
+                or the name of its Lease is smaller than ``own_lease``.
         """
         await self._settle(lambda rival: rival.acting or rival.name < own_lease)
 
@@ -85,8 +88,8 @@ class Rivals:
         observations: defaultdict[str, Observation],
         has_precedence: Callable[[Lease], bool],
     ) -> bool:
-        """Return whether a rival may still be running. Each rival's Lease comes with a text that
-        describes the conflict.
+        """Return whether a rival may still be running. ``rivals`` has the Lease of each rival, and
+        a text that describes the conflict with the rival.
 
         Raises:
             CannotStart: A rival that has precedence is running.

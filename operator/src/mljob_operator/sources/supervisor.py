@@ -1,4 +1,6 @@
-"""Starts and stops the readers of change feeds and Kafka topics."""
+"""Starts and stops the readers of Kafka topics and change feeds. A change feed is the list of
+changed runs and task instances in Airflow's REST API.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ RunInBackground = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class SourceSupervisor:
-    """Runs one reader for the change feed of each Airflow, and one reader for each topic.
+    """Runs one reader for the change feed of each Airflow, and one reader for each Kafka topic.
+
+    A change feed is the list of changed runs and task instances in Airflow's REST API.
 
     Args:
         airflows: The Airflows, and the topics of their events.

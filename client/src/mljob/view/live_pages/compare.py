@@ -21,8 +21,9 @@ class LiveComparison:
     """Makes the content and the HTML of the page that compares MLJobs, for one browser.
 
     Args:
-        reads: Opens the sources that the page reads, and releases them when the page is closed.
-        feeds: The feed of each MLJob, by namespace and name.
+        reads: Opens the sources of the page's data, and releases the sources when the page is
+            closed.
+        feeds: The Kubernetes watch that provides each MLJob, by namespace and name of the MLJob.
         by: The output or metric to order the MLJobs by, or an empty text.
         asked: How many MLJobs the URL names. This number may exceed the number of compared MLJobs.
         renderer: Makes the HTML.
@@ -40,7 +41,7 @@ class LiveComparison:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources that the page reads."""
+        """The sources of the page's data, such as the watches of the MLJobs."""
         return self._reads.sources
 
     async def page(self, now: datetime) -> ComparePage:

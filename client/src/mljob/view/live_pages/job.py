@@ -70,7 +70,7 @@ class LiveJob:
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of a page. Both ``page`` and ``tail`` come from :meth:`page`."""
+        """Return the HTML of the page, from its content and the log lines (``tail``)."""
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
             page=page, tail=tail, now=now,

@@ -84,9 +84,9 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def list_runs(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """Return all runs whose conf has the same run id as this backfill. The operator puts this
-        id into the conf. The runs may belong to several attempts, because an attempt that repeats
-        only failed runs has the run id of the attempt before.
+        """Return the runs of this backfill, and the runs of the operator's other backfills with the
+        same ``marker.run_id``. An attempt that repeats only failed runs creates another backfill
+        with the same ``marker.run_id``.
 
         Request: ``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages.
         """
@@ -100,9 +100,9 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Return how many scheduled and backfill runs in the backfill's date range don't belong to
-        the backfill. They existed before the backfill, so Airflow created no other runs for their
-        dates. ``members`` is the number of the backfill's runs.
+        """Return for how many dates Airflow created no run of the backfill, because a scheduled run
+        or a run of another backfill already had the date. ``members`` is the number of the
+        backfill's runs.
 
         Request: ``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=&run_type=``.
         """
@@ -190,12 +190,13 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
-        """Return the DAG's backfill in progress, if the operator created this backfill for
-        ``marker`` by an earlier request without an answer.
+        """Return the DAG's backfill in progress, after Airflow has refused to create another
+        backfill (409). The backfill in progress must have the marker ``marker``. Then an earlier
+        request of the operator created the backfill, but got no answer.
 
         Raises:
-            BackfillActive: The backfill in progress has another marker, or no backfill is in
-                progress any more.
+            BackfillActive: The backfill in progress has another marker, or ended after Airflow's
+                refusal.
         """
         active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:
@@ -252,8 +253,8 @@ class AirflowBackfills:
 
 
 def _owner_in_namespace(own: Marker, theirs: Marker | None) -> str | None:
-    """Return the name of the MLJob in the marker ``theirs``, or None if the MLJob in ``own`` is in
-    another namespace. A tenant must not learn names from other namespaces.
+    """Return the name of the MLJob in the marker ``theirs``. Return None if the MLJob in the marker
+    ``own`` is in another namespace, because a tenant must not learn names from other namespaces.
     """
     mine, other = RunId.parse(own.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):

@@ -94,8 +94,8 @@ class Circuit:
         self._trial_ends_at = 0.0
 
     def admit(self) -> None:
-        """Check that a request may be sent now. The caller must then send the request, and call
-        :meth:`answered`, :meth:`failed` or :meth:`not_sent`.
+        """Check that a request may be sent now. The caller must later report what happened to the
+        request, by :meth:`answered`, :meth:`failed` or :meth:`not_sent`.
 
         Raises:
             AirflowUnavailable: The request must not be sent. The message is that of the last

@@ -1,9 +1,9 @@
 """Keeps facts about upstream MLJobs (the MLJobs whose outputs other MLJobs wait for), and finds the
 MLJobs to wake when an upstream MLJob changes.
 
-A finished upstream MLJob has no worker. So this module keeps the facts while an MLJob waits for the
-outputs. The first facts are read from the Kubernetes API. After that, the watch delivers the
-changes.
+A finished upstream MLJob has no worker that could keep the facts. So this module keeps the facts
+while an MLJob waits for the outputs. The first facts are read from the Kubernetes API. After that,
+the watch delivers the changes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class _Known:
     Attributes:
         waiting: The keys of the MLJobs that wait for the outputs.
         upstream: The facts that the waiting MLJobs need. None if the upstream MLJob was not read
-            yet, or does not exist. If an MLJob with outputs was deleted, ``upstream.deleted`` is
-            True instead.
+            yet, or does not exist. If the upstream MLJob succeeded and was then deleted, the only
+            fact is ``upstream.deleted``.
         uid: The uid of the last version. Empty if no version was read.
         version: The resourceVersion of the last version, as a number. 0 if no version was read.
         known_at: When the upstream MLJob was last read from the API or delivered by the watch.
@@ -80,12 +80,13 @@ class Upstreams:
         self._followed: dict[Key, frozenset[Key]] = {}
 
     def of(self, job: Job) -> tuple[Mapping[str, Upstream | None], datetime | None]:
-        """Return the facts about the MLJobs whose outputs an MLJob takes, and about the MLJobs that
-        these MLJobs wait for in turn.
+        """Return the facts about the MLJobs in ``spec.confFrom`` of an MLJob. If these MLJobs wait
+        for other MLJobs, also return the facts about the other MLJobs, and so on.
 
         Returns:
-            tuple: The facts by the MLJobs' names, and when the oldest facts about the MLJobs in
-                ``spec.confFrom`` were read. The time is None if no such MLJob was read yet.
+            tuple: The facts by the MLJobs' names, and the time of the oldest facts about an MLJob
+                in ``spec.confFrom``. The time is None if no MLJob in ``spec.confFrom`` was read
+                yet.
         """
         names = upstream_names(job.spec)
         if not names:

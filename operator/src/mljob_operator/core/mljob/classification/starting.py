@@ -36,8 +36,8 @@ class Start:
             of a retry. None if the run may start at once.
         due: Whether ``at`` is None or not in the future.
         blocker: What prevents the start, or None. A failed request is not a blocker.
-        superseded: Whether ``attempt`` replaces an attempt that is in the status, but whose run is
-            not submitted yet. Has no meaning if there is no such attempt.
+        superseded: Whether ``attempt`` replaces the attempt in the status. Has a meaning only if
+            the run of the attempt in the status is not submitted yet.
         rerun: Whether the MLJob has finished, and its spec or a requested retry asks for another
             run.
         may_have_run: Whether Airflow must still be asked for runs of this spec that an earlier
@@ -118,8 +118,8 @@ def _failed_at(status: MLJobStatus) -> datetime | None:
 def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker | None:
     """Return what prevents the start of an attempt, or None.
 
-    Missing outputs of other MLJobs come before a limit on active runs, so that an MLJob that can
-    start is admitted instead.
+    If an MLJob lacks outputs of other MLJobs, return the missing outputs rather than a limit on
+    active runs. Otherwise this MLJob would be admitted in place of an MLJob that can start.
     """
     if inputs.job.parsed.problem is not None:
         return invalid_spec(inputs.job.parsed.problem)
@@ -152,10 +152,10 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
 
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
-    """Return whether the newest attempt took outputs of earlier runs of the upstream MLJobs, so
-    that another attempt must take the new outputs.
+    """Return whether the newest attempt is not submitted yet and took outputs of outdated runs of
+    the upstream MLJobs. Then another attempt must take the outputs of the current runs.
 
-    An attempt that took no outputs keeps its conf, unless Airflow has lost the conf (``lost``).
+    Return False for an attempt that took no outputs, unless Airflow has lost its conf (``lost``).
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:
