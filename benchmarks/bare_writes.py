@@ -58,11 +58,11 @@ class Result:
 
 
 def measure(bench: BenchStack, jobs: int, first: int = 0) -> Result:
-    """Write MLJobs from their creation to their end, and measure how long all writes together take.
+    """Send all writes for ``jobs`` MLJobs, and measure how long the writes take together.
 
     Args:
         bench: The stack whose API server receives the writes.
-        jobs: How many MLJobs are written.
+        jobs: The number of MLJobs.
         first: The number of the first MLJob, for its name.
     """
     bench.cluster.make_namespace(NAMESPACE)

@@ -106,8 +106,8 @@ class FaultPlan:
         return delay, None
 
     def of_event(self) -> tuple[float, ...]:
-        """Return a delay in seconds for each time that an event is sent: an empty tuple for a lost
-        event, and two delays for an event that is sent twice.
+        """Return the delay of each copy of an event, in seconds. A lost event has no copy, and an
+        event that is sent twice has two copies.
         """
         faults, chance = self.faults, self._events.random()
         if chance < faults.lost_events:

@@ -60,12 +60,13 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> BatchResult:
-        """Set task instances to failed. Raise no error for a task instance that does not exist or
-        has already failed.
+        """Set task instances to failed, in one request. If Airflow reports an error, send one
+        request for each task instance instead. Raise no error for a task instance that does not
+        exist or has already failed.
 
         Raises:
-            AirflowApiError: Airflow did not answer, answered 401 or 403, or answered the request
-                for a single task instance with an error other than 404 or 409.
+            AirflowApiError: Airflow did not answer, answered 401 or 403, or answered a request for
+                one task instance with an error other than 404 or 409.
         """
         failed = self._fail_together(dag_id, dag_run_id, instances)
         if failed is not None:

@@ -58,8 +58,8 @@ class BoundedLabel:
         return wanted
 
     def release(self, value: str) -> None:
-        """Forget ``value``, so that the label may have another value. Call this method when no
-        series has ``value`` any more.
+        """Forget ``value``, so that a new value can take the place of ``value``. Call this method
+        when no series has ``value`` any more.
         """
         self._values.discard(value)
 

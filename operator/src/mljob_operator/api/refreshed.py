@@ -48,7 +48,8 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Let :meth:`ensure` read again before the stored data or the backoff expires.
+        """Let :meth:`ensure` read again, even if the stored data is not too old or the backoff is
+        not over.
 
         Args:
             at_most_every: The seconds that must have passed since the start of the last read.

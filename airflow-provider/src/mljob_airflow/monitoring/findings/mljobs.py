@@ -33,7 +33,8 @@ def finding_fields(
         detail: The end of the text in the field ``detail``. The names of the MLJobs come first.
         numbers: The numbers of the finding. The number of MLJobs, if any, is added under the key
             ``mljobs``.
-        lead: The words before the names of the MLJobs. Default: for example ``3 MLJobs``.
+        lead: The words before the names of the MLJobs. Default: ``MLJob``, or a text such as
+            ``3 MLJobs``.
     """
     names = list(dict.fromkeys(name for run_id in run_ids if (name := mljob_name(run_id))))
     if not names:

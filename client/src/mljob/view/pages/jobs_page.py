@@ -13,8 +13,8 @@ from .summary import JobSummary
 
 @dataclass(frozen=True, slots=True)
 class PhaseCount:
-    """The number of MLJobs in a phase that match the filter. The count ignores which phase the
-    filter selects.
+    """The number of MLJobs that are in one phase and match all conditions of the filter except the
+    filter's phase.
 
     ``query`` is the URL query of a link that selects this phase. If this phase is selected already,
     the link removes the phase from the filter.

@@ -94,9 +94,10 @@ class XComOutputs:
 
         - The XCom is too large, is in an object store, or was deleted while the outputs were read.
         - All XComs of the run together exceed ``MAX_RUN_BYTES``.
-        - More than ``MAX_XCOMS`` tasks or mapped task instances have pushed the XCom. Then an
-          output of ``sources`` is missing, and only ``MAX_XCOMS`` of the XComs ``mljob_outputs``
-          are read.
+        - More than ``MAX_XCOMS`` mapped task instances have pushed the XCom of an entry in
+          ``sources``. None of these XComs is read.
+        - More than ``MAX_XCOMS`` tasks or mapped task instances have pushed an XCom
+          ``mljob_outputs``. Only ``MAX_XCOMS`` of these XComs are read.
         - A task's ``publish_outputs`` has omitted the output, and no later task has published it.
 
         If the XCom ``mljob_outputs`` of a task ``train`` can't be read, ``omitted`` has a text

@@ -94,9 +94,9 @@ class StatusWriter:
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
-        """Call this method after each reconciliation of an MLJob. If the MLJob has an unused turn
-        in the queue of writes, the next write gets this turn. If ``waits`` is false, the MLJob is
-        removed from the queue.
+        """Call this method after each reconciliation of an MLJob. If the MLJob has not used its
+        turn in the queue of writes, the next write in the queue gets the turn. If ``waits`` is
+        false, the MLJob is removed from the queue.
         """
         self._writes.end_turn(key)
         if not waits:

@@ -209,9 +209,9 @@ class _PriorityQueue:
     separately for each access rule.
 
     After the admission of an MLJob, its namespace goes to the end of the order. A namespace that is
-    new in the queue has its turn before the namespace of the most recently admitted MLJob. If
-    several namespaces have entered the queue since that admission, the namespace with the oldest
-    MLJob has its turn first.
+    new in the queue enters the order just before the namespace of the last admission. If several
+    namespaces have entered since the last admission, the namespace with the oldest MLJob comes
+    first.
     """
 
     def __init__(self) -> None:
