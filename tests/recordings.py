@@ -112,9 +112,9 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert that the operator patches a status at most once more with the events of both producers
-    than with the events of one producer. ``writes`` has the number of patches for each key of
-    ``PRODUCERS``.
+    """Assert that the events of both producers cause no more patches of a status than the events of
+    Airflow's own producer, or at most one more than the events of the provider's callbacks.
+    ``writes`` has the number of patches for each key of ``PRODUCERS``.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

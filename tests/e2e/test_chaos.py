@@ -184,8 +184,9 @@ def not_as_airflow_says(job: Object, run_ids: set[str], airflow: AirflowRest) ->
         run_ids: The ids of all runs of the test's MLJobs in Airflow.
 
     Returns:
-        The differences, empty if there are none. If Airflow lacks the run, the whole status, or
-        None if the MLJob was cancelled before the submission.
+        The differences, empty if there are none. If Airflow does not have the run, the whole
+        status. None if Airflow does not have the run because the MLJob was cancelled before the
+        submission.
     """
     status = job["status"]
     if status.get("dagRunId") not in run_ids:

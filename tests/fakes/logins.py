@@ -21,9 +21,9 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Return a login, and the items of ``how`` whose names begin with ``ca_``. The other items of
-    ``how`` are the arguments of :func:`login`. If ``how`` has no other items, ``default`` has the
-    arguments of :func:`login`.
+    """Split the arguments ``how``. Return a login, and the arguments whose names begin with
+    ``ca_``. :func:`login` makes the login from the other arguments, or from ``default`` if there
+    are no other arguments.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

@@ -49,9 +49,8 @@ class PageShell:
             (self._clone / name).symlink_to(ROOT / name)
 
     def types(self, runner: Runner, page: Path) -> str:
-        """Run the commands of a page that one test module has to run, and return their output.
-        ``runner`` names the test module. Skip a command that requests another attempt if the same
-        command ran earlier.
+        """Run the commands of ``page`` that belong to the test module ``runner``, and return their
+        output. Skip a command that requests another attempt if the same command ran earlier.
         """
         found = list(lines_of(runner, page))
         assert found, f"{page.name} has no command that {runner} runs"

@@ -68,7 +68,7 @@ def walk(
 
     Args:
         edits: The edits. If the API server refuses an edit's ``spec``, the edit is skipped.
-        count: The number of edited objects.
+        count: The number of edited objects, two for each edit that is not skipped.
         settled: Returns whether an object has reached its last state.
         meanwhile: Called while the operator is busy with the objects.
 

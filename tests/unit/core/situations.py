@@ -191,8 +191,9 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the MLJob as a JSON object. For a restored MLJob, ``status`` is the status that the
-        MLJob lost, and must be the status of a finished MLJob.
+        """Return the MLJob with its ``status`` as a JSON object. A restored MLJob has an annotation
+        made from ``status`` instead of the status itself. Then ``status`` must be the status of a
+        finished MLJob.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:

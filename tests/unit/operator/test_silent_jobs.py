@@ -282,8 +282,8 @@ async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World
 
 @pytest.fixture
 async def pausing(world: World, monkeypatch: pytest.MonkeyPatch) -> CallCounter:
-    """A counter of the worker's steps. The worker of an MLJob has received a Kafka event, and has
-    not begun the step for this event yet.
+    """A counter of the steps of an MLJob's worker. The worker has received a Kafka event, and
+    pauses before the step for this event, because ``status_interval`` has not passed yet.
     """
     await world.job_controller.close()
     world.status_interval = 0.2

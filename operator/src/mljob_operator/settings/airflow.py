@@ -1,5 +1,5 @@
-"""The settings of the operator's own Airflow and of AirflowInstances. These settings alone describe
-the operator's own Airflow, which has no AirflowInstance.
+"""The settings of the operator's own Airflow, which has no AirflowInstance. A few settings, such as
+``airflow_instances``, are about AirflowInstances instead.
 """
 
 from __future__ import annotations

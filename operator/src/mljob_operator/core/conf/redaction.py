@@ -126,12 +126,13 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """The encodings of all hidden texts, as a pair. The pattern has the encodings of less than
-        ``MIN_LENGTH`` characters, which are found only as whole words. :class:`_Forms` has all
-        other encodings, which are found anywhere in a text.
+        """The encodings of all hidden texts, as a pair of a :class:`_Forms` and a pattern. The
+        ``_Forms`` has the encodings of at least ``MIN_LENGTH`` characters, which are found anywhere
+        in a text. The pattern matches the shorter encodings, which are found only as whole words.
+        The pattern is None if there are no shorter encodings.
 
-        None if there are more than ``MAX_FORMS`` encodings, or if all encodings together have more
-        than ``MAX_CHARACTERS`` characters.
+        Instead of a pair, None if there are more than ``MAX_FORMS`` encodings, or if all encodings
+        together have more than ``MAX_CHARACTERS`` characters.
         """
         forms: set[str] = set()
         size = 0

@@ -41,8 +41,8 @@ class BeginAttempt:
 @frozen
 class TakeOver:
     """Record in the status that this process submits the run of the attempt. Before this action,
-    the status names another process. The other process may still submit the run within the next 2
-    seconds.
+    the status names another process. The other process may still send its submission until 2
+    seconds after this action.
     """
 
 

@@ -25,7 +25,7 @@ def needs_airflow(state: State) -> bool:
     The result is False if the MLJob has no attempt, or does not have the operator's finalizer.
     Otherwise the result is True in two cases:
 
-    - The MLJob is finished.
+    - The MLJob is finished. The operator may still read the run's tasks and outputs.
     - The newest attempt is not over, and its run exists or may exist in Airflow.
     """
     current, presence = state.current, state.presence

@@ -362,9 +362,9 @@ def start_the_run(s: State) -> Action | None:
 
 
 def _replace(s: State, start: Start) -> Action:
-    """Decide to begin another attempt instead of the attempt in the status. An operator may have
-    submitted the run of the attempt in the status, and crashed before it recorded the submission.
-    If Airflow may have this run, decide to look up the run first.
+    """Decide to replace the attempt in the status by another attempt. An operator may have
+    submitted the run of the replaced attempt, and crashed before it recorded the submission. If
+    Airflow may have this run, decide to look up the run first.
     """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()

@@ -1,8 +1,9 @@
 """The observed run: everything that the operator knows of one run, from Kafka events and from
 Airflow's REST API.
 
-The state of a run comes from Airflow's REST API. An event is only a hint: the status shows the
-state in the event, except the end of the run, and the operator may ask Airflow for the true state.
+The REST API has the true state, and an event is only a hint. The status shows a state from an event
+before the REST API confirms the state, but shows the end of the run only after the REST API has
+reported the end. After an event, the operator may ask the REST API for the true state.
 
 The events of a task instance are ordered by try, then by the rank of the state within the try, then
 by Airflow's clock. So the result is the same if events arrive twice, late or in another order.

@@ -58,8 +58,8 @@ class TaskEntry:
         status: The entry as a ``TaskStatus``.
         content: The entry as a JSON object.
         size: The size of the entry in etcd, in bytes.
-        importance: A sort key. If not all entries fit into the status, the entries with the
-            smallest values are kept.
+        importance: A sort key. A smaller value means a more important entry. If not all entries fit
+            into the status, the most important entries are kept.
         position: A sort key for the order of the list: the start time. Tasks that have not started
             come last.
     """
