@@ -22,7 +22,9 @@ def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
 
 @pytest.fixture(scope="module")
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    """Creates AirflowInstances for the operator of the test module's fixture ``instances``."""
+    """A platform engineer who creates AirflowInstances. The test module's fixture ``instances``
+    runs the operator that reconciles the AirflowInstances.
+    """
     with platform_of(instances, kubectl, stack) as platform:
         yield platform
     # This operator would also reconcile the AirflowInstances of other tests.

@@ -478,8 +478,8 @@ class World:
         - A user has cleared the run in Airflow.
         - An Event with the reason CancellationAbandoned names the run.
         - The run or backfill is in ``late``. If ``in_the_end`` is true, this exception is only for
-          backfills. By then, the operator must have found a late run in Airflow's list of active
-          runs and must have cancelled it.
+          backfills. At the end, the operator must have found each late run in Airflow's list of
+          active runs, and must have cancelled the run.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
         too_early = self.late & backfills if in_the_end else self.late

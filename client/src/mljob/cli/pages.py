@@ -120,8 +120,8 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
     """Return texts that describe the state of an MLJob, and a line to print about the state. The
-    caller prints the line only if the texts have changed. The line alone doesn't show a change,
-    because the line begins with a time.
+    caller prints the line only if the texts have changed. Lines can't be compared instead, because
+    each line begins with a time.
 
     Args:
         job: The MLJob.

@@ -210,8 +210,8 @@ class EventsWriter:
         await self._output.write(b"".join(lines))
 
     def _convert(self, message: Message) -> list[tuple[str | None, list[bytes]]]:
-        """Return the Airflow's name in the message and the lines for the client, as a list with one
-        pair. If the client gets no lines for the message, return an empty list.
+        """Return a list with one pair: the source that the message names (or None) and the lines
+        for the client. If the client gets no lines for the message, return an empty list.
         """
         if message.value is None:
             return []

@@ -115,7 +115,8 @@ class Handlers:
             seconds: The longest time to wait, in seconds.
 
         Raises:
-            NoRunYet: The run does not exist, or still does not exist after ``seconds`` seconds.
+            NoRunYet: The run does not exist yet, and this method must not wait, or has waited for
+                ``seconds`` seconds.
             Refusal: The client may not read the run, or the run will never exist.
             OperatorError: Airflow or the Kubernetes API fails.
         """

@@ -50,8 +50,8 @@ class LogRequest:
         tail: The number of lines from the end of the log so far, or None for all lines.
         follow: Whether to wait for later lines until the task has ended.
         positions: Whether the response contains positions (:class:`.log_sinks.Lines`).
-        after: The position of the first line to write, if the client continues an earlier
-            response. Otherwise None.
+        after: The position after the last line of an earlier response. The response begins at this
+            position. None if the client does not continue an earlier response.
     """
 
     task: str | None = None
@@ -190,7 +190,7 @@ class TaskLogWriter:
         """Return the current try (``before``) if its task instance still exists. Otherwise choose a
         task instance, and return its try. Return None if no task has started.
 
-        The task instance of a mapped task no longer exists after Airflow has expanded the task.
+        When Airflow expands a mapped task, the task's only instance (map index -1) is replaced.
         """
         if before is not None and (fact := _find(reading, before.key)) is not None:
             before.fact = fact

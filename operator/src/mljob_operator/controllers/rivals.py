@@ -58,8 +58,8 @@ class Rivals:
             own_lease: The name of this operator's Lease.
 
         Raises:
-            CannotStart: A rival with precedence runs: the rival has begun its work as the leader,
-                or the name of its Lease is smaller than ``own_lease``.
+            CannotStart: A rival is running and has precedence, because the rival has begun its work
+                as the leader, or because the name of its Lease sorts before ``own_lease``.
         """
         await self._settle(lambda rival: rival.acting or rival.name < own_lease)
 

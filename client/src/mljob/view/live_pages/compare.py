@@ -23,7 +23,7 @@ class LiveComparison:
     Args:
         reads: Opens the sources of the page's data, and releases the sources when the page is
             closed.
-        feeds: The Kubernetes watch that provides each MLJob, by namespace and name of the MLJob.
+        feeds: The Kubernetes watches that provide the MLJobs, by namespace and name of the MLJob.
         by: The output or metric to order the MLJobs by, or an empty text.
         asked: How many MLJobs the URL names. This number may exceed the number of compared MLJobs.
         renderer: Makes the HTML.

@@ -191,8 +191,8 @@ class AirflowBackfills:
 
     def _active_backfill(self, dag_id: str, marker: Marker) -> Backfill:
         """Return the DAG's backfill in progress, after Airflow has refused to create another
-        backfill (409). The backfill in progress must have the marker ``marker``. Then an earlier
-        request of the operator created the backfill, but got no answer.
+        backfill (409). The backfill in progress must have the marker ``marker``. This marker shows
+        that an earlier request of the operator created the backfill, but got no answer.
 
         Raises:
             BackfillActive: The backfill in progress has another marker, or ended after Airflow's

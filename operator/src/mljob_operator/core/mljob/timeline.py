@@ -122,7 +122,7 @@ def _started_at(status: MLJobStatus) -> datetime | None:
     the run yet.
 
     If the attempt continues the run of the previous attempt, ``startTime`` may still be the start
-    in the previous attempt. Then ``startTime`` is at least one second before ``submitTime``. A
+    in the previous attempt. Such a ``startTime`` is at least one second before ``submitTime``. A
     smaller difference only comes from rounding ``startTime`` to whole seconds.
     """
     started, queued = status.start_time, status.submit_time

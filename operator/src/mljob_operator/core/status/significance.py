@@ -27,9 +27,10 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
 def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """Return whether a patch of the status ``old`` does more than make times more exact.
+    """Return whether a patch of the status ``old`` must be written immediately.
 
-    These changes are not significant:
+    More exact times can wait, and so can changes that follow from more exact times. So these
+    changes are not significant:
 
     - start times, end times of tasks, and the order of the tasks
     - ``lastEventTime`` and ``statusSource``

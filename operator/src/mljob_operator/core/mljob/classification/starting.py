@@ -152,10 +152,11 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
 
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
-    """Return whether the newest attempt is not submitted yet and took outputs of outdated runs of
-    the upstream MLJobs. Then another attempt must take the outputs of the current runs.
+    """Return whether the newest attempt took outputs of other runs than the current runs of the
+    upstream MLJobs (``needed.runs``). If so, another attempt must take the current outputs.
 
-    Return False for an attempt that took no outputs, unless Airflow has lost its conf (``lost``).
+    Return False if the newest attempt is already submitted, or if there are no current runs. Also
+    return False if the attempt took no outputs, unless Airflow has lost the conf to use (``lost``).
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:
