@@ -59,8 +59,8 @@ class SharedActions:
         assert attempt is not None
         sent_at = asyncio.get_running_loop().time()
         taken = await self._jobs.write_status(context.job, {"submittedBy": self._process})
-        # From now on, only this process submits the run. But a request that another process sent
-        # earlier may still arrive at Airflow.
+        # The other process begins no submission once it has seen this status. But a request that the
+        # other process has sent may still arrive at Airflow.
         transient = TransientState(
             attempt=replace(attempt, submitter=self._process),
             halt=context.transient.halt,
