@@ -24,7 +24,7 @@ _RANGE = range(20000, 32000)
 
 class Ports:
     """The loopback ports of the stack in one directory, by the names under which components ask for
-    them. Several threads and processes can use the ports at the same time.
+    them. Several threads and processes can call the methods at the same time.
     """
 
     def __init__(self, directory: Path) -> None:

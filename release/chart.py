@@ -36,8 +36,8 @@ def write(image: str, view: str, target: Path, root: Path = ROOT) -> None:
         root: The repository.
 
     Raises:
-        ChartError: The folder exists, a name is not the name of an image, or values.yaml does not
-            have exactly one line for an image.
+        ChartError: ``target`` exists. Or ``image`` or ``view`` is not the name of an image without
+            a tag. Or values.yaml has no line, or several lines, for one of the images.
     """
     if target.exists():
         raise ChartError(f"{target} exists: name a new folder")

@@ -65,9 +65,11 @@ _OF_A_RELEASE = re.compile(
 
 
 def runner_of(page: Path, block: Block, line: str) -> Runner | None:
-    """Return the test module that runs a command, or None if no module runs the command. The
-    modules in ``_OF_PAGE`` skip a block with the comment ``not run``. The other modules ignore this
-    comment.
+    """Return the test module that runs a command, or None if no module runs the command.
+
+    No module runs the commands of a block with the comment ``not checked``. The modules ``LIVE``,
+    ``EXAMPLES`` and ``PEOPLE`` skip a block with the comment ``not run``. The other modules ignore
+    the comment ``not run``.
 
     Args:
         page: The page with the command.

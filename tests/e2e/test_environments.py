@@ -47,8 +47,9 @@ def instances(new_installation: NewInstallation) -> Installation:
 
 @pytest.fixture(scope="module")
 def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, str, str]]:
-    """A slow gateway in front of Airflow, the certificate of its CA, and the token that it
-    requires. The gateway uses TLS, serves Airflow under a path, and limits pages to five entries.
+    """A slow gateway in front of Airflow, the certificate of the gateway's CA, and the token that
+    the gateway requires. The gateway uses TLS, serves Airflow under a path, and limits each page of
+    a list to five entries.
     """
     authority = Authority()
     token = airflow.token()
@@ -66,8 +67,10 @@ def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, s
 def jobs(
     instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
 ) -> Iterator[MLJobs]:
-    """The MLJobs of the operator. The fixture also makes an AirflowInstance for the gateway. An
-    MLJob with the fields ``BEHIND`` in its spec uses this AirflowInstance.
+    """Creates and reads MLJobs in the namespace of this module's operator.
+
+    The fixture also creates an AirflowInstance with the gateway's URL. An MLJob with the fields
+    ``BEHIND`` in its spec uses this AirflowInstance.
     """
     way, ca, token = gateway
     with platform_of(instances, kubectl, stack) as platform:
@@ -121,8 +124,8 @@ def test_mljob_runs_from_submission_to_end_behind_a_gateway(jobs: MLJobs, airflo
 
 
 def child_of(airflow: AirflowRest, run_id: str) -> str | None:
-    """Return the id of the run that the parent run has triggered, or None until this child run is
-    running.
+    """Return the id of the child run that the parent run ``run_id`` has triggered. Return None if
+    there is no child run yet, or if the child run is not running.
     """
     found = airflow.get(f"/dags/environments_parent/dagRuns/{run_id}/taskInstances/trigger/xcomEntries")["xcom_entries"]
     if not any(entry["key"] == "trigger_run_id" for entry in found):

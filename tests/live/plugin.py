@@ -58,8 +58,10 @@ def plugin_environment(kubeconfig: Path) -> dict[str, str]:
 
 
 def write_kubeconfig(of_admin: Path, target: Path, namespace: str, token: str | None = None) -> Path:
-    """Copy the administrator's kubeconfig to ``target``, with another default namespace. If
-    ``token`` is given, the token replaces the administrator's credentials.
+    """Copy the administrator's kubeconfig from ``of_admin`` to ``target``, and return ``target``.
+
+    In the copy, ``namespace`` is the default namespace. If ``token`` is given, the token replaces
+    the administrator's credentials.
     """
     config = json.loads(of_admin.read_text())
     config["contexts"][0]["context"]["namespace"] = namespace

@@ -11,12 +11,13 @@ from tests.fakes.backfills import FakeBackfills
 
 class BusyBackfills(FakeBackfills):
     """A fake of Airflow's backfills, and of the scheduler's decisions about backfills. A backfill
-    of the operator has a :class:`.Marker` in its conf.
+    that the operator has created has a :class:`.Marker` in its conf.
 
     Attributes:
-        twice: Messages about attempts of an MLJob that have more than one backfill.
-        robbed: The run id in the marker of each backfill that has lost runs to a backfill of
-            another MLJob or of a user.
+        twice: A message for each backfill that was created although the same attempt of the MLJob
+            had a backfill already.
+        robbed: The run ids in the markers of runs that a backfill of another MLJob or of a user has
+            repeated.
     """
 
     def __init__(self, *args: object) -> None:
@@ -36,7 +37,9 @@ class BusyBackfills(FakeBackfills):
         return backfill
 
     def let_begin(self, run: FakeRun) -> bool:
-        """Return whether a queued run may start. A run without a backfill may always start."""
+        """Return whether a queued run may start. A run of a backfill may not start if the backfill
+        is paused, or if ``max_active_runs`` of its runs are running.
+        """
         if run.backfill is None:
             return True
         backfill = self.made[run.backfill]
@@ -52,15 +55,15 @@ class BusyBackfills(FakeBackfills):
                 self.close(backfill.id)
 
     def members(self, run_id: str) -> list[FakeRun]:
-        """Return the runs of one MLJob's backfills. ``run_id`` is the run id in the
-        :class:`.Marker` of these backfills.
+        """Return the runs of all backfills of one MLJob: the runs with a :class:`.Marker` that
+        contains ``run_id``.
         """
         runs = self._airflow.runs.values()
         return [run for run in runs if (marker := Marker.read(run.conf)) is not None and marker.run_id == run_id]
 
     def at_work(self) -> Iterator[tuple[str, str]]:
-        """Yield each active backfill of an MLJob: a description, and the run id in the
-        :class:`.Marker`.
+        """Yield a pair for each backfill that has a :class:`.Marker` and at least one run that has
+        not ended. The pair is a text with the backfill's id, and the run id in the marker.
         """
         for backfill in self.made.values():
             if backfill.marker is not None and any(_active(run) for run in self.runs(backfill.id)):

@@ -57,8 +57,9 @@ def view(config: ClusterConfig) -> Iterator[RunningView]:
 
 @pytest.fixture
 def pages(browser: Browser) -> Iterator[OpenPage]:
-    """A function that opens a view in a new window. The test fails if a script of the page raises
-    an error, or if the page opens a dialog or violates its Content Security Policy.
+    """A function that opens a URL of the view in a new window of the browser, and returns the page.
+    The test fails if a script of the page raises an error, or if the page opens a dialog or
+    violates its Content Security Policy.
     """
     problems: list[str] = []
     with ExitStack() as at_the_end:

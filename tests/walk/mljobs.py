@@ -75,7 +75,7 @@ HINTS: dict[str, Choice] = {
 
 
 def edits(seed: int) -> Iterator[Edit]:
-    """Yield edits without end. The API server refuses the specs of some edits."""
+    """Yield random edits of MLJobs, without end. The API server refuses the specs of some edits."""
     rng = random.Random(seed)
     schema, generator = spec_schema("mljobs"), Generator(rng, HINTS)
     for number in itertools.count():
@@ -94,8 +94,8 @@ MLJobs.
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """Return a copy of a spec, without values that make the last state of the MLJob depend on the
-    order of concurrent events.
+    """Return a copy of a generated spec. The copy lacks some values that the API server refuses,
+    and values that make the last state of the MLJob depend on timing.
     """
     spec = dict(spec)
     for name in LEFT_OUT:
@@ -131,8 +131,10 @@ def finished(body: Object) -> bool:
 
 
 def settled(body: Object) -> bool:
-    """Return whether the MLJob doesn't change until a user acts. An MLJob that waits for its next
-    attempt counts as settled if its ``backoffLimit`` is high enough for the whole walk.
+    """Return whether the MLJob has reached its last state in the test.
+
+    An MLJob whose runs always fail counts as settled while it waits for its next attempt, if its
+    ``backoffLimit`` allows more attempts than fit into the test.
     """
     status, spec = body.get("status", {}), body["spec"]
     if not seen(body):
@@ -172,7 +174,11 @@ def applied(body: Object) -> bool:
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Return whether the edited MLJob may differ from the MLJob that was never edited."""
+    """Return whether the test leaves out this comparison, for one of these reasons:
+
+    - The edited MLJob has not run the spec to which it was rolled back.
+    - Only the edited MLJob was deleted, because its ``ttlSecondsAfterFinished`` is 0.
+    """
     if one.rolled_back is None:
         return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0
     return not applied(one.rolled_back)

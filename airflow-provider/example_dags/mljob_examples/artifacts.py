@@ -105,7 +105,8 @@ def publish(
         name: The artifact's name.
         files: The path of each file, by the file's name in the version. The files are copied.
         parents: The versions from which the files were made.
-        facts: More entries of ``card.json``, as JSON values.
+        facts: More entries of ``card.json``, as JSON values. If the version exists already, its
+            ``card.json`` does not change.
     """
     made_from = [parent.as_parent() for parent in parents]
     sums = {file: hashlib.sha256(path.read_bytes()).hexdigest() for file, path in sorted(files.items())}

@@ -1,4 +1,4 @@
-"""How long an attempt waited and ran."""
+"""How long an attempt waited and ran, and the labels of an MLJob in metrics."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ KEY: Key = ("team-a", "churn")
 @contextmanager
 def simulation() -> Iterator[World]:
     """Yield a world with a running operator. At the end, assert that the operator has logged no
-    error, and that no check of the simulated world has failed.
+    error, and has broken none of the promises in :mod:`tests.simulation.machine`.
     """
     world = World()
     try:

@@ -1,4 +1,4 @@
-"""The file ``VERSION`` contains the version. Other files get the version from that file."""
+"""``release.version`` copies the version from the file ``VERSION`` to other files."""
 
 from __future__ import annotations
 

@@ -51,8 +51,10 @@ class DeadLetters:
         self._producer = Producer({**config, **PROPERTIES})
 
     def send(self, message: Message, why: str) -> None:
-        """Send a copy of a message to the dead-letter topic, without waiting for a broker. If the
-        copy can't be sent, the loss is logged and no error is raised.
+        """Send a copy of a message to the dead-letter topic, without waiting for a broker.
+
+        If the copy can't be sent, no error is raised. The first loss is logged. Further losses are
+        logged only after a broker has accepted a dead letter.
 
         The header ``mljob_source`` has the message's topic/partition/offset. The header
         ``mljob_error`` contains the argument ``why``. Values and keys are cut to ``MAX_BYTES``.

@@ -1,4 +1,6 @@
-"""The settings of mljob-api. Environment variables of mljob-api alone begin with ``MLJOB_API_``."""
+"""The settings of mljob-api. The name of an environment variable begins with ``MLJOB_API_`` if only
+mljob-api has the setting.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ class ApiSettings(Settings):
 
 
 def problems(settings: ApiSettings) -> list[str]:
-    """Return a message for each file in the settings that can't be used."""
+    """Return messages about the files that the settings name and that mljob-api can't use."""
     found = unusable_files(settings)
     names = f"{variable('api_cert_file')}, {variable('api_key_file')}"
     try:

@@ -1,4 +1,6 @@
-"""A finished MLJob gets a new spec while its Airflow is unavailable."""
+"""A finished MLJob gets a new spec, and the AirflowInstance for the next run is unavailable,
+missing or deleted.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _DEADLINES = frozenset({"DeadlineExceeded", "PreRunningDeadlineExceeded"})
 
 
 class Verb(StrEnum):
-    """The name of an action in URLs."""
+    """The name of an action in the view's URLs."""
 
     RETRY = "retry"
     CANCEL = "cancel"
@@ -35,7 +35,7 @@ class Action:
     """An action that a person can do with an MLJob in its current state.
 
     Attributes:
-        verb: The name of the action in URLs.
+        verb: The name of the action in the view's URLs.
         label: The text of the button.
         consequences: What the action will do, in sentences.
         is_final: Whether the action can't be undone.
@@ -60,7 +60,7 @@ def actions_for(job: MLJob) -> tuple[Action, ...]:
     being deleted has no actions.
 
     Raises:
-        InvalidResource: The stored object does not fit this version's model.
+        InvalidResource: The spec or the status does not fit the client's model of an MLJob.
     """
     if job.is_being_deleted:
         return ()

@@ -1,4 +1,6 @@
-"""The open tab of an MLJob's page, and the log on the page. Both come from the URL."""
+"""Which tab of an MLJob's page is open, and which log the page shows. The URL of the page
+determines both.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,8 @@ class View:
 
     @property
     def log_query(self) -> str:
-        """The URL query of the log, without a question mark, for the live stream and for the text
-        file.
+        """The query that chooses the log, without a question mark. The URL of the log's live stream
+        and the URL of the log as a text file have this query.
         """
         return urlencode(_given(task=self.task, map=self.map_index, **{"try": self.try_number}), errors="replace")
 

@@ -42,8 +42,8 @@ _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """The exception for an error response of Airflow's API, such as a 409. The operation that sent
-    the request has to interpret the error.
+    """The exception for a 4xx response of Airflow's API whose meaning depends on the request, such
+    as a 409. The caller has to interpret the status.
 
     Attributes:
         status: The HTTP status.
@@ -57,8 +57,8 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """Airflow has answered, with a text of :mod:`.absence`, that the requested object does not
-    exist.
+    """The exception for Airflow's answer that the requested object does not exist. :mod:`.absence`
+    says which answers prove this.
     """
 
 
@@ -133,7 +133,8 @@ class Reply:
 
         Raises:
             Absent: The requested object does not exist.
-            Answer: Airflow's API has sent another error, such as a 409.
+            Answer: Airflow's API has sent a 4xx error whose meaning depends on the request, such as
+                a 409.
             AirflowUnauthorized: The credentials are wrong or expired.
             AirflowForbidden: The credentials lack a permission.
             AirflowUnavailable: The server has failed or gets too many requests, or the answer is

@@ -22,7 +22,8 @@ operator took 216 MiB at most. With pages of 100 objects and 300 such MLJobs, it
 async def list_objects(lister: Any, *args: str, **query: str) -> AsyncIterator[Any]:
     """Yield the objects of a list as dicts. Only one page is in memory at a time.
 
-    If the list takes minutes, later pages may show a newer state.
+    If reading all pages takes minutes, later pages may show a newer state of the cluster than the
+    first page.
 
     Args:
         lister: A list method of the Kubernetes client. The name of the method ends in

@@ -20,14 +20,17 @@ come too early, because Airflow publishes the event of an end before it stores t
 
 @frozen
 class Confirmation:
-    """The times at which the operator asks Airflow to confirm events.
+    """When the operator asks Airflow's REST API to confirm events about the run.
 
     Attributes:
-        end_at: When to ask whether the run has ended. None if no unconfirmed event reports the end,
-            if Airflow does not find the run, or if the attempt is not
-            :attr:`~.CurrentAttempt.active`.
-        unconfirmed_end: The end of the run that an event reports, if Airflow has not been asked
-            about the run since that event. Otherwise None.
+        end_at: When to ask whether the run has ended. None in each of these cases:
+
+            - No event reports the end of the run, or the REST API has confirmed or contradicted the
+              event.
+            - Airflow's last answer about the run was that the run does not exist.
+            - The attempt is not :attr:`~.CurrentAttempt.active`.
+        unconfirmed_end: The event that reports the end of the run, if the operator has not asked
+            Airflow about the run since it read the event. Otherwise None.
         verify_at: When to ask about unconfirmed events other than the end of the run. None if there
             are no such events, if the run has ended, or if the attempt is not
             :attr:`~.CurrentAttempt.active`.
@@ -39,8 +42,8 @@ class Confirmation:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
-        """Return the times for the newest attempt's run. ``retry_at`` is the earliest time for a
-        request after a failed request, or None if no failure delays requests.
+        """Return the Confirmation for the newest attempt's run. ``retry_at`` is the earliest time
+        for a request after a failed request, or None if no failure delays requests.
         """
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
         reported = observed_run.reported_end

@@ -27,7 +27,9 @@ class SpecChange(StrEnum):
 
 
 def spec_change(inputs: Inputs, current: CurrentAttempt) -> SpecChange:
-    """Return how the current spec differs from the spec that the newest attempt runs."""
+    """Compare the current spec with the spec that the newest attempt runs, and return the result as
+    a :class:`SpecChange`.
+    """
     job, attempt = inputs.job, current.attempt
     if attempt is None or job.parsed.problem is not None or attempt.spec_hash in ("", job.parsed.hash):
         return SpecChange.NONE

@@ -30,12 +30,12 @@ class Job:
             comparable resource versions).
         deleted_at: When the deletion was requested, or None if the object is not being deleted.
         parsed: The valid fields of the spec, and a text that names the invalid fields.
-        stored: The status in the API server, without changes. A patch of the status is the
-            difference from this status.
+        stored: The status that the Kubernetes API server has stored. A patch of the status contains
+            only the differences between the new status and this status.
         retry_request: The value of the annotation mljob.dev/retry-requested-at, cut to
             ``MAX_RETRY_REQUEST`` characters. None if the annotation is absent or empty.
-        recorded: The status in the annotation mljob.dev/finished, if the object has lost its own
-            status (:mod:`.finished`). Otherwise None.
+        recorded: The status in the annotation mljob.dev/finished, for an object that was restored
+            without its status (:mod:`.finished`). Otherwise None.
     """
 
     namespace: str
