@@ -1,7 +1,8 @@
 """Sends events of running tasks to Kafka at an even rate, and measures the latency of each event.
 
-A latency begins when the bytes of the event are ready. The latency ends when a watch of the MLJobs
-(:mod:`benchmarks.watcher`) receives a status with this event or a later event.
+The latency of an event begins when the bytes of the event are ready. The latency ends when a watch
+of the MLJobs (:mod:`benchmarks.watcher`) receives a status with the event, or with a later event of
+the same MLJob.
 """
 
 from __future__ import annotations
@@ -76,15 +77,15 @@ class Traffic:
         wait_for(answered, f"a first status in {self._targets[0].namespace}", seconds, every=0)
 
     def run(self, rate: float, seconds: float) -> list[float]:
-        """Send ``rate`` events per second for ``seconds`` seconds, about each MLJob in turn. Then
-        wait until the watcher has seen the last event about each MLJob.
+        """Send ``rate`` events per second in total, about each MLJob in turn, for ``seconds``
+        seconds. Then wait until the watcher has seen the last event about each MLJob.
 
         Returns:
             The latency of each event, in milliseconds.
 
         Raises:
             MeasurementError: The watcher has not seen the last event about an MLJob within 30
-                seconds.
+                seconds after the last event was sent.
         """
         self._watcher.observations()
         sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)
@@ -134,15 +135,16 @@ class Traffic:
 
 
 def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
-    """Return the latency of each event, in milliseconds. A latency ends at the first observation
-    that contains this event or a later event of the same MLJob.
+    """Return the latency of each event, in milliseconds. The latency of an event ends at the first
+    observation with the event, or with a later event of the same MLJob.
 
     Args:
-        sent: The number and the time of each event, by MLJob.
-        seen: The observations.
+        sent: The number and the time of each event, by MLJob. The times are in seconds of the
+            monotonic clock.
+        seen: The watcher's observations, in the order of their arrival.
 
     Raises:
-        MeasurementError: An event has no such observation.
+        MeasurementError: No observation ends the latency of an event.
     """
     arrived: dict[Name, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for s in seen:

@@ -36,7 +36,8 @@ class TaskInstance:
     """A task instance of a simulated run.
 
     Attributes:
-        number: The sort key of lists. Later task instances have higher numbers.
+        number: Lists of the REST API are sorted by this number. Later task instances have higher
+            numbers.
         changed: The time of the last change of the state, or of the creation.
         written: The log lines from :meth:`write`, by try number. None if there are none.
     """
@@ -58,7 +59,9 @@ class TaskInstance:
         return self.state in FINISHED_TASK
 
     def set(self, state: TaskState, at: datetime) -> None:
-        """Set the state and the times. A change to running begins the next try."""
+        """Set the state, and set ``start``, ``end`` and ``changed`` accordingly. A change to running
+        begins the next try.
+        """
         if state is TaskState.RUNNING and self.state is not TaskState.RUNNING:
             self.try_number += 1
             self.start, self.end = at, None
@@ -102,12 +105,13 @@ class Run:
     """A run of a simulated DAG, with its task instances.
 
     Attributes:
-        number: The sort key of lists. Later runs have higher numbers.
+        number: Lists of the REST API are sorted by this number. Later runs have higher numbers.
         changed: The time of the last change or of the creation.
         ended: The end of the run, in seconds of the monotonic clock. None before the end.
         xcoms: The values that tasks have pushed, by task id and key.
-        generation: The scheduler drops steps that it planned for an earlier generation. For
-            example, clearing or deleting a run increases its generation.
+        generation: A counter of interventions, such as the clearing or the deletion of the run. The
+            simulated scheduler drops the state changes that it planned before the last
+            intervention.
     """
 
     dag_id: str

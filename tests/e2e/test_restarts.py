@@ -1,5 +1,6 @@
-"""The operator is killed twice while ten MLJobs run. Every status agrees with Airflow in the end,
-and no run is submitted twice.
+"""The tests kill the operator and start the operator again. In the end, each status agrees with
+Airflow. No run is submitted twice. A retry that is requested while no operator runs is handled
+once.
 """
 
 from __future__ import annotations

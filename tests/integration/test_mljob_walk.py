@@ -1,7 +1,11 @@
-"""Generates MLJobs, edits them, and restores their first specs (:mod:`tests.walk`).
+"""Edits generated MLJobs and rolls the edits back. Each MLJob must reach the same state as an MLJob
+that has the same spec and was never edited (:mod:`tests.walk`).
 
-The environment variable ``WALK_OBJECTS`` sets the number of edited objects, including
-AirflowInstances. ``WALK_SEED`` sets the seed that generates the objects.
+This test and ``test_instance_walk.py`` read two environment variables:
+
+- ``WALK_OBJECTS``: The number of objects that both tests together edit. A fifth of the objects are
+  AirflowInstances.
+- ``WALK_SEED``: The seed of the random choices.
 """
 
 from __future__ import annotations

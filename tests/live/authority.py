@@ -31,7 +31,9 @@ class Authority:
         return _pkcs8(issued, None) + issued.cert_chain_pems[0].bytes()
 
     def client(self, name: str, *, password: bytes | None = None) -> tuple[bytes, bytes]:
-        """Return the certificate and the key of a client, in PEM. A password encrypts the key."""
+        """Return the certificate and the key of a client, in PEM. If ``password`` is given, this
+        password encrypts the key.
+        """
         issued = self._authority.issue_cert(name, common_name=name)
         return issued.cert_chain_pems[0].bytes(), _pkcs8(issued, password)
 

@@ -1,4 +1,4 @@
-"""A program that writes the pictures of the documentation: ``python -m tests.view.screenshots``."""
+"""Takes the screenshots of the web view in ``docs/pictures``: ``python -m tests.view.screenshots``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Generates random values from the schema of a CRD.
 
-Nearly all values match the schema. They also satisfy CEL rules of these two kinds, but may break
-other CEL rules:
+Nearly all values match the schema, and satisfy the CEL rules of the two kinds below. The values may
+break all other CEL rules.
 
 - ``self.matches(r'...')``
 - ``[has(self.a), ...].filter(x, x).size() == 1``: exactly one of the fields is present.
@@ -70,8 +70,9 @@ class Generator:
 
     Args:
         rng: The random number generator.
-        hints: Functions that choose the value of a field, by the path of the field, for example
-            ``.cancellation.timeoutSeconds``.
+        hints: Functions that return the value of a field, by the path of the field, for example
+            ``.cancellation.timeoutSeconds``. With the probability :data:`HINTED`, the value comes
+            from the function. Otherwise, the value comes from the schema.
     """
 
     def __init__(self, rng: random.Random, hints: Mapping[str, Choice] | None = None) -> None:
@@ -101,7 +102,10 @@ class Generator:
                 raise AssertionError(f"{path}: the walk does not know type {other}")
 
     def some(self, schema: Schema, share: float, path: str = "") -> dict[str, Any]:
-        """Return an object. Each optional field is present with the probability ``share``."""
+        """Return a random object for ``schema``. Each optional field is present with the probability
+        ``share``. If a CEL rule demands exactly one of several fields, exactly one of these fields
+        is present.
+        """
         fields, required = schema.get("properties", {}), set(schema.get("required", ()))
         chosen = {name for name in fields if name in required or self._rng.random() < share}
         for rule in _rules(schema, _ONE_OF):

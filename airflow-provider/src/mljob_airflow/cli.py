@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit status: 0 for success, 1 if Airflow can't import a DAG file, 2 if the arguments
-        don't fit the DAGs.
+        The exit status: 2 if the arguments contradict each other or don't fit the DAGs. Otherwise 1
+        if Airflow can't import a DAG file, and 0 for success.
 
     Raises:
         SystemExit: The arguments can't be parsed (status 2), or ask for help (status 0).

@@ -45,7 +45,8 @@ class Credential:
     """The credential of a request: HTTP headers, a client certificate, both or neither.
 
     Attributes:
-        headers: The HTTP headers for authentication and for impersonation.
+        headers: Pairs of the name and the value of an HTTP header: ``Authorization`` for a token or
+            a password, and the headers that impersonate another user.
         certificate: The client certificate as PEM, or None.
         key: The certificate's private key as PEM, or None.
     """
@@ -56,8 +57,8 @@ class Credential:
 
 
 class Credentials:
-    """Obtains the credentials of a kubeconfig's user, and renews them before they expire. Several
-    threads may share one object.
+    """Obtains the credentials of a kubeconfig's user. :meth:`current` renews credentials that expire
+    within 10 seconds. Several threads may share one object.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -69,7 +70,9 @@ class Credentials:
 
     @property
     def may_block(self) -> bool:
-        """Whether :meth:`current` may run a plugin or read a file."""
+        """Whether a call of :meth:`current` can block now, because the kubeconfig names an exec
+        plugin or a token file, and no earlier credential can be used again.
+        """
         return (self._config.user.plugin is not None or self._config.user.token_file is not None) and not self._is_fresh
 
     def current(self) -> Credential:

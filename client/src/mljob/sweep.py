@@ -49,16 +49,19 @@ class Point:
 
 
 def points_of(sweep: str, grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]) -> list[Point]:
-    """Return the points of a grid, in the order of the grid.
+    """Return the points of a grid.
 
     Args:
         sweep: The name of the sweep.
-        grid: Either a dict with a list of values for each param, which means all combinations of
-            the values. Or a list of points: each point is a dict with a value for each param.
+        grid: A list of points, or a dict. In a list, each point is a dict with a value for each
+            param. The result has the order of the list. A dict has a list of values for each param,
+            and means all combinations of the values. In the result, the value of the last param
+            changes fastest.
 
     Raises:
         InvalidArgument: The grid has no points, more than :data:`MAX_POINTS` points, or the same
-            point twice. Or a param has no list of values, or a value is not JSON.
+            point twice. Or the values of a param in the dict are not a list, or JSON can't
+            represent a value.
     """
     points = [Point(_name(sweep, params), params) for params in _combinations(grid)]
     if not points:

@@ -1,4 +1,6 @@
-"""Whether an MLJob needs its Airflow, and counts against the limits on active runs."""
+"""Whether the operator can reach and needs the Airflow of an MLJob, and whether the MLJob counts
+against the limits on active runs.
+"""
 
 from __future__ import annotations
 

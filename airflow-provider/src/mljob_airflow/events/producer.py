@@ -1,12 +1,12 @@
 """Sends events to Kafka from the process of a task. If Kafka is out of reach, the task continues
 after a short delay.
 
-A process makes one Kafka producer when the first event is sent. A forked process makes its own
-producer, because the producer's threads stay in the parent process.
+The first call of :func:`send` in a process makes a Kafka producer, and later calls use it again. A
+forked process makes its own producer, because the producer's threads stay in the parent process.
 
-The callers of :func:`send` only log errors (:func:`logging_errors`). Lost events do no lasting
-harm, because the operator also reads Airflow's REST API. The monitoring DAGs use :func:`deliver`,
-which raises an error if a report is not delivered.
+If :func:`send` fails, its callers log the error and continue (:func:`logging_errors`). Lost events
+do no lasting harm, because the operator also reads Airflow's REST API. The monitoring DAGs use
+:func:`deliver`, which makes its own producer, and raises an error if a message is not delivered.
 """
 
 from __future__ import annotations
@@ -100,12 +100,12 @@ def send(event: TaskEvent | RunCancellation) -> None:
 
 
 def flush(timeout: float) -> None:
-    """Wait until Kafka has stored or refused all sent events. After the timeout, log how many
-    events are still undelivered.
+    """Wait until Kafka has stored or refused all events that this process has passed to :func:`send`.
+    If the wait ends earlier, log how many events are undelivered.
 
     Args:
-        timeout: The maximum number of seconds to wait. If no broker can be reached, the wait ends
-            after :data:`UNAVAILABLE_SECONDS`.
+        timeout: The maximum number of seconds to wait. If no broker can be reached, the maximum is
+            :data:`UNAVAILABLE_SECONDS`.
     """
     state = _current_state()
     if state.producer is None:
@@ -167,8 +167,9 @@ def logging_errors(what: str) -> Iterator[None]:
 
 
 def warn_once(message: str, *args: object, kind: str = "") -> None:
-    """Log a warning once for each pair of ``message`` and ``kind``. Repetitions, and all messages
-    after :data:`MAX_WARNINGS` warnings of the process, have the level DEBUG.
+    """Log a warning once for each pair of ``message`` and ``kind``. Repetitions have the level DEBUG,
+    even with other ``args``. After :data:`MAX_WARNINGS` warnings of the process, all messages have
+    the level DEBUG.
     """
     warned = _current_state().warned
     is_new = (message, kind) not in warned and len(warned) < MAX_WARNINGS

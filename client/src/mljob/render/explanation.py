@@ -48,8 +48,8 @@ class Explanation:
         task: The failed task, else a task that waits for input or for a retry, else None.
         facts: Pairs of a name and a value, such as the number of attempts.
         ways_out: The actions that a person can take, the best action first.
-        needs_log: Whether a try of ``task`` has failed, so that the end of the task's log is
-            useful.
+        needs_log: Whether ``task`` has failed or waits for a retry. The end of the task's log then
+            helps to find the cause.
     """
 
     name: str
@@ -63,7 +63,9 @@ class Explanation:
 
     @property
     def map_index(self) -> int | None:
-        """The map index of the first failed instance of ``task``. None if no instance has failed."""
+        """The map index of the first failed instance of ``task``. None if no instance has failed, or
+        if ``task`` is not a mapped task.
+        """
         return self.task.failed[0] if self.task is not None and self.task.failed else None
 
 
@@ -73,7 +75,8 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
     Args:
         job: The MLJob.
         now: The current time, for durations.
-        scope: Options to add to the suggested commands, such as ``-n team-a``.
+        scope: The options that select the cluster and the namespace, such as ``-n team-a``. The
+            suggested commands about MLJobs contain these options.
     """
     tasks = tasks_of(job.raw_status)
     failed = failed_task(job)
@@ -93,8 +96,9 @@ def explain(job: MLJob, now: datetime, scope: str = "") -> Explanation:
 
 
 def safe_url(url: str) -> str:
-    """Return the URL if it is safe to show as a link, else an empty text. A safe URL has the scheme
-    http or https, at most 2000 characters, and no spaces or control characters.
+    """Return the URL if it is safe to show as a link, else an empty text. A safe URL begins with
+    ``http://`` or ``https://``. It has at most 2000 characters, and contains no spaces, control
+    characters or invisible characters.
     """
     shown = plain(url, _MAX_URL)
     return shown if shown == url and shown.startswith(("https://", "http://")) and " " not in shown else ""

@@ -1,6 +1,8 @@
-"""Hypothesis searches for actions that break the operator's promises for backfills.
+"""Hypothesis searches for actions that make the operator break a promise of
+:mod:`tests.simulation.machine`.
 
-Two MLJobs want backfills of the same DAG. Airflow allows one backfill of a DAG at a time.
+The two MLJobs have the type Backfill, and usually name the same DAG. Airflow allows one backfill of
+a DAG at a time.
 """
 
 from __future__ import annotations

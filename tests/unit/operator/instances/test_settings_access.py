@@ -1,4 +1,4 @@
-"""The access rules in the operator's settings, and the DAGs that are reserved for the platform."""
+"""The access rules in the operator's settings, and the reserved DAGs, which no MLJob may name."""
 
 from __future__ import annotations
 

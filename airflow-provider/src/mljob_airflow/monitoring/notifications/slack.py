@@ -3,7 +3,8 @@
 The type of the Airflow Connection decides how messages are posted:
 
 - ``slack``: A bot posts to members, and to the channels in which the bot is a member. The bot needs
-  the scope ``chat:write``, and for e-mail addresses also ``users:read.email``.
+  the scope ``chat:write``. To post to a member's e-mail address, the bot also needs the scope
+  ``users:read.email``.
 - ``slackwebhook``: The webhook posts to its only channel, without threads.
 
 Slack accepts about one message a second in a channel, and answers further messages with status 429.
@@ -78,10 +79,10 @@ class Messenger(Protocol):
         """Post a message.
 
         Args:
-            recipient: The recipient of a message that is not a reply.
+            recipient: The recipient, if the message is not a reply in a thread.
             message: The message.
-            reply_to: The message to reply to. The reply goes to the channel of this message. If
-                this message has no thread, the new message goes to the recipient.
+            reply_to: An earlier message. If the earlier message has a thread, ``message`` becomes a
+                reply in this thread. Otherwise, ``message`` goes to the recipient.
             broadcast: Whether a reply also appears in the channel, and not only in the thread.
 
         Returns:
@@ -89,7 +90,7 @@ class Messenger(Protocol):
 
         Raises:
             UnreachableError: Slack can't post to the recipient.
-            SlackError: Any other error.
+            SlackError: Slack refused the message for another reason, or did not answer.
         """
         ...
 

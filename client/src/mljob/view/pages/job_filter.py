@@ -65,8 +65,11 @@ class JobFilter:
         )
 
     def query(self, **changes: Any) -> str:
-        """Return the URL query of this filter with some fields changed, for the first page by
-        default. The query begins with a question mark, or is empty.
+        """Return the URL query of this filter. The query begins with a question mark, or is empty.
+
+        Args:
+            changes: The fields of the filter that have other values in the query. Without
+                ``page``, the query is for the first page.
         """
         changed = replace(self, **{"page": 1, **changes})
         fields = {name: getattr(changed, name) for name in ("namespace", "type", "phase", "label", "text")}
@@ -81,8 +84,8 @@ class JobFilter:
         return not (self.type or self.phase or self.label or self.text)
 
     def without_phase(self, jobs: Iterable[JobSummary]) -> list[JobSummary]:
-        """Return the MLJobs that match the type, the labels and the text of the filter. The phase
-        and the namespace of the filter have no effect.
+        """Return those of ``jobs`` that match the type, the labels and the text of the filter. The
+        phase and the namespace of the filter have no effect.
         """
         labels = _requirements(self.label)
         words = self.text.lower().split()

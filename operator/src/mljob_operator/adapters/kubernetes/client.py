@@ -69,9 +69,8 @@ async def _configure(configuration: client.Configuration) -> None:
 
 
 def in_cluster() -> bool:
-    """Return whether the operator uses the pod's ServiceAccount.
-
-    The environment variable KUBECONFIG takes precedence over the ServiceAccount.
+    """Return whether the operator authenticates with the pod's ServiceAccount. If the environment
+    variable KUBECONFIG is set, the result is False, also in a pod.
     """
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
@@ -127,8 +126,8 @@ def gated(api: client.ApiClient, gate: Gate) -> client.ApiClient:
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a function that calls ``request``. If the Kubernetes API does not answer, the function
-    raises StoreUnavailable, with a message that names the HTTP proxy.
+    """Wrap ``request``, which sends requests through the HTTP proxy ``proxy``. If the Kubernetes API
+    does not answer, the wrapper raises StoreUnavailable, with a message that names the proxy.
     """
 
     async def through(*args: Any, **kwargs: Any) -> Any:

@@ -56,8 +56,9 @@ class Patch:
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
-        urgent: Whether the patch must be sent without a delay. False if the patch only makes values
-            more exact while an attempt is in progress.
+        urgent: Whether the patch must be sent at once. False if the stored status is valid, an
+            attempt is in progress, and the patch only makes times more exact
+            (:func:`.is_significant`).
     """
 
     content: Mapping[str, Any]
@@ -71,7 +72,8 @@ class StatusWriter:
         jobs: The MLJobs in the Kubernetes API.
         meter: Measures the writes.
         milestones: Records in metrics and traces that a stage, an attempt or an MLJob has ended.
-        wake: Wakes an MLJob whose write has its turn.
+        wake: Starts a reconciliation of an MLJob. This function is called when the MLJob has waited
+            in the queue of writes, and the MLJob's status may be stored now.
     """
 
     def __init__(self, jobs: QueuedJobs, meter: Meter, milestones: Milestones, wake: Callable[[Key], None]) -> None:
@@ -88,23 +90,27 @@ class StatusWriter:
         return self._background
 
     def has_turn(self, key: Key, priority: Priority) -> bool:
-        """Return whether the status of an MLJob may be stored now. If not, the MLJob is woken at
-        its turn in the queue of writes.
+        """Return whether the status of an MLJob may be stored now. If not, the MLJob waits in the
+        queue of writes. At the MLJob's turn, ``wake`` is called.
         """
         return self._writes.has_turn(key, priority, partial(self._wake, key))
 
     def end_step(self, key: Key, *, waits: bool) -> None:
         """Call this method after each reconciliation of an MLJob. If the MLJob has not used its
-        turn in the queue of writes, the next write in the queue gets the turn. If ``waits`` is
-        false, the MLJob is removed from the queue.
+        turn in the queue of writes, the next write in the queue gets the turn.
+
+        Args:
+            key: The MLJob.
+            waits: Whether the MLJob still waits for a turn. If false, the MLJob is removed from the
+                queue.
         """
         self._writes.end_turn(key)
         if not waits:
             self._writes.leave(key)
 
     async def store(self, job: Job, patch: Patch, priority: Priority = Priority.SUBMISSION) -> tuple[Job, float]:
-        """Store the status when the write has its turn, and record Events about the changes of the
-        status.
+        """Wait for the turn of this write in the queue of writes, and store the status. Then record
+        Events about the changes of the status, in the background.
 
         Args:
             job: The version of the MLJob that the patch was made from.
@@ -124,8 +130,8 @@ class StatusWriter:
         return written, sent_at
 
     def report_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
-        """Count a status that the Kubernetes API server refused as invalid. Record an Event only
-        for the first of several refusals in a row.
+        """Count a status that the Kubernetes API server refused as invalid. If ``first`` is true,
+        also record an Event.
 
         The caller has to drop the observed facts about the run, because the same facts would make
         an invalid status again.
@@ -134,7 +140,7 @@ class StatusWriter:
             job: The MLJob.
             error: The API server's refusal.
             redaction: Redacts values from Secrets in the error's message.
-            first: Whether this is the first of several refusals in a row.
+            first: False if the API server also refused the previous status of the MLJob.
         """
         self._meter.status_refused()
         if first:
@@ -162,13 +168,13 @@ class StatusWriter:
         await self._recorded(job, KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
 
     def report_contradiction(self, state: State, count: int, *, first: bool) -> None:
-        """Count the Kafka events that Airflow's REST API has contradicted, and log the first such
-        event of a run.
+        """Count Kafka events that Airflow's REST API has contradicted. If ``first`` is true, also log
+        a warning.
 
         Args:
             state: The state of the MLJob.
-            count: The number of events.
-            first: Whether these are the first contradicted events of the run.
+            count: The number of contradicted events that were not counted before.
+            first: Whether no event of the run was contradicted before.
         """
         self._meter.events_contradicted(count)
         if first:
@@ -237,9 +243,10 @@ def difference(
     Args:
         state: The state of the MLJob.
         outputs: The outputs of the run. None if the outputs were not read.
-        ui_url: The base URL of the Airflow's UI, or None.
+        ui_url: The base URL of Airflow's UI, for links in the status. None for no links.
         redaction: Redacts values from Secrets.
-        run_tasks: A cache of the tasks in the last status.
+        run_tasks: The MLJob's cache, which spares work for tasks that have not changed since the
+            previous call.
     """
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, run_tasks=run_tasks)

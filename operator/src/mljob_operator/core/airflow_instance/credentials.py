@@ -71,9 +71,10 @@ def unfit_header(name: str, value: str) -> str | None:
 
 
 def unfit_headers(headers: Mapping[str, str]) -> str | None:
-    """Return the reason why one request can't have all of these headers, or None if it can. The
-    reason is a text for people, and doesn't quote the values. A request has at most ``MAX_HEADERS``
-    headers.
+    """Return the reason why headers from a Secret can't be sent to Airflow together, or None if the
+    headers can be sent. There are two reasons: more than ``MAX_HEADERS`` headers, and a header that
+    can't be sent (:func:`unfit_header`). The reason is a text for people, and doesn't quote the
+    values.
     """
     if len(headers) > MAX_HEADERS:
         return f"there are {len(headers)} headers, and at most {MAX_HEADERS} can be sent"
@@ -82,7 +83,7 @@ def unfit_headers(headers: Mapping[str, str]) -> str | None:
 
 @frozen
 class OAuth2Client:
-    """A client of an OAuth 2 provider, and how the client requests tokens.
+    """The id and the secret of an OAuth 2 client, and the parameters of its requests for tokens.
 
     Attributes:
         token_url: The URL of the token endpoint, or None for Airflow's own ``/auth/token``.

@@ -1,4 +1,4 @@
-"""Functions that check a run after the end of its attempt."""
+"""Functions that check the run of an MLJob's newest attempt after the end of this attempt."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from .classification.state import State
 
 
 def was_cleared(state: State) -> bool:
-    """Return whether somebody has cleared the run in Airflow after the run's end. The result is
-    False if ``spec.cancel`` is true, or if the attempt ended without a run.
+    """Return whether somebody has cleared the run of the newest attempt in Airflow, after the end of
+    this attempt. The result is False if ``spec.cancel`` is true, or if the operator knew of no run
+    when the attempt ended.
     """
     status, run = state.job.status, state.observed_run.run
     ended = attempts.ended_at(status)
@@ -19,7 +20,7 @@ def was_cleared(state: State) -> bool:
 
 
 def arrived_late(state: State) -> bool:
-    """Return whether the run is in progress, although its attempt has ended without a run, because
-    the submission reached Airflow too late.
+    """Return whether a run of the newest attempt is in progress, although the operator knew of no
+    run when this attempt ended. The submission of such a run reached Airflow too late.
     """
     return state.current.given_up and state.observed_run.run is not None and not state.observed_run.over

@@ -2,8 +2,9 @@
 
 A message is done when the status that the message changes is stored, or when no MLJob needs the
 message. Messages are not done in the order of their offsets, because the operator writes the
-statuses of several MLJobs concurrently. The safe offset is the offset of the first message that is
-not done.
+statuses of several MLJobs concurrently. The safe offset is the offset of the first message that was
+read and is not done. If all messages that were read are done, the safe offset is the offset after
+the last of these messages.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Offsets:
             pending.popitem(last=False)
 
     def to_commit(self) -> dict[Partition, int]:
-        """Return the offsets to commit, by partition, without the offsets that an earlier call has
-        returned.
+        """Return the safe offset of each partition whose safe offset has changed since the previous
+        call of this method.
         """
         moved = {}
         for partition, following in self._next.items():
