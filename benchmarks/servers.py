@@ -134,7 +134,9 @@ class Cluster:
 
 
 class Airflow:
-    """A client of Airflow's REST API."""
+    """A client of Airflow's REST API. The methods :meth:`requests`, :meth:`runs` and :meth:`ends`
+    need the simulated Airflow of the benchmarks.
+    """
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url

@@ -1,8 +1,8 @@
-"""A watch of MLJobs in a process of its own, which records when each change arrives. Most latency
-measurements end at this watch.
+"""A process that watches MLJobs and records when each change arrives. Most latency measurements end
+when a change arrives at this process.
 
 Times are in seconds of the monotonic clock, which all processes of a machine share. The process
-sends its observations only on request, so that it does no other work during a measurement.
+sends its observations only on request, so that the process does no other work during a measurement.
 """
 
 from __future__ import annotations

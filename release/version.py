@@ -45,8 +45,8 @@ examples.
 
 
 class VersionError(Exception):
-    """The version can't be read or written. The message names the file, and what the file must
-    have.
+    """The file ``VERSION`` has no valid version. Or another file lacks or repeats a line that must
+    state the version. The message names the file.
     """
 
 
@@ -81,11 +81,12 @@ def with_version(path: str, text: str, version: str) -> str:
 
 
 def expected(root: Path = ROOT) -> dict[Path, str]:
-    """Return the text that each file must have, by path.
+    """Return the text that each file must have, by the file's path. The files are those of
+    ``STATED`` and the pages of the documentation.
 
     Raises:
-        VersionError: The content of ``VERSION`` is invalid, or a file does not state the version
-            exactly once.
+        VersionError: The content of ``VERSION`` is invalid, or a file of ``STATED`` lacks or
+            repeats a line that states the version.
     """
     version = read(root)
     files = {root / path: with_version(path, (root / path).read_text(), version) for path in STATED}
@@ -95,8 +96,8 @@ def expected(root: Path = ROOT) -> dict[Path, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the version to the files. With ``--check``, only print the names of the files that have
-    another version.
+    """Write the version to the files that have another version. With ``--check``, only print the
+    names of these files.
 
     Return the exit status: 1 after a :class:`VersionError`, or if ``--check`` finds a file with
     another version, and otherwise 0.

@@ -1,5 +1,5 @@
 """The commands in the documentation install, upgrade, roll back and uninstall the chart on a real
-API server. No kubelet runs there, so no command waits for a Pod.
+API server. No kubelet runs in this cluster, so the tests skip commands that need a running Pod.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ RELEASE, NAMESPACE = "mljob-operator", "mljob-system"
 
 @dataclass(frozen=True)
 class Reader:
-    """Runs commands from pages of the documentation. The release, the namespace and the CRD in the
-    commands are replaced by the test's own.
+    """Runs commands from pages of the documentation. In the commands, the release, the namespace,
+    the chart and the CRDs are replaced by those of the test.
     """
 
     cluster: Cluster
@@ -44,7 +44,8 @@ class Reader:
     """The commands that have been typed, as they are on the pages."""
 
     def types(self, page: Path, heading: str, *, containing: str = "") -> None:
-        """Run the commands below a heading, except those in ``NEEDS_A_POD`` and ``NEEDS_MORE``.
+        """Run the commands below a heading, except commands that start with a text in
+        ``NEEDS_A_POD`` or ``NEEDS_MORE``.
 
         Args:
             page: The page.
@@ -89,7 +90,9 @@ class Reader:
 
 
 def below(page: Path, heading: str) -> list[Block]:
-    """Return the ``console`` blocks between a heading and the next heading of its level or above."""
+    """Return the ``console`` blocks between a heading and the next heading of the same or a higher
+    level.
+    """
     text = page.read_text()
     found = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.MULTILINE)
     assert found, f"{page.name} has no heading {heading!r}"

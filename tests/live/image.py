@@ -46,7 +46,7 @@ def install(target: Path, lock: str, *packages: str) -> None:
     """Install packages of this repository and the packages of a lock file, as the Dockerfile does.
 
     Args:
-        target: The folder that becomes ``/opt``.
+        target: The folder to create. :func:`start` takes this folder as ``content``.
         lock: The name of a file in ``requirements/``.
         packages: Folders of this repository, each with a ``pyproject.toml``.
     """
@@ -79,11 +79,13 @@ def _share(target: Path) -> None:
 def start(
     content: Path, arguments: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start Python under the restrictions of the chart's Pod.
+    """Start Python under the restrictions of the chart's Pods.
 
     Args:
-        content: The folder that becomes ``/opt``.
-        environment: The environment variables of the container.
+        content: The folder that the process has as ``/opt``.
+        arguments: The arguments of Python.
+        environment: Environment variables of the process, in addition to those that this function
+            sets.
         log: The file for the output of the process.
     """
     of_image = {

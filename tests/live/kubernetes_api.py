@@ -58,7 +58,7 @@ class KubernetesApi:
         return status == 200
 
     def watch(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
-        """Yield the events of a watch, until the connection ends.
+        """Yield the events of a watch, until the API server ends the watch.
 
         Raises:
             urllib3.exceptions.HTTPError: The connection is lost, or there is no event for

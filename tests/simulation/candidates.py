@@ -24,7 +24,8 @@ class Contender:
 
     Args:
         time: Returns the virtual time in seconds.
-        claimed: The operator's claims. By default the result of :func:`claims`.
+        claimed: The run id prefix, the consumer group and the MLJobs that the process claims in the
+            Lease. By default the result of :func:`claims`.
         lease: The name of the operator's Lease.
         act: Called at the start of each term (period as leader). By default, the process waits for
             the end of the term.

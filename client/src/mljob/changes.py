@@ -33,7 +33,8 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[Item]):
-    """A change of an object, a change of the connection to the API server, or the end of a list.
+    """A change of an object, a change of the connection to the API server, or the report that all
+    objects were listed.
 
     Attributes:
         kind: What happened.
@@ -118,8 +119,8 @@ class Known(Generic[Item]):
         return [Change(ChangeKind.DELETED, self._convert(raw))]
 
     def replace(self, listed: list[State[Item]]) -> list[Change[Item]]:
-        """Replace all stored states by the states in ``listed``. Return what has changed, deletions
-        first.
+        """Replace all stored states by the states in ``listed``. Return the deletions of the stored
+        objects that ``listed`` lacks, then the changes that :meth:`put` returns for each state.
         """
         there = {state.key for state in listed}
         changes = [Change(ChangeKind.DELETED, self._states.pop(key).item) for key in self._states.keys() - there]

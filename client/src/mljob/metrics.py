@@ -29,8 +29,8 @@ def rows_of_history(entries: Iterable[HistoryEntry]) -> list[dict[str, Any]]:
 
 
 def rows_of_status(job: MLJob) -> list[dict[str, Any]]:
-    """Return a row with the last metrics of each task in the status. Each row has the time of the
-    run's last event.
+    """Return a row for each task in the status that has metrics. The row has the last metrics of
+    the task. The time in each row is the time of the run's last event.
     """
     status = job.status
     return [

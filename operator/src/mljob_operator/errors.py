@@ -1,6 +1,7 @@
 """The operator's errors. Adapters turn the failures of other libraries into these classes.
 
-The tree shows what the operator does after each error::
+The tree shows what the operator does after each error. "Slowly" means that the longest delay before
+a retry is one or three minutes::
 
     OperatorError
     ├── AirflowError
@@ -33,7 +34,7 @@ The tree shows what the operator does after each error::
         ├── FieldsDropped           retries slowly
         ├── NotLeading              changes nothing
         ├── Conflict                reads the object again and decides again at once
-        └── Gone                    does nothing
+        └── Gone                    stops work on the MLJob
 
 ``CannotStart`` is outside of the tree, because it ends the process.
 """
@@ -86,8 +87,8 @@ class AirflowError(OperatorError):
 
 class AirflowUnavailable(AirflowError):
     """Airflow gives no answer, or the answer is a server error, 429 (too many requests), or does
-    not come from Airflow. After several such failures in a row, the operator sends no requests for
-    some seconds, and raises this error instead.
+    not come from Airflow. After several such failures in a row, the operator sends no requests to
+    this Airflow for some seconds, and raises this error instead.
 
     Attributes:
         of_one_request: Whether the cause may be this request alone, so that Airflow may answer
@@ -115,11 +116,11 @@ class AirflowUnreadable(AirflowUnavailable):
 
 @contextmanager
 def after_effect() -> Iterator[None]:
-    """A context manager for a request that depends on the success of an earlier request, for
-    example to read the run that was submitted.
+    """A context manager for a request after an operation that has taken effect, for example to read
+    a run after its submission.
 
     Raises:
-        AirflowError: The error of the second request, with ``outcome_unknown`` set to True.
+        AirflowError: The error of the request, with ``outcome_unknown`` set to True.
     """
     try:
         yield
@@ -169,8 +170,8 @@ class AirflowInstanceNotReady(AirflowError):
 
 
 class InvalidCredentials(AirflowInstanceNotReady):
-    """A value in the Secret can't be sent to Airflow. Or the credentials need a token file, and the
-    operator has no folder of token files.
+    """A token or a header in a Secret of the AirflowInstance can't be sent to Airflow. Or the
+    AirflowInstance names a token file, and the operator has no folder of token files.
     """
 
 
@@ -216,7 +217,7 @@ class BackfillActive(AirflowError):
 
 
 class NothingToClear(AirflowError):
-    """Clearing the failed run would repeat no task, because the run has no failed task."""
+    """A request to clear the failed tasks of a run changed nothing, because no task has failed."""
 
     reason = "NothingToClear"
 
@@ -251,8 +252,8 @@ class ValidationFailed(AirflowError):
 
 
 class ReferenceMissing(OperatorError):
-    """A ConfigMap or Secret does not exist, can't be read or has invalid data. An MLJob names the
-    object in ``spec.confFrom``, or the object has credentials for Airflow.
+    """A ConfigMap or Secret of ``spec.confFrom``, or a Secret with credentials for Airflow, can't
+    be read, does not exist, lacks a key or has invalid data.
     """
 
     reason = "ReferenceMissing"
@@ -273,11 +274,13 @@ class KafkaUnavailable(OperatorError):
 
 
 class TooManyReaders(KafkaUnavailable):
-    """The maximum number of readers of events is already open. The number is a setting."""
+    """mljob-api opens no further reader of events, because the number of open readers is at the
+    maximum (the setting ``MLJOB_API_EVENT_READERS``).
+    """
 
 
 class StoreError(OperatorError):
-    """The Kubernetes API answered with an error, or did not answer."""
+    """A request to the Kubernetes API failed or was not sent."""
 
     reason = "KubernetesError"
     first_delay = 0.2
@@ -317,12 +320,14 @@ class FieldsDropped(StoreError):
 
 
 class NotLeading(StoreError):
-    """The request was not sent, because this process may not be the leader."""
+    """The request was not sent, because only the leader may write. This process is not the leader
+    any more, has not begun its work as the leader, or only reads.
+    """
 
 
 class Conflict(StoreError):
-    """The object has changed since the operator read it, or another process has created it
-    first.
+    """The object has changed since the operator read the object, or another process was the first
+    to create the object.
     """
 
 

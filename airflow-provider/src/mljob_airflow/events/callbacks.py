@@ -1,7 +1,8 @@
 """The callbacks that send an event when a task starts, ends, is retried or skips itself.
 
-If the process of a task is lost, Airflow's DAG processor runs the callback. The DAG processor does
-not know the exception and the times of the task, so most fields of the event may be absent.
+If the process of a task is lost, Airflow's DAG processor runs the task's callback for a failure or
+for a retry. The DAG processor knows neither the exception nor the times of the task, so the event
+has no error, no start and end date, and no duration.
 
 Airflow calls no callback for a state that is set through the UI or the REST API.
 
@@ -132,7 +133,8 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
 
 
 def mljob_of(run_id: str, conf: Mapping[str, Any] | None = None) -> MLJobRef | None:
-    """Return the MLJob that a run belongs to, or ``None`` if the operator did not start the run.
+    """Return the :class:`.MLJobRef` of the MLJob that a run belongs to, or ``None`` if neither the
+    run's id nor its conf names an MLJob.
 
     Args:
         run_id: The run's id, which names the MLJob unless the run is part of a backfill.

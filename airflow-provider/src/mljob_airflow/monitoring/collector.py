@@ -175,7 +175,7 @@ def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportCo
     """Make the report of the monitoring DAG ``mljob_monitor``.
 
     The report has findings about broken, paused and stale DAGs, stuck runs and tasks, recurring
-    failures, and tasks that take or wait longer than before.
+    failures, and tasks that run or wait longer than in earlier runs.
     """
     collected = _Collection(airflow, thresholds, context)
     listing = airflow.dags_in_use(context.ago(days=thresholds.in_use_days))
@@ -196,8 +196,9 @@ def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportCo
 def collect_bottlenecks(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
     """Make the report of the monitoring DAG ``mljob_monitor_bottlenecks``.
 
-    The report shows the time that the platform lost in slow tasks, in retries, and in waits for
-    pool slots or workers.
+    The report has findings about full pools, too few workers, and tasks with many retries. The
+    tables show the slowest tasks, the use of the pools, and the tasks with the most retries. The
+    charts show the occupied slots of the pools over time.
     """
     collected = _Collection(airflow, thresholds, context)
     window = bottlenecks.window_of(context.now, thresholds.bottleneck_hours)

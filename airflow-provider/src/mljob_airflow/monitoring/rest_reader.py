@@ -1,7 +1,11 @@
 """Sends the requests of monitoring to Airflow's REST API.
 
 A failed request raises :class:`mljob_airflow.rest.client.AirflowApiError`. If a DAG does not exist,
-the methods about one DAG return ``None``, 0 or an empty result.
+the methods about one DAG return ``None``, 0 or an empty result. :meth:`AirflowReader.last_error`
+returns ``None`` for some failed requests too.
+
+Of a long list, only the first rows are read. ``MAX_DAGS`` and other constants limit the number of
+rows.
 """
 
 from __future__ import annotations
@@ -221,8 +225,8 @@ class AirflowReader:
         """Return the last error in the log of a task instance's last try. Only about the first
         :data:`MAX_LOG_BYTES` bytes of the log are read.
 
-        Return ``None`` if these bytes have no error, or if Airflow answers with a status such as
-        404.
+        Return ``None`` if these bytes have no error, or if Airflow answers with an error status
+        other than 401 and 403.
 
         Raises:
             AirflowApiError: Airflow did not answer, answered 401 or 403, or the connection broke.
@@ -265,7 +269,9 @@ class AirflowReader:
     def _by_offset(
         self, request: str, method: Callable[..., Any], field: str, max_rows: int, **query: Any
     ) -> Listing[Answer]:
-        """Read a list that has no cursors in any supported version of Airflow."""
+        """Read a list by offset and limit, because no supported version of Airflow has cursors for
+        this list.
+        """
         return _up_to(
             max_rows,
             pages(

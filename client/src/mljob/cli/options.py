@@ -1,4 +1,6 @@
-"""The options and arguments that commands share. Their names are those of kubectl."""
+"""Options and arguments that several commands share. The options except ``--yes`` have the names of
+kubectl's options.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +63,12 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Convert a function to a command for typer. If a parameter of the function is a dataclass,
-    each field of the dataclass becomes an option of the command. If the dataclass is a context
-    manager, the function runs in its ``with`` block.
+    """Return a function that typer can use as a command. The function calls ``command``.
+
+    A parameter of ``command`` whose type is a dataclass is a group of options. Typer sees an option
+    for each field of the dataclass, and ``command`` gets an object of the dataclass. If the object
+    is a context manager, ``command`` runs in the object's ``with`` block, and gets the value of
+    ``__enter__`` instead of the object.
     """
     signature = inspect.signature(command, eval_str=True)
     annotations: dict[str, Any] = {name: given.annotation for name, given in signature.parameters.items()}

@@ -1,7 +1,7 @@
 """Finds mistakes in manifests of MLJobs and AirflowInstances, without a cluster.
 
-A manifest is checked against the models of :mod:`mljob_contract` and against the CRDs, which are
-part of this package.
+A manifest is checked against the models of :mod:`mljob_contract` and against the copies of the CRDs
+in the folder ``crds`` of this package.
 """
 
 from __future__ import annotations

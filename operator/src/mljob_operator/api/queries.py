@@ -84,7 +84,7 @@ class Parameters:
         true.
 
         Raises:
-            Refusal: The value is not a boolean.
+            Refusal: The value is none of true, 1, false and 0. Upper case is allowed.
         """
         text = self._values.get(name, "false").lower()
         if text not in ("true", "1", "", "false", "0"):
@@ -97,10 +97,11 @@ class Parameters:
 
     @property
     def attempt(self) -> int | None:
-        """The number of the attempt in the parameters, or None for the newest attempt.
+        """The value of the parameter ``attempt``, or None if the parameter is absent. None stands
+        for the newest attempt.
 
         Raises:
-            Refusal: The value is not a whole number of at least 1.
+            Refusal: The value is not a whole number from 1 to ``MAX_INT``.
         """
         return self.number("attempt", 1, MAX_INT)
 
@@ -109,7 +110,8 @@ def log_request(parameters: Parameters) -> LogRequest:
     """Convert the parameters to a :class:`.LogRequest`.
 
     Raises:
-        Refusal: A parameter is not valid, or contradicts another parameter.
+        Refusal: A parameter is not valid, contradicts another parameter, or needs another parameter
+            that is absent.
     """
     task = parameters.text("task")
     if task is not None and not _TASK.fullmatch(task):

@@ -37,8 +37,8 @@ def candidates(
     recent: Iterable[TaskInstance], *, slow_seconds: float, wait_seconds: float, now: datetime
 ) -> list[tuple[str, str]]:
     """Return the tasks with an instance in ``recent`` that took at least ``slow_seconds`` or waited
-    at least ``wait_seconds``, as pairs of DAG id and task id. The task with the longest duration or
-    wait comes first.
+    at least ``wait_seconds``, as pairs of DAG id and task id. The tasks are sorted by their longest
+    duration or wait, the longest first.
     """
     size: dict[tuple[str, str], float] = {}
     for instance in recent:

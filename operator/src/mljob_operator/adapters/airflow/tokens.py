@@ -1,4 +1,5 @@
-"""Gets bearer tokens from a Secret, a file, Airflow itself or an OAuth 2 provider, and renews them.
+"""Gets bearer tokens from a Secret, a file, Airflow itself or an OAuth 2 provider. A token of
+Airflow or of a provider is renewed before the token expires.
 
 Sources: Airflow's documentation, "Public API authentication"; RFC 6749 for OAuth 2 client
 credentials.
@@ -190,9 +191,7 @@ class AirflowToken(_RenewedToken):
 
 
 class ProviderToken(_RenewedToken):
-    """A token from an OAuth 2 provider, which is requested with client credentials (RFC 6749,
-    4.4).
-    """
+    """A token that an OAuth 2 provider issues for client credentials (RFC 6749, 4.4)."""
 
     def __init__(self, client: OAuth2Client, url: str, source: str, post: Post) -> None:
         super().__init__()
@@ -251,8 +250,8 @@ class ProviderToken(_RenewedToken):
 
 
 def _lifetime(row: Row) -> float:
-    """Return the lifetime of a token in seconds, or ``MAX_LIFETIME`` if the optional field
-    ``expires_in`` is missing or invalid.
+    """Return the lifetime of a token in seconds: the field ``expires_in`` of the provider's answer,
+    at most ``MAX_LIFETIME``. If the field is missing or invalid, return ``MAX_LIFETIME``.
     """
     lifetime = row.value("expires_in") if row.has("expires_in") else None
     if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < math.inf:

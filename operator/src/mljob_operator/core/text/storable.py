@@ -1,8 +1,8 @@
 """The values that the Kubernetes API server can store in a status, and their size in etcd.
 
-Airflow's values come from Python, whose JSON allows NaN, integers of any size, and lone surrogates.
-The Kubernetes API server can't store these values. A status is changed by JSON merge patches (RFC
-7396), in which null removes a field, so an object can't store null either.
+Airflow's values come from Python, whose JSON allows NaN, integers of more than 64 bits, and lone
+surrogates. The Kubernetes API server can't store these values. A status is changed by JSON merge
+patches (RFC 7396), in which null removes a field, so no field of a status can have the value null.
 """
 
 from __future__ import annotations
