@@ -167,6 +167,11 @@ def _edit(what: str) -> Callable[[str, MLJob, str], WayOut]:
     return lambda name, _job, _scope: WayOut(what, f"kubectl edit mljob {name}")
 
 
+def _airflows(what: str, verb: str) -> Callable[[str, MLJob, str], WayOut]:
+    # kubectl ignores the namespace in the scope, because AirflowInstances have none.
+    return lambda _name, _job, scope: WayOut(what, f"kubectl {verb} airflowinstances {scope}".rstrip())
+
+
 def _other_jobs(_name: str, job: MLJob, scope: str) -> WayOut:
     sources = (fields.child(source, "outputsRef") for source in fields.children(job.raw_spec, "confFrom"))
     others = [plain(fields.text(source, "name"), MAX_NAME) for source in sources if source]
@@ -180,9 +185,9 @@ _BY_REASON: dict[str, Callable[[str, MLJob, str], WayOut]] = {
     "DagNotFound": _edit("If the DAG's id is misspelt, correct spec.dagId. It continues by itself."),
     "WaitingForMLJob": _other_jobs,
     "DependencyFailed": _other_jobs,
-    "AirflowInstanceNotFound": lambda *_: WayOut("See which Airflows there are.", "kubectl get airflowinstances"),
-    "NoDefaultAirflow": lambda *_: WayOut("See which Airflows there are.", "kubectl get airflowinstances"),
-    "AirflowInstanceNotReady": lambda *_: WayOut("See why it is not ready.", "kubectl describe airflowinstances"),
+    "AirflowInstanceNotFound": _airflows("See which Airflows there are.", "get"),
+    "NoDefaultAirflow": _airflows("See which Airflows there are.", "get"),
+    "AirflowInstanceNotReady": _airflows("See why it is not ready.", "describe"),
     "ReferenceMissing": lambda *_: WayOut("Create the object that the message names. It continues by itself."),
     "DagPaused": lambda *_: WayOut("Unpause the DAG in Airflow. It continues by itself."),
 }

@@ -89,8 +89,10 @@ class Term:
         Raises:
             NotLeading: The term is over, or the process has not begun its work as the leader.
         """
-        if self.over or not self._acts:
+        if self.over:
             raise NotLeading(f"this process does not hold the Lease {self.lease.name} any more, so it changes nothing")
+        if not self._acts:
+            raise NotLeading("this process has not begun its work as the leader yet, so it changes nothing")
 
     def renew(self, lease: Lease, until: float) -> None:
         """Extend the term to ``until``, unless the term is over."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mljob.render.explanation import explain
+from mljob.resource import MLJob
 from tests.fakes.mljob_cluster import Answer, Asked, MLJobCluster, refusal
 from tests.unit.client.cli.conftest import Plugin
 from tests.unit.client.statuses import cancelled, condition, failed, running, stalled, succeeded
@@ -129,6 +132,13 @@ WAYS_OUT = [
         "kubectl edit mljob digits",
     ),
 ]
+
+
+@pytest.mark.parametrize("status", [status for status, _ in WAYS_OUT], ids=[str(s["reason"]) for s, _ in WAYS_OUT])
+def test_suggested_commands_select_the_cluster_of_the_call(status: dict[str, Any], cluster: MLJobCluster) -> None:
+    cluster.put("digits", status=status)
+    shown = explain(MLJob(cluster.get("digits")), datetime.now(UTC), "-n team-a --context prod")
+    assert all(way.command.endswith(" -n team-a --context prod") for way in shown.ways_out if way.command)
 
 
 @pytest.mark.parametrize(("status", "way"), WAYS_OUT, ids=[str(status["reason"]) for status, _ in WAYS_OUT])

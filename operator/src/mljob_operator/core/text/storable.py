@@ -86,16 +86,20 @@ def cut(text: str, length: int, size: int | None = None) -> str:
     return shown
 
 
-def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
+def storable(value: Any) -> Any:
     """Return the value in a form that the Kubernetes API server can store.
 
     Numbers that JSON or Go can't represent, and values of types that JSON lacks, become text. Nulls
     in objects are removed, and lone surrogates are replaced (:func:`whole`).
 
     Raises:
-        ValueError: The value has more than ``depth`` levels. A value that is neither an object nor
-            a list has one level.
+        ValueError: The value has more than ``MAX_DEPTH`` levels. A value that is neither an object
+            nor a list has one level.
     """
+    return _storable(value, MAX_DEPTH)
+
+
+def _storable(value: Any, depth: int) -> Any:
     if depth == 0:
         raise ValueError(f"more than {MAX_DEPTH} levels")
     match value:
@@ -108,8 +112,8 @@ def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
         case float():
             return value if math.isfinite(value) else str(value)
         case Mapping():
-            return {whole(str(key)): storable(item, depth - 1) for key, item in value.items() if item is not None}
+            return {whole(str(key)): _storable(item, depth - 1) for key, item in value.items() if item is not None}
         case list() | tuple():
-            return [storable(item, depth - 1) for item in value]
+            return [_storable(item, depth - 1) for item in value]
         case _:
             return whole(str(value))
