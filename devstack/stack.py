@@ -63,17 +63,19 @@ class Stack:
         extra_env: Mapping[str, str] | None = None,
         airflow: str = NEWEST,
     ) -> Stack:
-        """Start every component that is not running. Restart every component that is not ready or
-        whose command has changed.
+        """Start every component of the stack that is not running. Restart a running component if it
+        is not ready, or if its command has changed.
 
         Args:
-            operator: Whether to run the operator. The chart is installed in any case.
+            operator: Whether the operator runs. If false, a running operator is stopped. The
+                operator's Helm chart is installed in both cases.
             dags_folders: Additional folders with DAGs.
             dags_repositories: Additional git repositories, whose branch `main` has DAGs. The
                 Airflow `oldest` can't use them, because its environment has no provider for git.
-            extra_env: Environment variables for Airflow and the operator, with names such as
-                `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*`. They override variables of the
-                caller's environment. `PYTHONPATH` is passed to Airflow only.
+            extra_env: Environment variables. Airflow gets the variables `AIRFLOW*` and
+                `PYTHONPATH`, and the operator gets the variables `MLJOB_*`. Each of these variables
+                overrides the variable of the same name in the caller's environment. Variables for
+                the stack itself, such as `MLJOB_CACHE_DIR`, have no effect here.
             airflow: `newest` or `oldest` for a supported version of Airflow, or `simulated` for
                 the simulated Airflow of the benchmarks.
 
@@ -295,8 +297,8 @@ class Stack:
 
     @property
     def mljob_api(self) -> MLJobApi:
-        """The mljob-api of this stack, with its URL and credentials. A stack on an existing cluster
-        does not start mljob-api.
+        """The :class:`.MLJobApi` of this stack. If the stack uses an existing cluster, :meth:`up`
+        does not start the API server mljob-api.
         """
         return MLJobApi(self.directory, self.ports, self._kubectl, self._operator.environment, self._airflow.api)
 

@@ -70,7 +70,8 @@ _FOR_EVERYBODY = {dag_routes.get_version, dag_routes.get_health, dag_routes.log_
 
 def application(airflow: SimulatedAirflow) -> web.Application:
     """Return the web application of a simulated Airflow. The simulated runs advance only while the
-    application runs. Requests below ``/simulation`` control the simulation.
+    application runs. Requests whose path begins with ``/simulation`` read counts and times
+    of the simulation, or set the simulated faults (:mod:`.control_routes`).
     """
 
     async def at_work(_: web.Application) -> AsyncIterator[None]:

@@ -36,7 +36,9 @@ def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, An
 
 
 class FakeSession:
-    """Sends no requests. ``answers`` has the result or the exception of each request."""
+    """A fake session with Airflow. ``answers`` has the result or the exception of each request, by
+    the class and the operation of Airflow's client.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:
         self.client = None

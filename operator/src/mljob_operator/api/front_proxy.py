@@ -51,7 +51,7 @@ class FrontProxy:
 
     @classmethod
     def of(cls, data: Mapping[str, str], *, allow_any_name: bool) -> FrontProxy:
-        """Return the front proxy from the data of the ConfigMap.
+        """Return the :class:`FrontProxy` that the ConfigMap describes.
 
         Args:
             data: The data of the ConfigMap.
@@ -81,10 +81,13 @@ class FrontProxy:
         return cls(ca, names, tuple(_texts(data, "requestheader-username-headers")) or ("X-Remote-User",))
 
     def is_shown_by(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Return whether a client certificate has an allowed name. TLS has already verified the CA.
+        """Return whether a client certificate identifies the front proxy: whether the certificate
+        has an allowed name. The TLS handshake has already checked that ``ca`` signed the
+        certificate.
 
         Args:
-            certificate: The result of ``ssl.SSLSocket.getpeercert``.
+            certificate: The result of ``ssl.SSLSocket.getpeercert``, or None if the client has sent
+                no certificate. With None, the result is False.
         """
         if not certificate:
             return False
@@ -102,7 +105,8 @@ class FrontProxy:
 
 
 class FrontProxyConfig:
-    """Reads the front proxy from the ConfigMap ``kube-system/extension-apiserver-authentication``.
+    """Reads the :class:`FrontProxy` from the ConfigMap
+    ``kube-system/extension-apiserver-authentication``.
 
     Args:
         api: The client for the Kubernetes API.
@@ -117,7 +121,8 @@ class FrontProxyConfig:
         """The front proxy. None if no client may call."""
 
     async def read(self) -> None:
-        """Read the ConfigMap, and update ``current``.
+        """Read the ConfigMap, and set ``current`` to the :class:`FrontProxy` that the ConfigMap
+        describes.
 
         Raises:
             NoFrontProxy: The ConfigMap does not exist or describes no valid front proxy.
@@ -132,10 +137,11 @@ class FrontProxyConfig:
         self.current = FrontProxy.of(found.data or {}, allow_any_name=self._allow_any_name)
 
     async def refresh(self) -> None:
-        """Read the ConfigMap again, and update ``current``. Errors are logged and not raised.
+        """Read the ConfigMap again, and set ``current`` to the :class:`FrontProxy` that the
+        ConfigMap describes. Errors are logged and not raised.
 
-        If the Kubernetes API fails, ``current`` does not change. If the ConfigMap describes no
-        valid front proxy, ``current`` becomes None.
+        If the Kubernetes API fails, ``current`` does not change. If the ConfigMap does not exist or
+        describes no valid front proxy, ``current`` becomes None.
         """
         try:
             await self.read()

@@ -56,9 +56,9 @@ class InstanceStore(Protocol):
         ...
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
-        """Add or remove the operator's finalizer, and return the changed AirflowInstance. Return
-        None if the AirflowInstance no longer exists, for example because its last finalizer was
-        removed.
+        """Add the operator's finalizer if ``present`` is true, else remove the finalizer. Return
+        the changed AirflowInstance, or None if the AirflowInstance no longer exists. An
+        AirflowInstance that is being deleted no longer exists after its last finalizer is removed.
 
         Raises:
             Conflict: The AirflowInstance has changed.
@@ -116,9 +116,9 @@ class JobStore(Protocol):
     async def set_finalizer(
         self, job: Job, *, present: bool, annotations: Mapping[str, str] | None = None
     ) -> Job | None:
-        """Add or remove the operator's finalizer, set ``annotations``, and return the changed
-        MLJob. Return None if the MLJob no longer exists, for example because its last finalizer was
-        removed.
+        """Add the operator's finalizer if ``present`` is true, else remove the finalizer. Also set
+        ``annotations``. Return the changed MLJob, or None if the MLJob no longer exists. An MLJob
+        that is being deleted no longer exists after its last finalizer is removed.
 
         Raises:
             Conflict: The MLJob has changed.
@@ -126,12 +126,13 @@ class JobStore(Protocol):
         ...
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """Return the data of the ConfigMap or Secret in an entry of ``spec.confFrom``. Return None
-        if the object is optional and does not exist.
+        """Return a :class:`.Source` with the data of a ConfigMap or Secret. ``reference`` is the
+        entry of ``spec.confFrom`` that names the object. Return None if the entry is optional and
+        the object does not exist.
 
         Raises:
-            ReferenceMissing: The object does not exist and is not optional, or the operator may not
-                read the object.
+            ReferenceMissing: The object does not exist and the entry is not optional. Or the
+                operator may not read the object.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The live page of one MLJob."""
+"""The page of one MLJob. The page changes while a browser shows the page."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LiveJob:
 
     @property
     def sources(self) -> list[Source]:
-        """The sources that the page reads, such as the watch of the namespace's MLJobs."""
+        """The sources that the page reads, such as the watch of the MLJob."""
         return self._reads.sources
 
     async def job(self) -> MLJob:
@@ -64,13 +64,25 @@ class LiveJob:
         return job
 
     async def show(self) -> Shown:
-        """Return the current HTML of the page."""
+        """Return the current HTML of the page as a :class:`.Shown`.
+
+        Raises:
+            MLJobError: The MLJob does not exist, can't be read, or does not fit this version's
+                model.
+        """
         now = datetime.now(UTC)
         page, tail = await self.page(now)
         return self.shown(page, tail, now)
 
     def shown(self, page: JobPage, tail: LogTail, now: datetime) -> Shown:
-        """Return the HTML of the page, from its content and the log lines (``tail``)."""
+        """Return the HTML of the page as a :class:`.Shown`. If the tab ``logs`` is open, the result
+        lacks the content of the tab, because the log has a stream of its own.
+
+        Args:
+            page: The content of the page.
+            tail: The log lines that explain the failure of a task.
+            now: The current time.
+        """
         parts = self._renderer.fragments(
             {"head": "job/head.html", "why": "job/why.html", "graph": "job/graph.html"},
             page=page, tail=tail, now=now,
@@ -85,8 +97,8 @@ class LiveJob:
         )
 
     async def page(self, now: datetime) -> tuple[JobPage, LogTail]:
-        """Return the content of the page, and the log lines that explain the failure. There are no
-        lines if no task has failed, or if the log can't be read.
+        """Return the content of the page, and the lines of the failed task's log that explain the
+        failure. There are no lines if no task has failed, or if the log has not been read.
 
         Raises:
             MLJobError: The MLJob does not exist, can't be read, or does not fit this version's
@@ -115,9 +127,13 @@ class LiveJob:
         return self._renderer.render(_PANELS[tab], page=page, view=self._view, now=now, colours={})
 
     async def _with_run(self, given: JobInput) -> JobInput:
-        """Add the data of mljob-api about the run: the graph, the end of the failed task's log, and
-        the history. Data that can't be read, or that do not arrive within
-        :data:`~mljob.view.person.PATIENCE_SECONDS`, are left out.
+        """Return ``given`` with data of mljob-api about the run: the graph, and the lines of the
+        failed task's log that explain the failure. If the tab ``tasks`` or ``metrics`` is open,
+        also add the part of the run's history that has been read.
+
+        Wait for the graph and the log for at most :data:`~mljob.view.person.PATIENCE_SECONDS`. Data
+        that can't be read, or have not arrived by then, are left out. If data can't be read, the
+        result's ``notices`` say why.
         """
         job = given.job
         graph = await self._reads.look_up("graph", job, lambda: self._runs.graph(job))

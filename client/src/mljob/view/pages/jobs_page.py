@@ -13,8 +13,8 @@ from .summary import JobSummary
 
 @dataclass(frozen=True, slots=True)
 class PhaseCount:
-    """The number of MLJobs that are in one phase and match all conditions of the filter except the
-    filter's phase.
+    """The number of MLJobs in one phase, among the MLJobs that match the filter. If the filter
+    selects a phase, this condition of the filter is ignored.
 
     ``query`` is the URL query of a link that selects this phase. If this phase is selected already,
     the link removes the phase from the filter.
@@ -35,8 +35,9 @@ class JobsPage:
             selects this phase.
         total: How many MLJobs there are in the chosen namespace, or in all namespaces.
         matching: How many MLJobs match the filter.
-        first: The number of the page's first row, from 1. 0 if the page has no rows.
-        last: The number of the page's last row. 0 if the page has no rows.
+        first: The number of the page's first row, counted from 1 over all pages. 0 if the page has
+            no rows.
+        last: The number of the page's last row, counted over all pages. 0 if the page has no rows.
         newer: The URL query of the previous page, with newer MLJobs, or None on the first page.
         older: The URL query of the next page, with older MLJobs, or None on the last page.
     """

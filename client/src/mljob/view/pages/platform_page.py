@@ -1,6 +1,6 @@
 """The platform page. The page shows:
 
-- the state of each Airflow, and the number of the Airflow's active runs;
+- the state of each Airflow, and the number of MLJobs with an active run there;
 - the MLJobs in the phase Pending, grouped by the reason why the MLJobs wait;
 - the problems that the monitoring DAGs have found.
 """
@@ -43,9 +43,14 @@ _NO_FINDINGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Airflow:
-    """An AirflowInstance, as the platform page shows it. ``limit`` is the maximum number of active
-    runs, or None without a maximum. ``conditions`` has only the conditions that show a problem, at
-    most 20.
+    """An AirflowInstance, as the platform page shows it.
+
+    Attributes:
+        mark: Whether the condition Ready is true.
+        message: Why the condition Ready is not true, or an empty text.
+        active: How many MLJobs have an active run in this Airflow.
+        limit: The maximum of ``active``, or None without a maximum.
+        conditions: The conditions other than Ready that show a problem, at most 20.
     """
 
     name: str
@@ -112,7 +117,7 @@ def platform_page(
 
     Args:
         instances: The AirflowInstances as JSON.
-        jobs: The MLJobs that the person may see, the newest first.
+        jobs: The MLJobs that the user of the page may see, the newest first.
         monitors: The newest succeeded MLJob of each monitoring DAG.
         refusal: Why the AirflowInstances are not shown, or an empty text.
     """

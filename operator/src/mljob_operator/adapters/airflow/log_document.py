@@ -44,8 +44,8 @@ class NotALog(ValueError):
 
 
 class LogDocument:
-    """Splits the answer with one log into the log's entries. The answer arrives in chunks of
-    bytes.
+    """Splits one answer of Airflow into log entries. The answer contains a log or a part of a log,
+    and arrives in chunks of bytes.
     """
 
     def __init__(self) -> None:
@@ -75,8 +75,8 @@ class LogDocument:
                 yield entry
 
     def token(self) -> str | None:
-        """Return the continuation token for a request of the next entries, or None if the log ends
-        here. Call this method after the last chunk.
+        """Return the continuation token with which Airflow sends the entries after this answer, or
+        None if the log ends with this answer. Call this method after the last chunk.
 
         Raises:
             NotALog: The answer is not a log, or is not whole.
@@ -93,8 +93,8 @@ class LogDocument:
         return token
 
     def _string(self, chunk: bytes, at: int) -> int:
-        """Read a part of a JSON string, which begins at the position ``at`` of ``chunk``. Return
-        the position after the part.
+        """Read bytes of a JSON string from the position ``at`` of ``chunk``, and return the
+        position after these bytes. The caller calls this method again until the string ends.
         """
         if self._escaped:
             self._escaped = False
@@ -146,8 +146,9 @@ class LogDocument:
 
 
 def _parsed(text: bytes, *, is_whole: bool) -> Any:
-    """Return an entry as a JSON value, or as text if the entry is not JSON or has too many values.
-    The value of an incomplete entry lacks what was cut off.
+    """Return an entry as a JSON value. Return the entry as text if the entry is not JSON or has too
+    many values. If ``is_whole`` is false, ``text`` is only the beginning of the entry, and the
+    result has only this beginning.
     """
     if sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
         try:

@@ -1,7 +1,7 @@
 """Reads the logs of task instances (``GET .../taskInstances/{task_id}/logs/{try_number}``).
 
-A log is read piece by piece. So the operator never has a whole log in memory, and a slow client
-occupies no thread.
+A log is read in chunks, so a long log takes little memory. A thread is occupied only while a chunk
+is read from Airflow, and not while a client of mljob-api receives the entries.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class AirflowLog:
         self.token: str | None = None
 
     async def read(self, convert: Callable[[LogEntry], T]) -> Sequence[T] | None:
-        """Call ``convert`` for each of the next entries, in another thread, and return the results.
-        Return None at the end of the answer, or after :meth:`close`.
+        """Wait until Airflow has sent one or more further entries. Call ``convert`` for each of
+        these entries, in another thread, and return the results. Return None at the end of the
+        answer, or after :meth:`close`.
 
         Raises:
             AirflowUnreadable: The answer is not a log, or is larger than ``MAX_BYTES``.
@@ -105,16 +106,17 @@ class AirflowLog:
             return entries
 
     def _token(self) -> str | None:
-        """Return the token for the next request, or None at the end of the log. For an Airflow that
-        repeats the log, the token begins with the number of entries read so far, followed by a
-        colon.
+        """Return the token for the next request, or None at the end of the log. If this Airflow
+        sends a log from the beginning in each answer, the token begins with the number of entries
+        read so far, without the log's header, and a colon.
         """
         token = self._document.token()
         return token if token is None or self._skip is None else f"{self._seen}:{token}"
 
     def _is_new(self, entry: LogEntry) -> bool:
-        """Return whether no earlier answer had this entry. Entries of the log's header are always
-        new, because only the first answer has the header.
+        """Return whether no earlier answer had this entry. This method counts the entries, so it
+        must be called once for each entry. Entries of the log's header are always new, because only
+        the first answer has the header.
         """
         if self._skip is None:
             return True

@@ -1,1 +1,3 @@
-"""The controller of AirflowInstances, and the registry of all Airflows."""
+"""The controller of AirflowInstances, and the registry of Airflows. The registry has the Airflow of
+each AirflowInstance, and the Airflow that the operator's settings name.
+"""

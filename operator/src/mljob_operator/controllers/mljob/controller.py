@@ -60,11 +60,11 @@ class MLJobController:
         jobs: Reads and writes the MLJobs in the Kubernetes API.
         telemetry: Metrics and traces.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
-        admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
-            admission.
-        missing_runs: The runs that are missing in each Airflow.
-        confs: The values from Secrets, which log lines must not show.
-        upstreams: The MLJobs whose outputs other MLJobs wait for.
+        admission: For each Airflow, the MLJobs that have a run there, and the MLJobs that wait
+            because the number of active runs is limited.
+        missing_runs: For each Airflow, the runs in progress that the Airflow no longer has.
+        confs: Builds the confs of runs, and knows which values in the confs came from Secrets.
+        upstreams: Keeps facts about the MLJobs whose outputs other MLJobs wait for.
         min_interval: The minimum number of seconds between two patches of one status.
     """
 
@@ -190,8 +190,8 @@ class MLJobController:
 
         Args:
             key: The MLJob that the event's run id names.
-            candidates: The runs that the event may be about: one in each Airflow that uses the
-                event source.
+            candidates: The runs that the event may be about: one in each Airflow that may have sent
+                the event.
             fact: The change.
             done: Called when a status with the change is stored, or when no MLJob needs the change.
         """
@@ -206,9 +206,9 @@ class MLJobController:
 
     def observe_backfill_event(self, candidates: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
         """Pass a change from a Kafka event to the worker of the MLJob whose backfill has the
-        event's run. If a backfill of the run's DAG is in progress, also set the
-        :class:`asyncio.Event` of :meth:`early_pass`, so that the operator soon reads changes from
-        Airflow's REST API.
+        event's run. If some MLJob has a backfill of the run's DAG in progress, also set the
+        :class:`asyncio.Event` of :meth:`early_pass`. Then the operator soon reads further changes
+        from Airflow's REST API.
 
         Args:
             candidates: The runs that the event may be about.
@@ -280,8 +280,9 @@ class MLJobController:
             self.workers.wake(key)
 
     def observe_halt(self, key: Key, halt: Halt | None) -> None:
-        """Pass to the MLJob's worker the reason why the run's DAG schedules no tasks, for example
-        that the DAG is paused. ``halt`` is None if the DAG schedules tasks.
+        """Pass to the MLJob's worker the reason why Airflow starts no further tasks of the run, for
+        example that the DAG is paused. ``halt`` is None if Airflow starts tasks. If the MLJob has
+        no worker, do nothing.
         """
         if (worker := self.workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
@@ -298,9 +299,10 @@ class MLJobController:
         self._waiting.wake(Change(namespace, airflow))
 
     def early_pass(self, airflow: str) -> asyncio.Event:
-        """Return the :class:`asyncio.Event` that requests an early read of an Airflow's change
-        feed. The change feed is the REST API's list of changed runs and task instances. While the
-        :class:`asyncio.Event` is set, the operator should not wait for the next regular read.
+        """Return an :class:`asyncio.Event` for an Airflow. A caller sets the
+        :class:`asyncio.Event`, so that the operator soon reads the Airflow's change feed instead of
+        waiting for the next regular read. The change feed is the REST API's list of changed runs
+        and task instances.
         """
         return self._early_passes[airflow]
 
@@ -357,9 +359,9 @@ class MLJobController:
             self._meter.follow(key, JobLabels.of(worker.job))
 
     def _runs_vanished(self, airflow: str) -> None:
-        """Update the status of an AirflowInstance, and wake its waiting MLJobs. Called when many
-        runs have vanished from the Airflow. Called again when all of these runs are back, or when
-        an administrator has confirmed that they are lost.
+        """Request a probe of an Airflow, which updates the status of the AirflowInstance. Also wake
+        the MLJobs that wait for this Airflow. Called when many runs have vanished from the Airflow.
+        Called again when each of these runs is back, or its loss is accepted by an administrator.
         """
         self._reconciler.request_probe(airflow)
         self.wake_waiting(airflow=airflow)

@@ -56,10 +56,11 @@ def report(
     Args:
         state: The state of the MLJob.
         ui_url: The base URL of Airflow's UI. With None, the stored URL of the run stays.
-        outputs: The outputs that the run has published. With None, the stored outputs stay, unless
-            the outputs are lost.
+        outputs: The outputs that the run has published, or None if this call has no new outputs.
+            With None, the stored outputs stay, unless the run's outputs can't be read any more. In
+            this case, ``outputsOmitted`` says why.
         redaction: The texts from Secrets that the status must not show.
-        run_tasks: A cache of the run's tasks. With None, all tasks are computed again.
+        run_tasks: A cache of the run's :class:`.RunTask` objects, or None if there is no cache.
     """
     state, outputs = redacted_state(state, outputs, redaction)
     context = _context(state, ui_url, run_tasks)
@@ -75,7 +76,9 @@ def report(
             "conditions": transition(old.conditions, conditions_of(state, summary), state.job.generation, state.now),
         }
     )
-    return _within_bounds(_completed(context, _closed(context, status, summary), summary), context.tasks)
+    return _within_bounds(
+        _with_completion(context, _with_ended_attempt(context, status, summary), summary), context.tasks
+    )
 
 
 def _context(state: State, ui_url: str | None, run_tasks: RunTasks | None) -> Context:
@@ -88,8 +91,12 @@ def _context(state: State, ui_url: str | None, run_tasks: RunTasks | None) -> Co
 def _tasks(
     old: MLJobStatus, observed_run: ObservedRun, url: str | None, run_tasks: RunTasks | None
 ) -> TaskSummary | None:
-    """Return the run's tasks, or None to keep the stored tasks. The stored tasks stay if they are
-    complete and only some tasks are known now, for example after a restart of the operator.
+    """Return the :class:`.TaskSummary` of the run, or None if the status keeps the stored tasks.
+    The status keeps the stored tasks in two cases:
+
+    - The operator knows no task of the run now.
+    - The operator knows only some tasks now, for example after a restart, and the stored status
+      counts all tasks.
     """
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
@@ -168,9 +175,9 @@ def _of_outputs(state: State, outputs: Outputs | None) -> dict[str, Any]:
     return {"outputs": dict(outputs.values) or None, "outputs_omitted": list(outputs.omitted) or None}
 
 
-def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Add an attempt that is over to the history. The last attempt of an MLJob is not added,
-    because the other fields of the status show this attempt.
+def _with_ended_attempt(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
+    """If the current attempt has ended and the MLJob has not ended, add the attempt to the history
+    of the status. If this attempt failed, also increase ``failed_attempts``.
     """
     state = context.state
     if state.stage is not Stage.ENDED or summary.phase in TERMINAL_PHASES:
@@ -180,9 +187,10 @@ def _closed(context: Context, status: MLJobStatus, summary: StatusSummary) -> ML
     return attempts.close(status, entry.phase, entry.reason, entry.message, context.ended_at, failed=failed)
 
 
-def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
-    """Add the completion time if the MLJob has ended, and increase ``failed_attempts`` if the last
-    attempt failed.
+def _with_completion(context: Context, status: MLJobStatus, summary: StatusSummary) -> MLJobStatus:
+    """If the MLJob has just ended, set the completion time of the status. If the MLJob has just
+    ended because its last attempt failed, also increase ``failed_attempts``. If the MLJob had ended
+    before and the end time of the run is known, set the completion time to this end time.
     """
     state, run = context.state, context.state.observed_run.run
     if summary.phase not in TERMINAL_PHASES:
@@ -204,10 +212,12 @@ def _completed(context: Context, status: MLJobStatus, summary: StatusSummary) ->
 
 def _submit_time(state: State) -> datetime | None:
     """Return when Airflow queued the attempt's run, on Airflow's clock, to the microsecond. If this
-    time is not known, return the stored time, or the time of the latest fact about the run.
+    time is not known, return the stored submit time. If no submit time is stored, return
+    ``occurred_at`` of the run's :class:`.RunFact`, or None if the operator knows no state of the
+    run.
 
-    After the end of the attempt, the stored time does not change. A later queue time in Airflow
-    shows that somebody has cleared the run.
+    After the end of the attempt, return the stored submit time. Airflow's queue time may be later,
+    because somebody may have cleared the run.
     """
     stored, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
