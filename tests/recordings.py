@@ -55,11 +55,12 @@ class Recording:
         begin: Callable[[], Awaitable[object]],
         tell: Callable[[Message], Awaitable[object]],
     ) -> None:
-        """Play the run again in ``world``, with only the messages of ``producers``. The fake
-        Airflow must have no other run of the DAG. At the end, ``world.job_controller`` is closed.
+        """Play the recorded run again in ``world``, with only the Kafka messages of ``producers``.
+        The fake Airflow must have no other run of the recorded run's DAG. At the end,
+        ``world.job_controller`` is closed.
 
         Args:
-            begin: Creates an MLJob of this DAG, and lets the operator submit the run.
+            begin: Creates an MLJob for the recorded run's DAG, and lets the operator submit a run.
             tell: Delivers a message to the operator, and waits until the operator has processed the
                 message.
         """
@@ -94,8 +95,8 @@ RECORDINGS = {
 
 
 def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the statuses with only the fields that must not depend on the producer of the events.
-    The keys of ``statuses`` are the keys of ``PRODUCERS``.
+    """Return each status with only the fields that must have the same value whichever producer sent
+    the events. The keys of ``statuses`` are the keys of ``PRODUCERS``.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
     return {name: _plain(status, told) for name, status in statuses.items()}
@@ -112,9 +113,10 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Assert that the events of both producers cause no more patches of a status than the events of
-    Airflow's own producer, or at most one more than the events of the provider's callbacks.
-    ``writes`` has the number of patches for each key of ``PRODUCERS``.
+    """Assert a limit for the patches of a status if both producers send events. The limit is the
+    higher of two numbers: the patches with Airflow's own producer alone, and one more than the
+    patches with the provider's callbacks alone. ``writes`` has the number of patches for each key
+    of ``PRODUCERS``.
     """
     # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

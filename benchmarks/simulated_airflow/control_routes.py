@@ -4,8 +4,8 @@ not affect these requests.
 - ``GET /simulation``: the numbers of runs by DAG, of active runs, of requests by route and status,
   and of events.
 - ``PUT /simulation/faults``: replace the faults (:class:`.Faults`).
-- ``GET /simulation/ends``: the time at which each run ended, by run id, in seconds of the monotonic
-  clock.
+- ``GET /simulation/ends``: the end times of the 100,000 runs that ended last, by run id, in seconds
+  of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -42,5 +42,7 @@ def put_faults(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def get_ends(airflow: SimulatedAirflow, _: Request) -> Answer:
-    """Return the time at which each run ended, by run id, in seconds of the monotonic clock."""
+    """Return the end times of the 100,000 runs that ended last, by run id, in seconds of the
+    monotonic clock.
+    """
     return 200, airflow.store.ends

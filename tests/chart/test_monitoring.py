@@ -67,7 +67,9 @@ def families() -> list[Metric]:
 
 
 def exposed() -> dict[str, list[dict[str, str]]]:
-    """Return the labels of the operator's series, by the name of the series."""
+    """Return the labels of the operator's Prometheus series: for each metric name, a list with one
+    dict of labels for each series. The metric names have suffixes such as ``_total``.
+    """
     found: dict[str, list[dict[str, str]]] = {}
     for family in families():
         for sample in family.samples:
@@ -76,8 +78,8 @@ def exposed() -> dict[str, list[dict[str, str]]]:
 
 
 def unknown(uses: promcheck.Findings) -> list[str]:
-    """Return the metrics and labels that a query uses, although neither the operator nor Prometheus
-    exposes them.
+    """Return a text about each metric or label that a query uses, but that neither the operator nor
+    Prometheus exposes.
     """
     series, missing = exposed(), []
     for use in uses.uses:

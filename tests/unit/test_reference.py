@@ -1,4 +1,4 @@
-"""The tables of fields in the pages about the API, which are generated from the CRDs."""
+"""The pages about the API have tables of fields. These tables are generated from the CRDs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The id of an MLJob's dag run: ``<prefix>.<namespace>.<name>.<digest>-<number of the run>``.
+"""The id of an MLJob's dag run: ``<prefix>.<namespace>.<name>.<digest>-<number of the run>``. The
+dag runs of a backfill have other ids, and have this id in their conf.
 
 The id links an MLJob and its run in both directions. The operator computes the id before it
 triggers the run, so that Airflow rejects a repeated trigger as a duplicate instead of starting a

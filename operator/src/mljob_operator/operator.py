@@ -47,7 +47,7 @@ class Operator:
         authentication: Tracks whether the Kubernetes API accepts the operator's credentials.
         metrics: The metrics of the process.
         tracer: Exports the traces of attempts. None if traces are off.
-        gate: Blocks requests that change something while the process is not the leader.
+        gate: While the process is not the leader, blocks requests that change something.
         name: A unique name for this process and this period of leadership.
     """
 
@@ -111,9 +111,9 @@ class Operator:
         self._started = True
 
     async def settle(self) -> None:
-        """Stop reconciling MLJobs. Wait about a second for the reconciliations in progress, and
-        then cancel them. Also tell the readers of Kafka topics and change feeds to end, without
-        waiting for the end.
+        """Start no more reconciliations. Wait at most about a second until the MLJobs'
+        reconciliations in progress end, and cancel those that have not ended by then. Also cancel
+        the readers of Kafka topics and change feeds, without waiting for the readers to end.
 
         This method may be called in any state. Further calls have no effect.
         """
@@ -187,8 +187,8 @@ class Operator:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Make ``/livez`` fail if the task has ended without being cancelled. This is a defect, and
-        the kubelet must restart the process because statuses may no longer be updated.
+        """Make ``/livez`` fail if the task has ended without being cancelled. Such an end is a
+        defect: statuses may no longer be updated, so the kubelet must restart the process.
         """
         self._tasks.remove(task)
         if task.cancelled():

@@ -2,10 +2,12 @@
 
 The manifest has a line for every param, with comments about the valid values:
 
-- If the user has given a value, the line sets this value.
-- If a required param has no value, the line has an example, or ``null`` if there is no valid
-  example. The user has to fill in the line.
-- If a param with a default has no value, the line is commented out, and shows the default.
+- If the user has given a value for the param, the line sets this value.
+- If the user has given no value for a required param, the line has the first valid example in the
+  param's schema. The user should check this value. Without a valid example, the line has ``null``,
+  and the user has to replace ``null``.
+- If the user has given no value for a param with a default, the line is commented out, and shows
+  the default.
 
 Explanations start with ``##``. A line that starts with a single ``#`` can be uncommented to set the
 param.
@@ -76,12 +78,12 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 
 
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
-    """Make a conf from assignments such as ``epochs=20`` and ``optimizer.rate=0.1``. The values are
-    not validated.
+    """Make a conf from assignments. ``epochs=20`` sets a param, and ``optimizer.rate=0.1`` sets the
+    field ``rate`` of the param ``optimizer``. The values are not validated.
 
-    If the param or field may be a string, the value is the text itself, except for ``null`` if null
-    is allowed too. Otherwise the text is parsed as JSON. A text that is not valid JSON becomes a
-    string.
+    If the schema of the param or field allows a string, the value is the text itself. But if this
+    schema also allows null, the text ``null`` becomes None. If the schema allows no string, the
+    text is parsed as JSON. A text that is not valid JSON becomes a string.
 
     Args:
         entry: The DAG.
@@ -190,7 +192,9 @@ def _comment(text: str, *, indent: int = 0, hang: int = 0) -> Iterator[str]:
 
 
 def in_yaml(value: Any) -> str:
-    """Return a JSON value as one line of YAML, with the same value in YAML 1.1 and YAML 1.2."""
+    """Return a JSON value as one line of YAML. Parsers of YAML 1.1 and of YAML 1.2 read the same
+    value from this line.
+    """
     match value:
         case str():
             plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS

@@ -84,8 +84,9 @@ def list_lines(rows: Sequence[Row], look: Look, *, with_namespace: bool, titles:
 
 
 def job_lines(job: MLJob, look: Look, now: datetime, most_tasks: int) -> list[Line]:
-    """Return the lines of the live page about one MLJob and its tasks. At most ``most_tasks`` tasks
-    are shown, or :data:`MIN_TASKS` if that is more.
+    """Return the lines of the live page about one MLJob and its tasks. The page shows at most
+    ``most_tasks`` tasks. If ``most_tasks`` is below :data:`MIN_TASKS`, the limit is
+    :data:`MIN_TASKS`.
     """
     row = row_of(job, now)
     share = f"{look.bar(row.percent)} {row.percent}%" if row.percent is not None else ""
@@ -119,9 +120,9 @@ def task_lines(tasks: Sequence[Task], look: Look, now: datetime, indent: str = I
 
 
 def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tuple[str, ...], Line]:
-    """Return texts that describe the state of an MLJob, and a line to print about the state. The
-    caller prints the line only if the texts have changed. Lines can't be compared instead, because
-    each line begins with a time.
+    """Return two values: texts that describe the state of an MLJob, and the line to print about
+    this state. The caller prints the line only if the texts differ from the texts of the last
+    printed line. The lines can't be compared instead, because each line begins with ``since``.
 
     Args:
         job: The MLJob.
@@ -142,8 +143,8 @@ def change_line(job: MLJob, look: Look, now: datetime, since: float) -> tuple[tu
 
 
 def output_lines(job: MLJob) -> list[Line]:
-    """Return a line for each of the first 50 outputs of an MLJob. If there are more outputs, the
-    last line says how many.
+    """Return a line for each of the first 50 outputs of an MLJob. If there are more outputs, one
+    more line says how many outputs are left out.
     """
     from .screen import columns
 
@@ -160,7 +161,7 @@ def explanation_lines(explanation: Explanation, look: Look, now: datetime, log: 
         explanation: The explanation of the state.
         look: The icons and bars of the screen.
         now: The current time, for durations.
-        log: The lines of the log that explain the task's error.
+        log: The lines that explain the error of ``explanation.task``, from this task's log.
         no_log: Why the log can't be read, or an empty text.
     """
     from .screen import columns

@@ -16,8 +16,9 @@ _MAX_VALUE = 200
 
 
 def number(value: float) -> str:
-    """Return a number as text with four significant digits. An integer whose absolute value is
-    below 10⁹ has all its digits.
+    """Return a number as text. A whole number (an int, or a float such as 2.0) whose absolute value
+    is below 10⁹ has all its digits, and no decimal point. Any other number has at most four
+    significant digits.
     """
     if float(value).is_integer() and abs(value) < 1e9:
         return str(int(value))
@@ -25,8 +26,8 @@ def number(value: float) -> str:
 
 
 def metrics(values: Mapping[str, float], most: int = MAX_SHOWN_METRICS) -> str:
-    """Return the first metrics as text, such as ``loss 0.1532  epoch 9  +2``. The parameter
-    ``most`` limits the number of metrics. Here, ``+2`` is the number of metrics that are left out.
+    """Return the first ``most`` metrics as text, such as ``loss 0.1532  epoch 9  +2``. In this
+    example, ``+2`` says that 2 more metrics are left out.
     """
     shown = [f"{plain(name, _MAX_NAME)} {number(value)}" for name, value in list(values.items())[:most]]
     more = len(values) - most

@@ -1,5 +1,5 @@
-"""Access to the view: for one person on their own machine, or for people behind an OIDC proxy in
-the cluster.
+"""Access to the view, which shows MLJobs in a browser: for one person on their own machine, or for
+people behind an OIDC proxy in the cluster.
 
 On a person's machine, the view acts with the person's kubeconfig, so the view must let in nobody
 else:
@@ -8,8 +8,8 @@ else:
   localhost, so that no web site reaches the view by DNS rebinding.
 - The URL that the view prints has a token. The first browser that opens this URL gets a cookie.
   Scripts can't read the cookie, and browsers don't send the cookie with requests from other sites.
-- The view opens the browser with the path of a private file that contains the URL. Other people on
-  the machine can see the arguments of the browser's process, but can't read this file.
+- The view starts the browser with the path of a private file as argument. The file contains the
+  URL. Other people on the machine can see this argument, but can't read the file.
 - A request that changes something must come from a page of the view, with the token of the page's
   form.
 
@@ -45,8 +45,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
 class Access(Protocol):
-    """Identifies the person who has sent a request, and owns the connections and watches of all
-    persons.
+    """Identifies the person who has sent a request. Owns the connections to the API server, and the
+    background tasks that read data for pages.
     """
 
     allowed_hosts: frozenset[str]
@@ -64,17 +64,20 @@ class Access(Protocol):
         ...
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the name and the value of the cookie to set in the answer. Return None unless the
-        request is the first with the token of the printed URL. In the cluster, always return None.
+        """Return the name and the value of the cookie to set in the answer, if the request is the
+        first GET request with the token in the URL that the view has printed. Otherwise return
+        None. In the cluster, always return None.
         """
         ...
 
     async def end_idle(self) -> None:
-        """End the watches that no open page has used for 60 seconds."""
+        """End the background tasks that read data only for pages that were closed at least 60
+        seconds ago.
+        """
         ...
 
     async def aclose(self) -> None:
-        """End all watches, and close all connections."""
+        """End all background tasks that read data for pages, and close all connections."""
         ...
 
 
@@ -126,8 +129,8 @@ class LocalAccess:
         return self._person
 
     def first_visit(self, request: Request) -> tuple[str, str] | None:
-        """Return the name and the value of the cookie to set in the answer. Return None unless the
-        request is the first GET request with the token.
+        """Return the name and the value of the cookie to set in the answer, if the request is the
+        first GET request with the token. Otherwise return None.
         """
         given = request.query_params.get("token", "")
         is_right = hmac.compare_digest(given.encode(), self.token.encode())
@@ -137,12 +140,14 @@ class LocalAccess:
         return self._cookie, self._session
 
     async def end_idle(self) -> None:
-        """End the watches that no open page has used for 60 seconds."""
+        """End the background tasks that read data only for pages that were closed at least 60
+        seconds ago.
+        """
         if self._person is not None:
             await self._person.feeds.end_idle()
 
     async def aclose(self) -> None:
-        """End all watches, and close all connections."""
+        """End all background tasks that read data for pages, and close all connections."""
         if self._person is not None:
             await self._person.aclose()
 
@@ -167,8 +172,9 @@ class ProxyAccess:
         self._persons: dict[str, Person] = {}
 
     async def person(self, request: Request) -> Person | None:
-        """Return the person whose token the request has. Return None if the request has no token.
-        This method does not check whether the token is valid.
+        """Return the person whose token the request has. Return None if the request has no token,
+        or if the token has an invalid character or more than :data:`MAX_TOKEN` characters. This
+        method does not check whether the API server accepts the token.
 
         Raises:
             TooManyPersons: The person is new, and :data:`MAX_PERSONS` other persons have pages
@@ -192,8 +198,8 @@ class ProxyAccess:
         return None
 
     async def end_idle(self) -> None:
-        """End the watches that no open page has used for 60 seconds. Forget the persons who have no
-        watches and no open pages left.
+        """End the background tasks that read data only for pages that were closed at least 60
+        seconds ago. Then forget the persons who have no background task and no open page.
         """
         for key, person in list(self._persons.items()):
             await person.feeds.end_idle()
@@ -201,7 +207,7 @@ class ProxyAccess:
                 await self._forget(key, person)
 
     async def aclose(self) -> None:
-        """End all watches, and close all connections."""
+        """End all background tasks that read data for pages, and close all connections."""
         for person in self._persons.values():
             await person.aclose()
 

@@ -1,7 +1,7 @@
 """The chart of a run: bars on one time axis show when each task waited and ran.
 
-The bars come from the run's history. A mapped task and a task without history have one bar, from
-the status.
+The bars come from the run's history. A mapped task, or a task without history, has at most one bar,
+which comes from the MLJob's status.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class TaskRow:
     """The row of a task in the chart.
 
     Attributes:
-        counts: How many instances of a mapped task are done, such as ``12/40``. Empty for other
-            tasks.
+        counts: For a mapped task, how many instances succeeded or were skipped, and how many
+            instances the task has, such as ``12/40``. Empty for other tasks.
         progress: The progress that the task last reported, in percent, or None.
         started_at: When the newest try started, or None.
         ended_at: When the newest try ended, or None.
@@ -99,7 +99,7 @@ def gantt(tasks: Sequence[TaskStatus], history: Iterable[TaskChange], now: datet
     """Return the chart of a run.
 
     Args:
-        tasks: The tasks of the status, in the order of the status.
+        tasks: The tasks in the MLJob's status. The rows of the chart have the order of ``tasks``.
         history: State changes of the run's tasks. Empty if the history can't be read.
         now: The current time, at which the bars of waiting and running tasks end.
     """
@@ -129,8 +129,8 @@ def _span(begin: datetime, end: datetime, tone: str, state: str, try_number: int
 
 
 def _history_spans(changes: list[TaskChange], now: datetime) -> list[_Span]:
-    """Return the spans of time in which a task waited and ran. Each try has at most one span of
-    each kind.
+    """Return the spans of time in which a task waited or ran. Each try has at most one span of
+    waiting, and at most one span of running.
     """
     tries: dict[int, list[TaskChange]] = {}
     for change in sorted(changes, key=lambda change: change.time):
@@ -173,8 +173,8 @@ def _row(task: TaskStatus, spans: list[_Span], begin: datetime, length: float) -
 
 
 def mapped_counts(task: TaskStatus) -> str:
-    """Return how many instances of a mapped task succeeded or were skipped, such as ``12/40``.
-    Return an empty text for a task that is not mapped.
+    """Return how many instances of a mapped task succeeded or were skipped, and how many instances
+    the task has, such as ``12/40``. Return an empty text for a task that is not mapped.
     """
     if task.mapped is None:
         return ""

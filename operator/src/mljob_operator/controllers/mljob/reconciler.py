@@ -130,9 +130,10 @@ class Reconciler:
         )
 
     def takeover_state(self, job: Job) -> TransientState | None:
-        """Return None if this process has begun the MLJob's attempt. Otherwise return a new
-        transient state (:meth:`transient`). If another process may still submit the run, the new
-        state says that this process must not act on the attempt for 30 seconds (``UNKNOWN_FOR``).
+        """Return None if the status names this process as the submitter of the MLJob's newest
+        attempt. Otherwise return a new transient state (:meth:`transient`). If another process may
+        still submit the run, the new state says that this process must not act on the attempt for
+        30 seconds (``UNKNOWN_FOR``).
         """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
@@ -151,9 +152,10 @@ class Reconciler:
         self._airflows.request_probe(airflow)
 
     async def advance(self, tracked: TrackedJob) -> Outcome:
-        """Decide on the next action and carry it out, repeatedly, until the next action is Wait,
-        Store, Release or Expire. The caller carries out these four actions. An ``AirflowError`` or
-        ``ReferenceMissing`` is recorded in the transient state instead of being raised.
+        """Decide on the next action and carry the action out, repeatedly, until the next action is
+        Wait, Store, Release or Expire, or until the MLJob does not exist any more. The caller
+        carries out these four actions. An ``AirflowError`` or ``ReferenceMissing`` is recorded in
+        the transient state instead of being raised.
 
         Raises:
             Conflict: The MLJob has changed meanwhile. The caller has to read the MLJob, and call

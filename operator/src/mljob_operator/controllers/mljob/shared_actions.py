@@ -1,5 +1,5 @@
-"""The actions that are the same for a single run and a backfill. :mod:`.cancellation_actions` has
-the actions of a cancellation.
+"""The actions of the reconciler that are the same for a single run and a backfill, except the
+actions of a cancellation, which are in :mod:`.cancellation_actions`.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ class SharedActions:
         return context.with_result()
 
     async def count_runs(self, context: ActionContext, _: actions.CountRuns) -> TrackedJob:
-        """Count the runs that an earlier MLJob with the same name and spec has left in Airflow.
-        With ``runPolicy: OncePerSpec``, the MLJob takes over the newest of these runs.
+        """Count the runs in Airflow that earlier MLJobs with the same namespace, name and spec have
+        started. An MLJob with ``runPolicy: OncePerSpec`` takes over the newest of these runs.
 
-        The runs are numbered from 1. The count is complete when Airflow has answered twice, at
-        least ``ABSENCE_CONFIRMED_AFTER`` (3 seconds) apart, that the run with the next number does
-        not exist.
+        The runs are numbered from 1. Each call continues the count until Airflow answers that the
+        run with the next number does not exist. The count is complete after two such answers about
+        the same number, at least ``ABSENCE_CONFIRMED_AFTER`` (3 seconds) apart.
 
         Raises:
             AirflowUnreadable: The count reaches ``MAX_RUNS_OF_A_SPEC``.

@@ -1,5 +1,7 @@
-"""Decides which operator manages an MLJob, and which process of this operator is active.
+"""Decides whether two operators may run side by side, and how long one process of an operator may
+act as the leader.
 
 - :mod:`.claims`: what an operator manages, and whether two operators may run side by side.
-- :mod:`.lease`: the state of a Lease, and how long the process that holds the Lease may work.
+- :mod:`.lease`: one version of a Kubernetes Lease, and how long the process that holds the Lease
+  may act as the leader.
 """

@@ -27,7 +27,8 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 def merge_event(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
     """Combine what is known of a task instance with a new event. The result has the later of the
-    two states.
+    two states. States are ordered by try, then by the rank of the state within the try, and then by
+    time (see :attr:`.TaskFact.order`).
 
     Args:
         old: What is known of the task instance.
@@ -125,9 +126,9 @@ def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Return whether the event ``old`` reports the end of a try that Airflow may not have stored
-    yet. Airflow's worker publishes the end of a try before it reports the end to Airflow's API
-    server.
+    """Return whether the event ``old`` reports the end of a try, and Airflow's database may lack
+    this end. Airflow's worker publishes the end of a try before the worker reports the end to
+    Airflow's API server.
     """
     recent = not old.confirmed and rest.observed_at < old.observed_at + CONFIRMED_WITHIN
     return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK

@@ -16,12 +16,12 @@ from .spec_change import SpecChange
 
 
 class CancelReason(StrEnum):
-    """The reason why a run is cancelled, as in the status. If several reasons apply, the first
-    reason in this class is used, with these exceptions:
+    """The reason why a run is cancelled. The values appear in ``status.reason``. If several reasons
+    apply, the operator uses the reason that this class lists first. Exceptions:
 
     - If the MLJob is being deleted with deletionPolicy Retain, no reason applies.
-    - If the stored status already has PRE_RUNNING, DEADLINE does not replace this reason.
-    - If the stored status already has SPEC_CHANGED, SUSPEND does not replace this reason.
+    - If the stored status already has PRE_RUNNING, DEADLINE does not replace PRE_RUNNING.
+    - If the stored status already has SPEC_CHANGED, SUSPEND does not replace SPEC_CHANGED.
     """
 
     DELETED = "Cancelling"
@@ -37,20 +37,23 @@ CANCEL_REASONS = frozenset(CancelReason)
 
 @frozen
 class Cancellation:
-    """The cancellation of the run of the MLJob's newest attempt.
+    """Whether, why and how the run of the MLJob's newest attempt is cancelled.
 
     Attributes:
         reason: Why the run must not start or continue. None if there is no such reason, or if the
             run has ended and the MLJob is not being deleted.
-        announced: The reason of the cancellation in the stored status, or None. This cancellation
-            continues even if its cause disappears, except in two cases: the MLJob is being deleted
-            with deletionPolicy Retain, or the cause is a suspension and the run is ``pausable``.
+        announced: The reason of the cancellation in the stored status, or None if the stored status
+            has no cancellation. A cancellation in the stored status continues even if its cause
+            disappears, except in two cases: the MLJob is being deleted with deletionPolicy Retain,
+            or the cause is a suspension and the run is ``pausable``.
         pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
             exists in Airflow can be paused.
         by_dag: Whether the cancellation DAG is to cancel the run, as ``spec.cancellation.strategy``
             says. False for a backfill.
-        asked_in_vain: Whether this process has tried without success to cancel or to find the run.
-            Only meaningful until the operator knows that the run has ended.
+        asked_in_vain: Whether a request to Airflow had no success: the run continued after a
+            request to cancel it, Airflow does not have the run, or the last request failed. A
+            failed request to start the run does not count. Ignore this attribute once the operator
+            knows that the run has ended.
     """
 
     reason: CancelReason | None
@@ -76,11 +79,11 @@ class Cancellation:
 
 
 def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
-    """Return the time at which the operator repeats the last failed request. Return None if no
-    failure delays the next request.
+    """Return the time until which the last failure delays the next request to Airflow about the
+    MLJob. Return None if no failure delays the next request.
 
-    A failure to start the run does not delay its cancellation. Failures of an older generation of
-    the MLJob are ignored.
+    Failures of an older generation of the MLJob are ignored. If the run is to be cancelled
+    (``reason`` is not None), failures to start the run are ignored too.
     """
     last_error = inputs.transient.last_error
     if (
