@@ -46,8 +46,8 @@ class RunId:
         name: The name of the MLJob, which may contain dots.
         digest: Ten characters of base32: a hash of the MLJob's uid, or with runPolicy OncePerSpec a
             hash of the MLJob's namespace, name and spec (``mljob_operator.core.mljob.identity``).
-        attempt: The number of the run, from 1 for the first run of the MLJob. An attempt that
-            repeats only the failed tasks has no new run, and so no new number.
+        attempt: The number of the run, from 1. Runs with the same digest have different numbers. An
+            attempt that repeats only the failed tasks has no new run, and so no new number.
     """
 
     prefix: str

@@ -93,11 +93,10 @@ class Operator:
         """Whether a background task has ended by itself."""
 
     async def start(self) -> None:
-        """List all MLJobs, AirflowInstances and namespaces, and then start the readers of Kafka
-        topics and change feeds.
+        """Pass all MLJobs to the controllers, and also all AirflowInstances and namespaces if the
+        operator manages AirflowInstances. Then start the readers of Kafka topics and change feeds.
 
-        AirflowInstances and namespaces are listed only if the operator manages AirflowInstances. A
-        failed list request is repeated until it succeeds. If :meth:`settle` is called before all
+        A failed list request is repeated until it succeeds. If :meth:`settle` is called before all
         lists are complete, no reader is started.
         """
         if not self._settings.kafka_bootstrap_servers:
