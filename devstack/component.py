@@ -1,5 +1,6 @@
-"""The types of the stack's parts. A part is either a component or a step. A component is a process
-that keeps running. A step does some work and ends. Each part names the parts that it needs.
+"""The types of the parts of a development stack (`Stack`). A part is either a component or a step.
+A component is a process that keeps running. A step does some work and ends. Each part names the
+parts that it needs.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Component:
 @dataclass(frozen=True)
 class Step:
     """A part of the stack that does some work and ends. For example, a step creates a topic.
-    `Stack.up` runs every step again, so a step must do no harm when it is repeated.
+    Each call of `Stack.up` runs every step, so a step must do no harm when it is repeated.
     """
 
     name: str

@@ -62,7 +62,8 @@ class MLJobCluster(LoopbackServer):
     """A fake Kubernetes API on loopback that stores MLJobs and answers requests to mljob-api.
 
     Attributes:
-        interfere: Gets each request. Returns the answer, or None for the usual answer.
+        interfere: A function that gets each request. The function returns the answer, or None for
+            the usual answer.
         runs: The functions that answer requests to mljob-api, by ``namespace/name/part``, such as
             ``team-a/train/log``. Other requests to mljob-api get a 404.
         asked: All requests, in order.
@@ -110,7 +111,9 @@ class MLJobCluster(LoopbackServer):
             return self._store(wanted)
 
     def patch(self, name: str, change: Object, namespace: str = "team-a") -> Object:
-        """Change an MLJob by a merge patch. Unlike the API server, do not increase the generation."""
+        """Change an MLJob by a merge patch. Unlike the API server, this method never increases the
+        generation.
+        """
         with self._changed:
             return self._store(_merge(self._objects[namespace, name], change))
 
@@ -133,16 +136,16 @@ class MLJobCluster(LoopbackServer):
             self._changed.notify_all()
 
     def compact(self) -> None:
-        """Forget all changes so far, as a compaction of etcd does. Older watches and lists then get
-        a 410.
+        """Forget all changes so far, as a compaction of etcd does. A watch from an earlier resource
+        version, and a list that continues an earlier page, then get a 410.
         """
         with self._changed:
             self._oldest = self._version
             self._log.clear()
 
     def count(self, what: str) -> int:
-        """Return the number of requests. ``what`` is ``list``, ``watch`` or an HTTP method such as
-        ``PATCH``.
+        """Return the number of requests of one kind so far. The kind ``what`` is ``list``,
+        ``watch`` or an HTTP method such as ``PATCH``.
         """
         return sum(what in (asked.method, _kind(asked)) for asked in list(self.asked))
 

@@ -41,16 +41,21 @@ class LogEnd(NamedTuple):
 
 
 def end_with_error(lines: Sequence[str], limit: int, error: str | None) -> LogEnd:
-    """Return at most ``limit`` lines of a log that explain a failure. If the last lines contain the
-    whole traceback of the error, the last lines are returned. Otherwise, the result ends with the
-    traceback. Without a traceback, the last lines are returned. One line replaces successive frames
-    in Airflow's own files.
+    """Return at most ``limit`` lines of a log that explain a failure.
+
+    The function chooses the last traceback with the text ``error``. If no traceback has this text,
+    the function chooses the last traceback in ``lines``. The result depends on this traceback:
+
+    - If the last ``limit`` lines contain the whole traceback, the result is these lines.
+    - If the traceback begins earlier, the result is the ``limit`` lines up to its end.
+    - If ``lines`` has no traceback, the result is the last ``limit`` lines.
+
+    Before the lines are counted, one line replaces successive frames in Airflow's own files.
 
     Args:
         lines: The end of the log.
         limit: The maximum number of lines to return.
-        error: The error in the status, or None. The traceback with this text is used, else the last
-            traceback.
+        error: The error of the task in the MLJob's status, or None.
     """
     tracebacks = list(_tracebacks(lines))
     first = (error or "").partition("\n")[0]
@@ -103,7 +108,8 @@ def _tracebacks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 def _end_of_message(lines: Sequence[str], at: int) -> int:
     """Return the index of the last line of an exception's message. The message begins at the line
     ``at``. The message ends before an empty line, before the next entry of the log, or after
-    ``_MESSAGE_LINES`` more lines.
+    ``_MESSAGE_LINES`` more lines. If an entry of the log begins at the line ``at``, the message has
+    only this line.
     """
     end = at
     if _ENTRY.match(clean_line(lines[at])):

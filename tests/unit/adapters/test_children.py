@@ -1,4 +1,4 @@
-"""The adapter for Airflow finds the active child runs of a run."""
+"""The adapter for Airflow finds the active runs that the tasks of a run have started."""
 
 from __future__ import annotations
 

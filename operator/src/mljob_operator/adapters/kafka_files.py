@@ -19,7 +19,8 @@ class Files:
     """Detects that the content of files has changed.
 
     Args:
-        paths: The paths of files and folders. A folder stands for all files in it.
+        paths: The paths of files and folders. A folder stands for the files in this folder, without
+            subfolders.
         interval: The minimum time between two checks of the content, in seconds.
         clock: A monotonic clock, in seconds.
     """
@@ -36,11 +37,12 @@ class Files:
         self._digest, self._checked_at = self._content(), self._clock()
 
     def changed(self) -> bool:
-        """Return whether the content has changed since the last check or the last call of
-        :meth:`remember`.
+        """Return whether the current content differs from the remembered content. Then remember the
+        current content.
 
-        Return False if less than ``interval`` seconds have passed since then, or if a file can't be
-        read, for example while it is being replaced.
+        Return False without a check if the last check or the last call of :meth:`remember` was less
+        than ``interval`` seconds ago. Also return False if a file can't be read, for example while
+        the file is being replaced. The remembered content then stays.
         """
         if not self._paths or self._clock() - self._checked_at < self._interval:
             return False

@@ -1,4 +1,6 @@
-"""Limits the number of concurrent requests, for all users together and for each user."""
+"""Limits how many requests mljob-api answers at the same time, for all users together and for each
+user.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,13 @@ all users together may have, but at least one request.
 
 
 class RequestLimits:
-    """Limits the number of concurrent requests, for all users together and for each user.
+    """Limits how many requests mljob-api answers at the same time, for all users together and for
+    each user.
 
     Args:
-        limit: The maximum number for all users together. Each user may have this number divided by
-            ``SHARE_OF_A_USER``, but at least 1.
+        limit: The maximum number of requests of all users together. The maximum number of requests
+            of one user is ``limit`` divided by ``SHARE_OF_A_USER`` and rounded down, but at least
+            1.
     """
 
     def __init__(self, limit: int) -> None:
@@ -29,7 +33,7 @@ class RequestLimits:
 
     @property
     def open(self) -> int:
-        """The number of open requests."""
+        """The number of requests that mljob-api is answering now."""
         return self._open.total()
 
     @contextmanager
@@ -37,7 +41,8 @@ class RequestLimits:
         """Count a request of the user as open while the ``with`` block runs.
 
         Raises:
-            Refusal: All users together, or this user, have reached the limit.
+            Refusal: All users together have reached their limit, or this user has reached the limit
+                of one user.
         """
         if self.open >= self._limit:
             raise Refusal(429, f"mljob-api answers {self._limit} requests already. Try again later.")

@@ -1,5 +1,6 @@
-"""The controllers of MLJobs, AirflowInstances and orphaned runs, and the leader election.
+"""The leader election, and the controllers of MLJobs, AirflowInstances and orphaned runs. An
+orphaned run is an active run whose MLJob was deleted or has begun another attempt.
 
-A controller observes the state, asks :mod:`..core` for a decision, and acts through the protocols
+A controller observes its objects, asks :mod:`..core` for a decision, and acts through the protocols
 of :mod:`..ports`.
 """

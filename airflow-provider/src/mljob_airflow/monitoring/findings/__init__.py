@@ -1,12 +1,13 @@
 """Finds problems in the data from Airflow (:mod:`mljob_airflow.monitoring.observations`), and makes
 a finding for each problem:
 
-- :mod:`.health`: DAG files that can't be imported, and DAGs that are needed, but paused or stale.
+- :mod:`.health`: DAG files that can't be imported. Also paused or stale DAGs that are in use, for
+  example because the DAG has a schedule, or because MLJobs ran the DAG lately.
 - :mod:`.stuck`: runs and tasks that don't start.
 - :mod:`.failures`: tasks that fail again and again with the same error. :mod:`.fingerprints`
   decides whether two errors are the same.
-- :mod:`.outliers`: tasks that take or wait longer than before. :mod:`.statistics` compares the
-  times.
+- :mod:`.outliers`: tasks that run longer, or wait longer for a worker, than in earlier runs.
+  :mod:`.statistics` compares the times.
 - :mod:`.bottlenecks`: full pools, too few workers, tasks with many retries.
 
 :mod:`.mljobs` adds the names of the MLJobs that a finding affects. :mod:`.mutes` removes muted

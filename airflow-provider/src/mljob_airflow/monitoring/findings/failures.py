@@ -59,7 +59,7 @@ def last_runs(
         history: The task's last instances, newest first. Of a mapped task, the history has only the
             first instance of each run.
         failed: Failed instances of the task, which the history may lack.
-        runs: The number of last runs.
+        runs: How many of the task's last runs to consider.
     """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]
     failed_instances = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}

@@ -2,10 +2,10 @@
 
 These modules offer operations to the rest of the operator:
 
-- :mod:`.client` is the adapter of one Airflow, and checks whether the Airflow answers.
+- :mod:`.client` is the adapter of one Airflow, and checks whether this Airflow accepts the
+  credentials.
 - :mod:`.dag_runs` has the operations on dag runs.
 - :mod:`.backfills` has the operations on backfills.
-- :mod:`.lanes` runs the operations in threads. Each kind of request has its own group of threads.
 
 These modules send the requests of the operations:
 
@@ -21,6 +21,7 @@ These modules send the requests of the operations:
 
 All requests use these modules:
 
+- :mod:`.lanes` runs the operations in threads. Each kind of request has its own group of threads.
 - :mod:`.session` logs in and sends requests.
 - :mod:`.tokens` gets bearer tokens, and :mod:`.single_flight` shares a login between threads.
 - :mod:`.versions` checks Airflow's version.
@@ -31,6 +32,6 @@ All requests use these modules:
 - :mod:`.connection_errors` raises AirflowUnavailable for a request without an answer.
 
 The modules read answers as JSON, without the models of apache-airflow-client. These models refuse
-states that a later Airflow adds. Building them for a hundred task instances takes more time than
-the request.
+states that a later Airflow adds. Building these models for a hundred task instances takes more time
+than the request.
 """

@@ -103,9 +103,12 @@ class RunCanceller:
         return any(task.state in ACTIVE_TASK for task in self._runs.tasks(self._dag_id, cancel_run_id(run_id)))
 
     def cancel(self, dag_id: str, run_id: str) -> None:
-        """End a run through the REST API: set its unfinished task instances to failed, and then the
-        run. The run is set to failed even if unfinished task instances are left after
-        ``ONE_BY_ONE_SECONDS``. A run that does not exist is ignored.
+        """End a run through the REST API: first set the run's unfinished task instances to failed,
+        then set the run to failed.
+
+        After ``ONE_BY_ONE_SECONDS``, or if task instances can't be set to failed, the run is set to
+        failed at once. Airflow then ends the remaining task instances together with the run. A run
+        that does not exist causes no error.
         """
         deadline = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)

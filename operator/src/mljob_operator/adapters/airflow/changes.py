@@ -26,8 +26,8 @@ most 211 characters.
 
 
 class Changes:
-    """Lists the changes of one Airflow's runs, and the paused and stale DAGs. Elements that can't
-    be read from Airflow's answer are logged and left out.
+    """Lists the changes of the operator's runs in one Airflow, and finds paused and stale DAGs.
+    If an entry of a list in Airflow's answer can't be read, the entry is logged and left out.
 
     Args:
         session: The session with the Airflow.
@@ -57,8 +57,8 @@ class Changes:
         return self._list_runs(state=[RunState.QUEUED.value, RunState.RUNNING.value])
 
     def tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances of the operator's runs that changed at or after ``since``
-        (Airflow's clock).
+        """Return the changed task instances of the operator's runs. A task instance is included if
+        its last change was at or after ``since`` (Airflow's clock).
 
         Request: ``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all
         pages.
@@ -81,9 +81,10 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Return for each DAG id whether the DAG is paused or stale, or None if the DAG is neither.
-        A DAG that is both, or that does not exist, counts as stale. The result leaves out a DAG
-        that the operator may not read, or for which Airflow's answer can't be read.
+        """Return the :class:`.Halt` of each DAG: PAUSED, STALE, or None if the DAG is neither
+        paused nor stale. A DAG that is both paused and stale counts as stale. A DAG that does not
+        exist also counts as stale. The result leaves out a DAG that the operator may not read, or
+        for which Airflow's answer can't be read.
 
         Request for each DAG: ``GET /dags/{dag_id}``.
         """

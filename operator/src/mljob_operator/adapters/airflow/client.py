@@ -1,5 +1,5 @@
-"""The adapter of one Airflow: the operations on its dag runs, and a request for its version and
-health.
+"""The adapter of one Airflow: the operations on its dag runs and backfills, and a check of the
+credentials that also reads Airflow's version and health.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` in a thread. Each kind of work has its own threads. Record the outcome
-        and the duration as metrics, under the name ``operation``.
+        """Call ``function`` in one of the threads for ``work``, and return the result. Record the
+        outcome and the duration as metrics, under the name ``operation``.
 
         Raises:
             NotLeading: The request would change something, and this process is not the leader.

@@ -58,10 +58,9 @@ async def create(api: client.ApiClient, body: Mapping[str, Any]) -> None:
 def event(about: Mapping[str, Any], kube_event: KubeEvent) -> dict[str, Any]:
     """Return the body of a Kubernetes Event.
 
-    An Event about a cluster-scoped object is in the namespace ``default``.
-
     Args:
-        about: The field ``involvedObject``.
+        about: The field ``involvedObject``. The Event is in the namespace that this field
+            names, or in ``default`` if this field names no namespace.
         kube_event: The type, the reason and the message.
     """
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

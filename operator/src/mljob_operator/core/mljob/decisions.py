@@ -5,9 +5,10 @@ Guards are policies that apply in every stage and come first. Then come the poli
 stage. After each action, the operator determines the state again and asks for the next action,
 until the action is to wait, to remove the finalizer or to delete the MLJob.
 
-Every action is safe to repeat, because a new process does not know what the previous process has
-tried. A second submission of a single run has the same id, and Airflow answers 409. For a backfill,
-the operator first looks for the backfill of an earlier request.
+Every action must be safe to repeat, because a new process does not know which requests the previous
+process has sent. If the operator submits a single run twice, both submissions have the same dag run
+id, and Airflow answers the second submission with 409. Before the operator repeats a request to
+create a backfill, the operator looks in Airflow for the backfill of the earlier request.
 
 The change feed is the list of recent changes that the operator reads from Airflow every few
 seconds.
@@ -143,10 +144,11 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """Decide to take over an attempt that another process has stored in the status, but may not
-    have submitted. If that process may still submit the run, decide to wait first.
+    """Decide to take over an attempt that another process has stored in the status, if the operator
+    does not know whether the run was submitted. While the other process may still submit the run,
+    decide to wait.
     """
-    if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
+    if _skips_the_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
         return None
     if _in_the_future(s, s.transient.left_until):
         return Wait(s.transient.left_until)
@@ -156,9 +158,9 @@ def take_over(s: State) -> Action | None:
 def store_first(s: State) -> Action | None:
     """Decide to store the status before the first request for an attempt, and before the first
     request to cancel a run. The status then names the attempt, the reason for the cancellation, and
-    the requested retry.
+    the retry that a user has requested.
     """
-    if _is_beyond_status(s):
+    if _skips_the_status(s):
         return None
     cancellation = s.cancellation
     unannounced = cancellation.reason not in (None, cancellation.announced)
@@ -167,9 +169,10 @@ def store_first(s: State) -> Action | None:
     return None
 
 
-def _is_beyond_status(s: State) -> bool:
+def _skips_the_status(s: State) -> bool:
     """Return whether the MLJob is being deleted and the Kubernetes API server has refused the last
-    status as invalid. The run of such an MLJob is cancelled without storing the reason.
+    status as invalid. The operator cancels the run of such an MLJob, and does not store the reason
+    first.
     """
     return s.job.deleting and s.transient.refused
 
@@ -198,7 +201,9 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """Decide to read the run from Airflow if an unconfirmed event reports that the run has ended."""
+    """Decide to read the run from Airflow if an event reports that the run has ended, and Airflow's
+    REST API has not confirmed this.
+    """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
 
@@ -259,9 +264,9 @@ def pause_or_resume(s: State) -> Action | None:
 
 
 def collect_results(s: State) -> Action | None:
-    """Decide to read all tasks and the outputs after the run has ended, and to repeat this while
-    Airflow still lists unfinished tasks. A finished MLJob that is about to run again skips this
-    policy.
+    """Decide to read all tasks and the outputs after the run has ended. If Airflow still lists
+    unfinished tasks, decide to read again, for about 10 seconds. A finished MLJob that is about to
+    run again skips this policy.
     """
     observed_run, transient = s.observed_run, s.transient
     forgotten = s.current.finished and s.current.submitted and observed_run.run is None
@@ -312,8 +317,9 @@ def wait_for_the_backoff(s: State) -> Action | None:
 
 
 def read_upstreams(s: State) -> Action | None:
-    """Decide to read the upstream MLJobs, whose outputs become part of the conf, if they block the
-    start of the run. The read is repeated after ``READ_AGAIN_AFTER``.
+    """Decide to read the upstream MLJobs: the MLJobs whose outputs become part of the conf. This
+    policy applies only while an upstream MLJob prevents the start of the run, for example because
+    the upstream MLJob has not finished. The read is repeated every ``READ_AGAIN_AFTER``.
     """
     at = _read_upstreams_at(s)
     return ReadUpstreams(s.start.needed.names) if s.start is not None and at is not None and s.now >= at else None
@@ -329,11 +335,12 @@ def _read_upstreams_at(s: State) -> datetime | None:
 def clear_up(s: State) -> Action | None:
     """Decide what to do while a blocker prevents the start of the next run:
 
-    - If the MLJob had finished before, remove its finalizer.
-    - If a submission may have reached Airflow, look up the run.
+    - If the MLJob has finished and is to run again, remove its finalizer.
+    - If a submission may have reached Airflow, and Airflow can be reached, look up the run. The
+      look-up waits until the submission can no longer arrive.
     - Otherwise, wait.
 
-    Without these actions, the MLJob could block the deletion of an AirflowInstance.
+    Without the removal and the look-up, the MLJob could block the deletion of an AirflowInstance.
     """
     if s.current.finished:
         return release(s)
@@ -344,8 +351,13 @@ def clear_up(s: State) -> Action | None:
 
 
 def start_the_run(s: State) -> Action | None:
-    """Decide on the next step to start the run: add the finalizer, count the runs of an earlier
-    MLJob if there may be such runs, begin an attempt, then submit the run.
+    """Decide on the next of these steps to start the run:
+
+    1. Add the finalizer.
+    2. With runPolicy OncePerSpec, before the first attempt: count the runs that deleted MLJobs of
+       the same name have left in Airflow.
+    3. Begin an attempt.
+    4. Submit the run.
 
     The finalizer comes first, so that the operator can cancel the run if the MLJob is deleted.
     """
@@ -387,10 +399,10 @@ def _submit(s: State) -> Action:
 
 
 def _count_runs(s: State) -> Action:
-    """Decide to count the runs that an earlier MLJob of the same name has left in Airflow for this
-    spec. This MLJob takes over the newest of these runs. If Airflow wrongly answers 404 for the
-    newest run, the count is too low. So the operator repeats the count after
-    ``ABSENCE_CONFIRMED_AFTER``, until two counts are equal.
+    """Decide to count the runs that deleted MLJobs with the same name and spec have left in
+    Airflow. This MLJob takes over the newest of these runs. If Airflow wrongly answers 404 for one
+    of the runs, the count is too low. So the operator repeats the count after
+    ``ABSENCE_CONFIRMED_AFTER``, until two successive counts are equal.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_CONFIRMED_AFTER if counted_at is not None else s.now
@@ -403,11 +415,12 @@ def follow(s: State) -> Action | None:
 
     Decide to ask Airflow in each of these cases:
 
-    - after a restart;
-    - after a refused write of the status;
-    - if the run may be missing;
-    - if an event may be wrong;
-    - if a task awaits input, and the operator has not read its question yet.
+    - The change feed may lack changes of the run, for example after a restart of the operator.
+    - The Kubernetes API server has refused a status.
+    - The run was cleared, and the operator does not know all its tasks.
+    - Airflow has answered that the run does not exist.
+    - Airflow's REST API has not confirmed an event in time.
+    - A task awaits input from a person, and the operator has not read the task's question.
 
     After a failed request, decide to wait until the request may be repeated.
     """
