@@ -1,9 +1,12 @@
-"""Measures the costs of many live MLJobs, which are MLJobs with active runs. The costs are those of
-a burst in which the MLJobs are created, of the silence afterwards, and of a restart of the
-operator.
+"""Measures how much time, CPU and memory the operator needs for many live MLJobs, which are MLJobs
+with active runs. The measurement has these phases:
 
-In the silence, the runs report nothing, so the operator receives no events. Each number of live
-MLJobs is measured with a new operator and a new namespace.
+- In the burst, all MLJobs are created as fast as possible.
+- In the silence, the runs report nothing, so the operator receives no events.
+- The operator is stopped. Some runs end, and a new operator is started.
+
+The phases are repeated for several numbers of MLJobs, each time with a new operator and in a new
+namespace.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """The costs with one number of live MLJobs.
+    """The measured figures for ``jobs`` live MLJobs, which are MLJobs with active runs.
 
     Attributes:
         jobs: The number of live MLJobs.
@@ -69,9 +72,9 @@ class Result:
         none_mib: Resident memory of the operator without MLJobs.
         live_mib: Resident memory of the operator with the live MLJobs.
         cpu: The operator's CPU use while the runs report nothing, in percent of a core.
-        ready: The seconds from the restart until the operator is ready.
-        caught_up: The seconds from the restart until the statuses show the end of each run that
-            ended while no operator ran.
+        ready: The seconds from the start of the new operator until the new operator is ready.
+        caught_up: Some runs end while no operator runs. The seconds from the start of the new
+            operator until the statuses show the ends of all these runs.
         restarted_mib: Resident memory of the restarted operator.
         restarted_cpu: The restarted operator's CPU use while the runs report nothing, in percent of
             a core.
@@ -93,16 +96,18 @@ class Result:
 
     @property
     def kib_per_job(self) -> float:
-        """The operator's memory for each live MLJob, in KiB."""
+        """The difference between ``live_mib`` and ``none_mib``, in KiB per live MLJob."""
         return (self.live_mib - self.none_mib) * 1024 / self.jobs
 
     @property
     def restarted_kib_per_job(self) -> float:
-        """The restarted operator's memory for each live MLJob, in KiB."""
+        """The difference between ``restarted_mib`` and ``none_mib``, in KiB per live MLJob."""
         return (self.restarted_mib - self.none_mib) * 1024 / self.jobs
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures as a JSON object."""
+        """Return the rounded figures as a dict for JSON, without ``jobs``. For ``cancelled``, the
+        dict has the median and the maximum.
+        """
         return {
             "created_per_second": round(self.created_per_second, 1),
             "submitted_per_second": round(self.submitted_per_second, 1),
@@ -123,8 +128,8 @@ class Result:
 
 
 def measure(bench: BenchStack, plan: Plan) -> Iterator[Result]:
-    """Measure the costs of each number of live MLJobs in ``plan.sizes``, smallest number first.
-    Yield each result before the next measurement begins.
+    """Measure once for each number of MLJobs in ``plan.sizes``, smallest number first. Yield each
+    result before the next measurement begins.
     """
     for size in sorted(plan.sizes):
         yield _Size(bench, size, plan).measure()
@@ -190,8 +195,9 @@ class _Size:
             await writer.create_at_once(self._namespace, names, SILENT)
 
     async def _create_and_cancel(self) -> dict[str, float]:
-        """Create all MLJobs, and meanwhile cancel the MLJobs in ``_victims``. Return the times of
-        the cancellations by name, in seconds of the monotonic clock.
+        """Create the MLJobs in ``_names``. When a third of these MLJobs exist, also cancel the
+        MLJobs in ``_victims``, which were created before. Return when the API server answered each
+        cancellation, by the MLJob's name, in seconds of the monotonic clock.
         """
         third = math.ceil(len(self._names) / 3)
         async with Writer(self._bench.credentials) as writer:
@@ -202,7 +208,9 @@ class _Size:
         return dict(zip(self._victims, times, strict=True))
 
     def _silence(self, operator: psutil.Process) -> float:
-        """Measure the operator's CPU use while the runs report nothing, in percent of a core."""
+        """Measure and return the operator's CPU use while the runs report nothing, in percent of a
+        core.
+        """
         with step("live", f"{self._plan.silence:.0f} s of silence"):
             before, began = operator.cpu_times(), time.monotonic()
             time.sleep(self._plan.silence)

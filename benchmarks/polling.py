@@ -39,7 +39,9 @@ class Result:
     samples: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures as a JSON object."""
+        """Return a dict for JSON: the numbers of MLJobs and of samples, the polling interval, and
+        the median and the 99th percentile of the latencies in whole milliseconds.
+        """
         return {
             "jobs": self.jobs,
             "interval_seconds": INTERVAL,

@@ -20,8 +20,8 @@ from devstack.terminal import show, show_progress
 
 
 def main() -> int:
-    """Run the verb of the command line, and return the exit status. Errors that a person can act on
-    are printed without a traceback.
+    """Run the verb that the command line names, and return the exit status of the process. A
+    StackError or BootstrapError is printed without a traceback, and the exit status is 1.
     """
     arguments = _parser().parse_args()
     progress.print_with(show_progress)
@@ -51,8 +51,8 @@ def _up(stack: Stack, arguments: argparse.Namespace, extra_env: Mapping[str, str
 
 
 def _dags_folders(named: Sequence[str]) -> list[Path]:
-    """Return the paths of the folders that a person has named as folders with DAG files. ``~`` is
-    expanded, because Make does not expand ``~``. Empty names are left out.
+    """Return ``named``, the folders with DAG files, as paths. A ``~`` at the beginning becomes the
+    home directory, because Make passes ``~`` on unchanged. Empty strings are left out.
 
     Raises:
         StackError: A folder does not exist. Without this error, Airflow would start without the

@@ -1,8 +1,8 @@
 """Publish statistics of each day's images. The DAG is for MLJobs of type Backfill.
 
 The images are drawn at random from scikit-learn's images of digits. The same day and the same
-``rows`` give the same images. The DAG has a daily schedule, because a backfill needs a schedule.
-The schedule ended in January 2026, so Airflow starts no run by itself.
+param ``rows`` give the same images. The DAG has a daily schedule, because a backfill needs a
+schedule. The schedule ended in January 2026, so Airflow starts no run by itself.
 
 This DAG is declared with Airflow's ``DAG`` and ``mljob_callbacks()``. The other examples are
 declared with ``mljob_dag``.
@@ -22,14 +22,15 @@ from mljob_airflow import mljob_callbacks, publish_outputs
 
 
 def data_dir() -> Path:
-    """Return the folder for the files of all example DAGs. Workers on several machines need a
-    shared volume for this folder.
+    """Return the folder for the files of all example DAGs: the value of ``MLJOB_DATA_DIR``, by
+    default ``mljob-data`` in the temporary folder. Workers on several machines need a shared volume
+    for this folder.
     """
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
 
 def day_dir() -> Path:
-    """Create and return the folder for the files of the run's day."""
+    """Create and return the folder for the files of one day: the day of the run's logical date."""
     path: Path = data_dir() / "daily" / get_current_context()["logical_date"].date().isoformat()
     path.mkdir(parents=True, exist_ok=True)
     return path

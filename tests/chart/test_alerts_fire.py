@@ -1,4 +1,4 @@
-"""Prometheus' own engine evaluates the alert rules."""
+"""Prometheus' own engine evaluates the alert rules of the Helm chart."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ def growing(a_minute: float) -> str:
 
 
 def buckets(name: str, labels: str, **a_minute: float) -> dict[str, str]:
-    """Return the series of a histogram's buckets, by selector.
+    """Return the values of a histogram's buckets over time, in the notation of ``promtool test
+    rules``. The keys are the selectors of the buckets.
 
     Args:
         name: The name of the histogram.
-        labels: The labels before ``le``, with a comma at the end, or an empty string.
-        a_minute: The growth per minute by bucket, such as ``le_5``, ``le_0_1`` for 0.1, or ``le_inf``.
+        labels: The labels before ``le``, such as ``airflow="prod",`` with a comma at the end. An
+            empty string if ``le`` is the only label.
+        a_minute: The growth per minute of each bucket. The keyword for the bucket 5 is ``le_5``,
+            for 0.1 ``le_0_1``, and for +Inf ``le_inf``.
     """
     found = {}
     for bucket, growth in a_minute.items():
@@ -93,7 +96,9 @@ CASES: dict[str, tuple[Mapping[str, str], Mapping[str, str]]] = {
 
 
 def scraped(series: Mapping[str, str], job: str = "mljob-operator") -> list[str]:
-    """Return the series in the notation of ``promtool test rules``, with the label ``job``."""
+    """Return each series as the line ``<selector> <values>``, the notation of ``promtool test
+    rules``. The selector gets the label ``job``, with the value of the argument ``job``.
+    """
     found = []
     for selector, values in series.items():
         name, _, labels = selector.partition("{")

@@ -30,7 +30,7 @@ class Outage:
     """A planned outage of one part of the system, such as Kafka.
 
     Attributes:
-        begin: Seconds after the first MLJob is submitted.
+        begin: Seconds from :meth:`Outages.begin` until the part is killed.
         take_away: Kills the part. Returns the function that starts the part again.
     """
 
@@ -46,11 +46,11 @@ def planned(
 
 
 class Outages:
-    """Threads that kill parts of the system and start them again.
+    """Kills parts of the system and starts them again, each part in its own thread.
 
     Args:
         plan: The planned outages, at most one of each part.
-        seconds: Seconds between the kill of a part and its start.
+        seconds: Seconds from the kill of a part until the part is started again.
     """
 
     def __init__(self, plan: Sequence[Outage], seconds: float) -> None:
@@ -71,8 +71,8 @@ class Outages:
             raise self._problems[0]
 
     def end(self) -> None:
-        """Start the killed parts again at once, and cancel later outages. Raise the first error
-        that occurred in an outage.
+        """Start the killed parts again at once, and skip the outages that have not begun. Wait for
+        the starts, and raise the first error that occurred in an outage.
         """
         self._over.set()
         self.wait()
@@ -92,12 +92,13 @@ class Outages:
 
 @dataclass
 class Course:
-    """The changes of one MLJob's status.
+    """What a watch has seen of one MLJob's status.
 
     Attributes:
-        ended: When the watch saw a terminal phase, in seconds since the epoch; 0 before that.
-        backward: Each change in which the phase or the percentage went backward, such as "phase
-            Running -> Queued". A lower percentage of a failed run does not count.
+        ended: When the watch first saw a terminal phase, in seconds since the epoch. 0 before that.
+        backward: A text such as "phase Running -> Queued" for each change to an earlier phase, each
+            change of a terminal phase, and each change to a lower percentage. A lower percentage of
+            a failed run is left out.
     """
 
     phase: str = Phase.PENDING.value
@@ -121,7 +122,8 @@ class Course:
 
 
 class Watcher:
-    """A thread that watches the MLJobs of a namespace, also across outages of the API server.
+    """Watches the MLJobs of a namespace in a thread during a ``with`` block. After an outage of the
+    API server, the thread lists the MLJobs and watches again.
 
     Args:
         path: The path of the namespace's MLJobs in the Kubernetes API.
@@ -162,11 +164,16 @@ class Watcher:
 
 
 def insist(request: Callable[[], object], what: str) -> None:
-    """Repeat a request until it succeeds, because the server may be down.
+    """Repeat a request until the request succeeds, because the server may be down. Give up after
+    180 seconds.
 
     Args:
-        request: Sends one request. An HTTPError of urllib3 or an AssertionError leads to another call.
+        request: Sends the request once. If ``request`` raises an HTTPError of urllib3 or an
+            AssertionError, ``request`` is called again.
         what: The expected success in words, for the error message.
+
+    Raises:
+        AssertionError: The request did not succeed in time.
     """
 
     def done() -> bool:

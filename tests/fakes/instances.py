@@ -16,7 +16,8 @@ class FakeInstances(StoredObjects[str]):
     """A store of AirflowInstances in memory, with their Secrets.
 
     Attributes:
-        unlabelled: The names of the Secrets without the label that the operator requires.
+        unlabelled: The names of the Secrets that lack the label for Airflow's credentials. A read
+            of such a Secret raises SecretUnlabelled.
         labels: The labels of namespaces, by name.
     """
 

@@ -1,5 +1,5 @@
-"""Makes a DAG run wait until the dataset or the model in the run's params exists. So an MLJob that
-predicts can be applied together with the MLJob that trains the model.
+"""Makes a DAG run wait until a dataset or a model exists. The run's params name the dataset or the
+model. So a user can create an MLJob that predicts together with the MLJob that trains the model.
 """
 
 from __future__ import annotations
@@ -57,22 +57,25 @@ class ModelParams(BaseModel):
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """Add a sensor that waits for the dataset. Return the sensor's output: the version of the
-    dataset. The class of the job's params must be :class:`DatasetParams` or a subclass.
+    """Add a sensor to the DAG of ``job``. The sensor waits for the dataset that the run's params
+    name. Return the sensor's output: the version of the dataset. The DAG must declare its params
+    with :class:`DatasetParams` or a subclass.
     """
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
-    """Add a sensor that waits for the model. Return the sensor's output: the version of the model.
-    The class of the job's params must be :class:`ModelParams` or a subclass.
+    """Add a sensor to the DAG of ``job``. The sensor waits for the model that the run's params
+    name. Return the sensor's output: the version of the model. The DAG must declare its params with
+    :class:`ModelParams` or a subclass.
     """
     return _wait(job, "wait_for_model")
 
 
 def _wait(job: Job[Any], task_id: str) -> Any:
-    """Add a sensor, and return the sensor's output: the name of a version. All later tasks use this
-    version, because ``latest`` may change during the run.
+    """Add a sensor to the DAG, and return the sensor's output: the name of the version that the
+    sensor has found. Later tasks must use this version instead of ``latest``, because ``latest``
+    may change during the run.
     """
 
     @task.sensor(task_id=task_id, mode="reschedule", poke_interval=POKE_INTERVAL, timeout=24 * 3600)

@@ -1,4 +1,4 @@
-"""The provider reads Airflow's URL and credentials from an Airflow Connection."""
+"""The provider reads the API server's URL and the TLS settings from an Airflow Connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of the API run.mljob.dev."""
+"""The formats of the API run.mljob.dev: history entries, graphs, paths and log positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the Kafka message with a report.
+"""Makes the Kafka message with a monitoring report, the result of one run of a monitoring DAG.
 
 This module is separate from :mod:`mljob_airflow.events.cloudevents`, because a task that only sends
 task events must not import the models of reports.
@@ -11,7 +11,8 @@ from mljob_contract.reports import CE_TYPE_REPORT, MonitoringReport
 
 
 def message_from_report(report: MonitoringReport, *, event_id: str) -> Message:
-    """Make the message for a report. The message's key is the id of the monitoring DAG.
+    """Make the Kafka message with a monitoring report. The message's key is the id of the
+    monitoring DAG.
 
     Args:
         report: The report.

@@ -1,5 +1,5 @@
-"""The options that choose the cluster and the namespace, and the sentence that is printed after
-Ctrl-C. All commands share these parts.
+"""The options with which a command chooses the cluster and the namespace. Also the sentence that
+the program prints when the user ends a command with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -86,17 +86,20 @@ class Session:
 
     @property
     def scope(self) -> str:
-        """The options of this call that choose the cluster and the namespace, as text. Commands
-        that are suggested to the user need these options too.
+        """The options ``-n``, ``--context`` and ``--kubeconfig`` that the user has given, as text
+        for a shell, such as ``-n team-a``. Empty if the user has given none of these options. A
+        command that the program suggests to the user must contain this text.
         """
         given = (("-n", self.namespace), ("--context", self.context), ("--kubeconfig", self.kubeconfig))
         return " ".join(f"{option} {shlex.quote(value)}" for option, value in given if value)
 
     def job(self, name: str) -> Job:
-        """Read an MLJob, and return its handle. ``mljob/NAME`` means the same as ``NAME``.
+        """Read an MLJob of the namespace, and return the MLJob as a :class:`.Job`. ``mljob/NAME``
+        means the same as ``NAME``.
 
         Raises:
             NotFound: No MLJob has this name. The message says how to list the MLJobs.
+            KindNotServed: The API server does not serve MLJobs.
         """
         from ..errors import KindNotServed, NotFound
 
@@ -114,12 +117,12 @@ class Session:
             ) from None
 
     def jobs(self, names: list[str] | None, selector: str | None, *, at_least: int = 1) -> list[Job]:
-        """Return the handles of MLJobs that are chosen by names or by a label selector.
+        """Return the MLJobs that the names or the label selector choose, as :class:`.Job` objects.
 
         Raises:
             typer.BadParameter: Names and a selector are both given, or both missing.
             NotFound: There is no MLJob for one of the names.
-            Invalid: There are more MLJobs than :data:`MAX_NAMES`, or fewer than ``at_least``.
+            Invalid: More MLJobs than :data:`MAX_NAMES` are chosen, or fewer than ``at_least``.
         """
         from ..errors import Invalid
 
@@ -168,9 +171,9 @@ class Session:
         return transport.request("PATCH", path, params=params, body=value, content_type=MERGE_PATCH, repeatable=True)
 
     def follows(self, names: list[str], selector: str | None = None) -> None:
-        """Set the sentence that is printed after Ctrl-C. The sentence says that the MLJobs
-        ``names`` continue, and how to show them again. ``selector`` is the label selector that
-        chose the MLJobs, or None.
+        """Set the sentence that the program prints when the user ends this command with Ctrl-C. The
+        sentence says that the MLJobs ``names`` continue, and with which command the user can follow
+        them again. ``selector`` is the label selector that chose the MLJobs, or None.
         """
         if len(names) == 1:
             who, command = f"MLJob {names[0]} goes on", f"watch {names[0]}"

@@ -1,7 +1,7 @@
 """Exports traces by OTLP over HTTP. Each trace shows one attempt of an MLJob.
 
-The SDK of OpenTelemetry is the optional dependency ``tracing``. The SDK is imported only when
-:func:`exporter` is called.
+The SDK of OpenTelemetry is the optional dependency ``tracing``. The import of this module does not
+import the SDK.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def exporter(endpoint: str) -> SpanProcessor:
 
 
 class Repeated(logging.Filter):
-    """A log filter that drops a line if an equal line was logged in the last ``REPEATED_WITHIN``
-    seconds.
+    """A log filter that drops repeated lines. A line is repeated if a line with the same format
+    string was logged in the last ``REPEATED_WITHIN`` (600) seconds.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Repeated(logging.Filter):
         self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to log the line. Two lines are equal if their format strings are equal."""
+        """Return whether to log the line. The result is False if the line is repeated."""
         now, text = time.monotonic(), str(record.msg)
         if now - self._logged_at.get(text, -REPEATED_WITHIN) < REPEATED_WITHIN:
             return False
@@ -116,7 +116,7 @@ class Traces:
             log.exception("the trace of run %s was not exported", trace.run_id)
 
     async def close(self) -> None:
-        """Send the spans that still wait, for at most ``LAST_SPANS`` seconds."""
+        """Send the waiting spans, and stop the export. Wait at most ``LAST_SPANS`` (5) seconds."""
         # An executor's thread would keep the process alive until the collector answers.
         closing = threading.Thread(target=self._provider.shutdown, name="traces that end", daemon=True)
         closing.start()

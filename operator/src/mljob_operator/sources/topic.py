@@ -3,11 +3,12 @@
 The dag run id of a run that the operator submitted names the MLJob. Airflow makes the ids of a
 backfill's runs, so for these runs the reader searches the MLJobs that have a backfill of the DAG.
 
-A message is done when a status with its content is stored, or when no MLJob needs the message.
-Every second, the reader commits the offset before which all messages are done.
+A message is done when a status with the message's content is stored, or when no MLJob needs the
+message. An unreadable message is done at once. Every second, the reader commits an offset for each
+partition: the offset of the first message that is not done.
 
-The reader counts an unreadable message, and sends the message to the dead-letter topic if the
-settings name such a topic. For each kind of error, the log names only the first message.
+A metric counts the unreadable messages. If the settings name a dead-letter topic, the reader sends
+the unreadable messages to this topic. For each kind of error, the log names only the first message.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ class TopicReader:
 
     Args:
         source: The consumer of the topic.
-        controller: Receives the facts in the events.
+        controller: Receives the changes of runs and tasks that the events report.
         clock: Returns the current time.
         meter: Records the metrics.
-        origins: Returns the names of the Airflows that may have sent an event, from the event's
-            field ``source``.
-        prefix: The prefix of the operator's dag run ids. Events of other runs are ignored, except
-            runs of an MLJob's backfill.
+        origins: Receives the field ``source`` of an event, or None if the event lacks the field.
+            Returns the names of the Airflows that may have sent the event.
+        prefix: The prefix of the operator's dag run ids. The reader ignores events of runs without
+            this prefix, unless the run belongs to the backfill of an MLJob.
         commit_interval: Seconds between commits.
     """
 
@@ -74,8 +75,8 @@ class TopicReader:
         self._paused = False
 
     async def run(self) -> None:
-        """Read events until the asyncio task is cancelled. Then commit the offsets of the messages
-        that are done, and leave the consumer group.
+        """Read events until the asyncio task is cancelled. Then commit for each partition the
+        offset of the first message that is not done, and leave the consumer group.
         """
         self._source.start(self.deliver, self.revoked)
         try:
@@ -105,11 +106,12 @@ class TopicReader:
         self._throttle()
 
     def _pass_on(self, message: Message, now: datetime) -> bool:
-        """Pass the fact in a message to the worker of the MLJob.
+        """Pass the change of a run or task that a message reports to the worker of the run's MLJob.
 
         Returns:
-            True if a worker has accepted the fact, and will later report the message as done. False
-                if the message has no fact, or belongs to no MLJob of this operator.
+            True if a worker has accepted the change. The worker later reports the message as done.
+                False if the message reports no change that the operator uses, or if the run belongs
+                to no MLJob of this operator.
 
         Raises:
             Unreadable: The message can't be read.
@@ -133,8 +135,9 @@ class TopicReader:
         return is_taken
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Commit the offsets of the messages that are done, and then forget ``partitions``, which
-        this consumer no longer reads.
+        """Commit for each partition the offset of the first message that is not done. Then forget
+        ``partitions``. The consumer calls this method when the consumer no longer reads these
+        partitions.
         """
         self._commit()
         for partition in partitions:

@@ -32,7 +32,7 @@ class QueuedJobs:
         """The queue of all writes."""
 
     def list(self) -> AsyncIterator[Job]:
-        """Yield all MLJobs of this operator (:meth:`.JobStore.list`)."""
+        """Yield the MLJobs of this operator (:meth:`.JobStore.list`)."""
         return self._jobs.list()
 
     async def get(self, key: Key) -> Job | None:
@@ -85,7 +85,9 @@ class QueuedJobs:
         return await self.writes.send(priority, write, key=job.key)
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """Return the data of an object in ``spec.confFrom`` (:meth:`.JobStore.source`)."""
+        """Return the data of the ConfigMap or Secret that an entry of ``spec.confFrom`` names
+        (:meth:`.JobStore.source`).
+        """
         return await self._jobs.source(namespace, reference)
 
     async def delete(self, job: Job) -> None:

@@ -1,9 +1,11 @@
-"""Decides from the Kubernetes API server's answers how many writes may be under way at once. The
-other writes wait in the operator's own queue (:mod:`.write_queue`).
+"""Limits how many writes the operator sends to the Kubernetes API server at the same time. Further
+writes wait in the operator's own queue (:mod:`.write_queue`).
 
-Source: TCP Vegas (Brakmo and Peterson, 1995). The shortest time of an answer counts as the time
-without waiting. If another answer takes longer, the difference is the time for which the write has
-waited in the API server. The limit changes until only a few writes wait in the API server.
+The limit depends on how fast the API server answers, as in TCP Vegas (Brakmo and Peterson, 1995).
+The fastest answer shows how long a write takes without waiting. The additional time of a slower
+answer counts as waiting in the API server. From these times, the number of writes that wait in the
+API server is estimated. The limit rises while fewer than 4 writes wait there, and falls while more
+than 12 writes wait there.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class WritePace:
 
     def answered(self, seconds: float, now: float) -> None:
         """Adapt :attr:`limit` to the time that the Kubernetes API server took to answer a write.
-        Every ``FASTEST_COUNTS`` (30) seconds, set the limit to ``LEAST``, to measure the shortest
-        time of an answer again.
+        Every ``FASTEST_COUNTS`` (30) seconds, set the limit to ``LEAST`` (12), and measure the
+        shortest time of an answer again.
 
         Args:
             seconds: The time from the write to the answer.
@@ -60,9 +62,11 @@ class WritePace:
             self._limit = max(LEAST, self._limit - 1 / self._limit)
 
     def refused(self, retry_after: float, now: float) -> None:
-        """Halve the limit, but not below ``LEAST``, and send no writes during the pause that the
-        Kubernetes API server asks for. Call this method if the API server was too busy for a write
-        or did not answer.
+        """Halve the limit, but not below ``LEAST`` (12). Set :attr:`paused_until` to the end of the
+        pause that the Kubernetes API server asks for, unless a longer pause is already set.
+
+        Call this method after a write that the API server did not answer, or whose answer was 429
+        (too many requests), a server error or unreadable.
 
         Args:
             retry_after: The length of the pause in seconds (``Retry-After``). 0 if the API server

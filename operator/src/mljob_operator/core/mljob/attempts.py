@@ -2,14 +2,16 @@
 takes over an earlier run (runPolicy OncePerSpec), or continues the previous attempt's run after
 tasks of this run were cleared.
 
-The status names an attempt before the run of the attempt is submitted, so that the next process
-finds the attempt after a crash. ``status.history`` has attempts that have ended.
+The operator stores an attempt in the status before the run of the attempt is submitted, so that the
+next process finds the attempt after a crash. ``status.history`` has the last ``MAX_HISTORY`` (10)
+ended attempts. The attempt with which the MLJob ended is not in the history, because the other
+fields of the status show this attempt.
 
 After the first attempt, a new attempt begins in these cases:
 
 - The operator retries the MLJob after a failure, or because a user has requested a retry.
 - A suspended MLJob is resumed. A paused backfill continues in the same attempt instead.
-- The spec changes.
+- The spec changes, and runPolicy allows a run of the changed spec.
 - Somebody has cleared the run in Airflow.
 """
 
@@ -66,14 +68,15 @@ class Attempt:
     Attributes:
         number: The number of the attempt, counted from 1 over the whole life of the MLJob.
         dag_id: The id of the DAG.
-        run_id: The id of the dag run. For a backfill, the run id in the entry that the operator
-            adds to the conf of the backfill (:mod:`mljob_contract.backfill_marker`). An attempt
-            that continues the run of the previous attempt has the same run id.
+        run_id: The id of the dag run. Airflow chooses the run ids of a backfill. So for a backfill,
+            this is the run id that the MLJob would have as a single run
+            (:mod:`mljob_contract.backfill_marker`). An attempt that continues the run of the
+            previous attempt has the same run id.
         spec_hash: The hash of the spec that the attempt runs.
         airflow: The name of the AirflowInstance for the run, or ``SETTINGS_AIRFLOW`` for the
             Airflow of the operator's settings.
-        submitter: The name of the operator process that submits the run, or None if no process has
-            been chosen.
+        submitter: The name of the only operator process that may submit the run, or None if the
+            status names no such process.
         upstreams: The runs of other MLJobs whose outputs are in the conf of the run.
     """
 
@@ -127,8 +130,8 @@ def next_run(
         prefix: The prefix of dag run ids.
         number: The number of the attempt.
         airflow: The name of the Airflow for the run.
-        unused: A run id that is in the status, although Airflow has no such run. Its number may be
-            used again. None if there is no such run id.
+        unused: A run id that is in the status, although Airflow has no such run. The new run may
+            get this run id. None if there is no such run id.
         newest: The number of the run that the first attempt takes over from a deleted MLJob of the
             same name, or 0 if there is no such run.
     """
@@ -149,7 +152,7 @@ def next_run(
 
 
 def same_run(attempt: Attempt, number: int) -> Attempt:
-    """Return an attempt that continues the run of an earlier attempt."""
+    """Return an attempt with the number ``number`` and the same run as ``attempt``."""
     return replace(attempt, number=number)
 
 
@@ -162,13 +165,13 @@ def goes_on(status: MLJobStatus) -> bool:
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
-    """Return the time before which events and answers of Airflow about the run belong to an earlier
-    attempt. Return None if all of them belong to this attempt, or if this attempt is
-    :func:`closed`.
+    """Return the time before which the states of the run belong to the previous attempt. Return
+    None if the previous attempt had another run, if there was no previous attempt, or if the
+    attempt that the status describes is :func:`closed`.
 
-    A run that was cleared ends twice, and an event of the first end may arrive late. The result is
-    the time at which Airflow queued the run again. Until Airflow has reported this time, the result
-    is one second after the first end.
+    A run that was cleared ends a second time, and an event of the first end may arrive late. The
+    result is the time at which Airflow queued the run again. As long as this time is not in the
+    status, the result is one second after the end of the previous attempt.
     """
     if not goes_on(status) or closed(status):
         return None
@@ -200,9 +203,17 @@ def last_end(status: MLJobStatus) -> tuple[Phase, str] | None:
 def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
-    """Return the status with the current attempt as the last entry of its history. The entry
-    replaces an earlier entry with the same number. Only the last ``MAX_HISTORY`` entries are kept.
-    If ``failed`` is true, ``failed_attempts`` increases by one.
+    """Return the status with one more entry at the end of the history: the attempt that the status
+    describes. An entry with the same attempt number is removed first. Only the last ``MAX_HISTORY``
+    (10) entries are kept.
+
+    Args:
+        status: The status without the end of the attempt.
+        phase: The phase with which the attempt ended.
+        reason: The reason of the end.
+        message: The message about the end. A long message is cut.
+        at: When the attempt ended.
+        failed: Whether to increase ``failed_attempts`` by one.
     """
     number = status.attempts or 1
     entry = AttemptStatus(
@@ -222,8 +233,9 @@ def close(
 
 
 def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
-    """Return the status to store before the run of an attempt is submitted. An earlier attempt that
-    the status describes is added to the history.
+    """Return the status to store before the run of ``attempt`` is submitted. If ``status``
+    describes an earlier attempt, the earlier attempt is added to the history, unless the history
+    already has the earlier attempt.
     """
     finished = status.phase in TERMINAL_PHASES
     if not finished and not closed(status) and status.attempts is not None and attempt.number > status.attempts:

@@ -27,21 +27,22 @@ from .starting import Start
 
 
 class Stage(StrEnum):
-    """The stage of an MLJob. Exactly one stage holds at a time.
+    """The stage of an MLJob. An MLJob has exactly one stage at a time. In the following list, "the
+    attempt" is the newest attempt.
 
     Attributes:
-        BLOCKED: The MLJob should start a run now, but a blocker prevents the start. Failed requests
-            are not blockers.
+        BLOCKED: The MLJob should start a run now, but something other than a failed request
+            prevents the start, such as an invalid spec or a limit on active runs.
         BACKING_OFF: A run is to be started later, after a failed attempt or a failed request.
         STARTING: The MLJob should start a run now, and nothing prevents the start.
         RUNNING: The run is in progress.
-        CANCELLING: The attempt is open, and there is a reason to cancel it.
+        CANCELLING: There is a reason to cancel the attempt, and the attempt is not over.
         COLLECTING: The run has ended, and the operator reads its tasks and outputs.
         ENDED: The attempt is over, and the stored status does not show this yet.
-        STOPPED: No attempt is open. Suspension, cancellation, a deadline or deletion prevents
-            another attempt.
-        RETAINED: The MLJob is being deleted with deletionPolicy Retain, and as far as the operator
-            knows, no open attempt has a run in Airflow. No run is started.
+        STOPPED: The attempt is over, or there was no attempt yet. Suspension, cancellation, a
+            deadline or deletion prevents another attempt.
+        RETAINED: The MLJob is being deleted with deletionPolicy Retain. The attempt is over, or as
+            far as the operator knows, Airflow has no run of the attempt. No run is started.
         FINISHED: The status shows how the MLJob ended, and no further run is to be started.
     """
 
@@ -63,8 +64,8 @@ class State:
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
-        backfill_pause: The pause or the resumption of the backfill that ``spec.suspend`` requires.
-            None if neither is required.
+        backfill_pause: Whether the operator has to pause or to resume the backfill, as
+            ``spec.suspend`` asks. None if the backfill needs neither.
         start: The start of the next run, or None if the MLJob neither starts a run now nor waits to
             start a run.
         retry_at: The time at which the last failed request is sent again, or None if no failure
@@ -113,8 +114,8 @@ class State:
 
     @property
     def handles_retry(self) -> bool:
-        """Whether the newest attempt is the retry that the user has requested, and the stored
-        status does not show this retry yet.
+        """Whether the newest attempt carries out the retry that a user has requested, and
+        ``lastHandledRetry`` in the stored status does not show this request yet.
         """
         return wants_retry(self.job) and self.current.open and (not self.current.recorded or self.start is not None)
 
