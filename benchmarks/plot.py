@@ -1,8 +1,8 @@
 """Draws the latencies that the benchmarks ``push`` and ``polling`` have measured.
 
-For each number of milliseconds, a curve shows the share of changes that have reached a Kubernetes
-watch in this time. The time starts at the event in Kafka (``push``), or at the change in Airflow
-(``polling``).
+For each number of milliseconds, a curve shows the share of changes that a Kubernetes watch has
+received within this time. The time starts at the event in Kafka (``push``), or at the change in
+Airflow (``polling``).
 """
 
 from __future__ import annotations

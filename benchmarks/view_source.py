@@ -62,11 +62,11 @@ def mljob(number: int, version: int, moved_at_ms: int) -> dict[str, Any]:
 
 
 class Source:
-    """Changes the MLJobs, and serves their list and their watches over HTTP.
+    """Simulates MLJobs that change, and serves their list and their watches over HTTP.
 
     Args:
         jobs: The number of MLJobs.
-        moves: The number of changes per second.
+        moves: The number of changes per second, of all MLJobs together. With 0, no MLJob changes.
     """
 
     def __init__(self, jobs: int, moves: float) -> None:

@@ -1,7 +1,8 @@
 """Writes the reference of the commands of ``kubectl mljob`` into ``docs/kubectl-mljob.md``, between
-two comments. With ``--check``, the program fails if the page is outdated.
+the comments "commands" and "end of commands". With ``--check``, the program fails if the page is
+outdated.
 
-The reference is made of the docstrings and the help of the commands.
+The reference consists of the help texts of the commands and of their options.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SHARED = ("namespace", "context", "kubeconfig", "help")
 
 
 def filled(page: str) -> str:
-    """Return the text of the page with the current reference."""
+    """Return ``page``, the text of the page, with the current reference."""
     commands: dict[str, Any] = get_command(application()).commands  # type: ignore[attr-defined]
     return MARKED.sub(lambda mark: f"{mark[1]}\n{''.join(map(_section, commands.values()))}{mark[2]}", page)
 

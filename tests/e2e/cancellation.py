@@ -51,7 +51,9 @@ class Worker:
 
 
 class Work:
-    """Starts MLJobs whose runs stay active, and ends these runs after the test."""
+    """Starts MLJobs whose runs stay active. After the test, :meth:`end` ends all unfinished runs of
+    the operators that submitted these runs.
+    """
 
     def __init__(self, folder: Path, airflow: AirflowRest) -> None:
         self._folder = folder

@@ -1,5 +1,6 @@
-"""The operator does not trust events, the run ids of child runs, or deeply nested confs. With
-``MLJOB_ORPHANED_RUNS=Cancel``, a run whose MLJob no longer exists is cancelled.
+"""MLJobs are not harmed by forged events, by child runs that have the run id of the MLJob's run, or
+by another MLJob whose conf is nested too deeply. With ``MLJOB_ORPHANED_RUNS=Cancel``, the
+operator cancels a run whose MLJob no longer exists.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class Forger:
         self._topic = stack.env["MLJOB_EVENTS_TOPIC"]
 
     def tell(self, status: Object, event: str, **fields: Any) -> None:
-        """Send a false event about an MLJob's run, in the format of Airflow's own producer.
-        ``fields`` are added to the event, or replace its fields.
+        """Send a false event about the run in ``status``, the status of an MLJob. The event has the
+        format of ``kafka_event_producer``, Airflow's own producer of events. ``fields`` are added
+        to the event, or replace its fields.
         """
         message = {
             "schema_version": 1,
@@ -81,7 +83,9 @@ def victim(event: str, dag_id: str | None) -> str:
 
 @pytest.fixture(scope="module")
 def victims(with_kafka: Installation) -> dict[str, Object]:
-    """The statuses of active MLJobs, by name: one MLJob for each of the ``FORGERIES``."""
+    """The statuses of running MLJobs, by the MLJob's name. There is one MLJob for each forged event
+    in ``FORGERIES``.
+    """
     jobs, names = with_kafka.jobs, [victim(*forgery) for forgery in FORGERIES]
     for name in names:
         jobs.submit(name, WAIT, {"seconds": 600}, backoffLimit=1, cancellation={"strategy": "Api"})
@@ -165,9 +169,9 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """MLJobs whose child runs have ended while their own runs continue. A key has the fixture
-    that installs the operator, such as ``rest_only``, and the outcome of the child run, such as
-    ``fails``.
+    """MLJobs whose child runs have ended while the MLJobs' own runs continue. A key is a pair: the
+    fixture that installs the operator (``with_kafka`` or ``rest_only``), and the outcome of the
+    child run (``succeeds`` or ``fails``).
     """
     found = {
         (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")

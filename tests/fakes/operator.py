@@ -4,7 +4,7 @@ from mljob_operator.core.status.events import KubeEvent
 
 
 class FakeOperator:
-    """A fake :class:`mljob_operator.ports.OperatorStore`."""
+    """A fake :class:`mljob_operator.ports.OperatorStore` that keeps the recorded Events."""
 
     def __init__(self) -> None:
         self.kube_events: list[KubeEvent] = []

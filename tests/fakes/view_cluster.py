@@ -56,8 +56,8 @@ class ViewCluster(MLJobCluster):
     Attributes:
         objects: All objects except MLJobs, by the URL path of their list. Watches of these lists
             deliver no events.
-        logs: The logs of tasks, by ``namespace/name/task``. A task without a log gets the first log
-            of its MLJob.
+        logs: The logs of tasks, by ``namespace/name/task``. A request for the log of a task that
+            has no entry is answered with the first log of the same MLJob.
         may: Gets a token and a request. Returns whether the token's owner may send the request.
     """
 

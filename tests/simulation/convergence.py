@@ -32,8 +32,9 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """Yield a description of each error in ``world``. Call this function when all servers work and
-    nothing changes any more.
+    """Yield a description of each wrong state in ``world``, such as a status that differs from
+    Airflow or a cancellation that was lost. Call this function when all servers work and nothing
+    changes any more.
     """
     for body in world.cluster.objects.values():
         job = Job.from_object(body)

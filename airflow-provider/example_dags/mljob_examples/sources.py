@@ -1,5 +1,5 @@
 """Divides the rows of scikit-learn's datasets into known rows and unseen rows. Known rows are for
-the training of models and for generated datasets. Unseen rows are for predictions.
+training models and for generating datasets. Unseen rows are for predictions.
 
 The division is always the same, so no model is trained on unseen rows.
 """
@@ -35,7 +35,7 @@ class Rows:
 
 
 def known(source: Source = "digits") -> Rows:
-    """Return the rows for the training of models and for generated datasets."""
+    """Return the rows for training models and for generating datasets."""
     return _rows(source, is_unseen=False)
 
 
@@ -65,8 +65,8 @@ def new_images(seed: int, number: int) -> tuple[Any, Any]:
 
 
 def moved(images: Any, random: Any) -> Any:
-    """Return copies of the images, each moved at random by at most one pixel horizontally and
-    vertically.
+    """Return a copy of each image, moved at random: by at most one pixel horizontally, and by at
+    most one pixel vertically.
 
     Args:
         images: Array of shape (number, 64): each image has 8 rows with 8 pixels.

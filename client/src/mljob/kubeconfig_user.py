@@ -60,8 +60,8 @@ def read_user(path: Path, user: Mapping[str, Any]) -> User:
     The token file is not read.
 
     Raises:
-        ConfigError: The field can't be used, or the file of the client certificate or the key can't
-            be read.
+        ConfigError: The field ``users[].user`` can't be used, or the file with the client
+            certificate or with the client's key can't be read.
     """
     if user.get("auth-provider"):
         raise ConfigError(
@@ -118,8 +118,8 @@ def _plugin(path: Path, given: Any) -> ExecPlugin | None:
 
 
 def data_or_file(path: Path, entry: Mapping[str, Any], key: str) -> bytes | None:
-    """Return the decoded base64 of the field ``<key>-data``, else the content of the file that the
-    field ``<key>`` names. Without both fields, return None.
+    """Return the data of the field ``<key>-data``, decoded from base64. Without this field, return
+    the content of the file that the field ``<key>`` names. If both fields are missing, return None.
 
     Raises:
         ConfigError: The data is not base64, or the file can't be read or is too large.

@@ -1,7 +1,8 @@
-"""Lets Python's ``json`` read every object that the Kubernetes API server stores, at any depth.
+"""Lets Python's ``json`` read every object that the Kubernetes API server stores, however deeply
+the object is nested.
 
 The API server accepts objects with up to 10,000 nested levels (the limit of Go's
-``encoding/json``). Python's ``json`` recurses once per level. With a lower recursion limit, one
+``encoding/json``). Python's ``json`` recurses once per level. With Python's default limits, one
 such object would make the whole list of MLJobs unreadable.
 
 Up to Python 3.11, Python's recursion limit also counts calls of C code. Since Python 3.12, C code
@@ -32,7 +33,8 @@ calls per level, which take memory from the heap.
 
 def allow_deep_json() -> None:
     """Raise the recursion limit of this process, so that ``json.loads`` and ``json.dumps`` accept
-    values with 10,000 levels. Since Python 3.12, only calls without options accept such values.
+    values with up to 10,000 levels. Since Python 3.12, calls with options, such as
+    ``sort_keys=True``, may still fail for such values.
     """
     if sys.version_info < (3, 12):
         sys.setrecursionlimit(RECURSION_LIMIT)

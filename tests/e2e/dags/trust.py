@@ -1,4 +1,4 @@
-"""The parent DAG triggers a run of the child DAG with the same run id."""
+"""The parent DAG triggers a run of the child DAG. Both runs have the same run id."""
 
 from __future__ import annotations
 

@@ -56,14 +56,16 @@ def member(
     source: StatusSource = StatusSource.REST,
     created: float | None = 0,
 ) -> BackfillRun:
-    """Return the run of a backfill for the day ``day`` of the range.
+    """Return a run of a backfill.
 
     Args:
+        day: The day for which the run is, as a number: 1 is the first day of the backfill's range.
         at: When the run entered its state, in seconds after the creation of the backfill.
-        attempt: The number of the attempt that created the run. Ignored if ``source`` is Kafka.
+        attempt: The number of the MLJob's attempt that created the run. Ignored if ``source`` is
+            Kafka.
         source: Where the run comes from: an event in Kafka, or Airflow's REST API.
-        created: When the run was queued, in seconds after the creation of the backfill. Ignored if
-            ``source`` is Kafka.
+        created: When the run was queued, in seconds after the creation of the backfill. None if
+            this time is unknown. Ignored if ``source`` is Kafka.
     """
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST

@@ -26,8 +26,8 @@ SECOND = given(job(), status=under_way(2, run=2, history=(ended(1),)))
 
 
 def with_first_run_started(at: str | None) -> Given:
-    """Return the situation of an MLJob with two attempts. The run of the first attempt has the
-    start time ``at``, or no start time if ``at`` is None.
+    """Return a :class:`Given` with an MLJob in its second attempt. In ``status.history``, the first
+    attempt has the start time ``at``, or no start time if ``at`` is None.
     """
     status = status_of(SECOND)
     first: dict[str, Any] = status["history"][0] | ({"startTime": at} if at is not None else {})

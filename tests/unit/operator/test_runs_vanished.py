@@ -21,7 +21,7 @@ NAMES = [f"job-{number}" for number in range(5)]
 
 
 class Cluster(World):
-    """Five MLJobs have active runs in the same Airflow."""
+    """A test world in which five MLJobs have active runs in the same Airflow."""
 
     name = SETTINGS_AIRFLOW
 
@@ -55,8 +55,8 @@ class Cluster(World):
         await self.read()
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
-        """Remove all runs from Airflow except the first ``keep`` runs. Return all runs that existed
-        before.
+        """Remove all runs from Airflow except the ``keep`` oldest runs. Return all runs, also the
+        removed runs.
         """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])

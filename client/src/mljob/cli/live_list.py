@@ -75,8 +75,9 @@ class LiveList:
         return [chosen[index] for index in sorted(chosen)]
 
     def lines_about(self, change: Change[MLJob]) -> Iterable[Line]:
-        """Yield the line to print for a change, or nothing if the line's text is the same as
-        before. Call :meth:`take` first.
+        """Yield the line to print for a change. Yield nothing if the connection was restored, or if
+        the last line about the same MLJob had the same text, apart from the time. Call :meth:`take`
+        with the change first.
         """
         job = change.item
         if job is None:

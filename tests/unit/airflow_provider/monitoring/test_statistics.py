@@ -25,8 +25,8 @@ def lognormal(sigma: float) -> Noise:
 
 
 def student(sigma: float) -> Noise:
-    """Draw durations whose logarithms follow Student's t distribution with three degrees of
-    freedom.
+    """Return a function that draws a random duration. The logarithms of the durations follow
+    Student's t distribution with three degrees of freedom, scaled by ``sigma``.
     """
     return lambda rng: (
         60 * math.exp(sigma * rng.gauss(0, 1) / math.sqrt(sum(rng.gauss(0, 1) ** 2 for _ in range(3)) / 3))
@@ -34,8 +34,8 @@ def student(sigma: float) -> Noise:
 
 
 def two_ways(share: float) -> Noise:
-    """Draw durations of short runs, and of runs that take thirty times as long. ``share`` is the
-    fraction of long runs.
+    """Return a function that draws the random duration of a short run, or of a long run, which
+    takes thirty times as long. ``share`` is the probability of a long run.
     """
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 

@@ -34,8 +34,11 @@ MAX_CELL: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The head of a column, which shows one MLJob. ``label`` is the name of the MLJob, with the
-    namespace before the name if two MLJobs have the same name.
+    """The head of a column. Each column shows one MLJob.
+
+    Attributes:
+        label: The MLJob's name, or ``namespace/name`` if another MLJob on the page has the same
+            name.
     """
 
     namespace: str
@@ -48,8 +51,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The value of one MLJob in a row of the comparison. ``is_best`` is True for the best value of
-    the row.
+    """The value of one MLJob in a row of the comparison.
+
+    Attributes:
+        is_best: Whether the value is the best number of the row. A row has no best number if the
+            row is for a param or for a counter such as ``epoch``, or if all its numbers are equal.
     """
 
     text: str
@@ -58,12 +64,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class CompareRow:
-    """A result or a param, with a cell for each MLJob.
+    """A row of the comparison, for an output, a metric or a param. Each MLJob has a cell.
 
     Attributes:
-        query: The URL query that orders the MLJobs by this result. Empty for a param, and for a
-            result without numbers.
-        is_chosen: Whether the MLJobs are ordered by this result now.
+        query: The URL query of the page on which the MLJobs are ordered by this output or metric.
+            Empty for a param, and if no MLJob has a number.
+        is_chosen: Whether the MLJobs on this page are ordered by this output or metric.
     """
 
     name: str
@@ -77,14 +83,15 @@ class ComparePage:
     """The content of the page that compares MLJobs.
 
     Attributes:
-        columns: The heads of the columns, one for each MLJob. The best MLJob is the first.
+        columns: The heads of the columns, one for each MLJob. The best MLJob comes first. If no
+            output or metric orders the MLJobs, the MLJobs' names do.
         results: The rows of the outputs and the last metrics.
         params: The rows of the params that differ.
         equal: The params that don't differ.
         curves: The pictures of the metrics.
         colours: The number of each MLJob's colour in the pictures, by the label of the MLJob's
             column.
-        missing: Sentences that say what the page lacks.
+        missing: Sentences about what the page does not show, such as a deleted MLJob.
     """
 
     columns: tuple[Column, ...]
@@ -109,8 +116,9 @@ def compare_page(
         jobs: At most :data:`MAX_COMPARED` MLJobs.
         reports: The reported metrics of each MLJob, by ``namespace/name``.
         by: The name of the output or metric that orders the MLJobs. Default: the choice of
-            :func:`~mljob.compare.compare_jobs`.
-        missing: Sentences that say what the page lacks.
+            :func:`~mljob.compare.compare_jobs`. If no MLJob has a number for ``by``, the page uses
+            the default and says so.
+        missing: Sentences about what the page does not show, such as a deleted MLJob.
     """
     notes = list(missing)
     try:

@@ -91,8 +91,9 @@ class InstanceObjects(CustomObjects[Instance]):
 
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """Read an AirflowInstance from an API object. If this fails, log the error and return None.
+    """Return the :class:`.Instance` of an API object. If the object can't be read, log the error
+    and return None.
 
-    If only some fields are invalid, ``Instance.problem`` names the fields.
+    If only fields of the spec are invalid, return an Instance whose ``problem`` names these fields.
     """
     return read_or_log(KIND, Instance.from_object, body)

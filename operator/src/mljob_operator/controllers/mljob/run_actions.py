@@ -1,4 +1,4 @@
-"""The actions in Airflow for an MLJob that is a single run."""
+"""The actions in Airflow for an MLJob that is not a backfill."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ deadlocked run has tasks that never run.
 
 
 class RunActions:
-    """Implements :class:`.Actions` for an MLJob that is a single run.
+    """Implements :class:`.Actions` for an MLJob that is not a backfill.
 
     Args:
         confs: Builds the confs of runs.
@@ -41,8 +41,8 @@ class RunActions:
         self._clock = clock
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
-        """Build the conf, check the conf against the DAG's params, and trigger the run. If the
-        action names an earlier run, use the conf of that run without a check.
+        """Trigger the run. If ``action.conf_of`` names an earlier run, use the conf of the earlier
+        run. Otherwise, build the conf, and check the conf against the DAG's params.
         """
         state, run = context.state, context.state.run
         if action.conf_of is not None:
@@ -62,7 +62,8 @@ class RunActions:
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
         """Clear the run's failed tasks, and the tasks that could not run because of the failed
-        tasks. If the run has no failed task, set ``cleared_nothing`` in the transient state.
+        tasks. If the run has no failed task, return a :class:`.TrackedJob` with
+        ``transient.cleared_nothing=True``.
         """
         run, job = context.state.run, context.job
         await context.confirm()
@@ -120,8 +121,9 @@ class RunActions:
         return context.with_result(observed_run=observed_run, transient=transient, outputs=outputs)
 
     async def _run(self, context: ActionContext) -> RunFact | None:
-        """Return the run's state, or None if Airflow has no such run. If Airflow has confirmed the
-        run's end within the last second (``LIST_AGAIN_AFTER``), no request is sent.
+        """Request the run's state from Airflow. Return None if Airflow has no such run. If Airflow
+        has confirmed the run's end within the last second (``LIST_AGAIN_AFTER``), return the known
+        state without a request.
         """
         run, looked_at = context.state.run, context.transient.looked_up_at
         if context.observed_run.over and looked_at is not None and context.state.now < looked_at + LIST_AGAIN_AFTER:
@@ -142,7 +144,9 @@ class RunActions:
         return context.with_result(transient=transient)
 
     async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
-        """Do nothing, because a suspended single run is cancelled instead of paused."""
+        """Do nothing, because only backfills are paused. Other MLJobs' runs are cancelled when
+        ``spec.suspend`` is set.
+        """
         return context.with_result()
 
 

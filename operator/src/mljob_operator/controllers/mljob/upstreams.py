@@ -1,9 +1,9 @@
 """Keeps facts about upstream MLJobs (the MLJobs whose outputs other MLJobs wait for), and finds the
 MLJobs to wake when an upstream MLJob changes.
 
-A finished upstream MLJob has no worker that could keep the facts. So this module keeps the facts
-while an MLJob waits for the outputs. The first facts are read from the Kubernetes API. After that,
-the watch delivers the changes.
+Each unfinished MLJob has a worker, which keeps the MLJob's state in memory. A finished upstream
+MLJob has no worker, so this module keeps the facts while another MLJob waits for the outputs. The
+first facts are read from the Kubernetes API. After that, the watch delivers the changes.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class _Known:
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def take(self, job: Job, at: datetime) -> bool:
-        """Store the facts in a newer version of the upstream MLJob. Return whether the facts have
-        changed.
+        """Store the facts about the upstream MLJob if ``job`` is newer than the last version.
+        Return whether the facts have changed. The first facts count as a change.
         """
         if int(job.resource_version) <= self.version:
             return False
@@ -58,7 +58,9 @@ class _Known:
         return first or self.upstream != before
 
     def remove(self, at: datetime) -> bool:
-        """Record that the upstream MLJob does not exist. Return whether the facts have changed."""
+        """Record that the upstream MLJob does not exist. Return whether the facts have changed. The
+        first facts count as a change.
+        """
         first, before = self.known_at is None, self.upstream
         had_outputs = before is not None and (before.run is not None or before.deleted)
         self.upstream, self.known_at = Upstream(deleted=True) if had_outputs else None, at
@@ -80,13 +82,14 @@ class Upstreams:
         self._followed: dict[Key, frozenset[Key]] = {}
 
     def of(self, job: Job) -> tuple[Mapping[str, Upstream | None], datetime | None]:
-        """Return the facts about the MLJobs in ``spec.confFrom`` of an MLJob. If these MLJobs wait
-        for other MLJobs, also return the facts about the other MLJobs, and so on.
+        """Return the known facts about the MLJobs in ``spec.confFrom`` of an MLJob. If these MLJobs
+        wait for other MLJobs, also return the facts about the other MLJobs, and so on.
 
         Returns:
             tuple: The facts by the MLJobs' names, and the time of the oldest facts about an MLJob
-                in ``spec.confFrom``. The time is None if no MLJob in ``spec.confFrom`` was read
-                yet.
+                in ``spec.confFrom``. The facts are None for an MLJob that does not exist. An MLJob
+                that was not read yet has no key. The time is None if no MLJob in ``spec.confFrom``
+                was read yet.
         """
         names = upstream_names(job.spec)
         if not names:
@@ -140,8 +143,9 @@ class Upstreams:
         known.known_at = now
 
     def follow(self, key: Key, names: Iterable[str]) -> None:
-        """Set the MLJobs for which an MLJob waits. ``names`` is empty if the MLJob waits for no
-        other MLJob.
+        """Store the names of all MLJobs for which the MLJob ``key`` waits. The facts about an MLJob
+        for which no MLJob waits any more are forgotten. ``names`` is empty if the MLJob ``key``
+        waits for no other MLJob.
         """
         self._follow(key, frozenset((key[0], name) for name in names))
 

@@ -1,4 +1,4 @@
-"""Finds MLJobs that wait for each other's outputs, so that none of them can start."""
+"""Finds cycles: MLJobs that wait for each other's outputs. No MLJob of a cycle can start a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class CycleSearch:
     Attributes:
         members: The names of the MLJobs in the cycle. Each MLJob waits for the next MLJob, and the
             last MLJob waits for the first MLJob. Empty if no cycle was found.
-        complete: False if the search stopped after ``MAX_SEARCHED`` MLJobs without a result.
+        complete: False if the search gave up after ``MAX_SEARCHED`` (100) MLJobs. Then it is
+            unknown whether there is a cycle.
     """
 
     members: tuple[str, ...] = ()

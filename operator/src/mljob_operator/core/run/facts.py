@@ -38,7 +38,8 @@ class RunFact:
         start: When the run started, or None if the source does not contain this time.
         end: When the run ended, or None if the source does not contain this time.
         queued_at: When the run was last queued, on Airflow's clock, or None if the source does not
-            contain this time. If this time changes, the run was cleared.
+            contain this time. Airflow changes this time when the run, or a task of the run, is
+            cleared.
     """
 
     state: RunState
@@ -63,11 +64,12 @@ class RunFact:
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """Return the fact with the later state of a run, or ``old`` if both states are equally late.
-    Missing times are added from the other fact.
+    """Combine two facts about a run. Return the fact whose state comes later in a run (queued,
+    running, ended), or ``old`` if neither state comes later. Times that this fact lacks are added
+    from the other fact. If ``old`` is None, return ``new``.
 
-    If the run was cleared between the two facts, return the newer fact unchanged. Otherwise, a run
-    that has ended stays ended.
+    If the run was cleared between the two facts, return the fact from after the clearing unchanged.
+    If the run was not cleared, a run that has ended stays ended.
     """
     if old is None:
         return new
@@ -93,9 +95,10 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def latest_report(run: RunFact | None, reported: RunFact | None, event: RunFact) -> RunFact | None:
-    """Return the event with the later state: ``reported`` or ``event``. Return None if the REST API
-    has reported a state that is as late or later, or if the run was cleared since the later event.
-    The order in which events arrive does not matter.
+    """Choose from ``reported`` and ``event`` the event whose state comes later in a run (queued,
+    running, ended). Return this event. Return None if the state of ``run`` comes as late or later,
+    or if the run was cleared since the chosen event. The order in which events arrive does not
+    matter.
 
     Args:
         run: The run according to the REST API, or None if the REST API has not returned the run
@@ -131,7 +134,8 @@ def report_after_answer(
 
 def denies(answer: RunFact, reported: RunFact, asked_at: datetime) -> bool:
     """Return whether an answer of the REST API contradicts an event: the answer has an earlier
-    state, although the request was sent at least ``END_GRACE`` after the event was read.
+    state, although the request was sent at least ``END_GRACE`` (10 seconds) after the operator read
+    the event.
     """
     return RUN_RANK[answer.state] < RUN_RANK[reported.state] and asked_at >= reported.observed_at + END_GRACE
 
@@ -229,8 +233,8 @@ class TaskFact:
 
     Attributes:
         try_number: The number of the current try, from 1; 0 before the first try.
-        certain: False for a failure that a retry may follow. An event of Airflow's own producer
-            does not show whether a retry follows.
+        certain: False for a failure that a retry may follow. The events of
+            ``kafka_event_producer``, Airflow's own producer, do not show whether a retry follows.
         occurred_at: In an event: when the task instance entered the state, on Airflow's clock. In a
             progress report: the time of the report. In an answer of the REST API: the same as
             ``observed_at``. In a stored status: the time of the last event.
@@ -311,8 +315,8 @@ class Snapshot:
         run: The run, or None if the request was not about the run.
         tasks: Task instances of the run.
         complete: Whether ``tasks`` has all task instances of the run.
-        final: Whether ``tasks`` replaces all earlier states, because the run has ended. The tasks
-            are not listed again.
+        final: Whether ``tasks`` is the last list of the tasks of an ended run. The last list
+            replaces all earlier states of the tasks.
     """
 
     requested_at: datetime

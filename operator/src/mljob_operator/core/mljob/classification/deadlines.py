@@ -27,9 +27,10 @@ class Deadlines:
         pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt, or a run
             of the backfill, must have started by then. Also None if Airflow's REST API has shown
             such a start.
-        start_unconfirmed: Whether ``pre_running`` has passed, but an event that Airflow's REST API
-            has not confirmed may report such a start. Then the operator reads the run from the REST
-            API before it cancels the run.
+        start_unconfirmed: Whether the operator must read the run from Airflow's REST API before it
+            cancels the run because of ``pre_running``. This is so if ``pre_running`` has passed,
+            the run was not read since, and there is an event that the REST API has not confirmed.
+            The event may report that a task, or a run of the backfill, has started.
         deletion: When the deletion of the MLJob stops waiting for Airflow to cancel the run
             (``spec.cancellation.timeoutSeconds``).
         overdue: Whether ``deletion`` has passed.
