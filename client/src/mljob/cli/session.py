@@ -4,6 +4,7 @@ the program prints when the user ends a command with Ctrl-C.
 
 from __future__ import annotations
 
+import re
 import shlex
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ..sync.client import Client
     from ..sync.job import Job
 
+_KIND = re.compile(r"(?:mljobs?|mlj)(?:\.(?:v1alpha1\.)?mljob\.dev)?/", re.IGNORECASE)
+"""The names of the resource MLJob, as kubectl takes them before the name of an object."""
 MAX_NAMES = 500
 """The maximum number of MLJobs that a command changes or waits for."""
 goes_on: ContextVar[str] = ContextVar("goes_on", default="")
@@ -98,12 +101,16 @@ class Session:
         means the same as ``NAME``.
 
         Raises:
+            typer.BadParameter: ``name`` names an object of another kind, such as ``pod/NAME``.
             NotFound: No MLJob has this name. The message says how to list the MLJobs.
             KindNotServed: The API server does not serve MLJobs.
         """
         from ..errors import KindNotServed, NotFound
 
-        short = name.rsplit("/", 1)[-1]
+        kind = _KIND.match(name)
+        short = name[kind.end() :] if kind else name
+        if "/" in short:
+            raise typer.BadParameter(f"{name[:200]!r} is not the name of an MLJob, such as digits or mljob/digits.")
         try:
             return self.client.get(short)
         except KindNotServed:

@@ -25,6 +25,21 @@ def test_retry_sets_the_annotation_of_each(cluster: MLJobCluster, plugin: Plugin
     assert all("mljob.dev/retry-requested-at" in cluster.get(name)["metadata"]["annotations"] for name in ("a", "b"))
 
 
+@pytest.mark.parametrize("kind", ["mljob", "mljobs", "mlj", "MLJob", "mljob.mljob.dev", "mljobs.v1alpha1.mljob.dev"])
+def test_name_may_have_its_kind_as_in_kubectl(kind: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed())
+    assert plugin("retry", f"{kind}/digits").out == "mljob.mljob.dev/digits retry requested\n"
+
+
+@pytest.mark.parametrize("name", ["pod/digits", "mljob/a/digits", "pod/mljob/digits", "/digits", "digits/"])
+def test_name_of_another_kind_is_refused(name: str, cluster: MLJobCluster, plugin: Plugin) -> None:
+    cluster.put("digits", status=failed())
+    told = plugin("retry", name)
+    assert told.code == 64
+    assert f"'{name}' is not the name of an MLJob" in told.err
+    assert "annotations" not in cluster.get("digits")["metadata"]
+
+
 def test_retry_of_a_suspended_mljob_says_what_it_waits_for(cluster: MLJobCluster, plugin: Plugin) -> None:
     cluster.put("digits", status=failed())
     cluster.patch("digits", {"spec": {"suspend": True}})
