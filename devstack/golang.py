@@ -3,8 +3,8 @@ modules. The machine's Go or a Go from a wheel compiles the programs.
 
 `go/<module>/` has the go.mod and go.sum of a program, so the sources are locked by hash. Go
 downloads the sources through the module proxy that the machine is configured for. The downloaded
-sources and Go's own caches take gigabytes. They stay in the shared cache (`devstack.caches`) until
-the builds have ended, so that an interrupted build can continue. Then they are removed.
+sources and Go's own caches take gigabytes. They stay in the shared cache (`devstack.caches`) after
+an interrupted build, so that the next build can use them. `forget_sources` removes them.
 """
 
 from __future__ import annotations
@@ -58,8 +58,12 @@ def toolchain() -> str:
 
 
 def build(name: str, program: Program, target: Path) -> None:
-    """Compile one program from its Go sources, and write it to the file `target`. The progress
-    lines call the program `name`.
+    """Compile one program from its Go sources, and write the program to the file `target`.
+
+    Args:
+        name: The name of the program in messages about the build.
+        program: The program to compile.
+        target: The path of the compiled program.
 
     Raises:
         MissingToolError: The build failed.
@@ -73,7 +77,7 @@ def build(name: str, program: Program, target: Path) -> None:
 
     with used(_lock()), step(name, "building from source (once, some minutes)", detail):
         listed = subprocess.run(
-            [*_politely(), go, "list", "-deps", program.package],
+            [*_low_priority(), go, "list", "-deps", program.package],
             cwd=cwd,
             env=_environment(),
             capture_output=True,
@@ -82,7 +86,7 @@ def build(name: str, program: Program, target: Path) -> None:
         )
         total = len(listed.stdout.splitlines())
         command = [
-            *_politely(),
+            *_low_priority(),
             go,
             "build",
             "-v",
@@ -131,16 +135,13 @@ def built(name: str, program: Program) -> Path:
 
 
 def has_sources() -> bool:
-    """Return whether the shared cache has downloaded sources or Go's own caches, which a build has
-    left. The build may be complete or interrupted.
-    """
+    """Return whether the shared cache has downloaded sources or Go's own caches."""
     return _caches().exists()
 
 
 def forget_sources() -> None:
-    """Remove the downloaded sources and Go's own caches from the shared cache. If a process is
-    still building a program, remove nothing: that process removes the sources and caches after its
-    build.
+    """Remove the downloaded sources and Go's own caches from the shared cache. Remove
+    nothing while a process is building a program.
     """
     with unused(_lock()) as nobody_builds:
         if nobody_builds:
@@ -156,10 +157,10 @@ def _lock() -> Path:
     return cache_directory() / "locks" / "go-caches"
 
 
-def _politely() -> list[str]:
-    """Return the first words of a build's command, `nice -n 10`, or an empty list if the machine
-    has no `nice`. A build needs a low priority, because it occupies every processor for minutes
-    while other components start.
+def _low_priority() -> list[str]:
+    """Return the beginning of a command that runs a program with low priority: `nice -n 10`. Return
+    an empty list if the machine has no `nice`. A build gets a low priority, because it occupies
+    every processor for minutes while other components start.
     """
     nice = shutil.which("nice")
     return [nice, "-n", "10"] if nice else []

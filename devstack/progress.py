@@ -30,8 +30,8 @@ _print: Callable[[str], None] = _write
 
 
 def print_with(function: Callable[[str], None]) -> None:
-    """Let `function` print all later lines, for example in colour. Several threads call the
-    function, so it must write each line as a whole.
+    """Let `function` print all later lines, for example in colour. Several threads call `function`
+    at the same time, so `function` must write each line as a whole.
     """
     global _print
     _print = function

@@ -25,7 +25,9 @@ def taking(name: str, *keys: str) -> Object:
 
 @pytest.fixture
 def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
-    """The MLJobs of an operator with Kafka. The MLJobs of a test are deleted after the test."""
+    """The ``MLJobs`` of an operator that reads events from Kafka. After each test, the MLJobs that
+    the test has created are deleted.
+    """
     before = set(with_kafka.jobs.all())
     yield with_kafka.jobs
     if names := set(with_kafka.jobs.all()) - before:

@@ -1,4 +1,6 @@
-"""The MLJobs in examples/ and examples/platform/ succeed, and so do the commands on their pages."""
+"""The MLJobs in examples/ and examples/platform/ succeed. The commands on the pages about examples
+succeed too.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """An operator, and a watch that began before the MLJob of examples/train.yaml was applied."""
+    """An Installation with an operator, and a watch of its MLJobs. The watch began before
+    examples/train.yaml was applied.
+    """
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:
         installation.jobs.kubectl("apply", f"--filename={EXAMPLES / 'train.yaml'}")
@@ -52,7 +56,9 @@ def data(stack: Stack) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """The operator and the watch of ``training``, after one ``kubectl apply`` of all example files."""
+    """The Installation and the watch of ``training``, after one ``kubectl apply`` of all files in
+    ``FILES``.
+    """
     # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
     # would find.
     for made in data.glob("*/handwriting*"):
@@ -156,15 +162,19 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """Return the path of an artifact, then the paths of all artifacts that it was made from."""
+    """Return the path of an artifact, followed by the lineage of each artifact from which this
+    artifact was made.
+    """
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
         steps += lineage(data, parent["kind"], parent["name"], parent["version"])
     return steps
 
 
-def made_by(data: Path, day: str, mljob: str) -> str:
-    """Return the version of an MLJob's predictions for a day. ``mljob`` is ``namespace/name``."""
+def predictions_version(data: Path, day: str, mljob: str) -> str:
+    """Return the version of the predictions that an MLJob has made for a day. ``mljob`` is
+    ``namespace/name``.
+    """
     cards = (data / "predictions" / f"handwriting-{day}").glob("*/card.json")
     [card] = [card for card in cards if json.loads(card.read_text())["created_by"]["mljob"] == mljob]
     return card.parent.name
@@ -216,7 +226,7 @@ def test_second_model_version_repeats_the_predictions_and_everything_is_traceabl
     for mljob, model in (("handwriting-days", first), ("handwriting-days-again", second)):
         way = [f"models/handwriting/{model}", enriched, dataset]
         for day in DAYS:
-            version = made_by(data, day, f"{jobs.namespace}/{mljob}")
+            version = predictions_version(data, day, f"{jobs.namespace}/{mljob}")
             assert lineage(data, "predictions", f"handwriting-{day}", version)[1:] == way
 
 
@@ -240,7 +250,9 @@ def test_commands_of_the_pages_about_examples_succeed(
 
 
 def in_order(phases: list[str | None]) -> bool:
-    """Return whether an MLJob's phases never go back. None means no phase yet."""
+    """Return whether no phase in ``phases`` is earlier than the phase before it. The order is None
+    (no phase yet), Pending, Queued, Running, Succeeded.
+    """
     ranks = {None: 0, "Pending": 1, "Queued": 2, "Running": 3, "Succeeded": 4}
     walked = [ranks[phase] for phase in phases]
     return walked == sorted(walked)

@@ -31,8 +31,8 @@ def selecting(team: str) -> str:
     return json.dumps({"matchLabels": {"team": team}})
 
 
-def acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
-    """Wait until an operator has written the status of a new, suspended MLJob."""
+def until_an_operator_acts(jobs: MLJobs, name: str, evidence: Callable[[], object]) -> None:
+    """Create a suspended MLJob, and wait until an operator has written its status."""
     jobs.submit(name, "parity_empty", suspend=True)
     eventually(lambda: jobs.status(name).get("phase") == "Suspended", f"{name} has a status", evidence=evidence)
 
@@ -45,7 +45,9 @@ def measured(what: str) -> Iterator[None]:
 
 
 def pair(installation: NewInstallation, name: str) -> tuple[Installation, OperatorProcess]:
-    """Return an installation whose operator is the leader, and its second replica."""
+    """Start an operator, and then a second replica of this operator. Return the Installation of the
+    operator, which is the leader, and the process of the second replica.
+    """
     made = installation(name)
     standby = made.operator.replica().start()
     assert (made.operator.leads(), standby.leads()) == (True, False)
@@ -57,11 +59,11 @@ def test_standby_acts_after_the_leader_was_killed_and_the_next_leader_was_told_t
 ) -> None:
     made, standby = pair(installation, "pair")
     first, jobs = made.operator, made.jobs
-    acts(jobs, "by-the-first", first.log_end)
+    until_an_operator_acts(jobs, "by-the-first", first.log_end)
 
     first.kill(frees_the_lease=False)
     with measured("from kill -9 of the leader to a status by the standby"):
-        acts(jobs, "by-the-second", standby.log_end)
+        until_an_operator_acts(jobs, "by-the-second", standby.log_end)
     assert standby.leads()
 
     standby.stop()
@@ -71,7 +73,7 @@ def test_standby_acts_after_the_leader_was_killed_and_the_next_leader_was_told_t
     first.signal(signal.SIGTERM)
     began = time.monotonic()
     with measured("from SIGTERM to a status by the standby"):
-        acts(jobs, "by-the-second-again", standby.log_end)
+        until_an_operator_acts(jobs, "by-the-second-again", standby.log_end)
     assert time.monotonic() - began < float(LONG) / 2, "the Lease was released"
     eventually(lambda: not first.runs, "the leader has ended", evidence=first.log_end)
     assert any("released the Lease" in record["message"] for record in first.records())
@@ -80,10 +82,10 @@ def test_standby_acts_after_the_leader_was_killed_and_the_next_leader_was_told_t
 def test_leader_that_was_paused_stands_by_and_can_lead_again(installation: NewInstallation) -> None:
     made, standby = pair(installation, "paused")
     first, jobs = made.operator, made.jobs
-    acts(jobs, "before", first.log_end)
+    until_an_operator_acts(jobs, "before", first.log_end)
     first.signal(signal.SIGSTOP)
     try:
-        acts(jobs, "meanwhile", standby.log_end)
+        until_an_operator_acts(jobs, "meanwhile", standby.log_end)
         assert standby.leads()
         jobs.kubectl("patch", "mljob", "before", "--type=merge", '--patch={"spec": {"cancel": true, "suspend": false}}')
         jobs.until_phase("before", "Cancelled")
@@ -100,7 +102,7 @@ def test_leader_that_was_paused_stands_by_and_can_lead_again(installation: NewIn
     assert {name: job["metadata"]["resourceVersion"] for name, job in jobs.all().items()} == versions
 
     standby.stop()
-    acts(jobs, "again", first.log_end)
+    until_an_operator_acts(jobs, "again", first.log_end)
     assert first.leads(), "a process leads more than once"
     eventually(first.is_ready, "it watches MLJobs again", evidence=first.log_end)
     assert first.get("/livez")[0] == 200

@@ -91,20 +91,22 @@ class OperatorProcess:
         return self
 
     def start_refused(self, **overrides: str) -> None:
-        """Start an operator that refuses to run, and wait until its process has ended."""
+        """Start the operator, and wait until the operator has ended by itself, for example because
+        of its settings. The environment variables ``overrides`` also apply to later starts.
+        """
         self._overrides |= overrides
         self.begin("-m", "mljob_operator")
         eventually(lambda: not self.runs, f"operator {self.name} has ended", within=180, evidence=self.log_end)
 
     def begin(self, *program: str) -> None:
         """Start the process without waiting until the operator is ready. ``program`` contains the
-        arguments of Python.
+        arguments of the Python interpreter, for example ``-m mljob_operator``.
         """
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
     def replica(self) -> OperatorProcess:
-        """Return one more replica, which the caller has to start. :meth:`stop` also stops the
-        replica.
+        """Return one more replica of this operator. The caller has to start the replica. A call of
+        :meth:`stop` on this object also stops the replica.
         """
         shared = {name: self.environment()[name] for name in SHARED_BY_REPLICAS}
         name = f"{self.name}-{len(self._replicas) + 2}"
@@ -118,9 +120,10 @@ class OperatorProcess:
             each._http.clear()
 
     def kill(self, *, frees_the_lease: bool = True) -> None:
-        """Kill the operator with SIGKILL. Its replicas continue. If ``frees_the_lease`` is true,
-        also remove the holder from the Lease. Otherwise, the next leader waits until the Lease has
-        expired.
+        """Kill this process with SIGKILL. Other replicas of the operator continue. If
+        ``frees_the_lease`` is true, also remove the holder from the operator's Lease, so that
+        another process can become the leader at once. Otherwise, the killed leader holds the Lease
+        until the Lease expires.
         """
         self._process.kill()
         if frees_the_lease:
@@ -145,7 +148,9 @@ class OperatorProcess:
         return times.user + times.system
 
     def get(self, path: str) -> tuple[int, str]:
-        """Return the HTTP status and the body of the operator's answer, or 0 and the error."""
+        """Return the HTTP status and the body of the operator's answer. If there is no answer,
+        return 0 and the text of the error.
+        """
         try:
             answer = self._http.request("GET", self.url + path)
         except urllib3.exceptions.HTTPError as error:

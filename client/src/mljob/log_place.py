@@ -73,18 +73,23 @@ class LogPlace:
         return params
 
     def opened(self) -> None:
-        """Record that mljob-api has begun to answer. From then on, failed requests for a followed
-        log are repeated for up to :data:`PATIENCE_SECONDS`.
+        """Record that mljob-api has begun to answer. After this call, requests for a followed log
+        may fail for :data:`PATIENCE_SECONDS` before :meth:`wait_after` returns None. Before this
+        call, the number of failed requests is limited instead.
         """
         self._was_open, self._opened_at = True, monotonic()
 
     def take(self, line: bytes) -> LogLine | None:
-        """Move the position past a line of the answer, and return the line with the new position.
-        Return None if the line is information that mljob-api sends to the client only, or a message
-        of mljob-api that was already returned.
+        """Record a line of an answer, and return the line with the position after the line.
+
+        Return None in these cases:
+
+        - The log is followed, and the line contains only a position.
+        - The log is followed, and the line says that the log continues after the end of the answer.
+        - The line is a message of mljob-api, and repeats the message directly before it.
 
         Raises:
-            BadAnswer: The line gives a position that is not valid.
+            BadAnswer: The line contains a position that is not valid.
         """
         from mljob_contract.run_api import LOG_GOES_ON, LOG_NOTICE, LOG_POSITION, LogPosition
 
@@ -109,9 +114,13 @@ class LogPlace:
         return None if was_told else self._told(text)
 
     def wait_after(self, error: ApiError) -> float | None:
-        """Return the seconds to wait after a failed request. Return None if the caller must give
-        up, because mljob-api is missing, requests have failed too long, or lines would be lost or
-        repeated.
+        """Return the seconds to wait between a failed request and the next request. Return None if
+        the caller must not send another request, in these cases:
+
+        - ``error`` says that mljob-api is missing, and no earlier answer had begun.
+        - Requests have failed too often or for too long.
+        - Lines were returned, but the position after these lines is not known. The next answer
+          would repeat or skip lines.
         """
         now = monotonic()
         if self._opened_at is not None and now - self._opened_at >= LASTED_SECONDS:

@@ -187,8 +187,8 @@ class Credentials(ResourceModel):
 
     @property
     def source(self) -> str:
-        """The kind and the name of the object with the login, for messages: ``Secret airflow-prod``
-        or ``token file prod``.
+        """The name of the Secret or of the token file with the login, for messages: ``Secret
+        airflow-prod`` or ``token file prod``.
         """
         if self.token_file is not None:
             return f"token file {self.token_file.name}"

@@ -19,9 +19,10 @@ class Restarted:
     """A process of :mod:`devstack.restarting`.
 
     Args:
-        directory: The directory of the file ``starts``, to which the program adds its process ids.
-        trial: How many seconds the program must run at first. A program that ends earlier is not
-            started again.
+        directory: The working directory. At each start, the program adds its process id to the
+            file ``starts`` in this directory.
+        trial: How many seconds the program must run after its first start. A program that ends
+            earlier is not started again.
     """
 
     def __init__(self, directory: Path, trial: float) -> None:
@@ -33,7 +34,9 @@ class Restarted:
         )
 
     def program(self, start: int) -> psutil.Process:
-        """Wait for the start with the number ``start``, and return the program's process."""
+        """Wait until the program was started ``start`` times, and return the process of the last of
+        these starts.
+        """
 
         def pids() -> list[str]:
             return self._starts.read_text().split() if self._starts.exists() else []

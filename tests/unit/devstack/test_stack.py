@@ -32,7 +32,9 @@ def sleeper(
 
 @pytest.fixture
 def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """A function that runs components and steps as `up` does."""
+    """A function that runs components and steps with a `Launcher`. The components end after the
+    test.
+    """
     names: list[str] = []
 
     def run(*parts: Component | Step) -> None:
@@ -149,8 +151,10 @@ def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
 
 
 @pytest.fixture
-def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack whose `up` starts no processes, and only marks Airflow's database as migrated."""
+def idle_stack(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack whose `up` starts no processes. Instead, `up` creates the file that marks Airflow's
+    database as migrated.
+    """
     database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
     monkeypatch.setattr(bare_stack._launcher, "run", lambda _: database.touch())
@@ -163,25 +167,25 @@ def airflow_of(bare_stack: Stack) -> str:
     return next(argument for argument in arguments if argument.endswith("bin/airflow"))
 
 
-def test_a_stack_runs_the_airflow_that_it_was_started_with(started: Stack, airflows: dict[str, Path]) -> None:
-    started.up(operator=False, airflow=OLDEST)
-    assert airflow_of(started) == str(airflows[OLDEST] / "bin" / "airflow")
-    started.up(operator=False)
-    assert airflow_of(started) == str(airflows[NEWEST] / "bin" / "airflow")
+def test_a_stack_runs_the_airflow_that_it_was_started_with(idle_stack: Stack, airflows: dict[str, Path]) -> None:
+    idle_stack.up(operator=False, airflow=OLDEST)
+    assert airflow_of(idle_stack) == str(airflows[OLDEST] / "bin" / "airflow")
+    idle_stack.up(operator=False)
+    assert airflow_of(idle_stack) == str(airflows[NEWEST] / "bin" / "airflow")
 
 
-def test_an_older_airflow_does_not_start_with_the_database_of_a_newer_one(started: Stack) -> None:
-    started.up(operator=False)
+def test_an_older_airflow_does_not_start_with_the_database_of_a_newer_one(idle_stack: Stack) -> None:
+    idle_stack.up(operator=False)
     with pytest.raises(StackError, match=r"with `make clean`, or start another stack with DEV_DIR=stack-oldest"):
-        started.up(operator=False, airflow=OLDEST)
+        idle_stack.up(operator=False, airflow=OLDEST)
 
 
 def test_the_error_of_a_missing_airflow_names_the_command_that_installs_it(
-    started: Stack, airflows: dict[str, Path]
+    idle_stack: Stack, airflows: dict[str, Path]
 ) -> None:
     airflows[OLDEST].rmdir()
     with pytest.raises(StackError, match=r"oldest does not exist: make it with python3 devstack/bootstrap.py oldest"):
-        started.up(operator=False, airflow=OLDEST)
+        idle_stack.up(operator=False, airflow=OLDEST)
 
 
 def test_the_variables_of_coverage_reach_airflow_and_not_the_operator(
@@ -195,27 +199,27 @@ def test_the_variables_of_coverage_reach_airflow_and_not_the_operator(
     assert not any(name.startswith("COVERAGE") for name in bare_stack._operator.environment())
 
 
-def test_folders_and_git_repositories_are_dag_bundles_with_names_of_their_own(started: Stack) -> None:
-    folders = (started.directory / "team" / "dags", started.directory / "other-team" / "dags")
-    started.up(operator=False, dags_folders=folders, dags_repositories=(started.directory / "repository",))
-    configured = json.loads(started.airflow_env()["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+def test_folders_and_git_repositories_are_dag_bundles_with_names_of_their_own(idle_stack: Stack) -> None:
+    folders = (idle_stack.directory / "team" / "dags", idle_stack.directory / "other-team" / "dags")
+    idle_stack.up(operator=False, dags_folders=folders, dags_repositories=(idle_stack.directory / "repository",))
+    configured = json.loads(idle_stack.airflow_env()["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
     bundles = {bundle["name"]: (bundle["classpath"].rpartition(".")[2], bundle["kwargs"]) for bundle in configured}
     assert bundles["dags"] == ("LocalDagBundle", {"path": str(folders[0])})
     assert bundles["dags_"] == ("LocalDagBundle", {"path": str(folders[1])})
     assert bundles["repository"] == (
         "GitDagBundle",
-        {"repo_url": str(started.directory / "repository"), "tracking_ref": "main"},
+        {"repo_url": str(idle_stack.directory / "repository"), "tracking_ref": "main"},
     )
 
 
-def test_simulated_airflow_takes_the_place_of_a_real_one_and_its_database(started: Stack) -> None:
-    started.up(operator=False, airflow=SIMULATED, extra_env={"SIMULATED_AIRFLOW_OPTIONS": "--seed 7"})
-    names = {part.name for part in started._parts()}
+def test_simulated_airflow_takes_the_place_of_a_real_one_and_its_database(idle_stack: Stack) -> None:
+    idle_stack.up(operator=False, airflow=SIMULATED, extra_env={"SIMULATED_AIRFLOW_OPTIONS": "--seed 7"})
+    names = {part.name for part in idle_stack._parts()}
     assert "airflow-simulated" in names
     assert not names & {"postgres", "database", "airflow-migration", "airflow-scheduler"}
-    command = started._component("airflow-simulated").command()
+    command = idle_stack._component("airflow-simulated").command()
     assert command.arguments[-2:] == ("--seed", "7")
-    assert started.env["AIRFLOW_PASSWORD"] == command.environment["SIMULATED_AIRFLOW_PASSWORD"]
-    assert started.env["AIRFLOW_PASSWORD"] not in command.arguments
-    started.up(operator=False)
-    assert "airflow-scheduler" in {part.name for part in started._parts()}
+    assert idle_stack.env["AIRFLOW_PASSWORD"] == command.environment["SIMULATED_AIRFLOW_PASSWORD"]
+    assert idle_stack.env["AIRFLOW_PASSWORD"] not in command.arguments
+    idle_stack.up(operator=False)
+    assert "airflow-scheduler" in {part.name for part in idle_stack._parts()}

@@ -67,8 +67,9 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """Return a message about the success of each task. The messages have two formats: the format of
-    the MLJob provider and the format of Airflow's own producer.
+    """Return one message for each task of each run in the simulated Airflow. The message says that
+    the task has succeeded. Half of the messages have the format of the MLJob provider, and the
+    other half have the format of Airflow's own producer.
     """
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]

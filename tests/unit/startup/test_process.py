@@ -86,7 +86,7 @@ class Process:
 
 
 @pytest.fixture
-def closed(tmp_path: Path) -> int:
+def closed_port(tmp_path: Path) -> int:
     """A port on which nothing listens."""
     return Ports(tmp_path)["kubernetes"]
 
@@ -106,9 +106,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 
 def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable(
-    start: Callable[..., Process], closed: int
+    start: Callable[..., Process], closed_port: int
 ) -> None:
-    operator = start(f"http://{HOST}:{closed}")
+    operator = start(f"http://{HOST}:{closed_port}")
     first = eventually(lambda: operator.answers("/livez"), "the operator listens", within=WITHIN)
     assert first == 200
     eventually(
@@ -118,11 +118,11 @@ def test_operator_is_alive_and_not_ready_while_the_kubernetes_api_is_unreachable
     )
     assert operator.answers("/readyz") == 503
 
-    with KubernetesApi(closed):
+    with KubernetesApi(closed_port):
         eventually(
             lambda: operator.answers("/readyz") == 200, "the API is back", within=WITHIN, evidence=lambda: operator.log
         )
-        assert len(operator.lines("can't be listed", f"Cannot connect to host {HOST}:{closed}")) == 1
+        assert len(operator.lines("can't be listed", f"Cannot connect to host {HOST}:{closed_port}")) == 1
         assert operator.told_to_end() == 0
     assert "Traceback" not in operator.log
 
@@ -222,8 +222,8 @@ def test_revoked_token_is_logged_with_what_to_check(start: Callable[..., Process
     assert "Traceback" not in operator.log
 
 
-def test_sigterm_ends_the_operator_while_it_starts(start: Callable[..., Process], closed: int) -> None:
-    operator = start(f"http://{HOST}:{closed}")
+def test_sigterm_ends_the_operator_while_it_starts(start: Callable[..., Process], closed_port: int) -> None:
+    operator = start(f"http://{HOST}:{closed_port}")
     eventually(lambda: operator.lines("can't be listed"), "it waits for the API", within=WITHIN)
     assert operator.told_to_end() == 0
     assert "Traceback" not in operator.log
@@ -251,27 +251,27 @@ def test_watch_uses_the_proxy(start: Callable[..., Process], tmp_path: Path) -> 
 
 
 def test_error_of_an_unreachable_proxy_names_it_without_its_password(
-    start: Callable[..., Process], closed: int
+    start: Callable[..., Process], closed_port: int
 ) -> None:
-    operator = start("https://kubernetes.default.svc:6443", HTTPS_PROXY=f"http://me:s3cret@{HOST}:{closed}")
-    told = f"the Kubernetes API did not answer through the proxy http://{HOST}:{closed} "
+    operator = start("https://kubernetes.default.svc:6443", HTTPS_PROXY=f"http://me:s3cret@{HOST}:{closed_port}")
+    told = f"the Kubernetes API did not answer through the proxy http://{HOST}:{closed_port} "
     eventually(lambda: operator.lines(told), told, within=WITHIN, evidence=lambda: operator.log)
     assert "s3cret" not in operator.log
 
 
-def test_invalid_proxy_ends_the_operator_with_an_error_message(start: Callable[..., Process], closed: int) -> None:
-    operator = start(f"http://{HOST}:{closed}", HTTPS_PROXY=f"socks5://me:s3cret@{HOST}:{closed}")
+def test_invalid_proxy_ends_the_operator_with_an_error_message(start: Callable[..., Process], closed_port: int) -> None:
+    operator = start(f"http://{HOST}:{closed_port}", HTTPS_PROXY=f"socks5://me:s3cret@{HOST}:{closed_port}")
     assert operator.exit_code() == 2
     assert operator.lines("HTTPS_PROXY: is not the URL of an HTTP proxy")
     assert "s3cret" not in operator.log
 
 
-def test_port_in_use_ends_the_operator_with_an_error_message(start: Callable[..., Process], closed: int) -> None:
+def test_port_in_use_ends_the_operator_with_an_error_message(start: Callable[..., Process], closed_port: int) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        operator = start(f"http://{HOST}:{closed}", MLJOB_HTTP_PORT=str(port))
+        operator = start(f"http://{HOST}:{closed_port}", MLJOB_HTTP_PORT=str(port))
         assert operator.exit_code() == 2
     assert operator.lines("the operator can't start: MLJOB_HTTP_PORT", f"another process listens on port {port}")
     assert "Traceback" not in operator.log
@@ -287,13 +287,13 @@ def test_missing_kubeconfig_ends_the_operator_with_an_error_message(
 
 
 def test_unreachable_brokers_show_in_a_metric_and_the_operator_is_ready(
-    start: Callable[..., Process], closed: int, tmp_path: Path
+    start: Callable[..., Process], closed_port: int, tmp_path: Path
 ) -> None:
     brokers = f"{HOST}:{Ports(tmp_path)['kafka']}"
     with KubernetesApi() as api:
         operator = start(
             api.url,
-            MLJOB_AIRFLOW_URL=f"http://{HOST}:{closed}",
+            MLJOB_AIRFLOW_URL=f"http://{HOST}:{closed_port}",
             MLJOB_AIRFLOW_TOKEN="t",
             MLJOB_KAFKA_BOOTSTRAP_SERVERS=brokers,
         )

@@ -30,7 +30,7 @@ class AirflowApiError(Exception):
     """A request to Airflow's REST API failed.
 
     Attributes:
-        status: The HTTP status, or ``None`` if there was no answer.
+        status: The HTTP status of the answer, or ``None`` if the connection failed.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:

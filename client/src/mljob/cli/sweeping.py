@@ -42,10 +42,10 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the points; nothing runs.")] = False,
     output: Output = None,
 ) -> int | None:
-    """Run a DAG for each point of a grid: for each combination of the values of the params.
+    """Run a DAG once for each point of a grid. A point is one combination of the values in --grid.
 
-    All MLJobs have the label mljob.dev/sweep=NAME. kubectl mljob list shows the values of each
-    MLJob.
+    All MLJobs of the sweep have the label mljob.dev/sweep=NAME. kubectl mljob list shows the point
+    of each MLJob.
 
     A repeated command creates only the MLJobs that are missing.
     """

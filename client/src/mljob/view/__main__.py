@@ -55,11 +55,11 @@ def main() -> int:
     Environment variables:
 
     - ``MLJOB_VIEW_HOSTS``: the host names under which people open the view, separated by commas.
-      Requests with another header Host are refused. Required.
+      Required. The view refuses requests whose Host header has another host name.
     - ``MLJOB_VIEW_HOST``: the address to listen on. Default: 0.0.0.0.
     - ``MLJOB_VIEW_PORT``: the port. Default: 8080.
-    - ``MLJOB_VIEW_CA_FILE``: the file with the certificate authority of the API server. Default:
-      ``ca.crt``, which Kubernetes mounts into the pod.
+    - ``MLJOB_VIEW_CA_FILE``: the path of a file with the certificate authority of the Kubernetes
+      API server. Default: ``/var/run/secrets/kubernetes.io/serviceaccount/ca.crt``.
 
     Raises:
         OSError: The server can't listen on the address.

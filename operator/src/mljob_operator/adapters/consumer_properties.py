@@ -52,8 +52,8 @@ DEFAULTS = {
 
 def refusal(config: Mapping[str, Any]) -> str | None:
     """Return the reason why librdkafka refuses the properties ``config``, or None if librdkafka
-    accepts them. The check also reads the files in the properties. The check does not wait for a
-    broker or a token endpoint.
+    accepts them. The check also reads the files that the properties name. The check does not wait
+    for an answer of a broker or of a token endpoint.
     """
     asked = {name: value for name, value in config.items() if name != "oauth_cb"}
     if "sasl.oauthbearer.token.endpoint.url" in asked:

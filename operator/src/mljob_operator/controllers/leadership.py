@@ -1,8 +1,9 @@
 """Takes, renews and releases the operator's Lease. Only the holder of the Lease is the leader.
 
-A leader that can't renew the Lease stops after 70 percent of the Lease's duration
-(``STOPS_AFTER``). A standby waits for the whole duration, measured by its own clock. So two leaders
-never work at the same time, even if their clocks differ.
+A leader stops 70 percent of the Lease's duration (``STOPS_AFTER``) after its last successful
+renewal. Unless the leader releases the Lease, a standby takes the Lease only after it has observed
+no renewal for the whole duration. Each process measures the time with its own clock. So two leaders
+never work at the same time, even if their clocks show different times.
 
 The leader election of the Kubernetes client for Python does not guarantee this
 (docs/adr/0035-standby.md).
@@ -53,7 +54,7 @@ class Term:
     """A period in which this process is the leader. A term that is over never begins again.
 
     Args:
-        lease: The version of the Lease that this process has written.
+        lease: The Lease, as this process has written it.
         until: When the term ends if the Lease is not renewed, in seconds of ``clock``.
         clock: A monotonic clock in seconds, which any thread may call.
     """
@@ -84,7 +85,8 @@ class Term:
         return self._acts
 
     def check(self) -> None:
-        """Check that this process may write. Implements :class:`.Gate`.
+        """Check that this process may send requests that change something. Implements
+        :class:`.Gate`.
 
         Raises:
             NotLeading: The term is over, or the process has not begun its work as the leader.
@@ -100,7 +102,9 @@ class Term:
             self.lease, self._until = lease, max(self._until, until)
 
     def begin(self) -> None:
-        """Let the process begin its work as the leader."""
+        """Record that the process begins its work as the leader. From now on, :meth:`check` raises
+        an error only if the term is over.
+        """
         self._acts = True
 
     def end(self) -> None:
@@ -113,7 +117,7 @@ class Election:
 
     Args:
         leases: The Leases in the Kubernetes API.
-        claims: The MLJobs, dag run ids and events of this operator.
+        claims: The MLJobs, dag run ids and events that this operator claims.
         meter: Records metrics.
         name: Returns a new identity for the holder of the Lease. Each term has its own identity.
         seconds: The duration of the Lease, in seconds.
@@ -147,21 +151,19 @@ class Election:
         meter.leader(False)
 
     async def refuse_rivals(self) -> None:
-        """Raise an error if a conflicting operator works as the leader. If a conflicting operator
-        runs without being the leader, wait until that operator has ended. Await this method before
-        :meth:`lead`.
-
-        Two operators conflict if both claim the same MLJob, dag run id or event.
+        """Wait until no rival of this operator runs. A rival is another operator that claims the
+        same MLJob, dag run id or event. Await this method before :meth:`lead`.
 
         Raises:
-            CannotStart: A conflicting operator works as the leader.
+            CannotStart: A rival runs and has begun its work as the leader. This method does not
+                wait for the end of such a rival.
         """
         await self._rivals.refuse_acting()
 
     async def lead(self) -> Term:
-        """Wait until this process holds the Lease, and return the new term.
+        """Wait until this process holds the Lease, and return a new :class:`Term`.
 
-        The process may not write before :meth:`begin` has returned.
+        Until :meth:`begin` has returned, the process must change nothing except the Lease.
         """
         identity = self._name()
         while True:
@@ -187,14 +189,15 @@ class Election:
             await asyncio.sleep(LOOKS_EVERY)
 
     async def begin(self, term: Term) -> None:
-        """Let this process work as the leader. Before that, wait until each conflicting operator
-        has ended. Raise an error if a conflicting operator has priority.
+        """Wait until no rival of this operator runs (:meth:`refuse_rivals`). Then let this process
+        begin its work as the leader.
 
         :meth:`hold` must run at the same time.
 
         Raises:
-            CannotStart: A conflicting operator already works as the leader, or the name of its
-                Lease sorts before the name of this operator's Lease.
+            CannotStart: A rival runs and has precedence: the rival has begun its work as the
+                leader, or the name of the rival's Lease sorts before the name of this operator's
+                Lease. This method does not wait for the end of such a rival.
         """
         await self._rivals.yield_to_others(term.lease.name)
         term.begin()
@@ -240,8 +243,8 @@ class Election:
     async def _take(self, lease: Lease | None, identity: str) -> Lease:
         """Take the Lease, and return the new version.
 
-        If the caller is cancelled during the request, release the Lease, so that no process has to
-        wait for it.
+        If the caller is cancelled during the request, release the Lease. Otherwise, other processes
+        would have to wait until the Lease has expired.
         """
         taking = asyncio.ensure_future(self._answer(self._leases.take(lease, identity, self._claims)))
         try:
@@ -252,7 +255,9 @@ class Election:
             raise
 
     async def _renew(self, term: Term) -> bool:
-        """Renew the Lease once. Return whether the Kubernetes API has confirmed the renewal."""
+        """Renew the Lease once. If the Kubernetes API confirms the renewal, extend the term and
+        return True. Otherwise return False.
+        """
         if term.over:
             return False
         sent_at = self._clock()
@@ -272,11 +277,12 @@ class Election:
         return False
 
     async def _read_again(self, term: Term) -> None:
-        """End the term if this process has lost the Lease. Called after a renewal failed with
-        Conflict or Gone.
+        """Read the Lease after a renewal has failed with Conflict or Gone. End the term if the
+        Lease was deleted, or if this process is not the holder of the Lease any more.
 
-        A Conflict can have another cause: a change of annotations, or a lost answer to an earlier
-        renewal.
+        If this process is still the holder, the term continues. The renewal may have failed because
+        of changed annotations of the Lease, or because an earlier renewal took effect without an
+        answer.
         """
         try:
             lease = await self._answer(self._leases.get())

@@ -98,8 +98,8 @@ class KafkaSettings(EnvironmentSettings):
         """Return the properties for librdkafka that come from these settings.
 
         Raises:
-            Unusable: ``kafka_extra_config_file`` can't be read, or has a property that the operator
-                refuses.
+            Unusable: The file ``kafka_extra_config_file`` can't be read, is too large, has lines of
+                another form than ``name=value``, or has a property that the operator refuses.
         """
         return properties(self)
 

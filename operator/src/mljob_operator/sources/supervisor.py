@@ -32,8 +32,10 @@ class SourceSupervisor:
         controller: The controller of MLJobs, which receives the changes and events.
         clock: Returns the current time.
         meter: Records the metrics.
-        orphans: Finds orphaned runs: active runs of the operator that no MLJob follows.
-        subscribe: Creates the consumer of a topic. None if Kafka is not configured.
+        orphans: Finds orphaned runs. An orphaned run has an id with ``prefix`` and is in progress
+            in Airflow, but belongs to no attempt of an MLJob.
+        subscribe: A function that creates the consumer of a topic, or None if Kafka is not
+            configured.
         run_in_background: Starts a background task with a name. If the task ends by itself,
             ``/livez`` fails.
         prefix: The prefix of the operator's dag run ids.

@@ -15,7 +15,9 @@ README = (ROOT / "airflow-provider" / "README.md").read_text()
 
 
 def rows(text: str) -> dict[str, str]:
-    """Return the second column of the tables in ``text``, by the names in the first column."""
+    """Return the cells in the second column of all tables in ``text``, by the names in backticks in
+    the first column.
+    """
     found: dict[str, str] = {}
     for first, second in re.findall(r"^ *\| (`[^|]+) \| ([^|]*)\|", text, re.MULTILINE):
         found |= dict.fromkeys(re.findall(r"`([^`]+)`", first), second.strip().strip("`"))

@@ -1,5 +1,5 @@
-"""Makes values from outside of the view safe for a page, such as texts in Kubernetes objects, logs
-and URLs.
+"""Makes values safe before the view shows them on a page. The values come from outside of the view,
+for example from Kubernetes objects and logs.
 
 Jinja escapes HTML. This module replaces, cuts or drops what Jinja lets through: control characters,
 invisible characters, characters that reverse the direction of writing, values of an unexpected
@@ -32,9 +32,9 @@ _TIME: TypeAdapter[datetime] = TypeAdapter(Time)
 
 
 def clean(value: str) -> str:
-    """Return the text with each unsafe character replaced by U+FFFD: control characters other than
-    tab and line feed, invisible characters, characters that change the direction of writing, and
-    halves of surrogate pairs.
+    """Return the text with each unsafe character replaced by U+FFFD. Unsafe are control characters
+    other than tab and line feed, invisible characters such as a zero-width space, characters that
+    change the direction of writing, and halves of surrogate pairs.
     """
     return _UNSAFE.sub("\ufffd", value)
 
@@ -47,7 +47,9 @@ def cut(value: str, limit: int = MAX_TEXT) -> str:
 
 
 def text_of(value: object, limit: int = MAX_TEXT) -> str:
-    """Return ``value`` cut to ``limit`` characters if it is a text, else an empty text."""
+    """If ``value`` is a str, return ``value``, cut to at most ``limit`` characters (:func:`cut`).
+    Otherwise return an empty text.
+    """
     return cut(value, limit) if isinstance(value, str) else ""
 
 
@@ -57,7 +59,9 @@ def count_of(value: object) -> int | None:
 
 
 def time_of(value: object) -> datetime | None:
-    """Return the time in a text such as ``2026-01-31T12:00:00Z``. Return None for any other value."""
+    """If ``value`` is a text such as ``2026-01-31T12:00:00Z``, return the time as a datetime.
+    Otherwise return None.
+    """
     if not isinstance(value, str) or len(value) > 64:
         return None
     try:
@@ -78,8 +82,8 @@ def items_of(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def is_web_link(url: str) -> bool:
-    """Return whether a page may show ``url`` as a link. This is True for http and https URLs
-    without white space, quotes, angle brackets and control characters, and with at most 2,000
-    characters after ``://``.
+    """Return whether a page may show ``url`` as a link. The URL must begin with ``http://`` or
+    ``https://``, and 1 to 2,000 characters must follow. White space, quotation marks (``"`` and
+    ``'``), angle brackets and characters below U+0020 are not allowed.
     """
     return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None

@@ -54,7 +54,9 @@ class AttemptTrace:
         return int.from_bytes(self._hash()[:16])
 
     def span_id(self, name: str) -> int:
-        """Return the id of the span with this name, a 64-bit integer."""
+        """Return the id of the span ``name``, a 64-bit integer: the first 8 bytes of the SHA-256 of
+        ``<run id>#<attempt>/<name>``.
+        """
         return int.from_bytes(self._hash(f"/{name}")[:8])
 
     def _hash(self, part: str = "") -> bytes:

@@ -2,12 +2,13 @@
 
 A second submission of a run has the same id, so Airflow answers 409 and starts no second run.
 
-The id contains a hash of the object's uid. So an MLJob that is deleted and created again gets
-another id. With runPolicy OncePerSpec, the hash is of the namespace, the name and the spec instead,
-so an MLJob that is created again with the same spec gets the same id (see :func:`pin`).
+The id contains a hash of the MLJob's uid. So if an MLJob is deleted and created again, the new
+MLJob's dag run id is different. With runPolicy OncePerSpec, the hash is of the namespace, the name
+and the spec instead. So if an MLJob is deleted and created again with the same spec, the dag run id
+is the same (see :func:`pin`).
 
-A new run never gets the id of an earlier run of the same MLJob, because an executor may still hold
-results of the earlier run, even if the earlier run was deleted.
+Each further run of an MLJob has a new number, and so a new id. An MLJob does not use the id of its
+deleted run again either, because an Airflow executor may still hold results of the deleted run.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ CANCEL_PREFIX = "cancel."
 
 
 def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1) -> RunId:
-    """Return the id of the ``number``-th run of an MLJob. ``pin`` is the result of :func:`pin`."""
+    """Return the id of the ``number``-th run of an MLJob. The first run has the number 1. ``pin``
+    is the result of :func:`pin`.
+    """
     return RunId(prefix, namespace, name, digest(pin), number)
 
 
 def pin(job: Job) -> str:
-    """Return the text that identifies the MLJob in its run ids: the uid, or with runPolicy
-    OncePerSpec the namespace, the name and the hash of the spec.
+    """Return the text whose hash is a part of the MLJob's run ids: the MLJob's uid. With runPolicy
+    OncePerSpec, the text consists of the namespace, the name and the hash of the spec.
     """
     if job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
         return f"{job.namespace}/{job.name}/{job.parsed.hash}"
