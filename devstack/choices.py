@@ -53,8 +53,8 @@ class Choices:
         return cls(**json.loads(file.read_text())) if file.exists() else cls()
 
     def write(self, file: Path) -> None:
-        """Write the choices to a file. Only the owner of a new file can read the file, because the
-        environment variables may contain passwords. An existing file keeps its permissions.
+        """Write the choices to a file. Only the owner can read the file, because the environment
+        variables may contain passwords. An existing file gets these permissions too.
         """
         file.touch(mode=0o600)
         file.chmod(0o600)

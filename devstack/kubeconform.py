@@ -3,7 +3,7 @@ kubeconform, and need no cluster.
 
 The first check builds kubeconform from locked Go modules, and takes the schemas from the wheel
 ``kubernetes-validate``. Later checks need no network. By default kubeconform would download the
-schemas from a server that a machine behind a package mirror may not reach.
+schemas from a server, which some machines can't reach.
 """
 
 from __future__ import annotations

@@ -156,10 +156,10 @@ class Postgres:
         made.touch()
 
     def _make_home(self) -> None:
-        """Make a directory under /var/tmp if the directory does not exist. Copy the server's
-        programs to the directory, unless a complete copy is already there. Only root may call this
-        method. The directory belongs to root. The user `nobody`, who runs the server, can reach the
-        contents of the directory.
+        """Make the stack's own directory under /var/tmp, unless the directory exists already. Copy
+        the server's programs into this directory, unless a complete copy exists already. Only root
+        may call this method. The directory belongs to root. The user `nobody`, who runs the server,
+        can't list the directory, but can open the files and folders in the directory.
 
         Raises:
             StackError: The directory exists, and belongs to another user or is a symbolic link.

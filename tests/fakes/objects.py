@@ -52,8 +52,8 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _delete(self, key: K, at: str) -> bool:
-        """Delete an object, unless the object has a finalizer. Return whether the object still
-        exists.
+        """Delete an object. If the object has a finalizer, only set its ``deletionTimestamp`` to
+        ``at``. Return whether the object still exists.
         """
         body = self.objects[key]
         if not body["metadata"].get("finalizers"):
@@ -82,7 +82,9 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _finalize(self, key: K, finalizer: str, *, present: bool) -> bool:
-        """Add or remove a finalizer. Other finalizers stay. Return whether the object still exists."""
+        """Add or remove a finalizer. Other finalizers stay. Then delete the object if it has a
+        ``deletionTimestamp`` and no finalizer. Return whether the object still exists.
+        """
         body = self.objects[key]
         others = [name for name in body["metadata"].get("finalizers", []) if name != finalizer]
         body["metadata"]["finalizers"] = [*others, finalizer] if present else others

@@ -57,8 +57,9 @@ class Platform:
         token: str | None = None,
         **spec: Any,
     ) -> TcpProxy:
-        """Create an AirflowInstance with a Secret, and return the TCP proxy in front of its
-        Airflow. By default, every namespace may use the AirflowInstance.
+        """Create a Secret with a login, and an AirflowInstance with this login. ``spec.url`` of the
+        AirflowInstance is the URL of a TCP proxy in front of the stack's Airflow. Return this TCP
+        proxy. By default, every namespace may use the AirflowInstance.
         """
         way = self._ways.enter_context(TcpProxy(self._env["AIRFLOW_URL"]))
         self.secret(short, password, token)
@@ -111,8 +112,8 @@ class Platform:
         return [line.split() for line in self._kubectl("get", "afi").splitlines()]
 
     def close(self) -> None:
-        """Delete the AirflowInstances and their Secrets. An operator must be running to remove the
-        finalizers.
+        """Delete the AirflowInstances and their Secrets, and close the TCP proxies. An operator
+        must be running, because the operator removes the finalizers of the AirflowInstances.
         """
         for short in self._made:
             self._kubectl("delete", "airflowinstance", self.name(short), "--ignore-not-found", "--timeout=60s")
@@ -137,7 +138,8 @@ def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, *
         short: The name of the AirflowInstance without the random suffix.
         name: The name of the MLJob.
         seconds: How long the run takes.
-        spec: Other fields of the MLJob's spec.
+        spec: Other fields of the MLJob's spec. Without ``cancellation``, the operator cancels the
+            run through Airflow's REST API.
     """
     spec.setdefault("cancellation", {"strategy": "Api"})
     return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)

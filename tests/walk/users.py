@@ -23,7 +23,8 @@ LABEL = "mljob.dev/walk"
 
 
 class Users:
-    """Applies, reads and deletes objects of one kind. Several objects are applied at the same time.
+    """Acts as the users of a cluster: applies, reads and deletes objects of one kind. Up to
+    ``SIDE_BY_SIDE`` objects are applied at the same time.
 
     Args:
         namespace: The namespace of the objects; None for a cluster-scoped kind.

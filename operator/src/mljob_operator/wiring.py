@@ -1,5 +1,5 @@
-"""Connects the controllers, the readers, and the adapters for Airflow, Kubernetes and Kafka. Tests
-replace the adapters by fakes.
+"""Connects the controllers, the readers of Kafka topics and of changes in Airflows, and the
+adapters for Airflow, Kubernetes and Kafka. Tests replace the adapters by fakes.
 """
 
 from __future__ import annotations
@@ -55,9 +55,11 @@ class Ports:
         operator: Records Events about the operator.
         changes: Watches ConfigMaps and Secrets.
         own: The Airflow in the operator's settings. None if the settings name no Airflow.
-        connect: Creates the adapter of an AirflowInstance with a login.
-        subscribe: Creates the consumer of a topic. The consumer calls the second argument with each
-            new state of its connection to the brokers, and with None when the consumer is closed.
+        connect: Creates the adapter for the Airflow of an AirflowInstance. The second argument is
+            the login that the adapter uses.
+        subscribe: Creates the consumer of a Kafka topic. The second argument is a callback. The
+            consumer calls the callback with each new state of its connection to the brokers, and
+            with None when the consumer is closed.
         clock: Returns the current time.
         meter: Records the metrics.
         tracer: Exports the traces of attempts. None if traces are off.
@@ -85,12 +87,13 @@ class Parts:
         instances: The controller of AirflowInstances.
         own_probe: Probes the Airflow in the operator's settings. None if the settings name no
             Airflow.
-        own_logins: Refreshes the logins of the settings' access rules. None if no rule has
-            credentials.
+        own_logins: Reads at intervals the logins that the access rules in the operator's settings
+            name. None if none of these rules has credentials.
         job_controller: The controller of MLJobs.
         orphans: Finds orphaned runs: active runs without an MLJob. Cancels these runs if the
             settings say so.
-        sources: The readers of the topics and of the change feeds.
+        sources: The readers of the Kafka topics and of the Airflows' change feeds. A change feed is
+            the list of recent changes that the operator reads from Airflow's REST API.
         run_in_background: Starts a background task that must not end by itself.
     """
 
@@ -105,10 +108,12 @@ class Parts:
     run_in_background: RunInBackground
 
     def start(self) -> None:
-        """Start the readers of topics and change feeds, and start probing the Airflows.
+        """Start to read the Kafka topics and the changes in Airflows, to read the logins of access
+        rules, and to probe the Airflows.
 
-        Call this method only after all AirflowInstances and MLJobs were listed. Otherwise the
-        operator would drop the events of backfills that are not listed yet.
+        Call this method only after the operator has listed all AirflowInstances and MLJobs.
+        Otherwise the operator would drop Kafka events about the runs of a backfill whose MLJob is
+        not listed yet.
         """
         self.sources.start()
         self.instances.start()
@@ -118,8 +123,9 @@ class Parts:
             self.run_in_background(self.own_logins.run(), "access rules of the settings")
 
     async def settle(self) -> None:
-        """Stop the controllers, and wait for the reconciliations in progress. A reconciliation that
-        takes too long is cancelled. The tasks of ``run_in_background`` continue.
+        """Stop the controllers. Wait for the reconciliations of MLJobs that are in progress, and
+        cancel a reconciliation that takes too long. Then cancel the asyncio tasks of the
+        AirflowInstances. The tasks that ``run_in_background`` started continue.
         """
         await self.job_controller.close()
         await self.instances.close()

@@ -1,7 +1,7 @@
-"""Checks objects against the schemas in the CRDs, which are part of this package.
+"""Checks objects against the schemas in this package's copies of the CRDs.
 
-``make generate`` copies the CRDs from ``crds/``. The validation rules in the CRDs are written in
-CEL (kubernetes.io: "Validation rules").
+``make generate`` copies the CRDs from ``crds/`` into this package. The validation rules in the CRDs
+are written in CEL (kubernetes.io: "Validation rules").
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _broken_here(value: Any, schema: Node, path: str) -> Iterator[Finding]:
 
 
 def wrong_times(value: Any, schema: Node, path: str = "") -> Iterator[Finding]:
-    """Yield a finding for each text that should be an RFC 3339 time and is not. The models of
-    :mod:`mljob_contract` also accept other texts, such as ``1767225600``.
+    """Yield a finding for each text in a time field that does not have the format of an RFC 3339
+    time. The models of :mod:`mljob_contract` accept some of these texts, such as ``1767225600``.
     """
     if isinstance(value, list):
         for index, item in enumerate(value):

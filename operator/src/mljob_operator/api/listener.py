@@ -1,8 +1,10 @@
-"""Accepts TLS connections, and limits their number and their duration.
+"""Accepts TLS connections, and limits the number of open connections.
 
-Only the front proxy of the Kubernetes API server may send requests, but every Pod can connect. A
-client without the front proxy's certificate gets only some seconds, and at most ``STRANGERS`` such
-connections are open at a time.
+Only the front proxy of the Kubernetes API server may send requests, but every Pod can connect. If a
+client does not show the front proxy's certificate, the connection is closed after at most 15
+seconds (three times ``HANDSHAKE_SECONDS``). At most ``STRANGERS`` connections without this
+certificate are open at a time, including connections whose TLS handshake has not ended. If so many
+are open, a new connection waits, even a connection of the front proxy.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Certificate:
     def context(self, proxy: FrontProxy | None) -> ssl.SSLContext | None:
         """Return a TLS context for the serving certificate and the front proxy's CA.
 
-        If the files or the CA can't be used, return the previous context, or None if there is none.
+        If the files or the CA can't be used, return the previous context. Return None if there is
+        no previous context.
 
         Args:
             proxy: The front proxy. If None, clients are not asked for a certificate.
@@ -134,7 +137,7 @@ class Listener:
         certificate: The serving certificate.
         proxy: Returns the front proxy, or None if no client may send requests.
         connections: The maximum number of open connections of the front proxy. Further connections
-            are closed.
+            of the front proxy are closed.
     """
 
     def __init__(
@@ -250,8 +253,8 @@ class Listener:
     async def _handshake(
         self, accepted: socket.socket, protocol: Watched, proxy: FrontProxy | None
     ) -> asyncio.Transport | None:
-        """Do the TLS handshake. Return None if the handshake fails or there is no usable
-        certificate.
+        """Do the TLS handshake, and return the transport of the connection. Return None if the
+        handshake fails, or if the operator has no usable serving certificate.
         """
         context = self._certificate.context(proxy)
         if context is None:

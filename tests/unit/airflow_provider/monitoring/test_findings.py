@@ -245,7 +245,9 @@ WINDOW = bottlenecks.Window(ago(hours=24), NOW)
 
 
 def busy(begin: float, end: float | None, number: int = 1, **fields: Any) -> TaskInstance:
-    """Return a task instance that started ``begin`` hours ago and ended ``end`` hours ago."""
+    """Return a task instance that started ``begin`` hours ago and ended ``end`` hours ago. With
+    None as ``end``, the task instance has no end.
+    """
     fields = {"state": "success", "start": ago(hours=begin), "end": None if end is None else ago(hours=end)} | fields
     if end is not None:
         fields.setdefault("duration", (begin - end) * 3600)

@@ -71,7 +71,7 @@ class LiveComparison:
         return compare_page(jobs, reports, by=self._by, missing=missing)
 
     async def show(self) -> Shown:
-        """Return the current HTML of the page."""
+        """Return a :class:`.Shown` with the current title, HTML and phases of the page."""
         now = datetime.now(UTC)
         page = await self.page(now)
         parts = self._renderer.fragments({"comparison-table": "compare/table.html"}, page=page, now=now)

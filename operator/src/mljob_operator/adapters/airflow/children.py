@@ -1,7 +1,7 @@
 """Finds the children of a run: the runs that its tasks have started with TriggerDagRunOperator.
 
 TriggerDagRunOperator pushes the id of the started run as XCom ``trigger_run_id``. The rendered
-field ``trigger_dag_id`` of the task instance contains the DAG of the started run.
+field ``trigger_dag_id`` of the task instance contains the id of the started run's DAG.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the queued and running children of a run, the children of these children, and so
-        on.
+        """Return the queued and running descendants of a run: the run's children, the children of
+        these children, and so on. A descendant that has ended is left out, but the queued and
+        running children of this descendant are returned.
 
-        The ids of the children come from the XComs ``trigger_run_id``. At most ``MAX_CHILDREN`` of
-        these XComs are read. A task can also push such an XCom with the id of a run that the task
-        did not start. So :attr:`.Child.by_task` says whether a task started the run according to
-        Airflow's own data.
+        The ids of the children come from the XComs ``trigger_run_id``. One call reads at most
+        ``MAX_CHILDREN`` of these XComs. A task can also push such an XCom with the id of a run that
+        the task did not start. So :attr:`.Child.by_task` says whether a task started the run
+        according to Airflow's own data.
         """
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN

@@ -1,5 +1,5 @@
-"""Implements the interface :class:`.ports.DagRuns`. Each method passes its arguments to another
-module, for example to :mod:`.run_requests`, and runs in a thread of :mod:`.lanes`.
+"""Implements the interface :class:`.ports.DagRuns`. Each method calls a function of another module,
+for example of :mod:`.run_requests`, in a thread of :mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from .task_logs import AirflowLog, TaskLogs
 
 
 class AirflowRuns:
-    """The operations on the dag runs of one Airflow. Each operation runs in a thread.
+    """Sends requests about the dag runs of one Airflow. Each method sends its requests in a thread.
 
     Args:
         session: The session with the Airflow.
         run: Runs a function in a thread for the given kind of request (:mod:`.lanes`).
-        prefix: The prefix of the operator's dag run ids.
-        cancel_dag_id: The id of the cancellation DAG.
+        prefix: The prefix of the ids of the dag runs that the operator submits.
+        cancel_dag_id: The id of the cancellation DAG. Each run of this DAG ends one run of another
+            DAG.
     """
 
     def __init__(self, session: Session, run: Run, *, prefix: str, cancel_dag_id: str) -> None:
@@ -54,9 +55,10 @@ class AirflowRuns:
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock is ahead of the operator's clock. Negative if Airflow's clock is
-        behind. A difference of up to two seconds counts as zero, because HTTP dates have no
-        fractions of seconds. A difference of more than a day is ignored.
+        """How far Airflow's clock is ahead of the operator's clock, according to the last answer of
+        Airflow. Negative if Airflow's clock is behind. Zero before the first answer. A difference
+        of up to two seconds counts as zero, because HTTP dates have no fractions of seconds. An
+        answer that shows a difference of more than a day does not change the value.
         """
         return self._session.clock_offset
 
@@ -100,7 +102,9 @@ class AirflowRuns:
         return await self._logs.open(dag_id, run_id, task, try_number, token)
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Request the open questions of a run's tasks (:meth:`.RunRequests.questions`)."""
+        """Request the unanswered human-in-the-loop questions of a run's tasks
+        (:meth:`.RunRequests.questions`).
+        """
         return await self._run(Work.LOOKUPS, "questions", self._runs.questions, dag_id, run_id)
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
@@ -108,13 +112,13 @@ class AirflowRuns:
         return await self._run(Work.LOOKUPS, "outputs", self._outputs.read, dag_id, run_id, sources)
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG for a run (:meth:`.RunCanceller.trigger`)."""
+        """Trigger the cancellation DAG, which then ends a run (:meth:`.RunCanceller.trigger`)."""
         trigger = self._cancellation.trigger
         await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG is now ending a run
-        (:meth:`.RunCanceller.is_cancelling`).
+        """Return True if a task of the cancellation DAG is now ending the run ``run_id``, otherwise
+        False (:meth:`.RunCanceller.is_cancelling`).
         """
         return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
 
@@ -133,17 +137,21 @@ class AirflowRuns:
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """Withdraw the cancellation of a run that has ended (:meth:`.RunCanceller.drop`)."""
+        """If the cancellation DAG has a queued run that is to end the run ``run_id``, set this
+        queued run to failed. Call this method when the run ``run_id`` has ended
+        (:meth:`.RunCanceller.drop`).
+        """
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Request the operator's runs that changed at or after ``since``
+        """Request the operator's runs that changed at or after ``since``, by Airflow's clock
         (:meth:`.Changes.runs`).
         """
         return await self._run(Work.FEED, "changed_runs", self._changes.runs, since)
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Request the task instances of the operator's runs that changed at or after ``since``
+        """Request the changed task instances of the operator's runs. A task instance is returned if
+        the task instance changed at or after ``since``, by Airflow's clock
         (:meth:`.Changes.tasks`).
         """
         return await self._run(Work.FEED, "changed_tasks", self._changes.tasks, since)

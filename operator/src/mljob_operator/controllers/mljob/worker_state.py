@@ -1,5 +1,5 @@
 """The state of an MLJob's worker: what the worker has observed, and the input for the next step
-(:mod:`.steps`).
+(:mod:`.steps`). A step reconciles the MLJob once.
 """
 
 from __future__ import annotations
@@ -55,21 +55,23 @@ class WorkerState:
 
     Attributes:
         takeover_state: Returns the transient state with which this process continues another
-            process's attempt (:meth:`.Reconciler.takeover_state`).
+            process's attempt. Returns None if this process has begun the MLJob's attempt
+            (:meth:`.Reconciler.takeover_state`).
         tracked: The MLJob with its observed run, or None if the MLJob was not read yet or is
             deleted.
         state: The MLJob's state as last computed, or None. If ``tracked`` has changed since then,
             this state is outdated, and :meth:`last_state` computes the new state.
         inbox: The input since the last step.
         run_tasks: A cache of the tasks in the last status.
-        contradicted: The Kafka events that Airflow's REST API has contradicted, and that the
-            metrics have counted.
+        contradicted: The ids of the Kafka events that Airflow's REST API had contradicted at the
+            last step. The metrics have counted these events.
         done: Callbacks for the Kafka facts in the inbox. Each callback is called when its fact is
             stored, or when the fact is not needed.
         unstored: Callbacks for facts that are part of the observed run, but not stored yet.
         needs_step: Whether another step is needed.
-        woken_at: When the first input woke the worker after the start of the last step, in the
-            event loop's seconds. None if there was no such input.
+        woken_at: When the worker was first woken after the start of the last step, in the event
+            loop's seconds. If the last step failed, or left its status in the queue of writes, the
+            time at which the worker was woken for that step. None if the worker was not woken.
         task: The asyncio task that runs the steps. None if no step is running or waiting.
         timer: Wakes the worker at the planned time of the next step. None if no time is planned.
         written_at: When the last status patch was sent, in the event loop's seconds. Minus infinity
@@ -113,8 +115,8 @@ class WorkerState:
         return self.tracked is not None and self.tracked.job.status.phase in TERMINAL_PHASES
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
-        """Return the state of the tracked MLJob. ``classify`` is called only if the tracked MLJob
-        has changed since the state was computed.
+        """Return the state of the tracked MLJob. If no state is stored, or if ``tracked`` has
+        changed since the state was computed, compute the state with ``classify`` and store it.
         """
         state, tracked = self.state, self.tracked
         assert tracked is not None
@@ -128,7 +130,7 @@ class WorkerState:
 
     def rest(self) -> None:
         """Save memory until the next input: keep the MLJob in a compact form, and drop data that
-        can be computed again. Do nothing if a step is running.
+        can be computed again. Do nothing if a step is running or waiting.
         """
         if self.task is None:
             self.state, self.run_tasks = None, RunTasks()
@@ -149,7 +151,8 @@ class WorkerState:
 
     def update(self, job: Job) -> None:
         """Track a later version of the MLJob. If this version shows that another process has begun
-        an attempt or has ended the MLJob, the observed run is dropped.
+        an attempt or has ended the MLJob, the observed run is replaced by what the status in this
+        version says about the run.
         """
         assert self.tracked is not None
         if not self.writing and _ends(self.tracked.job, job):
@@ -205,17 +208,23 @@ class WorkerState:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Set ``tracked`` to the result of a step's actions, and return ``tracked``. If the watch
-        has delivered a later version of the MLJob during the step, ``tracked`` has this version.
+        """Set ``tracked`` to ``after``, which is the result of a step's actions, and return
+        ``tracked``. If the watch has delivered a later version of the MLJob during the step,
+        ``tracked`` gets this version instead of the version in ``after``.
         """
         assert self.tracked is not None
         self.tracked = after if self.tracked.job is after.job else replace(after, job=self.tracked.job)
         return self.tracked
 
     def takes_quietly(self, run: RunKey, snapshot: Snapshot) -> bool:
-        """Add a snapshot (Airflow's answer about a run) to the observed run without a step. If the
-        snapshot contains something new, or if a step is due or running, add nothing and return
-        False.
+        """If a snapshot (Airflow's answer about a run) differs from the observed run only in the
+        times of requests, store these times without a step, and return True.
+
+        In each of these cases, change nothing and return False:
+
+        - The snapshot contains something new, or is about another run.
+        - A step is due, waiting or running.
+        - The MLJob is not tracked or has finished, or its state is not computed or is outdated.
         """
         tracked, state = self.tracked, self.state
         if tracked is None or state is None or self.needs_step or self.task is not None or self.finished:

@@ -1,6 +1,4 @@
-"""The outputs of a run. The status has only the outputs that fit into its limit, and the names of
-the other outputs.
-"""
+"""The outputs of a run, and the choice of the outputs that fit into the status of an MLJob."""
 
 from __future__ import annotations
 
@@ -33,9 +31,9 @@ class Outputs:
 
     Attributes:
         values: The outputs by name. In a status, at most 16 KiB of JSON.
-        omitted: The names of outputs that are missing in ``values``, some with the reason in
-            parentheses. In a status, at most 32 entries. The last entry may say how many more there
-            are.
+        omitted: Entries about outputs that are missing in ``values``. An entry names an output or
+            an XCom, in some cases with the reason in parentheses. A status has at most 32
+            entries. If there are more, entry 32 gives the number of the entries that are left out.
     """
 
     values: Mapping[str, Any]
@@ -43,7 +41,8 @@ class Outputs:
 
 
 def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collection[str]) -> list[str]:
-    """Return an entry for :attr:`Outputs.omitted` for each output whose task the run does not have.
+    """Return entries for :attr:`Outputs.omitted`: one for each output in ``spec.outputs`` that was
+    not read and whose task the run does not have.
 
     Args:
         sources: The entries of ``spec.outputs``.
@@ -58,10 +57,14 @@ def without_task(sources: Iterable[OutputSource], read: Outputs, tasks: Collecti
 
 
 def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
-    """Return whether somebody may have deleted the run while the operator read the outputs.
+    """Return whether somebody may have deleted the run while the operator read the outputs. For a
+    deleted run, Airflow returns the same answer as for a run without XComs.
 
-    Return True if an output is missing, or if no output was read. For a deleted run, Airflow
-    returns the same answer as for a run without XComs.
+    The result is True in each of these cases:
+
+    - No output was read.
+    - An output in ``spec.outputs`` was not read.
+    - ``read.omitted`` is not empty.
 
     Args:
         sources: The entries of ``spec.outputs``.
@@ -71,13 +74,13 @@ def may_be_deleted(sources: Iterable[OutputSource], read: Outputs) -> bool:
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
-    """Return the outputs for a status: as many as fit, and the names of the others. Small outputs
-    come first. Outputs whose value is null are left out.
+    """Return :class:`Outputs` for a status. ``values`` has the smallest outputs, as many as fit
+    into 16 KiB of JSON, in the order of ``outputs``. ``omitted`` names the other outputs. An output
+    whose value is null is neither in ``values`` nor in ``omitted``.
 
     Args:
         outputs: The outputs by name.
-        too_large: More entries for :attr:`Outputs.omitted`, about outputs that are not in
-            ``outputs``.
+        too_large: More entries for ``omitted``, about outputs that are not in ``outputs``.
     """
     sized: list[tuple[int, str, Any]] = []
     omitted = [whole(name) for name in too_large]

@@ -15,8 +15,8 @@ LOST = " Its outputs are lost, as status.outputsOmitted says. To get them, run i
 
 
 def lost_outputs(state: State) -> str | None:
-    """Return the entry of ``status.outputsOmitted`` for lost outputs of a successful run, or None
-    if no outputs are lost.
+    """Return the entry of ``status.outputsOmitted`` for lost outputs of a successful run. Return
+    None if no outputs are lost, or if the MLJob is being deleted.
 
     The outputs are lost if the run was deleted in Airflow, or the finalizer was removed from the
     MLJob, before the operator has read the outputs.
