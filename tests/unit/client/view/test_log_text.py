@@ -51,7 +51,7 @@ def test_long_line_is_cut() -> None:
     assert sum(len(part.text) for part in found) == MAX_LINE
 
 
-@given(st.text(alphabet=st.sampled_from("\x1b[]0123456789;mhtps:/.x ()<>\"'\x07"), max_size=200))
+@given(st.text(alphabet=st.sampled_from("\x1b[]0123456789;mhtps:/.x ()<>\"'\x07\u202e"), max_size=200))
 def test_any_line_has_only_known_classes_and_links_of_the_web(line: str) -> None:
     for part in parts(line)[0]:
         assert all(name.startswith("ansi-") for name in part.classes.split())
@@ -70,6 +70,7 @@ def test_any_line_has_only_known_classes_and_links_of_the_web(line: str) -> None
         "https://a b",
         'https://a"b',
         "ftp://a",
+        *(f"https://a{character}b" for character in "\x00\x7f\x85\u200b\u202e\ufeff\ud800"),
     ],
 )
 def test_other_addresses_are_no_links(url: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from .outside_text import cut
+from .outside_text import WEB_LINK, cut
 
 MAX_LINE: Final = 4_000
 """The maximum number of characters of a line, escape sequences included."""
@@ -24,7 +24,7 @@ parts there are.
 _TOKEN = re.compile(
     r"\x1b\[(?P<codes>[0-9;]{0,64})m"
     r"|\x1b(?:\[[0-?]{0,64}[ -/]{0,16}[@-~]?|[\]PX^_][^\x07\x1b]{0,4000}(?:\x07|\x1b\\)?|[ -/]?[0-~]?)"
-    r"|(?P<link>https?://[^\s\"'<>\x00-\x1f\x7f]{1,2000})",
+    rf"|(?P<link>{WEB_LINK})",
     re.IGNORECASE,
 )
 """A change of colour, another escape sequence (ECMA-48), or a link."""

@@ -22,12 +22,14 @@ MAX_TEXT = 2_000
 MAX_VALUE = 8_000
 """The maximum number of characters of any text on a page, such as an output."""
 
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
+_UNSAFE = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
 """Control characters other than tab and line break, invisible characters, characters that turn the
-direction of writing (Unicode Technical Report 36), and halves of surrogate pairs.
+direction of writing (Unicode Technical Report 36), and halves of surrogate pairs. The text is the
+inside of a set in a regular expression.
 """
+_UNSAFE_CHARACTER = re.compile(f"[{_UNSAFE}]")
+WEB_LINK = rf"https?://[^\s\"'<>{_UNSAFE}]{{1,2000}}"
+"""A regular expression for a URL that a page may show as a link."""
 _TIME: TypeAdapter[datetime] = TypeAdapter(Time)
 
 
@@ -36,7 +38,7 @@ def clean(value: str) -> str:
     other than tab and line feed, invisible characters such as a zero-width space, characters that
     change the direction of writing, and halves of surrogate pairs.
     """
-    return _UNSAFE.sub("\ufffd", value)
+    return _UNSAFE_CHARACTER.sub("\ufffd", value)
 
 
 def cut(value: str, limit: int = MAX_TEXT) -> str:
@@ -84,6 +86,6 @@ def items_of(value: object) -> Iterator[Mapping[str, Any]]:
 def is_web_link(url: str) -> bool:
     """Return whether a page may show ``url`` as a link. The URL must begin with ``http://`` or
     ``https://``, and 1 to 2,000 characters must follow. White space, quotation marks (``"`` and
-    ``'``), angle brackets and characters below U+0020 are not allowed.
+    ``'``), angle brackets and the unsafe characters of :func:`clean` are not allowed.
     """
-    return re.fullmatch(r"https?://[^\s\"'<>\x00-\x1f]{1,2000}", url, re.IGNORECASE) is not None
+    return re.fullmatch(WEB_LINK, url, re.IGNORECASE) is not None
