@@ -20,7 +20,8 @@ def percentile(samples: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The load during a block of a measurement.
+    """The load during one block. A block is an interval in which events are sent only to the
+    operator or only to the floor.
 
     Attributes:
         cpu_ms: CPU time of the measured process, in milliseconds per event.
@@ -34,7 +35,8 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Side:
     """The measurements of the operator or of the floor. The floor is a process that does the least
-    work for the same result.
+    work for the same result. The operator and the floor are measured by turns, and each turn is a
+    block.
 
     Attributes:
         blocks: The latencies of each block, in milliseconds.
@@ -55,12 +57,12 @@ class Side:
 
     @property
     def cpu_ms(self) -> float:
-        """The CPU time per event in milliseconds, as the mean of all blocks."""
+        """The mean of :attr:`Load.cpu_ms` over all blocks, in milliseconds per event."""
         return sum(load.cpu_ms for load in self.loads) / len(self.loads)
 
     @property
     def busy_percent(self) -> float:
-        """How busy the machine was, in percent of all cores, as the mean of all blocks."""
+        """The mean of :attr:`Load.busy_percent` over all blocks, in percent of all cores."""
         return sum(load.busy_percent for load in self.loads) / len(self.loads)
 
 

@@ -63,8 +63,8 @@ class SimulatedAirflow:
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """Return an empty mapping. A real Airflow returns the environment variables for the command
-        `airflow`, but the simulated Airflow has no such command.
+        """Return an empty mapping, because the simulated Airflow has no command `airflow`. The
+        class for a real Airflow returns the environment variables of this command.
         """
         return {}
 

@@ -109,7 +109,9 @@ def view_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment_of(name: str) -> dict[str, str]:
-    """Return the environment variables that the chart sets in the container of a Deployment."""
+    """Return the environment variables that the chart sets in the first container of the Deployment
+    ``name``. Variables whose value comes from another object, such as a Secret, are left out.
+    """
     rendered = rendering.render(binaries.locate("helm")["helm"], merged(COMPONENTS, {"airflow": {"url": ""}}))
     container = rendered.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
     return {each["name"]: each["value"] for each in container["env"] if "value" in each}

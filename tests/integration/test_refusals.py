@@ -326,7 +326,9 @@ class Api:
         self._objects = client.CustomObjectsApi(self._client)
 
     def refusal(self, body: Object) -> str:
-        """Return the API server's error for a manifest, or an empty string."""
+        """Return the API server's error for a manifest, or an empty string if the API server
+        accepts the manifest.
+        """
         return self._refusal(
             lambda: self._objects.create_namespaced_custom_object(
                 GROUP, VERSION, "default", PLURAL, body, dry_run="All", field_validation="Strict"
@@ -334,8 +336,9 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """Create an MLJob with the fields ``before`` in its spec, and patch the spec with
-        ``change`` in a dry run. Return the API server's error for the patch, or an empty string.
+        """Create an MLJob with the fields ``before`` in its spec, patch the spec with ``change`` in
+        a dry run, and delete the MLJob. Return the API server's error for the patch, or an empty
+        string if the API server accepts the patch.
         """
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}

@@ -50,7 +50,7 @@ class Cluster(GuardedJobs):
     Attributes:
         changes: All changes for watches, in order. A change is ``ADDED``, ``MODIFIED`` or
             ``DELETED``, and the object.
-        announced: The uids of the MLJobs whose status ever named a run, by run id.
+        announced: For each run id, the uids of the MLJobs whose status has ever named the run.
         told: Ids of runs whose submission a status has reported, except runs of MLJobs with the
             runPolicy OncePerSpec.
         published: The MLJobs at the last :meth:`publish`, by key.
@@ -75,8 +75,9 @@ class Cluster(GuardedJobs):
     # Reads, which may be stale
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """Let reads return an older version for the next ``seconds`` seconds. Writes change the
-        newest version, as in etcd.
+        """For the next ``seconds`` seconds, let reads and watches show all objects as they were
+        ``versions`` calls of :meth:`publish` ago. Calls without a change don't count. Writes change
+        the newest version, as in etcd.
         """
         self._behind = self._versions_of_all[max(-1 - versions, -len(self._versions_of_all))]
         self._behind_until = self._time() + seconds
@@ -98,7 +99,7 @@ class Cluster(GuardedJobs):
 
     @property
     def watchable(self) -> int:
-        """The number of entries of ``changes`` that watches may deliver."""
+        """How many entries, from the beginning of ``changes``, watches may deliver."""
         return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
 
     async def list(self) -> AsyncIterator[Job]:
@@ -151,11 +152,12 @@ class Process:
     """One operator process: the operator's real components, connected to fakes.
 
     Args:
-        name: The name of the process. With replicas, each period of leadership has its own name.
-        gate: Refuses changes while the process is not the leader. None allows all requests.
+        name: The name of the process. In a :class:`.ReplicatedWorld`, a process is one period of
+            leadership of a replica, and has a name such as ``replica-1.2``.
+        gate: Refuses changes while the process is not the leader. None allows all changes.
 
     Attributes:
-        killed: A function that is called after the process was killed.
+        killed: A function that :meth:`end` calls last.
     """
 
     def __init__(self, world: World, name: str, gate: Gate | None = None) -> None:
@@ -282,7 +284,7 @@ class World:
 
     Attributes:
         clock: The clock of all operators.
-        airflow_clock: The clock of Airflow and of the cluster.
+        airflow_clock: The clock of Airflow and of the Kubernetes API server.
         airflow: The Airflow of the operator's settings.
         airflows: All Airflows, by the name of the AirflowInstance. ``airflow`` has the key
             ``SETTINGS_AIRFLOW``.
@@ -290,7 +292,8 @@ class World:
         overlapped: Whether two operators ever ran at once, or reads ever returned older objects. If
             true, ``limit`` is not checked.
         by_hand: Ids of runs that a user has cleared in Airflow.
-        limit: The maximum number of active runs in the Airflow ``OTHER``, or None.
+        limit: The maximum number of active runs that :meth:`look` allows in the Airflow ``OTHER``.
+            None allows any number.
         watch_takes: The maximum time until a watch delivers a change, in seconds. If the time is
             below ``ONE_WAY``, a change arrives before the response to the request that made the
             change.
@@ -351,7 +354,9 @@ class World:
         self.overlapped = True
 
     def changed_by(self, process: str) -> None:
-        """Do nothing. :class:`.ReplicatedWorld` records the change."""
+        """Do nothing after ``process`` has sent a change to Airflow or Kubernetes. In
+        :class:`.ReplicatedWorld`, this method records the change.
+        """
 
     def soon(self, what: Callable[[], None]) -> None:
         self.loop.call_soon(what)
@@ -387,7 +392,9 @@ class World:
     # Checks
 
     def look(self) -> None:
-        """Check all promises, and wake the watches and Kafka consumers of all operators."""
+        """Pass the changes of MLJobs to the watches. Check the promises about the runs and
+        backfills in Airflow. Wake the watches and Kafka consumers of all operators.
+        """
         self.cluster.publish()
         by_job: dict[str, list[str]] = defaultdict(list)
         for name, run_id in self.at_work():
@@ -426,8 +433,8 @@ class World:
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Return the active runs that can end, each with its Airflow. Runs of a paused DAG and
-        queued runs of a paused backfill can't end.
+        """Return the active runs of MLJobs and backfills, each with its Airflow. Runs of a paused
+        DAG and queued runs of a paused backfill are left out, because they can't end.
         """
         return [
             (airflow, run)
@@ -447,10 +454,15 @@ class World:
         return []
 
     def _fed_wrongly(self) -> list[str]:
-        """Check that the outputs in the conf of each run come from the runs in
-        ``status.upstreams``, and that these runs have succeeded. Return a description of each
-        error. MLJobs with the runPolicy OncePerSpec are not checked, because such an MLJob may use
-        a run with older outputs.
+        """Check the newest run of each MLJob in the Airflow of the operator's settings, and return
+        a description of each error:
+
+        - The outputs in the run's conf must come from the runs in ``status.upstreams``.
+        - The runs in ``status.upstreams`` must have succeeded.
+        - If the spec names upstream MLJobs, ``status.upstreams`` must not be empty.
+
+        Runs in ``late`` are not checked. MLJobs with the runPolicy OncePerSpec are not checked,
+        because such an MLJob may use a run with older outputs.
         """
         found = []
         for job in self.cluster.published.values():

@@ -273,8 +273,9 @@ def problems(words: Sequence[str]) -> Iterator[str]:
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each command-line option with its value. The value follows ``=``, or is the next
-    argument.
+    """Yield each command-line option with the text after ``=``. Without ``=``, yield the option
+    with the next argument, even if the option takes no value. If there is no next argument, yield
+    the option with an empty string.
     """
     for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if option.startswith("-"):

@@ -36,8 +36,9 @@ def local_view(config: ClusterConfig) -> Iterator[RunningView]:
 
 @contextmanager
 def view_behind_proxy(config: ClusterConfig, port: int = 0) -> Iterator[RunningView]:
-    """Run the live view for requests that contain the viewer's token. In a cluster, a proxy adds
-    this token. The view does not use the credentials in ``config``.
+    """Run the live view as in a cluster, where a proxy adds a person's Kubernetes token to each
+    request. The view uses this token instead of the credentials in ``config``. Here no proxy runs,
+    so the test adds the token.
     """
     with _running(lambda started: serve_behind_proxy(config, "127.0.0.1", port, frozenset(), started)) as view:
         yield view

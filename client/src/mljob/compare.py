@@ -58,7 +58,8 @@ class Comparison:
         by: The name of the output or metric by which the rows are ordered. None if no output
             or metric is a number, apart from counters such as ``epoch``.
         less_is_better: Whether the smallest value of ``by`` comes first.
-        columns_omitted: How many params and results exceed :data:`MAX_COLUMNS` and are left out.
+        columns_omitted: How many params and results have no column. ``params`` and ``results`` each
+            have at most :data:`MAX_COLUMNS` names.
     """
 
     rows: Sequence[Row]
@@ -101,8 +102,9 @@ class Comparison:
         )
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return a dict for each MLJob, best first, with the values by column title. If several
-        columns have the same title, the last value is returned.
+        """Return a dict for each MLJob, best first. A dict contains the values of the MLJob by
+        column title, without columns in which the MLJob has no value. If several columns have the
+        same title, the dict contains only the last of their values.
         """
         return [
             {
@@ -159,8 +161,8 @@ def compare_jobs(jobs: Iterable[MLJob], *, by: str | None = None, less_is_better
 
 
 def smallest_is_best(name: str) -> bool:
-    """Return whether the name contains a word such as ``loss`` or ``error``. The smallest value of
-    such an output or metric is the best.
+    """Return whether the smallest value of the output or metric ``name`` is the best. True if the
+    name contains a text such as ``loss`` or ``error``, even inside a longer word.
     """
     return any(part in name.lower() for part in _LESS_IS_BETTER)
 

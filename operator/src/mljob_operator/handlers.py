@@ -1,4 +1,4 @@
-"""The operator's handlers for kopf: startup, cleanup, login, and the events of MLJobs,
+"""The operator's handlers for kopf: startup, cleanup, login, and the watch events of MLJobs,
 AirflowInstances and namespaces.
 
 The operator uses only kopf's low-level event handlers, so kopf adds no annotation to users'
@@ -190,9 +190,9 @@ def configure(settings: kopf.OperatorSettings, selector: str = "") -> None:
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """A storage for kopf that stores nothing. kopf's default storage would copy every received
-    object into an annotation, which took a third of the operator's time per event. Only kopf's
-    change handlers need the copy, and the operator has no change handlers.
+    """A storage for kopf that copies and stores nothing. kopf's default storage would copy every
+    received object, which took a third of the operator's time per event. Only kopf's change
+    handlers need the copy, and the operator has no change handlers.
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:

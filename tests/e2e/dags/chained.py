@@ -1,4 +1,6 @@
-"""DAGs for chained MLJobs. The second DAG publishes its conf as outputs."""
+"""DAGs for MLJobs that use outputs of other MLJobs. The DAG ``chained_step`` publishes its conf as
+outputs, and adds 1 to the value of ``steps``.
+"""
 
 from __future__ import annotations
 

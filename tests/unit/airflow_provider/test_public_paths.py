@@ -1,4 +1,6 @@
-"""Public names can be imported from the package and from their former modules."""
+"""Each public name can be imported from the package ``mljob_airflow``. A name that has moved can
+also be imported from its former module.
+"""
 
 from __future__ import annotations
 

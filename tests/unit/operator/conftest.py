@@ -35,8 +35,8 @@ class World:
     """An operator with fakes of Kubernetes and Airflow.
 
     Args:
-        jobs: The store of the MLJobs; by default a store in memory that checks the promises of
-            :mod:`tests.simulation.promises`.
+        jobs: The store of the MLJobs. The default is a :class:`.GuardedJobs`, which checks the
+            operator's promises about statuses.
     """
 
     has_own_airflow = True
@@ -147,8 +147,8 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """Return the fake Airflow for the user of ``login``. Only the password ``right`` is
-        accepted.
+        """Return a :class:`.FakeUser`: a connection to the fake Airflow for the user of ``login``.
+        Unless the password is ``right``, Airflow refuses all requests of this connection.
         """
         assert login.user is not None
         assert login.password is not None
@@ -220,7 +220,9 @@ class World:
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
-        """Deliver events about ``run_id``, by default the only run of the DAG ``dag_id``."""
+        """Deliver events about the run ``run_id`` of the DAG ``dag_id``. By default, the events are
+        about the only run of the DAG.
+        """
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
             self.job_controller.observe_event(KEY, {run}, fact, lambda: self.done.append(1))

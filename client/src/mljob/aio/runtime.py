@@ -32,7 +32,7 @@ def lock() -> AbstractAsyncContextManager[None]:
 
 
 def aclosing(items: AsyncIterator[Item]) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
-    """Return a context manager that closes a generator at the end of the block. Closing also ends
-    the request that the generator reads from.
+    """Return a context manager that closes the generator ``items`` at the end of the block. Closing
+    also ends the HTTP request of the generator.
     """
     return contextlib.aclosing(cast("Any", items))

@@ -1,5 +1,6 @@
-"""Finds rivals: other operators that claim the same MLJobs, run ids or events. Only one of them may
-act. Each operator writes its claims into an annotation of its Lease.
+"""Finds rivals: other operators that claim the same MLJobs, run ids or events. Of several operators
+with the same claim, only one may act. Each operator writes its claims into an annotation of its
+Lease.
 
 An operator takes its own Lease before it lists the other Leases. So if two operators start at the
 same time, at least one of them sees both Leases. If both operators see both Leases, the operator
@@ -25,8 +26,8 @@ class Rivals:
     """Finds the rivals of this operator: other operators in the namespace that claim the same
     MLJobs, run ids or events.
 
-    A rival whose Lease has expired is ignored. Before a Lease expires, only a renewal of the Lease
-    proves that the rival still runs.
+    A rival may have crashed, although its Lease has not expired yet. A rival that renews its Lease
+    counts as running. A rival whose Lease expires counts as ended.
 
     Args:
         leases: The Leases in the Kubernetes API.
@@ -42,17 +43,17 @@ class Rivals:
         self._interval = interval
 
     async def refuse_acting(self) -> None:
-        """Wait until no rival runs. Raise an error instead of waiting for a rival that acts as the
-        leader.
+        """Wait until every rival has ended. If a rival is running and acts as the leader, raise an
+        error at once.
 
         Raises:
-            CannotStart: A rival runs, and has begun its work as the leader.
+            CannotStart: A rival is running, and has begun its work as the leader.
         """
         await self._settle(lambda rival: rival.acting)
 
     async def yield_to_others(self, own_lease: str) -> None:
-        """Wait until no rival runs. Raise an error instead of waiting for a rival that has
-        precedence over this operator.
+        """Wait until every rival has ended. If a rival is running and has precedence over this
+        operator, raise an error at once.
 
         Args:
             own_lease: The name of this operator's Lease.

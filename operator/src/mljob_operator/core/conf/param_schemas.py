@@ -52,7 +52,7 @@ class Checks:
 
         - The schema is not a JSON object, or is not a valid JSON schema.
         - The schema has a keyword of ``LEFT_TO_AIRFLOW``, or ``"format": "regex"``.
-        - Together with the earlier checks of this conf, the check would exceed the work limit.
+        - The check of this value, or of an earlier value of this conf, exceeds the work limit.
         """
         if not isinstance(schema, dict) or not schema:
             return None

@@ -24,7 +24,9 @@ class Ending:
     """Whether and how the newest attempt has ended.
 
     Attributes:
-        over: Whether the attempt is over, and the stored status does not show this yet.
+        over: Whether the attempt has ended, although the stored status still shows the attempt as
+            unfinished. False while the operator waits for tasks and outputs of the run, or looks
+            for runs that tasks of the run have started.
         children_due: Whether the run was cancelled, and the operator must still look for runs that
             tasks of the run have started.
         verdict_at: Until when the operator waits for the tasks and outputs of the ended run. After
@@ -74,8 +76,8 @@ class Ending:
 def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines, cancellation: Cancellation) -> bool:
     """Return whether to look for runs that the cancelled run's tasks have started.
 
-    After the first False, the result must stay False, because the status may already say that the
-    attempt is over.
+    If the result is False for a cancelled run that has failed, all later results for this run must
+    be False too, because the status may already say that the attempt is over.
     """
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:
