@@ -70,8 +70,9 @@ def failed_attempt(number: int, reason: str, text: str) -> AttemptStatus:
 
 
 def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
-    """Return the state of an MLJob with the largest status, and the outputs of its run. All texts
-    consist of the letter ``letter``.
+    """Return a :class:`State` for which the operator writes the largest status, and the outputs of
+    the run. Free texts, such as error messages, are repetitions of ``letter``. ``attempts`` is the
+    number of entries in ``status.history``.
     """
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]

@@ -108,7 +108,7 @@ def page(request: Request, name: str, rows: list[Json]) -> Json:
 
     Args:
         request: The request, with the query parameters ``offset`` and ``limit``.
-        name: The field of the body with the rows.
+        name: The name of the body's field for the rows.
         rows: All rows of the list.
     """
     limit = min(request.number("limit", MAXIMUM_PAGE), MAXIMUM_PAGE)
@@ -119,13 +119,14 @@ def page(request: Request, name: str, rows: list[Json]) -> Json:
 def numbered_page(request: Request, name: str, found: Iterable[Row], fits: Callable[[Row], bool]) -> Json:
     """Return one page of runs or task instances as the body of an answer, oldest first.
 
-    The query parameter ``cursor`` is the number of the last row on the previous page, or empty for
-    the first page. A row that changes between two requests does not shift the next page. Without
-    ``cursor``, the query parameter ``offset`` selects the page.
+    Each run and each task instance has a number, which grows in the order of creation. The query
+    parameter ``cursor`` is the number of the last row on the previous page, or empty for the first
+    page. So a row that enters or leaves the list between two requests does not shift the next page.
+    Without ``cursor``, the query parameter ``offset`` is how many rows to skip.
 
     Args:
         request: The request.
-        name: The field of the body with the rows.
+        name: The name of the body's field for the rows.
         found: All runs or task instances.
         fits: Returns whether a run or task instance belongs to the list.
     """

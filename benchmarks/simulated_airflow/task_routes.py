@@ -61,7 +61,8 @@ def get_mapped_task_instance(airflow: SimulatedAirflow, request: Request) -> Ans
 
 def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Set the states of several task instances of a run. Task instances that have ended keep their
-    state. If all tasks have ended afterwards, a run in progress fails.
+    state. If the run is in progress and all its task instances have ended afterwards, the run ends
+    as failed.
     """
     run, errors = known_run(airflow, request), []
     for action in request.content("actions")["actions"]:
@@ -79,8 +80,9 @@ def set_task_instances(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 def get_log(airflow: SimulatedAirflow, request: Request) -> Answer:
     """Return the log of a try. If the request has a continuation token, return only the lines after
-    the token's position. A simulated Airflow 3.1 returns all lines, as the real Airflow 3.1 does.
-    While the task runs, the answer has a token for the next request.
+    the token's position. With a token, a simulated Airflow 3.1 returns all lines, as the real
+    Airflow 3.1 does. While the try is running or deferred, the answer has a token for the next
+    request.
     """
     path, token = request.path, request.one("token")
     if token is not None and not (token.isdigit() and len(token) < 10):
@@ -121,8 +123,8 @@ def list_questions(airflow: SimulatedAirflow, request: Request) -> Answer:
 
 
 def list_xcoms(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return the XComs of one task of a run, or of all tasks (``~``). For a run that doesn't exist,
-    the list is empty.
+    """Return one page of the XComs of a task in a run. The task id ``~`` stands for all tasks. For
+    a run that doesn't exist, the page is empty.
     """
     path, wanted = request.path, request.one("xcom_key")
     run = airflow.store.get(path["dag_id"], path["run_id"])

@@ -1,5 +1,6 @@
-"""The operator clears failed tasks of a DAG from a git repository. The tasks run again with the
-latest version of the DAG, or with the version with which the run began.
+"""The operator clears the failed tasks of a run. The DAG's file is in a git repository. The tasks
+run again with the latest version of the DAG, or with the version with which the run began,
+whichever the operator asks for.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ MENDED = DAG_FILE.replace("{body}", 'return "trained"')
 
 
 class VersionedDag:
-    """A DAG with one file in the stack's git repository."""
+    """A DAG whose file is in the git repository that the tests' Airflow reads."""
 
     def __init__(self, repository: DagRepository, airflow: AirflowRest) -> None:
         self.dag_id = f"bundle_versions_{secrets.token_hex(4)}"

@@ -4,5 +4,7 @@ from __future__ import annotations
 
 
 def truncated(text: str, length: int) -> str:
-    """Cut ``text`` to at most ``length`` characters. A text that is cut ends in ``…``."""
+    """Return ``text``, cut to at most ``length`` characters. The last character of a cut text is
+    ``…``.
+    """
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,5 +1,5 @@
-"""The kinds of ML work. DAG files import this module instead of the module of the MLJob resource,
-because the import of that module takes 50 ms.
+"""The kinds of ML work. DAG files import this module. So this module does not belong to
+:mod:`mljob_contract.mljob`, which takes 50 ms to import.
 """
 
 from __future__ import annotations

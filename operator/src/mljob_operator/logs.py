@@ -1,7 +1,7 @@
 """Configures the log: one JSON object per line, or plain lines for people.
 
-JSON lines about an MLJob have the fields namespace and job, and often run_id, phase and reason. No
-line contains a secret.
+JSON lines about an MLJob have the fields namespace and job, and often run_id, phase and reason. In
+each line, ``***`` replaces the secrets that the process knows, and texts that look like tokens.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ def hide(owner: str, *credentials: str | None) -> None:
 
 
 def redacted(text: str) -> str:
-    """Return the text without this process's credentials, and without everything that looks like a
-    token.
+    """Return the text with ``***`` in place of the credentials from :func:`hide`, and in place of
+    texts that look like tokens.
     """
     return _redacted(text, NOTHING_HIDDEN)
 
 
 class RedactingFilter(logging.Filter):
-    """Removes secrets from log records and from the exceptions in log records. As long as not all
-    secrets of an MLJob are known, the filter also removes the message of an exception. The filter
-    drops no record.
+    """Removes secrets from log records and from the exceptions in log records. If the current
+    asyncio task handles an MLJob of which not all secrets are known, the filter also removes the
+    message of an exception. The filter drops no record.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -85,8 +85,9 @@ def redacted_logger(name: str) -> logging.Logger:
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as a JSON object with time, level, logger and message, with the operator's
-    fields from ``extra``, and with the traceback of an exception.
+    """Formats a record as a JSON object with the fields time, level, logger and message. The fields
+    namespace, job, run_id, phase and reason follow if the log call's argument ``extra`` has them. A
+    record with an exception also has the field exception, with the traceback.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -108,8 +109,8 @@ def configure(log_format: str, log_level: str) -> None:
 
     Args:
         log_format: ``json`` for one JSON object per line. Any other value gives plain text.
-        log_level: The lowest level of the operator's own messages. For libraries, this level is
-            always WARNING.
+        log_level: The lowest level of the operator's own messages. The messages of libraries are
+            logged from WARNING on, whatever ``log_level`` is.
     """
     handler = logging.StreamHandler()
     if log_format == "json":

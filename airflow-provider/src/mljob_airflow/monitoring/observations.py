@@ -14,7 +14,9 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Row]):
-    """The first rows of a list in Airflow."""
+    """The rows of a list in Airflow, such as the list of all DAGs. Monitoring reads a list only up
+    to a maximum number of rows. If the list has more rows, ``complete`` is False.
+    """
 
     rows: Sequence[Row] = ()
     complete: bool = True

@@ -1,6 +1,6 @@
 # Generated from mljob.aio by client/generate.py.
-"""Lists and watches a collection of objects. The results form one stream of changes. The stream has
-the newest state of each object, and reports no state twice.
+"""Lists and watches a collection of objects. The results of all requests form one stream of
+changes. The stream reports no state of an object twice.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -57,11 +57,12 @@ def list_objects(
         convert: Converts an object from JSON to an item of the result. Only the JSON of one page is
             in memory at a time.
         params: The query parameters ``labelSelector`` and ``fieldSelector``, or None.
-        deadline: When the caller stops waiting, on the clock of ``time.monotonic()``, or None.
+        deadline: The time until which the API server must answer, on the clock of
+            ``time.monotonic()``, or None.
 
     Raises:
-        ApiError: The API server refused a request or did not answer, an answer is not valid, or the
-            collection has more than :data:`MAX_ITEMS` objects.
+        ApiError: The API server refused a request or did not answer in time, an answer is not
+            valid, or the collection has more than :data:`MAX_ITEMS` objects.
     """
     for attempt in range(1, _MAX_LISTS_IN_A_ROW + 1):
         try:
@@ -212,8 +213,8 @@ class _Watch(Generic[Item]):
         return Change(ChangeKind.DISCONNECTED, message=str(error))
 
     def forget_version(self) -> None:
-        """Make the next request a list. From the second failure in a row on, wait before this
-        request.
+        """Forget the resource version to continue from, so that the next request is a list. Count a
+        failure, and from the second failure in a row on, also wait.
         """
         self._version = ""
         self._failures += 1
@@ -221,7 +222,9 @@ class _Watch(Generic[Item]):
             runtime.sleep(until(self._deadline, wait_seconds(self._failures)))
 
     def pause_if_short(self) -> None:
-        """Wait if the last watch was short. For example, a proxy may end each watch at once."""
+        """Wait if the last watch took less than ``_SHORT_SECONDS``, for example because a proxy
+        ends each watch at once.
+        """
         self._forgive()
         if monotonic() - self._begun < _SHORT_SECONDS:
             self.pause()
@@ -231,8 +234,8 @@ class _Watch(Generic[Item]):
             self._failures = 0
 
     def pause(self, retry_after: float | None = None) -> None:
-        """Wait longer after each failure in a row. ``retry_after`` is the wait that the API server
-        asks for, in seconds, or None.
+        """Count a failure, and wait. The wait gets longer with each failure in a row.
+        ``retry_after`` is how long the API server asks the client to wait, in seconds, or None.
         """
         self._failures += 1
         runtime.sleep(until(self._deadline, wait_seconds(self._failures, retry_after)))

@@ -1,7 +1,8 @@
 """Updates open pages: sends the changed elements of the HTML as server-sent events.
 
-The id of an event is the new version of the page. After a lost connection, the browser sends the
-last id. If this version is old, the browser gets all elements again.
+The id of an event with changes is a hash of the page's new HTML. After a lost connection, the
+browser sends the last id. If the page's HTML has another hash by then, the browser gets all
+elements again.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -87,9 +88,9 @@ the page's script can't see comments.
 
 
 def change(before: Shown | None, now: Shown) -> dict[str, Any] | None:
-    """Return the changes between two versions of a page: the title, the elements to insert or
-    replace, the ids of the rows to remove, and the text for a screen reader.
-    Return None if nothing has changed except the order of the rows.
+    """Return the changes between two versions of a page as a JSON object: the title, the elements
+    to insert or replace, the ids of the rows to remove, and the text for a screen reader. Return
+    None if both versions have the same title and the same elements, in any order.
 
     Args:
         before: The HTML that the browser has, or None to return all elements of ``now``.

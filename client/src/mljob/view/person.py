@@ -1,5 +1,5 @@
 """A person who uses the view (MLJobs in a browser), and the sources that the person's pages read. A
-source is data that a task in the background reads and keeps up to date.
+source is data that a task in the background reads for the pages.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class JobsFeed(Feed[JobSummary]):
         super().__init__(transport, collection_path(namespace), self._summary, lambda job: job.key, lists=lists)
 
     def newest_first(self) -> list[JobSummary]:
-        """Return all MLJobs, the newest first."""
+        """Return the summaries of the MLJobs. The MLJob that was created last comes first."""
         memberships, order = self._order
         if memberships != self.memberships:
             order = sorted(self.items, key=lambda key: _age(self.items[key]))
@@ -160,14 +160,15 @@ async def settle(lookups: Iterable[Lookup[Any]]) -> None:
 class Person:
     """A person who uses the view, which shows MLJobs in a browser. All open pages of the person
     share the connections to the API server, which have the person's rights. The pages also share
-    sources: data that background tasks read and keep up to date.
+    sources: data that background tasks read for the pages.
 
     Attributes:
         default_namespace: The namespace of the person's kubeconfig context, or an empty text.
         streams: How many streams to the person's browser are open. A stream sends the changes of a
             page, the lines of a log, or a long text.
-        may_list_all: Whether the view offers the person the MLJobs of all namespaces. False after
-            the API server has refused this list, if the person has a default namespace.
+        may_list_all: Whether the view offers the person the list of the MLJobs of all namespaces.
+            True until the API server refuses this list. Without a default namespace, True even
+            after the refusal.
 
     Args:
         config: The cluster, and the person's credentials.

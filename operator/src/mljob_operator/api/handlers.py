@@ -105,7 +105,8 @@ class Handlers:
     async def _find(
         self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
     ) -> tuple[ShownRun, Redaction]:
-        """Return the run of an attempt, and the redaction for the run's texts.
+        """Return the run of an attempt, and a :class:`Redaction` that hides secret values in texts
+        of the run's tasks.
 
         Args:
             request: The request.
@@ -117,7 +118,8 @@ class Handlers:
         Raises:
             NoRunYet: The run does not exist yet, and this method must not wait, or has waited for
                 ``seconds`` seconds.
-            Refusal: The client may not read the run, or the run will never exist.
+            Refusal: The MLJob does not exist, its namespace may not run the DAG, the run belongs to
+                another MLJob or operator, or the run will never exist.
             OperatorError: Airflow or the Kubernetes API fails.
         """
         namespace, name = job_of(request)
@@ -203,10 +205,10 @@ class Handlers:
         return Reading(fact, tuple(tasks))
 
     def _reader(self, run: ShownRun) -> Callable[[], Awaitable[Reading]]:
-        """Return a function that reads a run from Airflow.
+        """Return a function that reads a run and its tasks from Airflow.
 
-        The function raises Refusal after the MLJob was deleted. The function checks this every
-        ``CHECK_SECONDS`` seconds.
+        If the last check was at least ``CHECK_SECONDS`` seconds ago, the function first checks
+        whether the MLJob still exists. If the MLJob was deleted, the function raises Refusal.
         """
         checked_at = time.monotonic()
 

@@ -1,6 +1,6 @@
-"""The ports: protocol classes (:class:`typing.Protocol`) through which the controllers and sources
-use Airflow, Kubernetes, Kafka, metrics and traces. Adapters implement most ports. The controllers
-implement ``Airflows`` and ``Gate``.
+"""The ports: protocol classes (:class:`typing.Protocol`) through which the operator and mljob-api
+use Airflow, Kubernetes, Kafka, metrics and traces. Classes in ``adapters`` implement most ports.
+Classes in ``controllers`` implement ``Airflows`` and ``Gate``.
 
 The methods of the ports raise only errors of :mod:`mljob_operator.errors`.
 """

@@ -1,4 +1,6 @@
-"""The protocol class for exporting traces to OpenTelemetry."""
+"""The protocol class for exporting traces to OpenTelemetry, and a class that combines metrics and
+traces.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,11 @@ class Tracer(Protocol):
 
 @frozen
 class Telemetry:
-    """The metrics and the traces of the operator.
+    """Records the operator's metrics and exports its traces.
 
     Attributes:
-        meter: The metrics.
-        tracer: The traces. None if traces are off.
+        meter: Records the metrics.
+        tracer: Exports the traces. None if traces are off.
     """
 
     meter: Meter

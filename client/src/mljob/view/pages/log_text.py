@@ -1,4 +1,4 @@
-"""Splits the lines of a log into texts with the CSS classes of their colours, and links.
+"""Splits the lines of a log into pieces. A piece has one style, as CSS classes, and may be a link.
 
 The terminal's control sequences are removed. Only sequences for colours and for bold, dim or
 underlined text have an effect. The template escapes the text.
@@ -129,8 +129,8 @@ def parts_of(line: str, style: AnsiStyle) -> tuple[Part, ...]:
 
 
 def _trimmed(link: str) -> str:
-    """Return a link without the punctuation at its end. A closing bracket stays if the link also
-    has the opening bracket.
+    """Return a link without the punctuation at its end. A closing bracket at the end stays if the
+    link has an opening bracket for it.
     """
     counts = Counter(link)
     end = len(link)

@@ -1,7 +1,8 @@
 """Marks that show states by an icon, a word and a colour. The colour is never the only sign of a
 state.
 
-The words and the tones come from :mod:`mljob.render.states`, as on the command line.
+For phases and task states, the words and the tones come from :mod:`mljob.render.states`, as on the
+command line.
 """
 
 from __future__ import annotations
@@ -80,8 +81,10 @@ def condition_mark(status: str, *, good: str = "", bad: str = "") -> Mark:
 
     Args:
         status: True, False or Unknown.
-        good: The status with which this condition reports that all is well. Default: none.
-        bad: The status with which this condition reports a problem. Default: none.
+        good: The status with which this condition reports that all is well. An empty text, the
+            default, means that no status does so.
+        bad: The status with which this condition reports a problem. An empty text, the default,
+            means that no status does so.
     """
     if status == good:
         return Mark("success", status, "good")

@@ -1,4 +1,5 @@
-"""Explains why Airflow did not trigger a DAG. Each message has the cause and the remedy.
+"""Explains why Airflow did not trigger a DAG. A message has the cause and, if the operator knows
+the kind of the refusal, the remedy.
 
 Tenants read the messages in an MLJob's status. So a message names only the file of the MLJob's own
 DAG. Other broken files may belong to other teams.
@@ -81,8 +82,8 @@ class Refusals:
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 
     def no_dag(self, dag_id: str) -> DagNotFound:
-        """Return the error for a DAG that does not exist. The error's attribute ``similar`` has
-        similar DAG ids. If Airflow can't import the DAG's file, the message says why.
+        """Return the error for a DAG that Airflow does not know. The error's attribute ``similar``
+        has similar DAG ids. If Airflow can't import the DAG's file, the message says why.
         """
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""

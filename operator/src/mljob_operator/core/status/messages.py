@@ -202,8 +202,9 @@ def _ended(context: Context) -> StatusSummary:
 
 
 def _with_how_to_retry(context: Context, failure: StatusSummary) -> StatusSummary:
-    """Add the command that requests a retry to the message of a failed MLJob. If the message gets
-    too long, only the text before the command is cut.
+    """Append to the message of a failed MLJob how to request a retry. If the message gets too long,
+    only the text before the appended text is cut. If the MLJob can't be retried, the message stays
+    unchanged.
     """
     job = context.state.job
     if not is_retryable(job):
