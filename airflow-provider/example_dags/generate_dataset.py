@@ -7,7 +7,7 @@ by at most one pixel horizontally and vertically. Rows that are kept for predict
 
 Mapped tasks generate parts of the dataset (shards) in parallel. Another task merges the shards into
 one Parquet file. The run fails if values are missing, the number of rows is wrong, or a class has
-too few rows.
+less than a fifth of an equal share of the rows.
 
 The file ``card.json`` of the published version has the number of rows, statistics of the columns,
 and the name of the MLJob.

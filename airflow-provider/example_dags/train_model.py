@@ -5,8 +5,9 @@ The images are scikit-learn's images of digits, without the images that are kept
 moved at random by at most one pixel horizontally and vertically, and gets noise. The MLJob's status
 shows the loss and the test accuracy after each epoch.
 
-The run fails if the accuracy is below the param ``minimum_accuracy``. Otherwise the model is
-published for the DAG ``predict``, with metrics.
+The run fails if the trained model's accuracy on the test images is below the param
+``minimum_accuracy``. Otherwise the run publishes the model and its metrics. The DAG ``predict`` can
+use a published model.
 """
 
 from __future__ import annotations

@@ -44,11 +44,13 @@ pytestmark = pytest.mark.timeout(1500)
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a user does with an MLJob, and how the MLJob ends with or without a crash.
+    """What a user does with an MLJob, and how the MLJob must end, whether or not the operator
+    crashes.
 
     Attributes:
         spec: The spec of the MLJob.
-        then: The user's action when a task runs: ``delete``, or a change of the spec.
+        then: The user's action when a task runs: ``delete``, a change of the spec, or None for no
+            action.
         ends: The MLJob's last phase. None for a deleted MLJob.
         attempts: The number of the MLJob's attempts.
         run_ends: The last state of the run in Airflow.
@@ -132,7 +134,9 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def matrix(stack: Stack) -> Iterator[list[Case]]:
-    """The tested cases. After the tests, their results are printed and written to a file."""
+    """A list to which each test adds its cases. After the last test of this module, the results of
+    all cases are printed and written to a file.
+    """
     cases: list[Case] = []
     yield cases
     file = stack.directory / "logs" / "crash-matrix.md"
@@ -179,8 +183,8 @@ def test_operator_killed_at_any_call_loses_and_repeats_nothing(
 
 
 def live(cases: list[Case], cluster: Cluster) -> None:
-    """Start the operators, submit the MLJobs, and perform the users' actions. Wait until all
-    operators that kill themselves are dead.
+    """Start the operators, submit the MLJobs, and perform the users' actions. Wait until the first
+    operator of each case has killed itself.
     """
     start(cases)
     for case in cases:
@@ -202,7 +206,9 @@ def live(cases: list[Case], cluster: Cluster) -> None:
 
 
 def start(cases: list[Case]) -> None:
-    """Start the operators, and replicas that wait to become the leader."""
+    """Start two operators for each case: the leader, which kills itself right before or right
+    after the call of the case, and then a replica, which waits to become the leader.
+    """
     for case in cases:
         case.installation.operator.begin(PROGRAM, case.when, case.call)
     for case in cases:
@@ -216,7 +222,9 @@ def start(cases: list[Case]) -> None:
 
 
 def ask(case: Case, job: Object) -> None:
-    """Perform the scenario's user action as soon as a task of the MLJob runs."""
+    """Perform the user's action of the scenario, if a task of the MLJob runs now and the action was
+    not performed before.
+    """
     if case.asked or case.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
         return
     case.asked = True
@@ -242,7 +250,9 @@ def end(cases: list[Case], cluster: Cluster) -> None:
 
 
 def problems(case: Case, airflow: AirflowRest) -> list[str]:
-    """Return how the runs and the MLJob's status differ from the scenario and from Airflow."""
+    """Return how the runs and the MLJob's status differ from the scenario, and how the status
+    differs from Airflow.
+    """
     found = []
     story = case.story
     runs = airflow.runs(case.runs_prefix)

@@ -52,7 +52,9 @@ class PreloadedOperators:
             self._process.stdin.close()
 
     def launch(self, command: Command, environment: Mapping[str, str], log: Path) -> int:
-        """Fork a process that runs the Python program of ``command``. Return the process id."""
+        """Run ``command``, a call of the Python interpreter, in a forked process instead of in a
+        new interpreter. Return the process id.
+        """
         request = {"arguments": command.arguments[1:], "environment": dict(environment), "log": str(log)}
         with self._lock:
             assert self._process.stdin is not None

@@ -70,7 +70,7 @@ class WalkAirflow:
 
     def active(self) -> list[str]:
         """Return an id for each active run: ``status.dagRunId`` of the run's MLJob. So all runs of
-        a backfill have the same id in this list.
+        a backfill have the same id in this list. Runs of the cancellation DAG are left out.
         """
 
         def ids(airflow: SimulatedAirflow) -> list[str]:

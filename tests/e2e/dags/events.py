@@ -1,5 +1,6 @@
-"""DAGs for tests/e2e/test_events.py. Their tasks and runs go through the changes in
-docs/spec/events.md.
+"""DAGs for tests/e2e/test_events.py. The table "What comes by which" in docs/spec/events.md lists
+what can happen to a task or a run. The test makes each row of the table happen to a task or a run
+of these DAGs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def wait_to_be_killed() -> None:
 
 
 class WaitsForFile(BaseOperator):
-    """Waits, deferred, until the file ``go`` exists in the folder of the param ``directory``."""
+    """Defers its task until the file ``go`` exists in the folder of the param ``directory``."""
 
     def execute(self, context: Any) -> None:
         path = str(Path(context["params"]["directory"], "go"))

@@ -123,7 +123,7 @@ class Case:
 
     Attributes:
         operation: The name of a public method of the adapter.
-        request: The name of the request in ``REQUESTS``.
+        request: The name of the request that gets the unusual answers, as in ``REQUESTS``.
         ask: A function that calls the operation of an adapter.
         given: The answers to the operation's other requests, by name of the request.
         detail: The field ``detail`` in Airflow's 404 for a missing object. Empty if there is no
@@ -367,8 +367,9 @@ def shared() -> Iterator[ScriptedAirflow]:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Disable Python's garbage collection. While deeply nested JSON exhausts the stack, the garbage
-    collection could call finalizers of other tests' objects, and these finalizers would fail.
+    """Disable Python's garbage collection during the ``with`` block. While deeply nested JSON
+    exhausts the stack, the garbage collection could call finalizers of other tests' objects, and
+    these finalizers would fail.
     """
     gc.disable()
     try:

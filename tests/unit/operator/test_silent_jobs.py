@@ -282,8 +282,9 @@ async def test_event_of_an_unknown_mljob_waits_while_steps_are_held(world: World
 
 @pytest.fixture
 async def pausing(world: World, monkeypatch: pytest.MonkeyPatch) -> CallCounter:
-    """A counter of the steps of an MLJob's worker. The worker has received a Kafka event, and
-    pauses before the step for this event, because ``status_interval`` has not passed yet.
+    """A counter of the calls of ``Steps.take``, which reconciles an MLJob. The MLJob's worker has
+    received a Kafka event, and does not call ``Steps.take`` for this event before
+    ``status_interval`` has passed.
     """
     await world.job_controller.close()
     world.status_interval = 0.2

@@ -1,5 +1,5 @@
-"""Reads the answers of the Kubernetes API server, with a limit on size and duration. Streams have
-no such limit.
+"""Reads the answers of the Kubernetes API server, with a limit on size and duration. A stream has
+no such limit, but each line of a stream has a limit on its size.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def now() -> datetime:
 
 
 def look_of(screen: Screen) -> Look:
-    """Return the icons and bars that a screen can show."""
+    """Return the :class:`.Look` with the icons and bars that a screen can show."""
     return Look(screen.sign, screen.is_terminal, screen.has_unicode)
 
 
@@ -50,7 +50,8 @@ def drawn(screen: Screen, lines: Callable[[], list[Line]]) -> Iterator[None]:
 
 
 def follow(job: Job, screen: Screen, timeout: float | None) -> MLJob:
-    """Show an MLJob until it has ended or can't continue without a change. Return its last state.
+    """Show an MLJob until it has ended or can't continue without a change. Return the last
+    :class:`.MLJob` that was read.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.

@@ -21,8 +21,8 @@ def sleep(seconds: float) -> None:
 
 
 def in_thread(function: Callable[[], Result]) -> Result:
-    """Call a function in the caller's own thread, and return the result. Only ``mljob.aio.runtime``
-    uses another thread.
+    """Call a function in the caller's own thread, and return the result. The function of the same
+    name in ``mljob.aio.runtime`` uses another thread.
     """
     return function()
 
@@ -34,6 +34,6 @@ def lock() -> AbstractContextManager[bool]:
 
 def closing(items: Iterator[Item]) -> AbstractContextManager[Iterator[Item]]:
     """Return a context manager that closes a generator at the end of the block. Closing also ends
-    the HTTP request of the generator.
+    the HTTP request that the generator reads from.
     """
     return contextlib.closing(cast("Any", items))

@@ -24,7 +24,8 @@ class Endpoints:
 
     Args:
         registry: The metrics of ``/metrics``.
-        alive: Returns whether the process is alive. If not, ``/livez`` answers 503.
+        alive: Returns False if the kubelet should restart the container. ``/livez`` then answers
+            503.
         ready: Returns whether the process is ready. If not, ``/readyz`` answers 503.
         settings: The prefix of two environment variables, for error messages. For example,
             ``MLJOB_HTTP`` stands for MLJOB_HTTP_HOST and MLJOB_HTTP_PORT.

@@ -121,8 +121,8 @@ class JobMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics that count unfinished MLJobs. prometheus_client calls this method for
-        each scrape. The call also removes the series of namespaces that were not used for
-        ``UNUSED_AFTER`` seconds.
+        each scrape. The call also removes the series of each namespace that has had no unfinished
+        MLJob for ``UNUSED_AFTER`` seconds (48 hours).
         """
         shown: Count[tuple[str, ...]] = Count()
         for labels, number in self._counts.items():
@@ -185,8 +185,9 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"namespace": namespace})
 
     def airflow_exists(self, airflow: str) -> None:
-        """Use the name of this AirflowInstance as the value of the label ``airflow`` from now on.
-        Before this call, the value is ``OTHER``.
+        """Record that an AirflowInstance exists. From now on, the metrics of MLJobs in this
+        AirflowInstance have its name in the label ``airflow``. Before this call, they have
+        ``OTHER`` there.
         """
         self._airflows.add(airflow)
 
@@ -199,8 +200,8 @@ class JobMetrics(Collector):
             metric.remove_by_labels({"airflow": airflow})
 
     def stand_by(self) -> None:
-        """Forget all unfinished MLJobs and AirflowInstances, because this process is not the leader
-        any more.
+        """Forget all AirflowInstances and all unfinished MLJobs, because this process is not the
+        leader any more.
         """
         self._followed.clear()
         self._counts.clear()
@@ -217,7 +218,8 @@ class JobMetrics(Collector):
 
     def _values(self, labels: JobLabels) -> tuple[str, ...]:
         """Return the values of the labels namespace, type, airflow, phase and reason. ``OTHER``
-        replaces values beyond the limits and names of AirflowInstances that don't exist.
+        replaces two kinds of values: namespaces and reasons beyond their maximum numbers, and names
+        of AirflowInstances that don't exist.
         """
         namespace = self._namespaces.value(labels.namespace)
         self._used_at[namespace] = self._clock()

@@ -9,7 +9,7 @@ from typing import Any
 def unread(statistics: Mapping[str, Any], topic: str) -> int:
     """Return the number of unread messages of a topic, over all partitions.
 
-    A partition whose end or consumer position is unknown counts as read.
+    A partition counts as fully read if its end, or the consumer's position in it, is unknown.
 
     Args:
         statistics: librdkafka's statistics (STATISTICS.md).

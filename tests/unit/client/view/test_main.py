@@ -11,7 +11,9 @@ from mljob.view import __main__ as view
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Set the environment variables that the view's container has in a cluster."""
+    """Set environment variables as the view's container in a cluster has them. Return the
+    MonkeyPatch, with which a test can change them.
+    """
     ca = tmp_path / "ca.crt"
     ca.write_text("certificate")
     for name, value in {

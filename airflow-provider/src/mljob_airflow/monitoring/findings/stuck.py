@@ -33,8 +33,8 @@ def stuck_runs(
     Args:
         queued: All queued runs whose ``run_after`` has passed.
         dags: DAGs by DAG id.
-        running: The number of running runs, by DAG id. Without this number, the finding gives no
-            cause.
+        running: The number of running runs, by DAG id. If a DAG has no number here, or its
+            ``max_active_runs`` is unknown, its finding does not name the cause, only what to check.
         links: Makes URLs of Airflow's UI.
         minutes: The time in the queue after which a run is stuck, in minutes.
         now: The current time.

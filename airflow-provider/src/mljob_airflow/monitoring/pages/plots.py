@@ -16,7 +16,9 @@ SPARK_WIDTH, SPARK_HEIGHT = 180, 40
 
 
 def area(series: Series) -> str:
-    """Draw a series over time as a filled area, and return the SVG. A limit is drawn as a line."""
+    """Draw a series over time as a filled area, and return the SVG. If the series has a limit, draw
+    the limit as a line.
+    """
     top = max([*series.values, series.limit or 0.0, 1.0]) * 1.08
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 

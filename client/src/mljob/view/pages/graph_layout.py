@@ -2,7 +2,7 @@
 
 The layer of a task is the length of the longest path to the task. Within a layer, the mean position
 of a task's neighbours decides the order, so that few edges cross (Sugiyama, Tagawa and Toda, 1981).
-An edge over several layers has a free place in each layer, so that the edge crosses no box.
+An edge that passes a layer has a free place in this layer, so that the edge crosses no box.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Layout:
 def layout(
     ids: Sequence[str], edges: Iterable[tuple[str, str]], box_width: int, *, is_vertical: bool = False
 ) -> Layout | None:
-    """Place the tasks of a graph. Return None if the graph has no tasks or is too large to draw.
+    """Place the tasks of a graph, and return the :class:`Layout`. Return None if the graph has no
+    tasks or is too large to draw.
 
     Args:
         ids: The ids of the tasks.

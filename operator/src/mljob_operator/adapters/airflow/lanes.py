@@ -4,8 +4,8 @@ request waits for another kind.
 Without lanes, a thousand submissions to an Airflow that does not answer would delay its
 cancellations by many minutes.
 
-A lane has a circuit breaker, which blocks most requests while Airflow does not answer. Only the
-lane of probes has none. A probe is a request that checks whether Airflow answers.
+A lane has a circuit breaker, which blocks most requests while Airflow is unavailable. Only the lane
+of probes has none. A probe is a request that checks whether Airflow answers.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FAILURES = 5
-"""The number of requests in a row without an answer after which a lane lets one request at a time
-through."""
+"""The number of failed requests in a row after which a lane lets only one request at a time
+through. A request has failed if its error means that Airflow is unavailable.
+"""
 OPERATION_TIMEOUT = 600.0
 """Seconds after which the caller of an operation gives up. An operation may take that long if it
 waits behind many other operations, or if Airflow sends its answer byte by byte.
@@ -67,15 +68,17 @@ class Run(Protocol):
     """The type of a function that calls synchronous functions in the threads of a lane."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """Return the result of ``function(*args)``, which runs in a thread of the lane for
-        ``work``. ``operation`` is the operation's name in metrics.
+        """Return the result of ``function(*args)``. The function runs in a thread of the lane for
+        ``work``, or during a cancellation in a thread of the lane of cancellations. ``operation``
+        is the operation's name in metrics.
         """
         ...
 
 
 class Circuit:
-    """The circuit breaker of a lane. After ``FAILURES`` requests in a row without an answer, the
-    circuit breaker allows only one request at a time, with growing pauses between the requests.
+    """The circuit breaker of a lane. After ``FAILURES`` (5) failed requests in a row, the circuit
+    breaker allows only one request at a time, with growing pauses between the requests. A request
+    has failed if its error means that Airflow is unavailable, for example a timeout or a 503.
 
     Args:
         clock: A monotonic clock, in seconds.
@@ -98,8 +101,8 @@ class Circuit:
         request, by :meth:`answered`, :meth:`failed` or :meth:`not_sent`.
 
         Raises:
-            AirflowUnavailable: The request must not be sent. The message is that of the last
-                failure.
+            AirflowUnavailable: The request must not be sent. The error has the message of
+                the last failure.
         """
         with self._lock:
             if self._last is None or self._failures < FAILURES:
@@ -113,13 +116,15 @@ class Circuit:
             raise AirflowUnavailable(str(self._last), retry_after=max(0.0, self._closed_until - now))
 
     def answered(self) -> None:
-        """Record that Airflow has answered a request. All requests are then allowed again."""
+        """Record that Airflow has answered a request, possibly with an error such as 404. All
+        requests are then allowed again.
+        """
         with self._lock:
             self._failures, self._last = 0, None
             self._closed_until = self._trial_ends_at = 0.0
 
     def failed(self, error: AirflowUnavailable) -> None:
-        """Record that a request got no answer."""
+        """Record that a request has failed, because Airflow is unavailable."""
         with self._lock:
             self._failures += 1
             self._last = error
@@ -128,13 +133,16 @@ class Circuit:
                 self._closed_until = self._clock() + backoff(error, self._failures - FAILURES + 1, self._jitter)
 
     def not_sent(self) -> None:
-        """Record that an admitted request was not sent. The next request is then allowed."""
+        """Record that an admitted request was not sent. Another request may be sent instead."""
         with self._lock:
             self._trial_ends_at = 0.0
 
 
-def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Return whether an error means that Airflow is unavailable for all requests."""
+def _is_unavailable(error: Exception) -> TypeGuard[AirflowUnavailable]:
+    """Return whether an error means that Airflow is unavailable. AirflowUnreadable does not mean
+    this, because Airflow has answered. An error whose cause may be the request alone
+    (``of_one_request``) does not mean this either.
+    """
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
     )
@@ -161,8 +169,9 @@ class Lane:
         Raises:
             Answer: Airflow's API has answered with an error that the function did not interpret.
             NotLeading: The request would change something, and this process is not the leader.
-            AirflowError: The function failed in another way, or took longer than
-                ``OPERATION_TIMEOUT``.
+            AirflowError: The circuit breaker blocked the request, the function failed in another
+                way, or no result came within ``OPERATION_TIMEOUT`` (600 seconds). This time
+                includes the wait for a thread.
         """
         work = self._threads.submit(self._guarded, function, *args)
         try:
@@ -187,7 +196,7 @@ class Lane:
         try:
             result = self._mapped(function, *args)
         except (Answer, AirflowError) as error:
-            if _is_no_answer(error):
+            if _is_unavailable(error):
                 self._circuit.failed(error)
             else:
                 self._circuit.answered()
@@ -199,8 +208,8 @@ class Lane:
         return result
 
     def _mapped(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function. Turn an unexpected exception into AirflowUnreadable, so that an
-        unusual answer makes only requests to this Airflow fail.
+        """Call the function. Raise AirflowUnreadable instead of an unexpected exception, because
+        an unusual answer of Airflow may have caused the exception.
         """
         try:
             return function(*args)
@@ -214,8 +223,9 @@ class Lane:
             ) from None
 
     def _log_once(self, error: Exception) -> None:
-        """Log the traceback of an unexpected exception once. The exception's message is not logged,
-        because it may quote an answer or a token.
+        """Log the traceback of an unexpected exception, unless this lane has already logged the
+        same class with the same traceback. The exception's message is not logged, because the
+        message may quote an answer or a token.
         """
         where = "".join(traceback.format_tb(error.__traceback__))
         kind = f"{type(error).__name__}\n{where}"

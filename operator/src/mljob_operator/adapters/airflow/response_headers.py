@@ -13,8 +13,8 @@ time for which the deletion of an MLJob waits by default until the MLJob's run i
 
 
 def retry_after(header: str, now: datetime | None = None) -> float:
-    """Return the seconds that a header ``Retry-After`` asks for, at most ``MAX_RETRY_AFTER``.
-    Return 0 if the header is invalid, or if the header's date has passed.
+    """Return the seconds that the value of a header ``Retry-After`` asks for, at most
+    ``MAX_RETRY_AFTER`` (120). Return 0 if the value is empty, invalid, or a date that has passed.
 
     Source: RFC 9110, 10.2.3.
     """
@@ -28,7 +28,7 @@ def retry_after(header: str, now: datetime | None = None) -> float:
 
 
 def date_of(header: str) -> datetime | None:
-    """Return the date in a header as a time in UTC, or None if the header has no date."""
+    """Return the value of a header as a time in UTC, or None if the value is not a date."""
     try:
         moment = parsedate_to_datetime(header)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

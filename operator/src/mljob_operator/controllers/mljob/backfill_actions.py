@@ -45,13 +45,13 @@ class BackfillActions:
         return await self._create(context, *await self._request(context, earlier, action.conf_of))
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Create a backfill that repeats the failed runs of the failed attempt's backfill and
-        creates the missing runs. Runs that have succeeded are not repeated.
+        """Create a backfill that repeats only the failed runs of the previous attempt's backfill,
+        and creates the runs that the previous attempt's backfill lacks.
 
-        If Airflow does not have the earlier backfill any more, the range and the conf come from the
-        spec. If this conf needs outputs of other MLJobs, the first call creates no backfill, and
-        only records that the earlier conf is lost. The operator then checks the other MLJobs
-        before it calls this method again.
+        If Airflow no longer has the previous attempt's backfill, the range and the conf come from
+        the spec. If the conf in the spec needs outputs of other MLJobs, the first call creates no
+        backfill, and only records that the earlier conf is lost. The operator then checks the other
+        MLJobs before it calls this method again.
         """
         run_id = context.state.run.run_id
         earlier = await self._earlier(context, run_id)
@@ -111,7 +111,7 @@ class BackfillActions:
         return await context.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _earlier(self, context: ActionContext, conf_of: str | None) -> Backfill | None:
-        """Return the newest backfill that was created with the run id ``conf_of``. Return None if
+        """Return the newest backfill whose marker has the run id ``conf_of``. Return None if
         Airflow has no such backfill, or if ``conf_of`` is None.
         """
         if conf_of is None:
@@ -122,8 +122,8 @@ class BackfillActions:
         self, context: ActionContext, earlier: Backfill | None, conf_of: str | None
     ) -> tuple[BackfillRequest, str | None]:
         """Return the request that creates a backfill, and the warning about unknown conf keys
-        (:class:`.BuiltConf`). If ``earlier`` is a backfill, the request has the range and the conf
-        of this backfill, and the warning is None.
+        (:class:`.BuiltConf`). If ``earlier`` is a backfill, the request repeats this backfill,
+        with its range and conf, and the warning is None.
         """
         state = context.state
         if earlier is not None:

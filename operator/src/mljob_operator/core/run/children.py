@@ -1,5 +1,9 @@
 """Children are runs that tasks of a cancelled run have started with TriggerDagRunOperator. Airflow
-does not cancel children, so the operator cancels or reports them.
+does not cancel children.
+
+If ``spec.cancellation.children`` is Cancel, the operator cancels the children for which
+:func:`may_be_cancelled` returns True. Kubernetes Events name the cancelled children, and the
+children that are still active.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ class Child:
     """An active run that a task of another run claims to have started.
 
     Attributes:
-        by_task: Whether Airflow's own data confirms that a task started the run.
+        by_task: Whether Airflow has recorded that some task started the run. The record does not
+            name the task.
     """
 
     dag_id: str
@@ -37,7 +42,7 @@ def may_be_cancelled(child: Child, parent: RunKey, prefix: str, *, allowed: bool
     started any run, so all of these conditions must hold:
 
     - The namespace of the parent's MLJob may run the child's DAG (``allowed``).
-    - Airflow's own data confirms that a task started the child.
+    - Airflow has recorded that some task started the child.
     - The child's run id does not have the form of MLJobs' run ids. One exception is allowed: a
       child in another DAG may have the parent's run id, because a task can pass on its run id.
 

@@ -27,9 +27,10 @@ Redact = Callable[[str], str]
 def redacted_state(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
     """Return the state and the outputs, without texts from Secrets.
 
-    If the operator does not know all texts that the run has from Secrets, texts of the run's tasks,
-    errors about the run, and the outputs are withheld. A text that is already in the stored status
-    is not withheld, because the text was redacted before.
+    If ``redaction`` is incomplete, the operator does not know all texts that the run has from
+    Secrets. Then texts of the run's tasks, errors about the run, and the outputs are withheld. One
+    exception: a task's text that is also in the stored status is not withheld, because stored texts
+    are redacted already.
     """
     if redaction == NOTHING_HIDDEN:
         return s, outputs

@@ -29,12 +29,14 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 def is_significant(patch: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Return whether a patch of the status ``old`` must be written immediately.
 
-    More exact times can wait, and so can changes that follow from more exact times. So these
-    changes are not significant:
+    More exact times can wait, and so can changes that follow from more exact times. So changes of
+    these fields are not significant:
 
-    - start times, end times of tasks, and the order of the tasks
+    - ``startTime`` of the status
+    - ``startTime`` and ``endTime`` of each task, and the order of the tasks
     - ``lastEventTime`` and ``statusSource``
-    - ``currentTask``, and a ``message`` that changes together with ``currentTask``
+    - ``currentTask``, and each ``message`` of the status or of a condition that changes together
+      with ``currentTask``
     """
     # The current task is the task that started last, so a more exact time may make another task the
     # current task.
@@ -55,8 +57,8 @@ def shows_nothing_new(patch: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     Two kinds of patches show nothing new:
 
     - an empty patch
-    - a patch that changes only ``statusSource`` or ``lastEventTime``, if the ``statusSource`` in
-      ``new`` is ``REST``
+    - a patch that changes no field except ``statusSource`` and ``lastEventTime``, if the
+      ``statusSource`` in ``new`` is ``REST``
     """
     return not patch or (patch.keys() <= _OF_NEWEST and new.get("statusSource") == StatusSource.REST)
 
