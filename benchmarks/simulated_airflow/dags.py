@@ -30,7 +30,8 @@ class Dag(BaseModel):
             task never ends.
         required: The names of params that the conf must have, with integers as values.
         params: The params, as ``GET /dags/{dag_id}/details`` returns them.
-        is_paused: Whether runs stay queued.
+        is_paused: Whether the DAG is paused. Then queued runs stay queued, and running runs start
+            no further task.
         is_stale: Whether no file has the DAG any more.
         daily: Whether the DAG has a daily schedule, so that backfills are possible.
         asks: By task id, the question that the task asks a person (:meth:`question`). The

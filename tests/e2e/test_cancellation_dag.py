@@ -1,4 +1,4 @@
-"""The cancellation DAG ends several runs at once, and reports on each run."""
+"""One run of the cancellation DAG cancels several other runs, and reports on each of these runs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ class Runs:
         return run["state"] if run else None
 
     def returned(self, run_id: str) -> dict[str, Any]:
-        """Wait until a run of the cancellation DAG has succeeded. Return its report."""
+        """Wait until a run of the cancellation DAG has ended, and check that the run has succeeded.
+        Return the return value of the run's task: the results of the cancellations.
+        """
         eventually(lambda: self.state(CANCELLER, run_id) in OVER, "the cancellation is over", within=180)
         assert self.state(CANCELLER, run_id) == "success", self.log(run_id)
         path = f"/dags/{CANCELLER}/dagRuns/{quote(run_id, safe='')}/taskInstances/cancel/xcomEntries"

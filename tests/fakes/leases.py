@@ -9,7 +9,9 @@ from mljob_operator.errors import Conflict, Gone
 
 
 class OpenGate:
-    """A gate that lets every request pass, as if the process were always the leader."""
+    """A :class:`mljob_operator.ports.Gate` that lets every request pass, as if the process were
+    always the leader.
+    """
 
     def check(self) -> None: ...
 

@@ -60,8 +60,8 @@ class Document:
     lines: dict[str, int] = field(default_factory=dict)
 
     def line_of(self, path: str) -> int | None:
-        """Return the line of a field, or of the nearest field around it. Return None if there is no
-        line.
+        """Return the line number of a field. If the document lacks the field, return the line
+        number of the nearest parent that the document has. Return None if :attr:`lines` is empty.
         """
         while path:
             if path in self.lines:
@@ -74,8 +74,8 @@ def documents(text: str) -> Iterator[Document]:
     """Yield the documents of a text, except empty documents.
 
     Raises:
-        DocumentError: The text is not YAML, or exceeds a limit of size, documents, levels or
-            values.
+        DocumentError: The text is not YAML, is too large or has too many documents, or a document
+            has too many levels or values.
     """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise DocumentError(f"has more than {MAX_BYTES} bytes")
@@ -92,8 +92,9 @@ def documents(text: str) -> Iterator[Document]:
 
 
 def _refuse_excess(text: str) -> None:
-    """Refuse too many levels or documents before libyaml builds the nodes. A very deep document
-    would crash the process.
+    """Raise a :class:`DocumentError` if the text has too many documents, or if a document has too
+    many levels. Without this check, a very deep document would crash the process when libyaml
+    builds the nodes.
     """
     levels = count = 0
     for event in yaml.parse(text, _Loader):

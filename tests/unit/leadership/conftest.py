@@ -16,7 +16,8 @@ class Election:
     """Processes that compete for Leases, in virtual time.
 
     Attributes:
-        split: A text for each moment at which more than one process led.
+        split: A text for each check that found more than one leader. :meth:`run` checks every 0.1
+            seconds.
     """
 
     def __init__(self) -> None:

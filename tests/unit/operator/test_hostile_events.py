@@ -1,4 +1,4 @@
-"""Kafka events report a false state."""
+"""Kafka events report a state that the run or task does not have in Airflow."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class TestFalseEnd:
 
 
 class TestTrueEnd:
-    """Airflow publishes the end of a run to Kafka before Airflow stores the end."""
+    """A Kafka event reports the true end of a run. Airflow's REST API may report the end later."""
 
     async def test_end_counts_as_soon_as_airflow_confirms_it(self, world: World) -> None:
         run = await apply_and_begin(world)

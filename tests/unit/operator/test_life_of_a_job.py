@@ -47,7 +47,7 @@ async def test_terminal_phase_never_changes(world: World) -> None:
 
 
 class TestNamesakes:
-    """An MLJob that was deleted and created again."""
+    """An MLJob is deleted, and then another MLJob with the same name is created."""
 
     async def test_re_created_mljob_gets_a_run_of_its_own(self, world: World) -> None:
         await world.apply()

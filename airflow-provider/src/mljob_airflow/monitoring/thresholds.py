@@ -20,8 +20,9 @@ from mljob_contract.reports import Severity
 
 
 class Thresholds(BaseModel):
-    """The thresholds of all monitoring DAGs. Airflow's UI shows the docstrings of the fields as the
-    descriptions of the DAGs' params.
+    """The thresholds for one run of a monitoring DAG. Each monitoring DAG uses only some of the
+    thresholds. Airflow's UI shows the docstrings of the fields as the descriptions of the DAGs'
+    params.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -87,8 +88,8 @@ def effective(
 
     Args:
         variable: The text of the Airflow Variable, or ``None`` if the Variable does not exist.
-        given: The params of the run, by name. ``None`` and params that are not thresholds are
-            ignored.
+        given: The params of the run, by name. Params with the value ``None`` and params that are
+            not thresholds are ignored.
         monitor: The id of the monitoring DAG, which is also the Variable's name.
         quiet_hours: The DAG's default for :attr:`Thresholds.quiet_hours`. ``None`` means the
             default in this module.

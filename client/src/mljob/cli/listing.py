@@ -74,8 +74,8 @@ def list_jobs(
 
 
 def print_objects(jobs: list[MLJob], output: Format, *, as_list: bool = True) -> None:
-    """Print MLJobs in the format of the option ``-o``. In JSON and YAML, the MLJobs are the items
-    of a Kubernetes List. With ``as_list=False``, only the first MLJob is printed, without a List.
+    """Print MLJobs in the format of the option ``-o``. The formats JSON and YAML print a Kubernetes
+    List of the MLJobs, or only the first MLJob without a List if ``as_list`` is false.
     """
     from .objects import dumped, named
 

@@ -4,10 +4,10 @@ librdkafka's consumer blocks, so it has its own thread. ``consume(n, timeout)`` 
 ``n`` messages have arrived or the timeout is over. So the thread calls ``poll``, and then
 ``consume(n, 0)``, which does not wait.
 
-Only this thread calls the consumer. Since confluent-kafka 2.16, a call from another thread waits
-until ``poll`` returns, and the next ``poll`` may begin before the call (confluent-kafka-python
-#2322). Such a call would block the event loop. Only ``close`` is called in a second thread, after
-the last ``poll``.
+Only the consumer's thread calls the consumer, with one exception: the consumer's ``close`` runs in
+a second thread after the last ``poll``. The event loop never calls the consumer, because such a
+call would block the event loop. Since confluent-kafka 2.16, a call from another thread waits until
+``poll`` returns, and the next ``poll`` may begin before the call (confluent-kafka-python #2322).
 """
 
 from __future__ import annotations
@@ -213,9 +213,9 @@ class KafkaEvents:
                 return
 
     def _of_this_consumer(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Return a function that calls ``callback`` only while the current consumer is in use. An
-        old consumer may still be closing while the next consumer is in use. The old consumer's
-        errors say nothing about the next consumer.
+        """Return a function for the consumer that is being created now. The function calls
+        ``callback`` until this consumer begins to close, and then does nothing. A closing consumer
+        may still report errors, which say nothing about the next consumer.
         """
         number = self._consumers
 
@@ -237,11 +237,12 @@ class KafkaEvents:
         return why is None
 
     def _leave(self) -> None:
-        """Commit the offsets and leave the group.
+        """Commit the queued offsets, and leave the group.
 
         Brokers accept no commit if they are unavailable or don't trust the certificate any more. So
-        each wait lasts at most ``LEAVE_SECONDS``. The next consumer may then read some messages
-        again.
+        the thread waits at most ``LEAVE_SECONDS`` (3) for the commits, and then at most as long for
+        the consumer's ``close``. If a commit is not accepted in time, the next consumer reads some
+        messages again.
         """
         self._run_commands()
         try:
@@ -273,8 +274,10 @@ class KafkaEvents:
             self._connection.check()
 
     def _reporting_token_errors(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """Return the property ``oauth_cb``: a function that calls ``tokens``, and records the text
-        of an exception. librdkafka itself reports only that the callback has failed.
+        """Return a dict with librdkafka's property ``oauth_cb``, or an empty dict if ``tokens`` is
+        None. The property is a function that calls ``tokens``. If ``tokens`` raises an exception,
+        the function records the exception's text as the cause of a missing connection, and raises
+        the exception again. librdkafka itself reports only that the callback has failed.
         """
         if tokens is None:
             return {}

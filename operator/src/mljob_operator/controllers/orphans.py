@@ -1,8 +1,11 @@
 """Finds and reports orphaned runs. Cancels these runs if ``MLJOB_ORPHANED_RUNS`` is ``Cancel``.
 
-An orphaned run is in progress in Airflow, but belongs to no attempt of an MLJob
-(:mod:`.core.orphans`). Each time the operator lists an Airflow's active runs, this controller looks
-for orphaned runs in the list.
+An orphaned run is a run that the operator has submitted and that is in progress in Airflow,
+although the run belongs to no attempt of an existing MLJob (:mod:`.core.orphans`). A run that
+continues because of ``deletionPolicy: Retain`` is not orphaned.
+
+Each time the operator lists an Airflow's active runs, this controller looks for orphaned runs in
+the list.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ for the cancellations that users ask for."""
 
 
 class Orphans:
-    """Finds runs in progress that no MLJob follows (orphaned runs), in all Airflows.
+    """Finds, reports and cancels orphaned runs in all Airflows. An orphaned run is a run that the
+    operator has submitted and that is in progress, although the run belongs to no attempt of an
+    existing MLJob.
 
     Args:
         airflows: Access to the Airflows, to cancel runs.
@@ -46,7 +51,7 @@ class Orphans:
         prefix: The prefix of the operator's dag run ids.
         namespaces: The watched namespaces. Empty means all namespaces. Runs of other namespaces
             belong to another operator.
-        cancel: Whether to cancel orphaned runs.
+        cancel: Whether to cancel orphaned runs. If false, orphaned runs are only reported.
     """
 
     def __init__(
@@ -72,19 +77,24 @@ class Orphans:
     async def relist(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
-        """Report the orphaned runs in a list of an Airflow's active runs. If the operator is to
-        cancel orphaned runs, also cancel at most ``MAX_CANCELLATIONS`` of these runs.
+        """Look for orphaned runs in a relist, which is a new list of an Airflow's active runs.
+        Report the orphaned runs that earlier calls have not reported. If the argument ``cancel`` of
+        :class:`Orphans` is true, try to cancel at most ``MAX_CANCELLATIONS`` (5) orphaned runs.
 
-        A run counts as orphaned if ``followed`` lacks the run for ``SUSPECTED_FOR`` (60 seconds),
-        and the Kubernetes API has no MLJob that follows the run. Each call checks at most
-        ``MAX_LOOK_UPS`` runs, and ends after ``TIMEOUT_SECONDS`` or when the Kubernetes API fails.
-        The next call checks the remaining runs.
+        A run of the operator is suspected if ``followed`` lacks the run. A run is orphaned if the
+        run was suspected in all relists of the last ``SUSPECTED_FOR`` (60 seconds), and the run
+        belongs to no MLJob in the Kubernetes API.
+
+        A call looks up the MLJobs of at most ``MAX_LOOK_UPS`` (20) suspected runs. Before each
+        cancellation, the call looks up the run's MLJob again. The call ends early after
+        ``TIMEOUT_SECONDS`` (10), or when the Kubernetes API fails. The next call checks the
+        remaining runs.
 
         Args:
             airflow: The Airflow's name.
             at: The time of the request for the list.
             active: All queued and running runs with the operator's prefix.
-            followed: The runs of MLJobs that this process follows.
+            followed: The newest attempt's run of each MLJob that this process knows.
         """
         suspects = self._suspects[airflow]
         keys = {
@@ -118,8 +128,8 @@ class Orphans:
         return key if change.note == orphans.note(key) else None
 
     async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
-        """Return whether the Kubernetes API has no MLJob that follows the run. If there is such an
-        MLJob, the run is not checked again within ``SUSPECTED_FOR`` (60 seconds) after ``at``.
+        """Return whether the run belongs to no MLJob in the Kubernetes API. If the run belongs to
+        an MLJob, the run is not checked again within ``SUSPECTED_FOR`` (60 seconds) after ``at``.
         """
         # An MLJob whose labels were changed belongs to another operator, which follows the run.
         job = await self._jobs.find(key)

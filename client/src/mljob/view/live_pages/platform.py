@@ -22,7 +22,7 @@ PARTS = {"airflows": "platform/airflows.html", "waiting": "platform/waiting.html
 
 
 class LivePlatform:
-    """Makes the content and the HTML of the platform page, for one browser."""
+    """Makes the content and the HTML of one open platform page."""
 
     def __init__(
         self, person: Person, reads: Reads, instances: Feed[dict[str, Any]], jobs: JobsFeed, renderer: Renderer
@@ -40,7 +40,8 @@ class LivePlatform:
 
     async def page(self) -> PlatformPage:
         """Return the current content of the page. If the AirflowInstances can't be read, the
-        content says why. Reports of monitoring DAGs that can't be read are left out.
+        content says why. If the report of a monitoring DAG can't be read, the content lacks this
+        report.
 
         Raises:
             MLJobError: The MLJobs can't be listed.
@@ -67,7 +68,9 @@ class LivePlatform:
         return Shown("Platform", self._renderer.fragments(PARTS, page=page, now=datetime.now(UTC)))
 
     async def _whole(self, summary: JobSummary) -> Lookup[MLJob]:
-        """Request the whole MLJob in the background, because a JobSummary has no outputs."""
+        """Return a :class:`.Lookup` that requests the whole MLJob in the background. The report of
+        a monitoring DAG is in the MLJob's outputs, which a JobSummary lacks.
+        """
 
         async def read() -> MLJob:
             path = f"{collection_path(summary.namespace)}/{quote(summary.name, safe='')}"

@@ -1,4 +1,4 @@
-"""Curves of metrics. Each picture shows one metric, with a line for each task instance."""
+"""Curves of metrics. A picture shows one metric. A line in a picture shows one task instance."""
 
 from __future__ import annotations
 
@@ -106,11 +106,13 @@ def instance_name(task: str, map_index: int) -> str:
 
 
 def series_of(reports: Iterable[MetricsReport], label: str) -> dict[tuple[str, str], Series]:
-    """Return at most :data:`MAX_CURVES` series of one task instance, by metric and horizontal axis.
+    """Return at most :data:`MAX_CURVES` series of one task instance. The key of a series is a pair:
+    the names of the metric and of the horizontal axis.
 
-    The axis is the first metric of :data:`STEPS` that a report has, such as ``epoch``. Without such
-    a metric, the axis is ``seconds``, counted from the first report. A later value replaces an
-    earlier value at the same position.
+    Each report decides the axis of its values: the first name in :data:`STEPS` that is a metric of
+    the report, such as ``epoch``. For a report without such a metric, the axis is ``seconds``,
+    counted from the first report. If a series has two values at the same position, the later value
+    replaces the earlier value.
 
     Args:
         reports: The reports of the task instance, oldest first.
@@ -214,8 +216,8 @@ def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def _thinned(points: Points) -> Points:
-    """Return at most :data:`MAX_POINTS` points of a series. The lowest and the highest point of
-    each section of the series are kept, so that no peak is lost.
+    """Return at most :data:`MAX_POINTS` points of a series. A longer series is divided into
+    sections. The lowest and the highest point of each section are kept, so that no peak is lost.
     """
     if len(points) <= MAX_POINTS:
         return points

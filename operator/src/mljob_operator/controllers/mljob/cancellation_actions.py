@@ -1,5 +1,7 @@
-"""The actions of a cancellation that are the same for a single run and a backfill. The cancellation
-DAG is a DAG in Airflow that ends other runs.
+"""Executes the actions that only the cancellation of a single run needs: the actions with the
+cancellation DAG, and the search for runs that the cancelled run's tasks have started.
+
+The cancellation DAG is a DAG in Airflow. Its runs cancel other runs.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from .status_redaction import StatusRedaction
 
 
 class CancellationActions:
-    """Implements the actions of a cancellation. Each action returns the MLJob after the action.
+    """Executes the actions that only the cancellation of a single run needs. Each method executes
+    one action, and returns the :class:`.TrackedJob` after the action.
 
-    The methods raise ``AirflowError`` if a request to Airflow fails, and ``StoreError`` if a
-    request to the Kubernetes API fails. :meth:`trigger_cancellation` raises ``Conflict`` if the
-    MLJob has changed.
+    Unless a method's docstring says otherwise, the method raises ``AirflowError`` if a request to
+    Airflow fails, and ``StoreError`` if a request to the Kubernetes API fails.
+    :meth:`trigger_cancellation` raises the StoreError ``Conflict`` if the MLJob has changed.
 
     Args:
         jobs: The store that records Kubernetes Events about MLJobs.
@@ -47,8 +50,9 @@ class CancellationActions:
         self._prefix = prefix
 
     async def trigger_cancellation(self, context: ActionContext, _: actions.TriggerCancellation) -> TrackedJob:
-        """Trigger the cancellation DAG for the run. If the DAG can't be triggered, record the
-        reason. A later action then cancels the run through Airflow's REST API.
+        """Trigger the cancellation DAG for the run. If Airflow can't trigger this DAG
+        (``DagRefused``), for example because the DAG is paused, record the reason in the TrackedJob
+        and raise no error. A later action then cancels the run through Airflow's REST API.
         """
         state, job = context.state, context.job
         reason = f"MLJob {job.namespace}/{job.name}: {state.cancellation.reason}"
@@ -98,7 +102,9 @@ class CancellationActions:
         return context.with_result(transient=replace(context.transient, children_handled=True))
 
     async def _cancel_children(self, context: ActionContext) -> tuple[list[Child], list[Child]]:
-        """Return the runs that were cancelled, and the runs that are still active."""
+        """Find and cancel runs as :meth:`handle_children` describes. Return the runs that were
+        cancelled, and the other runs that were found.
+        """
         state = context.state
         cancel = context.job.spec.cancellation.children is ChildRuns.CANCEL
         try:

@@ -5,7 +5,9 @@ The operator learns these values from two sources:
 
 - the Secrets, when the operator builds a conf;
 - the conf of the submitted run, which the operator reads from Airflow. This conf still has the
-  submitted values after the operator was restarted or a Secret has changed.
+  submitted values after the operator was restarted or a Secret has changed. A value in this conf
+  counts as secret unless ``spec.conf``, a ConfigMap or the outputs of another MLJob have the same
+  value for the same key.
 """
 
 from __future__ import annotations
@@ -70,8 +72,10 @@ class _KnownSecrets:
 
     Attributes:
         uid: The MLJob's uid.
-        redaction: The values to hide. The redaction is complete if ``run`` is set.
-        run: The run whose conf has been read from Airflow. None if no conf has been read.
+        redaction: The values to hide. If ``run`` is None, some values may be missing, and
+            ``redaction.complete`` is False. Otherwise ``redaction.complete`` is True.
+        run: The run whose conf this process has read from Airflow. None if this process has read no
+            conf, or only a conf in which Airflow masks values.
         asked_at: The time of the last try to read the conf from Airflow. None if there was no try.
     """
 
@@ -94,14 +98,16 @@ class Confs:
         self._known_secrets: dict[Key, _KnownSecrets] = {}
 
     async def make(self, s: State, dag_runs: DagRuns) -> BuiltConf:
-        """Build the conf from the spec, and check the conf against the DAG's params. A key that the
-        DAG does not declare is an error if the schema of a param forbids additional keys. Otherwise
-        the result has a warning about the key.
+        """Build the conf from the MLJob's spec, and check the conf against the DAG's params.
+
+        The conf may have keys that the DAG does not declare as params. These keys are an error if
+        at least one param's schema has ``x-mljob-additional-params: false``. Otherwise the result
+        has a warning about these keys.
 
         Raises:
             ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data, or
                 the operator may not read the object.
-            ValidationFailed: The conf exceeds the limits of a conf, or does not fit the params.
+            ValidationFailed: The conf is too large or too deep, or does not fit the params.
             AirflowError: The params can't be read from Airflow.
             StoreError: The Kubernetes API fails.
         """
@@ -125,8 +131,9 @@ class Confs:
         return BuiltConf(conf, f"{message} {SUBMITTED_ANYWAY}" if unknown else "")
 
     async def _sources(self, s: State) -> list[Source]:
-        """Return the ConfigMaps, Secrets and outputs of ``spec.confFrom``, in the order of the
-        spec. Optional objects that don't exist are left out.
+        """Return a :class:`.Source` for each entry of ``spec.confFrom``: a ConfigMap, a Secret, or
+        the outputs of another MLJob. The list has the order of the spec. Optional objects that
+        don't exist are left out.
         """
         found = []
         for index, reference in enumerate(s.job.spec.conf_from):
@@ -182,7 +189,7 @@ class Confs:
         Return None in any of these cases:
 
         - All values from Secrets are known.
-        - The status would show no text that may quote the conf.
+        - There is no text about the run, such as an error, that could quote the conf.
         - The attempt is over.
         """
         if not s.current.open or self.redaction(s).complete or not may_quote(s):
@@ -199,8 +206,9 @@ class Confs:
         return self._secrets_of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
-        """Return the redaction for log lines about all runs of an MLJob. If ``job`` is None,
-        because the MLJob was not read yet, the redaction withholds all texts.
+        """Return the redaction for log lines about all runs of an MLJob. ``job`` is None if the
+        MLJob was not read yet. Then the redaction is not complete, so texts that may quote a conf
+        must be withheld.
         """
         if job is None:
             return UNKNOWN
@@ -216,8 +224,9 @@ class Confs:
         return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._secrets_of(job).redaction.hidden)
 
     def _secrets_of_run(self, s: State) -> _KnownSecrets:
-        """Return the values from Secrets for the newest run. Values of an earlier run are dropped,
-        because the texts about that run are already stored in redacted form.
+        """Return the :class:`_KnownSecrets` for the newest run. If the known values are from the
+        conf of an earlier run, drop these values first. The texts about the earlier run are already
+        stored in redacted form.
         """
         found = self._secrets_of(s.job)
         if found.run not in (None, s.run):

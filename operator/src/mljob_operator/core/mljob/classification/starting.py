@@ -33,7 +33,7 @@ class Start:
         attempt: The attempt whose run is to be started: the attempt that the status describes
             already, or the next attempt.
         at: The time before which the run must not start, because of a failed request or the backoff
-            of a retry. None if the run may start at once.
+            of a retry. None if there is no such time.
         due: Whether ``at`` is None or not in the future.
         blocker: What prevents the start, or None. A failed request is not a blocker.
         superseded: Whether ``attempt`` replaces the attempt in the status. Has a meaning only if
@@ -116,10 +116,12 @@ def _failed_at(status: MLJobStatus) -> datetime | None:
 
 
 def _blocker(inputs: Inputs, attempt: Attempt, needed: Dependencies) -> Blocker | None:
-    """Return what prevents the start of an attempt, or None.
+    """Return the :class:`.Blocker` that prevents the start of an attempt, or None.
 
-    If an MLJob lacks outputs of other MLJobs, return the missing outputs rather than a limit on
-    active runs. Otherwise this MLJob would be admitted in place of an MLJob that can start.
+    If both a limit on active runs and missing outputs of other MLJobs prevent the start, return the
+    Blocker for the missing outputs. The Blocker for the limit would put the MLJob into the queue of
+    MLJobs that wait only for the limit. There the MLJob could take the place of an MLJob that can
+    start.
     """
     if inputs.job.parsed.problem is not None:
         return invalid_spec(inputs.job.parsed.problem)
@@ -152,11 +154,15 @@ def _takes_over(inputs: Inputs, current: CurrentAttempt, attempt: Attempt) -> bo
 
 
 def _has_other_outputs(current: CurrentAttempt, needed: Dependencies, *, lost: bool) -> bool:
-    """Return whether the newest attempt took outputs of other runs than the current runs of the
-    upstream MLJobs (``needed.runs``). If so, another attempt must take the current outputs.
+    """Return whether another attempt must replace the newest attempt, because the newest attempt
+    did not take the outputs of ``needed.runs``, the current runs of the upstream MLJobs.
 
-    Return False if the newest attempt is already submitted, or if there are no current runs. Also
-    return False if the attempt took no outputs, unless Airflow has lost the conf to use (``lost``).
+    Return False in any of these cases:
+
+    - There is no attempt yet, or the newest attempt is over.
+    - ``needed.runs`` is empty.
+    - The newest attempt took no outputs, and ``lost`` is false. ``lost`` means that Airflow does
+      not have the earlier backfill any more, whose conf the attempt was to use.
     """
     attempt = current.attempt
     if not current.open or attempt is None or not (attempt.upstreams or lost) or not needed.runs:
