@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,7 @@ from mljob_contract.history import (
     parse_entry,
 )
 from mljob_contract.run_api import RunSubresource, run_path
-from mljob_operator.api import events, output
+from mljob_operator.api import events, handlers, output
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeRun
 from tests.live.eventually import until
@@ -123,6 +124,26 @@ async def test_get_ends_in_time_and_goes_on_from_its_cursor(world: ApiWorld, mon
     world.report(run, metrics={"loss": 0.5})
     again = await world.events(after="0:1")
     assert [entry.metrics for entry in again if isinstance(entry, MetricsReport)] == [{"loss": 0.5}]
+
+
+async def test_time_to_wait_for_the_run_counts_as_time_of_the_answer(
+    world: ApiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    for module in (events, handlers):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    await world.start()
+    run = world.submitted(status={"attempts": 0, "phase": "Pending", "dagRunId": None})
+    answer = await world.get(run_path("team-a", "churn", EVENTS, watch=True))
+    assert await answer.content.readline() == b"\n", "the answer waits for the run"
+    clock[0] = 1.0
+    world.jobs.objects["team-a", "churn"]["status"] |= {"attempts": 1, "phase": "Running", "dagRunId": run.run_id}
+    world.report(run, metrics={"loss": 1.0})
+    assert isinstance(parse_entry(await answer.content.readline()), MetricsReport)
+    clock[0] = world.follow_seconds
+    last = [entry for line in (await answer.text()).splitlines() if (entry := parse_entry(line)) is not None][-1]
+    assert isinstance(last, HistoryEnd)
+    assert last.reason is EndReason.LIMIT
 
 
 async def test_quiet_watch_sends_heartbeats(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,8 +174,9 @@ def test_answer_that_is_too_large_is_not_read_to_its_end(
         transport.request("GET", PATH)
 
 
-def test_line_that_is_too_long_ends_the_stream(cluster: MLJobCluster, transport: Transport) -> None:
-    cluster.interfere = lambda _: Answer(200, b"short\n" + b"x" * 1_000_000)
+@pytest.mark.parametrize("long", [b"x" * 1_000_000, b"x" * 1_001 + b"\nshort"], ids=["no end", "in one chunk"])
+def test_line_that_is_too_long_ends_the_stream(long: bytes, cluster: MLJobCluster, transport: Transport) -> None:
+    cluster.interfere = lambda _: Answer(200, b"short\n" + long)
 
     with transport.lines(PATH, max_line_bytes=1_000) as lines:
         assert next(lines) == b"short"

@@ -99,7 +99,7 @@ def lines_of(response: httpx2.Response, limit: int, path: str) -> Generator[byte
         for chunk in chunks:
             searched = len(rest)
             rest += chunk
-            while (end := rest.find(b"\n", searched)) >= 0:
+            while 0 <= (end := rest.find(b"\n", searched)) <= limit:
                 line, searched = bytes(rest[:end]), 0
                 del rest[: end + 1]
                 yield line

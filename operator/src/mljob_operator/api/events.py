@@ -87,17 +87,24 @@ class EventsWriter:
         redaction: Hides secret values in texts.
         output: The body of the response.
         followed: The state of the run in Airflow.
+        until: When the response must end, in seconds of ``time.monotonic``.
     """
 
     def __init__(
-        self, key: RunKey, request: EventsRequest, redaction: Redaction, output: Output, followed: FollowedRun
+        self,
+        key: RunKey,
+        request: EventsRequest,
+        redaction: Redaction,
+        output: Output,
+        followed: FollowedRun,
+        until: float,
     ) -> None:
         self._key = key
         self._request = request
         self._redaction = redaction
         self._output = output
         self._followed = followed
-        self._until = time.monotonic() + request.seconds
+        self._until = until
         self._entries = 0
         self._ended_at: float | None = None
         self._ended_tries: set[tuple[str, int, int]] = set()

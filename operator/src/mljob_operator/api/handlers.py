@@ -63,9 +63,9 @@ class Handlers:
         attempt = parameters.attempt if asked.after is None else asked.after.attempt
         output, redaction = Output(request, "text/plain; charset=utf-8"), NOTHING_HIDDEN
         try:
-            seconds = self._follow_seconds if asked.follow else LOG_SECONDS
-            run, redaction = await self._find(request, attempt, output if asked.follow else None, seconds)
-            await self._write_log(run, asked, redaction, output, seconds)
+            until = time.monotonic() + (self._follow_seconds if asked.follow else LOG_SECONDS)
+            run, redaction = await self._find(request, attempt, output if asked.follow else None, until)
+            await self._write_log(run, asked, redaction, output, until)
         except (OperatorError, Refusal, TimeoutError) as error:
             if not output.has_begun:
                 raise
@@ -103,7 +103,7 @@ class Handlers:
         return web.Response(text=text, content_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def _find(
-        self, request: web.Request, attempt: int | None, waiting: Output | None, seconds: float
+        self, request: web.Request, attempt: int | None, waiting: Output | None, until: float
     ) -> tuple[ShownRun, Redaction]:
         """Return the run of an attempt, and a :class:`Redaction` that hides secret values in texts
         of the run's tasks.
@@ -113,17 +113,16 @@ class Handlers:
             attempt: The number of the attempt, or None for the newest attempt.
             waiting: The body of the response, which is kept alive while this method waits for the
                 run. None if this method must not wait.
-            seconds: The longest time to wait, in seconds.
+            until: When this method stops waiting, in seconds of ``time.monotonic``.
 
         Raises:
-            NoRunYet: The run does not exist yet, and this method must not wait, or has waited for
-                ``seconds`` seconds.
+            NoRunYet: The run does not exist yet, and this method must not wait or has waited until
+                ``until``.
             Refusal: The MLJob does not exist, its namespace may not run the DAG, the run belongs to
                 another MLJob or operator, or the run will never exist.
             OperatorError: Airflow or the Kubernetes API fails.
         """
         namespace, name = job_of(request)
-        until = time.monotonic() + seconds
         while True:
             try:
                 run = await self._runs.find(namespace, name, attempt)
@@ -136,7 +135,7 @@ class Handlers:
                 await asyncio.sleep(WAIT_SECONDS)
 
     async def _write_log(
-        self, run: ShownRun, asked: LogRequest, redaction: Redaction, output: Output, seconds: float
+        self, run: ShownRun, asked: LogRequest, redaction: Redaction, output: Output, until: float
     ) -> None:
         writer = TaskLogWriter(
             asked,
@@ -145,10 +144,10 @@ class Handlers:
             redaction,
             output,
             turn=self._airflows.turn(run.key.airflow, run.job.namespace),
-            until=time.monotonic() + seconds,
+            until=until,
         )
         if not asked.follow:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(until - time.monotonic()):
                 reading = await self._read(run)
                 if reading.run is None:
                     raise no_run(run)
@@ -161,13 +160,14 @@ class Handlers:
 
     async def _events(self, request: web.Request, parameters: Parameters, asked: EventsRequest) -> web.StreamResponse:
         output = Output(request, "application/x-ndjson", heartbeat=b"\n")
+        until = time.monotonic() + asked.seconds
         try:
             waiting = output if asked.follow else None
-            run, redaction = await self._find(request, parameters.attempt, waiting, asked.seconds)
+            run, redaction = await self._find(request, parameters.attempt, waiting, until)
             async with self._readings.follow(run.key, self._reader(run)) as followed:
                 if followed.reading.run is None and run.job.status.phase in TERMINAL_PHASES:
                     asked = EventsRequest(asked.after, follow=False, seconds=asked.seconds)
-                await self._write_events(run, asked, EventsWriter(run.key, asked, redaction, output, followed))
+                await self._write_events(run, asked, EventsWriter(run.key, asked, redaction, output, followed, until))
         except (OperatorError, Refusal) as error:
             if not output.has_begun:
                 raise

@@ -99,9 +99,8 @@ class Leases:
             Conflict: The Lease has changed.
             StoreError: The request failed for another reason.
         """
-        return await self._patch(
-            lease, {"renewTime": _now()}, {"annotations": {ACTING: "true"}} if acting != lease.acting else {}
-        )
+        metadata = {"annotations": {ACTING: "true" if acting else "false"}} if acting != lease.acting else {}
+        return await self._patch(lease, {"renewTime": _now()}, metadata)
 
     async def release(self, lease: Lease) -> None:
         """Remove the holder from the Lease. Another process can then take the Lease at once.
