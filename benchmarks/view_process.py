@@ -1,6 +1,8 @@
-"""Serves the web pages about MLJobs for a benchmark: ``python -m benchmarks.view_process URL``.
-``URL`` is the URL of the Kubernetes API. The benchmark sends its requests directly, without a
-proxy.
+"""Serves the web pages about MLJobs for the benchmark :mod:`benchmarks.view`.
+
+The command is ``python -m benchmarks.view_process URL``, with the URL of the Kubernetes API. In a
+cluster, a proxy adds a bearer token to each request for a page. The benchmark has no proxy, and
+sends the tokens itself.
 """
 
 from __future__ import annotations

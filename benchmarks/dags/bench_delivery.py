@@ -1,9 +1,10 @@
-"""A DAG for the benchmark ``delivery``. Each task records the cost of its own process, and does
-nothing else. The tasks differ in the producers that send events about the task to Kafka: no
-producer, this project's callbacks, Airflow's own producer, or both.
+"""A DAG for the benchmark ``delivery``. Each task records the CPU time, the duration and the peak
+memory of its own process, and does nothing else. The tasks differ in the producers that send events
+about the task to Kafka: no producer, this project's callbacks, Airflow's own producer, or both.
 
-A process measures itself in an exit handler, so the cost includes the messages that a producer
-sends while the process exits. The task's dates in Airflow's database don't include this time.
+A process measures itself in an exit handler. So the duration includes the time in which a producer
+sends messages while the process exits. The task's dates in Airflow's database don't include this
+time.
 """
 
 from __future__ import annotations

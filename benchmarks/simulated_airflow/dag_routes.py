@@ -1,4 +1,6 @@
-"""The simulated REST API for DAGs, logins and Airflow's health."""
+"""The routes of the simulated REST API for DAGs, import errors, logins, and Airflow's version and
+health.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from .runs import Json
 
 
 def log_in(airflow: SimulatedAirflow, request: Request) -> Answer:
-    """Return a token for a user and a password. Answer 401 for wrong credentials."""
+    """Answer with a token for a user and a password, or with 401 if Airflow refuses the login."""
     body = request.content("username", "password")
     token = airflow.log_in(body["username"], body["password"])
     if token is None:

@@ -21,7 +21,9 @@ THEIRS = "example.com/theirs"
 
 
 class Tool:
-    """A GitOps tool that applies objects with Server-Side Apply, as Argo CD and Flux do."""
+    """A stand-in for a GitOps tool. Like Argo CD and Flux, the stand-in applies objects with
+    Server-Side Apply.
+    """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
         self.jobs, self.name = jobs, name
@@ -34,7 +36,9 @@ class Tool:
         return found
 
     def assert_no_drift(self, job: Object) -> None:
-        """Assert that ``kubectl diff`` finds no difference, and that another sync changes nothing."""
+        """Wait until ``kubectl diff`` finds no difference between ``job`` and the stored MLJob, and
+        until another sync does not change the MLJob's resourceVersion. Fail if this takes too long.
+        """
 
         def the_same() -> bool:
             try:

@@ -35,7 +35,7 @@ def eventually(
         what: The awaited condition in words, for the error.
         within: Seconds until the wait fails.
         every: The shortest pause between two calls, in seconds.
-        evidence: Returns a further part of the error.
+        evidence: Returns a text for the end of the error's message.
 
     Raises:
         AssertionError: No answer was true in time.

@@ -32,8 +32,8 @@ class QuietHandler(BaseHTTPRequestHandler):
     def reply(
         self, status: int, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send an answer. An entry of ``headers`` adds or replaces a header. A header with an empty
-        value is not sent.
+        """Send an answer with the headers Date, Content-Type and Content-Length. ``headers`` has
+        more headers, or other values for these three. A header with an empty value is not sent.
         """
         self.send_response_only(status)
         usual = {"Date": self.date_time_string(), "Content-Type": content_type, "Content-Length": str(len(body))}

@@ -2,7 +2,8 @@
 
 - :class:`ConfigError`: the kubeconfig can't be used.
 - :class:`InvalidResource`: an object of the cluster does not fit the model of its kind.
-- :class:`ApiError` and its subclasses: a request to the Kubernetes API server failed.
+- :class:`ApiError` and its subclasses: a request to the Kubernetes API server failed, or was not
+  sent because it is wrong.
 - :class:`JobError` and its subclasses: an MLJob did not succeed, or did not end in time.
 """
 
@@ -32,10 +33,11 @@ class InvalidResource(MLJobError):
 
 
 class ApiError(MLJobError):
-    """The API server refused a request, did not answer, or gave an unusable answer.
+    """The API server refused a request, did not answer, or gave an unusable answer. The subclass
+    :class:`Invalid` is also for requests that were not sent.
 
     Attributes:
-        code: The HTTP status, or 0 without an answer.
+        code: An HTTP status, such as 404, or 0 if the error has no HTTP status.
         reason: The reason in the API server's ``Status``, such as ``Forbidden``, or an empty text.
         retry_after: How many seconds the API server asks to wait, or None.
     """
@@ -90,18 +92,20 @@ class InvalidArgument(Invalid):
 
 
 class Expired(ApiError):
-    """410: the resource version of a watch, or the next page of a list, is too old. List the
+    """410: the resource version of a watch, or the continue token of a list, is too old. List the
     objects again.
     """
 
 
 class TooManyRequests(ApiError):
-    """429: the client sends too many requests. The client's own retries were refused too."""
+    """429: the API server gets too many requests from this client or from all clients. Try again
+    later.
+    """
 
 
 class Unavailable(ApiError):
-    """A status of 5xx, no connection, no answer in time, or a cut-off answer. The client's own
-    retries did not help, or the request may not be sent twice.
+    """The API server answered with a status of 5xx, can't be reached, did not answer in time, or
+    did not complete its answer. A request that changes something may still have taken effect.
     """
 
 
@@ -127,10 +131,11 @@ class JobFailed(JobError):
     Attributes:
         reason: The reason in the MLJob's status, such as ``TaskFailed``.
         task: The id of the failed task, or None if the status names no failed task.
-        map_index: The index of the failed instance of a mapped task, or -1.
+        map_index: If the failed task is mapped, the index of its first failed instance. Else -1.
         error: The type and the text of the task's exception, or None.
-        log: At most 20 lines of the task's log, without control characters: the last lines, or the
-            lines up to the end of the traceback. Empty if the log can't be read.
+        log: At most 20 lines of the task's log, without control characters: the last lines of the
+            log or, if a traceback begins before these lines, the lines up to the end of the
+            traceback. Empty if the log can't be read.
     """
 
     def __init__(
@@ -153,8 +158,8 @@ class JobFailed(JobError):
 
 
 class JobStalled(JobFailed):
-    """The MLJob can't continue without a change. For example, the conf does not fit the params of
-    the DAG.
+    """The MLJob can't continue until somebody changes its spec, its DAG or its rights. For example,
+    the conf does not fit the params of the DAG.
     """
 
 
@@ -163,7 +168,7 @@ class JobCancelled(JobError):
 
 
 class JobDeleted(JobCancelled):
-    """The MLJob was deleted before it ended."""
+    """The MLJob was deleted before it ended, or was cancelled and is being deleted."""
 
 
 class JobTimeout(JobError, TimeoutError):
@@ -201,13 +206,13 @@ _REFUSED_BY_POLICY = "The user has the right, but a rule of the cluster refuses 
 
 def from_status(code: int, body: Any, *, asked: str, retry_after: float | None = None) -> ApiError:
     """Return the error for an answer of the API server. The HTTP status selects the subclass of
-    :class:`ApiError`.
+    :class:`ApiError`. 404 and 409 have two subclasses each: the body of the answer decides.
 
     Args:
         code: The HTTP status.
         body: The body of the answer: a decoded JSON value, or a text if the body is not JSON.
         asked: The request, such as ``GET /apis/...``. The error names the request if the answer has
-            no message.
+            no message, or if the error is :class:`KindNotServed`.
         retry_after: The seconds of the header ``Retry-After``, or None.
     """
     status = body if isinstance(body, dict) and body.get("kind") == "Status" else {}

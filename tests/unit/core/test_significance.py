@@ -1,5 +1,5 @@
-"""The operator writes a significant change of a status at once. All other changes may wait for a
-few seconds.
+"""The operator writes a change of a status at once if the change tells readers something. More
+exact times, and changes that follow from more exact times, may wait for a few seconds.
 """
 
 from __future__ import annotations

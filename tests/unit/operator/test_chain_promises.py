@@ -1,5 +1,6 @@
-"""Hypothesis searches for actions that make the operator break a promise of
-:mod:`tests.simulation.machine`. The MLJobs take outputs of other MLJobs.
+"""Hypothesis searches for a sequence of steps after which the operator breaks a promise, such as
+the promise that an MLJob has at most one active run. :mod:`tests.simulation.machine` lists the
+promises. In this test, MLJobs use outputs of other MLJobs.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 of rows.
 
 The outputs of a task are one XCom, a JSON object with the outputs by name. After the end of the
-run, the operator shows the outputs of all tasks in ``.status.outputs`` of the MLJob. A reserved
-field of the JSON object lists the names of the outputs that can't be published. The operator shows
-these names in ``.status.outputsOmitted``.
+run, the operator writes the outputs of all tasks into ``.status.outputs`` of the MLJob, as far as
+they fit into 16 KiB. A reserved field of the JSON object lists the names of the outputs that can't
+be published. The operator writes these names into ``.status.outputsOmitted``.
 
 A failure to publish never fails the task, because the task may already have done its work.
 """
@@ -56,9 +56,10 @@ def publish_outputs(**outputs: Any) -> None:
     A second call in the same task adds outputs, and replaces outputs that have the same name.
     Outside of an Airflow task, the function publishes nothing.
 
-    The function never raises an exception. The task's log has a warning about each output that is
-    left out, and ``.status.outputsOmitted`` has the names of at most 32 such outputs. These outputs
-    are left out:
+    The function never raises an exception. Outputs that can't be published are left out.
+    ``.status.outputsOmitted`` has at most 32 of their names, and the task's log has warnings about
+    them. After 50 different warnings, the log has only messages of the level DEBUG about further
+    outputs. These outputs can't be published:
 
     - a value that can't become JSON, such as a NumPy array with several elements;
     - a value that contains NaN, an infinity or an integer outside of the range of int64;

@@ -1,5 +1,7 @@
-"""Completion of command lines: the candidates for the word that a person types in the shell. All
-functions return only candidates that begin with the parameter ``incomplete``.
+"""Completion of command lines: the candidates for the word that a person types in the shell.
+
+A function for one kind of word, such as :func:`jobs`, returns only candidates that begin with the
+parameter ``incomplete``. The result is empty if the kubeconfig or the cluster can't be read.
 
 kubectl 1.26 and later runs ``kubectl_complete-mljob`` for completion, and expects the output format
 of cobra: a line for each candidate, and a last line with a directive.
@@ -53,9 +55,7 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def contexts(incomplete: str) -> list[str]:
-    """Return the contexts of the default kubeconfig, or an empty list if the kubeconfig can't be
-    read.
-    """
+    """Return the names of the contexts in the default kubeconfig."""
     from ..errors import ConfigError
     from ..kubeconfig import contexts as known
 
@@ -66,7 +66,7 @@ def contexts(incomplete: str) -> list[str]:
 
 
 def namespaces(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of namespaces, or an empty list if the request fails."""
+    """Return the names of the cluster's namespaces."""
     from ..errors import MLJobError
     from ..resource import MLJob
 
@@ -91,7 +91,9 @@ def types(incomplete: str) -> list[str]:
 
 
 def main() -> None:
-    """Print the candidates for kubectl. The arguments are the words after ``kubectl mljob``."""
+    """Print the lines of :func:`answer` for kubectl. The arguments of the process are the words
+    after ``kubectl mljob``.
+    """
     *words, incomplete = sys.argv[1:] or [""]
     for line in answer(words, incomplete):
         typer.echo(line)

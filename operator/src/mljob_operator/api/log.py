@@ -44,12 +44,16 @@ class LogRequest:
     """A client's request for the log of a task.
 
     Attributes:
-        task: The id of the task. None to let :func:`.followed_try.choose` choose the task.
-        map_index: The map index of a mapped task's instance, or None for any instance.
+        task: The id of the task, or None. Without an id, the task that failed first has priority,
+            then a running task. :func:`.followed_try.choose` has all rules.
+        map_index: The map index of a mapped task's instance, or None. Without a map index, the same
+            rules choose the instance.
         try_number: The number of the try, or None for the newest try.
-        tail: The number of lines from the end of the log so far, or None for all lines.
+        tail: The maximum number of existing lines in the response: the last lines of the log. None
+            for all lines.
         follow: Whether to wait for later lines until the task has ended.
-        positions: Whether the response contains positions (:class:`.log_sinks.Lines`).
+        positions: Whether the response contains lines with a :class:`.LogPosition`, from which a
+            later request can continue.
         after: The position after the last line of an earlier response. The response begins at this
             position. None if the client does not continue an earlier response.
     """
@@ -87,7 +91,8 @@ class _Watched:
         log: The log of the try.
         sink: Writes the lines to the client.
         announced: Whether the response already says that another try follows.
-        pause: The time until the next request for the log, in seconds.
+        pause: The longest time until the next request for the log, in seconds. If the run changes,
+            the next request follows at once.
     """
 
     fact: TaskFact
@@ -136,11 +141,13 @@ class TaskLogWriter:
         self._until = until
 
     async def once(self, reading: Reading) -> None:
-        """Write the lines that the log has now.
+        """Write the lines that the log has now, without waiting for later lines.
 
         Raises:
-            Refusal: The task does not exist, has not started, or has no log of the try.
-            OperatorError: Airflow fails.
+            Refusal: The task does not exist, the try has not started, or Airflow has no log of the
+                try.
+            OperatorError: Airflow fails before the response has begun, or has failed for 120
+                seconds (``try_log.PATIENCE``).
         """
         watched = self._begin(reading)
         if watched is None:
@@ -161,13 +168,19 @@ class TaskLogWriter:
     async def follow(self, followed: FollowedRun) -> None:
         """Write the lines that the log has now, and then later lines.
 
-        The response ends when the task, the requested try or the run has ended. The response ends
-        earlier if the run is deleted, or if the response reaches its limit of bytes or time.
+        The response ends as soon as one of these statements is true:
+
+        - The task has ended.
+        - The run has ended, and the task is not active.
+        - The try has ended, if the client has requested a try by its number.
+        - The run is deleted.
+        - The response has reached its limit of bytes or time.
 
         Raises:
-            Refusal: The task does not exist, or :attr:`.FollowedRun.reading` raises Refusal.
-            OperatorError: Airflow fails at the first request, or has failed for 120 seconds
-                (``readings.PATIENCE`` and ``try_log.PATIENCE``).
+            Refusal: The task does not exist, the MLJob or the Airflow was deleted, no access rule
+                lets the MLJob's namespace run the DAG, or mljob-api has an unexpected error.
+            OperatorError: Airflow fails before the response has begun, or has failed for 120
+                seconds (``readings.PATIENCE`` and ``try_log.PATIENCE``).
         """
         watched: _Watched | None = None
         while True:
@@ -181,16 +194,16 @@ class TaskLogWriter:
                     await self._notice("No such task of the run has started.")
                     return
                 await self._output.begin()
-            elif await self._is_over(watched, reading):
+            elif await self._write_new_lines(watched, reading):
                 return
             if not await self._wait(followed, watched.pause if watched is not None else LONGEST):
                 return
 
     def _watched(self, before: _Watched | None, reading: Reading) -> _Watched | None:
         """Return the current try (``before``) if its task instance still exists. Otherwise choose a
-        task instance, and return its try. Return None if no task has started.
+        task instance, and return its try. Return None if no task instance can be chosen yet.
 
-        When Airflow expands a mapped task, the task's only instance (map index -1) is replaced.
+        When Airflow expands a mapped task, the instance with map index -1 no longer exists.
         """
         if before is not None and (fact := _find(reading, before.key)) is not None:
             before.fact = fact
@@ -198,15 +211,16 @@ class TaskLogWriter:
         return self._begin(reading, is_first=before is None or not before.log.was_read)
 
     def _begin(self, reading: Reading, *, is_first: bool = True) -> _Watched | None:
-        """Return the try whose log is written from now on, or None if no task has started.
+        """Return the try whose log is written from now on. Return None if no task instance can be
+        chosen yet.
 
         Args:
             reading: The state of the run.
-            is_first: Whether the client has no log lines yet. Only then, ``tail`` and ``after``
-                apply.
+            is_first: Whether the request's ``tail`` and ``after`` apply. False after the response
+                has all existing lines of another task instance's log.
 
         Raises:
-            Refusal: The run does not have the requested task.
+            Refusal: The run does not have the requested task or map index.
         """
         after = self._request.after if is_first else None
         if after is not None and (fact := _find(reading, (after.task_id, after.map_index))) is not None:
@@ -227,7 +241,8 @@ class TaskLogWriter:
         Args:
             fact: The task instance.
             number: The number of the try.
-            choose: Wraps the sink, to leave out some lines.
+            choose: Gets the sink that writes to the client, and returns a sink that leaves out some
+                lines. None to write all lines.
         """
         run, key = self._run, fact.key
         lines = Lines(LogPosition(run.attempt, *key, number, 0), self._output.write, positions=self._request.positions)
@@ -235,10 +250,11 @@ class TaskLogWriter:
         log = TryLog(self._dag_runs, of, self._redaction, self._output, self._turn)
         return _Watched(fact, number, log, lines if choose is None else choose(lines))
 
-    async def _is_over(self, watched: _Watched, reading: Reading) -> bool:
-        """Write the new lines, and return whether the response is complete.
+    async def _write_new_lines(self, watched: _Watched, reading: Reading) -> bool:
+        """Write the new lines of the try, and return whether the response is complete.
 
-        If the next try of the task has begun, change ``watched`` to the next try.
+        If a later try exists, and the client has not requested a try by its number, change
+        ``watched`` to the next try.
         """
         fact, number = watched.fact, watched.number
         state = try_state(fact, number, run_has_ended=reading.has_ended)
@@ -282,9 +298,9 @@ class TaskLogWriter:
         return fact
 
     async def _wait(self, followed: FollowedRun, seconds: float) -> bool:
-        """Wait for a change of the run, for at most ``seconds`` seconds.
+        """Wait for a change of the run, for at most ``seconds`` seconds. Then return True.
 
-        If the time of the response is over, write a notice and return False.
+        If the response has reached its time limit, write a notice and return False without waiting.
         """
         left = self._until - time.monotonic()
         if left <= 0:

@@ -36,7 +36,8 @@ class JobInput:
     Attributes:
         graph: The graph of the run, or None if the graph has not been read.
         changes: State changes of tasks, from the run's history.
-        reports: Metrics that tasks reported, from the run's history or from the status.
+        reports: Metrics that tasks reported, from the run's history. If the history can't be read,
+            from the status.
         events: The Kubernetes Events about the MLJob. Empty while the tab of the Events is closed.
         log_tail: The lines of the failed task's log that explain the failure.
         notices: Sentences about data that could not be read, with the reason.
@@ -91,8 +92,8 @@ class NamedValue:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """The content of the page of an MLJob. ``curves`` and ``events`` are empty while their tabs are
-    closed.
+    """The content of the page of an MLJob. ``curves`` is empty while the tab Metrics is closed, and
+    ``events`` is empty while the tab Events is closed.
     """
 
     namespace: str
@@ -138,7 +139,8 @@ def job_page(given: JobInput) -> JobPage:
     """Return the content of the page of an MLJob.
 
     Raises:
-        InvalidResource: The stored object does not fit this version's model.
+        InvalidResource: The MLJob does not fit the client's model. For example, the CRD in the
+            cluster has another version than the client.
     """
     job = given.job
     spec, status = job.spec, job.status
@@ -215,8 +217,9 @@ def _curves(reports: Sequence[MetricsReport]) -> tuple[Curve, ...]:
 
 
 def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]]) -> Iterator[Curve]:
-    """Yield a :class:`.Curve` for each metric that a task has reported. The Curve has a line for
-    each of the first :data:`MAX_LINES` instances of the task.
+    """Yield a :class:`.Curve` for each metric that at least one of the first :data:`MAX_LINES`
+    instances of a task has reported. The Curve has a line for each of these instances that has
+    reported the metric.
     """
     by_metric: dict[tuple[str, str], list[Series]] = {}
     for index, found in islice(instances.items(), MAX_LINES):
@@ -229,8 +232,8 @@ def _curves_of_task(task: str, instances: Mapping[int, Sequence[MetricsReport]])
 
 
 def named_values(values: Mapping[str, Any]) -> tuple[NamedValue, ...]:
-    """Return the names and texts of the first 200 entries of ``values``. A string stays as it is,
-    and any other value becomes JSON. Texts are cut to
+    """Return a :class:`NamedValue` for each of the first 200 entries of ``values``. A value that is
+    not a string becomes JSON. Values are cut to
     :data:`~mljob.view.pages.outside_text.MAX_VALUE` characters, and names to 120 characters.
     """
     found = []

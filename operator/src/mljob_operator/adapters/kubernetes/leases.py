@@ -62,8 +62,8 @@ class Leases:
         Args:
             lease: The current version. If None, the Lease is created.
             holder: The identity of the new holder.
-            claims: The MLJobs, dag run ids and consumer group of this operator. Other operators
-                read the claims from an annotation of the Lease.
+            claims: Which MLJobs this operator manages, the prefix of its dag run ids, and its Kafka
+                consumer group. Other operators read the claims from an annotation of the Lease.
 
         Raises:
             Conflict: Another process has changed or created the Lease.

@@ -1,7 +1,8 @@
-"""Reads the logins of the access rules in the operator's settings at intervals.
+"""Regularly reads the logins of the access rules in the operator's settings.
 
-The asyncio task of an AirflowInstance reads the logins of that AirflowInstance
-(:mod:`.controller`).
+An access rule lets namespaces run DAGs in an Airflow. An access rule can name Secrets with a login
+of its own, such as a user and a password. For the access rules of an AirflowInstance, see
+:mod:`.controller`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ log = logging.getLogger(__name__)
 
 
 class OwnLogins:
-    """Reads the logins of the access rules in the operator's settings at intervals.
+    """Regularly reads the logins of the access rules in the operator's settings. With a login, such
+    as a user and a password, the operator sends requests to Airflow.
 
     Args:
         registry: The registry of all Airflows.
-        changed: Called when a login or its problem has changed. Waiting MLJobs may then be able to
-            continue.
+        changed: Called when a login was read for the first time, has become usable or unusable, or
+            has another problem than before. Waiting MLJobs may then be able to continue.
     """
 
     def __init__(self, registry: AirflowRegistry, changed: Changed) -> None:
@@ -52,7 +54,8 @@ class OwnLogins:
     async def refresh(self) -> None:
         """Read all logins again. If a request with a login has failed, test this login.
 
-        Call ``changed`` if a login or its problem has changed.
+        Call ``changed`` if a login was read for the first time, has become usable or unusable, or
+        has another problem than before.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -40,7 +40,7 @@ class ActionContext:
     """What an action for one MLJob needs.
 
     Args:
-        tracked: The MLJob before the action.
+        tracked: What the operator knows of the MLJob before the action.
         state: The state from which the operator has chosen the action.
         airflows: Access to all Airflows.
         jobs: Access to the MLJobs in the Kubernetes API.
@@ -93,8 +93,8 @@ class ActionContext:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """Return the MLJob after the action. An argument that is None leaves the earlier value
-        unchanged.
+        """Return the :class:`.TrackedJob` after the action. An argument that is None leaves the
+        earlier value unchanged.
         """
         tracked = self._tracked
         return replace(
@@ -105,7 +105,7 @@ class ActionContext:
         )
 
     def with_status(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
-        """Return the MLJob after an action has written the MLJob's status.
+        """Return the :class:`.TrackedJob` after an action has written the MLJob's status.
 
         Args:
             job: The version of the MLJob in the answer to the write.
@@ -115,21 +115,21 @@ class ActionContext:
         return replace(self._tracked, job=job, transient=transient, confirmed_at=sent_at)
 
     def with_metadata(self, job: Job) -> TrackedJob:
-        """Return the MLJob after an action has written the MLJob's metadata. ``job`` is the version
-        in the answer to the write.
+        """Return the :class:`.TrackedJob` after an action has written the MLJob's metadata. ``job``
+        is the version of the MLJob in the answer to the write.
         """
         return replace(self._tracked, job=job)
 
     def with_new_run(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
-        """Return the MLJob after an action has begun an attempt with a new run. The outputs of the
-        earlier run are dropped.
+        """Return the :class:`.TrackedJob` after an action has begun an attempt with a new run. The
+        TrackedJob has no outputs yet.
         """
         return replace(self._tracked, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
         """Check that the Kubernetes API has no later version of the MLJob. Actions call this method
-        before they change something in Airflow. The result of a check is used again for
-        ``LATEST_FOR`` seconds.
+        before they change something in Airflow. For ``LATEST_FOR`` seconds after a successful check
+        or a write of the status, the method does not check again.
 
         Raises:
             Conflict: A later version exists.
@@ -153,12 +153,13 @@ class ActionContext:
 
 
 class Actions(Protocol):
-    """The actions that differ between a single run and a backfill. Each action returns the MLJob
-    after the action.
+    """The actions that differ between a single run and a backfill. Each method returns the
+    :class:`.TrackedJob` after the action.
 
-    All methods raise ``AirflowError`` if Airflow fails or refuses, ``Conflict`` if the MLJob has
-    changed, and ``StoreError`` if the Kubernetes API fails. A method that builds a conf also raises
-    ``ReferenceMissing`` if an object of ``spec.confFrom`` is missing.
+    The methods raise ``AirflowError`` if Airflow fails or refuses a request, and ``StoreError`` if
+    the Kubernetes API fails. Methods that change something in Airflow raise ``Conflict`` if the
+    MLJob has changed. Methods that build a conf raise ``ReferenceMissing`` if an object that
+    ``spec.confFrom`` names is missing.
     """
 
     async def submit(self, context: ActionContext, action: Submit) -> TrackedJob:
@@ -166,11 +167,11 @@ class Actions(Protocol):
         ...
 
     async def clear_failed(self, context: ActionContext, action: ClearFailed) -> TrackedJob:
-        """Rerun the failed tasks of the run, or the failed runs of the backfill."""
+        """Clear the failed tasks of the run, or create a backfill that repeats the failed runs."""
         ...
 
     async def look_up(self, context: ActionContext) -> TrackedJob:
-        """Request the state of the run or backfill from Airflow."""
+        """Request the state of the single run from Airflow, or of the backfill and its runs."""
         ...
 
     async def list_tasks(self, context: ActionContext) -> TrackedJob:
@@ -184,8 +185,8 @@ class Actions(Protocol):
         ...
 
     async def pause(self, context: ActionContext, action: Pause) -> TrackedJob:
-        """Pause or resume the backfill. A paused backfill starts no more runs. For a single run, do
-        nothing.
+        """Pause the backfill if ``action.paused`` is true, else resume the backfill. A paused
+        backfill starts no more runs. For a single run, do nothing.
         """
         ...
 
@@ -196,15 +197,15 @@ def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
     credentials.
 
     Raises:
-        AirflowError: No Airflow has this name, the Airflow is not ready, or the credentials can't
-            be used.
+        AirflowError: The attempt's Airflow does not exist any more or is not ready, or the
+            credentials can't be used.
     """
     cancelling = state.cancellation.reason is not None
     return airflows.dag_runs(state.run.airflow, user_of(state), cancelling=cancelling)
 
 
 def user_of(state: State) -> User:
-    """Return the MLJob's namespace and DAG, by which the access rules choose credentials."""
+    """Return the :class:`.User`: the MLJob's namespace and the id of the attempt's DAG."""
     return User(state.job.namespace, state.run.dag_id)
 
 

@@ -122,8 +122,9 @@ def _started_at(status: MLJobStatus) -> datetime | None:
     the run yet.
 
     If the attempt continues the run of the previous attempt, ``startTime`` may still be the start
-    in the previous attempt. Such a ``startTime`` is at least one second before ``submitTime``. A
-    smaller difference only comes from rounding ``startTime`` to whole seconds.
+    in the previous attempt. So the function ignores a ``startTime`` that is at least one second
+    before ``submitTime``. A smaller difference only comes from rounding ``startTime`` to whole
+    seconds.
     """
     started, queued = status.start_time, status.submit_time
     if started is None or queued is None or status.dag_run_state == RunState.QUEUED:

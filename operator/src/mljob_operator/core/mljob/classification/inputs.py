@@ -24,15 +24,18 @@ class Inputs:
         transient: What this process has tried for the newest attempt, and what failed.
         now: The time at which the state is computed.
         prefix: The prefix of dag run ids.
-        cancel_fallback: The longest time that the run of the cancellation DAG may take to start.
-            After this time, the operator cancels through Airflow's REST API.
+        cancel_fallback: How long the operator waits until a run of the cancellation DAG executes
+            its task. This task cancels the MLJob's run. After this time, the operator cancels the
+            MLJob's run through Airflow's REST API.
         catalog: The Airflows that the operator knows, and what this MLJob may do with them.
-        absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist,
-            because many other runs in the same Airflow are missing too, or may be missing.
+        absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist.
+            If true, many runs in the same Airflow are missing, or the operator has not checked yet
+            whether many runs are missing.
         upstreams: Facts about the MLJobs in ``spec.confFrom``, and about the MLJobs for which these
             MLJobs wait in turn. The keys are the names of the MLJobs. The value is None if the
-            MLJob does not exist and had no known outputs. An MLJob that was not read yet has no
-            entry.
+            MLJob does not exist. But if the operator knew of the MLJob's success before the MLJob
+            was deleted, the value is an Upstream in which ``deleted`` is true. An MLJob that was
+            not read yet has no entry.
         upstreams_known_at: The earliest of the times at which the MLJobs in ``spec.confFrom`` were
             last read or observed. None if the operator has no information about these MLJobs yet.
     """
