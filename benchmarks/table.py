@@ -1,5 +1,6 @@
 """Prints the results of the benchmarks. Some results have a goal or a floor beside them. A floor is
-the result of a program that does only the necessary work.
+the figure of a minimal program, which does only the work that every program needs for the same
+result.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ JSON = "application/json"
 
 
 class Writer:
-    """An asynchronous context manager for a client that creates and cancels MLJobs."""
+    """An HTTP client that creates and cancels MLJobs, for use in an ``async with`` statement."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -52,8 +52,8 @@ class Writer:
         return time.monotonic()
 
     async def create_evenly(self, namespace: str, names: Sequence[str], dag_id: str, rate: float) -> None:
-        """Create ``rate`` MLJobs per second, and wait for all answers. At most ``CONNECTIONS``
-        requests are sent at the same time.
+        """Create an MLJob for each of ``names``, at a rate of ``rate`` MLJobs per second. Wait for
+        all answers. At most ``CONNECTIONS`` (32) requests are under way at the same time.
         """
         began, waiting = time.monotonic(), []
         for number, name in enumerate(names):
@@ -62,8 +62,8 @@ class Writer:
         await asyncio.gather(*waiting)
 
     async def create_at_once(self, namespace: str, names: Sequence[str], dag_id: str) -> None:
-        """Create MLJobs as fast as possible, with at most ``CONNECTIONS`` requests at the same
-        time.
+        """Create an MLJob for each of ``names`` as fast as possible, and wait for all answers. At
+        most ``CONNECTIONS`` (32) requests are under way at the same time.
         """
         await asyncio.gather(*(self.create(namespace, name, dag_id) for name in names))
 

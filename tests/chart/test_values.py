@@ -1,4 +1,4 @@
-"""values.yaml, values.schema.json and the README have the same values. The chart and the operator
+"""values.yaml, values.schema.json and the README list the same values. The chart and the operator
 have the same version.
 """
 
@@ -24,7 +24,9 @@ TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meanin
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value of the chart with its key, such as ``airflow.url``."""
+    """Yield each value of the chart after its key, such as ``airflow.url``. An empty mapping, and a
+    mapping whose key is in ``WHOLE``, count as one value.
+    """
     for key, value in values.items():
         below = f"{path}{key}"
         if isinstance(value, Mapping) and value and below not in WHOLE:

@@ -21,9 +21,8 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """Split the arguments ``how``. Return a login, and the arguments whose names begin with
-    ``ca_``. :func:`login` makes the login from the other arguments, or from ``default`` if there
-    are no other arguments.
+    """Return a login, and the items of ``how`` whose names begin with ``ca_``. :func:`login` makes
+    the login from the other items of ``how``, or from ``default`` if ``how`` has no other items.
     """
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}

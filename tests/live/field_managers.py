@@ -7,8 +7,8 @@ from tests.live.mljobs import Object
 
 
 def owned(job: Object) -> dict[str, dict[str, Any]]:
-    """Return the fields that each field manager of the object owns, by the manager's name. The
-    fields have the format of ``metadata.managedFields[].fieldsV1``.
+    """Return a dict from the name of each field manager of ``job`` to the fields that this field
+    manager owns. The fields have the format of ``metadata.managedFields[].fieldsV1``.
     """
     fields: dict[str, dict[str, Any]] = {}
     for entry in job["metadata"]["managedFields"]:

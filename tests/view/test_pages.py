@@ -45,8 +45,11 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def settled(page: Page) -> None:
-    """Wait until the page has stopped reloading itself, is connected to the stream of changes, and
-    shows its log.
+    """Wait until these statements are true:
+
+    - The page does not reload itself.
+    - The page is connected to the stream of changes, or needs no stream.
+    - The page's log has content, or the page has no log.
     """
     page.wait_for_function("() => !document.querySelector('meta[http-equiv=refresh]')")
     page.wait_for_function(

@@ -51,7 +51,7 @@ def shown(registry: CollectorRegistry, name: str = "mljob_jobs", label: str = "n
 
 
 def record_all(jobs: JobMetrics, labels: JobLabels) -> None:
-    """Record a value in each metric that outlives the MLJob."""
+    """Record a value in each metric whose series stay after the MLJob is deleted."""
     jobs.finished(labels)
     jobs.submission_wait(labels, 1, RUN)
     jobs.queue_wait(labels, 1, RUN)

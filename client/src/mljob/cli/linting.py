@@ -1,4 +1,4 @@
-"""The command ``lint``, which finds mistakes in manifests without a cluster."""
+"""The command ``lint``, which finds mistakes in manifests."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def lint(
         bool, typer.Option("--server", help="Also have the API server check each MLJob, by a dry run.")
     ] = False,
 ) -> int:
-    """Find mistakes in manifests.
+    """Find mistakes in manifests of MLJobs and AirflowInstances.
 
-    Manifests of MLJobs and AirflowInstances are checked. Without --server the command needs no
-    cluster: it checks names, types, limits and the validation rules in the CRDs of its own version.
-    The exit code is 1 if there is a mistake.
+    The command compares manifests with the CRDs of its own version: names and types of fields,
+    limits, and validation rules. This check needs no cluster. Only the option --server needs a
+    cluster. The exit code is 1 if there is a mistake.
     """
     from ..documents import MAX_BYTES, DocumentError, documents
     from ..lint import check, is_ours

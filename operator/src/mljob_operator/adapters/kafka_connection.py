@@ -1,10 +1,11 @@
-"""Tracks whether the brokers are connected, and logs each loss and each return of the connection
-once.
+"""Tracks whether the brokers are connected, and logs each loss and each return of the connection.
+While the connection is missing, new causes are logged, at most one a minute.
 
 librdkafka's own log has a line for each failed attempt to connect, many times a second. But this
 log has no line if the login can't begin, for example without a token. So this module reads from
-librdkafka's statistics whether the coordinator of the consumer group is connected. The cause of a
-lost connection comes from librdkafka's errors.
+librdkafka's statistics whether the coordinator of the consumer group is connected. The probable
+cause of a missing connection is the last error that librdkafka, the token callback or the consumer
+has reported.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ class Connection:
     Args:
         brokers: The configured brokers, for log lines and statuses.
         topic: The topic of the consumers.
-        changed: Called in the consumer's thread with the state of the connection. The calls happen
-            when the state changes, when a consumer is created, and when :meth:`check` finds a new
-            cause of a missing connection.
+        changed: Called in the consumer's thread with a :class:`.Link`: the state of the connection.
+            The calls happen when the state changes, when a consumer is created, and when
+            :meth:`check` reports the cause of a missing connection.
         clock: A monotonic clock, in seconds.
     """
 
@@ -79,8 +80,8 @@ class Connection:
         self._report_change()
 
     def lost(self) -> None:
-        """Record that the connection is lost. If the consumer was connected, log the loss and call
-        ``changed``.
+        """If the brokers were connected until now, record and log the loss of the connection, and
+        call ``changed``. Otherwise do nothing.
         """
         if self._connected:
             self._set_lost()
@@ -113,16 +114,20 @@ class Connection:
         self.failed("NoToken", f"there is no token to log in with: {error or type(error).__name__}")
 
     def failed(self, code: str, why: str) -> None:
-        """Remember an error as the probable cause of a missing connection."""
+        """Remember an error as the probable cause of a missing connection. Errors with the same
+        ``code`` count as the same cause, whatever their texts are.
+        """
         self._code = code
         # The text may quote a token endpoint's answer, which may hold control characters.
         plain = "".join(character if character.isprintable() else "?" for character in " ".join(why.split()))
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def check(self) -> None:
-        """If the connection has been missing for ``GRACE`` (30 seconds), log the cause and pass it
-        to ``changed``. Later calls report only a new cause, at most once in ``REPORT_INTERVAL`` (60
-        seconds).
+        """Report the cause if the connection has been missing for ``GRACE`` (30 seconds). Later
+        calls report only a new cause, at most once in ``REPORT_INTERVAL`` (60 seconds).
+
+        Each report calls ``changed``. A report also logs the cause, unless the last log line about
+        the missing connection has the same cause.
 
         The consumer's thread calls this method at short intervals.
         """

@@ -22,8 +22,8 @@ def graph_of(key: RunKey, structure: Sequence[DagTask], reading: Reading) -> Run
 
     Args:
         key: The run.
-        structure: The tasks of the DAG's latest version. Other tasks of the run come last in the
-            graph, without edges.
+        structure: The tasks of the DAG's latest version. Tasks of the run that this version does
+            not have come last in the graph, without edges.
         reading: The state of the run and its task instances.
     """
     known = {task.task_id: task for task in structure}

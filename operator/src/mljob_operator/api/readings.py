@@ -50,7 +50,9 @@ class Reading:
 
     @property
     def content(self) -> object:
-        """A value that is equal for two readings if the run has not changed between them."""
+        """A value for comparing two readings. The values are equal if the run and its task
+        instances have the same states, times and tries in both readings.
+        """
         run = (self.run.state, self.run.queued_at, self.run.end) if self.run is not None else None
         return run, sorted((*fact.key, fact.try_number, fact.state, fact.start, fact.end) for fact in self.tasks)
 
@@ -81,11 +83,12 @@ class FollowedRun:
     def reading(self) -> Reading:
         """The latest state of the run.
 
-        For ``PATIENCE`` seconds after Airflow begins to fail, this property still returns the last
-        state.
+        If Airflow or the Kubernetes API fails, this property still returns the last state for
+        ``PATIENCE`` (120) seconds.
 
         Raises:
-            OperatorError: Airflow has failed for ``PATIENCE`` seconds, or since the first request.
+            OperatorError: Airflow or the Kubernetes API has failed for ``PATIENCE`` seconds, or the
+                run was never read because of such a failure.
             Refusal: The MLJob or the Airflow was deleted, no access rule lets the MLJob's namespace
                 run the DAG, or mljob-api has an unexpected error.
         """
@@ -97,13 +100,13 @@ class FollowedRun:
         return self._reading
 
     async def first(self) -> None:
-        """Wait until the run was read once, or the first request has failed."""
+        """Wait until the first attempt to read the run has succeeded or failed."""
         if self._reading is None and self._error is None:
             await self._changed.wait()
 
     async def change(self, seconds: float) -> bool:
-        """Wait until the run changes or a request to Airflow fails. Return False after ``seconds``
-        seconds.
+        """Wait until the run changes, or until an attempt to read the run fails, but at most
+        ``seconds`` seconds. Return False if this time is over.
         """
         changed = self._changed
         try:
@@ -163,8 +166,9 @@ class Readings:
             read: Reads the run from Airflow. Ignored if another client already follows the run.
 
         Raises:
-            OperatorError: The run can't be read from Airflow.
-            Refusal: For the same reasons as in :attr:`FollowedRun.reading`.
+            OperatorError: The run can't be read, because Airflow or the Kubernetes API fails.
+            Refusal: The MLJob or the Airflow was deleted, no access rule lets the MLJob's namespace
+                run the DAG, or mljob-api has an unexpected error.
         """
         if key not in self._followed:
             followed = FollowedRun(read)

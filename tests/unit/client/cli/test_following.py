@@ -18,7 +18,9 @@ COMMANDS = pytest.mark.parametrize("command", ["wait", "watch"])
 
 
 def when_watched(cluster: MLJobCluster, *changes: Callable[[], Any]) -> None:
-    """Call the functions ``changes`` when a command sends its first watch request."""
+    """Make ``cluster`` call the functions ``changes`` once, just before the cluster answers the
+    first watch request.
+    """
     left = list(changes)
 
     def interfere(asked: Asked) -> None:

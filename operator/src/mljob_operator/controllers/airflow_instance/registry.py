@@ -1,4 +1,6 @@
-"""The registry of all Airflows, with their adapters, access rules, logins and readiness.
+"""The registry of all Airflows: the Airflow of each AirflowInstance, and the Airflow of the
+operator's settings. The registry has their adapters, access rules, logins and readiness. An adapter
+is a client of an Airflow's REST API.
 
 Callers ask the registry for the adapter before each use, because the registry may create a new
 adapter at any time.
@@ -36,11 +38,13 @@ class Changed(Protocol):
     """A function that is called when Airflows, access rules, logins or namespaces have changed."""
 
     def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Wake the MLJobs that wait for an Airflow, an access rule, a login or a limit.
+        """Wake the MLJobs that wait for an Airflow, an access rule, a login or a change of the
+        limits on active runs.
 
         Args:
             namespace: Wake only the MLJobs of this namespace. None for all namespaces.
-            airflow: Wake only the MLJobs of this Airflow. None for all Airflows.
+            airflow: Wake only the MLJobs whose run is, or will be, in this Airflow. None for all
+                Airflows.
         """
         ...
 
@@ -74,11 +78,15 @@ class RegisteredInstance:
         adapter_inputs: The URL, the TLS settings and the login of the adapter. None without an
             adapter.
         readiness: Whether the Airflow can be used, and why not.
-        probe_result: Airflow's answer to the last probe. None without a successful answer.
-        accepted: The last value of the annotation ``mljob.dev/accept-vanished-runs`` that has taken
-            effect.
-        failures: The number of failed probes and reconciliations in a row.
-        asked_at: The end of the last reconciliation, in seconds of the event loop's clock, or 0.
+        probe_result: Airflow's answer to the last probe. None before the first probe, during a
+            probe, and after a failed probe.
+        accepted: The last value of the annotation ``mljob.dev/accept-vanished-runs`` that this
+            process has handled. None if this process has handled no value.
+        failures: The number of reconciliations in a row that have failed. A reconciliation also
+            counts as failed if the Airflow is not ready, or if the AirflowInstance is being
+            deleted.
+        asked_at: The end of the last reconciliation, in seconds of the event loop's clock. 0 if
+            no reconciliation has ended.
         probe_requested: Set when an early probe is needed.
         task: The asyncio task that reconciles the AirflowInstance. None before the start.
     """
@@ -103,9 +111,11 @@ class AirflowRegistry:
         logins: Reads logins from Secrets.
         connect: Creates the adapter of an AirflowInstance.
         own: The Airflow of the operator's settings. None if the settings name no Airflow.
-        topic: The default Kafka topic of Airflows.
-        reserved: Globs for the ids of DAGs that MLJobs may not run, in addition to ``OUR_DAGS``.
-            MLJobs may still run a monitoring DAG that their access rule names by its full id.
+        topic: The Kafka topic of the settings' Airflow, and of each AirflowInstance without
+            ``spec.kafka.topic``.
+        reserved: Globs for the ids of DAGs that MLJobs may not run. MLJobs may not run the DAGs of
+            the Airflow provider (``OUR_DAGS``) either. Exception: an MLJob may run a monitoring DAG
+            (``MONITORING_DAGS``) if the MLJob's access rule has the DAG's id itself, not a glob.
         watches_namespaces: Whether the labels of namespaces are read. If false, access rules can
             select namespaces only by name.
     """
@@ -141,15 +151,17 @@ class AirflowRegistry:
 
     @property
     def instances(self) -> Collection[RegisteredInstance]:
-        """All AirflowInstances."""
+        """The RegisteredInstance of each AirflowInstance."""
         return self._registered.values()
 
     def find(self, name: str) -> RegisteredInstance | None:
-        """Return the AirflowInstance with this name, or None."""
+        """Return the RegisteredInstance of the AirflowInstance with this name, or None."""
         return self._registered.get(name)
 
     def add(self, instance: Instance) -> RegisteredInstance:
-        """Add an AirflowInstance, and return its entry. The AirflowInstance is not ready yet."""
+        """Add an AirflowInstance, and return its RegisteredInstance. The AirflowInstance is not
+        ready yet.
+        """
         registered = self._registered[instance.name] = RegisteredInstance(instance, self._new_logins())
         self._instances[instance.name] = instance
         self._not_ready[instance.name] = NOT_ASKED.message
@@ -175,8 +187,8 @@ class AirflowRegistry:
         return True
 
     def remove(self, registered: RegisteredInstance) -> None:
-        """Remove a deleted AirflowInstance. Its adapter stays open for callers that wait for
-        answers.
+        """Remove a deleted AirflowInstance. Its adapter is not closed, because callers may still
+        wait for answers.
         """
         name = registered.instance.name
         del self._registered[name], self._instances[name]
@@ -315,12 +327,13 @@ class AirflowRegistry:
     def request_probe(self, name: str, user: User | None = None) -> None:
         """Request an early probe of an Airflow. Unknown names are ignored.
 
-        For the Airflow of the settings, only the logins of access rules are read again.
+        The Airflow of the settings is not probed. Instead, the logins of its access rules are read
+        again.
 
         Args:
             name: The Airflow's name.
-            user: The namespace and the DAG of an MLJob. The probe also tries the credentials of the
-                MLJob's access rule.
+            user: The namespace and the DAG of an MLJob. The credentials of the MLJob's access rule
+                are then tried too.
         """
         registered = self._registered.get(name)
         if name != SETTINGS_AIRFLOW and registered is None:
@@ -384,7 +397,9 @@ class AirflowRegistry:
     # Adapters
 
     async def connect(self, registered: RegisteredInstance) -> Airflow:
-        """Read the login of an AirflowInstance, and return the adapter with this login.
+        """Read the login of an AirflowInstance, and return the adapter with this login. This method
+        creates a new adapter only if there is no adapter yet, or if the URL, the TLS settings or
+        the login has changed.
 
         Raises:
             ReferenceMissing: A Secret can't be read, lacks the label for Airflow's credentials, or
@@ -410,8 +425,9 @@ class AirflowRegistry:
                 is not reachable.
 
         Returns:
-            Whether a login or its problem has changed. False if the AirflowInstance was deleted
-            meanwhile.
+            Whether the access rules have other credentials than at the last refresh, or the problem
+            of a login has changed. A new value in a Secret alone does not count. False if the
+            AirflowInstance was deleted meanwhile.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -425,7 +441,8 @@ class AirflowRegistry:
         in a request.
 
         Returns:
-            Whether a login or its problem has changed.
+            Whether this is the first refresh, or the problem of a login has changed. A new value in
+            a Secret alone does not count. False if no access rule has credentials.
 
         Raises:
             StoreError: The Kubernetes API fails.

@@ -29,9 +29,9 @@ class Classifier:
     Args:
         airflows: All Airflows, with their access rules and limits.
         clock: Returns the current time.
-        admission: The MLJobs that have a run in each Airflow, and the MLJobs that wait for
-            admission.
-        missing_runs: The runs that each Airflow no longer has.
+        admission: For each Airflow, the MLJobs that have an active run in the Airflow, and the
+            MLJobs that wait for admission to the Airflow.
+        missing_runs: For each Airflow, the runs in progress that the Airflow no longer has.
         upstreams: The MLJobs whose outputs other MLJobs wait for.
         prefix: The prefix of dag run ids.
         cancel_fallback: How long the operator waits for the task of a triggered cancellation DAG to
@@ -63,9 +63,12 @@ class Classifier:
         return classify(self._inputs(tracked))
 
     def admit(self, tracked: TrackedJob) -> State:
-        """If the MLJob can start a run, add the MLJob to the admission queue. Admit MLJobs of the
-        same Airflow in the order of the queue, as far as the limits allow. Return the current state
-        of the MLJob.
+        """Return the current state of the MLJob, after these steps:
+
+        - If the MLJob can start a run, or only a limit on active runs prevents the start, add the
+          MLJob to the admission queue.
+        - If the MLJob waits in the queue, admit MLJobs to its Airflow in the order of the queue, as
+          far as the limits allow. The MLJob itself is admitted only if its turn has come.
         """
         state = self.state(tracked)
         if self._follow(state):
@@ -87,12 +90,15 @@ class Classifier:
         self._admission.reserve(state.job.key, reservation(state), _created(state.job))
 
     def reserve_run(self, state: State) -> None:
-        """Record in the admission queue that an MLJob is about to have a run."""
+        """Record in the admission queue that an MLJob may have an active run from now on, because
+        the operator is about to start the run.
+        """
         self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
 
     def admitted(self) -> list[Key]:
-        """Admit waiting MLJobs as far as the limits allow. Return all MLJobs that were admitted
-        since the last call. The caller has to wake these MLJobs.
+        """Admit waiting MLJobs as far as the limits allow. Return the MLJobs that were admitted
+        since the last call of this method and that the caller has to wake. An MLJob that its own
+        call of :meth:`admit` has admitted is left out, because its worker is awake.
         """
         for airflow in self._admission.airflows_with_waiting():
             self._admit(airflow)

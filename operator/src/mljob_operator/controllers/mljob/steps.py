@@ -1,6 +1,6 @@
-"""Runs the steps of an MLJob's worker. A step adds the input in the worker's inbox to the observed
-run, carries out actions (:meth:`.Reconciler.advance`), writes the status, and acknowledges the
-Kafka messages whose facts are stored.
+"""Runs the steps of an MLJob's worker. A step takes the input from the worker's inbox, carries out
+actions (:meth:`.Reconciler.advance`), writes the status, and then acknowledges the Kafka messages
+of the input.
 """
 
 from __future__ import annotations
@@ -166,9 +166,11 @@ class Steps:
         return self._seconds_until_next_step(worker, state, action)
 
     async def _advance(self, worker: WorkerState) -> tuple[State, Action] | None:
-        """Carry out actions and write the status, until no further action is possible now. Return
-        the last state and the last action. Return None if the MLJob was deleted or if another
-        process has begun an attempt meanwhile.
+        """Carry out actions and write the status, until the next action is Wait, Release or Expire.
+        Return the MLJob's State and this next action, which the caller has to carry out.
+
+        Return None if meanwhile the MLJob was deleted, or another process has begun an attempt or
+        ended the MLJob.
         """
         while True:
             before, begin_count = worker.tracked, worker.begin_count
@@ -206,7 +208,7 @@ class Steps:
             # The stored status may have started a deadline, the time to live, or the backoff of a
             # requested retry. In this case the loop goes on, so that the next decision takes the
             # new time into account.
-            if not stores and not (changed and _start_times(before.job) != _start_times(worker.tracked.job)):
+            if not stores and not (changed and _limit_inputs(before.job) != _limit_inputs(worker.tracked.job)):
                 return _with_stored_job(state, worker.tracked), action
 
     async def _write(self, worker: WorkerState, state: State, action: Action) -> bool:
@@ -318,14 +320,13 @@ def _require_stored(patch: Patch, written: Job) -> None:
 
 
 def _with_stored_job(state: State, tracked: TrackedJob) -> State:
-    """Return ``state`` with the MLJob, the observed run and the transient state of ``tracked``."""
     inputs = replace(state.inputs, job=tracked.job, observed_run=tracked.observed_run, transient=tracked.transient)
     return replace(state, inputs=inputs)
 
 
-def _start_times(job: Job) -> tuple[datetime | None, bool]:
-    """Return the time from which ``activeDeadlineSeconds`` counts, and whether the MLJob has
-    finished. If one of these values changes, a time limit may begin, for example
-    ``ttlSecondsAfterFinished``.
+def _limit_inputs(job: Job) -> tuple[datetime | None, bool]:
+    """Return two values that decide when time limits begin: the time from which
+    ``activeDeadlineSeconds`` counts, and whether the MLJob has finished. For example, the time
+    ``ttlSecondsAfterFinished`` begins when the MLJob has finished.
     """
     return job.status.active_since, job.status.phase in TERMINAL_PHASES

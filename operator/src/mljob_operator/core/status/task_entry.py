@@ -91,11 +91,12 @@ class RunTask:
         facts: The task instances. A task that is not mapped has one task instance.
         entry: The entry of the task in ``status.tasks``.
         states: The number of task instances in each state.
-        progress: The sum of the progress of the active task instances, each a number from 0 to 1.
-        activity: A sort key: the task with the largest value is the run's current task. None if no
-            task instance is active. A task that waits for a person's answer has the largest value,
-            then a task on a worker, then an active task without a worker. Of two tasks of the same
-            kind, the task that started later has the larger value.
+        progress: The sum of the progress that the active task instances have reported. The progress
+            of one task instance is a number from 0 to 1.
+        activity: A sort key. The task with the largest value is the run's current task. Tasks that
+            wait for a person's answer have the largest values, then tasks on a worker, then active
+            tasks without a worker. Within each of these three groups, tasks that started later have
+            larger values. None if no task instance is active.
     """
 
     facts: tuple[TaskFact, ...]

@@ -20,8 +20,8 @@ class StoredStatus:
 
     Args:
         value: The status as JSON. A value that is not a mapping counts as an empty status.
-        earlier: An earlier version of the status, or None. Values that are the same in both
-            versions are not parsed again.
+        earlier: An earlier version of the status, or None. The earlier version saves time, because
+            unchanged values need not be parsed again (:meth:`read_later`).
     """
 
     __slots__ = ("_content", "_fields", "_packed", "is_invalid")
