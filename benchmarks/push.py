@@ -34,8 +34,10 @@ class Plan:
     """The size of the benchmark.
 
     Attributes:
-        jobs: The number of MLJobs for the operator, and also for the floor.
-        blocks: Pairs of a rate in events per second and the number of blocks at this rate.
+        jobs: The number of MLJobs of the operator. The floor, to which the operator is compared,
+            has the same number of other MLJobs.
+        blocks: Pairs of a rate in events per second, and the number of blocks at this rate. The
+            operator and the floor get this number of blocks each.
         seconds: The length of a block.
     """
 
@@ -99,8 +101,8 @@ class _Subject:
         return _Subject(process, self.traffic)
 
     def block(self, rate: float, seconds: float) -> tuple[tuple[float, ...], Load]:
-        """Send the events of one block. Return the latency of each event in milliseconds, and the
-        load.
+        """Send ``rate`` events per second for ``seconds`` seconds. Return the latency of each event
+        in milliseconds, and the CPU load of the process and of the machine.
         """
         psutil.cpu_percent()
         before = self.process.cpu_times()

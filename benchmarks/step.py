@@ -1,8 +1,10 @@
-"""Measures the CPU time that the operator needs for one event about a task. The time includes
-reading the event and writing a patch of the MLJob's status.
+"""Measures the CPU time that the operator needs for one event about a task: to add the event to the
+observed run, and to compute and write a patch of the MLJob's status. The time does not include
+parsing the Kafka message.
 
 A stand-in replaces the API server, and there is no Airflow. For comparison, the benchmark measures
-a floor: the CPU time for encoding the patch and decoding the API server's answer.
+a floor: the CPU time for encoding the patch as JSON and decoding the API server's answer. The
+operator's time does not include the floor.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ class Result:
     floor: Mapping[int, float]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rounded figures as a JSON object, by number of tasks."""
+        """Return a JSON object with the rounded CPU times and the ratio of operator to floor, by
+        number of tasks.
+        """
         return {
             str(tasks): {
                 "cpu_us": round(self.operator[tasks]),
@@ -73,9 +77,7 @@ class Result:
 
 
 def measure(steps: int = STEPS) -> Result:
-    """Measure the CPU times of ``steps`` events, for an MLJob with each number of tasks in
-    ``SIZES``.
-    """
+    """Measure one MLJob for each number of tasks in ``SIZES``. Each MLJob gets ``steps`` events."""
     operator, floor = {}, {}
     with step("step", f"{steps} steps of MLJobs with {' and '.join(map(str, SIZES))} tasks"):
         for tasks in SIZES:

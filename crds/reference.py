@@ -10,7 +10,7 @@ describes::
 
 The table between these comments has all fields below ``spec.backfill``, at every level. Their paths
 in the table are relative to ``spec``, for example ``backfill.from``. A table for ``spec, level 1``
-has only the direct fields of ``spec``. People write the text outside of the comments.
+has only the direct fields of ``spec``. People write all other text of a page.
 """
 
 from __future__ import annotations

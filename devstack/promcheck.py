@@ -1,7 +1,7 @@
 """Checks rules, queries and metrics with Prometheus' own parsers and engine.
 
-``go/promcheck`` is a small program around the packages that promtool uses. The program is built
-once, in less than a minute, from Go sources whose hashes are in its ``go.sum``.
+``go/promcheck`` is a small Go program around the packages that promtool uses. The first check on a
+machine builds the program, in less than a minute. The hashes of the packages are in ``go.sum``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ PROMCHECK = Program("promcheck", "mljob.dev/devstack/promcheck")
 
 @dataclass(frozen=True)
 class Use:
-    """The use of one metric in a query.
+    """The use of one metric in a PromQL expression.
 
     Attributes:
-        query: The query.
+        query: The PromQL expression: a query, or the expression of a rule.
         metric: The name of the metric, with suffixes such as ``_total``.
         labels: The names of the labels in the metric's selector, and in the ``by`` and ``on``
             clauses around the metric.
@@ -42,9 +42,9 @@ class Findings:
             conventions.
         uses: One entry for each place where a query, or the expression of a rule, contains a
             metric.
-        firing: One pair for each alert that fires at the end of the given series: the name of the
-            alert, and the labels in the result of its expression. The labels that the rule adds are
-            not included.
+        firing: One pair for each alert that fires at the time of the last sample: the name of the
+            alert, and the labels in the result of the alert's expression. The labels that the
+            alerting rule adds are not included.
     """
 
     problems: Sequence[str]
@@ -53,8 +53,9 @@ class Findings:
 
 
 def check(*, rules: str = "", series: Sequence[str] = (), queries: Sequence[str] = (), metrics: str = "") -> Findings:
-    """Check rules, queries and metrics for Prometheus, and find out which alerts of the rules fire
-    for given series. Mistakes in the arguments are reported in the result, and not raised.
+    """Check rules, queries and metrics for Prometheus, and find out which alerts of ``rules`` fire
+    for ``series``. Mistakes in the arguments raise no errors: they are in ``problems`` of the
+    result.
 
     Args:
         rules: The text of a file with rules for Prometheus, as ``promtool check rules`` reads it.

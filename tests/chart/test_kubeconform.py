@@ -1,5 +1,5 @@
-"""kubeconform accepts the chart's objects with the schemas of the oldest supported and the newest
-Kubernetes.
+"""kubeconform finds no problem in the chart's objects. It uses the schemas of two versions of
+Kubernetes: the oldest version that the chart supports, and the newest version with schemas.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class FakeTopics:
 
     Attributes:
         begun_at: The offset at which each reader began, oldest reader first.
-        deleted: How many of the oldest messages of each topic Kafka has deleted.
+        deleted: How many of the oldest messages of each topic are deleted. A test sets this number.
     """
 
     def __init__(self) -> None:

@@ -25,8 +25,8 @@ class DagRepository:
         self.directory = directory
 
     def create(self) -> None:
-        """Create the repository with an empty commit, because Airflow can't clone a branch without
-        a commit.
+        """Create the repository, unless the repository exists. The new repository has one empty
+        commit, because Airflow can't clone a branch without a commit.
         """
         if (self.directory / ".git").exists():
             return

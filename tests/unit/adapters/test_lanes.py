@@ -24,8 +24,9 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
-    """Start the coroutines ``asking``, and wait until the server has received four requests of the
-    kind ``request``. The server doesn't answer these requests.
+    """Start the coroutines ``asking`` as tasks. Return the tasks once the server has received four
+    requests of the kind ``request``. These requests get no answer until a test calls
+    :func:`release`.
     """
     server.told[request] = HANGS
     tasks = [asyncio.create_task(ask) for ask in asking]

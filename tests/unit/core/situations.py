@@ -1,13 +1,15 @@
-"""Functions with which a test describes the situation of an MLJob.
-
-Three functions return what the operator derives from a situation::
+"""Functions with which a test describes the situation of an MLJob, and functions that return what
+the operator does in a situation::
 
     decided(job(suspend=True), run=running(), announced="Suspending")   # the next action
-    reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
+    reported(job(), run=failed(task("fit", "failed")))                  # the next status, as a dict
+
+Another function returns the Events for a change of a status::
+
     events(old_status, new_status)                                      # (type, reason, message)
 
-Tests import the actions, such as ``Wait``, from this module. After most changes of the operator's
-classes, only this module has to change.
+Tests import the actions, such as ``Wait``, from this module. So after most changes of the
+operator's classes, this module has to change, but the tests do not.
 """
 
 from __future__ import annotations
@@ -191,9 +193,10 @@ class MLJob:
     restored: bool = False
 
     def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the MLJob with its ``status`` as a JSON object. A restored MLJob has an annotation
-        made from ``status`` instead of the status itself. Then ``status`` must be the status of a
-        finished MLJob.
+        """Return the JSON object of the MLJob with the status ``status``.
+
+        The object of a restored MLJob has the status of a new MLJob instead, and an annotation with
+        a record of ``status``. Then ``status`` must be the status of a finished MLJob.
         """
         annotations: dict[str, str] = {}
         if self.retry is not None:
@@ -374,7 +377,9 @@ def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> St
 
 
 def status_of(given: Given) -> dict[str, Any]:
-    """Return the stored status as JSON. A restored MLJob has the status of a new MLJob."""
+    """Return the status that the API server has stored for the MLJob of a situation, as a dict. For
+    a restored MLJob, this is the status of a new MLJob.
+    """
     return dict(UNOBSERVED) if given.job.restored else _told_status(given)
 
 
@@ -418,7 +423,9 @@ def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
 
 
 def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
-    """Return an attempt with the run id and the hash of the spec with which the attempt began."""
+    """Return the operator's ``Attempt`` for ``numbered``. The run id and the spec hash are computed
+    from the spec that the MLJob had when the attempt began.
+    """
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}, restored=False).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
     return attempts.Attempt(
@@ -511,7 +518,7 @@ def unread(*tasks: TaskFact, reported: RunFact | None = None, since: datetime | 
     """Return a run that the operator has not read from Airflow's REST API.
 
     Args:
-        tasks: The states of task instances in events.
+        tasks: The task instances, as events report them.
         reported: The state of the run in an event; None for no event.
         since: When the run was cleared for a new attempt; None if the run was not cleared.
     """
@@ -535,8 +542,8 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
     Args:
         state: Airflow's name of the state.
         tasks: The run's task instances.
-        more: The times of the run (``queued_at``, ``start``, ``end``), the time of the operator's
-            request (``read``), and other fields of :class:`.ObservedRun`.
+        more: The times of the run (``queued_at``, ``start``, ``end``); ``read``, the time at which
+            the operator read the run; and other fields of :class:`.ObservedRun`.
     """
     more = dict(more)
     queued_at, start = more.pop("queued_at", QUEUED), more.pop("start", STARTED if state != "queued" else None)
@@ -568,11 +575,14 @@ def backfill(
         runs: The state of each run, by the run's date, such as 2025-12-01.
         reported: The states that events report, by date; None for no events. For a missing date,
             events report the state in ``runs``.
-        not_created: How many runs of the range existed before the backfill.
+        not_created: How many runs in the date range existed already, so that the backfill does not
+            create them.
         completed: When Airflow completed the backfill; None if the backfill is not complete.
         number: The number of the MLJob's attempt.
-        ended_as: The first observed end state; None to derive the state from the runs.
-        last_event: When the operator last read an event of a run of the backfill.
+        ended_as: The state of the whole backfill when the operator first saw that the backfill had
+            ended; None to derive the state of the backfill from ``runs``.
+        last_event: When the operator last read an event about a run of the backfill; None if the
+            operator has read no such event.
     """
     first, last = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 3, tzinfo=UTC)
     marker = Marker("backfill", number)
@@ -602,12 +612,15 @@ def backfill(
 
 
 def upstream(name: str = "data", attempt: int = 1, **outputs: Any) -> Upstream:
-    """Return an upstream MLJob that has succeeded. ``outputs`` default to ``{"rows": 2000}``."""
+    """Return an upstream MLJob that has succeeded. An upstream MLJob is an MLJob whose outputs
+    another MLJob uses. ``outputs`` default to ``{"rows": 2000}``.
+    """
     return Upstream(UpstreamRun(name=name, dag_run_id=f"run-of-{name}", attempt=attempt), outputs or {"rows": 2000})
 
 
 def upstream_that(failure: str | None = None, *, waits_for: str = "") -> Upstream:
-    """Return an upstream MLJob that has not succeeded.
+    """Return an upstream MLJob that has not succeeded. An upstream MLJob is an MLJob whose outputs
+    another MLJob uses.
 
     Args:
         failure: Why the upstream MLJob can't succeed without a change; None if it may still
@@ -650,9 +663,11 @@ def error(
 
 
 def instance(**spec: Any) -> dict[str, Any]:
-    """Return the spec of an AirflowInstance in which every namespace may run every DAG by default.
-    ``spec`` contains fields in snake case. With ``deleting=True``, the AirflowInstance is being
-    deleted.
+    """Return the spec of an AirflowInstance, as :func:`catalog` takes it. ``spec`` contains fields
+    in snake case. Without the field ``access``, every namespace may run every DAG.
+
+    ``deleting=True`` is not a field of the spec: :func:`catalog` then makes an AirflowInstance that
+    is being deleted.
     """
     usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
     return usable | _camel(spec)
@@ -670,8 +685,8 @@ def catalog(
     labels_pending: bool = False,
     logins: Mapping[tuple[str, str], str | None] | None = None,
 ) -> AirflowCatalog:
-    """Return the Airflows that exist, and the MLJob's namespace. The empty name stands for the
-    Airflow of the operator's settings.
+    """Return an ``AirflowCatalog``: the Airflows that exist, and what the MLJob's namespace may do
+    with them. The empty name stands for the Airflow of the operator's settings.
 
     Args:
         instances: Specs of AirflowInstances by name.
@@ -679,7 +694,7 @@ def catalog(
         settings_airflow: Whether the operator's settings name an Airflow.
         settings_access: The access rules of the operator's settings; None if MLJOB_AIRFLOW_ACCESS
             is not set.
-        default: The name of the Airflow for MLJobs without an airflowRef.
+        default: The name of the Airflow for MLJobs without an airflowRef; ``NO_DEFAULT`` for none.
         full: The names of Airflows that have reached their limit of active runs.
         labels: Further labels of the namespace, in addition to the label with the namespace's name.
         labels_pending: Whether the operator has not read the labels yet.
@@ -724,15 +739,17 @@ class Given:
         begun: An attempt that this process has begun and not stored yet.
         restarted: Whether another process has begun the attempt, and this process has not taken over.
         error: The error of the last failed request.
-        kept_by: The error of the last failed request to start the run.
+        kept_by: The message about the last failed request to start the run.
         newest: The number of the newest run that an earlier MLJob of the same name has left in
             Airflow; 0 for none; None if the operator has not counted these runs.
-        counted_at: When Airflow first answered that no newer run exists.
+        counted_at: When Airflow first answered that an earlier MLJob of the same name has left no
+            run newer than ``newest``.
         unknown_until: Until when a submission without an answer may still create the run.
         left_until: Until when another process may still submit the run.
         nothing_to_clear: Whether Airflow answered that the run has no failed task.
         conf_lost: Whether Airflow has lost the backfill whose conf a retry would use.
-        cancel_dag_refused: Why the cancellation DAG can't be used.
+        cancel_dag_refused: Why the cancellation DAG can't cancel the run; None if no reason is
+            known.
         cancelled_at: When the operator last cancelled the run through Airflow's REST API.
         noted: Whether the operator has tried to write a note that the run continues without its
             MLJob.
@@ -796,12 +813,14 @@ def _usual(of: Field[Any]) -> Any:
 
 
 def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
-    """Return a situation.
+    """Return the situation of an MLJob.
 
     Args:
         job: The MLJob.
-        announced: The reason for a cancellation in the stored status; None for no cancellation.
-        known: Other fields of :class:`Given`.
+        announced: The reason for a cancellation, such as Suspending. The stored status then has the
+            phase Cancelling and this reason. None for no cancellation.
+        known: Other fields of :class:`Given`. If ``known`` has a run from the REST API and no
+            status, and ``announced`` is None, the stored status is ``under_way()``.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None
@@ -818,29 +837,35 @@ def stored(before: Given, status: Mapping[str, Any]) -> Given:
 
 
 def decided(job: MLJob | Given, **known: Any) -> Action:
-    """Return the operator's next action. The keyword arguments are fields of :class:`Given`, or
-    arguments of :func:`given` if ``job`` is an MLJob.
+    """Return the operator's next action.
+
+    Args:
+        job: A situation, or an MLJob from which :func:`given` makes a situation.
+        known: For a situation, the fields of :class:`Given` to replace. For an MLJob, the arguments
+            of :func:`given`.
     """
     return decide(_state(_given(job, known)))
 
 
 def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
-    """Return the next status as JSON. The arguments are as for :func:`decided`."""
+    """Return the status that the operator computes from a situation, as a dict. The arguments are
+    the same as for :func:`decided`.
+    """
     told = _given(job, known)
     outputs = Outputs(told.outputs) if told.outputs is not None else None
     return report(_state(told), ui_url=told.ui_url, outputs=outputs)
 
 
 def classified(job: MLJob | Given, **known: Any) -> State:
-    """Return the :class:`.State` that the operator derives from a situation. The arguments are as
-    for :func:`decided`.
+    """Return the :class:`.State` that the operator derives from a situation. The arguments are the
+    same as for :func:`decided`.
     """
     return _state(_given(job, known))
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return type, reason and message of each Event for a change of the status from ``old`` to
-    ``new``.
+    """Return the Events that the operator records when the status changes from ``old`` to ``new``.
+    An Event is a tuple of type, reason and message.
     """
     told = events_of(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
     return [(notice.type, notice.reason, notice.message) for notice in told]

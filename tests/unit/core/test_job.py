@@ -181,7 +181,9 @@ TIMES: list[tuple[str, datetime | None]] = [
 
 
 class TestTimes:
-    """The operator reads a date-time as the API server does, or reports an invalid field."""
+    """The operator reads every date-time that the CRD accepts, even with an unusual UTC offset such
+    as ``+24:00`` or ``+01:60``. A text that the operator can't read makes the field invalid.
+    """
 
     @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])
     def test_a_time_is_read_or_named_as_a_problem(self, text: str, at: datetime | None) -> None:

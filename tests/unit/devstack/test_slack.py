@@ -1,4 +1,4 @@
-"""Slack messages as text on a terminal."""
+"""The devstack shows Slack messages as text on a terminal."""
 
 from __future__ import annotations
 

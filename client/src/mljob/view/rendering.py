@@ -1,7 +1,8 @@
 """Renders the Jinja templates of the view as HTML.
 
-Before a template inserts a text, the text is cut to a maximum length, unsafe characters such as
-control characters are replaced, and the text is escaped.
+When a template inserts a text, the renderer cuts the text to a maximum length, replaces unsafe
+characters such as control characters, and escapes the text. Texts of the type ``Markup`` are
+inserted unchanged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Data that is read again when a caller needs newer data."""
+"""Data with a maximum age. If the data is older, the next caller reads the data again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from ..errors import OperatorError, backoff
 
 
 class Refreshed:
-    """Data that is read again when a caller needs newer data.
+    """Reads data again if the data is too old. Callers call :meth:`ensure` before they use the
+    data.
 
-    After a failure, callers get the same error until a backoff is over.
+    After a failed read, :meth:`ensure` raises the same error without another read, until a backoff
+    is over.
 
     Args:
         read: Reads and stores the data.
-        seconds: The maximum age of the data, in seconds.
+        seconds: The maximum age of the data, in seconds since the start of the read.
         clock: A monotonic clock, in seconds.
     """
 
@@ -37,7 +39,7 @@ class Refreshed:
         """Read the data if the stored data is too old. Concurrent callers share one read.
 
         Raises:
-            OperatorError: The read has failed, now or within the backoff.
+            OperatorError: The read failed, or an earlier read failed and its backoff is not over.
         """
         if self._task is None and self._clock() >= self._until:
             self._task = asyncio.create_task(self._run())
@@ -48,11 +50,8 @@ class Refreshed:
             raise copy(self._error)
 
     def expire(self, *, at_most_every: float) -> None:
-        """Let :meth:`ensure` read again, even if the stored data is not too old or the backoff is
-        not over.
-
-        Args:
-            at_most_every: The seconds that must have passed since the start of the last read.
+        """Let :meth:`ensure` read again as soon as ``at_most_every`` seconds have passed since the
+        start of the last read, even if the stored data is not too old or the backoff is not over.
         """
         self._until = min(self._until, self._read_at + at_most_every)
 

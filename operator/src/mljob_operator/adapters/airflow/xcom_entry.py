@@ -22,7 +22,8 @@ class XComEntry:
     """The value of an XCom.
 
     Attributes:
-        value: The value as plain JSON.
+        value: The value as a dict, list, str, int, float, bool or None. Stored Python objects, such
+            as tuples, are converted to these types.
         size: The size of Airflow's answer in bytes.
     """
 
@@ -31,7 +32,7 @@ class XComEntry:
 
 
 class XComEntries:
-    """Reads the XComs of one Airflow's task instances.
+    """Reads XComs of task instances in one Airflow.
 
     Args:
         session: The session with the Airflow.
@@ -44,7 +45,7 @@ class XComEntries:
     def get(
         self, dag_id: str, run_id: str, task_id: str, map_index: int, key: str, *, max_bytes: int = MAX_OBJECT_BYTES
     ) -> XComEntry:
-        """Return an XCom of a task instance. The stored value is converted to plain JSON.
+        """Request an XCom of a task instance. Return an :class:`XComEntry`.
 
         Args:
             dag_id: The DAG.

@@ -28,9 +28,13 @@ class WatchedSources:
         self._core = client.CoreV1Api(api)
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Watch an object, and yield None after each change. Implements :meth:`.SourceChanges.of`.
+        """Watch an object. Yield None after each change, and once at the start if the object
+        exists. Several changes in quick succession may yield a single None.
 
-        Several changes in quick succession may yield None only once.
+        The iterator ends when the API server ends the watch, at the latest after ``WATCH`` seconds.
+
+        Raises:
+            StoreError: The Kubernetes API does not answer, or refuses the watch.
         """
         watch = (
             self._core.list_namespaced_secret_without_preload_content

@@ -87,8 +87,9 @@ class AirflowCatalog:
         """Return the access rules of an Airflow. An unknown AirflowInstance has no rules. No MLJob
         may run in an Airflow without rules.
 
-        If ``instances`` is empty and ``own_access`` is None, the Airflow of the operator's settings
-        has a rule that lets every namespace run every DAG.
+        The Airflow of the operator's settings has the rules ``own_access``. If ``own_access`` is
+        None, the rules depend on ``instances``. Without AirflowInstances, one rule lets every
+        namespace run every DAG. With AirflowInstances, there are no rules.
         """
         if airflow == SETTINGS_AIRFLOW:
             return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)
@@ -102,15 +103,18 @@ class AirflowCatalog:
         return self.namespace.pending and depends_on_labels(self.access(airflow), dag_id)
 
     def rule(self, airflow: str, dag_id: str) -> int | None:
-        """Return the index of the first access rule that lets the MLJob's namespace run a DAG.
-        Return None if there is no such rule, or if the rule is not known yet (:meth:`undecided`).
+        """Return the index in :meth:`access` of the first access rule that lets the MLJob's
+        namespace run a DAG. Return None if there is no such rule, or if the rule is not known yet
+        (:meth:`undecided`).
         """
         if self.undecided(airflow, dag_id):
             return None
         return first_match(self.access(airflow), self.namespace, dag_id)
 
     def may_run(self, airflow: str, dag_id: str) -> bool:
-        """Return whether the MLJob's namespace may run a DAG in an Airflow."""
+        """Return whether the MLJob's namespace may run a DAG in an Airflow. Return False while the
+        access rule is not known yet (:meth:`undecided`).
+        """
         return not self.is_reserved(airflow, dag_id) and self.rule(airflow, dag_id) is not None
 
     def is_reserved(self, airflow: str, dag_id: str) -> bool:
@@ -140,8 +144,13 @@ class AirflowCatalog:
         return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
-        """Return the MLJob's Reservation in an Airflow. ``active`` says whether the MLJob has, or
-        may have, a run in this Airflow.
+        """Return a :class:`.Reservation`: the MLJob's claim to one of the active runs that the
+        limits of an Airflow allow.
+
+        Args:
+            airflow: The name of the Airflow.
+            dag_id: The DAG of the MLJob.
+            active: Whether the MLJob has, or may have, a run in this Airflow.
         """
         index = self.rule(airflow, dag_id)
         priority = self.access(airflow)[index].priority if index is not None else 0
@@ -154,7 +163,10 @@ def invalid_spec(problem: str) -> Blocker:
 
 
 def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Return the first reason why the MLJob can't run a DAG in an Airflow now, or None."""
+    """Return a :class:`Blocker`, which says why the MLJob can't run a DAG in an Airflow now. If
+    there are several reasons, return the first in the order of ``CHECKS``. If there is no reason,
+    return None.
+    """
     return next((found for check in CHECKS if (found := check(catalog, airflow, dag_id)) is not None), None)
 
 

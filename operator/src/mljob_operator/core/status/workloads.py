@@ -1,4 +1,6 @@
-"""Chooses the :class:`.workload.Workload` of an MLJob."""
+"""Chooses the :class:`.workload.Workload` of an MLJob. A ``Workload`` makes the fields and messages
+of the status that are different for a single run and for a backfill.
+"""
 
 from __future__ import annotations
 
@@ -9,5 +11,7 @@ from .workload import Workload
 
 
 def workload(job: Job) -> Workload:
-    """Return the ``Workload`` of an MLJob, by the MLJob's type."""
+    """Return the ``Workload`` for a backfill if the MLJob's ``spec.type`` is Backfill. Otherwise
+    return the ``Workload`` for a single run.
+    """
     return BACKFILL if job.is_backfill else SINGLE_RUN
