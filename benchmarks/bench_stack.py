@@ -1,5 +1,5 @@
 """The stack on which the benchmarks run: the Kubernetes API, Kafka, and a simulated or a real
-Airflow. ``make up`` starts another stack.
+Airflow. This stack is separate from the stack that ``make up`` starts.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class BenchStack:
         Return the run ids by the MLJobs' names.
 
         Raises:
-            MeasurementError: A status did not show the run within 300 seconds.
+            MeasurementError: At least one status did not show the run and its tasks within 300
+                seconds.
         """
 
         def queued() -> dict[str, str]:
@@ -92,7 +93,8 @@ class BenchStack:
         return known
 
     def cpu_seconds(self, component: str) -> float:
-        """Return the CPU time in seconds that a component of the stack has used since its start.
+        """Return the CPU time in seconds that the process of a component has used since the process
+        started.
 
         Raises:
             MeasurementError: The component does not run.
@@ -104,8 +106,8 @@ class BenchStack:
         return float(times.user + times.system)
 
     def log_lines(self, module: str, *texts: str) -> int:
-        """Return how many lines contain at least one of the texts in the output of a Python module
-        that :meth:`process` has run.
+        """Return the number of lines that contain at least one of ``texts``. The lines are the
+        output of all processes of the Python module ``module`` that :meth:`process` has started.
         """
         file = self._log(module)
         if not file.exists():
@@ -210,7 +212,7 @@ def wait_for(holds: Callable[[], bool], what: str, seconds: float, every: float 
 
     Args:
         holds: The condition.
-        what: The name of the condition, for the error.
+        what: The awaited event, for the error's message: for example, "the operator to be ready".
         seconds: The maximum time to wait.
         every: The seconds between two calls of `holds`.
 

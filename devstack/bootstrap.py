@@ -4,13 +4,14 @@ argument `newest`, this program makes `.venv` (operator, tools, tests) and `.ven
 
 `bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported.
 `bootstrap.py docs` makes `.venv-docs`, with the tools that build the documentation.
-`bootstrap.py lock` writes the lock files anew.
+`bootstrap.py lock` resolves `requirements/*.in` and writes the lock files.
 
-This program needs Python 3.11 or newer, and no packages besides Python's standard library. With
-pip, this program installs uv from a wheel into the cache. uv installs all other packages from the
-lock files, which have a hash for each package. uv makes hard links to the packages in its cache, so
-that the environments of a second clone are made within seconds. A stamp file in each environment
-records what is installed, so that this program ends at once if nothing has changed.
+This program needs Python 3.11 or newer, and no packages besides Python's standard library. This
+program calls pip to install uv into the cache (`devstack.caches`), a folder that all clones share.
+uv installs all other packages in the versions of the lock files, and checks the hash of each
+package. uv makes hard links to packages in the cache, so that the environments of a second clone
+are made within seconds. A stamp file in each environment records what is installed, so that this
+program ends at once if nothing has changed.
 """
 
 from __future__ import annotations
@@ -100,8 +101,14 @@ def pip_environment() -> dict[str, str]:
 
 def uv_environment() -> dict[str, str]:
     """Return the environment variables for uv: the variables of this process, except `VIRTUAL_ENV`
-    and `PYTHONPATH`. The function adds variables that set uv's cache, and variables that set which
-    certificates uv trusts. If `PIP_INDEX_URL` is set, uv uses the same package index as pip.
+    and `PYTHONPATH`. The function adds variables with these effects:
+
+    - uv's cache is in `cache_directory()`, uv ignores configuration files, and uv downloads no
+      Python.
+    - If the system has a file with the certificates that it trusts, uv trusts these certificates,
+      unless `UV_SYSTEM_CERTS` is set.
+    - uv trusts the certificates in the file that `PIP_CERT` names, unless `SSL_CERT_FILE` is set.
+    - uv uses the package index that `PIP_INDEX_URL` names, unless `UV_DEFAULT_INDEX` is set.
     """
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environment["UV_CACHE_DIR"] = str(cache_directory() / "uv-cache")
@@ -147,8 +154,8 @@ def base_python() -> str:
 
 
 def uv() -> str:
-    """Return the path of the locked version of uv. If the cache lacks uv, install uv into the cache
-    with pip.
+    """Return the path of the program uv in the cache (`cache_directory`). If the cache lacks the
+    version in `requirements/uv.txt`, install this version with pip.
     """
     lock = REQUIREMENTS / "uv.txt"
     tag = f"{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}-py{sys.version_info[0]}{sys.version_info[1]}"
@@ -185,16 +192,19 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def ensure(environment: Path, lock: Path, members: tuple[str, ...]) -> None:
-    """Make or update a virtual environment, unless its stamp shows that nothing has changed.
+    """Make or update a virtual environment. Do nothing if the environment's stamp file shows that
+    Python, the lock file and each member's `pyproject.toml` are the same as when the environment
+    was last updated.
 
     Args:
         environment: The directory of the environment.
         lock: The lock file. The environment gets only the packages in this file and the packages
             in `members`.
-        members: Directories with packages of this repository, which are installed editable.
+        members: Directories with packages of this repository, which are installed editable. A
+            directory without `pyproject.toml` is skipped.
 
     Raises:
-        BootstrapError: A package can't be installed.
+        BootstrapError: The environment can't be made, or a package can't be installed.
     """
     stamp = environment / "mljob-stamp.json"
     present = [ROOT / member for member in members if (ROOT / member / "pyproject.toml").exists()]

@@ -1,10 +1,10 @@
-"""The aggregated API server mljob-api in the stack: a process on loopback, to which the Kubernetes
-API server forwards requests because of an APIService.
+"""The aggregated API server mljob-api in the development stack: a process on loopback, to which the
+Kubernetes API server forwards requests because of an APIService.
 
 The chart's Pods for mljob-api stay Pending, because the cluster has no kubelet. So the stack does
-not use the chart's APIService, but creates its own. A Service of type ExternalName leads the API
-server to the process. The process uses a token of the chart's ServiceAccount for mljob-api, so the
-process has the rights that the chart grants.
+not use the chart's APIService. The stack creates another APIService, which names a Service of type
+ExternalName for ``localhost``. The process uses a token of the chart's ServiceAccount for
+mljob-api, so the process has the rights that the chart grants.
 """
 
 from __future__ import annotations

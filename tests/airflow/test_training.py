@@ -1,4 +1,6 @@
-"""The example DAGs that make a dataset and train a model."""
+"""The example DAGs ``generate_dataset``, ``enrich_dataset`` and ``select_model``. They make a
+dataset, add features to the dataset, and train a model, in this order.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def dags() -> Iterator[dict[str, DAG]]:
 
 
 class Tasks:
-    """The tasks of a DAG. ``tasks("merge")`` calls the Python function of the task ``merge``."""
+    """The tasks of a DAG. ``tasks("merge", parts)`` calls the Python function of the task ``merge``
+    with the argument ``parts``. ``outputs`` has the outputs that the functions have published.
+    """
 
     def __init__(self, dag: DAG, conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self._dag = dag

@@ -82,7 +82,9 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(text: str) -> set[str]:
-    """Return the names in backticks in the first column of each table."""
+    """Return the names in the first column of all tables of a Markdown text. A cell counts only if
+    it consists of one name in backticks, which may be a link.
+    """
     return set(re.findall(r"^\| \[?`([^`]+)`(?:\]\([^)]*\))? \|", text, re.MULTILINE))
 
 
@@ -106,8 +108,12 @@ def inner_model(annotation: Any, is_list: bool = False) -> tuple[type[BaseModel]
 
 
 def words_passed_to(call: str, position: int, *modules: Any) -> set[str]:
-    """Return the string constants that the modules pass to the function ``call`` as the argument at
-    ``position``.
+    """Return all string constants, except empty ones, in one argument of the calls of a function.
+
+    Args:
+        call: The name of the function.
+        position: The index of the argument, from 0.
+        modules: The modules whose source code is searched for calls.
     """
     found = set()
     for module in modules:
@@ -205,8 +211,8 @@ def test_the_table_of_phases_names_the_phases_that_may_follow() -> None:
 
 
 def drawn_transitions(text: str) -> set[tuple[str, str]]:
-    """Return the arrows of a mermaid state diagram. An arrow of a box stands for an arrow of each
-    state in the box.
+    """Return the arrows of the mermaid state diagram in a text, each as the names of two states. An
+    arrow from or to a box of states stands for one arrow from or to each state in the box.
     """
     diagram = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
     assert diagram, "there is no state diagram"

@@ -1,7 +1,7 @@
 """Reads the kubeconfig as ``kubectl`` does.
 
 The files of ``KUBECONFIG`` are merged, and the first file that sets a value wins. Without this
-variable, the file is ``~/.kube/config``. If this file does not exist, a pod uses its own
+variable, the file is ``~/.kube/config``. If none of these files exists, a pod uses its own
 ServiceAccount.
 
 Source: https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
@@ -58,17 +58,18 @@ class ClusterConfig:
 def load(
     kubeconfig: str | os.PathLike[str] | None = None, context: str | None = None, namespace: str | None = None
 ) -> ClusterConfig:
-    """Return the cluster, user and namespace of a context.
+    """Return the :class:`ClusterConfig` of a context, or of the pod that this process runs in.
 
     Args:
         kubeconfig: The path of a kubeconfig. Default: the files of ``KUBECONFIG``, else
-            ``~/.kube/config``. If no such file exists and ``context`` is None, the pod's
-            ServiceAccount is used.
+            ``~/.kube/config``. If none of these default files exists and ``context`` is None, the
+            pod's ServiceAccount is used.
         context: The name of a context. Default: the current context.
         namespace: The default namespace. If None, the namespace of the context, else ``default``.
 
     Raises:
-        ConfigError: There is no usable kubeconfig.
+        ConfigError: The kubeconfig does not exist, is invalid, or lacks the context. Or no context
+            is given, and the kubeconfig has no current context.
     """
     paths = _paths(kubeconfig)
     parts = [part for path in paths if (part := _read(path)) is not None]
@@ -88,8 +89,8 @@ def contexts(kubeconfig: str | os.PathLike[str] | None = None) -> list[str]:
 
 
 def in_cluster(namespace: str | None = None, directory: Path = SERVICE_ACCOUNT) -> ClusterConfig | None:
-    """Return the cluster of the pod that this process runs in, with the pod's ServiceAccount.
-    Return None outside of a pod.
+    """Return the :class:`ClusterConfig` with the cluster and the ServiceAccount of the pod that
+    this process runs in. Return None if this process runs outside of a pod.
     """
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port or not (directory / "token").is_file():
@@ -156,8 +157,11 @@ class _RefusedYAML(Exception):
 
 
 def _parsed(text: bytes) -> Any:
-    """Return the content of YAML text. Refuse deep nesting, which crashes PyYAML's C parser. Refuse
-    merge keys, which can fill the memory.
+    """Return the content of YAML text.
+
+    Raises:
+        _RefusedYAML: The text is nested deeper than ``MAX_DEPTH``, or has a merge key (``<<``).
+            Deep nesting crashes PyYAML's C parser, and merge keys can fill the memory.
     """
     import yaml
 

@@ -1,4 +1,6 @@
-"""Package indexes whose certificate is signed by a company's certificate authority (CA)."""
+"""With the environment variables of ``devstack.bootstrap``, pip and uv trust a package index whose
+certificate is signed by a company's certificate authority (CA).
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "REQUESTS_CA_BUNDLE
 
 
 class Index(LoopbackServer):
-    """A package index without packages.
+    """A package index that answers each request with 404. The index uses HTTPS, with a certificate
+    that a new CA has signed.
 
     Attributes:
+        authority: The file with the CA's certificate.
         simple: The index's URL for pip and uv.
-        asked: The paths of all requests.
+        asked: The paths of all requests that the index has received.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -51,17 +55,19 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
         yield index
 
 
-def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
-    """Replace the system's certificates with the certificates in ``files``."""
+def set_system_certificates(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
+    """Let ``bootstrap.system_certificates`` return the first of ``files``. Without ``files``, let
+    the function return None.
+    """
     nothing = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr(bootstrap, "SYSTEM_CERTIFICATES", tuple(map(str, files)))
 
 
 @cache
-def pip_of_the_machine() -> tuple[str, ...]:
-    """Return the command that runs pip in a virtual environment. The environment is cached, because
-    the installation of pip takes seconds.
+def pip_of_venv() -> tuple[str, ...]:
+    """Return the command of the pip that Python's module ``venv`` installs into a virtual
+    environment. The environment is cached, because its creation takes seconds.
     """
     base = bootstrap.base_python()
     version = subprocess.check_output((base, "-VV"), text=True)
@@ -75,7 +81,7 @@ def pip_of_the_machine() -> tuple[str, ...]:
 
 
 def pip(index: Index) -> None:
-    command = (*pip_of_the_machine(), "download", "--retries=0", "--no-deps", f"--index-url={index.simple}", "absent")
+    command = (*pip_of_venv(), "download", "--retries=0", "--no-deps", f"--index-url={index.simple}", "absent")
     subprocess.run(command, env=bootstrap.pip_environment(), capture_output=True, check=False)
 
 
@@ -86,7 +92,7 @@ def uv(index: Index) -> None:
 
 
 def test_pip_trusts_the_certificates_of_the_system(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    the_systems(monkeypatch, index.authority)
+    set_system_certificates(monkeypatch, index.authority)
     pip(index)
     assert index.asked
 
@@ -96,7 +102,7 @@ def test_pip_trusts_the_certificates_of_the_system(index: Index, monkeypatch: py
 def test_pip_and_uv_trust_the_file_that_a_variable_names(
     index: Index, monkeypatch: pytest.MonkeyPatch, variable: str, ask: Callable[[Index], None]
 ) -> None:
-    the_systems(monkeypatch)
+    set_system_certificates(monkeypatch)
     ask(index)
     assert not index.asked
     monkeypatch.setenv(variable, str(index.authority))
@@ -105,9 +111,9 @@ def test_pip_and_uv_trust_the_file_that_a_variable_names(
 
 
 def test_uv_uses_the_certificates_of_the_system_if_there_are_any(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    the_systems(monkeypatch)
+    set_system_certificates(monkeypatch)
     assert "UV_SYSTEM_CERTS" not in bootstrap.uv_environment()
-    the_systems(monkeypatch, index.authority)
+    set_system_certificates(monkeypatch, index.authority)
     assert bootstrap.uv_environment()["UV_SYSTEM_CERTS"] == "true"
     monkeypatch.setenv("UV_SYSTEM_CERTS", "false")
     assert bootstrap.uv_environment()["UV_SYSTEM_CERTS"] == "false"

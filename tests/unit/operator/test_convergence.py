@@ -1,4 +1,6 @@
-"""The check at the end of a simulation, ``Machine.ends_well``."""
+"""Tests of ``Machine.ends_well``, the last step of a simulation. This step fails if a status does
+not agree with Airflow, or if the operator has forgotten a request of a user.
+"""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ PREDICT: Key = ("team-a", "predict")
 
 
 class SlowJobs(FakeJobs):
-    """A fake store of MLJobs. ``meanwhile`` is called after the store has read an MLJob, and before
-    the caller gets the MLJob.
+    """A fake store of MLJobs. ``get`` reads an MLJob, awaits ``until``, calls ``meanwhile``, and
+    then returns the MLJob.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,9 @@ class SlowJobs(FakeJobs):
 
 
 class Waiting:
-    """The MLJob ``train`` waits for the outputs of the MLJob ``data``."""
+    """An :class:`.Upstreams` with a fake store. The MLJob ``train`` waits for the outputs of the
+    MLJob ``data``. ``woken`` has the keys of the MLJobs to wake.
+    """
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -66,8 +68,8 @@ class Waiting:
 
     @property
     def known(self) -> str | None:
-        """What is known about the MLJob ``data``: "there", "suspended" or "not there". None if the
-        MLJob has not been read yet.
+        """What ``upstreams`` has stored about the MLJob ``data``: "there", "suspended" or "not
+        there" (there is no such MLJob). None if ``upstreams`` has stored nothing.
         """
         found, _ = self.upstreams.of(self.train)
         if "data" not in found:

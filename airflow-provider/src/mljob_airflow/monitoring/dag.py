@@ -1,5 +1,6 @@
-"""Makes a monitoring DAG. The first task makes a report. The other tasks notify the owners in
-Slack, write an HTML page, and send the report to Kafka.
+"""Makes a monitoring DAG. The first task makes a report about Airflow. Then three tasks use the
+report: one sends Slack messages to the owners of DAGs, one writes an HTML page, and one sends the
+report to Kafka.
 
 The DAG processor parses DAG files again and again. So each task imports its code only when the task
 runs.
@@ -33,8 +34,9 @@ def monitor_dag(
         doc_md: The DAG's documentation.
         schedule: A cron expression, or ``None`` if the DAG runs only when it is triggered.
         collect: The name of the function in :mod:`.collector` that makes the report.
-        thresholds: The names of the thresholds that ``collect`` uses. These thresholds, and the
-            thresholds of notifications, become params of the DAG.
+        thresholds: The names of the thresholds that ``collect`` uses. These thresholds become
+            params of the DAG. So do the thresholds of notifications: ``quiet_hours``,
+            ``settle_minutes`` and ``min_severity``.
         quiet_hours: The default number of hours after which an owner is notified again of the same
             finding.
     """

@@ -35,13 +35,14 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
     Args:
         progress: The fraction of this task's work that is done, from 0 to 1. With ``None``, the
-            progress in the status stays the same.
+            progress in the MLJob's status stays the same.
         metrics: Numbers by name, such as the epoch or the loss. At most 20 are sent, and names are
             cut to 63 characters. NumPy numbers are allowed.
 
-    Values that can't be sent are left out, with one warning in the task's log: a value that is not
-    a number, NaN, an infinity, a progress outside of 0 to 1 (such as 50), a metric with an empty
-    name, and every metric after the 20th.
+    Values that can't be sent are left out: a value that is not a number, NaN, an infinity, a
+    progress outside of 0 to 1 (such as 50), a metric with an empty name, and every metric after the
+    20th. Each value that is left out causes a warning in the task's log. A warning with the same
+    name and reason appears only once, and a process logs at most 50 warnings.
     """
     context = _current_context()
     if context is None:
@@ -66,9 +67,9 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
 def clean_progress(progress: object) -> float | None:
     """Return the progress as a number from 0 to 1, or ``None`` if there is no valid progress. An
-    invalid value causes a warning in the log.
+    invalid value is logged (:func:`.omissions.warn`).
 
-    A value that is outside of this range by at most ``ROUNDING`` becomes 0 or 1.
+    A value that is below 0 or above 1 by at most ``ROUNDING`` becomes 0 or 1.
     """
     if progress is None:
         return None
@@ -83,8 +84,8 @@ def clean_progress(progress: object) -> float | None:
 
 
 def clean_metrics(metrics: object) -> dict[str, float] | None:
-    """Return the valid metrics by name, or ``None`` if no metric is valid. Each invalid metric
-    causes a warning in the log.
+    """Return the valid metrics by name, or ``None`` if no metric is valid. At most 20 metrics are
+    valid. Each invalid metric is logged (:func:`.omissions.warn`).
     """
     if metrics is None:
         return None

@@ -67,7 +67,8 @@ class RunApi:
             task: The id of the task. Default: the task that failed first, else a running task, else
                 a task that waits for a retry, else the task that started last.
             map_index: The index of an instance of a mapped task, only together with ``task``.
-                Default: the same rule as for ``task``.
+                Default: the instance that failed first, else a running instance, and so on as for
+                ``task``.
             try_number: The number of the try, only together with ``task``. Default: the newest try.
             tail: The maximum number of lines to read from the end of the log. Default: all lines.
             follow: Also yield later lines until the task has ended. If the task has not started,
@@ -95,7 +96,8 @@ class RunApi:
         idle_seconds: float | None = None,
         after: str = "",
     ) -> AsyncGenerator[LogLine, None]:
-        """Yield the lines of a task's log with their positions. Control characters are kept.
+        """Yield each line of a task's log as a :class:`.LogLine`: the text of the line, and the
+        position after the line. Control characters are kept.
 
         Args:
             job: The MLJob.
@@ -105,9 +107,9 @@ class RunApi:
             tail: As in :meth:`log`.
             follow: As in :meth:`log`.
             idle_seconds: As in :meth:`log`.
-            after: ``LogLine.after`` of the last line that the caller has already read. A followed
-                log begins with the next line. Ignored without ``follow``. Default: the beginning of
-                the log, or the place that ``tail`` sets.
+            after: The :attr:`.LogLine.after` of the last line that the caller has already read.
+                With ``follow``, the method yields only later lines, and ``tail`` has no effect.
+                Without ``follow``, ``after`` has no effect.
 
         Raises:
             ValueError: ``after`` is not a position.
@@ -134,18 +136,19 @@ class RunApi:
 
     async def history(self, job: MLJob, *, follow: bool = False) -> AsyncGenerator[HistoryEntry, None]:
         """Yield the entries of the run's history: new states of the run and its tasks, progress and
-        metrics. No entry is yielded twice, even if a response is cut off.
+        metrics. If a response is cut off, the method repeats the request, and does not yield the
+        same entries again.
 
-        Without Kafka and without ``follow``, a long history ends at mljob-api's limit for one
-        response.
+        Without Kafka and without ``follow``, mljob-api's limit for one response can cut off a long
+        history. The method then yields the entries up to the limit, and raises Unavailable.
 
         Args:
             job: The MLJob.
             follow: Also yield later entries, until the run has ended.
 
         Raises:
-            Unavailable: mljob-api could not read the history, or too many requests in a row have
-                failed or were cut off.
+            Unavailable: Without ``follow``, the history can't be read completely. With ``follow``,
+                too many requests in a row have failed.
         """
         from mljob_contract.history import MAX_ENTRY_BYTES, EndReason
 
@@ -182,7 +185,7 @@ class RunApi:
                 await runtime.sleep(wait_seconds(max(failures, 1), retry_after))
 
     async def graph(self, job: MLJob) -> RunGraph:
-        """Return the tasks of the MLJob's run and their dependencies."""
+        """Return the graph of the MLJob's run: the tasks and their dependencies."""
         from pydantic import ValidationError
 
         from mljob_contract.graph import RunGraph
@@ -225,10 +228,12 @@ def _entry(line: bytes, job: MLJob) -> HistoryEntry | None:
 
 
 def _is_last(end: HistoryEnd, job: MLJob, follow: bool) -> bool:
-    """Return whether ``end``, the last entry of a response, completes the history.
+    """Return whether ``end``, the last entry of a response, says that the response is complete. If
+    not, the caller must send another request.
 
     Raises:
-        Unavailable: The history is not complete, and another request would not help.
+        Unavailable: ``follow`` is False, and ``end`` has the reason Failed, or the reason Limit
+            without a cursor.
     """
     from mljob_contract.history import EndReason
 

@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def watch(session: Session, name: Name, timeout: Timeout = None) -> int:
-    """Show an MLJob live until it ends.
+    """Show an MLJob live until it has ended or can't go on.
 
     Shows the MLJob's tasks, progress and metrics, and what the MLJob waits for. The exit code says
     how the MLJob ended. To watch several MLJobs, use list --watch.
@@ -42,10 +42,10 @@ def wait(
     timeout: Timeout = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> int:
-    """Wait until MLJobs have ended.
+    """Wait until each MLJob has ended or can't go on.
 
-    Exit codes: 0 all succeeded, 1 one failed or can't go on, 2 one was cancelled or deleted,
-    3 one did not end in time.
+    The exit code is the first that applies: 1 an MLJob failed or can't go on, 3 an MLJob did not
+    end in time, 2 an MLJob was cancelled or deleted, 0 all MLJobs succeeded.
     """
     limit = seconds(timeout)
     return waited_for(session, session.jobs(names, selector), limit, selector=selector, quiet=quiet)
@@ -55,14 +55,14 @@ def waited_for(
     session: Session, jobs: list[Job], timeout: float | None, *, selector: str | None = None, quiet: bool = False
 ) -> int:
     """Wait until each MLJob has ended or can't continue without a change. Print a line for each
-    MLJob. Return the worst exit code.
+    MLJob. Return the worst of the MLJobs' exit codes (:func:`.exits.worst`).
 
     Args:
         session: The cluster and the namespace.
-        jobs: The MLJobs. A deleted MLJob counts as cancelled.
-        timeout: The maximum wait, in seconds, or None.
-        selector: The label selector that chose the MLJobs, or None. An MLJob that no longer matches
-            counts as cancelled.
+        jobs: The MLJobs. An MLJob that is deleted before it has ended counts as cancelled.
+        timeout: The maximum wait for all MLJobs together, in seconds. None means no maximum.
+        selector: The label selector that chose the MLJobs, or None. If there are several MLJobs, an
+            MLJob that no longer matches the selector counts as cancelled.
         quiet: Whether to print nothing.
     """
     from ..changes import ChangeKind
@@ -109,8 +109,8 @@ def waited_for(
 
 def shown_to_the_end(session: Session, job: Job, timeout: float | None) -> int:
     """Show an MLJob live until it has ended or can't continue without a change. Then call
-    :func:`conclude`, and return the exit code. If ``timeout`` seconds pass before that, print an
-    error and return TIMED_OUT.
+    :func:`conclude`, and return the MLJob's exit code. If the MLJob still continues after
+    ``timeout`` seconds, print an error and return TIMED_OUT.
 
     Raises:
         JobDeleted: The MLJob was deleted before it ended.

@@ -100,7 +100,8 @@ class Suspects:
     """The runs of one Airflow that may be orphaned.
 
     Attributes:
-        since: When the suspicion about each run began. :meth:`clear` sets a later time.
+        since: The start of each run's waiting time. After ``SUSPECTED_FOR`` (60 seconds) the caller
+            looks up the run's MLJob in the Kubernetes API server.
         orphaned: The runs that no MLJob follows, according to the Kubernetes API server. The caller
             adds these runs.
         cancelled_at: When the operator last tried to cancel each orphaned run.
@@ -111,8 +112,8 @@ class Suspects:
     cancelled_at: dict[RunKey, datetime] = field(default_factory=dict)
 
     def update(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
-        """Replace the suspects by ``runs``. Runs that were suspects before keep their time in
-        :attr:`since`.
+        """Replace the suspects by ``runs``. A run that was a suspect before keeps its time in
+        :attr:`since`. A new suspect has the time ``at``.
 
         Args:
             runs: The runs in a relist (a list of active runs) that no known MLJob follows.
@@ -121,7 +122,7 @@ class Suspects:
         Returns:
             list: The runs that have been suspects for at least ``SUSPECTED_FOR`` and are not in
                 :attr:`orphaned`. The caller must look up the MLJobs of these runs in the Kubernetes
-                API server. The longest suspected run comes first.
+                API server. The run with the earliest time in :attr:`since` comes first.
         """
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
@@ -142,8 +143,9 @@ class Suspects:
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Remove a run from :attr:`orphaned`, because an MLJob follows the run. The run's time in
-        :attr:`since` becomes ``at``.
+        """Record that an MLJob follows a run. The run is removed from :attr:`orphaned`, and its
+        waiting time begins again at ``at``. The run stays a suspect until :meth:`update` removes
+        it.
         """
         self.orphaned.discard(run)
         self.since[run] = at

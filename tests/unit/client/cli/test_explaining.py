@@ -29,8 +29,8 @@ TRACEBACK = [
 
 
 def serve_log(cluster: MLJobCluster, lines: list[str], name: str = "digits") -> list[Asked]:
-    """Let mljob-api serve ``lines`` as a log. Return a list to which each request for the log is
-    added.
+    """Let the fake cluster answer each request for a log of the MLJob ``name`` with ``lines``.
+    Return a list, to which the fake cluster adds these requests.
     """
     asked: list[Asked] = []
 

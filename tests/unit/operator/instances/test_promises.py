@@ -1,4 +1,7 @@
-"""Hypothesis searches for actions that break the operator's promises for MLJobs in two Airflows."""
+"""Hypothesis searches for actions that make the operator break a promise of
+:mod:`tests.simulation.machine`. The MLJobs run in the Airflow of an AirflowInstance, or in the
+Airflow of the operator's settings.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Reads the outputs of a run's tasks. An output is an XCom, or a part of an XCom.
+"""Reads the outputs of a run's tasks. An output is the value of an XCom, an entry of the XCom
+``mljob_outputs``, or a list of the values that the instances of a mapped task have pushed.
 
 Path in the REST API:
 ``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries``.
@@ -86,18 +87,21 @@ class XComOutputs:
     def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
         """Return the outputs of a run.
 
-        Each task may publish outputs in an XCom ``mljob_outputs``. If several tasks publish the
-        same name, the task that pushed last wins. The outputs of ``sources`` replace published
-        outputs of the same name.
+        Each task may publish outputs in an XCom ``mljob_outputs``, a JSON object. If several tasks
+        publish an output of the same name, the task that pushed last wins. An output of ``sources``
+        replaces a published output of the same name. For a mapped task in ``sources``, the output
+        is a list in the order of the map indexes.
 
         ``omitted`` of the result names the outputs that are missing, for one of these reasons:
 
-        - The XCom is too large, is in an object store, or was deleted while the outputs were read.
-        - All XComs of the run together exceed ``MAX_RUN_BYTES``.
+        - The XCom is larger than ``MAX_XCOM_BYTES``, is in an object store, or was deleted while
+          the outputs were read.
+        - Together with the XComs that were read before, the XCom exceeds ``MAX_RUN_BYTES``.
         - More than ``MAX_XCOMS`` mapped task instances have pushed the XCom of an entry in
           ``sources``. None of these XComs is read.
         - More than ``MAX_XCOMS`` tasks or mapped task instances have pushed an XCom
-          ``mljob_outputs``. Only ``MAX_XCOMS`` of these XComs are read.
+          ``mljob_outputs``. Only ``MAX_XCOMS`` of these XComs are read, and ``omitted`` has the
+          text ``mljob_outputs of more than 1000 tasks``.
         - A task's ``publish_outputs`` has omitted the output, and no later task has published it.
 
         If the XCom ``mljob_outputs`` of a task ``train`` can't be read, ``omitted`` has a text
@@ -129,17 +133,17 @@ class XComOutputs:
         return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
-        """Return the XComs of a task with this key and their values, in the order in which they
-        were pushed.
+        """Return the XComs of a run that have the key ``key``, with their values, in the order in
+        which the XComs were pushed. If the result lacks XComs, add a text to ``reading.omitted``.
 
         Args:
-            reading: Collects the names of omitted outputs.
-            task_id: The task, or ``~`` for all tasks of the run.
+            reading: The state of reading the run's outputs.
+            task_id: The task that has pushed the XComs, or ``~`` for all tasks of the run.
             key: The XCom key.
             name: The name of the output in ``spec.outputs``, or None for the key ``mljob_outputs``.
-                With a name, the result is empty if one XCom can't be read, or if there are more
-                than ``MAX_XCOMS``. With None, only unreadable XComs and XComs beyond the maximum
-                are left out.
+                With a name, the result is empty if at least one XCom can't be read, or if there are
+                more than ``MAX_XCOMS`` XComs. With None, the result has all readable XComs among
+                the first ``MAX_XCOMS`` XComs that Airflow lists.
         """
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))

@@ -1,8 +1,8 @@
 """Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``, when the object appears or
 changes.
 
-Each object has its own watch, so the operator need not list all Secrets. If an object can't be
-watched, the submission of the MLJob's run is only retried after a backoff.
+A watch observes only one object, so the operator need not list all Secrets. If an object can't be
+watched, the operator retries the submission of the MLJob's run after a backoff.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class ConfSources:
         """Set the objects for which an MLJob waits. ``references`` is empty if the MLJob waits for
         no object.
 
-        If ``references`` has new objects, the MLJob may be woken once soon after this call, because
-        these objects may have changed before this call.
+        If ``references`` has objects that the last call for this MLJob did not have, the MLJob may
+        be woken soon after this call. An object may have changed before the call.
         """
         needed = frozenset(references)
         if self._closed or not (needed or key in self._followed):
@@ -147,9 +147,9 @@ class ConfSources:
 
 
 def waited_for(state: State) -> list[ConfObject]:
-    """Return the ConfigMaps and Secrets of ``spec.confFrom`` whose change may let the next
-    submission succeed. The list is empty unless the last submission failed with
-    ``ReferenceMissing`` or ``ValidationFailed``.
+    """Return the objects for which an MLJob waits. If the last submission failed with the reason
+    ``ReferenceMissing`` or ``ValidationFailed``, these are all ConfigMaps and Secrets of
+    ``spec.confFrom``. Otherwise, the MLJob waits for no object.
     """
     job, last_error = state.job, state.transient.last_error
     if last_error is None or not last_error.starting or last_error.reason not in _WAITS:

@@ -84,12 +84,12 @@ class View:
         defaults: The names of all AirflowInstances that are annotated as the default. The first
             name is the effective default.
         active: How many MLJobs certainly or possibly have a run in progress in this Airflow.
-        waiting: How many MLJobs wait because of a limit on active runs.
+        waiting: How many MLJobs wait because of a limit on active runs in this Airflow.
         users: The MLJobs that still need this Airflow while the AirflowInstance is being deleted.
             Otherwise empty.
         now: The current time.
-        logins: For the credentials of each access rule, why these credentials can't be used, or
-            None. Credentials that were not read yet have no entry.
+        logins: For the credentials of each access rule, why these credentials can't be used. None
+            means that they can be used. Credentials that were not read yet have no entry.
         namespaces: The names of all namespaces.
         accepted: The last value of the annotation mljob.dev/accept-vanished-runs that this process
             has applied, or None.
@@ -132,9 +132,9 @@ def report(view: View) -> dict[str, Any]:
 
 
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
-    """Return the Events for a change from ``old`` to ``new``: one for each condition with a new
-    reason. The first appearance of a condition other than Ready has an Event only if the condition
-    reports a problem.
+    """Return the Events for a change from ``old`` to ``new``: one for each condition whose reason
+    has changed, and one for each condition that ``old`` lacks. A condition that ``old`` lacks has
+    no Event if the condition reports no problem, except for the condition Ready.
     """
     before = {condition.type: condition for condition in old.conditions or ()}
     events = []

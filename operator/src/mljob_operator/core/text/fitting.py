@@ -2,8 +2,8 @@
 that doesn't fit the model is left out and reported.
 
 An object may not fit the model if it was stored under an older or a hand-edited CRD, or if a field
-exceeds a limit that a CRD can't express. Even then, the operator must complete the deletion of the
-object, and report the state of the object's run.
+exceeds a limit that a CRD can't express. Even then, the operator must be able to complete the
+deletion of the object, and to report the state of an MLJob's run.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def fitting(
         value: The spec or status, as the Kubernetes API server sent it.
         path: ``spec`` or ``status``, for messages.
         bounds: The limits of each field that may hold any JSON, by the name of the field.
-        placeholders: The value of each required field that is missing or doesn't fit, by the name
-            of the field.
+        placeholders: By the name of a required field, the value to use if the field is missing or
+            doesn't fit.
 
     Returns:
         tuple: An object of the class ``model``, and a text for each problem, such as ``spec.conf is
