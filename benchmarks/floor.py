@@ -1,8 +1,9 @@
-"""A process that sends one PATCH for each Kafka message. The latency of this process is the minimum
-for the latency from an event in Kafka to the status of an MLJob.
+"""A process that sends one PATCH for each Kafka message. The benchmark :mod:`benchmarks.push`
+compares this process with the operator. Both have a latency: the time from an event in Kafka to the
+change of an MLJob's status. The operator does more work, so its latency should be longer.
 
-The process ignores run ids, states, conditions, offsets and conflicts. So almost all of the latency
-is the latency of Kafka and the API server.
+The process ignores run ids, states, conditions, offsets and conflicts. So almost all of its
+latency is the latency of Kafka and the API server.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ CONNECTIONS = 16
 
 
 def main() -> None:
-    """Send a PATCH for each new message of the topic, until the process is terminated."""
+    """Send a PATCH for each new message of the Kafka topic that the environment variable
+    ``BENCH_TOPIC`` names, until the process is terminated.
+    """
     asyncio.run(_serve(Path(os.environ["KUBECONFIG"]), os.environ["BENCH_BROKERS"], os.environ["BENCH_TOPIC"]))
 
 

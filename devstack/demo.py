@@ -55,9 +55,10 @@ def assert_succeeded(demo: ShownJob, job: dict[str, Any], bound: float) -> None:
     """Check that an MLJob has succeeded.
 
     Args:
-        demo: The MLJob of a demo. Its methods get the details for the error message.
-        job: The latest version of this MLJob, as JSON.
-        bound: How many seconds the demo has waited for the MLJob, for the error message.
+        demo: The MLJob of a demo. :meth:`ShownJob.explain` makes the error message.
+        job: The latest version of this MLJob, as a dictionary.
+        bound: How many seconds the demo waits at most for the end of the MLJob. Used in the error
+            message.
 
     Raises:
         StackError: The MLJob has not succeeded. The message explains why.
@@ -154,8 +155,8 @@ class ShownJob:
         """Return the lines about the job's Events in the output of `kubectl describe`.
 
         The operator writes the status of an ended job first, and creates the Event about the end
-        afterwards. So this method waits up to 10 seconds for an Event with the reason `until`, and
-        then returns the lines even without this Event.
+        afterwards. So this method waits up to 10 seconds for the Event whose reason is the
+        argument `until`. After 10 seconds, the method returns the lines without this Event.
         """
         deadline = time.monotonic() + 10
         while True:
@@ -168,6 +169,10 @@ class ShownJob:
         """Return an error message about this job. The message consists of `why`, the reason and the
         message in the job's status, the job's Events, the URL of the job's run, and the end of the
         operator's log.
+
+        Args:
+            job: The latest version of the job.
+            why: What is wrong with the job, for example "ended Failed".
         """
         status = job.get("status") or {}
         log = self._stack.log("operator")
@@ -185,7 +190,7 @@ class ShownJob:
         )
 
     def get(self) -> dict[str, Any]:
-        """Return the MLJob.
+        """Return the latest version of the MLJob from the cluster, as a dictionary.
 
         Raises:
             StackError: The MLJob has been deleted.

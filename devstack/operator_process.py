@@ -61,7 +61,7 @@ class Operator:
         return Step("chart", partial(self._install, api=api), needs=needs)
 
     def component(self) -> Component:
-        """Return the component that runs the operator."""
+        """Return the :class:`.Component` that runs the operator's process."""
         return Component(
             "operator",
             lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator"), self.environment()),

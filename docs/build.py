@@ -1,5 +1,5 @@
-"""Builds the site of the documentation: ``make docs``. The build fails if a link or an anchor leads
-nowhere.
+"""Builds the site of the documentation: ``make docs``. The build fails if a link leads to a missing
+file or a missing anchor of this repository.
 
 The site shows the Markdown pages of the repository, with the changes that :func:`on_site` makes.
 """

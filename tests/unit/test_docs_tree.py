@@ -1,4 +1,4 @@
-"""The tree of packages in docs/architecture.md agrees with the folders."""
+"""The tree of packages in docs/architecture.md names the packages that exist."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ packages.
 
 
 def named_paths(tree: str) -> Iterator[Path]:
-    """Yield the paths that a tree names. A name that ends with a slash is a folder. All other names
-    are modules.
+    """Yield the path of each folder and module that the text of a tree names. A name that ends with
+    a slash is a folder. Any other name is a module, without the extension ``.py``.
     """
     folders: list[Path] = []
     for line in tree.splitlines():

@@ -1,4 +1,4 @@
-"""Open pages change while MLJobs change."""
+"""Pages that are open in a browser show the changes of MLJobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a number of a JSON document, which may be too large for a float."""
+"""Checks a number from a JSON document. Such a number may be too large for a float."""
 
 from __future__ import annotations
 

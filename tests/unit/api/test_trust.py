@@ -1,4 +1,4 @@
-"""Requests that mljob-api refuses."""
+"""mljob-api refuses requests that it can't trust, and its answers contain no secrets."""
 
 from __future__ import annotations
 

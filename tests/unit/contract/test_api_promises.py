@@ -1,7 +1,7 @@
 """The promises of docs/compatibility.md, section "Versions of the API".
 
-A line of ``released_fields.json`` may be changed or removed only in a release whose changelog
-announces the change.
+``released_fields.json`` lists the fields of the released CRDs, with the type of each field. A line
+of this file may be changed or removed only in a release whose changelog announces the change.
 """
 
 from __future__ import annotations

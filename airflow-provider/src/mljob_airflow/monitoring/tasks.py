@@ -1,4 +1,6 @@
-"""The tasks of the monitoring DAGs. A task whose setting is missing skips itself."""
+"""The tasks of the monitoring DAGs. Each task except :func:`observe` needs a setting that enables
+the task. Without this setting, the task is skipped.
+"""
 
 from __future__ import annotations
 
@@ -168,14 +170,16 @@ def send_event(report_json: Mapping[str, Any]) -> None:
 
 
 def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """Return the owner's link from the ``owner_links`` of a DAG, or ``None``.
+    """Return an owner's link, from the ``owner_links`` of the first DAG that has a link for the
+    owner.
 
-    The function reads at most ``MAX_DAGS_OF_OWNER`` of the DAGs in which the owner has findings.
+    The function reads the ``owner_links`` of at most ``MAX_DAGS_OF_OWNER`` DAGs in which the owner
+    has findings. Return ``None`` if none of these DAGs has a link for the owner.
 
     Args:
         owner: The owner.
-        report: The report.
-        links_of: Reads the ``owner_links`` of a DAG.
+        report: The report with the findings.
+        links_of: Returns the ``owner_links`` of a DAG: the link of each owner.
     """
     dag_ids = dict.fromkeys(finding.dag_id for finding in report.findings if owner in finding.owners and finding.dag_id)
     for dag_id in list(dag_ids)[:MAX_DAGS_OF_OWNER]:

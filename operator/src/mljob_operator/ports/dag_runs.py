@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 @frozen
 class RunChange:
-    """The state of a run, from Airflow's list of recent changes or of active runs.
+    """The state of a run, as an item of the lists that :meth:`DagRuns.changed_runs` and
+    :meth:`DagRuns.active_runs` return.
 
     Attributes:
         note: The run's note in Airflow, or None if the run has no note.
@@ -35,7 +36,9 @@ class RunChange:
 
 @frozen
 class TaskChange:
-    """The state of a task instance, from Airflow's list of recent changes."""
+    """The state of a task instance, as an item of the list that :meth:`DagRuns.changed_tasks`
+    returns.
+    """
 
     dag_id: str
     run_id: str
@@ -47,11 +50,11 @@ class DagTask:
     """A task of a DAG.
 
     Attributes:
-        task_id: The task's id, which begins with the ids of the task's groups, if any.
+        task_id: The task's full id, such as ``group.task`` for a task in a task group.
         label: The task's display name, or the id if the DAG gives no display name.
         operator: The class name of the task's Airflow operator, or None if Airflow does not return
             the name.
-        downstream: The ids of the tasks that run after this task.
+        downstream: The ids of the tasks that are directly downstream of this task.
     """
 
     task_id: str
@@ -96,10 +99,10 @@ class TaskLog(Protocol):
 
 
 class DagRuns(Protocol):
-    """The operations on the dag runs of an Airflow.
+    """Sends requests about the dag runs of one Airflow, for example to submit or cancel a run.
 
-    A result that is None or empty comes from Airflow itself. If a proxy or another service answers
-    instead of Airflow, the methods raise AirflowUnavailable.
+    If a method returns None or an empty result, Airflow itself has answered the request. If a proxy
+    or another service answers instead of Airflow, the method raises AirflowUnavailable.
     """
 
     @property
@@ -140,7 +143,7 @@ class DagRuns(Protocol):
         """Return the conf of a run.
 
         Raises:
-            ValidationFailed: Airflow does not have the run, so a retry can't use the same conf.
+            ValidationFailed: Airflow does not have the run.
         """
         ...
 
@@ -176,8 +179,8 @@ class DagRuns(Protocol):
         ...
 
     async def structure(self, dag_id: str) -> list[DagTask]:
-        """Return the tasks of the latest version of a DAG, without tasks that can't be read. The
-        list is empty if Airflow does not have the DAG.
+        """Return the tasks of the latest version of a DAG. The list is empty if Airflow does not
+        have the DAG. If Airflow's data about a task is invalid, the list leaves out this task.
         """
         ...
 
@@ -198,7 +201,7 @@ class DagRuns(Protocol):
         ...
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """Return the questions of the run's tasks that nobody has answered yet, by task id and map
+        """Return the unanswered human-in-the-loop questions of the run's tasks, by task id and map
         index. The result is empty if the operator lacks the permission to read the questions.
         """
         ...
@@ -225,7 +228,7 @@ class DagRuns(Protocol):
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Return whether the cancellation DAG's task that cancels this run is executing now."""
+        """Return whether a task of the cancellation DAG is now ending the run ``run_id``."""
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
@@ -235,9 +238,13 @@ class DagRuns(Protocol):
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Return the active runs that this run has started, directly or through other runs. Tasks
-        name the started runs in XComs. :attr:`.Child.by_task` says whether Airflow confirms that a
-        task started the run. Only a limited number of XComs is read.
+        """Return the queued and running runs that the tasks of this run have started with
+        TriggerDagRunOperator, directly or through other runs.
+
+        The ids of the started runs come from XComs. One call reads at most
+        ``core.run.children.MAX_CHILDREN`` of these XComs. A task can also push such an XCom with
+        the id of a run that the task did not start. So :attr:`.Child.by_task` says whether a task
+        started the run according to Airflow's own data.
         """
         ...
 
@@ -259,8 +266,8 @@ class DagRuns(Protocol):
         ...
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Return the task instances of the operator's runs that changed at or after ``since``, a
-        time on Airflow's clock.
+        """Return the changed task instances of the operator's runs. A task instance is returned if
+        the task instance changed at or after ``since``, a time on Airflow's clock.
         """
         ...
 

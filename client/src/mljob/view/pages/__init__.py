@@ -1,3 +1,3 @@
-"""Pure functions that make the content of each page from Kubernetes objects. Templates turn the
-content into HTML.
+"""Functions that make the content of the view's pages, for example from Kubernetes objects and
+logs. Templates turn the content into HTML.
 """

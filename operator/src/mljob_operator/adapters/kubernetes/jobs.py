@@ -1,6 +1,6 @@
 """Reads and writes MLJobs in the Kubernetes API.
 
-This module also reads the ConfigMaps and Secrets of MLJobs.
+This module also reads the ConfigMaps and Secrets in ``spec.confFrom`` of MLJobs.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ class Jobs(CustomObjects[Job]):
         api: The client for the Kubernetes API.
         namespaces: The watched namespaces. If empty, all namespaces are watched.
         selector: Selects the MLJobs of this operator. By default, all MLJobs are selected.
-        prefix: The prefix of this operator's dag run ids. The annotation ``mljob.dev/finished``
-            counts only if its run id has this prefix. If ``prefix`` is None, the annotation never
-            counts.
+        prefix: The prefix of this operator's dag run ids, or None. If an MLJob has no status, its
+            status is restored from the annotation ``mljob.dev/finished``. An annotation is ignored
+            if the run id in the annotation does not have this prefix. If ``prefix`` is None, all
+            these annotations are ignored.
     """
 
     def __init__(
@@ -110,8 +111,10 @@ class Jobs(CustomObjects[Job]):
         Return None if the reference is optional and the object does not exist.
 
         Raises:
-            ReferenceMissing: The object does not exist, or the API server refuses the request.
-            StoreUnavailable: No answer, a server error, or too many requests (429).
+            ReferenceMissing: The object does not exist and the reference is not optional, or the
+                API server refuses the request.
+            StoreUnavailable: No answer, a server error, too many requests (429), or an answer that
+                can't be read.
         """
         secret = reference.secret_ref is not None
         named = reference.secret_ref or reference.config_map_ref

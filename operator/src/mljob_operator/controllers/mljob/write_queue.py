@@ -1,8 +1,8 @@
 """The priority queue of all writes about MLJobs.
 
-While the Kubernetes API server keeps up, each write is sent at once. Otherwise writes wait in this
-queue. Most statuses are built only at their turn, so all waiting changes of one MLJob become one
-write.
+While the Kubernetes API server keeps up, each write is sent without delay. Otherwise, writes wait
+in this queue. Most statuses are built only after the wait. So one write contains all changes of
+an MLJob's status that happened during the wait.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Priority(IntEnum):
         FIRST: Adds the finalizer to a new MLJob, as the operator's first write for this MLJob.
             ``SUBMISSION`` comes before ``FIRST``, so that a new MLJob does not delay the submission
             of earlier MLJobs.
-        START: Changes the phase.
+        START: Stores any other new phase of an MLJob, such as Running.
         RELEASE: Removes the finalizer of a finished MLJob, or deletes the MLJob after its time to
             live.
-        PROGRESS: Changes anything else in a status.
+        PROGRESS: Stores any other change of a status.
         EVENT: Records a Kubernetes Event.
     """
 
@@ -75,7 +75,7 @@ class WriteQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the Kubernetes API server can't keep up, so that writes wait."""
+        """Whether writes wait, because the Kubernetes API server can't keep up."""
         return any(self._waiting.values())
 
     def waiting(self, priority: Priority) -> int:
@@ -91,8 +91,9 @@ class WriteQueue:
         :meth:`send` about the MLJob uses the turn and does not wait. An unused turn ends after
         ``TURN_SECONDS``, or with :meth:`end_turn`.
 
-        If the MLJob has no turn, the MLJob waits in the queue of ``priority``, and leaves the queue
-        of any other priority. ``wake`` is called when the MLJob gets a turn.
+        If the MLJob has no turn, this method puts the MLJob into the queue of ``priority``, and
+        removes the MLJob from the queue of any other priority. ``wake`` is called when the MLJob
+        gets a turn.
         """
         if key in self._turns:
             return True
@@ -146,7 +147,7 @@ class WriteQueue:
                 write uses the turn. Otherwise, the write waits for a turn of its own.
 
         Raises:
-            StoreError: The error of the write.
+            StoreError: ``request`` raised this error.
         """
         if key is None or self._turns.pop(key, None) is None:
             if key is not None:

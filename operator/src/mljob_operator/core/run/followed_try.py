@@ -1,5 +1,5 @@
-"""Chooses the task of a run whose log is shown, and finds out whether a try of a task is in
-progress.
+"""Chooses the task instance whose log is shown for a run, and finds out whether a try of a task is
+in progress.
 
 Airflow raises the try number of a task when it schedules the next try. Deferring, rescheduling or
 clearing a task does not change the number.
@@ -46,8 +46,9 @@ def choose(facts: Iterable[TaskFact], task_id: str | None, map_index: int | None
         map_index: The map index of the instance, or None for any instance.
 
     Returns:
-        TaskFact: The task instance. If no instance of task ``task_id`` has begun, the instance with
-            the lowest map index. None if there is no such instance.
+        TaskFact: The task instance. If no instance of task ``task_id`` has begun, the instance of
+            this task with the lowest map index. None if no instance matches ``task_id`` and
+            ``map_index``, or if ``task_id`` is None and no instance has begun.
     """
     found = [fact for fact in facts if task_id in (None, fact.task_id) and map_index in (None, fact.map_index)]
     begun = [fact for fact in found if fact.try_number > 0 and fact.start is not None]

@@ -1,5 +1,5 @@
-"""The parts of the status that differ for a backfill. The status of a backfill shows runs instead
-of tasks.
+"""The parts of a backfill's status that differ from the status of a single run. The status of a
+backfill shows runs instead of tasks.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ NAMED = 5
 
 
 class BackfillOfRuns:
-    """Builds the parts of the status that differ for a backfill. Implements
-    :class:`.workload.Workload`.
+    """Builds the parts of a backfill's status that differ from the status of a single run.
+    Implements :class:`.workload.Workload`.
     """
 
     noun = "backfill"
@@ -214,8 +214,9 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def dates(members: Sequence[BackfillRun]) -> str:
-    """Return the logical dates of at least one run as a part of a sentence, such as ``2026-01-01
-    and 2026-01-02``. A run without a date is named by its id. At most ``NAMED`` runs are named.
+    """Return the logical dates of the runs ``members`` as a part of a sentence, such as
+    ``2026-01-01 and 2026-01-02``. A run without a logical date is named by its id. The text names
+    the first ``NAMED`` runs, and counts the other runs. ``members`` must not be empty.
     """
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)

@@ -72,8 +72,8 @@ class SingleRun:
         )
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """Return the phase, reason and message of a successful run. The message mentions outputs
-        that the operator has not read or that are lost.
+        """Return the phase, reason and message of a successful run. If the operator has not read
+        the run's outputs yet, or can't read the outputs any more, the message says so.
         """
         state = context.state
         unread = "" if state.transient.over_since is not None or state.job.deleting else NOT_READ
@@ -83,7 +83,8 @@ class SingleRun:
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
         """Return the phase, reason and message of a failed run. The message names the task that
-        failed first and its error, or says that no task failed.
+        failed first, and the error of this task if the operator knows the error. If no task failed,
+        the message says so.
         """
         fact = first_failure(observed_run)
         if fact is None:
