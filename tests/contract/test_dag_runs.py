@@ -167,7 +167,7 @@ async def test_cancelling_a_missing_run_is_no_error(airflow_world: AirflowWorld)
 async def test_cancellation_is_triggered_once(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "")
-    assert not await airflow_world.dag_runs.cancellation_runs(run_id)
+    assert not await airflow_world.dag_runs.is_cancelling(run_id)
     for _ in range(2):
         await airflow_world.dag_runs.trigger_cancellation(DAG, run_id, "a test")
     conf = await airflow_world.submitted_conf(CANCEL_DAG, cancel_run_id(run_id))

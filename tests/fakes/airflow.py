@@ -250,8 +250,8 @@ class FakeAirflow:
             raise DagRefused("the cancellation DAG can't run")
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
-    async def cancellation_runs(self, run_id: str) -> bool:
-        self.asked("cancellation_runs")
+    async def is_cancelling(self, run_id: str) -> bool:
+        self.asked("is_cancelling")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
 

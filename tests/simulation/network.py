@@ -26,7 +26,7 @@ This is more than twice ``actions.UNKNOWN_FOR``.
 READS = frozenset(
     {
         *("list", "everything", "get", "source", "namespaces", "secret"),
-        *("params", "conf", "tasks", "questions", "outputs", "children", "cancellation_runs", "probe"),
+        *("params", "conf", "tasks", "questions", "outputs", "children", "is_cancelling", "probe"),
         *("changed_runs", "changed_tasks", "active_runs", "halts", "paused_dags"),
         *("find", "list_runs", "not_created", "changed"),
     }

@@ -251,9 +251,9 @@ CASES = [
         absent=DagRefused,
     ),
     Case(
-        "cancellation_runs",
+        "is_cancelling",
         "list tasks of a run",
-        lambda a: a.cancellation_runs(RUN),
+        lambda a: a.is_cancelling(RUN),
         detail=NO_RUN[4:].replace(DAG, CANCEL_DAG).replace(RUN, CANCEL_RUN),
         absent=equals(False),
     ),

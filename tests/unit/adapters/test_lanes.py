@@ -47,7 +47,7 @@ async def test_hanging_submissions_do_not_delay_cancellations_the_feed_or_probes
     assert await airflow.get(DAG, RUN) is not None
     hanging = await hold_up(server, "get dag details", *(airflow.params(DAG) for _ in range(50)))
     await airflow.trigger_cancellation(DAG, RUN, "a test")
-    assert await airflow.cancellation_runs(RUN)
+    assert await airflow.is_cancelling(RUN)
     await airflow.cancel(DAG, RUN)
     assert await airflow.changed_runs(DAY) != []
     assert await airflow.get(DAG, RUN) is not None

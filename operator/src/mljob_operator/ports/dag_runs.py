@@ -227,7 +227,7 @@ class DagRuns(Protocol):
         """
         ...
 
-    async def cancellation_runs(self, run_id: str) -> bool:
+    async def is_cancelling(self, run_id: str) -> bool:
         """Return whether a task of the cancellation DAG is now ending the run ``run_id``."""
         ...
 

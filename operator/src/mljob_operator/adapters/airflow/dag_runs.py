@@ -116,10 +116,11 @@ class AirflowRuns:
         trigger = self._cancellation.trigger
         await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
 
-    async def cancellation_runs(self, run_id: str) -> bool:
+    async def is_cancelling(self, run_id: str) -> bool:
         """Return True if a task of the cancellation DAG is now ending the run ``run_id``, otherwise
         False (:meth:`.RunCanceller.is_cancelling`).
         """
+        # The metrics keep the earlier name of the operation, because dashboards may use it.
         return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.is_cancelling, run_id)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:

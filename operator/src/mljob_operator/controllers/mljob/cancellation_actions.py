@@ -70,7 +70,7 @@ class CancellationActions:
 
     async def check_cancellation(self, context: ActionContext, _: actions.CheckCancellation) -> TrackedJob:
         """Record whether the cancellation DAG is executing its task for the run."""
-        running = await context.operators_dag_runs.cancellation_runs(context.state.run.run_id)
+        running = await context.operators_dag_runs.is_cancelling(context.state.run.run_id)
         checked = replace(context.transient.cancel_requests, dag_checked_at=context.state.now, dag_running=running)
         return context.with_result(transient=replace(context.transient, cancel_requests=checked))
 
