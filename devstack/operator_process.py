@@ -61,7 +61,7 @@ class Operator:
         return Step("chart", partial(self._install, api=api), needs=needs)
 
     def component(self) -> Component:
-        """Return the :class:`.Component` that runs the operator's process."""
+        """Return the `Component` that runs the operator's process."""
         return Component(
             "operator",
             lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator"), self.environment()),
@@ -72,8 +72,8 @@ class Operator:
 
     @staticmethod
     def exists() -> bool:
-        """Return whether this work tree contains the operator. If not, the stack starts without an
-        operator.
+        """Return whether this work tree contains the operator's package. If not, the stack starts
+        without an operator.
         """
         return (_PACKAGE / "__main__.py").exists()
 

@@ -1,4 +1,6 @@
-"""The operator runs a reader for each Kafka topic, and a reader for the changes in each Airflow."""
+"""The operator runs one reader for each Kafka topic with task events, and one reader for the
+changes in each Airflow.
+"""
 
 from __future__ import annotations
 
